@@ -1,0 +1,34 @@
+"""Functionals of measures: energies, first variations and Wasserstein gradients, known by name."""
+
+from functionals.algebra import Sum
+from functionals.base import Functional
+from functionals.constraint import Cap
+from functionals.divergence import KL
+from functionals.gridded import GriddedFunction
+from functionals.interaction import Interaction
+from functionals.internal import Entropy, InternalEnergy, Power
+from functionals.named_kernels import NAMED_KERNELS
+from functionals.named_potentials import NAMED_POTENTIALS
+from functionals.parts import Parts
+from functionals.potential import Potential
+from functionals.registry import available, create, lookup, register
+
+__all__ = [
+    "KL",
+    "NAMED_KERNELS",
+    "NAMED_POTENTIALS",
+    "Cap",
+    "Entropy",
+    "Functional",
+    "GriddedFunction",
+    "Interaction",
+    "InternalEnergy",
+    "Parts",
+    "Potential",
+    "Power",
+    "Sum",
+    "available",
+    "create",
+    "lookup",
+    "register",
+]

@@ -1,0 +1,72 @@
+"""F + G and 2 * F: sums that know their parts."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from functionals.base import Functional
+
+
+class Sum(Functional):
+    """Σ cᵢ Fᵢ with every cᵢ > 0."""
+
+    def __init__(self, terms: tuple[tuple[float, Functional], ...]):
+        self._terms = terms
+
+    @property
+    def terms(self):
+        return self._terms
+
+    def primitives(self):
+        return tuple((c * d, atom) for c, term in self._terms for d, atom in term.primitives())
+
+    @cached_property
+    def parts(self):
+        return super().parts
+
+    @cached_property
+    def linearly_convex(self) -> bool | None:
+        facts = [term.linearly_convex for _, term in self._terms]
+        if all(fact is True for fact in facts):
+            return True
+        return False if len(facts) == 1 and facts[0] is False else None
+
+    def displacement_modulus(self, dimension: int) -> float | None:
+        moduli = [(c, term.displacement_modulus(dimension)) for c, term in self._terms]
+        return None if any(m is None for _, m in moduli) else sum(c * m for c, m in moduli)
+
+    def energy(self, mu):
+        return sum(c * term.energy(mu) for c, term in self._terms)
+
+    def first_variation(self, mu):
+        return sum(c * term.first_variation(mu) for c, term in self._terms)
+
+    def wasserstein_gradient(self, mu):
+        return sum(c * term.wasserstein_gradient(mu) for c, term in self._terms)
+
+    def probe(self, mu):
+        return [entry for c, term in self._terms for entry in (c, *term.probe(mu))]
+
+    def __repr__(self) -> str:
+        return " + ".join(repr(term) if c == 1 else f"{c:g} * {term!r}" for c, term in self._terms)
+
+
+def add(left: Functional, right) -> Functional:
+    """left + right."""
+    if not isinstance(right, Functional):
+        return NotImplemented
+    return Sum(left.terms + right.terms)
+
+
+def scale(factor, functional: Functional) -> Functional:
+    """factor * functional, for a positive factor."""
+    if isinstance(factor, Functional) or not hasattr(factor, "__float__"):
+        return NotImplemented
+    factor = float(factor)
+    if not (factor > 0 and math.isfinite(factor)):
+        raise ValueError(
+            f"a functional can be multiplied by a positive number, got {factor:g}: "
+            "put the sign into the potential or the kernel itself"
+        )
+    return Sum(tuple((factor * c, term) for c, term in functional.terms))

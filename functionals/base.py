@@ -1,0 +1,86 @@
+"""What a functional is: an energy, its derivatives, and its declared facts."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import jax
+
+
+class Functional:
+    """A functional F of a measure; the base of every functional of the registry and of a user's own.
+
+    One method is enough, `energy(mu)`, written in jax from what the measure answers (`mu.integrate(V)`,
+    `mu.pair_integrate(k)`, `mu.integrate_internal(U)`, or `mu.values` and `mu.grid` on a density). The first
+    variation δF/δρ, with d/dt F(ρ + tγ)|₀ = ∫(δF/δρ) dγ for every γ of zero mass, and the Wasserstein gradient
+    ∇(δF/δρ) follow by differentiation [AmbrosioGigliSavare2008, chapter 10].
+
+    Two declared facts, measured by the tests:
+
+    * `linearly_convex`: whether ρ ↦ F(ρ) is convex (True, False, or None where it is not known);
+    * `displacement_modulus(dimension)`: λ such that F is λ-convex along Wasserstein geodesics [McCann1997],
+      or None where it is not known or there is none.
+    """
+
+    kind: ClassVar[str] = "rest"
+    linearly_convex: bool | None = None
+
+    def energy(self, mu):
+        """F(mu) as a scalar; traceable by jax."""
+        raise NotImplementedError(f"{type(self).__name__} must define energy(self, mu)")
+
+    def first_variation(self, mu):
+        """δF/δρ at the points of mu: `[*cells]` for a density, `[n]` for particles or a Gaussian's nodes."""
+        return mu.vertical_derivative(self.energy)
+
+    def wasserstein_gradient(self, mu):
+        """∇(δF/δρ) at the points of mu: `[*cells, d]` for a density, `[n, d]` for particles or nodes."""
+        return mu.horizontal_derivative(self.energy, self.first_variation)
+
+    def displacement_modulus(self, dimension: int) -> float | None:
+        """λ of displacement convexity on R^dimension, None where unknown."""
+        return None
+
+    def __call__(self, mu) -> float:
+        with jax.enable_x64(True):
+            return float(self.energy(mu))
+
+    def probe(self, mu) -> list:
+        """Numbers that tell this functional from another one at mu; what a checkpoint remembers of it."""
+        return [self(mu)]
+
+    def primitives(self) -> tuple[tuple[float, Functional], ...]:
+        """The functional as a sum of (coefficient, atom) that schemes understand."""
+        return ((1.0, self),)
+
+    @property
+    def terms(self) -> tuple[tuple[float, Functional], ...]:
+        """The functional as the sum that was written."""
+        return ((1.0, self),)
+
+    @property
+    def parts(self):
+        """The sum with its like terms gathered, as a `Parts`."""
+        from functionals.parts import gather
+
+        return gather(self.primitives())
+
+    def __add__(self, other):
+        from functionals.algebra import add
+
+        return add(self, other)
+
+    def __radd__(self, other):
+        if isinstance(other, (int, float)) and other == 0:
+            return self
+        return NotImplemented
+
+    def __mul__(self, factor):
+        from functionals.algebra import scale
+
+        return scale(factor, self)
+
+    __rmul__ = __mul__
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"

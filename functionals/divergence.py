@@ -1,0 +1,60 @@
+"""Divergences to a target measure."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from functionals.base import Functional
+from functionals.internal import Entropy
+from functionals.pointwise import describe
+from functionals.potential import Potential
+from functionals.registry import register
+
+
+@register("kl")
+class KL(Functional):
+    """F(ρ) = ∫ρ log(ρ/π), the Kullback–Leibler divergence to a target π = e^{−V}/Z; its flow is Fokker–Planck.
+
+    `target` is a measure with a density (a `Gaussian`, or a positive `Density`), or log π as a jax function of
+    a point `[d]`, where a missing normalisation shifts F by a constant. F dissolves into Entropy + Potential(−log π),
+    so every scheme that takes those two takes it. λ is that of V = −log π: known for a Gaussian.
+    """
+
+    linearly_convex = True
+
+    def __init__(self, target):
+        log_density = getattr(target, "log_density_function", target)
+        if not callable(log_density):
+            raise TypeError(
+                f"target must be a measure with a density or a jax function log π(x), got {type(target).__name__}"
+            )
+        self.target = target
+        self._log_density = log_density
+
+    @cached_property
+    def _terms(self):
+        log_density = self._log_density
+        modulus = getattr(self.target, "log_concavity", None)
+        return Entropy(), Potential(lambda x: -log_density(x), modulus=modulus)
+
+    def primitives(self):
+        return tuple((1.0, term) for term in self._terms)
+
+    def energy(self, mu):
+        return sum(term.energy(mu) for term in self._terms)
+
+    def first_variation(self, mu):
+        return sum(term.first_variation(mu) for term in self._terms)
+
+    def wasserstein_gradient(self, mu):
+        return sum(term.wasserstein_gradient(mu) for term in self._terms)
+
+    def probe(self, mu):
+        return self._terms[1].probe(mu)
+
+    def displacement_modulus(self, dimension):
+        return self._terms[1].displacement_modulus(dimension)
+
+    def __repr__(self):
+        named = hasattr(self.target, "log_density_function")
+        return f"KL({self.target!r})" if named else f"KL({describe(self.target)})"

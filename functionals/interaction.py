@@ -1,0 +1,80 @@
+"""The interaction energy ½∬W(x − y) dρ dρ."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from functionals import pointwise
+from functionals.base import Functional
+from functionals.named_kernels import NAMED_KERNELS
+from functionals.registry import register
+
+
+@register("interaction")
+class Interaction(Functional):
+    """F(ρ) = ½∬W(x−y) dρ(x)dρ(y) for an even W, or ½∬k(x, y) dρ dρ for a general kernel.
+
+    δF/δρ = W∗ρ and ∇_W F = ∇W∗ρ; for a general kernel ½∫[k(x,y) + k(y,x)]dρ(y) and its gradient in x.
+    `W` is a jax function of a difference `[d]`, or the name of one with its parameters:
+    `Interaction("gaussian", width=0.3)`; a general kernel `k(x, y)` comes with `general=True`.
+
+    A kernel that is infinite at 0 (log, Riesz) leaves out pairs of coincident points on particles, and on a grid
+    enters by its cell averages; the gradient of an even kernel at 0 is 0. `linearly_convex` declares Ŵ ≥ 0
+    (a solver measures it where it matters), `modulus` declares λ of W: the functional is λ-convex along
+    geodesics that keep the mean fixed, and min(λ, 0)-convex along all.
+    """
+
+    kind = "interaction"
+
+    def __init__(self, W, *, general: bool = False, linearly_convex=None, modulus=None, **parameters):
+        self._label = pointwise.describe(W) if callable(W) else repr(W)
+        if isinstance(W, str):
+            if W not in NAMED_KERNELS:
+                raise ValueError(f"unknown kernel {W!r}; known are {', '.join(NAMED_KERNELS)}")
+            self._label = ", ".join([repr(W)] + [f"{k}={v!r}" for k, v in parameters.items()])
+            try:
+                named = NAMED_KERNELS[W](**parameters)
+            except TypeError as error:
+                raise TypeError(f"kernel {self._label}: {error}") from None
+            W = named.W
+            linearly_convex = named.linearly_convex if linearly_convex is None else linearly_convex
+            modulus = named.modulus if modulus is None else modulus
+        elif parameters:
+            raise TypeError(f"only a named kernel takes parameters, got {', '.join(parameters)}")
+        elif not callable(W):
+            raise TypeError(f"W must be a jax function of a difference or a kernel's name, got {type(W).__name__}")
+        self.W = W
+        self.general = bool(general)
+        self.linearly_convex = linearly_convex
+        self.modulus = modulus
+
+    @cached_property
+    def symmetric_kernel(self):
+        """The kernel of the first variation as a function of two points, (k(x, y) + k(y, x))/2."""
+        W = pointwise.scalar(self.W)
+        return (lambda x, y: 0.5 * (W(x, y) + W(y, x))) if self.general else (lambda x, y: W(x - y))
+
+    def energy(self, mu):
+        return 0.5 * (mu.pair_integrate(self.symmetric_kernel) if self.general else mu.difference_integrate(self.W))
+
+    def first_variation(self, mu):
+        return mu.pair_average(self.symmetric_kernel) if self.general else mu.convolve(self.W)
+
+    def wasserstein_gradient(self, mu):
+        if self.general:
+            return mu.pair_average_gradient(self.symmetric_kernel)
+        return mu.convolve_gradient(self.W)
+
+    def probe(self, mu):
+        points = np.asarray(mu.points)[:512]
+        if self.general:
+            return [pointwise.values(lambda x: self.W(x, points[0]), points)]
+        return [pointwise.values(self.W, points - points.mean(axis=0) + 0.01)]
+
+    def displacement_modulus(self, dimension):
+        return None if self.modulus is None or self.general else min(self.modulus, 0.0)
+
+    def __repr__(self):
+        return f"Interaction({self._label}{', general=True' if self.general else ''})"

@@ -1,0 +1,98 @@
+"""A user's jax function, evaluated at many points.
+
+numpy points are evaluated in float64 (whatever jax's global switch says) and come back as numpy;
+jax points, traced or not, are evaluated in place and come back as jax arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+PointFunction = Callable[[jax.Array], jax.Array]
+
+
+def values(f: PointFunction, x):
+    """f at every point: x of shape `[n, d]` gives `[n]`."""
+    return _evaluate(_batched_value, f, x)
+
+
+def gradients(f: PointFunction, x):
+    """∇f at every point: x of shape `[n, d]` gives `[n, d]`."""
+    return _evaluate(_batched_gradient, f, x)
+
+
+def hessians(f: PointFunction, x):
+    """D²f at every point: x of shape `[n, d]` gives `[n, d, d]`."""
+    return _evaluate(_batched_hessian, f, x)
+
+
+def elementwise(f: Callable, s):
+    """A scalar function of a scalar, at every element of an array of any shape."""
+    if isinstance(s, jax.Array):
+        return jax.vmap(f)(s.ravel()).reshape(s.shape)
+    s = np.asarray(s, dtype=float)
+    with jax.enable_x64(True):
+        return np.asarray(_batched_elementwise(f)(s.ravel())).reshape(s.shape)
+
+
+def _evaluate(batched, f, x):
+    if isinstance(x, jax.Array):
+        return batched(f)(x)
+    x = np.asarray(x)
+    try:
+        with jax.enable_x64(True):
+            return np.asarray(batched(f)(x))
+    except jax.errors.TracerArrayConversionError as error:
+        raise TypeError(
+            f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy in place of numpy"
+        ) from error
+    except jax.errors.ConcretizationTypeError as error:
+        raise TypeError(
+            f"the function {describe(f)} branches on a value: use jax.numpy.where in place of if"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def scalar(f: PointFunction) -> PointFunction:
+    """f with its value checked to be one number, since `x**2` for x of shape `[1]` is easily written."""
+
+    def checked(*args):
+        out = jnp.asarray(f(*args))
+        if out.size != 1:
+            raise TypeError(
+                f"the function {describe(f)} must return one number for a point of shape {args[0].shape}, "
+                f"got an array of shape {out.shape}: sum over the coordinates, e.g. jnp.sum(x**2)"
+            )
+        return jnp.reshape(out, ())
+
+    return checked
+
+
+@lru_cache(maxsize=256)
+def _batched_value(f):
+    return jax.jit(jax.vmap(scalar(f)))
+
+
+@lru_cache(maxsize=256)
+def _batched_gradient(f):
+    return jax.jit(jax.vmap(jax.grad(scalar(f))))
+
+
+@lru_cache(maxsize=256)
+def _batched_hessian(f):
+    return jax.jit(jax.vmap(jax.hessian(scalar(f))))
+
+
+@lru_cache(maxsize=256)
+def _batched_elementwise(f):
+    return jax.jit(jax.vmap(f))
+
+
+def describe(f) -> str:
+    """How a function is named in a message."""
+    return getattr(f, "__name__", None) or repr(f)

@@ -1,0 +1,33 @@
+"""Is a jax function quadratic, and which one?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from functionals import pointwise
+
+
+class QuadraticForm(NamedTuple):
+    """V(x) = ½xᵀAx + b·x + c, with A `[d, d]`, b `[d]`, c a number."""
+
+    A: np.ndarray
+    b: np.ndarray
+    c: float
+
+
+def quadratic_form(V, dimension: int, tolerance: float = 1e-10) -> QuadraticForm | None:
+    """The quadratic form that V is on R^dimension, or None; found from D²V at 8 fixed points of two scales."""
+    generator = np.random.default_rng(20260101)
+    scales = np.repeat([[0.3], [3.0]], 4, axis=0)
+    probes = np.vstack([scales * generator.standard_normal((8, dimension))])
+    A = pointwise.hessians(V, probes)
+    if not np.all(np.isfinite(A)):
+        return None
+    form_A = A.mean(axis=0)
+    if np.abs(A - form_A).max() > tolerance * max(1.0, np.abs(form_A).max()):
+        return None
+    b = (pointwise.gradients(V, probes) - probes @ form_A).mean(axis=0)
+    c = (pointwise.values(V, probes) - 0.5 * np.einsum("ni,ij,nj->n", probes, form_A, probes) - probes @ b).mean()
+    return QuadraticForm(0.5 * (form_A + form_A.T), b, float(c))

@@ -1,0 +1,206 @@
+"""A run's journal on disk: what survives `kill -9`.
+
+One file that only ever grows: a header chunk that says which problem it is, then a chunk for each checkpoint with
+the frames and records since the last one, the measure and the state. A chunk carries its length and checksum, so a
+write that was cut off is recognised and dropped; nothing before it is touched. The file is made beside and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from jko.errors import CheckpointMismatch
+from jko.measures import Density, Gaussian, Particles
+
+_MAGIC = b"jko checkpoint 1\n"
+_HEAD = struct.Struct("<QI")
+
+
+def pack_measure(mu) -> dict[str, np.ndarray]:
+    """The arrays that change along a run."""
+    if isinstance(mu, Density):
+        return {"values": mu.values}
+    if isinstance(mu, Particles):
+        return {"positions": mu.positions}
+    return {"mean": mu.mean(), "covariance": mu.covariance()}
+
+
+def unpack_measure(arrays: dict[str, np.ndarray], like):
+    """The inverse of `pack_measure`, given any measure of the run."""
+    if isinstance(like, Density):
+        return like.with_values(arrays["values"])
+    if isinstance(like, Particles):
+        return like.with_positions(arrays["positions"])
+    return Gaussian(arrays["mean"], arrays["covariance"])
+
+
+class Journal:
+    """The checkpoint file of one run: `open` makes or reads it, `append` adds a checkpoint."""
+
+    def __init__(self, path, problem: dict):
+        self.path = Path(path)
+        self._problem = problem
+        self._end = 0
+        self._lock = None
+
+    def open(self) -> list[dict]:
+        """The checkpoints already there, oldest first; makes the file if there is none.
+
+        Raises CheckpointMismatch if the file is not a checkpoint or belongs to a different problem, and ValueError
+        if its folder is missing or another run holds it.
+        """
+        if not self.path.parent.is_dir():
+            raise ValueError(f"checkpoint: the folder {str(self.path.parent)!r} does not exist: make it first")
+        if self.path.is_dir():
+            raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} is a folder: give the path of a file")
+        if not self.path.exists():
+            self._create()
+        self._hold()
+        header, *chunks = self._read()
+        _require_same(self._problem, header, self.path)
+        return chunks
+
+    def append(self, content: dict) -> None:
+        """Add one checkpoint and wait until the disk has it."""
+        with open(self.path, "r+b") as file:
+            file.seek(self._end)
+            file.truncate()
+            file.write(_chunk(content))
+            file.flush()
+            os.fsync(file.fileno())
+            self._end = file.tell()
+
+    def close(self) -> None:
+        """Let another run take the file."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _create(self):
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        with open(beside, "wb") as file:
+            file.write(_MAGIC + _chunk(self._problem))
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(self.path)
+
+    def _hold(self):
+        try:
+            import fcntl
+        except ImportError:  # no such locks on this system; a second writer is then the user's own care
+            return
+        self._lock = open(self.path, "rb")  # noqa: SIM115 - held until close()
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self.close()
+            raise ValueError(f"checkpoint: another run is writing to {str(self.path)!r}: wait for it or take another path") from None
+
+    def _read(self) -> list[dict]:
+        content = self.path.read_bytes()
+        if not content.startswith(_MAGIC):
+            raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} is not a checkpoint of jko: give another path")
+        chunks, self._end = [], len(_MAGIC)
+        while len(content) >= self._end + _HEAD.size:
+            length, checksum = _HEAD.unpack_from(content, self._end)
+            payload = content[self._end + _HEAD.size : self._end + _HEAD.size + length]
+            if len(payload) < length or zlib.crc32(payload) != checksum:
+                break
+            chunks.append(_unpack(payload))
+            self._end += _HEAD.size + length
+        if not chunks:
+            raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} has lost its header: remove it to start anew")
+        return chunks
+
+
+def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
+    """What makes two runs the same problem: numbers of F at mu, mu itself, the scheme's settings, τ, store_every."""
+    return {
+        "problem": {
+            "functional": repr(F),
+            "scheme": repr(scheme),
+            "tau": tau,
+            "store_every": store_every,
+            "measure": repr(mu),
+        },
+        "probe": np.concatenate([np.ravel(np.asarray(entry, dtype=float)) for entry in F.probe(mu)]),
+        "initial": pack_measure(mu),
+        "weights": np.asarray(getattr(mu, "weights", 0.0)),
+    }
+
+
+def _require_same(problem: dict, stored: dict, path) -> None:
+    ours, theirs = problem["problem"], stored["problem"]
+    for name in ("functional", "scheme", "tau", "store_every", "measure"):
+        if _without_addresses(ours[name]) != _without_addresses(theirs[name]):
+            raise CheckpointMismatch(
+                f"checkpoint: {str(path)!r} belongs to a different problem: its {name} is {theirs[name]}, "
+                f"here it is {ours[name]}; give another path, or remove it to start anew"
+            )
+    pairs = [("functional", problem["probe"], stored["probe"]), ("weights", problem["weights"], stored["weights"])]
+    pairs += [("initial measure", problem["initial"][key], stored["initial"].get(key)) for key in problem["initial"]]
+    for name, a, b in pairs:
+        if np.shape(a) != np.shape(b) or not np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True):
+            raise CheckpointMismatch(
+                f"checkpoint: {str(path)!r} belongs to a different problem: its {name} has other values; "
+                "give another path, or remove it to start anew"
+            )
+
+
+def _without_addresses(value):
+    import re
+
+    return re.sub(r" at 0x[0-9a-f]+", "", value) if isinstance(value, str) else value
+
+
+def _chunk(content: dict) -> bytes:
+    payload = _pack(content)
+    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+
+
+def _pack(content: dict) -> bytes:
+    """A nested dictionary of arrays, numbers and strings as npz bytes: the arrays beside a JSON tree."""
+    arrays: dict[str, np.ndarray] = {}
+    tree = json.dumps(_flatten(content, arrays)).encode()
+    buffer = io.BytesIO()
+    np.savez(buffer, tree=np.frombuffer(tree, dtype=np.uint8), **arrays)
+    return buffer.getvalue()
+
+
+def _flatten(node, arrays):
+    if isinstance(node, dict):
+        return {"dict": {key: _flatten(value, arrays) for key, value in node.items()}}
+    if isinstance(node, (list, tuple)):
+        return {"list": [_flatten(value, arrays) for value in node]}
+    if isinstance(node, np.generic):
+        node = node.item()
+    if node is None or isinstance(node, (str, bool, int, float)):
+        return {"value": node}
+    array = np.asarray(node)
+    if array.dtype == object:
+        raise TypeError(f"a state holds arrays, numbers and strings, got {type(node).__name__}")
+    name = f"a{len(arrays)}"
+    arrays[name] = array
+    return {"array": name}
+
+
+def _unpack(payload: bytes) -> dict:
+    with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    return _unflatten(json.loads(arrays.pop("tree").tobytes()), arrays)
+
+
+def _unflatten(node, arrays):
+    ((kind, content),) = node.items()
+    if kind == "dict":
+        return {key: _unflatten(value, arrays) for key, value in content.items()}
+    if kind == "list":
+        return [_unflatten(value, arrays) for value in content]
+    return arrays[content] if kind == "array" else content

@@ -1,0 +1,65 @@
+"""What can go wrong, each message with its remedy."""
+
+from __future__ import annotations
+
+import math
+from numbers import Integral, Real
+
+import numpy as np
+
+
+class StepFailed(ValueError):
+    """A step did not converge, or its certificate did not close; carries the step's record as `.info`."""
+
+    def __init__(self, message: str, info=None):
+        super().__init__(message)
+        self.info = info
+
+
+class UnsupportedFunctional(ValueError):
+    """A scheme was given a part of a functional that it does not take."""
+
+
+class InfiniteEnergy(ValueError):
+    """A functional of a density was asked of a measure that has none."""
+
+
+class CheckpointMismatch(ValueError):
+    """A checkpoint belongs to a different problem, or is not one."""
+
+
+def positive_number(name: str, value) -> float:
+    """value as a float, refused unless it is one finite positive number."""
+    if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):
+        raise TypeError(f"{name}: expected a positive number, got {value!r}")
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"{name}: expected a positive number, got {value:g}")
+    return float(value)
+
+
+def whole_number(name: str, value, least: int = 1) -> int:
+    """value as an int, refused unless it is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
+    return int(value)
+
+
+def finite_array(name: str, value, dtype=float) -> np.ndarray:
+    """value as an array of finite numbers."""
+    try:
+        array = np.asarray(value, dtype=dtype)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: expected an array of numbers, got {type(value).__name__}") from None
+    if not np.all(np.isfinite(array)):
+        bad = int(np.sum(~np.isfinite(array)))
+        raise ValueError(f"{name}: expected finite numbers, got {bad} NaN or infinite of {array.size}")
+    return array
+
+
+def one_of(name: str, value, choices) -> str:
+    """value, refused unless it is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    return value

@@ -1,0 +1,122 @@
+"""Fields on a grid: differences, and convolution with a kernel."""
+
+from __future__ import annotations
+
+import itertools
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals import pointwise
+
+_NEAR_CELLS = 3
+_NEAR_SAMPLES = {1: 64, 2: 16, 3: 6}
+
+
+def gradient(grid, field) -> np.ndarray:
+    """∇ of a cell-centred field by centred differences, `[*cells, d]`.
+
+    Second order inside and at the box's boundary; next to a cell where the field is infinite (log ρ in vacuum)
+    one-sided, and 0 where no finite neighbour is left.
+    """
+    return np.stack([_axis_gradient(field, axis, h) for axis, h in enumerate(grid.spacing)], axis=-1)
+
+
+def _axis_gradient(field, axis, h):
+    field = np.moveaxis(np.asarray(field, dtype=float), axis, 0)
+    finite = np.isfinite(field)
+    if finite.all() and len(field) > 2:
+        return np.moveaxis(np.gradient(field, h, axis=0, edge_order=2), 0, axis)
+    safe = np.where(finite, field, 0.0)
+    slope = np.diff(safe, axis=0) / h
+    usable = finite[1:] & finite[:-1]
+    total = np.zeros_like(safe)
+    count = np.zeros(safe.shape)
+    for side in (slice(None, -1), slice(1, None)):
+        total[side] += np.where(usable, slope, 0.0)
+        count[side] += usable
+    return np.moveaxis(total / np.maximum(count, 1.0), 0, axis)
+
+
+def convolve(grid, W, masses):
+    """Σ_j W(x_i − x_j) a_j on the grid, `[*cells]`, by zero-padded FFT (no periodic images)."""
+    transform, shape = _kernel_transform(grid, W)
+    return _convolve(transform, shape, grid.cells, masses)
+
+
+def convolve_gradient(grid, W, masses):
+    """Σ_j ∇W(x_i − x_j) a_j on the grid, `[*cells, d]`."""
+    transforms, shape = _gradient_transforms(grid, W)
+    xp = jnp if isinstance(masses, jax.Array) else np
+    return xp.stack([_convolve(t, shape, grid.cells, masses) for t in transforms], axis=-1)
+
+
+def _convolve(transform, shape, cells, masses):
+    axes = tuple(range(len(cells)))
+    if isinstance(masses, jax.Array):
+        full = jnp.fft.irfftn(jnp.fft.rfftn(masses, shape, axes) * transform, shape, axes)
+    else:
+        from scipy import fft
+
+        full = fft.irfftn(fft.rfftn(masses, shape, axes) * transform, shape, axes)
+    return full[tuple(slice(n - 1, 2 * n - 1) for n in cells)]
+
+
+def is_singular(W, dimension: int) -> bool:
+    """Whether W is infinite or undefined at 0."""
+    return not np.isfinite(pointwise.values(W, np.zeros((1, dimension)))[0])
+
+
+@lru_cache(maxsize=32)
+def _kernel_transform(grid, W):
+    table = kernel_table(grid, W)
+    return _transform(table)
+
+
+@lru_cache(maxsize=16)
+def _gradient_transforms(grid, W):
+    offsets = _offsets(grid)
+    table = pointwise.gradients(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape)
+    centre = tuple(n - 1 for n in grid.cells)
+    table[centre] = 0.0
+    pairs = [_transform(table[..., axis]) for axis in range(grid.dimension)]
+    return tuple(t for t, _ in pairs), pairs[0][1]
+
+
+def _transform(table):
+    from scipy import fft
+
+    shape = tuple(fft.next_fast_len(n, real=True) for n in table.shape)
+    return fft.rfftn(table, shape), shape
+
+
+def _offsets(grid) -> np.ndarray:
+    axes = [h * np.arange(1 - n, n) for n, h in zip(grid.cells, grid.spacing, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+
+
+def kernel_table(grid, W) -> np.ndarray:
+    """W at every difference of cell centres, `[2·cells − 1]`; for a kernel singular at 0 its cell averages.
+
+    The averages are by two-point Gauss quadrature an axis, and by many midpoints near the singularity.
+    """
+    offsets = _offsets(grid)
+    if not is_singular(W, grid.dimension):
+        return pointwise.values(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape[:-1])
+    gauss = 0.5 * np.array(list(itertools.product((-1, 1), repeat=grid.dimension))) / np.sqrt(3.0)
+    table = _averages(W, offsets, gauss * np.array(grid.spacing))
+    samples = _NEAR_SAMPLES[grid.dimension]
+    midpoints = (np.arange(samples) + 0.5) / samples - 0.5
+    fine = np.array(list(itertools.product(midpoints, repeat=grid.dimension))) * np.array(grid.spacing)
+    near = tuple(slice(max(0, n - 1 - _NEAR_CELLS), n + _NEAR_CELLS) for n in grid.cells)
+    table[near] = _averages(W, offsets[near], fine)
+    return table
+
+
+def _averages(W, offsets, shifts):
+    total = np.zeros(offsets.shape[:-1])
+    for shift in shifts:
+        total += pointwise.values(W, (offsets + shift).reshape(-1, offsets.shape[-1])).reshape(total.shape)
+    return total / len(shifts)

@@ -1,0 +1,170 @@
+"""Gaussian measures, the closed-form world."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import jax.numpy as jnp
+import numpy as np
+
+from functionals import pointwise
+from functionals.quadratic_form import quadratic_form
+from jko.errors import finite_array, positive_number, whole_number
+from jko.measures import fields
+from jko.measures.measure import Measure
+
+_NODE_SPACING, _NODE_REACH = 0.3, 9.0
+
+
+class Gaussian(Measure):
+    """N(m, Σ) with m `[d]` and Σ `[d, d]` symmetric positive definite, in any dimension.
+
+    Integrals of quadratic functions and the entropy are exact in any d; others, for d ≤ 3, are trapezoidal sums
+    at nodes in whitened coordinates (spacing 0.3 to ±9σ: spectrally accurate for smooth functions).
+    A scalar mean or covariance is a Gaussian in one dimension; `Gaussian.of(mean, std)` takes a std.
+    """
+
+    def __init__(self, mean, covariance):
+        m = np.atleast_1d(finite_array("mean", mean))
+        S = finite_array("covariance", covariance)
+        S = S.reshape(1, 1) if S.ndim == 0 else S
+        if m.ndim != 1 or S.shape != (len(m), len(m)):
+            raise ValueError(f"covariance: expected shape {(len(m), len(m))} to match the mean, got {S.shape}")
+        if not np.allclose(S, S.T) or np.linalg.eigvalsh(S).min() <= 0:
+            raise ValueError("covariance: expected a symmetric positive definite matrix; its least eigenvalue is "
+                             f"{np.linalg.eigvalsh(0.5 * (S + S.T)).min():g}")  # fmt: skip
+        self._mean, self._covariance = m, 0.5 * (S + S.T)
+
+    @classmethod
+    def of(cls, mean, std=None, *, covariance=None, dimension: int | None = None) -> Gaussian:
+        """N(mean, std² I) or N(mean, covariance); a scalar mean is repeated in `dimension` dimensions."""
+        m = np.atleast_1d(finite_array("mean", mean))
+        m = np.full(dimension, m[0]) if dimension and m.size == 1 else m
+        if dimension and m.shape != (dimension,):
+            raise ValueError(f"mean: expected {dimension} numbers, got {m.size}")
+        if (std is None) == (covariance is None):
+            raise ValueError("a Gaussian needs either std or covariance: give one of them")
+        if std is not None:
+            stds = np.broadcast_to(finite_array("std", std), m.shape)
+            covariance = np.diag([positive_number("std", float(s)) ** 2 for s in stds])
+        return cls(m, np.eye(len(m)) * covariance if np.ndim(covariance) == 0 else covariance)
+
+    mass = 1.0
+
+    @property
+    def dimension(self) -> int:
+        return len(self._mean)
+
+    def mean(self) -> np.ndarray:
+        return self._mean
+
+    def covariance(self) -> np.ndarray:
+        return self._covariance
+
+    @cached_property
+    def _root(self) -> np.ndarray:
+        return np.linalg.cholesky(self._covariance)
+
+    @cached_property
+    def _nodes(self):
+        if self.dimension > 3:
+            raise ValueError(
+                f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: sample it into Particles"
+            )
+        line = np.arange(-_NODE_REACH, _NODE_REACH + 0.5 * _NODE_SPACING, _NODE_SPACING)
+        z = np.stack(np.meshgrid(*[line] * self.dimension, indexing="ij"), axis=-1).reshape(-1, self.dimension)
+        weights = np.exp(-0.5 * np.sum(z**2, axis=1))
+        keep = weights > 1e-18
+        return self._mean + z[keep] @ self._root.T, weights[keep] / weights[keep].sum()
+
+    @property
+    def points(self):
+        return self._nodes[0]
+
+    @property
+    def masses(self):
+        return self._nodes[1]
+
+    def integrate(self, V):
+        form = quadratic_form(V, self.dimension)
+        if form is None:
+            return super().integrate(V)
+        m = self._mean
+        return form.c + form.b @ m + 0.5 * (m @ form.A @ m + np.trace(form.A @ self._covariance))
+
+    def difference_integrate(self, W):
+        self._refuse_singular(W)
+        return Gaussian(np.zeros(self.dimension), 2.0 * self._covariance).integrate(W)
+
+    def convolve(self, W):
+        self._refuse_singular(W)
+        return super().convolve(W)
+
+    def convolve_gradient(self, W):
+        self._refuse_singular(W)
+        return super().convolve_gradient(W)
+
+    def _refuse_singular(self, W):
+        if fields.is_singular(W, self.dimension):
+            raise ValueError("a kernel that is infinite at 0 is not integrated on a Gaussian: use a Density or Particles")
+
+    def density_values(self):
+        return np.exp(self.log_density(self.points))
+
+    def integrate_internal(self, U):
+        if U.is_entropy:
+            return -0.5 * (self.dimension * math.log(2.0 * math.pi * math.e) + self._log_determinant)
+        density = self.density_values()
+        return (self.masses * U.density(density) / density).sum()
+
+    def internal_gradient(self, U):
+        return pointwise.gradients(lambda x: U.derivative(jnp.exp(self.log_density_function(x))), self.points)
+
+    def log_density(self, x) -> np.ndarray:
+        """log ρ at points `[n, d]`."""
+        z = np.linalg.solve(self._root, (np.atleast_2d(x) - self._mean).T)
+        return -0.5 * (np.sum(z**2, axis=0) + self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
+
+    @cached_property
+    def _log_determinant(self) -> float:
+        return 2.0 * float(np.log(np.diag(self._root)).sum())
+
+    @cached_property
+    def log_density_function(self):
+        """log ρ as a jax function of a point `[d]`."""
+        precision = np.linalg.inv(self._covariance)
+        shift = -0.5 * (self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
+        return lambda x: shift - 0.5 * (x - self._mean) @ precision @ (x - self._mean)
+
+    @property
+    def log_concavity(self) -> float:
+        """λ of V = −log ρ, the least eigenvalue of Σ⁻¹."""
+        return float(1.0 / np.linalg.eigvalsh(self._covariance).max())
+
+    def vertical_derivative(self, energy):
+        raise ValueError("a user's functional is differentiated on a Density or on Particles: use mu.on(grid) or mu.sample")
+
+    def horizontal_derivative(self, energy, first_variation):
+        return self.vertical_derivative(energy)
+
+    def sample(self, n: int, seed: int):
+        """n particles of equal weight."""
+        from jko.measures.particles import Particles
+
+        z = np.random.default_rng(seed).standard_normal((whole_number("n", n), self.dimension))
+        return Particles(self._mean + z @ self._root.T)
+
+    def on(self, grid):
+        """The density by its values at a grid's centres, normalised to mass 1."""
+        from jko.measures.density import Density
+
+        if grid.dimension != self.dimension:
+            raise ValueError(f"grid: expected dimension {self.dimension}, the Gaussian's, got {grid.dimension}")
+        values = np.exp(self.log_density(grid.points)).reshape(grid.cells)
+        if not values.sum() * grid.cell_volume > 1e-12:
+            raise ValueError(f"the Gaussian of mean {self._mean.tolist()} has no mass on the grid {grid!r}: move the grid")
+        return Density(grid, values).normalized()
+
+    def __repr__(self) -> str:
+        return f"Gaussian({self._mean.tolist()}, {self._covariance.tolist()})"

@@ -1,0 +1,89 @@
+"""Uniform box grids."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from jko.errors import finite_array, whole_number
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A uniform grid of cells on the box [lower, upper] in R^d, d = 1, 2, 3; make it with `Grid.uniform`."""
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    cells: tuple[int, ...]
+
+    @classmethod
+    def uniform(cls, lower, upper, cells) -> Grid:
+        """A grid from its corners and its number of cells; numbers in one dimension, tuples in several.
+
+        A single number among tuples is taken for every axis. Raises ValueError for an empty box, fewer than
+        2 cells along an axis, lengths that differ, or more than three dimensions.
+        """
+        sizes = [np.size(value) for value in (lower, upper, cells)]
+        dimension = max(sizes)
+        if any(size not in (1, dimension) for size in sizes) or any(np.ndim(v) > 1 for v in (lower, upper, cells)):
+            raise ValueError(f"lower, upper and cells: expected one number an axis, got lengths {sizes}")
+        if not 1 <= dimension <= 3:
+            raise ValueError(f"cells: expected a grid of 1, 2 or 3 dimensions, got {dimension}: use Particles instead")
+        low = np.broadcast_to(finite_array("lower", lower), (dimension,))
+        high = np.broadcast_to(finite_array("upper", upper), (dimension,))
+        if not np.all(high > low):
+            raise ValueError(f"upper: expected to exceed lower along every axis, got lower={lower}, upper={upper}")
+        numbers = list(np.atleast_1d(cells))
+        numbers = [whole_number("cells", int(n) if float(n).is_integer() else n, least=2) for n in numbers]
+        numbers = numbers * dimension if len(numbers) == 1 else numbers
+        return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers))
+
+    @property
+    def dimension(self) -> int:
+        """d."""
+        return len(self.cells)
+
+    @cached_property
+    def spacing(self) -> tuple[float, ...]:
+        """h along each axis."""
+        return tuple((u - lo) / n for lo, u, n in zip(self.lower, self.upper, self.cells, strict=True))
+
+    @cached_property
+    def cell_volume(self) -> float:
+        """|c| = Πh."""
+        return math.prod(self.spacing)
+
+    @cached_property
+    def size(self) -> int:
+        """The number of cells."""
+        return math.prod(self.cells)
+
+    @cached_property
+    def edges(self) -> list[np.ndarray]:
+        """Cell edges along each axis, `[cells + 1]` each."""
+        return [np.linspace(lo, u, n + 1) for lo, u, n in zip(self.lower, self.upper, self.cells, strict=True)]
+
+    @cached_property
+    def axes(self) -> list[np.ndarray]:
+        """Cell centres along each axis, `[cells]` each."""
+        return [
+            lo + (np.arange(n) + 0.5) * h for lo, n, h in zip(self.lower, self.cells, self.spacing, strict=True)
+        ]
+
+    @cached_property
+    def centers(self) -> np.ndarray:
+        """Cell centres, `[*cells, d]`."""
+        return np.stack(np.meshgrid(*self.axes, indexing="ij"), axis=-1)
+
+    @cached_property
+    def points(self) -> np.ndarray:
+        """Cell centres as a list, `[size, d]`."""
+        return self.centers.reshape(-1, self.dimension)
+
+    def __repr__(self) -> str:
+        if self.dimension == 1:
+            return f"Grid.uniform({self.lower[0]:g}, {self.upper[0]:g}, {self.cells[0]})"
+        return f"Grid.uniform({self.lower}, {self.upper}, {self.cells})"

@@ -1,0 +1,106 @@
+"""What every measure answers: points with masses, and the quadrature built on them."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from functionals import pointwise
+from jko.errors import InfiniteEnergy
+from jko.kernels.pair_sums import Difference, pair_gradient_sum, pair_sum
+from jko.measures import fields
+
+
+class Measure:
+    """A measure as points `[n, d]` with masses `[n]`; densities, particles and Gaussians refine it.
+
+    The functional asks, the measure answers: `integrate(V)` = ∫V dμ, `convolve(W)` = W∗μ at the points,
+    `pair_integrate(k)` = ∬k dμdμ, `integrate_internal(U)` = ∫U(ρ)dx where there is a density.
+    """
+
+    dimension: int
+
+    @property
+    def points(self) -> np.ndarray:
+        """The points `[n, d]` at which fields of this measure are given."""
+        raise NotImplementedError
+
+    @property
+    def masses(self):
+        """The mass at each point, `[n]`."""
+        raise NotImplementedError
+
+    def at_points(self, field):
+        """A field `[n, …]` in the shape in which this measure keeps fields."""
+        return field
+
+    def integrate(self, V):
+        """∫V dμ for a jax function V of a point `[d]`."""
+        return (self.masses * pointwise.values(V, self.points)).sum()
+
+    def integrate_values(self, field):
+        """∫f dμ for a field given at the points."""
+        return (self.masses * field.reshape(-1)).sum()
+
+    def pair_integrate(self, k):
+        """∬k(x, y) dμ(x)dμ(y)."""
+        return (self.masses * self.pair_average(k).reshape(-1)).sum()
+
+    def difference_integrate(self, W):
+        """∬W(x − y) dμ(x)dμ(y)."""
+        return self.integrate_values(self.convolve(W))
+
+    def pair_average(self, k):
+        """∫k(x, y) dμ(y) at the points."""
+        return self.at_points(self._pairs(pair_sum, k))
+
+    def pair_average_gradient(self, k):
+        """∫∇ₓk(x, y) dμ(y) at the points."""
+        return self.at_points(self._pairs(pair_gradient_sum, k))
+
+    def convolve(self, W):
+        """W∗μ at the points; pairs of coincident points are left out where W is infinite at 0."""
+        kernel = Difference(pointwise.scalar(W))
+        return self._pairs(pair_sum, kernel, exclude_coincident=fields.is_singular(W, self.dimension))
+
+    def convolve_gradient(self, W):
+        """∇W∗μ at the points."""
+        return self._pairs(pair_gradient_sum, Difference(pointwise.scalar(W)), exclude_coincident=True)
+
+    def _pairs(self, total, kernel, **options):
+        result = total(kernel, self.points, self.points, self.masses, **options)
+        return result if isinstance(self.points, jax.Array) else np.asarray(result)
+
+    def density_values(self):
+        """ρ at the points; raises InfiniteEnergy where there is no density."""
+        raise InfiniteEnergy(
+            f"an internal energy of {type(self).__name__} is infinite or undefined, since they have no density: use "
+            "descent.Langevin (entropy) or descent.Blob (any internal energy), or give a Density"
+        )
+
+    def integrate_internal(self, U):
+        """∫U(ρ) dx."""
+        return self.density_values()
+
+    def internal_gradient(self, U):
+        """∇U′(ρ) at the points."""
+        return self.density_values()
+
+    def vertical_derivative(self, energy):
+        """δF/δρ at the points, by differentiating an energy of this measure."""
+        raise NotImplementedError
+
+    def horizontal_derivative(self, energy, first_variation):
+        """∇(δF/δρ) at the points, by differentiating an energy of this measure."""
+        raise NotImplementedError
+
+    def mean(self) -> np.ndarray:
+        """∫x dμ / μ(1), `[d]`."""
+        masses = np.asarray(self.masses, dtype=float)
+        return masses @ self.points / masses.sum()
+
+    def covariance(self) -> np.ndarray:
+        """∫(x−m)(x−m)ᵀ dμ / μ(1), `[d, d]`."""
+        masses = np.asarray(self.masses, dtype=float)
+        centred = self.points - self.mean()
+        return (masses[:, None] * centred).T @ centred / masses.sum()

@@ -1,0 +1,130 @@
+"""Particle measures."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jko.errors import finite_array
+from jko.measures.measure import Measure
+
+
+class Particles(Measure):
+    """α = Σ wᵢ δ_{xᵢ}: positions `[n, d]` and weights `[n]`, equal unless given, which sum to 1.
+
+    The positions keep their dtype, float32 or float64, and particle schemes compute in it. Raises ValueError
+    for positions that are not finite, weights that are not positive or do not sum to 1.
+    """
+
+    def __init__(self, positions, weights=None):
+        if isinstance(positions, jax.core.Tracer) or isinstance(weights, jax.core.Tracer):
+            self.positions, self.weights = positions, weights
+            return
+        self.positions = _checked_positions(positions)
+        self.weights = _checked_weights(weights, self.positions)
+
+    @classmethod
+    def from_csv(cls, path, columns=None) -> Particles:
+        """Particles from a text file of numbers, a line a particle, with or without a header line.
+
+        `columns` picks columns by their number from 0; all of them are coordinates unless given.
+        """
+        with open(path, encoding="utf-8") as file:
+            first = file.readline()
+        header = any(_is_word(entry) for entry in first.split(","))
+        table = np.loadtxt(path, delimiter=",", skiprows=int(header), usecols=columns, ndmin=2)
+        return cls(table)
+
+    @property
+    def n(self) -> int:
+        """The number of particles."""
+        return self.positions.shape[0]
+
+    @property
+    def dimension(self) -> int:
+        return self.positions.shape[1]
+
+    @property
+    def points(self):
+        return self.positions
+
+    @property
+    def masses(self):
+        return self.weights
+
+    mass = 1.0
+
+    def with_positions(self, positions) -> Particles:
+        """The same weights elsewhere."""
+        return Particles(positions, self.weights)
+
+    def vertical_derivative(self, energy):
+        with jax.enable_x64(True):
+            return np.asarray(_compiled_vertical(energy)(self.positions, self.weights))
+
+    def horizontal_derivative(self, energy, first_variation):
+        with jax.enable_x64(True):
+            gradient = np.asarray(_compiled_horizontal(energy)(self.positions, self.weights))
+        return gradient / self.weights[:, None]
+
+    def subsample(self, n: int, seed: int) -> Particles:
+        """n particles of equal weight, drawn by weight without replacement where the weights are equal."""
+        generator = np.random.default_rng(seed)
+        equal = np.ptp(self.weights) <= 1e-6 / self.n
+        if n >= self.n and equal:
+            return self
+        chosen = generator.choice(self.n, size=n, replace=not equal, p=None if equal else _normalised(self.weights))
+        return Particles(self.positions[chosen])
+
+    def __repr__(self) -> str:
+        return f"{self.n} particles in {self.dimension}D"
+
+
+@lru_cache(maxsize=32)
+def _compiled_vertical(energy):
+    return jax.jit(jax.grad(lambda x, w: jnp.asarray(energy(Particles(x, w))), argnums=1))
+
+
+@lru_cache(maxsize=32)
+def _compiled_horizontal(energy):
+    return jax.jit(jax.grad(lambda x, w: jnp.asarray(energy(Particles(x, w))), argnums=0))
+
+
+def _checked_positions(positions) -> np.ndarray:
+    dtype = np.asarray(positions).dtype
+    array = finite_array("positions", positions, dtype=dtype if dtype in (np.float32, np.float64) else float)
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"positions: expected an array [n, d] of at least one particle, got shape {array.shape}")
+    return array
+
+
+def _checked_weights(weights, positions) -> np.ndarray:
+    n = len(positions)
+    if weights is None:
+        return np.full(n, 1.0 / n, dtype=positions.dtype)
+    weights = finite_array("weights", weights, dtype=positions.dtype)
+    if weights.shape != (n,):
+        raise ValueError(f"weights: expected {n}, one a particle, got shape {weights.shape}")
+    if weights.min() <= 0:
+        raise ValueError(f"weights: expected positive numbers, got {weights.min():g} at the least: drop those particles")
+    total = weights.sum(dtype=float)
+    if abs(total - 1.0) > 1e-5:
+        raise ValueError(f"weights: expected to sum to 1, got {total:g}: divide them by their sum")
+    return weights
+
+
+def _normalised(weights):
+    weights = np.asarray(weights, dtype=float)
+    return weights / weights.sum()
+
+
+def _is_word(entry: str) -> bool:
+    try:
+        float(entry)
+    except ValueError:
+        return True
+    return False
