@@ -1,0 +1,97 @@
+"""What an exact solution answers."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jko.measures import Density
+
+
+class ExactSolution:
+    """A density known in closed form at every time t ≥ 0, t = 0 being where a run starts.
+
+    A subclass gives `dimension` and `formula(t, x)`, a jax function of a number and of points `[..., d]`
+    with values `[...]`; a Gaussian one also gives `at(t)`.
+    """
+
+    dimension: int
+
+    def formula(self, t, x):
+        """ρ(t, x) as a jax function, points `[..., d]` to values `[...]`."""
+        raise NotImplementedError
+
+    def density(self, t, x) -> np.ndarray:
+        """ρ(t, x) at points `[n, d]`, values `[n]` in float64; raises ValueError for points of another
+        dimension."""
+        x = np.asarray(x, dtype=np.float64)
+        if x.ndim != 2 or x.shape[1] != self.dimension:
+            raise ValueError(
+                f"x: expected points of shape [n, {self.dimension}], got {x.shape}; reshape them"
+            )
+        with jax.enable_x64(True):
+            return np.asarray(self.formula(jnp.asarray(float(t)), jnp.asarray(x)))
+
+    def on(self, grid, t=0.0) -> Density:
+        """The Density of point values at the cell centres of `grid`, scaled to carry the exact mass."""
+        if grid.dimension != self.dimension:
+            raise ValueError(
+                f"grid: expected {self.dimension} dimensions like the solution, got {grid.dimension}; "
+                "make another grid"
+            )
+        values = self.density(t, grid.points).reshape(grid.cells)
+        total = values.sum() * grid.cell_volume
+        if not total > 0.0:
+            raise ValueError("grid: the solution has no mass on it; widen it or move it to the solution")
+        return Density(grid, values * (self.mass_at(t) / total))
+
+    def mass_at(self, t) -> float:
+        """The total mass, 1 unless a solution says otherwise."""
+        return 1.0
+
+
+def vector(name, value) -> np.ndarray:
+    """A number or a list of numbers as a vector `[d]`."""
+    out = np.atleast_1d(np.asarray(value, dtype=np.float64))
+    if out.ndim != 1 or not np.all(np.isfinite(out)):
+        raise ValueError(f"{name}: expected a number or a vector of finite numbers, got {value!r}")
+    return out
+
+
+def square_matrix(name, value, dimension) -> np.ndarray:
+    """A number (a multiple of the identity), a diagonal `[d]` or a symmetric matrix, as a matrix `[d,
+    d]`."""
+    value = np.asarray(value, dtype=np.float64)
+    if value.ndim < 2:
+        value = np.diag(np.broadcast_to(value, (dimension,)))
+    if value.shape != (dimension, dimension):
+        raise ValueError(f"{name}: expected a matrix of shape ({dimension}, {dimension}), got {value.shape}")
+    if not np.all(np.isfinite(value)) or not np.allclose(value, value.T, rtol=1e-12, atol=1e-14):
+        raise ValueError(f"{name}: expected a finite symmetric matrix, got {value.tolist()}")
+    return 0.5 * (value + value.T)
+
+
+def covariance_matrix(std, covariance, dimension) -> np.ndarray:
+    """The covariance `[d, d]` of a Gaussian given by its standard deviations (a number or `[d]`) or by the
+    matrix itself."""
+    if covariance is None:
+        std = np.asarray(std, dtype=np.float64)
+        if std.ndim > 1 or not np.all(std > 0.0) or not np.all(np.isfinite(std)):
+            raise ValueError(
+                f"std: expected positive numbers, got {std.tolist()}; give `covariance` for a full matrix"
+            )
+        return square_matrix("std", std**2, dimension)
+    matrix = square_matrix("covariance", covariance, dimension)
+    if np.linalg.eigvalsh(matrix)[0] <= 0.0:
+        raise ValueError("covariance: expected a positive definite matrix, got a zero or negative eigenvalue")
+    return matrix
+
+
+def gaussian_formula(x, mean, covariance):
+    """The density of N(mean, covariance) at points `[..., d]`, in jax."""
+    centred = x - mean
+    solved = jnp.linalg.solve(covariance, centred[..., None])[..., 0]
+    exponent = -0.5 * jnp.sum(centred * solved, axis=-1)
+    volume = jnp.linalg.det(2.0 * jnp.pi * covariance)
+    return jnp.exp(exponent) / jnp.sqrt(volume)

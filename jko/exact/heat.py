@@ -1,0 +1,13 @@
+"""The heat flow of a Gaussian."""
+
+from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
+
+
+class Heat(OrnsteinUhlenbeck):
+    """∂ₜ ρ = θ Δ ρ from N(mean, std²), the flow of θ ∫ρ log ρ: S(t) = S_0 + 2 θ t, the mean stays.
+
+    Arguments as for `OrnsteinUhlenbeck`, without a stiffness.
+    """
+
+    def __init__(self, mean=0.0, std=1.0, temperature=1.0, *, covariance=None):
+        super().__init__(mean, std, stiffness=0.0, temperature=temperature, covariance=covariance)

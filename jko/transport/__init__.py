@@ -1,0 +1,6 @@
+"""Distances between measures and the maps that realise them."""
+
+from jko.transport.remap import cut, remap
+from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distance
+
+__all__ = ["Distance", "cut", "remap", "wasserstein", "wasserstein_distance"]
