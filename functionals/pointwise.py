@@ -36,8 +36,8 @@ def elementwise(f: Callable, s):
     if isinstance(s, jax.Array):
         return jax.vmap(f)(s.ravel()).reshape(s.shape)
     s = np.asarray(s, dtype=float)
-    with jax.enable_x64(True):
-        return np.asarray(_batched_elementwise(f)(s.ravel())).reshape(s.shape)
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        return np.array(_batched_elementwise(f)(s.ravel())).reshape(s.shape)
 
 
 def _evaluate(batched, f, x):
@@ -45,8 +45,9 @@ def _evaluate(batched, f, x):
         return batched(f)(x)
     x = np.asarray(x)
     try:
-        with jax.enable_x64(True):
-            return np.asarray(batched(f)(x))
+        # numpy points are constants, also within somebody's trace
+        with jax.enable_x64(True), jax.ensure_compile_time_eval():
+            return np.array(batched(f)(x))
     except jax.errors.TracerArrayConversionError as error:
         raise TypeError(
             f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy in place of numpy"

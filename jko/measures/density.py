@@ -75,7 +75,7 @@ class Density(Measure):
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
-            return np.asarray(_compiled_derivative(energy, self.grid)(self.values)) / self.grid.cell_volume
+            return np.array(_compiled_derivative(energy, self.grid)(self.values)) / self.grid.cell_volume
 
     def horizontal_derivative(self, energy, first_variation):
         return fields.gradient(self.grid, first_variation(self))

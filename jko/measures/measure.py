@@ -69,7 +69,7 @@ class Measure:
 
     def _pairs(self, total, kernel, **options):
         result = total(kernel, self.points, self.points, self.masses, **options)
-        return result if isinstance(self.points, jax.Array) else np.asarray(result)
+        return result if isinstance(self.points, jax.Array) else np.array(result)
 
     def density_values(self):
         """ρ at the points; raises InfiniteEnergy where there is no density."""

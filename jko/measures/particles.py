@@ -63,11 +63,11 @@ class Particles(Measure):
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
-            return np.asarray(_compiled_vertical(energy)(self.positions, self.weights))
+            return np.array(_compiled_vertical(energy)(self.positions, self.weights))
 
     def horizontal_derivative(self, energy, first_variation):
         with jax.enable_x64(True):
-            gradient = np.asarray(_compiled_horizontal(energy)(self.positions, self.weights))
+            gradient = np.array(_compiled_horizontal(energy)(self.positions, self.weights))
         return gradient / self.weights[:, None]
 
     def subsample(self, n: int, seed: int) -> Particles:
