@@ -36,7 +36,10 @@ def test_sums_agree_with_the_dense_answer(dtype, tolerance, dimension, offset):
         "pair_sum": (pair_sums.pair_sum(GAUSS, x, y, w, block=50), total),
         "radial_sum": (pair_sums.radial_sum(lambda s: jnp.exp(-0.5 * s), x, y, w, block=50), total),
         "pair_gradient": (pair_sums.pair_gradient_sum(GAUSS, x, y, w, block=50), gradient),
-        "radial_gradient": (pair_sums.radial_gradient_sum(lambda s: -jnp.exp(-0.5 * s), x, y, w, block=50), gradient),
+        "radial_gradient": (
+            pair_sums.radial_gradient_sum(lambda s: -jnp.exp(-0.5 * s), x, y, w, block=50),
+            gradient,
+        ),
     }
     for name, (got, expected) in answers.items():
         assert got.dtype == dtype, name
@@ -67,12 +70,16 @@ def test_coincident_pairs_are_dropped_and_their_gradients_vanish():
     squared[squared == 0] = np.inf
     values = np.where(np.isinf(squared), 0.0, -0.5 * np.log(np.where(np.isinf(squared), 1.0, squared)))
     slopes = -np.einsum("ijd,j->id", z / squared[..., None], w)
-    assert np.allclose(pair_sums.pair_sum(LOGARITHM, x, x, w, exclude_coincident=True, block=32), values @ w, atol=1e-14)
+    assert np.allclose(
+        pair_sums.pair_sum(LOGARITHM, x, x, w, exclude_coincident=True, block=32), values @ w, atol=1e-14
+    )
     got = pair_sums.pair_gradient_sum(LOGARITHM, x, x, w, exclude_coincident=True, block=32)
     assert np.allclose(got, slopes, rtol=1e-12, atol=1e-12)
 
     def energy(points):
-        return 0.5 * jnp.dot(w, pair_sums.pair_sum(LOGARITHM, points, points, w, exclude_coincident=True, block=32))
+        return 0.5 * jnp.dot(
+            w, pair_sums.pair_sum(LOGARITHM, points, points, w, exclude_coincident=True, block=32)
+        )
 
     with jax.enable_x64(True):
         differentiated = jax.grad(energy)(jnp.asarray(x))

@@ -1,0 +1,133 @@
+"""The blob method: deterministic diffusion of particles by a regularised energy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from jko.descent.bandwidth import silverman
+from jko.descent.blob_field import blob_field
+from jko.descent.field import outside_terms
+from jko.descent.stabilised import LEAST_STAGES, rkl2, stable_product, stages_for
+from jko.descent.stability import largest_curvature
+from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
+from jko.kernels.gaussian_mesh import REACH, mesh_shape
+from jko.kernels.pair_sums import precision
+from jko.measures import Particles
+from jko.scheme import Scheme, State, StepInfo
+
+_LARGEST_MESH = 2**22
+_REMEASURE = 10  # steps between two estimates of the curvature
+_SAFETY = 1.25
+
+
+@dataclass(frozen=True)
+class Blob(Scheme):
+    """ẋ = −∇_W F_ε(α)(x), F_ε(α) = ∫U(φ_ε∗α)/(φ_ε∗α) dα for the internal energies of F [CarrilloCraigPatacchini2019].
+
+    φ_ε is the density of N(0, ε² I) and ε the `bandwidth`, Silverman's rule at the first measure unless given. Potentials,
+    interactions and functionals of particles act as they are. The bias is O(ε⁴) where the entropy is alone, O(ε²) for
+    powers. `energy` is that of F_ε, which falls along the flow.
+
+    Each step is one of RKL2, explicit and of second order, with as many `stages` as τ and the measured curvature L
+    ask for; with `stages` given, a step beyond its limit is refused as "unstable", with the limit. `sums` is "direct" (all
+    pairs), "mesh" (O(n), to 1e-8) or "auto", the cheaper.
+    """
+
+    bandwidth: float | None = None
+    stages: int | None = None
+    sums: str = "auto"
+
+    takes: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
+    measures: ClassVar = (Particles,)
+    order: ClassVar[int] = 2
+    energy_kind: ClassVar[str] = "regularised"
+
+    def __post_init__(self):
+        if self.bandwidth is not None:
+            positive_number("bandwidth", self.bandwidth)
+        if self.stages is not None:
+            whole_number("stages", self.stages, least=LEAST_STAGES)
+        one_of("sums", self.sums, ("auto", "direct", "mesh"))
+
+    def check(self, F, mu):
+        super().check(F, mu)
+        if not F.parts.internal:
+            raise UnsupportedFunctional(
+                f"descent.Blob regularises an entropy or another internal energy, and {F!r} has none: use "
+                "descent.ForwardEuler or descent.BackwardEuler"
+            )
+
+    def init(self, F, mu) -> State:
+        self.check(F, mu)
+        bandwidth = float(self.bandwidth or silverman(mu))
+        if not bandwidth > 0.0:
+            raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
+        state = State(data={"step": 0, "bandwidth": bandwidth, "curvature": np.nan, "energy": np.nan})
+        return state.with_data(**(state.data | {"energy": self.energy(F, mu, state)[0]}))
+
+    def energy(self, F, mu, state):
+        flow = self._field(F, mu, state.data["bandwidth"])
+        with precision(mu.positions):
+            return float(_energy(flow)(mu.positions, mu.weights)), 0.0
+
+    def step(self, F, mu, tau, state):
+        tau, data, w = positive_number("tau", tau), state.data, mu.weights
+        flow = self._field(F, mu, data["bandwidth"])
+        with precision(mu.positions):
+            x = mu.positions
+            curvature = data["curvature"]
+            if data["step"] % _REMEASURE == 0:
+                curvature = _SAFETY * largest_curvature(flow.gradient, x, w)
+            for attempt in range(3):
+                stages = self.stages or stages_for(tau * curvature)
+                if tau * curvature > stable_product(stages):
+                    return mu, state, StepInfo(status="unstable", note=_too_long(tau, stages, curvature))
+                moved, after = rkl2(flow)(x, w, np.asarray(tau, x.dtype), np.int32(stages))
+                moved, after = np.asarray(moved), float(after)
+                allowed = data["energy"] + 64 * np.finfo(x.dtype).eps * abs(data["energy"])
+                if np.all(np.isfinite(moved)) and after <= allowed:
+                    break
+                curvature = 2.0 * max(curvature, largest_curvature(flow.gradient, x, w))
+            else:
+                return (
+                    mu,
+                    state,
+                    StepInfo(status="unstable", iterations=stages, note=_rose(tau, data["energy"], after)),
+                )
+        cost = float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2 * tau)
+        info = StepInfo(iterations=stages, mass_error=0.0, dissipation=data["energy"] - after - cost)
+        data = data | {"step": data["step"] + 1, "curvature": curvature, "energy": after}
+        return mu.with_positions(moved), State(data=data), info
+
+    def _field(self, F, mu, bandwidth):
+        parts = F.parts
+        internal = tuple((float(c), atom) for c, atom in parts.internal)
+        return blob_field(internal, outside_terms(parts), bandwidth, self._mesh(mu, bandwidth))
+
+    def _mesh(self, mu, bandwidth):
+        if self.sums == "direct":
+            return None
+        shape = mesh_shape(mu.positions, bandwidth)
+        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and np.prod(shape, dtype=float) <= _LARGEST_MESH
+        return shape if self.sums == "mesh" or worth else None
+
+
+@lru_cache(maxsize=64)
+def _energy(flow):
+    return jax.jit(flow.energy)
+
+
+def _too_long(tau, stages, curvature):
+    return (
+        f"tau={tau:g} is beyond the stability limit {stable_product(stages) / curvature:.3g} of {stages} stages at the "
+        f"curvature L = {curvature:.3g}: take a smaller tau, or stages=None to have them chosen"
+    )
+
+
+def _rose(tau, before, after):
+    return f"the regularised energy rose from {before:.6g} to {after:.6g} in a step of tau={tau:g}: take a smaller tau"

@@ -1,0 +1,51 @@
+"""The stiffness of a drift: its largest curvature L, hence the limit 2/L of an explicit step."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+
+def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
+    """An estimate from below of the largest eigenvalue of the Hessian of F at particles x, 0 where none is positive.
+
+    `gradient(x, w)` is ∇_W F; its derivative is symmetric in ⟨u, v⟩ = Σ w_i u_i·v_i, and Lanczos' method with
+    `iterations` products finds the end of its spectrum [GolubVanLoan2013, section 10.1].
+    """
+    start = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)
+    diagonal, off = (np.asarray(a, dtype=float) for a in _lanczos(gradient, iterations)(x, w, start))
+    if not np.all(np.isfinite(diagonal)):
+        return float("inf")
+    usable = len(diagonal)
+    tiny = np.flatnonzero(off <= 1e-6 * max(abs(diagonal).max(), 1e-300))
+    if tiny.size:
+        usable = int(tiny[0]) + 1
+    matrix = np.diag(diagonal[:usable]) + np.diag(off[: usable - 1], 1) + np.diag(off[: usable - 1], -1)
+    return max(0.0, float(np.linalg.eigvalsh(matrix)[-1]))
+
+
+@lru_cache(maxsize=64)
+def _lanczos(gradient, iterations):
+    def run(x, w, start):
+        def norm(v):
+            return jnp.sqrt(jnp.sum(w[:, None] * v * v))
+
+        def step(carry, _):
+            before, now, beta = carry
+            product = jax.jvp(partial(gradient, w=w), (x,), (now,))[1]
+            alpha = jnp.sum(w[:, None] * product * now)
+            rest = product - alpha * now - beta * before
+            size = norm(rest)
+            following = jnp.where(size > 0, rest / jnp.where(size > 0, size, 1), 0)
+            return (now, following, size), (alpha, size)
+
+        first = start / norm(start)
+        return lax.scan(
+            step, (jnp.zeros_like(first), first, jnp.zeros((), x.dtype)), None, length=iterations
+        )[1]
+
+    return jax.jit(run)

@@ -1,0 +1,76 @@
+"""∫ρ log ρ from samples, by nearest neighbours."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.errors import whole_number
+
+
+_SHARED = 0.6  # neighbours are shared: the excess variance over ψ′(k), measured on uniform samples for k = 3
+
+
+@dataclass(frozen=True)
+class EntropyEstimate:
+    """An estimate of ∫ρ log ρ, its standard error, and log ρ at the particles, `[n]`."""
+
+    value: float
+    uncertainty: float
+    log_density: np.ndarray
+
+
+def entropy_estimate(particles, neighbours: int = 3) -> EntropyEstimate:
+    """Kozachenko–Leonenko's estimate of ∫ρ log ρ for the law that the particles sample.
+
+    log ρ̂_i = ψ(k) − log(n − 1) − log(c_d r_i^d), r_i the distance to the k-th neighbour, c_d the volume of the unit
+    ball, averaged over the particles [KozachenkoLeonenko1987; KraskovStoegbauerGrassberger2004]; unequal weights
+    replace the count k/(n − 1) by the mass of the k neighbours over that of the others. The uncertainty is one standard
+    error of that average. The bias, O((k/n)^{2/d}) for a smooth ρ, is not in it. Particles of which k + 1 coincide
+    sample no density: the estimate is +∞. Raises ValueError for n ≤ k.
+    """
+    from scipy.spatial import cKDTree
+    from scipy.special import digamma, gammaln
+
+    neighbours = whole_number("neighbours", neighbours)
+    n, d = particles.n, particles.dimension
+    if n <= neighbours:
+        raise ValueError(
+            f"particles: an entropy by {neighbours} neighbours needs more than {neighbours}, got {n}"
+        )
+    positions = np.asarray(particles.positions, dtype=float)
+    weights = np.asarray(particles.weights, dtype=float)
+    radii, nearest = cKDTree(positions).query(positions, k=neighbours + 1)
+    log_mass = _log_neighbour_mass(weights, nearest, neighbours)
+    log_ball = 0.5 * d * math.log(math.pi) - gammaln(0.5 * d + 1.0)
+    with np.errstate(divide="ignore"):
+        log_density = (
+            digamma(neighbours) - math.log(neighbours) + log_mass - log_ball - d * np.log(radii[:, -1])
+        )
+    value = float(weights @ log_density)
+    return EntropyEstimate(value, standard_error(log_density, weights, neighbours), log_density)
+
+
+def standard_error(values, weights, neighbours: int, temperature: float = 1.0) -> float:
+    """The standard error of Σ w_i f_i, f_i = θ log ρ̂_i + g(x_i), as an estimate of the mean of θ log ρ + g.
+
+    The variance of the f_i, and 0.6 θ²ψ′(k) for the correlation of those whose neighbours are shared.
+    """
+    from scipy.special import polygamma
+
+    if not np.all(np.isfinite(values)):
+        return math.inf
+    variance = weights @ (values - weights @ values) ** 2 + _SHARED * temperature**2 * polygamma(
+        1, neighbours
+    )
+    return float(np.sqrt(variance * np.sum(weights**2)))
+
+
+def _log_neighbour_mass(weights, nearest, neighbours):
+    # a coincident particle may be listed in place of the particle itself: the last entries are k others then as well
+    if np.ptp(weights) <= 1e-6 * weights.mean():
+        return math.log(neighbours / (len(weights) - 1))
+    others = weights[nearest].sum(axis=1) - weights
+    return np.log(others / (1.0 - weights))
