@@ -1,0 +1,49 @@
+"""Sphinx configuration: the pages of this folder, the API from docstrings, and the examples run for the gallery."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import jko
+
+project = "jko"
+author = "The jko authors"
+copyright = "2026, The jko authors"
+version = release = jko.__version__
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "myst_parser",
+    "sphinxcontrib.bibtex",
+    "sphinx_gallery.gen_gallery",
+]
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+myst_heading_anchors = 3
+exclude_patterns = ["_build"]
+bibtex_bibfiles = ["references.bib"]
+bibtex_default_style = "alpha"
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+autodoc_default_options = {"members": True, "show-inheritance": True}
+suppress_warnings = ["config.cache"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "jko"
+html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": ["../examples"],
+    "gallery_dirs": ["gallery"],
+    "filename_pattern": r".*\.py$",
+    "image_scrapers": ("saved_pictures.scrape",),
+    "download_all_examples": False,
+    "show_signature": False,
+    "show_memory": False,
+    "abort_on_example_error": True,
+    "copyfile_regex": r".*\.(csv|toml)$",
+    "min_reported_time": 0,
+}
