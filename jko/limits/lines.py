@@ -1,0 +1,28 @@
+"""A field on the grid as the lines along one axis, and Strang splitting over the axes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def lines_along(field: np.ndarray, axis: int) -> np.ndarray:
+    """A copy of `[*cells]` as `[n, lines]`, n the number of cells along the axis."""
+    moved = np.moveaxis(field, axis, 0)
+    return np.array(moved.reshape(moved.shape[0], -1), order="C")
+
+
+def field_of(lines: np.ndarray, axis: int, cells: tuple[int, ...]) -> np.ndarray:
+    """The field `[*cells]` of which `lines` are the lines along the axis."""
+    others = cells[:axis] + cells[axis + 1 :]
+    return np.ascontiguousarray(np.moveaxis(lines.reshape(cells[axis], *others), 0, axis))
+
+
+def strang(dimension: int) -> list[tuple[int, float]]:
+    """The symmetric order of (axis, share of τ): half steps along all axes but the last, and back [Strang1968]."""
+    halves = [(axis, 0.5) for axis in range(dimension - 1)]
+    return [*halves, (dimension - 1, 1.0), *halves[::-1]]
+
+
+def one_by_one(dimension: int) -> list[tuple[int, float]]:
+    """Full steps along each axis in turn: each of them lowers the energy, so that their product does."""
+    return [(axis, 1.0) for axis in range(dimension)]

@@ -1,0 +1,81 @@
+"""A functional on a grid as the finite volumes see it: a fixed Ψ = V, a moving part of Ψ, and a solver for lines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.limits.lines import field_of, lines_along, one_by_one, strang
+
+_CACHED_PLANS = 8
+
+
+class GridProblem:
+    """F on a grid: what is local and implicit (the internal energy, V, a cap) and what is not (`moving`)."""
+
+    def __init__(self, F, grid):
+        self.F, self.grid, parts = F, grid, F.parts
+        self.fixed = parts.potential_values(grid.points).reshape(grid.cells)
+        self.moving = parts.interaction + parts.rest
+        self.cap = np.full(grid.cells, np.inf)
+        for atom in parts.constraints:
+            self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
+        self.positive = parts.temperature > 0
+        self.lines = _line_solver(parts, self.cap, grid.spacing)
+        self._plans: dict = {}
+
+    def moving_potential(self, mu) -> np.ndarray:
+        """The first variation of the interactions and of what else is no internal energy and no potential."""
+        total = np.zeros(self.grid.cells)
+        for coefficient, atom in self.moving:
+            values = np.asarray(atom.first_variation(mu), dtype=float)
+            if not np.all(np.isfinite(values)):
+                floor = 1e-12 * mu.values.mean()
+                values = np.asarray(atom.first_variation(mu.with_values(mu.values + floor)), dtype=float)
+            total += coefficient * values
+        return total
+
+    def sweep(self, rho: np.ndarray, moving, tau: float, second_order: bool) -> np.ndarray:
+        """All axes in turn with Ψ = V + moving frozen: Strang's order, or one axis after the other."""
+        if moving is None:
+            key = (tau, second_order)
+            if key not in self._plans:
+                if len(self._plans) >= _CACHED_PLANS:
+                    self._plans.clear()
+                self._plans[key] = self._plan(self.fixed, tau, second_order)
+            plan = self._plans[key]
+        else:
+            plan = self._plan(self.fixed + moving, tau, second_order)
+        for axis, prepared in plan:
+            rho = field_of(self.lines.sweep(lines_along(rho, axis), prepared), axis, self.grid.cells)
+        return rho
+
+    def _plan(self, psi, tau, second_order):
+        order = (strang if second_order else one_by_one)(self.grid.dimension)
+        prepared = {pair: self.lines.prepare(psi, pair[0], pair[1] * tau, second_order) for pair in set(order)}
+        return [(pair[0], prepared[pair]) for pair in order]
+
+    def rounding(self, mu) -> float:
+        """The size below which a difference of two energies is rounding."""
+        rho = mu.values
+        terms = rho * (np.abs(self.fixed) + 1.0)
+        if self.moving:
+            terms = terms + rho * np.abs(self.moving_potential(mu))
+        internal = self.F.parts.internal_energy
+        if internal is not None:
+            terms = terms + np.abs(np.asarray(internal.density(rho)))
+        return 1e-14 * float(terms.sum()) * self.grid.cell_volume
+
+
+def _line_solver(parts, cap, spacing):
+    capped = bool(np.isfinite(cap).any())
+    if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
+        from jko.limits.scharfetter_gummel import ScharfetterGummel
+
+        return ScharfetterGummel(parts.temperature, spacing)
+    if not parts.internal and not capped:
+        from jko.limits.upwind import Upwind
+
+        return Upwind(spacing)
+    from jko.limits.nonlinear_diffusion import NonlinearDiffusion
+
+    return NonlinearDiffusion(parts.internal_energy, cap, spacing)
