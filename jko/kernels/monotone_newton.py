@@ -63,12 +63,12 @@ def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, re
 
 
 @njit(cache=True, error_model="numpy")
-def advance(rho, p, side, step_rho, step_p, inverted, mobility, p_empty, p_full, cap, scale, done, by_pressure):
+def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scale, done, by_pressure):
     """Move along the graph, in place; by_pressure marks where p is set here, elsewhere it is U′(ρ), the caller's.
 
-    `inverted` is (U*)′(p + step_p). Of the two updates that Newton allows, ρ + δρ and (U*)′(p + δp), the more
-    cautious is taken: the first overshoots downwards, the second upwards, where U′ is concave. A cell that leaves
-    0 or cap moves by no more than the faces deliver at p = U′(0) or U′(cap).
+    Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots downwards
+    and the second upwards where U′ is concave. A cell that leaves 0 or cap moves by no more than the faces
+    deliver at p = U′(0) or U′(cap).
     """
     n, lines = rho.shape
     for i in range(n):
@@ -77,43 +77,44 @@ def advance(rho, p, side, step_rho, step_p, inverted, mobility, p_empty, p_full,
             if done[j]:
                 continue
             old, linear, pressure = rho[i, j], rho[i, j] + step_rho[i, j], p[i, j] + step_p[i, j]
-            other = inverted[i, j]
-            if side[i, j] == -1:
-                p[i, j] = pressure
-                if pressure > p_empty:
-                    inflow = (pressure - p_empty) * _conductance(mobility, i, j)
-                    rho[i, j] = min(other, inflow, scale[j], cap[i, j])
-                    side[i, j] = 0
-                    by_pressure[i, j] = False
+            if side[i, j] == -1 or (old == 0.0 and step_rho[i, j] == 0.0):
+                p[i, j], side[i, j] = pressure, -1
+                if pressure > p_empty[i, j]:
+                    inflow = (pressure - p_empty[i, j]) * _conductance(mobility, i, j)
+                    rho[i, j] = min(inflow, scale[j], cap[i, j])
+                    side[i, j], by_pressure[i, j] = 0, False
             elif side[i, j] == 1:
                 p[i, j] = pressure
                 if pressure < p_full[i, j]:
                     outflow = (p_full[i, j] - pressure) * _conductance(mobility, i, j)
-                    rho[i, j] = max(0.0, cap[i, j] - min(cap[i, j] - other, outflow, scale[j]))
-                    side[i, j] = 0
-                    by_pressure[i, j] = False
-            elif step_rho[i, j] > 0.0 or (step_rho[i, j] == 0.0 and step_p[i, j] > 0.0):
-                if step_p[i, j] > 0.0 and (other < linear or old == 0.0 and step_rho[i, j] == 0.0):
-                    new = min(other, max(scale[j], 2.0 * old))
-                else:
-                    new = linear
+                    rho[i, j] = max(0.0, cap[i, j] - min(outflow, scale[j]))
+                    side[i, j], by_pressure[i, j] = 0, False
+            elif step_rho[i, j] > 0.0:
+                new = min(linear, _at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]))
                 if new >= cap[i, j]:
-                    rho[i, j] = cap[i, j]
+                    rho[i, j], side[i, j] = cap[i, j], 1
                     p[i, j] = max(p_full[i, j], pressure) + max(0.0, linear - cap[i, j]) * (step_p[i, j] == 0.0)
-                    side[i, j] = 1
                 else:
-                    rho[i, j] = new
-                    by_pressure[i, j] = False
-            elif linear >= 0.1 * old and linear > 0.0:
-                rho[i, j] = min(linear, cap[i, j])
-                by_pressure[i, j] = False
-            elif pressure <= p_empty:
-                rho[i, j] = 0.0
-                p[i, j] = min(pressure, p_empty) + min(0.0, linear) * (step_p[i, j] == 0.0)
-                side[i, j] = -1
+                    rho[i, j], by_pressure[i, j] = new, False
+            elif linear >= 0.1 * old or (linear > 0.0 and step_p[i, j] == 0.0):
+                rho[i, j], by_pressure[i, j] = linear, False
+            elif pressure <= p_empty[i, j]:
+                rho[i, j], side[i, j] = 0.0, -1
+                p[i, j] = pressure + min(0.0, linear) * (step_p[i, j] == 0.0)
             else:
-                rho[i, j] = min(other, 0.1 * old)
+                rho[i, j] = min(_at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]), 0.1 * old)
                 by_pressure[i, j] = False
+
+
+@njit(cache=True, error_model="numpy")
+def _at_pressure(rho, step_rho, step_p, above_empty):
+    """The ρ of p + δp, with U′ continued as the power law (or the logarithm) that it touches at ρ."""
+    ratio = step_rho / rho
+    if np.isfinite(above_empty) and above_empty > 0.0 and step_p != 0.0:
+        exponent = step_p / (above_empty * ratio)
+        base = 1.0 + exponent * ratio
+        return rho * base ** (1.0 / exponent) if base > 0.0 else 0.0
+    return rho * np.exp(min(ratio, 700.0)) if above_empty == np.inf else rho + step_rho
 
 
 @njit(cache=True, error_model="numpy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.kernels.face_mobility import blended, upwind
+from jko.kernels.face_mobility import blended
 from jko.kernels.monotone_newton import advance, direction
 from jko.limits.lines import lines_along
 
@@ -32,36 +32,18 @@ class NonlinearDiffusion:
 
     def slope(self, rho):
         """U′(ρ)."""
-        if self.internal is None:
-            return np.zeros_like(rho)
         return np.asarray(self.internal.derivative(rho))
 
     def curvature(self, rho):
         """U″(ρ) ≥ 0, inf where the graph is vertical."""
-        if self.internal is None:
-            return np.zeros_like(rho)
         with np.errstate(all="ignore"):
             values = np.asarray(self.internal.second_derivative(rho))
         return np.where(np.isnan(values), np.inf, np.maximum(values, 0.0))
-
-    def inverted(self, p, wanted):
-        """(U*)′(p) where it is wanted, 0 elsewhere."""
-        if self.internal is None:
-            return np.where(p > 0.0, np.inf, 0.0)
-        out = np.zeros_like(p)
-        if wanted.any():
-            with np.errstate(all="ignore"):
-                values = np.asarray(self.internal.conjugate_derivative(p[wanted]))
-            out[wanted] = np.where(np.isnan(values), np.inf, values)
-        return out
 
     def mobility(self, rho, p, psi):
         """M on the faces, ≥ 0."""
         out = np.empty((rho.shape[0] - 1, rho.shape[1]))
         xi = np.where(np.isfinite(p), p, -1e300) + psi
-        if self.internal is None:
-            upwind(rho, xi, out)
-            return out
         safe = np.maximum(rho, _TINY)
         with np.errstate(all="ignore"):
             slope = self.slope(safe)
@@ -84,36 +66,53 @@ class NonlinearDiffusion:
         return self.implicit(rho + (1.0 / gamma - 1.0) * (stage - rho), stage, psi, cap, gamma * step)
 
     def implicit(self, base, start, psi, cap, step, rounds=40):
-        """ρ′ of one implicit stage; raises NotSolved."""
-        line = _Line(self, base, start, psi, cap)
-        mobility = self.mobility(line.rho, line.p, psi)
+        """ρ′ of one implicit stage; raises NotSolved.
+
+        Where Newton's method fails the stage is made more convex by ε‖ρ − base‖²/2: as a
+        proximal step, it lowers the energy of base for any ε, and moves the less the larger ε is.
+        """
+        jump = np.max(np.abs(np.diff(psi, axis=0)), initial=0.0) / max(base.max(), _TINY)
+        for relative in (0.0, 0.1, 10.0, 1e3):
+            try:
+                return self._implicit(_Line(self, base, start, psi, cap, relative * jump), step, rounds)
+            except NotSolved as error:
+                failure = error
+        raise failure
+
+    def _implicit(self, line, step, rounds):
+        mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()
-            line.newton(step * mobility, 2 if count < rounds - 1 else 1, strict=False)
+            line.newton(step * mobility, 2, strict=False)
             change = np.max(np.abs(line.rho - before), initial=0.0)
             if change <= 1e-9 * np.max(line.rho, initial=_TINY):
                 break
-            new = self.mobility(line.rho, line.p, psi)
+            new = self.mobility(line.rho, line.p, line.psi)
             mobility = new if count < 6 else 0.5 * (mobility + new)
-        line.newton(step * mobility, 200, strict=True)
-        return line.conserved()
+        line.newton(step * mobility, 100, strict=True)
+        return conserving(line.base, line.rho, line.cap)
 
 
 class _Line:
-    """The iterate of Newton's method: (ρ, p) on the graph, all lines at once."""
+    """The iterate of Newton's method: (ρ, p) on the graph p = U′(ρ) + ε(ρ − base), all lines at once."""
 
-    def __init__(self, problem, base, start, psi, cap):
-        self.problem, self.base, self.psi, self.cap = problem, base, psi, cap
+    def __init__(self, problem, base, start, psi, cap, proximal):
+        self.problem, self.base, self.psi, self.cap, self.proximal = problem, base, psi, cap, proximal
         self.scale = base.mean(axis=0)
+        self.empty = self.scale <= _TINY
         with np.errstate(all="ignore"):
-            self.p_full = np.where(np.isfinite(cap), problem.slope(np.where(np.isfinite(cap), cap, 1.0)), np.inf)
+            self.p_full = np.where(np.isfinite(cap), self.slope(np.where(np.isfinite(cap), cap, 1.0)), np.inf)
+        self.p_empty = problem.p_empty - proximal * base
         floor = 0.0 if np.isfinite(problem.p_empty) else _FLOOR
         self.rho = np.clip(np.maximum(start, floor * self.scale), 0.0, cap)
-        self.rho[:, self.scale <= _TINY] = 0.0
+        self.rho[:, self.empty] = 0.0
         self.side = np.zeros(base.shape, dtype=np.int8)
-        self.p = problem.slope(self.rho)
-        self.empty = self.scale <= _TINY
+        self.p = self.slope(self.rho)
         self.p[:, self.empty] = 0.0
+
+    def slope(self, rho):
+        """The p of ρ on the graph."""
+        return self.problem.slope(rho) + self.proximal * (rho - self.base)
 
     def newton(self, mobility, most, strict):
         """At most so many iterations; strict ones go on to the tolerance or raise NotSolved."""
@@ -122,27 +121,25 @@ class _Line:
         residual, by_pressure = np.empty(shape[1]), np.empty(shape, dtype=np.bool_)
         mobility = np.where(self.empty, 0.0, mobility)
         for _ in range(most):
-            curvature = self.problem.curvature(self.rho)
+            curvature = self.problem.curvature(self.rho) + self.proximal
             direction(
                 self.rho, self.p, self.psi, self.base, curvature, self.side, mobility, step_rho, step_p, residual
             )
             done = (residual <= 1.0) | self.empty
             if done.all():
                 return
-            pressure = self.p + step_p
-            wanted = ~done & ((self.side != 0) | (step_p > 0.0) | (self.rho + step_rho < 0.1 * self.rho))
-            inverted = self.problem.inverted(pressure, wanted)
             advance(
-                self.rho, self.p, self.side, step_rho, step_p, inverted, mobility,
-                self.problem.p_empty, self.p_full, self.cap, self.scale, done, by_pressure,
+                self.rho, self.p, self.side, step_rho, step_p, mobility,
+                self.p_empty, self.p_full, self.cap, self.scale, done, by_pressure,
             )  # fmt: skip
-            self.p = np.where(by_pressure, self.p, self.problem.slope(self.rho))
+            self.p = np.where(by_pressure, self.p, self.slope(self.rho))
         if strict:
             raise NotSolved(f"{int(np.sum(~done))} lines, residual {np.nanmax(residual):.1e} of the tolerance")
 
-    def conserved(self):
-        """ρ with the mass of `base` on each line: what rounding left is spread where there is room."""
-        defect = self.base.sum(axis=0) - self.rho.sum(axis=0)
-        room = np.minimum(self.rho, self.cap - self.rho)
-        total = room.sum(axis=0)
-        return self.rho + room * np.divide(defect, total, out=np.zeros_like(defect), where=total > 0)
+
+def conserving(base, rho, cap):
+    """ρ with the mass of `base` on each line: what rounding left is spread where there is room."""
+    defect = base.sum(axis=0) - rho.sum(axis=0)
+    room = np.minimum(rho, cap - rho)
+    total = room.sum(axis=0)
+    return rho + room * np.divide(defect, total, out=np.zeros_like(defect), where=total > 0)

@@ -72,10 +72,11 @@ def _line_solver(parts, cap, spacing):
         from jko.limits.scharfetter_gummel import ScharfetterGummel
 
         return ScharfetterGummel(parts.temperature, spacing)
-    if not parts.internal and not capped:
+    if not parts.internal:
+        from jko.limits.crowd import CrowdMotion
         from jko.limits.upwind import Upwind
 
-        return Upwind(spacing)
+        return CrowdMotion(cap, spacing) if capped else Upwind(spacing)
     from jko.limits.nonlinear_diffusion import NonlinearDiffusion
 
     return NonlinearDiffusion(parts.internal_energy, cap, spacing)
