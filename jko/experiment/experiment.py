@@ -1,0 +1,136 @@
+"""A TOML file read, checked and made ready to run."""
+
+from __future__ import annotations
+
+import inspect
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+import jko.exact
+from functionals import Functional
+from jko.experiment import terms
+from jko.experiment.files import Files
+from jko.experiment.initial import initial
+from jko.experiment.runs import Run, runs
+from jko.experiment.table import ExperimentError, Table, prefixed
+from jko.measures import Grid
+
+_KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
+_MOST_CELLS = 2**27
+PLOTS = ("energy", "density", "particles")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What is written beside the data: `plots` of `PLOTS`, and an animation of each run of `animate`."""
+
+    folder: Path | None = None
+    plots: tuple[str, ...] = PLOTS
+    animate: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a file asks for; `notes` are the sentences that its results must carry."""
+
+    title: str
+    grid: Grid | None
+    functional: Functional
+    exact: object | None
+    runs: dict[str, Run]
+    output: Output
+    notes: tuple[str, ...] = ()
+    text: str = ""
+    files: dict[str, Path] = field(default_factory=dict)
+
+
+def load(path, copies: dict[str, str] | None = None) -> Experiment:
+    """The experiment of a TOML file; files that it names lie relative to it, unless `copies` says where.
+
+    Raises ValueError, beginning with the path of the key, before any step is taken.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ExperimentError(
+            f"no file {str(path)!r}: give the path of an experiment, such as examples/fokker_planck.toml"
+        )
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExperimentError(f"{str(path)!r} cannot be read as a text file: {error}") from error
+    return parse(text, path.parent, default_title=path.stem, copies=copies)
+
+
+def parse(text: str, folder=".", default_title: str = "experiment", copies=None) -> Experiment:
+    """The experiment of a TOML text; files that it names lie relative to `folder`."""
+    try:
+        root = Table(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ExperimentError(f"{default_title}: not a TOML file: {error}") from error
+    except RecursionError as error:
+        raise ExperimentError(f"{default_title}: not a TOML file of this kind: nested too deep") from error
+    root.allow(_KEYS)
+    files = Files(folder, copies)
+    title = root.text("title", default_title)
+    grid = _grid(root.table("grid")) if "grid" in root else None
+    exact = _exact(root.table("exact")) if "exact" in root else None
+    start = initial(root.table("initial"), grid, exact, files)
+    if exact is not None and exact.dimension != start.dimension:
+        root.refuse(
+            "exact", f"the solution has dimension {exact.dimension}, the initial measure {start.dimension}"
+        )
+    functional = terms.functional(root.tables("functional"), start.dimension, grid, files)
+    made = runs(root.table("runs"), functional, start, grid)
+    output = _output(Table(root.entries.get("output", {}), "output"), Path(folder), made)
+    notes = (start.note,) if start.note else ()
+    return Experiment(title, grid, functional, exact, made, output, notes, text, dict(files.used))
+
+
+def _grid(table) -> Grid:
+    table.allow(("lower", "upper", "cells"))
+    corners = {key: table.numbers(key) for key in ("lower", "upper", "cells")}
+    cells = np.asarray(corners["cells"], dtype=float)
+    if cells.ndim < 2 and cells.min() >= 2 and (cells.prod() if cells.ndim else cells) > _MOST_CELLS:
+        table.refuse("cells", f"expected at most {_MOST_CELLS} cells together, got {cells.prod():.3g}")
+    with prefixed(table.path):
+        return Grid.uniform(**{k: tuple(v) if isinstance(v, list) else v for k, v in corners.items()})
+
+
+def exact_solutions() -> dict[str, type]:
+    """The exact solutions that a run can be compared with, by name."""
+    classes = {name: getattr(jko.exact, name) for name in jko.exact.__all__}
+    base = jko.exact.ExactSolution
+    return {name: cls for name, cls in classes.items() if issubclass(cls, base) and cls is not base}
+
+
+def _exact(table):
+    known = exact_solutions()
+    cls = known[table.choice("name", known)]
+    parameters = inspect.signature(cls).parameters
+    table.allow(("name", *parameters), f" of {cls.__name__}")
+    for name, parameter in parameters.items():
+        if parameter.default is parameter.empty and name not in table:
+            table.refuse(name, "missing")
+    with prefixed(table.path):
+        return cls(**{name: table.numbers(name) for name in parameters if name in table})
+
+
+def _output(table, folder, made) -> Output:
+    table.allow(("folder", "plots", "animate"))
+    plots = _names(table, "plots", PLOTS, PLOTS)
+    animate = _names(table, "animate", tuple(made), ())
+    given = table.text("folder", None)
+    return Output(None if given is None else folder / given, plots, animate)
+
+
+def _names(table, key, all_of, default):
+    """Names of a list, or all or none of them by true and false."""
+    value = table.value(key, list(default))
+    if isinstance(value, bool):
+        return tuple(all_of) if value else ()
+    if not isinstance(value, list) or any(name not in all_of for name in value):
+        table.refuse(key, f"expected true, false or a list of {', '.join(map(repr, all_of))}, got {value!r}")
+    return tuple(value)

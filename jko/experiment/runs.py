@@ -1,0 +1,159 @@
+"""The runs of an experiment: scheme, time step, and the initial measure in the form that the scheme moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass
+
+from jko.driver import flow
+from jko.experiment.initial import Initial
+from jko.experiment.table import Table, nearest, prefixed, show
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.scheme import Scheme
+from jko.trajectory import Trajectory
+
+_KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed")
+_NAME = re.compile(r"[\w()+][\w ()+.,-]{0,79}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run, ready to go: `run.flow(F)` returns its Trajectory."""
+
+    name: str
+    scheme: Scheme
+    measure: Measure
+    tau: float
+    n_steps: int
+    store_every: int
+
+    def flow(self, functional, *, checkpoint=None, progress=None, throw=True) -> Trajectory:
+        """jko.flow with this run's settings; a refusal begins with the path of the key."""
+        with prefixed(f"runs.{self.name}"):
+            return flow(
+                functional,
+                self.measure,
+                self.scheme,
+                tau=self.tau,
+                n_steps=self.n_steps,
+                store_every=self.store_every,
+                checkpoint=checkpoint,
+                progress=progress,
+                throw=throw,
+            )
+
+
+def runs(table: Table, functional, initial: Initial, grid: Grid | None) -> dict[str, Run]:
+    """The runs of the table [runs], in the order in which they are written."""
+    if not table.entries:
+        raise_missing(table)
+    return {name: _run(name, table.table(name), functional, initial, grid) for name in table.entries}
+
+
+def raise_missing(table: Table):
+    """An experiment without a run is none."""
+    table.refuse("NAME", "missing; write a table [runs.NAME] with scheme, tau and n_steps")
+
+
+def _run(name, table, functional, initial, grid) -> Run:
+    if not _NAME.fullmatch(name):
+        table.refuse(
+            "scheme", "a run's name also names its file: use letters, digits, spaces and ()+.,- for it"
+        )
+    cls = scheme_class(table)
+    settings = {field.name: field for field in dataclasses.fields(cls)}
+    table.allow((*_KEYS, *settings), f" of a run of {cls.scheme_name()}")
+    with prefixed(table.path):
+        scheme = cls(
+            **{key: _setting(table, key, field.type) for key, field in settings.items() if key in table}
+        )
+    tau = table.positive("tau")
+    n_steps = _steps(table, tau)
+    store_every = table.whole("store_every", 1)
+    measure = _measure(table, cls, initial, grid)
+    with prefixed(table.at("scheme")):
+        scheme.check(functional, measure)
+    return Run(name, scheme, measure, tau, n_steps, store_every)
+
+
+def scheme_class(table: Table) -> type[Scheme]:
+    """The class that the key `scheme` names, with or without its room: "Cvxpy" or "steps.Cvxpy"."""
+    text = table.text("scheme")
+    known = available_schemes()
+    found = [cls for name, cls in known.items() if text == name or name.endswith(f".{text}")]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        table.refuse(
+            "scheme", f"{text!r} is {' and '.join(cls.scheme_name() for cls in found)}: write one of them"
+        )
+    short = {name.split(".")[-1]: name for name in known}
+    table.refuse(
+        "scheme", f"unknown scheme {text!r}; {nearest(text, [*short] if '.' not in text else [*known])}"
+    )
+
+
+def available_schemes() -> dict[str, type[Scheme]]:
+    """Every scheme there is by its full name."""
+    import jko.descent
+    import jko.limits
+    import jko.steps  # noqa: F401
+
+    return dict(sorted(Scheme.known.items()))
+
+
+def _setting(table, key, annotation):
+    """A scheme's setting, held to the kind that the scheme declares."""
+    value = table.value(key)
+    kinds = {kind.strip() for kind in str(annotation).split("|")}
+    if isinstance(value, bool):
+        fits = "bool" in kinds
+    elif isinstance(value, int):
+        fits = bool(kinds & {"int", "float"})
+    elif isinstance(value, (float, str)):
+        fits = type(value).__name__ in kinds
+    else:
+        return _frozen(value)
+    if fits or not kinds & {"bool", "int", "float", "str"}:
+        return value
+    names = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
+    expected = " or ".join(word for kind, word in names.items() if kind in kinds)
+    table.refuse(key, f"expected {expected}, got {show(value)}")
+
+
+def _frozen(value):
+    return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
+
+
+def _steps(table, tau) -> int:
+    if table.exactly_one(("n_steps", "t_final")) == "n_steps":
+        return table.whole("n_steps", least=0)
+    final = table.positive("t_final")
+    n_steps = round(final / tau) if final / tau < 1e15 else 0
+    if n_steps < 1 or abs(n_steps * tau - final) > 1e-9 * final:
+        table.refuse("t_final", f"expected a multiple of tau = {tau:g}, got {final:g}: {final / tau:g} steps")
+    return n_steps
+
+
+def _measure(table, cls, initial, grid) -> Measure:
+    """The initial measure as the first kind that the scheme moves; as particles where the run names `particles`."""
+    kinds = cls.measures or (Density, Particles)
+    wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]
+    if wanted is not Particles and "particles" in table:
+        table.refuse("particles", f"{cls.scheme_name()} moves a {wanted.__name__}: leave it out")
+    seeded = wanted is Particles or "seed" in {field.name for field in dataclasses.fields(cls)}
+    if "seed" in table and not seeded:
+        table.refuse("seed", f"{cls.scheme_name()} draws nothing at random: leave it out")
+    with prefixed(table.path):
+        if wanted is Particles:
+            return initial.draw(table.whole("particles", None), table.whole("seed", 0, least=0))
+        if wanted is Gaussian:
+            if initial.gaussian is None:
+                table.refuse(
+                    "scheme", f"{cls.scheme_name()} starts from a Gaussian, not from {initial.kind!r}"
+                )
+            return initial.gaussian
+        if grid is None:
+            raise ValueError(f"scheme: {cls.scheme_name()} moves a Density, which needs a table [grid]")
+        return initial.density()

@@ -1,0 +1,148 @@
+"""The functional of an experiment: one table [[functional]] a term, added up."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+import numpy as np
+
+import functionals as fn
+from functionals.expression import Expression, PointExpression
+from jko.experiment.files import Files, gridded_values
+from jko.experiment.table import Table, nearest, prefixed, show
+from jko.measures import Gaussian, Grid
+
+_COMMON = ("name", "weight")
+_GRIDDED = ("file", "sample", "key", "lower", "upper", "crop", "rows_down", "coarsen", "normalise", "scale")
+_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
+
+
+def functional(tables: list[Table], dimension: int, grid: Grid | None, files: Files) -> fn.Functional:
+    """Σ weight × term; every refusal names the key."""
+    total = 0
+    for table in tables:
+        build = _BUILDERS.get(table.choice("name", fn.available()), _from_signature)
+        weight = table.positive("weight", 1.0)
+        with prefixed(table.path):
+            term = build(table, dimension, grid, files)
+        total = total + (term if weight == 1.0 else weight * term)
+    return total
+
+
+def _potential(table, dimension, grid, files):
+    source = table.exactly_one(("potential", "file", "sample"))
+    if source != "potential":
+        return _gridded(table, dimension, grid, files)
+    return _named_or_expression(
+        table, dimension, "x", "potential", fn.NAMED_POTENTIALS, fn.Potential, ("modulus",)
+    )
+
+
+def _gridded(table, dimension, grid, files):
+    table.allow((*_COMMON, *_GRIDDED, "modulus"), " of gridded data")
+    if grid is None and not ("lower" in table and "upper" in table):
+        table.refuse("lower", "missing; without a grid the data need their box, lower and upper")
+    box = [
+        table.numbers(side, None if grid is None else list(getattr(grid, side)))
+        for side in ("lower", "upper")
+    ]
+    for side, corner in zip(("lower", "upper"), box, strict=True):
+        if np.size(corner) not in (1, dimension):
+            table.refuse(side, f"expected {dimension} numbers, got {show(corner)}")
+    values = gridded_values(table, files, dimension)
+    return fn.Potential.gridded(values, *box, modulus=_number(table, "modulus"))
+
+
+def _interaction(table, dimension, grid, files):
+    general = table.flag("general", False)
+    facts = ("modulus", "linearly_convex", "general")
+    letters = "xy" if general else "z"
+    named = {} if general else fn.NAMED_KERNELS
+    return _named_or_expression(table, dimension, letters, "kernel", named, fn.Interaction, facts)
+
+
+def _named_or_expression(table, dimension, letters, key, named, create, facts):
+    """A function by its name with parameters, or by an expression with its declared facts."""
+    text = table.text(key)
+    variables = (*[f"{letter}{axis + 1}" for letter in letters for axis in range(dimension)], *letters, "r")
+    if _PLAIN_NAME.fullmatch(text) and text not in variables:
+        if text not in named:
+            table.refuse(
+                key,
+                f"unknown {key} {text!r}; {nearest(text, named)}, or an expression in {', '.join(variables)}",
+            )
+        known = list(inspect.signature(named[text]).parameters)
+        table.allow((*_COMMON, key, *known), f" of the {key} {text!r}")
+        parameters = {name: table.numbers(name) for name in known if name in table}
+        for name, value in parameters.items():
+            if isinstance(value, list) and any(length != dimension for length in np.shape(value)):
+                table.refuse(name, f"expected {dimension} numbers an axis, got {show(value)}")
+        return create(text, **parameters)
+    table.allow((*_COMMON, key, *facts), " beside an expression")
+    function = _expression(table, key, dimension, letters)
+    declared = {"modulus": _number(table, "modulus")}
+    declared |= {fact: table.flag(fact) for fact in facts if fact != "modulus" and fact in table}
+    return create(function, **declared)
+
+
+def _internal(table, dimension, grid, files):
+    table.allow((*_COMMON, "U", "displacement_convex"))
+    with prefixed(table.at("U")):
+        U = Expression(table.value("U"), ["s"])
+    return fn.InternalEnergy(U, displacement_convex=table.flag("displacement_convex", None))
+
+
+def _cap(table, dimension, grid, files):
+    table.allow((*_COMMON, "cap"))
+    if isinstance(table.value("cap"), str):
+        return fn.Cap(_expression(table, "cap", dimension, "x"))
+    return fn.Cap(table.positive("cap"))
+
+
+def _kl(table, dimension, grid, files):
+    table.allow((*_COMMON, "mean", "std", "covariance", "V", "log_density"))
+    source = table.exactly_one(("mean", "V", "log_density"))
+    if source == "mean":
+        return fn.KL(gaussian(table, dimension))
+    written = _expression(table, source, dimension, "x")
+    return fn.KL(written if source == "log_density" else PointExpression(f"-({written.text})", dimension))
+
+
+def gaussian(table: Table, dimension: int | None) -> Gaussian:
+    """N(mean, std²) or N(mean, covariance) of a table."""
+    spread = table.exactly_one(("std", "covariance"))
+    with prefixed(table.path):
+        return Gaussian.of(table.numbers("mean"), dimension=dimension, **{spread: table.numbers(spread)})
+
+
+def _from_signature(table, dimension, grid, files):
+    """Any other functional of the registry, its parameters taken as they stand."""
+    name = table.text("name")
+    parameters = inspect.signature(fn.lookup(name)).parameters
+    table.allow((*_COMMON, *parameters), f" of {name!r}")
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in table:
+            table.refuse(key, "missing")
+    return fn.create(name, **{key: table.value(key) for key in parameters if key in table})
+
+
+def _expression(table, key, dimension, letters):
+    with prefixed(table.at(key)):
+        return PointExpression(table.value(key), dimension, letters)
+
+
+def _number(table, key):
+    value = table.numbers(key, None)
+    if isinstance(value, list):
+        table.refuse(key, f"expected one number, got {show(value)}")
+    return value
+
+
+_BUILDERS = {
+    "potential": _potential,
+    "interaction": _interaction,
+    "internal": _internal,
+    "cap": _cap,
+    "kl": _kl,
+}
