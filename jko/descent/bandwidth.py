@@ -6,7 +6,10 @@ import numpy as np
 
 
 def silverman(mu) -> float:
-    """σ (4/((d + 2) n))^{1/(d+4)}, σ² the mean variance of a coordinate and 1/n = Σ w_i² [Silverman1986, eq. 4.14]."""
+    """σ (4/((d + 2) n))^{1/(d+4)} [Silverman1986, eq. 4.14].
+
+    σ² is the mean variance of a coordinate and 1/n = Σ w_i².
+    """
     d = mu.dimension
     deviation = float(np.sqrt(np.trace(np.atleast_2d(mu.covariance())) / d))
     count = 1.0 / float(np.sum(np.asarray(mu.weights, dtype=float) ** 2))

@@ -15,7 +15,7 @@ from jko.descent.field import outside_terms
 from jko.descent.stabilised import LEAST_STAGES, rkl2, stable_product, stages_for
 from jko.descent.stability import largest_curvature
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.kernels.gaussian_mesh import REACH, mesh_shape
+from jko.kernels.gaussian_mesh import REACH, mesh_size
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.scheme import Scheme, State, StepInfo
@@ -27,15 +27,16 @@ _SAFETY = 1.25
 
 @dataclass(frozen=True)
 class Blob(Scheme):
-    """ẋ = −∇_W F_ε(α)(x), F_ε(α) = ∫U(φ_ε∗α)/(φ_ε∗α) dα for the internal energies of F [CarrilloCraigPatacchini2019].
+    """ẋ = −∇_W F_ε(α)(x), F_ε(α) = ∫U(φ_ε∗α)/(φ_ε∗α) dα for the internal energies ∫U(ρ) of F.
 
-    φ_ε is the density of N(0, ε² I) and ε the `bandwidth`, Silverman's rule at the first measure unless given. Potentials,
-    interactions and functionals of particles act as they are. The bias is O(ε⁴) where the entropy is alone, O(ε²) for
-    powers. `energy` is that of F_ε, which falls along the flow.
+    [CarrilloCraigPatacchini2019]; φ_ε is the density of N(0, ε² I) and ε the `bandwidth`, Silverman's rule at
+    the first measure unless given. Potentials, interactions and functionals of particles act as they are. The
+    bias of the velocity is O(ε⁴) for the entropy, O(ε²) for powers. `energy` is that of F_ε, which falls
+    along the flow.
 
-    Each step is one of RKL2, explicit and of second order, with as many `stages` as τ and the measured curvature L
-    ask for; with `stages` given, a step beyond its limit is refused as "unstable", with the limit. `sums` is "direct" (all
-    pairs), "mesh" (O(n), to 1e-8) or "auto", the cheaper.
+    A step is one of RKL2, explicit and of second order, with as many `stages` as τ and the measured curvature
+    L ask for; with `stages` given, a step beyond their limit is refused as "unstable", with the limit. `sums`
+    is "direct" (all pairs), "mesh" (O(n), to 1e-8) or "auto", the cheaper.
     """
 
     bandwidth: float | None = None
@@ -83,7 +84,7 @@ class Blob(Scheme):
             curvature = data["curvature"]
             if data["step"] % _REMEASURE == 0:
                 curvature = _SAFETY * largest_curvature(flow.gradient, x, w)
-            for attempt in range(3):
+            for _ in range(3):
                 stages = self.stages or stages_for(tau * curvature)
                 if tau * curvature > stable_product(stages):
                     return mu, state, StepInfo(status="unstable", note=_too_long(tau, stages, curvature))
@@ -112,9 +113,9 @@ class Blob(Scheme):
     def _mesh(self, mu, bandwidth):
         if self.sums == "direct":
             return None
-        shape = mesh_shape(mu.positions, bandwidth)
-        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and np.prod(shape, dtype=float) <= _LARGEST_MESH
-        return shape if self.sums == "mesh" or worth else None
+        size = mesh_size(mu.positions, bandwidth)
+        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= _LARGEST_MESH
+        return size if self.sums == "mesh" or worth else None
 
 
 @lru_cache(maxsize=64)
@@ -124,10 +125,13 @@ def _energy(flow):
 
 def _too_long(tau, stages, curvature):
     return (
-        f"tau={tau:g} is beyond the stability limit {stable_product(stages) / curvature:.3g} of {stages} stages at the "
-        f"curvature L = {curvature:.3g}: take a smaller tau, or stages=None to have them chosen"
+        f"tau={tau:g} is beyond the stability limit {stable_product(stages) / curvature:.3g} of "
+        f"{stages} stages at the curvature L = {curvature:.3g}: take a smaller tau, or stages=None to have them chosen"
     )
 
 
 def _rose(tau, before, after):
-    return f"the regularised energy rose from {before:.6g} to {after:.6g} in a step of tau={tau:g}: take a smaller tau"
+    return (
+        f"the regularised energy rose from {before:.6g} to {after:.6g} in a step of tau={tau:g}: "
+        "take a smaller tau"
+    )

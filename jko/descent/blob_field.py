@@ -18,15 +18,15 @@ from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
 class BlobField:
     """F_ε(α) = ∫U(φ_ε∗α)/(φ_ε∗α) dα + G(α) and its Wasserstein gradient [CarrilloCraigPatacchini2019].
 
-    With f(s) = U(s)/s and ρ_i = Σ_j w_j φ_ε(x_i − x_j) the gradient of the first part at x_i is
-    Σ_j w_j (f′(ρ_i) + f′(ρ_j)) ∇φ_ε(x_i − x_j). φ_ε is the density of N(0, ε² I), summed over all pairs or, where
-    `mesh` gives a shape, through a mesh. `internal` and `outside` are tuples of (coefficient, functional).
+    With f(s) = U(s)/s and ρ_i = Σ_j w_j φ_ε(x_i − x_j) the gradient of the first part at x_i is Σ_j w_j
+    (f′(ρ_i) + f′(ρ_j)) ∇φ_ε(x_i − x_j). φ_ε is the density of N(0, ε² I), summed over all pairs or, where
+    `mesh` gives a size, through a mesh. `internal` and `outside` are tuples of (coefficient, functional).
     """
 
     internal: tuple
     outside: tuple
     bandwidth: float
-    mesh: tuple[int, ...] | None = None
+    mesh: int | None = None
 
     def energy(self, x, w):
         """F_ε(α) + G(α)."""

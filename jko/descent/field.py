@@ -33,7 +33,7 @@ class Field:
         return self.columns_gradient(x.T, w).T
 
     def columns_gradient(self, columns, w):
-        """The gradient with coordinates first, `[d, n]` to `[d, n]`: long inner loops where only points are asked."""
+        """The gradient with coordinates first, `[d, n]` to `[d, n]`, for long inner loops."""
         total = jnp.zeros_like(columns)
         for c, atom in self.terms:
             total = total + c * _term_gradient(atom, columns, w).astype(columns.dtype)

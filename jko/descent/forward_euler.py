@@ -23,8 +23,8 @@ class ForwardEuler(Scheme):
     """x⁺ = x − τ ∇_W F(α)(x), α = Σ w_i δ_{x_i}: of first order in τ, one gradient a step.
 
     The energy falls wherever τ < 2/L, L the largest curvature of F; a step that raises it is reported as
-    "unstable", with the limit. The step's `dissipation` is F(α) − F(α⁺) − Σ w_i|x⁺_i − x_i|²/2τ, the identity standing
-    for the optimal coupling. An entropy is infinite on particles: refused, for `Langevin` and `Blob`.
+    "unstable", with the limit. The step's `dissipation` is F(α) − F(α⁺) − Σ w_i|x⁺_i − x_i|²/2τ, the identity
+    standing for the optimal coupling. An entropy is infinite on particles: `Langevin` and `Blob` take it.
     """
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
@@ -66,6 +66,6 @@ def _step(flow):
 
 def _unstable(tau, before, after, limit):
     return (
-        f"the step raised the energy from {before:.6g} to {after:.6g}: tau={tau:g} is beyond the stability limit "
-        f"2/L = {limit:.3g} of an explicit step, so take a smaller tau or descent.BackwardEuler"
+        f"the step raised the energy from {before:.6g} to {after:.6g}: tau={tau:g} is beyond the stability "
+        f"limit 2/L = {limit:.3g} of an explicit step, so take a smaller tau or descent.BackwardEuler"
     )

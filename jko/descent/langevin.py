@@ -26,12 +26,14 @@ from jko.scheme import Records, Scheme, State
 class Langevin(Scheme):
     """x⁺ = x − τ∇_W G(α)(x) + √(2θτ) ξ for F = θ∫ρ log ρ + G: Euler–Maruyama, of weak order 1 in τ.
 
-    θ is read off the functional (without an entropy it is 0 and the step is ForwardEuler's), G is potentials, interactions
-    and functionals of particles. Steps are compiled in blocks; the noise of a step is a function of `seed` and the step's
-    number alone. `noise="three-point"` has the same weak order and is several times faster.
+    θ is read off the functional (without an entropy it is 0 and the step is ForwardEuler's); G is potentials,
+    interactions and functionals of particles. Steps are compiled in blocks; the noise of a step is a function
+    of `seed` and the step's number alone. `noise="three-point"` has the same weak order and is several times
+    faster.
 
-    `energy` estimates the entropy from `neighbours` nearest neighbours (`entropy_estimate`); its uncertainty is one
-    standard error of the whole energy. A step beyond 2/L, L the mean largest curvature of the potential, is refused.
+    `energy` estimates the entropy from `neighbours` nearest neighbours (`entropy_estimate`); its uncertainty
+    is one standard error of the whole energy. A step beyond 2/L, L the mean over the particles of the largest
+    curvature of the potential, is refused.
     """
 
     seed: int = 0
@@ -108,26 +110,30 @@ def _block(flow, noise):
 
 
 def _check_stable(parts, mu, tau):
-    V = parts.potential_function
-    if V is None:
+    terms = tuple((float(c), atom) for c, atom in parts.potential)
+    if not terms:
         return
     with precision(mu.positions):
-        curvatures = np.asarray(_largest_eigenvalues(V)(jnp.asarray(mu.positions)), dtype=float)
+        curvatures = np.asarray(_largest_eigenvalues(terms)(mu.positions), dtype=float)
     stiffness = float(np.asarray(mu.weights, dtype=float) @ np.maximum(curvatures, 0.0))
     if not tau * stiffness <= 2.0:
         raise ValueError(
-            f"tau: {tau:g} is beyond the stability limit 2/L = {2.0 / stiffness:.3g} of an explicit step, L the mean "
-            "largest curvature of the potential: take a smaller tau"
+            f"tau: {tau:g} is beyond the stability limit 2/L = {2.0 / stiffness:.3g} of an explicit step, "
+            "L the mean largest curvature of the potential: take a smaller tau"
         )
 
 
 @lru_cache(maxsize=64)
-def _largest_eigenvalues(V):
-    return jax.jit(jax.vmap(lambda x: jnp.linalg.eigvalsh(jax.hessian(pointwise.scalar(V))(x))[-1]))
+def _largest_eigenvalues(terms):
+    def largest(x):
+        hessian = sum(c * jax.hessian(pointwise.scalar(atom.V))(x) for c, atom in terms)
+        return hessian[0, 0] if x.size == 1 else jnp.linalg.eigvalsh(hessian)[-1]
+
+    return jax.jit(jax.vmap(largest))
 
 
 def _diverged(first, last, tau, limit):
     return (
-        f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the drift allows, "
-        f"about 2/L = {limit:.3g} where the block began; take a smaller tau"
+        f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what "
+        f"the drift allows, about 2/L = {limit:.3g} where the block began; take a smaller tau"
     )

@@ -14,12 +14,12 @@ _SUFFICIENT = 1e-4
 
 @lru_cache(maxsize=64)
 def proximal_step(field, max_iterations: int, max_inner: int):
-    """A compiled map (start, w, tau, tolerance) → (x, relative residual, iterations), for a `Field`.
+    """A compiled map (start, w, tau, tolerance) → (x, relative residual, iterations, Φ), for a `Field`.
 
-    Minimises Φ(x) = Σ w_i |x_i − start_i|²/(2τ) + F(x), whose stationary points are x = start − τ ∇_W F(x). Newton's
-    directions come from conjugate gradients in ⟨u, v⟩ = Σ w_i u_i·v_i, cut at negative curvature [NocedalWright2006,
-    Algorithm 7.1], and a backtracking line search on Φ. The residual |x − start + τ∇_W F(x)| is
-    relative to |x − start|.
+    Minimises Φ(x) = Σ w_i |x_i − start_i|²/(2τ) + F(x), whose stationary points are x = start − τ ∇_W F(x).
+    Newton's directions come from conjugate gradients in ⟨u, v⟩ = Σ w_i u_i·v_i, cut at negative curvature
+    [NocedalWright2006, Algorithm 7.1], with a backtracking line search on Φ. The residual |x − start + τ∇_W
+    F(x)| is relative to |x − start|. Returns Φ as well.
     """
 
     def solve(start, w, tau, tolerance):

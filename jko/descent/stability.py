@@ -11,7 +11,7 @@ from jax import lax
 
 
 def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
-    """An estimate from below of the largest eigenvalue of the Hessian of F at particles x, 0 where none is positive.
+    """An estimate from below of the largest eigenvalue of the Hessian of F at x, 0 where none is positive.
 
     `gradient(x, w)` is ∇_W F; its derivative is symmetric in ⟨u, v⟩ = Σ w_i u_i·v_i, and Lanczos' method with
     `iterations` products finds the end of its spectrum [GolubVanLoan2013, section 10.1].

@@ -30,10 +30,10 @@ class Difference:
 def pair_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincident: bool = False):
     """Σ_j w_j k(x_i, y_j).
 
-    kernel: ``kernel(x_i [d], y_j [d]) -> scalar`` in jax, hashable, the same object from call to call (sums are
-    compiled once for each kernel and shape; ``Difference(W)`` makes such an object of an even W).
-    x ``[n, d]``, y ``[m, d]``, weights ``[m]``; returns ``[n]`` in the dtype of x. ``block`` rows of the n × m matrix
-    are held at once. ``exclude_coincident`` drops the pairs with x_i == y_j, and their gradients are zero.
+    kernel: ``kernel(x_i [d], y_j [d]) -> scalar`` in jax, hashable, the same object from call to call (sums
+    are compiled once for each kernel and shape; ``Difference(W)`` makes such an object of an even W). x ``[n,
+    d]``, y ``[m, d]``, weights ``[m]``; returns ``[n]`` in the dtype of x. ``block`` rows of the n × m matrix
+    are held at once. ``exclude_coincident`` drops pairs with x_i == y_j; their gradients are zero.
     """
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
@@ -41,7 +41,7 @@ def pair_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincid
 
 
 def pair_gradient_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincident: bool = False):
-    """Σ_j w_j ∇₁k(x_i, y_j) ``[n, d]``, ∇₁ the gradient in the first argument; arguments as for `pair_sum`."""
+    """Σ_j w_j ∇₁k(x_i, y_j) ``[n, d]``, ∇₁ the gradient in the first argument; see `pair_sum`."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
         return _pair_gradient_sum(kernel, _rows(x, y, block), exclude_coincident, x, y, weights)
@@ -60,8 +60,8 @@ def radial_sum(profile, x, y, weights, *, block: int | None = None):
 def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
     """Σ_j w_j s(|x_i − y_j|²)(x_i − y_j) ``[n, d]``, in the matrix form x·Σ s w − (s w) @ y.
 
-    With s = 2f′ this is the gradient of `radial_sum`. weights may be ``[m]``, or a pair ``(u [n], v [m])`` which
-    stands for the weights u_i v_j + v_j u_j of the symmetric sum Σ_j v_j (u_i + u_j) s(·)(x_i − y_j).
+    With s = 2f′ this is the gradient of `radial_sum`. weights may be ``[m]``, or, where y is x, a pair
+    ``(u [n], v [n])`` for the symmetric sum Σ_j v_j (u_i + u_j) s(·)(x_i − x_j).
     """
     left, right = weights if isinstance(weights, tuple) else (None, weights)
     with precision(x, y):
@@ -72,7 +72,7 @@ def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
 
 
 def precision(*arrays):
-    """A context in which arrays of their dtype can be computed: jax's x64 mode if one is float64, else as it is."""
+    """A context for computing with these arrays: jax's x64 mode if one is float64, else as it is."""
     double = any(str(getattr(a, "dtype", "")) == "float64" for a in arrays)
     return jax.enable_x64(True) if double else nullcontext()
 

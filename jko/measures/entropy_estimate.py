@@ -9,7 +9,6 @@ import numpy as np
 
 from jko.errors import whole_number
 
-
 _SHARED = 0.6  # neighbours are shared: the excess variance over ψ′(k), measured on uniform samples for k = 3
 
 
@@ -25,11 +24,11 @@ class EntropyEstimate:
 def entropy_estimate(particles, neighbours: int = 3) -> EntropyEstimate:
     """Kozachenko–Leonenko's estimate of ∫ρ log ρ for the law that the particles sample.
 
-    log ρ̂_i = ψ(k) − log(n − 1) − log(c_d r_i^d), r_i the distance to the k-th neighbour, c_d the volume of the unit
-    ball, averaged over the particles [KozachenkoLeonenko1987; KraskovStoegbauerGrassberger2004]; unequal weights
-    replace the count k/(n − 1) by the mass of the k neighbours over that of the others. The uncertainty is one standard
-    error of that average. The bias, O((k/n)^{2/d}) for a smooth ρ, is not in it. Particles of which k + 1 coincide
-    sample no density: the estimate is +∞. Raises ValueError for n ≤ k.
+    log ρ̂_i = ψ(k) − log(n − 1) − log(c_d r_i^d), r_i the distance to the k-th neighbour, c_d the volume of
+    the unit ball, averaged over the particles [KozachenkoLeonenko1987; KraskovStoegbauerGrassberger2004];
+    unequal weights replace k/(n − 1) by the mass of the k neighbours over that of the others. The uncertainty
+    is one standard error of that average; the bias, O((k/n)^{2/d}) for a smooth ρ, is not in it. Where k + 1
+    particles coincide the estimate is +∞. Raises ValueError for n ≤ k.
     """
     from scipy.spatial import cKDTree
     from scipy.special import digamma, gammaln
@@ -69,7 +68,6 @@ def standard_error(values, weights, neighbours: int, temperature: float = 1.0) -
 
 
 def _log_neighbour_mass(weights, nearest, neighbours):
-    # a coincident particle may be listed in place of the particle itself: the last entries are k others then as well
     if np.ptp(weights) <= 1e-6 * weights.mean():
         return math.log(neighbours / (len(weights) - 1))
     others = weights[nearest].sum(axis=1) - weights
