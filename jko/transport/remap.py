@@ -68,7 +68,7 @@ def remap(edges, masses, grid):
             "edges: expected increasing positions, got a decrease; check the step that moved them"
         )
     faces = np.asarray(grid.edges[0], dtype=np.float64)
-    inside = _occupied_mass(edges, masses, faces)
+    inside = mass_between(edges, masses, faces)
     return Density(grid, point_values(inside / grid.spacing[0]))
 
 
@@ -118,7 +118,7 @@ def merge_empty(edges, masses):
     return np.append(edges[:-1][keep], edges[-1]), masses[keep]
 
 
-def _occupied_mass(edges, masses, faces):
+def mass_between(edges, masses, faces):
     """Mass `[len(faces) - 1]` between consecutive faces, from monotone cubics through the cumulative
     mass."""
     widths = np.diff(edges)
@@ -128,16 +128,17 @@ def _occupied_mass(edges, masses, faces):
     where = np.clip(np.searchsorted(edges, faces, side="right") - 1, 0, masses.size - 1)
     width = widths[where]
     s = np.clip((faces - edges[where]) / np.where(width > 0.0, width, np.finfo(float).tiny), 0.0, 1.0)
-    return _mass_between(masses, where, s, width * left[where], width * right[where])
+    return _sums(masses, where, s, width * left[where], width * right[where])
 
 
-def _mass_between(masses, where, s, a, b):
-    # Summed face by face, not subtracted from totals, so that a tail of 1e-40 keeps its digits.
+def _sums(masses, where, s, a, b):
+    # Summed face by face, from the nearer end of a cell, so that a tail of 1e-40 keeps its digits.
     w = masses[where]
     part = s * (a + s * (3.0 * w - 2.0 * a - b + s * (a + b - 2.0 * w)))
-    rest = w - part
-    same = where[1:] == where[:-1]
-    jump = np.where(same, part[1:] - part[:-1], rest[:-1] + part[1:])
+    u = 1.0 - s
+    rest = u * (b + u * (3.0 * w - 2.0 * b - a + u * (a + b - 2.0 * w)))
+    within = np.where(s[:-1] < 0.5, part[1:] - part[:-1], rest[:-1] - rest[1:])
+    jump = np.where(where[1:] == where[:-1], within, rest[:-1] + part[1:])
     first, stop = where[:-1] + 1, where[1:]
     pairs = np.stack([first, stop], axis=1).ravel()
     between = np.where(stop > first, np.add.reduceat(np.append(masses, 0.0), pairs)[::2], 0.0)

@@ -1,0 +1,125 @@
+"""Tridiagonal forms over the cells of a line: edges X `[n+1]` between masses w `[n]`, linear elements.
+
+Every matrix here is symmetric tridiagonal, held as its diagonal `[n+1]` and its upper neighbour `[n]`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+# two-point Gauss quadrature on (0, 1): exact for cubics, so that the mass matrix comes out exact
+NEAR, FAR = 0.5 - 0.5 / np.sqrt(3.0), 0.5 + 0.5 / np.sqrt(3.0)
+
+
+@njit(cache=True)
+def gauss_points(edges):
+    """The two Gauss points of every cell, `[2, n]`."""
+    n = edges.size - 1
+    points = np.empty((2, n))
+    for i in range(n):
+        points[0, i] = FAR * edges[i] + NEAR * edges[i + 1]
+        points[1, i] = NEAR * edges[i] + FAR * edges[i + 1]
+    return points
+
+
+@njit(cache=True)
+def transport_cost(masses, start, edges):
+    """Σ w (a² + ab + b²)/3 over cells with displacements a, b at their edges: W₂² of the piecewise linear map."""
+    total = 0.0
+    for i in range(masses.size):
+        a, b = edges[i] - start[i], edges[i + 1] - start[i + 1]
+        total += masses[i] * (a * a + a * b + b * b)
+    return total / 3.0
+
+
+@njit(cache=True)
+def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, gradient, diagonal, upper):
+    """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, written into the last three arguments.
+
+    pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the latter
+    raised to −0.999·rate so that the form stays positive.
+    """
+    n = masses.size
+    least = -0.999 * rate
+    gradient[0], diagonal[0] = 0.0, 0.0
+    for i in range(n):
+        w = 0.5 * masses[i]
+        a, b = edges[i] - start[i], edges[i + 1] - start[i + 1]
+        near = w * (rate * (FAR * a + NEAR * b) + slope[0, i])
+        far = w * (rate * (NEAR * a + FAR * b) + slope[1, i])
+        gradient[i] += FAR * near + NEAR * far + pressure[i]
+        gradient[i + 1] = NEAR * near + FAR * far - pressure[i]
+        c0 = w * (rate + max(curvature[0, i], least))
+        c1 = w * (rate + max(curvature[1, i], least))
+        diagonal[i] += FAR * FAR * c0 + NEAR * NEAR * c1 + rigidity[i]
+        diagonal[i + 1] = NEAR * NEAR * c0 + FAR * FAR * c1 + rigidity[i]
+        upper[i] = NEAR * FAR * (c0 + c1) - rigidity[i]
+
+
+@njit(cache=True)
+def solve(diagonal, upper, right, out):
+    """out = A⁻¹ right by elimination; returns whether A was positive definite. Arguments are kept, but for out."""
+    n = diagonal.size
+    pivot = np.empty(n)
+    pivot[0], out[0] = diagonal[0], right[0]
+    positive = pivot[0] > 0.0
+    for i in range(1, n):
+        factor = upper[i - 1] / pivot[i - 1]
+        pivot[i] = diagonal[i] - factor * upper[i - 1]
+        out[i] = right[i] - factor * out[i - 1]
+        positive = positive and pivot[i] > 0.0
+    out[n - 1] /= pivot[n - 1]
+    for i in range(n - 2, -1, -1):
+        out[i] = (out[i] - upper[i] * out[i + 1]) / pivot[i]
+    return positive
+
+
+@njit(cache=True)
+def dual_norm_squared(masses, gradient):
+    """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
+    n = masses.size
+    diagonal, upper, out = np.zeros(n + 1), np.empty(n), np.empty(n + 1)
+    for i in range(n):
+        diagonal[i] += masses[i] / 3.0
+        diagonal[i + 1] += masses[i] / 3.0
+        upper[i] = masses[i] / 6.0
+    solve(diagonal, upper, gradient, out)
+    total = 0.0
+    for i in range(n + 1):
+        total += gradient[i] * out[i]
+    return total
+
+
+@njit(cache=True)
+def longest_step(edges, direction, fraction):
+    """The largest step ≤ 1 that leaves every cell at least (1 − fraction) of its width."""
+    step = 1.0
+    for i in range(edges.size - 1):
+        shrink = direction[i] - direction[i + 1]
+        width = edges[i + 1] - edges[i]
+        if shrink * step > fraction * width:
+            step = fraction * width / shrink
+    return step
+
+
+@njit(cache=True)
+def merge_light(edges, masses, light, narrow):
+    """Edges and masses with every cell that is lighter than `light` and narrower than `narrow` joined to a neighbour.
+
+    Empty cells (masses 0) are kept, and nothing is joined across them.
+    """
+    n = masses.size
+    new_edges, new_masses = np.empty(n + 1), np.empty(n)
+    new_edges[0], new_masses[0] = edges[0], masses[0]
+    last = 0
+    for i in range(1, n):
+        before = new_masses[last] < light and edges[i] - new_edges[last] < narrow
+        here = masses[i] < light and edges[i + 1] - edges[i] < narrow
+        if (before or here) and masses[i] > 0.0 and new_masses[last] > 0.0:
+            new_masses[last] += masses[i]
+        else:
+            last += 1
+            new_edges[last], new_masses[last] = edges[i], masses[i]
+    new_edges[last + 1] = edges[n]
+    return new_edges[: last + 2], new_masses[: last + 1]

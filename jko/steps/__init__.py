@@ -1,0 +1,6 @@
+"""JKO steps: one solver of min W₂²(ρ_k, ρ)/2τ + F(ρ), one file."""
+
+from jko.steps.gaussian import Gaussian
+from jko.steps.quantile import Quantile
+
+__all__ = ["Gaussian", "Quantile"]

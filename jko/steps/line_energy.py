@@ -1,0 +1,125 @@
+"""A functional of the edges that carry the mass on a line, with what Newton's method asks of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from functionals import pointwise
+from functionals.quadratic_form import quadratic_form
+from jko.errors import UnsupportedFunctional
+
+
+class CellTerms(NamedTuple):
+    """At given edges: the energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, V′ and V″ at Gauss "
+    "points `[2, n]`."""
+
+    energy: float
+    pressure: np.ndarray
+    rigidity: np.ndarray
+    slope: np.ndarray
+    curvature: np.ndarray
+
+
+class LineEnergy:
+    """Σ ΔX U(w/ΔX) + Σ w V over the cells of a line, the density w/ΔX constant on each, V by two Gauss points a cell.
+
+    The internal part is convex in the edges for every convex U, being its perspective function. `modulus` is the
+    λ of V: the sum of the declared ones, or the least V″ at the grid's centres and edges where one is not declared.
+    """
+
+    def __init__(self, parts, grid):
+        self.internal = parts.internal_energy
+        self.potential = line_potential(parts, capacity=2 * grid.size)
+        self.modulus = _modulus(parts, self.potential, grid)
+        self.cap = _cap(parts)
+
+    def at(self, edges, masses) -> CellTerms:
+        """The energy and its derivatives at edges `[n+1]`, masses `[n]`; empty cells weigh nothing."""
+        from jko.kernels import banded
+
+        zero = np.zeros(masses.size)
+        energy, pressure, rigidity = 0.0, zero, zero
+        if self.internal is not None:
+            energy, pressure, rigidity = _internal(self.internal, np.diff(edges), masses)
+        if self.potential is None:
+            none = np.zeros((2, masses.size))
+            return CellTerms(energy, pressure, rigidity, none, none)
+        value, slope, curvature = self.potential(banded.gauss_points(edges))
+        energy += 0.5 * float(masses @ (value[0] + value[1]))
+        return CellTerms(energy, pressure, rigidity, slope, curvature)
+
+
+def _internal(U, widths, masses):
+    held = masses > 0.0
+    if not held.all():
+        energy, *parts = _internal(U, widths[held], masses[held])
+        return energy, *(_spread(part, held) for part in parts)
+    with np.errstate(over="ignore", under="ignore"):
+        s = masses / widths
+        density = U.density(s)
+        pressure = s * U.derivative(s) - density
+        rigidity = s * s * U.second_derivative(s) / widths
+    return float(widths @ density), pressure, rigidity
+
+
+def _spread(values, held):
+    out = np.zeros(held.size)
+    out[held] = values
+    return out
+
+
+def line_potential(parts, capacity=0):
+    """V, V′ and V″ as one function of positions of any shape, or None; a quadratic V never calls jax.
+
+    Up to `capacity` positions are padded to that many, so that jax compiles once while cells merge.
+    """
+    V = parts.potential_function
+    if V is None:
+        return None
+    form = quadratic_form(V, 1)
+    if form is not None:
+        a, b, c = float(form.A[0, 0]), float(form.b[0]), form.c
+        return lambda x: ((0.5 * a * x + b) * x + c, a * x + b, np.full_like(x, a))
+    return _differentiated(pointwise.scalar(V), capacity)
+
+
+def _differentiated(V, capacity):
+    def at(x):
+        return V(x[None])
+
+    first = jax.grad(at)
+    batched = jax.jit(jax.vmap(lambda x: (at(x), first(x), jax.grad(first)(x))))
+
+    def evaluate(x):
+        padded = np.full(max(capacity, x.size), x.flat[0])
+        padded[: x.size] = x.ravel()
+        with jax.enable_x64(True):
+            parts = batched(padded)
+        return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
+
+    return evaluate
+
+
+def _modulus(parts, potential, grid):
+    if potential is None:
+        return 0.0
+    declared = [None if atom.modulus is None else c * atom.modulus for c, atom in parts.potential]
+    if all(value is not None for value in declared):
+        return float(sum(declared))
+    _, _, curvature = potential(np.concatenate([grid.axes[0], grid.edges[0]]))
+    return float(curvature.min())
+
+
+def _cap(parts):
+    caps = []
+    for atom in parts.constraints:
+        if callable(atom.cap):
+            raise UnsupportedFunctional(
+                f"steps.Quantile takes a cap that is one number, got {atom!r}; steps.Cvxpy takes a cap "
+                "that varies"
+            )
+        caps.append(float(atom.cap))
+    return min(caps) if caps else None

@@ -1,0 +1,40 @@
+"""Cells for the Lagrangian form, placed where a density needs them."""
+
+import numpy as np
+
+from jko.transport.remap import mass_between, merge_empty
+
+_EXPONENT = 0.25
+_EVEN = 1.0 / 3.0
+_MOST_RUNS = 100
+
+
+def graded(edges, masses, cells):
+    """The same mass between other edges, about `cells` of them, closer where the density is higher.
+
+    Energies of piecewise constant densities err by ∫ h² ρ′²/24ρ dx for an entropy, least when cells are
+    about as dense as (ρ′²/ρ)^⅓; here as ρ^¼, a third of them spread evenly. The borders of vacua stay where
+    they are, and the masses come from the monotone cubics of `remap`. More than 100 runs of occupied cells
+    are left as they are.
+    """
+    held = masses > 0.0
+    stops = np.flatnonzero(~held)
+    if stops.size >= _MOST_RUNS:
+        return edges, masses
+    widths = np.where(held, np.diff(edges), 0.0)
+    density = np.where(held, masses / np.where(held, widths, 1.0), 0.0)
+    wanted = density**_EXPONENT * widths
+    wanted = (1.0 - _EVEN) * wanted / wanted.sum() + _EVEN * widths / widths.sum()
+    level = np.concatenate([[0.0], np.cumsum(wanted)])
+    runs = zip(np.append(0, stops + 1), np.append(stops, masses.size), strict=True)
+    new = np.concatenate([_spread(edges, level, first, stop, cells) for first, stop in runs])
+    return merge_empty(new, mass_between(edges, masses, new))
+
+
+def _spread(edges, level, first, stop, cells):
+    span = level[stop] - level[first]
+    number = max(1, round(cells * span / level[-1]))
+    targets = level[first] + span * np.linspace(0.0, 1.0, number + 1)
+    new = np.interp(targets, level[first : stop + 1], edges[first : stop + 1])
+    new[0], new[-1] = edges[first], edges[stop]
+    return new
