@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from contextlib import contextmanager
 
-from jko.errors import positive_number, whole_number
+from jko.errors import StepFailed, positive_number, whole_number
 
 _NAMES_ITSELF = re.compile(r"^[A-Za-z_]\w*: ")
 
@@ -123,7 +123,7 @@ def prefixed(path: str):
     """Say where: a refusal from inside begins with the path, joined to the name with which it begins itself."""
     try:
         yield
-    except ExperimentError:
+    except (ExperimentError, StepFailed):
         raise
     except (ValueError, TypeError, OverflowError) as error:
         message = " ".join(str(error).split())

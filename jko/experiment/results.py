@@ -1,0 +1,113 @@
+"""The folder in which an experiment's results lie, and from which it is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+from jko.checkpoint import Journal, describe_problem
+from jko.errors import CheckpointMismatch
+from jko.experiment.experiment import Experiment, load
+from jko.experiment.table import ExperimentError
+
+FORMAT = 1
+
+
+class Results:
+    """A results folder: a copy of the experiment and of its files, a checkpoint and a netCDF file for every run.
+
+    Everything is written beside and renamed, so what is there is whole whenever the process ends.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ExperimentError(f"out: {str(folder)!r} is a file: give a folder")
+
+    @property
+    def experiment_path(self) -> Path:
+        """The copy of the experiment."""
+        return self.folder / "experiment.toml"
+
+    @property
+    def settings_path(self) -> Path:
+        """What the command line asked for, and where the copies of the experiment's files lie."""
+        return self.folder / "settings.json"
+
+    def checkpoint(self, run: str) -> Path:
+        """The checkpoint of a run."""
+        return self.folder / "checkpoints" / f"{run}.checkpoint"
+
+    def data(self, run: str) -> Path:
+        """The netCDF file of a run."""
+        return self.folder / f"{run}.nc"
+
+    def prepare(self, experiment: Experiment, settings: dict, overwrite: bool = False) -> None:
+        """Make the folder ready: nothing in it is touched before every checkpoint there is found to belong."""
+        if not overwrite:
+            for name in settings["runs"]:
+                self._require_own(experiment, name)
+        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            for name in experiment.runs:
+                self.checkpoint(name).unlink(missing_ok=True)
+        copies = {}
+        for number, (name, path) in enumerate(experiment.files.items(), start=1):
+            copies[name] = f"inputs/{number}_{path.name}"
+            (self.folder / "inputs").mkdir(exist_ok=True)
+            write_whole(self.folder / copies[name], path.read_bytes())
+        write_whole(self.experiment_path, experiment.text.encode())
+        settings = {"format": FORMAT, **settings, "files": copies}
+        write_whole(self.settings_path, json.dumps(settings, indent=1).encode())
+
+    def settings(self) -> dict:
+        """What `prepare` was given."""
+        try:
+            settings = json.loads(self.settings_path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ExperimentError(
+                f"{str(self.folder)!r} holds no results: start with jko compare FILE --out {self.folder}"
+            ) from None
+        except ValueError as error:
+            raise ExperimentError(f"{str(self.settings_path)!r} is damaged: {error}") from error
+        if not isinstance(settings, dict) or settings.get("format") != FORMAT:
+            raise ExperimentError(f"{str(self.settings_path)!r} was not written by this version of jko")
+        return settings
+
+    def load(self) -> Experiment:
+        """The experiment of the copy."""
+        return load(self.experiment_path, copies=self.settings()["files"])
+
+    def _require_own(self, experiment, name):
+        run, path = experiment.runs[name], self.checkpoint(name)
+        if not path.exists():
+            return
+        problem = describe_problem(experiment.functional, run.measure, run.scheme, run.tau, run.store_every)
+        journal = Journal(path, problem)
+        remedy = "give --out another folder, or --overwrite to start anew"
+        try:
+            chunks = journal.open()
+        except CheckpointMismatch as error:
+            raise ExperimentError(f"runs.{name}: {error}, that is, {remedy}") from error
+        finally:
+            journal.close()
+        done = chunks[-1]["done"] if chunks else 0
+        if done > run.n_steps:
+            raise ExperimentError(
+                f"runs.{name}.n_steps: expected {done} or more, which {str(self.folder)!r} holds already, "
+                f"got {run.n_steps}: {remedy}"
+            )
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file beside and rename it: the old one or the new one is there, never half of it."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with open(beside, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
