@@ -9,7 +9,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from jko.descent.bandwidth import silverman
+from jko.descent.bandwidth import default_bandwidth
 from jko.descent.blob_field import blob_field
 from jko.descent.field import outside_terms
 from jko.descent.stabilised import LEAST_STAGES, rkl2, stable_product, stages_for
@@ -65,7 +65,7 @@ class Blob(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
-        bandwidth = float(self.bandwidth or silverman(mu))
+        bandwidth = float(self.bandwidth or default_bandwidth(mu, F.parts.kinds))
         if not bandwidth > 0.0:
             raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
         state = State(data={"step": 0, "bandwidth": bandwidth, "curvature": np.nan, "energy": np.nan})
@@ -126,7 +126,7 @@ def _energy(flow):
 def _too_long(tau, stages, curvature):
     return (
         f"tau={tau:g} is beyond the stability limit {stable_product(stages) / curvature:.3g} of "
-        f"{stages} stages at the curvature L = {curvature:.3g}: take a smaller tau, or stages=None to have them chosen"
+        f"{stages} stages at the curvature L = {curvature:.3g}: take a smaller tau or more stages"
     )
 
 

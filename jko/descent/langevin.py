@@ -18,7 +18,7 @@ from jko.descent.stability import largest_curvature
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
-from jko.measures.entropy_estimate import entropy_estimate, standard_error
+from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, standard_error
 from jko.scheme import Records, Scheme, State
 
 
@@ -38,7 +38,7 @@ class Langevin(Scheme):
 
     seed: int = 0
     noise: str = "gaussian"
-    neighbours: int = 3
+    neighbours: int | None = None
 
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
     measures: ClassVar = (Particles,)
@@ -47,7 +47,8 @@ class Langevin(Scheme):
 
     def __post_init__(self):
         whole_number("seed", self.seed, least=0)
-        whole_number("neighbours", self.neighbours)
+        if self.neighbours is not None:
+            whole_number("neighbours", self.neighbours)
         one_of("noise", self.noise, NOISES)
 
     def init(self, F, mu) -> State:
@@ -81,12 +82,13 @@ class Langevin(Scheme):
             value = float(field(outside).compiled_energy(x, mu.weights))
         if parts.temperature == 0.0:
             return value, 0.0
-        estimate = entropy_estimate(mu, self.neighbours)
+        neighbours = self.neighbours or default_neighbours(mu.dimension)
+        estimate = entropy_estimate(mu, neighbours)
         influence = parts.temperature * estimate.log_density
         for c, atom in outside:
             influence = influence + c * np.asarray(atom.first_variation(mu), dtype=float)
         weights = np.asarray(mu.weights, dtype=float)
-        uncertainty = standard_error(influence, weights, self.neighbours, parts.temperature)
+        uncertainty = standard_error(influence, weights, neighbours, parts.temperature)
         return parts.temperature * estimate.value + value, uncertainty
 
 
