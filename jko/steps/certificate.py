@@ -1,0 +1,112 @@
+"""Lower bounds on the energy that a step could reach, from a potential: the certificate of a step, in the Eulerian form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+_REPAIRS = 6
+
+
+@dataclass(frozen=True)
+class CellEnergy:
+    """r ↦ |c| Σ [U(r) + f r] over 0 ≤ r ≤ cap with |c| Σ r = M: what the last density of a step pays.
+
+    `internal` is U with its conjugate, or None; `cap` `[cells]` or None.
+    """
+
+    internal: object
+    cap: np.ndarray | None
+    volume: float
+    mass: float
+
+    def least(self, field, guess) -> tuple[float, np.ndarray]:
+        """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap."""
+        if self.internal is None:
+            level = self._level_without_internal(field)
+        else:
+            level = self._level(field, guess)
+        p = level - field
+        s = self._density(p)
+        value = level * self.mass - self.volume * float(np.sum(self._conjugate(p, s)))
+        pressure = np.zeros_like(field)
+        if self.cap is not None:
+            slope = self.internal.derivative(s) if self.internal is not None else 0.0
+            pressure = np.where(s >= self.cap, np.maximum(p - slope, 0.0), 0.0)
+        return value, pressure
+
+    def _density(self, p):
+        if self.internal is None:
+            return np.where(p > 0.0, 0.0 if self.cap is None else self.cap, 0.0)
+        s = self.internal.conjugate_derivative(p)
+        return s if self.cap is None else np.minimum(s, self.cap)
+
+    def _conjugate(self, p, s):
+        if self.internal is None:
+            return p * s
+        if self.cap is None and len(self.internal.terms) == 1:
+            return self.internal.conjugate(p)
+        slack = p - self.internal.derivative(np.maximum(s, 1e-300))
+        free = (s > 0.0) & (True if self.cap is None else s < self.cap)
+        most = self.mass / self.volume if self.cap is None else self.cap
+        # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.
+        return p * s - self.internal.density(s) + np.where(free, np.abs(slack) * most, 0.0)
+
+    def _level_without_internal(self, field):
+        if self.cap is None:
+            return float(field.min())
+        order = np.argsort(field)
+        filled = np.cumsum(self.cap[order]) * self.volume
+        return float(field[order][min(np.searchsorted(filled, self.mass), field.size - 1)])
+
+    def _level(self, field, guess):
+        from scipy.optimize import brentq
+
+        def excess(level):
+            with np.errstate(over="ignore", invalid="ignore"):
+                total = self.volume * np.sum(self._density(level - field)) - self.mass
+            return float(np.clip(total, -1e6 * self.mass, 1e6 * self.mass))
+
+        low = high = guess
+        step = 1e-6 * max(1.0, abs(guess))
+        while excess(low) > 0.0:
+            low, step = low - step, 8.0 * step
+        step = 1e-6 * max(1.0, abs(guess))
+        while excess(high) < 0.0:
+            high, step = high + step, 8.0 * step
+        return low if low == high else brentq(excess, low, high, xtol=1e-14, rtol=1e-13, maxiter=60)
+
+
+def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) -> tuple[float, np.ndarray]:
+    """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on the cells.
+
+    With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least of the cell
+    energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the units of F.
+    """
+    potentials, speeds = _repaired(faces, action, list(potentials))
+    bound = -float((potentials[0] + speeds[0]) @ start) * faces.volume
+    for k in range(len(potentials) - 1):
+        bound += cell_energy.mass * float(np.min(_slack(potentials, speeds, k)))
+    value, pressure = cell_energy.least(
+        field + potentials[-1] - speeds[-1], guess(potentials[-1] - speeds[-1])
+    )
+    return bound + value, pressure
+
+
+def _slack(potentials, speeds, k):
+    return potentials[k] - speeds[k] - potentials[k + 1] - speeds[k + 1]
+
+
+def _repaired(faces, action, potentials):
+    """Potentials raised where they break φ^k − w^k ≥ φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
+    speeds = [faces.speed_term(p, action) for p in potentials]
+    for k in reversed(range(len(potentials) - 1)):
+        for _ in range(_REPAIRS):
+            short = np.maximum(-_slack(potentials, speeds, k), 0.0)
+            raised = potentials[k] + short
+            speed = faces.speed_term(raised, action)
+            if np.min(raised - speed - potentials[k + 1] - speeds[k + 1]) <= -short.max():
+                break
+            potentials[k], speeds[k] = raised, speed
+    return potentials, speeds

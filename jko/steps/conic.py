@@ -1,0 +1,165 @@
+"""Functional -> conic form: what each functional becomes inside a convex program of one JKO step.
+
+`HANDLED` says, for every functional of the registry, how a step takes it; a test holds it to the registry. An internal
+energy with an entry in `FORMS` enters as cones; one without goes by quadratic models, renewed until the certificate
+closes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import functionals as fn
+
+HANDLED = {
+    fn.Entropy: "exponential cones",
+    fn.Power: "power cones, a quadratic for m = 2 in the Eulerian form",
+    fn.InternalEnergy: "quadratic models",
+    fn.Potential: "a linear term (Eulerian), quadratic models (Lagrangian)",
+    fn.Interaction: "a quadratic for its positive part, tangents for its negative part",
+    fn.KL: "dissolves into Entropy and Potential",
+    fn.Cap: "bounds",
+}
+
+
+@dataclass(frozen=True)
+class Term:
+    """A convex term of the objective and the constraints that define it."""
+
+    objective: Any
+    constraints: tuple = ()
+    implies_positive: bool = False
+
+
+@dataclass(frozen=True)
+class Model:
+    """A cvxpy problem with its handles: what the step's data enter through, and what is read off."""
+
+    problem: Any
+    start: Any  # the constraint (variable == start), whose right-hand side is the previous measure
+    target: Any  # the variable that the linear and quadratic terms of a step act on
+    outputs: dict[str, tuple]
+    duals: tuple = ()
+
+
+def entropy_of_density(atom, r):
+    """Σ r log r by exponential cones."""
+    import cvxpy as cp
+
+    return Term(-cp.sum(cp.entr(r)), implies_positive=True)
+
+
+def entropy_of_widths(atom, masses, widths, scale):
+    """−Σ w log(ΔX/scale) by exponential cones; the constant Σ w log(w/scale) is left out."""
+    import cvxpy as cp
+
+    return Term(-cp.sum(cp.multiply(masses, cp.log(widths / scale))), implies_positive=True)
+
+
+def power_of_density(atom, r):
+    """Σ r^m/(m−1): a quadratic for m = 2, else power cones t^{1/m} ≥ r, or r^m ≥ t for m < 1."""
+    import cvxpy as cp
+
+    m, one = atom.m, np.ones(r.size)
+    if m == 2.0:
+        return Term(cp.sum_squares(r))
+    t = cp.Variable(r.size)
+    if m > 1.0:
+        return Term(cp.sum(t) / (m - 1.0), (cp.PowCone3D(t, one, r, one / m),))
+    return Term(-cp.sum(t) / (1.0 - m), (cp.PowCone3D(r, one, t, one * m),), implies_positive=True)
+
+
+def power_of_widths(atom, masses, widths, scale):
+    """Σ w^m ΔX^{1−m}/(m−1) by power cones t^{1/m} x^{1−1/m} ≥ 1, or x^{1−m} ≥ t for m < 1, in x = ΔX/scale."""
+    import cvxpy as cp
+
+    m, one = atom.m, np.ones(masses.size)
+    t = cp.Variable(masses.size)
+    weighted = (masses * (masses / scale) ** (m - 1.0)) @ t / abs(m - 1.0)
+    if m > 1.0:
+        return Term(weighted, (cp.PowCone3D(t, widths / scale, one, one / m),), implies_positive=True)
+    return Term(-weighted, (cp.PowCone3D(widths / scale, one, t, one * (1.0 - m)),), implies_positive=True)
+
+
+FORMS = {fn.Entropy: (entropy_of_density, entropy_of_widths), fn.Power: (power_of_density, power_of_widths)}
+
+
+def split_internal(terms):
+    """The internal energies with a conic form, and those without: two tuples of (coefficient, atom)."""
+    conic = tuple((c, atom) for c, atom in terms if type(atom) in FORMS)
+    return conic, tuple((c, atom) for c, atom in terms if type(atom) not in FORMS)
+
+
+def eulerian_problem(shape, action, terms, cap, factor, start, linear=None, quadratic=None) -> Model:
+    """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
+
+    `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action` is the weight
+    of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None; `factor` B, whose ½|Bᵀr|²
+    is the convex part of an interaction, or None; `linear` and `quadratic` act on r^K.
+    """
+    import cvxpy as cp
+
+    size, faces = shape.divergence.shape
+    r = [cp.Variable(size) for _ in range(shape.slices + 1)]
+    v = [cp.Variable(faces) for _ in range(shape.slices)]
+    s = [cp.Variable(faces) for _ in range(shape.slices)]
+    first = r[0] == start
+    continuity = [r[k + 1] - r[k] + shape.divergence @ v[k] == 0 for k in range(shape.slices)]
+    constraints = [first, *continuity]
+    for k in range(shape.slices):
+        theta = shape.mean @ (0.5 * (r[k] + r[k + 1]))
+        constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
+    objective = sum(action @ a for a in s)
+    cones = [(c, FORMS[type(atom)][0](atom, r[-1])) for c, atom in terms]
+    positive = r[1:-1] if any(term.implies_positive for _, term in cones) else r[1:]
+    constraints += [a >= 0 for a in positive]
+    for c, term in cones:
+        objective = objective + shape.volume * c * term.objective
+        constraints += term.constraints
+    if cap is not None:
+        constraints.append(r[-1] <= cap)
+    if factor is not None:
+        y = cp.Variable(factor.shape[1])
+        constraints.append(y == factor.T @ r[-1])
+        objective = objective + 0.5 * cp.sum_squares(y)
+    objective = objective + _extra(r[-1], linear, quadratic)
+    problem = cp.Problem(cp.Minimize(objective), constraints)
+    return Model(problem, first, r[-1], {"density": tuple(r), "flow": tuple(v)}, tuple(continuity))
+
+
+def lagrangian_problem(masses, terms, least_widths, box, scale, start, linear=None, quadratic=None) -> Model:
+    """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
+
+    `scale` is a typical width, the unit in which the cones see ΔX.
+    `linear` and `quadratic` act on the displacement d; the transport cost is part of `quadratic`.
+    """
+    import cvxpy as cp
+
+    X, d = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1)
+    first = X - d == start
+    constraints = [first, X[0] >= box[0], X[-1] <= box[1]]
+    widths, held = cp.diff(X), np.flatnonzero(masses > 0.0)
+    objective = 0.0
+    cones = [(c, FORMS[type(atom)][1](atom, masses[held], widths[held], scale)) for c, atom in terms]
+    for c, term in cones:
+        objective = objective + c * term.objective
+        constraints += term.constraints
+    implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
+    if not implied or np.any(least_widths > 0.0):
+        constraints.append(widths >= least_widths)
+    objective = objective + _extra(d, linear, quadratic)
+    return Model(cp.Problem(cp.Minimize(objective), constraints), first, d, {"edges": (X,)})
+
+
+def _extra(variable, linear, quadratic):
+    import cvxpy as cp
+
+    total = 0.0
+    if linear is not None:
+        total = total + linear @ variable
+    if quadratic is not None:
+        total = total + 0.5 * cp.quad_form(variable, cp.psd_wrap(quadratic))
+    return total
