@@ -1,8 +1,10 @@
 """Wasserstein gradient flows: JKO steps, particles and the PDEs they converge to, from one functional."""
 
-from jko import descent, exact, limits, steps, transport
+from jko import descent, exact, limits, plotting, steps, transport
 from jko.driver import flow
 from jko.measures import Density, Gaussian, Grid, Particles
+from jko.plotting import animate
+from jko.report import compare, convergence
 from jko.scheme import Records, Scheme, State, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
@@ -19,10 +21,14 @@ __all__ = [
     "State",
     "StepInfo",
     "Trajectory",
+    "animate",
+    "compare",
+    "convergence",
     "descent",
     "exact",
     "flow",
     "limits",
+    "plotting",
     "steps",
     "transport",
     "wasserstein",

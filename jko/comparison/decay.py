@@ -1,0 +1,96 @@
+"""The exponential rate at which the energy of a run falls to its least value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+_LEAST_EXCESS = 1e-3  # of the initial one: below, the discretisation's own minimum is in sight
+_SIGNIFICANT = 4.0  # standard errors of an estimated energy
+_LEAST_POINTS = 4
+
+
+@dataclass(frozen=True)
+class DecayRate:
+    """F(t) − F_min ≈ A e^{−rate t}: the rate with its standard error, F_min, and where F_min comes from."""
+
+    rate: float = math.nan
+    error: float = math.nan
+    minimum: float = math.nan
+    source: str = ""
+
+
+def fit_decay(
+    times, energy, uncertainty=None, minimum: float | None = None, source: str = "given"
+) -> DecayRate:
+    """The rate of F − F_min, to hold against the 2λ that λ-convexity promises at least.
+
+    With F_min known, a straight line through log(F − F_min) by least squares over the later half of the
+    times at which F − F_min exceeds 1e-3 of its first value and four standard errors: the rate it settles
+    to. Else F_min, A and the rate are fitted jointly, F_min as a nuisance. Weights are the inverse
+    uncertainties where there are any, else relative. NaN where fewer than four points are left or nothing
+    decays.
+    """
+    times, energy = np.asarray(times, dtype=float), np.asarray(energy, dtype=float)
+    sigma = np.zeros_like(energy) if uncertainty is None else np.asarray(uncertainty, dtype=float)
+    finite = np.isfinite(energy)
+    times, energy, sigma = times[finite], energy[finite], np.where(np.isfinite(sigma), sigma, 0.0)[finite]
+    if len(times) < _LEAST_POINTS or not energy[0] > energy.min():
+        return DecayRate()
+    if minimum is None:
+        return _joint_fit(times, energy, sigma)
+    return _line_fit(times, energy - minimum, sigma, minimum, source)
+
+
+def _line_fit(times, excess, sigma, minimum, source):
+    usable = excess > np.maximum(_LEAST_EXCESS * excess[0], _SIGNIFICANT * sigma)
+    if not usable[0]:
+        return DecayRate(minimum=minimum, source=source)
+    stop = len(usable) if usable.all() else int(np.argmin(usable))
+    first = stop // 2 if stop // 2 >= _LEAST_POINTS else 0
+    if stop - first < _LEAST_POINTS:
+        return DecayRate(minimum=minimum, source=source)
+    t, y = times[first:stop], excess[first:stop]
+    weights = (
+        (y / np.maximum(sigma[first:stop], 1e-300)) if np.all(sigma[first:stop] > 0) else np.ones_like(y)
+    )
+    slope, error = _weighted_slope(t, np.log(y), weights, known=bool(np.all(sigma[first:stop] > 0)))
+    return DecayRate(-slope, error, minimum, source)
+
+
+def _weighted_slope(t, y, weights, known):
+    """Slope and its standard error; `known` when the weights are inverse standard errors."""
+    design = np.stack([np.ones_like(t), t], axis=1) * weights[:, None]
+    solution, *_ = np.linalg.lstsq(design, y * weights, rcond=None)
+    residual = y * weights - design @ solution
+    covariance = np.linalg.pinv(design.T @ design)
+    scale = 1.0 if known else float(residual @ residual) / max(len(t) - 2, 1)
+    return float(solution[1]), math.sqrt(scale * covariance[1, 1])
+
+
+def _joint_fit(times, energy, sigma):
+    from scipy.optimize import curve_fit
+
+    drop = energy[0] - energy.min()
+    weights = sigma if np.all(sigma > 0) else np.maximum(energy - energy.min(), 0.02 * drop)
+    elapsed, scaled = times - times[0], (energy - energy.min()) / drop
+
+    def model(t, least, amplitude, log_rate):
+        return least + amplitude * np.exp(-np.exp(log_rate) * t)
+
+    below = np.flatnonzero(scaled < math.exp(-1.0))
+    guess = 1.0 / max(elapsed[below[0]] if below.size else elapsed[-1], 1e-300)
+    try:
+        best, covariance = curve_fit(
+            model, elapsed, scaled, p0=(-0.01, 1.01, math.log(guess)), sigma=weights / drop, maxfev=20_000,
+            absolute_sigma=bool(np.all(sigma > 0)),
+        )  # fmt: skip
+    except RuntimeError:
+        return DecayRate()
+    rate = math.exp(best[2])
+    error = rate * math.sqrt(max(covariance[2, 2], 0.0))
+    if not error < rate:
+        return DecayRate()
+    return DecayRate(rate, error, float(energy.min() + drop * best[0]), "fitted jointly")

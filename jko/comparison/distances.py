@@ -1,0 +1,124 @@
+"""Distances between measures of any two kinds: W₂, large clouds thinned by a seed, and L1 on the finer grid."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.measures import Density, Gaussian, Grid, Particles
+from jko.transport.wasserstein import wasserstein_distance
+
+PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
+_CELLS = {1: 400, 2: 96, 3: 32}
+_GAUSSIAN_REACH = 6.0
+
+
+class Measured(NamedTuple):
+    """A distance; a word on how it was measured, "" where exactly; a bound on the discretisation's error."""
+
+    value: float
+    method: str = ""
+    error_bound: float = 0.0
+
+
+def w2_distance(mu, nu, seed: int = 0) -> Measured:
+    """W₂(mu, nu), each divided by its mass; in d ≥ 2 from `PLAN` particles of a cloud at most, drawn by `seed`."""
+    first, second = _probability(mu), _probability(nu)
+    method = ""
+    if mu.dimension > 1:
+        first, second = _thinned(first, seed), _thinned(second, seed + 1)
+        method = "subsampled" if _was_thinned(mu, nu) else ""
+    distance = wasserstein_distance(first, second)
+    return Measured(distance.value, method, distance.error_bound)
+
+
+def l1_distance(mu, nu) -> Measured:
+    """∫|ρ − σ| dx between the densities of two measures: 0 where they agree, 2 where they are apart.
+
+    Densities are compared on the finer of their grids, to which the other is carried conservatively
+    (monotone cubics through the cumulative mass, order 2); a cloud enters through its kernel density
+    estimate, method "kernel estimate". Mass outside the common grid counts in full. NaN in more than three
+    dimensions and for a cloud that is one point.
+    """
+    if mu.dimension > 3:
+        return Measured(math.nan)
+    clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
+    if any(np.ptp(cloud.positions, axis=0).min() == 0.0 for cloud in clouds):
+        return Measured(math.nan)
+    grid = common_grid([mu, nu])
+    first, outside_first = _values_on(mu, grid)
+    second, outside_second = _values_on(nu, grid)
+    value = float(np.abs(first - second).sum() * grid.cell_volume) + outside_first + outside_second
+    return Measured(value, "kernel estimate" if clouds else "")
+
+
+def common_grid(measures) -> Grid:
+    """The finest grid among the densities, or without one a box around clouds and Gaussians."""
+    grids = [m.grid for m in measures if isinstance(m, Density)]
+    if grids:
+        return min(grids, key=lambda grid: grid.cell_volume)
+    corners = [_reach(m) for m in measures]
+    lower, upper = np.min([c[0] for c in corners], axis=0), np.max([c[1] for c in corners], axis=0)
+    margin = 0.08 * (upper - lower)
+    cells = _CELLS[len(lower)]
+    return Grid.uniform(tuple(lower - margin), tuple(upper + margin), (cells,) * len(lower))
+
+
+def carried(mu: Density, grid: Grid) -> np.ndarray:
+    """Cell averages `[*cells]` of a density on another grid, conservative and positive, axis by axis."""
+    values = np.asarray(mu.values)
+    for axis, (edges, target) in enumerate(zip(mu.grid.edges, grid.edges, strict=True)):
+        values = _carried_along(values, edges, target, axis)
+    return values
+
+
+def _carried_along(values, edges, target, axis):
+    from scipy.interpolate import PchipInterpolator
+
+    masses = np.moveaxis(values, axis, 0) * (edges[1] - edges[0])
+    cumulative = np.concatenate([np.zeros((1, *masses.shape[1:])), np.cumsum(masses, axis=0)])
+    at_target = PchipInterpolator(edges, cumulative, axis=0)(np.clip(target, edges[0], edges[-1]))
+    return np.moveaxis(np.maximum(np.diff(at_target, axis=0), 0.0) / (target[1] - target[0]), 0, axis)
+
+
+def _values_on(mu, grid):
+    """Values on a grid, and the mass that lies outside of it."""
+    if isinstance(mu, Gaussian):
+        return mu.on(grid).values, 0.0
+    if isinstance(mu, Particles):
+        return _estimate_on(mu, grid)
+    if mu.grid == grid:
+        return np.asarray(mu.values), 0.0
+    values = carried(mu, grid)
+    return values, max(mu.mass - float(values.sum() * grid.cell_volume), 0.0)
+
+
+def _estimate_on(cloud, grid):
+    inside = np.all((cloud.positions >= grid.lower) & (cloud.positions <= grid.upper), axis=1)
+    weights = np.asarray(cloud.weights, dtype=float)
+    held = float(weights[inside].sum())
+    if held == 0.0:
+        return np.zeros(grid.cells), 1.0
+    kept = Particles(np.asarray(cloud.positions[inside], dtype=float), weights[inside] / held)
+    return held * Density.kernel_estimate(kept, grid).values, max(1.0 - held, 0.0)
+
+
+def _reach(mu):
+    if isinstance(mu, Particles):
+        return mu.positions.min(axis=0), mu.positions.max(axis=0)
+    spread = _GAUSSIAN_REACH * np.sqrt(np.diag(mu.covariance()))
+    return mu.mean() - spread, mu.mean() + spread
+
+
+def _probability(mu):
+    return mu.normalized() if isinstance(mu, Density) else mu
+
+
+def _thinned(mu, seed):
+    return mu.subsample(PLAN, seed) if isinstance(mu, Particles) else mu
+
+
+def _was_thinned(*measures):
+    return any(isinstance(m, Particles) and m.n > PLAN for m in measures)

@@ -1,0 +1,58 @@
+"""F along an exact solution and at its equilibrium, where the closed form tells it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.comparison.decay import DecayRate, fit_decay
+
+_SAME_START = 0.02
+
+
+def gaussian_excess(exact, t) -> float | None:
+    """F − F_min of θ∫ρ log ρ + ∫½xᵀAx ρ on exact.at(t); None where there is no such equilibrium.
+
+    Whatever constant F carries drops out of the difference.
+    """
+    stiffness = getattr(exact, "stiffness", None)
+    if stiffness is None or not hasattr(exact, "at") or np.linalg.eigvalsh(stiffness)[0] <= 0.0:
+        return None
+    if not exact.temperature > 0.0:
+        return None
+    gaussian, theta = exact.at(t), exact.temperature
+    mean, covariance = gaussian.mean(), gaussian.covariance()
+    relative = stiffness @ covariance / theta
+    sign_and_log = np.linalg.slogdet(relative)
+    spread = np.trace(relative) - exact.dimension - sign_and_log[1]
+    return 0.5 * float(mean @ stiffness @ mean + theta * spread)
+
+
+def known_minimum(runs, exact) -> tuple[float, str] | None:
+    """(F_min, where it comes from) by a run that starts where the exact solution does: F₀ − (F₀ − F_min)."""
+    excess = None if exact is None else gaussian_excess(exact, 0.0)
+    if excess is None:
+        return None
+    starting = [run for run in runs.values() if run.energy_kind == "exact" and _starts_at(run, exact)]
+    if not starting or len({run.functional for run in starting}) > 1:
+        return None
+    return float(starting[0].energy[0]) - excess, "exact equilibrium"
+
+
+def _starts_at(run, exact):
+    mu, start = run.measures[0], exact.at(0.0)
+    size = math.sqrt(np.trace(start.covariance()))
+    return bool(
+        run.times[0] == 0.0
+        and np.linalg.norm(mu.mean() - start.mean()) <= _SAME_START * size
+        and np.linalg.norm(mu.covariance() - start.covariance()) <= _SAME_START * size**2
+    )
+
+
+def decay_of(run, known) -> DecayRate:
+    """The decay rate of a run; `known` is (F_min, its source) or None. A regularised energy has its own."""
+    minimum, source = known or (None, "")
+    if run.energy_kind == "regularised" and source != "given":
+        minimum, source = None, ""
+    return fit_decay(run.times, run.energy, run.energy_uncertainty, minimum, source)

@@ -1,0 +1,106 @@
+"""One run's line of a comparison."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.comparison.distances import l1_distance, w2_distance
+from jko.comparison.least_energy import decay_of
+from jko.measures import Density, Particles
+
+_ROUNDING = 1e-12
+
+
+def row_of(comparison, name: str, known_minimum) -> dict:
+    """What `Comparison.table` says of the run `name`."""
+    run = comparison.runs[name]
+    return {
+        "run": name,
+        "scheme": run.scheme,
+        "measure": _description(run.measures[0]),
+        "tau": run.tau,
+        "steps": run.info.n_steps,
+        "time": float(run.times[-1]),
+        **_energies(run, known_minimum),
+        **_distances(comparison, name, run),
+        **_certificates(run),
+        "seconds": float(run.attributes.get("seconds", math.nan)),
+    }
+
+
+def _description(mu) -> str:
+    if isinstance(mu, Density):
+        return f"{'x'.join(map(str, mu.grid.cells))} cells"
+    if isinstance(mu, Particles):
+        return f"{mu.n} particles"
+    return f"{type(mu).__name__}, d = {mu.dimension}"
+
+
+def _energies(run, known_minimum) -> dict:
+    decay = decay_of(run, known_minimum)
+    modulus = run.displacement_modulus
+    return {
+        "energy_initial": float(run.energy[0]),
+        "energy_initial_uncertainty": float(run.energy_uncertainty[0]),
+        "energy_final": float(run.energy[-1]),
+        "energy_uncertainty": float(run.energy_uncertainty[-1]),
+        "energy_kind": run.energy_kind,
+        "decay_rate": decay.rate,
+        "decay_rate_error": decay.error,
+        "declared_rate": math.nan if modulus is None else 2.0 * modulus,
+        "minimum_energy": decay.minimum,
+        "minimum_source": decay.source,
+    }
+
+
+def _distances(comparison, name, run) -> dict:
+    row = dict.fromkeys(
+        ["w2_exact", "w2_exact_worst", "l1_exact", "l1_exact_worst", "w2_sample", "l1_sample"], math.nan
+    )
+    if comparison.exact is None:
+        return row
+    for kind in ("W2", "L1"):
+        distances = comparison.distance(kind, name)
+        row[f"{kind.lower()}_exact"] = float(distances[-1])
+        row[f"{kind.lower()}_exact_worst"] = float(distances.max())
+    t = float(comparison.times[-1])
+    cloud = run.at(t)
+    if isinstance(cloud, Particles):
+        truth = comparison.reference.beside(cloud, t)
+        sample = comparison.reference.sample(cloud, t, comparison.seed)
+        row["w2_sample"] = w2_distance(sample, truth, comparison.seed).value
+        row["l1_sample"] = l1_distance(sample, truth).value
+    return row
+
+
+def _certificates(run) -> dict:
+    info, first, last = run.info, run.measures[0], run.final
+    smallest = _extreme(np.nanmin, info.min_density)
+    if math.isnan(smallest) and isinstance(last, Density):
+        smallest = float(min(mu.values.min() for mu in run.measures))
+    drift = abs(float(last.mass) - float(first.mass))
+    return {
+        "mass": float(last.mass),
+        "mass_error": max(drift, np.nan_to_num(_extreme(np.nanmax, info.mass_error))),
+        "gap": _extreme(np.nanmax, info.gap),
+        "relative_gap": _extreme(np.nanmax, info.relative_gap),
+        "min_density": smallest,
+        "dissipation_violations": _violations(run),
+        "dissipation_checked": int(np.isfinite(info.dissipation).sum()),
+        "not_converged": int(np.sum(info.status != "converged")),
+    }
+
+
+def _violations(run) -> int:
+    """Steps whose dissipation is negative beyond their own gap and rounding."""
+    dissipation = run.info.dissipation
+    scale = float(np.nanmax(np.abs(run.energy), initial=1.0))
+    allowed = np.maximum(np.nan_to_num(run.info.gap), _ROUNDING * max(scale, 1.0))
+    return int(np.sum(dissipation < -allowed))
+
+
+def _extreme(reduce, column) -> float:
+    finite = column[np.isfinite(column)]
+    return float(reduce(finite)) if finite.size else math.nan

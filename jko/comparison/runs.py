@@ -1,0 +1,148 @@
+"""compare: runs of one problem, side by side at their common times."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from jko.comparison.distances import l1_distance, w2_distance
+from jko.comparison.files import write_text
+from jko.comparison.least_energy import known_minimum
+from jko.comparison.reference import Reference
+from jko.comparison.row import row_of
+from jko.comparison.text import comparison_text
+from jko.comparison.times import common_times
+from jko.errors import whole_number
+from jko.trajectory import Trajectory
+
+EXACT = "exact"
+
+
+@dataclass
+class Comparison:
+    """Runs side by side.
+
+    `table`: a dict of numbers a run. `times` `[k]`: the common times at which distances were taken. `names`:
+    the runs, and "exact" at the end where an exact answer was given. `pairs["W2"]` and `pairs["L1"]`:
+    distances `[k, n, n]` between all of `names`, `methods` how they were taken, and `error_bounds` `[k, n,
+    n]` what discretisation may have added to a W₂ in d ≥ 2. `print` gives the table as text with its
+    footnotes, `to_csv` writes it.
+    """
+
+    runs: dict[str, Trajectory]
+    exact: object = None
+    times: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    names: list[str] = field(default_factory=list)
+    pairs: dict[str, np.ndarray] = field(default_factory=dict)
+    methods: set[str] = field(default_factory=set)
+    error_bounds: np.ndarray | None = None
+    table: list[dict] = field(default_factory=list)
+    seed: int = 0
+    reference: Reference | None = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0):
+        """Compare runs; see `compare`."""
+        runs = _checked(runs, exact)
+        chosen = common_times(runs, times)
+        comparison = cls(runs=runs, exact=exact, times=chosen, seed=whole_number("seed", seed, least=0))
+        comparison.names = [*runs] + ([EXACT] if exact is not None else [])
+        comparison._measure()
+        known = (float(minimum), "given") if minimum is not None else known_minimum(runs, exact)
+        comparison.table = [row_of(comparison, name, known) for name in runs]
+        return comparison
+
+    def _measure(self):
+        shape = (len(self.times), len(self.names), len(self.names))
+        self.pairs = {"W2": np.zeros(shape), "L1": np.zeros(shape)}
+        self.error_bounds = np.zeros(shape)
+        self.reference = None if self.exact is None else Reference(self.exact, self.runs)
+        for k, t in enumerate(self.times):
+            measures = [run.at(t) for run in self.runs.values()]
+            for i, mu in enumerate(measures):
+                for j in range(i + 1, len(self.names)):
+                    nu = measures[j] if j < len(measures) else self.reference.beside(mu, t)
+                    self._record(k, i, j, mu, nu)
+
+    def _record(self, k, i, j, mu, nu):
+        w2, l1 = w2_distance(mu, nu, self.seed), l1_distance(mu, nu)
+        for matrix, value in ((self.pairs["W2"], w2.value), (self.pairs["L1"], l1.value),
+                              (self.error_bounds, w2.error_bound)):  # fmt: skip
+            matrix[k, i, j] = matrix[k, j, i] = value
+        self.methods |= {w2.method, l1.method} - {""}
+
+    def distance(self, kind: str, first: str, second: str = EXACT) -> np.ndarray:
+        """The W₂ or L1 distance `[k]` between two of `names` at `times`."""
+        if kind not in self.pairs:
+            raise ValueError(f"kind: expected 'W2' or 'L1', got {kind!r}")
+        for name in (first, second):
+            if name not in self.names:
+                raise ValueError(
+                    f"no run {name!r} in this comparison; it has {', '.join(map(repr, self.names))}"
+                )
+        return self.pairs[kind][:, self.names.index(first), self.names.index(second)]
+
+    def __str__(self) -> str:
+        return comparison_text(self)
+
+    def to_csv(self, path) -> Path:
+        """Write the table, one line a run; the file is written beside and renamed."""
+        buffer = io.StringIO(newline="")
+        writer = csv.DictWriter(buffer, fieldnames=list(self.table[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(self.table)
+        return write_text(path, buffer.getvalue())
+
+    def distances_to_csv(self, path) -> Path:
+        """Write every distance, one line for a time and a pair."""
+        lines = ["time,first,second,W2,W2_error_bound,L1"]
+        for k, t in enumerate(self.times):
+            for i, first in enumerate(self.names):
+                for j in range(i + 1, len(self.names)):
+                    numbers = (self.pairs["W2"], self.error_bounds, self.pairs["L1"])
+                    values = ",".join(f"{matrix[k, i, j]:.10g}" for matrix in numbers)
+                    lines.append(f'{t:.12g},"{first}","{self.names[j]}",{values}')
+        return write_text(path, "\n".join(lines) + "\n")
+
+
+def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Comparison:
+    """Lay runs side by side: distances to the exact answer and between them, energies, rates, certificates.
+
+    `runs` maps names to trajectories of one problem; `exact` is an `ExactSolution`, t = 0 where the runs
+    start. Distances are taken at `times`, by default at up to 9 times that all runs stored (3 in more than
+    one dimension). `minimum` is F_min for the decay rate where it is known; else it comes from the
+    equilibrium of a Gaussian exact answer, else it is fitted. `seed` draws the particles of large clouds
+    that enter exact plans in d ≥ 2.
+
+    Raises TypeError for anything but trajectories, ValueError for runs of different dimensions or without
+    common times.
+    """
+    return Comparison.of(runs, exact, times=times, minimum=minimum, seed=seed)
+
+
+def _checked(runs, exact) -> dict:
+    if not isinstance(runs, dict) or not runs:
+        raise TypeError(
+            f"runs: expected a dict of trajectories, {{'JKO': jko.flow(...)}}, got {type(runs).__name__}"
+        )
+    for name, run in runs.items():
+        if not isinstance(run, Trajectory):
+            raise TypeError(
+                f"runs[{name!r}]: expected a Trajectory, what jko.flow returns, got {type(run).__name__}"
+            )
+    if EXACT in runs and exact is not None:
+        raise ValueError("runs: the name 'exact' is the exact answer's: name the run otherwise")
+    dimensions = {name: run.measures[0].dimension for name, run in runs.items()}
+    if exact is not None:
+        if not (hasattr(exact, "on") and hasattr(exact, "density")):
+            raise TypeError(
+                f"exact: expected a solution of jko.exact with a density, got {type(exact).__name__}"
+            )
+        dimensions[EXACT] = exact.dimension
+    if len(set(dimensions.values())) > 1:
+        raise ValueError(f"runs: expected one dimension, got {dimensions}: compare runs of the same problem")
+    return dict(runs)

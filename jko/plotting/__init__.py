@@ -1,0 +1,10 @@
+"""Pictures of runs: energies, densities, clouds, convergence, animations. Matplotlib is loaded on first use."""
+
+from jko.plotting.animation import animate
+from jko.plotting.convergence import plot_convergence
+from jko.plotting.density import plot_density
+from jko.plotting.energy import plot_energy
+from jko.plotting.particles import plot_particles
+from jko.plotting.trajectory import plot_trajectory
+
+__all__ = ["animate", "plot_convergence", "plot_density", "plot_energy", "plot_particles", "plot_trajectory"]

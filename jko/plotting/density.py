@@ -1,0 +1,96 @@
+"""Densities of several runs at a few times: curves on the line, heat maps in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.measures import Density, Particles
+from jko.plotting import draw, style
+from jko.plotting.inputs import chosen_times, named, window
+
+
+def plot_density(runs, exact=None, *, times=None, path=None):
+    """The density of each run at a few times, beside the exact one.
+
+    On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
+    a time, on one colour scale; three dimensions are integrated over the third; clouds are kernel estimates.
+    `times` are the nearest stored ones, by default four. Returns the figure, and writes it to `path`;
+    ValueError for d > 3.
+    """
+    runs = named(runs)
+    dimension = next(iter(runs.values())).measures[0].dimension
+    if dimension > 3:
+        raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")
+    times = chosen_times(runs, times, 4)
+    figure = _curves(runs, exact, times) if dimension == 1 else _heat_maps(runs, exact, times)
+    return style.save(figure, path)
+
+
+def _curves(runs, exact, times):
+    columns = min(len(times), 2) if len(times) != 3 else 3
+    rows = -(-len(times) // columns)
+    figure = style.new_figure(4.4 * columns, 2.7 * rows)
+    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    low, high = (float(corner[0]) for corner in window(runs, exact, times))
+    for axes, t in zip(panels, times, strict=False):
+        style.tidy(axes, title=f"t = {t:.3g}")
+        for i, (name, run) in enumerate(runs.items()):
+            look = {"color": style.colour(i), "linestyle": style.line(i), "linewidth": 1.7, "label": name}
+            draw.curve(axes, run.at(t), look, low, high)
+        if exact is not None:
+            x = np.linspace(low, high, 500)
+            axes.plot(x, exact.density(t, x[:, None]), label="exact", **style.EXACT)
+        axes.set_xlim(low, high)
+        axes.set_ylim(bottom=0.0)
+    for axes in panels[len(times) :]:
+        axes.set_visible(False)
+    for index, axes in enumerate(panels[: len(times)]):
+        if index + columns >= len(times):
+            axes.set_xlabel("x", fontsize=9.5)
+        if index % columns == 0:
+            axes.set_ylabel("density ρ", fontsize=9.5)
+    style.legend(panels[0])
+    return figure
+
+
+def _heat_maps(runs, exact, times):
+    lower, upper = window(runs, exact, times)
+    rows = {_row_title(name, run): [run.at(t) for t in times] for name, run in runs.items()}
+    maps = {
+        title: [draw.heat_values(mu, lower, upper) for mu in measures] for title, measures in rows.items()
+    }
+    if exact is not None:
+        maps["exact"] = [_exact_map(exact, t, runs, lower, upper) for t in times]
+    height = 2.35 * min(max((upper[1] - lower[1]) / (upper[0] - lower[0]), 0.5), 1.6)
+    figure = style.new_figure(2.35 * len(times) + 1.1, height * len(maps) + 0.7)
+    panels = figure.subplots(len(maps), len(times), squeeze=False, sharex=True, sharey=True)
+    highest = [max(column[k][0].max() for column in maps.values()) for k in range(len(times))]
+    for row, (title, images) in zip(panels, maps.items(), strict=True):
+        for k, (axes, (values, extent)) in enumerate(zip(row, images, strict=True)):
+            image = draw.heat(axes, values, extent, highest[k])
+            axes.set_xlim(lower[0], upper[0])
+            axes.set_ylim(lower[1], upper[1])
+            axes.tick_params(labelsize=8)
+            if row is panels[0]:
+                axes.set_title(f"t = {times[k]:.3g}", fontsize=10)
+            if row is panels[-1]:
+                axes.set_xlabel("x₁", fontsize=9)
+                bar = figure.colorbar(image, ax=list(panels[:, k]), location="bottom", shrink=0.85, aspect=18)
+                bar.ax.tick_params(labelsize=7.5)
+                bar.ax.set_xlabel("density ρ", fontsize=8)
+        row[0].set_ylabel(f"{title}\nx₂", fontsize=9)
+    return figure
+
+
+def _row_title(name, run):
+    return f"{name}\n(kernel estimate)" if isinstance(run.measures[0], Particles) else name
+
+
+def _exact_map(exact, t, runs, lower, upper):
+    grids = [run.measures[0].grid for run in runs.values() if isinstance(run.measures[0], Density)]
+    if grids:
+        return draw.heat_values(exact.on(grids[0], t), lower, upper)
+    from jko.measures import Grid
+
+    cells = tuple({2: (140, 140), 3: (48, 48, 48)}[exact.dimension])
+    return draw.heat_values(exact.on(Grid.uniform(tuple(lower), tuple(upper), cells), t), lower, upper)

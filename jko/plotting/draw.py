@@ -1,0 +1,81 @@
+"""One measure into one set of axes: curves and histograms on the line, heat maps, dots, ellipses in the plane."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.measures import Density, Gaussian, Grid, Particles
+from jko.plotting import style
+
+MOST_DOTS = 5000
+_BINS = 60
+_HEAT_CELLS = 140
+
+
+def curve(axes, mu, look: dict, low: float, high: float):
+    """The density of a measure on the line; a cloud as its histogram."""
+    if isinstance(mu, Particles):
+        edges = np.linspace(low, high, _BINS + 1)
+        x, w = np.asarray(mu.positions[:, 0], dtype=float), np.asarray(mu.weights, dtype=float)
+        heights, _ = np.histogram(x, bins=edges, weights=w)
+        heights = heights / np.diff(edges)
+        label, colour = look.get("label"), look["color"]
+        return axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3, linewidth=0, label=label)
+    x, values = line_values(mu, low, high)
+    return axes.plot(x, values, **look)[0]
+
+
+def line_values(mu, low, high):
+    """Abscissae and density of a measure on the line."""
+    if isinstance(mu, Density):
+        return mu.grid.axes[0], mu.values
+    x = np.linspace(low, high, 400)
+    return x, np.exp(mu.log_density(x[:, None]))
+
+
+def heat_values(mu, lower, upper) -> tuple[np.ndarray, tuple]:
+    """Values `[n1, n2]` of the density in the plane of the first two coordinates, and the extent they cover.
+
+    Densities of three dimensions are integrated over the third; a cloud is its kernel estimate.
+    """
+    if isinstance(mu, Density):
+        values = mu.values.sum(axis=2) * mu.grid.spacing[2] if mu.dimension == 3 else mu.values
+        return values, (mu.grid.lower[0], mu.grid.upper[0], mu.grid.lower[1], mu.grid.upper[1])
+    cells = (_HEAT_CELLS, _HEAT_CELLS)
+    grid = Grid.uniform(tuple(lower[:2]), tuple(upper[:2]), cells)
+    extent = (lower[0], upper[0], lower[1], upper[1])
+    if isinstance(mu, Gaussian):
+        flat = Gaussian(mu.mean()[:2], mu.covariance()[:2, :2])
+        return np.exp(flat.log_density(grid.points)).reshape(cells), extent
+    inside = np.all((mu.positions[:, :2] >= lower[:2]) & (mu.positions[:, :2] <= upper[:2]), axis=1)
+    weights = np.asarray(mu.weights, dtype=float)[inside]
+    kept = Particles(np.asarray(mu.positions[inside][:, :2], dtype=float), weights / weights.sum())
+    return Density.kernel_estimate(kept, grid).values * weights.sum(), extent
+
+
+def heat(axes, values, extent, highest, **options):
+    """A heat map with x₁ to the right and x₂ upwards."""
+    shown = {
+        "cmap": style.HEAT,
+        "vmin": 0.0,
+        "vmax": highest,
+        "origin": "lower",
+        "aspect": "equal",
+        **options,
+    }
+    return axes.imshow(values.T, extent=extent, interpolation="nearest", **shown)
+
+
+def dots(axes, cloud, colour, size=None, **options):
+    """At most MOST_DOTS particles of a cloud in the plane of the first two coordinates."""
+    shown = cloud.subsample(MOST_DOTS, seed=0) if cloud.n > MOST_DOTS else cloud
+    size = 30.0 / max(np.sqrt(shown.n) / 6.0, 1.0) if size is None else size
+    look = {"s": size, "color": colour, "alpha": 0.55, "linewidths": 0, **options}
+    return axes.scatter(shown.positions[:, 0], shown.positions[:, 1], **look)
+
+
+def ellipse_points(gaussian, radius: float, count: int = 100) -> np.ndarray:
+    """The points `[count, 2]` at `radius` standard deviations, in the plane of the first two coordinates."""
+    angle = np.linspace(0.0, 2.0 * np.pi, count)
+    root = np.linalg.cholesky(gaussian.covariance()[:2, :2])
+    return gaussian.mean()[:2] + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1) @ root.T

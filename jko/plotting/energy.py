@@ -1,0 +1,89 @@
+"""The energy along runs, and how fast it decays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.comparison.least_energy import decay_of, gaussian_excess, known_minimum
+from jko.plotting import style
+from jko.plotting.inputs import named
+
+_MARKED = 45  # stored times up to which each is a dot
+
+
+def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None):
+    """F over time and F − F_min on a logarithmic axis, beside the decay e^{−2λt} that λ-convexity promises.
+
+    `runs` is a Trajectory or a dict of them. F_min is `minimum`, or that of the exact equilibrium, or fitted
+    to each run. Energies that are estimates have a band of one standard error. Returns the figure, and
+    writes it to `path`.
+    """
+    runs = named(runs)
+    known = (float(minimum), "given") if minimum is not None else known_minimum(runs, exact)
+    decays = {name: decay_of(run, known) for name, run in runs.items()}
+    logarithmic = any(np.isfinite(decay.minimum) for decay in decays.values())
+    figure = style.new_figure(9.6 if logarithmic else 5.2, 3.7)
+    axes = figure.subplots(1, 2 if logarithmic else 1, squeeze=False)[0]
+    style.tidy(axes[0], style.TIME, "F")
+    for i, (name, run) in enumerate(runs.items()):
+        _curve(axes[0], run, run.energy, i, name + _KINDS.get(run.energy_kind, ""))
+    if logarithmic:
+        _decay_panel(axes[1], runs, decays, exact)
+    style.legend(axes[0])
+    return style.save(figure, path)
+
+
+_KINDS = {"estimate": " (estimate)", "regularised": " (regularised F)"}
+
+
+def _curve(axes, run, values, index, label):
+    dots = {"marker": "o", "markersize": 3.0} if len(run) <= _MARKED else {}
+    look = {"color": style.colour(index), "linestyle": style.line(index), "linewidth": 1.6, **dots}
+    axes.plot(run.times, values, label=label, **look)
+    sigma = run.energy_uncertainty
+    if np.any(sigma > 0):
+        low = values - sigma
+        if axes.get_yscale() == "log":
+            low = np.maximum(low, 1e-300)
+        axes.fill_between(run.times, low, values + sigma, color=style.colour(index), alpha=0.2, linewidth=0)
+
+
+def _decay_panel(axes, runs, decays, exact):
+    style.tidy(axes, style.TIME, "F − F$_{min}$")
+    axes.set_yscale("log")
+    for i, (name, run) in enumerate(runs.items()):
+        decay = decays[name]
+        if not np.isfinite(decay.minimum):
+            continue
+        excess = run.energy - decay.minimum
+        rate = f": rate {decay.rate:.3g}" if np.isfinite(decay.rate) else ""
+        _curve(axes, run, np.where(excess > 0, excess, np.nan), i, name + rate)
+    _exact_excess(axes, runs, exact)
+    _promise(axes, runs, decays)
+    largest = max(
+        run.energy[0] - decays[name].minimum
+        for name, run in runs.items()
+        if np.isfinite(decays[name].minimum)
+    )
+    low = max(axes.get_ylim()[0], 1e-6 * largest)
+    axes.set_ylim(low, 2.5 * largest)
+    style.legend(axes)
+
+
+def _exact_excess(axes, runs, exact):
+    if exact is None or gaussian_excess(exact, 0.0) is None or hasattr(exact, "tau"):
+        return
+    times = np.linspace(0.0, max(run.times[-1] for run in runs.values()), 100)
+    axes.plot(times, [gaussian_excess(exact, t) for t in times], label="exact", **style.EXACT)
+
+
+def _promise(axes, runs, decays):
+    moduli = {run.displacement_modulus for run in runs.values()}
+    modulus = moduli.pop() if len(moduli) == 1 else None
+    if modulus is None or modulus <= 0:
+        return
+    name, run = next((n, r) for n, r in runs.items() if np.isfinite(decays[n].minimum))
+    times = np.linspace(run.times[0], max(r.times[-1] for r in runs.values()), 50)
+    bound = (run.energy[0] - decays[name].minimum) * np.exp(-2.0 * modulus * (times - times[0]))
+    axes.fill_between(times, bound, 1e9, color=style.GREY, alpha=0.08, linewidth=0)
+    axes.plot(times, bound, color=style.GREY, linewidth=1.0, label=f"bound e^(−2λt), λ = {modulus:.3g}")

@@ -1,0 +1,67 @@
+"""What a plot accepts: one run or several by name, and times."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.measures import Particles
+from jko.trajectory import Trajectory
+
+
+def named(runs) -> dict[str, Trajectory]:
+    """The runs as a dict; one trajectory is called by its scheme."""
+    if isinstance(runs, Trajectory):
+        return {runs.scheme.split("(")[0] or "run": runs}
+    if not isinstance(runs, dict) or not runs:
+        raise TypeError(f"runs: expected a Trajectory or a dict of named ones, got {type(runs).__name__}")
+    for name, run in runs.items():
+        if not isinstance(run, Trajectory):
+            raise TypeError(
+                f"runs[{name!r}]: expected a Trajectory, what jko.flow returns, got {type(run).__name__}"
+            )
+    dimensions = {run.measures[0].dimension for run in runs.values()}
+    if len(dimensions) > 1:
+        raise ValueError(f"runs: expected one dimension in one picture, got {sorted(dimensions)}")
+    return runs
+
+
+def chosen_times(runs, times, count: int) -> np.ndarray:
+    """The times asked for, or `count` that every run stored: the start, then ever later, to the end."""
+    if times is not None:
+        return np.sort(np.atleast_1d(np.asarray(times, dtype=float)))
+    end = min(run.times[-1] for run in runs.values())
+    coarsest = min(runs.values(), key=len).times
+    coarsest = coarsest[coarsest <= end * (1 + 1e-9)]
+    wanted = end * np.linspace(0.0, 1.0, count) ** 2  # most happens early
+    nearest = np.unique([int(np.argmin(np.abs(coarsest - t))) for t in wanted])
+    return coarsest[nearest]
+
+
+def window(runs, exact=None, times=()):
+    """Lower and upper corner of the box in which the measures have all but 1e-3 of their largest density."""
+    corners = [extent(run.at(t)) for run in runs.values() for t in times]
+    lower = np.min([c[0] for c in corners], axis=0)
+    upper = np.max([c[1] for c in corners], axis=0)
+    return lower, upper
+
+
+def extent(mu):
+    """Corners of the box that holds a measure, but for 1e-3 of its largest density."""
+    if isinstance(mu, Particles):
+        spread = mu.positions.max(axis=0) - mu.positions.min(axis=0)
+        return mu.positions.min(axis=0) - 0.05 * spread, mu.positions.max(axis=0) + 0.05 * spread
+    if hasattr(mu, "grid"):
+        return _held_box(mu)
+    reach = 3.7 * np.sqrt(np.diag(mu.covariance()))
+    return mu.mean() - reach, mu.mean() + reach
+
+
+def _held_box(density):
+    held = density.values > 1e-3 * density.values.max()
+    lower, upper = [], []
+    for axis, edges in enumerate(density.grid.edges):
+        others = tuple(a for a in range(held.ndim) if a != axis)
+        index = np.flatnonzero(held.any(axis=others))
+        lower.append(edges[max(index[0] - 1, 0)])
+        upper.append(edges[min(index[-1] + 2, len(edges) - 1)])
+    return np.array(lower), np.array(upper)

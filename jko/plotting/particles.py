@@ -1,0 +1,120 @@
+"""Clouds: over the potential or over another run's density in the plane, as histogram and rug on the line."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.measures import Density, Grid, Particles
+from jko.plotting import draw, style
+from jko.plotting.inputs import named, window
+
+_CONTOUR_CELLS = 120
+
+
+def plot_particles(runs, exact=None, *, potential=None, time: float | None = None, path=None):
+    """The clouds among the runs at `time` (the end unless given), where they started in grey.
+
+    In the plane, and in the plane of the first two coordinates in three dimensions and more, a panel a
+    cloud, over contours of `potential` (a functional, whose potential is drawn, or a jax function of a
+    point), or without one of the exact density or of the first density among the runs. On the line a
+    histogram and a rug under the densities. Returns the figure, and writes it to `path`; ValueError where no
+    run is a cloud.
+    """
+    runs = named(runs)
+    clouds = {name: run for name, run in runs.items() if isinstance(run.measures[0], Particles)}
+    if not clouds:
+        raise ValueError("runs: none of them moves particles: plot_density shows densities")
+    time = max(run.times[-1] for run in clouds.values()) if time is None else float(time)
+    line = next(iter(clouds.values())).measures[0].dimension == 1
+    figure = _histograms(runs, clouds, exact, time) if line else _planes(runs, clouds, exact, potential, time)
+    return style.save(figure, path)
+
+
+def _histograms(runs, clouds, exact, time):
+    figure = style.new_figure(4.6 * len(clouds), 3.4)
+    panels = figure.subplots(1, len(clouds), sharey=True, squeeze=False)[0]
+    low, high = (float(corner[0]) for corner in window(runs, exact, [time]))
+    for axes, (name, run) in zip(panels, clouds.items(), strict=True):
+        cloud = run.at(time)
+        style.tidy(axes, "x", "density ρ", f"{name}, {cloud.n} particles at t = {time:.3g}")
+        index = list(runs).index(name)
+        draw.curve(axes, cloud, {"color": style.colour(index), "label": f"{name} (histogram)"}, low, high)
+        _rug(axes, cloud, style.colour(index))
+        for i, (other, other_run) in enumerate(runs.items()):
+            if other not in clouds:
+                look = {"color": style.colour(i), "linestyle": style.line(i), "label": other}
+                draw.curve(axes, other_run.at(time), look, low, high)
+        if exact is not None:
+            x = np.linspace(low, high, 500)
+            axes.plot(x, exact.density(time, x[:, None]), label="exact", **style.EXACT)
+        axes.set_xlim(low, high)
+        style.legend(axes)
+    return figure
+
+
+def _rug(axes, cloud, colour):
+    shown = cloud.subsample(300, seed=0).positions[:, 0] if cloud.n > 300 else cloud.positions[:, 0]
+    axes.plot(
+        shown,
+        np.zeros_like(shown),
+        "|",
+        color=colour,
+        alpha=0.5,
+        markersize=7,
+        transform=axes.get_xaxis_transform(),
+    )
+
+
+def _planes(runs, clouds, exact, potential, time):
+    lower, upper = window(clouds, exact, [0.0, time])
+    lower, upper = lower[:2], upper[:2]
+    ratio = min(max((upper[1] - lower[1]) / (upper[0] - lower[0]), 0.5), 1.8)
+    figure = style.new_figure(4.3 * len(clouds) + 0.3, 4.0 * ratio + 0.8)
+    panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, (name, run) in zip(panels, clouds.items(), strict=True):
+        cloud = run.at(time)
+        style.tidy(axes, "x₁", "x₂", _title(name, cloud, time))
+        axes.grid(False)
+        axes.set_aspect("equal")
+        draw.dots(axes, run.measures[0], "#aaaaaa", label="start")
+        draw.dots(axes, cloud, style.colour(list(runs).index(name)), label=f"t = {time:.3g}")
+        _contours(axes, runs, exact, potential, time, lower, upper)
+        axes.set_xlim(lower[0], upper[0])
+        axes.set_ylim(lower[1], upper[1])
+        style.legend(axes, loc="upper right", frameon=True, framealpha=0.85)
+    return figure
+
+
+def _title(name, cloud, time):
+    shown = f", {draw.MOST_DOTS} shown" if cloud.n > draw.MOST_DOTS else ""
+    plane = f", the first two of {cloud.dimension} coordinates" if cloud.dimension > 2 else ""
+    return f"{name}: {cloud.n} particles{shown}{plane}"
+
+
+def _contours(axes, runs, exact, potential, time, lower, upper):
+    dimension = next(iter(runs.values())).measures[0].dimension
+    if dimension > 2:
+        return
+    grid = Grid.uniform(tuple(lower), tuple(upper), (_CONTOUR_CELLS, _CONTOUR_CELLS))
+    densities = [run for run in runs.values() if isinstance(run.measures[0], Density)]
+    if potential is not None:
+        values, what = _potential_values(potential, grid.points).reshape(grid.cells), "V"
+        levels = np.quantile(values, np.linspace(0.02, 0.9, 9))
+    elif exact is not None or densities:
+        density = exact.on(grid, time) if exact is not None else densities[0].at(time)
+        grid, values, what = density.grid, density.values, "exact ρ" if exact is not None else "ρ"
+        levels = values.max() * np.array([0.05, 0.25, 0.5, 0.75])
+    else:
+        return
+    lines = axes.contour(
+        *grid.axes, values.T, levels=np.unique(levels), colors="#444444", linewidths=0.8, alpha=0.8
+    )
+    axes.clabel(lines, fontsize=6.5, fmt=lambda value: f"{what} {value:.2g}")
+
+
+def _potential_values(potential, points):
+    from functionals import pointwise
+
+    if hasattr(potential, "parts"):
+        return potential.parts.potential_values(points)
+    return np.asarray(pointwise.values(potential, points))

@@ -1,0 +1,87 @@
+"""One look for every picture: colours, labels, axes, and how a figure is made and saved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Okabe and Ito's palette, told apart by colour-blind readers; black is the exact answer's.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), ":")
+EXACT = {"color": "black", "linestyle": (0, (1, 1.4)), "linewidth": 1.8, "zorder": 5}
+HEAT = "YlGnBu"
+GREY = "#777777"
+TIME = "time t (nondimensional)"
+DPI = 130
+
+
+def colour(index: int) -> str:
+    """The colour of the run number `index`."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def line(index: int):
+    """The line style of the run number `index`: overlapping curves stay visible."""
+    return LINES[index % len(LINES)]
+
+
+def coordinate(axis: int, dimension: int) -> str:
+    """The label of a coordinate."""
+    return "x" if dimension == 1 else f"x{'₁₂₃₄₅₆₇₈₉'[axis]}" if axis < 9 else f"x[{axis}]"
+
+
+def new_figure(width: float, height: float):
+    """A figure of its own, outside pyplot's state; shown by notebooks, saved by `save`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    figure._repr_png_ = lambda: _png(figure)
+    return figure
+
+
+def tidy(axes, x_label: str = "", y_label: str = "", title: str = ""):
+    """Plain axes: no box, light grid, small print."""
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.grid(True, color="#e6e6e6", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5)
+    axes.set_xlabel(x_label, fontsize=9.5)
+    axes.set_ylabel(y_label, fontsize=9.5)
+    if title:
+        axes.set_title(title, fontsize=10)
+    return axes
+
+
+def legend(axes, **options):
+    """A legend in small print, if there is anything to name."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(**{"fontsize": 8.5, "frameon": False, **options})
+
+
+def save(figure, path):
+    """Write a figure, its format by the file's ending, beside and renamed; None as path writes nothing."""
+    if path is None:
+        return figure
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = path.suffix.lstrip(".").lower() or "png"
+    if kind not in figure.canvas.get_supported_filetypes():
+        known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
+        raise ValueError(f"path: {path.name!r} does not end as a picture does; known endings are {known}")
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        figure.savefig(beside, format=kind, dpi=DPI)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return figure
+
+
+def _png(figure) -> bytes:
+    import io
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()

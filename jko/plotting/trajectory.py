@@ -1,0 +1,102 @@
+"""One run at a glance: how its measure moves, how its energy falls, what its steps certify."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.plotting import draw, style
+from jko.plotting.inputs import chosen_times, window
+
+_CURVES = 9
+_MAPS = 4
+
+
+def plot_trajectory(run, *, path=None):
+    """The measure at several times, the energy, and the certificate of the steps, in one picture.
+
+    Returns the figure, and writes it to `path`. In more than three dimensions only energy and certificate
+    are drawn.
+    """
+    dimension = run.measures[0].dimension
+    if dimension == 1:
+        figure = style.new_figure(11.0, 3.6)
+        left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+        _curves(figure, left, run)
+    else:
+        times = chosen_times({"run": run}, None, _MAPS) if dimension <= 3 else []
+        figure = style.new_figure(11.0, 6.0 if len(times) else 3.4)
+        parts = figure.subfigures(2 if len(times) else 1, 1, squeeze=False)[:, 0]
+        if len(times):
+            _maps(parts[0], run, times)
+        middle, right = parts[-1].subplots(1, 2)
+    _energy(middle, run)
+    _certificate(right, run)
+    return style.save(figure, path)
+
+
+def _curves(figure, axes, run):
+    from matplotlib import colormaps
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    style.tidy(axes, "x", "density ρ", run.scheme.split("(")[0])
+    times = chosen_times({"run": run}, None, _CURVES)
+    low, high = (float(corner[0]) for corner in window({"run": run}, None, times))
+    shade = ScalarMappable(Normalize(0.0, float(np.sqrt(times[-1])) or 1.0), colormaps["viridis_r"])
+    for t in times:
+        draw.curve(axes, run.at(t), {"color": shade.to_rgba(np.sqrt(t)), "linewidth": 1.6}, low, high)
+    axes.set_xlim(low, high)
+    axes.set_ylim(bottom=0.0)
+    bar = figure.colorbar(shade, ax=axes, pad=0.01, aspect=30)
+    bar.set_ticks(
+        np.sqrt(times[[0, len(times) // 2, -1]]), labels=[f"{t:.3g}" for t in times[[0, len(times) // 2, -1]]]
+    )
+    bar.set_label("time t", fontsize=9)
+
+
+def _maps(part, run, times):
+    lower, upper = window({"run": run}, None, times)
+    for axes, t in zip(
+        part.subplots(1, len(times), sharex=True, sharey=True, squeeze=False)[0], times, strict=True
+    ):
+        mu = run.at(t)
+        style.tidy(axes, "x₁", "x₂" if t == times[0] else "", f"t = {t:.3g}")
+        axes.grid(False)
+        if hasattr(mu, "positions"):
+            draw.dots(axes, mu, style.colour(0))
+            axes.set_aspect("equal")
+        else:
+            values, extent = draw.heat_values(mu, lower, upper)
+            draw.heat(axes, values, extent, values.max())
+        axes.set_xlim(lower[0], upper[0])
+        axes.set_ylim(lower[1], upper[1])
+
+
+def _energy(axes, run):
+    kinds = {"exact": "F", "estimate": "F (estimate)", "regularised": "regularised F"}
+    style.tidy(axes, style.TIME, kinds.get(run.energy_kind, "F"), "energy")
+    axes.plot(
+        run.times, run.energy, color=style.colour(0), marker="o" if len(run) <= 45 else "", markersize=3
+    )
+    if np.any(run.energy_uncertainty > 0):
+        low, high = run.energy - run.energy_uncertainty, run.energy + run.energy_uncertainty
+        axes.fill_between(run.times, low, high, color=style.colour(0), alpha=0.2, linewidth=0)
+
+
+def _certificate(axes, run):
+    """What each step certifies: gap, mass error, dissipation; whatever the scheme gives."""
+    style.tidy(axes, "step", "", "certificate of each step")
+    steps = np.arange(1, run.info.n_steps + 1)
+    named = (("gap", "gap: primal − dual"), ("mass_error", "mass error"), ("dissipation", "dissipation"))
+    for i, (column, label) in enumerate(named):
+        values = run.info[column]
+        if np.any(values > 0):
+            look = {"color": style.colour(i), "linestyle": style.line(i), "linewidth": 1.4}
+            axes.plot(steps, np.where(values > 0, values, np.nan), label=label, **look)
+    if axes.lines:
+        axes.set_yscale("log")
+        style.legend(axes)
+    else:
+        axes.text(
+            0.5, 0.5, "this scheme certifies nothing", ha="center", transform=axes.transAxes, color=style.GREY
+        )
