@@ -17,6 +17,7 @@ from jko.trajectory import Trajectory
 def compare(options) -> int:
     """jko compare FILE."""
     experiment = load(options.file)
+    experiment.require_common_times()
     return _start(experiment, options, list(experiment.runs), compared=True)
 
 

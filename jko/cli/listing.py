@@ -19,10 +19,10 @@ _EXAMPLES = {
 }
 _KEYS = {
     "cap": "cap (a number, or an expression in x1, x2, …)",
-    "interaction": "kernel (a name with its parameters, or an expression in z1, z2, …, r; with general = true in x1 …, y1 …)",
+    "interaction": "kernel (a name with its parameters, or an expression in z1, …, r; general = true: in x1, …, y1, …)",
     "internal": "U (an expression in s)",
     "kl": "mean and std or covariance, or V, or log_density (expressions in x1, x2, …)",
-    "potential": "potential (a name with its parameters, or an expression in x1, x2, …, r), or file, or sample",
+    "potential": "potential (a name with its parameters, or an expression in x1, …, r), or file, or sample",
 }
 
 

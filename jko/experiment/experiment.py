@@ -11,6 +11,7 @@ import numpy as np
 
 import jko.exact
 from functionals import Functional
+from jko.comparison.times import common_times
 from jko.experiment import terms
 from jko.experiment.files import Files
 from jko.experiment.initial import initial
@@ -45,6 +46,10 @@ class Experiment:
     notes: tuple[str, ...] = ()
     text: str = ""
     files: dict[str, Path] = field(default_factory=dict)
+
+    def require_common_times(self) -> None:
+        """Refuse runs that `compare` will not be able to lay side by side."""
+        common_times({name: run.plan for name, run in self.runs.items()})
 
 
 def load(path, copies: dict[str, str] | None = None) -> Experiment:
@@ -82,6 +87,8 @@ def parse(text: str, folder=".", default_title: str = "experiment", copies=None)
         root.refuse(
             "exact", f"the solution has dimension {exact.dimension}, the initial measure {start.dimension}"
         )
+    if exact is not None and "exact" in root.table("runs"):
+        root.refuse("runs.exact", "the name is that of the exact solution: name the run otherwise")
     functional = terms.functional(root.tables("functional"), start.dimension, grid, files)
     made = runs(root.table("runs"), functional, start, grid)
     output = _output(Table(root.entries.get("output", {}), "output"), Path(folder), made)

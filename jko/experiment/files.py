@@ -13,7 +13,7 @@ IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class Files:
-    """The files of one experiment: `folder` is where relative paths begin, `copies` where kept ones lie instead."""
+    """The files of one experiment: paths begin at `folder`; `copies` says where copies lie instead."""
 
     def __init__(self, folder: Path, copies: dict[str, str] | None = None):
         self.folder, self.copies = Path(folder), copies or {}
@@ -45,7 +45,7 @@ def sample_path(table: Table, key: str = "sample") -> Path:
 
 
 def read_array(path: Path, table: Table, where: str) -> np.ndarray:
-    """Numbers from .npy, .npz (with the table's `key`), .csv or an image (intensities in [0, 1], rows as stored)."""
+    """Numbers from .npy, .npz (with the table's `key`), .csv or an image (in [0, 1], rows as stored)."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _from_archive(path, table, where)
@@ -105,8 +105,8 @@ def _numeric(array, table, where):
 def gridded_values(table: Table, files: Files, dimension: int) -> np.ndarray:
     """Samples `[*cells]` of a potential from the table's `file` or `sample`.
 
-    In this order: `crop` [[first, stop], …] along the stored axes, `rows_down` turns an image's [row, column] into
-    [x1, x2], `coarsen` averages blocks, `normalise` maps least and largest to 0 and 1, `scale` multiplies.
+    In this order: `crop` [[first, stop], …] along the stored axes, `rows_down` turns an image's [row, column]
+    into [x1, x2], `coarsen` averages blocks, `normalise` maps least and largest to 0 and 1, `scale` multiplies.
     """
     where = table.exactly_one(("file", "sample"))
     path = files.find(table, where) if where == "file" else sample_path(table, where)

@@ -15,7 +15,7 @@ FORMAT = 1
 
 
 class Results:
-    """A results folder: a copy of the experiment and of its files, a checkpoint and a netCDF file for every run.
+    """A results folder: copies of the experiment and of its files, a checkpoint and a netCDF file a run.
 
     Everything is written beside and renamed, so what is there is whole whenever the process ends.
     """
@@ -44,7 +44,7 @@ class Results:
         return self.folder / f"{run}.nc"
 
     def prepare(self, experiment: Experiment, settings: dict, overwrite: bool = False) -> None:
-        """Make the folder ready: nothing in it is touched before every checkpoint there is found to belong."""
+        """Make the folder ready; nothing in it is touched unless every checkpoint there belongs."""
         if not overwrite:
             for name in settings["runs"]:
                 self._require_own(experiment, name)

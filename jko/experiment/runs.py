@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from jko.driver import flow
 from jko.experiment.initial import Initial
@@ -17,6 +20,14 @@ _KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "see
 _NAME = re.compile(r"[\w()+][\w ()+.,-]{0,79}")
 
 
+class Plan(NamedTuple):
+    """A run before it has run: its times, as far as they are known of a Trajectory."""
+
+    times: np.ndarray
+    tau: float
+    measures: list
+
+
 @dataclass(frozen=True)
 class Run:
     """One run, ready to go: `run.flow(F)` returns its Trajectory."""
@@ -27,6 +38,12 @@ class Run:
     tau: float
     n_steps: int
     store_every: int
+
+    @property
+    def plan(self) -> Plan:
+        """What the run is going to store."""
+        stored = np.union1d(np.arange(0, self.n_steps + 1, self.store_every), [self.n_steps])
+        return Plan(stored * self.tau, self.tau, [self.measure])
 
     def flow(self, functional, *, checkpoint=None, progress=None, throw=True) -> Trajectory:
         """jko.flow with this run's settings; a refusal begins with the path of the key."""
@@ -137,7 +154,7 @@ def _steps(table, tau) -> int:
 
 
 def _measure(table, cls, initial, grid) -> Measure:
-    """The initial measure as the first kind that the scheme moves; as particles where the run names `particles`."""
+    """The initial measure in the first form that the scheme moves, particles where the run names `particles`."""
     kinds = cls.measures or (Density, Particles)
     wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]
     if wanted is not Particles and "particles" in table:

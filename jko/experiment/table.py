@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from jko.errors import StepFailed, positive_number, whole_number
 
-_NAMES_ITSELF = re.compile(r"^[A-Za-z_]\w*: ")
+_NAMES_ITSELF = re.compile(r"^([A-Za-z_]\w*)(: | (?=must ))")
 
 
 class ExperimentError(ValueError):
@@ -120,15 +120,18 @@ class Table:
 
 @contextmanager
 def prefixed(path: str):
-    """Say where: a refusal from inside begins with the path, joined to the name with which it begins itself."""
+    """Say where: a refusal from inside begins with the path, joined to the name that it begins with."""
     try:
         yield
     except (ExperimentError, StepFailed):
         raise
     except (ValueError, TypeError, OverflowError) as error:
         message = " ".join(str(error).split())
-        joint = "." if _NAMES_ITSELF.match(message) and path else (": " if path else "")
-        raise ExperimentError(f"{path}{joint}{message}") from error
+        named = _NAMES_ITSELF.match(message)
+        if named:
+            path = f"{path}.{named.group(1)}" if path else named.group(1)
+            message = message[named.end() :]
+        raise ExperimentError(f"{path}: {message}" if path else message) from error
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -139,6 +142,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
         near = [k for k in known if k.lower() == str(name).lower()]
     listed = f"known are {', '.join(known)}" if known else "none is known"
     return f"did you mean {near[0]!r}? ({listed})" if near else listed
+
+
+def counted(count: int) -> str:
+    """ "1 number", "2 numbers"."""
+    return f"{count} number" if count == 1 else f"{count} numbers"
 
 
 def show(value) -> str:

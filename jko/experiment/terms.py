@@ -8,13 +8,15 @@ import re
 import numpy as np
 
 import functionals as fn
+from functionals import pointwise
 from functionals.expression import Expression, PointExpression
 from jko.experiment.files import Files, gridded_values
-from jko.experiment.table import Table, nearest, prefixed, show
+from jko.experiment.table import Table, counted, nearest, prefixed, show
 from jko.measures import Gaussian, Grid
 
 _COMMON = ("name", "weight")
 _GRIDDED = ("file", "sample", "key", "lower", "upper", "crop", "rows_down", "coarsen", "normalise", "scale")
+_DENSITIES = np.geomspace(1e-6, 1e3, 91)
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -49,7 +51,7 @@ def _gridded(table, dimension, grid, files):
     ]
     for side, corner in zip(("lower", "upper"), box, strict=True):
         if np.size(corner) not in (1, dimension):
-            table.refuse(side, f"expected {dimension} numbers, got {show(corner)}")
+            table.refuse(side, f"expected {counted(dimension)}, got {show(corner)}")
     values = gridded_values(table, files, dimension)
     return fn.Potential.gridded(values, *box, modulus=_number(table, "modulus"))
 
@@ -62,7 +64,7 @@ def _interaction(table, dimension, grid, files):
     return _named_or_expression(table, dimension, letters, "kernel", named, fn.Interaction, facts)
 
 
-def _named_or_expression(table, dimension, letters, key, named, create, facts):
+def _named_or_expression(table, dimension, letters, key, named, create, facts, grid=None):
     """A function by its name with parameters, or by an expression with its declared facts."""
     text = table.text(key)
     variables = (*[f"{letter}{axis + 1}" for letter in letters for axis in range(dimension)], *letters, "r")
@@ -77,10 +79,14 @@ def _named_or_expression(table, dimension, letters, key, named, create, facts):
         parameters = {name: table.numbers(name) for name in known if name in table}
         for name, value in parameters.items():
             if isinstance(value, list) and any(length != dimension for length in np.shape(value)):
-                table.refuse(name, f"expected {dimension} numbers an axis, got {show(value)}")
+                table.refuse(name, f"expected {counted(dimension)} an axis, got {show(value)}")
         return create(text, **parameters)
     table.allow((*_COMMON, key, *facts), " beside an expression")
     function = _expression(table, key, dimension, letters)
+    if key == "kernel":
+        _require_symmetric(table, function, dimension)
+    elif grid is not None:
+        _require_numbers(table, key, function, grid)
     declared = {"modulus": _number(table, "modulus")}
     declared |= {fact: table.flag(fact) for fact in facts if fact != "modulus" and fact in table}
     return create(function, **declared)
@@ -90,13 +96,24 @@ def _internal(table, dimension, grid, files):
     table.allow((*_COMMON, "U", "displacement_convex"))
     with prefixed(table.at("U")):
         U = Expression(table.value("U"), ["s"])
-    return fn.InternalEnergy(U, displacement_convex=table.flag("displacement_convex", None))
+    energy = fn.InternalEnergy(U, displacement_convex=table.flag("displacement_convex", None))
+    at_zero = float(energy.density(np.zeros(1))[0])
+    if at_zero != 0.0:
+        table.refuse("U", f"must be 0 at s = 0, got {at_zero:g} (s log s is name = 'entropy')")
+    curvature = energy.second_derivative(_DENSITIES)
+    if not np.all(curvature >= 0.0):
+        s = _DENSITIES[np.argmin(np.nan_to_num(curvature, nan=-np.inf))]
+        table.refuse("U", f"must be convex, U'' is negative or no number at s = {s:.3g}")
+    return energy
 
 
 def _cap(table, dimension, grid, files):
     table.allow((*_COMMON, "cap"))
     if isinstance(table.value("cap"), str):
-        return fn.Cap(_expression(table, "cap", dimension, "x"))
+        cap = _expression(table, "cap", dimension, "x")
+        if grid is not None and not fn.Cap(cap).values(grid.points).min() > 0:
+            table.refuse("cap", "must be positive on the whole grid")
+        return fn.Cap(cap)
     return fn.Cap(table.positive("cap"))
 
 
@@ -124,12 +141,29 @@ def _from_signature(table, dimension, grid, files):
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in table:
             table.refuse(key, "missing")
-    return fn.create(name, **{key: table.value(key) for key in parameters if key in table})
+    read = {
+        key: table.numbers if "float" in str(parameters[key].annotation) else table.value
+        for key in parameters
+    }
+    return fn.create(name, **{key: read[key](key) for key in parameters if key in table})
 
 
 def _expression(table, key, dimension, letters):
     with prefixed(table.at(key)):
         return PointExpression(table.value(key), dimension, letters)
+
+
+def _require_symmetric(table, W, dimension):
+    """An even W, probed at a few points; a general kernel k(x, y) need not be symmetric."""
+    z = np.random.default_rng(0).standard_normal((8, dimension))
+    if W.letters == "z" and not np.allclose(pointwise.values(W, z), pointwise.values(W, -z), rtol=1e-8):
+        table.refuse("kernel", "must be even, W(-z) = W(z); general = true takes a k(x, y) in x1, …, y1, …")
+
+
+def _require_numbers(table, key, V, grid):
+    wrong = int(np.sum(np.isnan(pointwise.values(V, grid.points))))
+    if wrong:
+        table.refuse(key, f"is no number in {wrong} of the grid's {grid.size} cells")
 
 
 def _number(table, key):

@@ -1,0 +1,46 @@
+"""A measure in the three forms that schemes move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from jko.measures import Density, Gaussian, Grid, Particles
+
+
+@dataclass(frozen=True)
+class Initial:
+    """One measure: `density()` on the grid, `draw(n, seed)` particles, and `gaussian` if it is one."""
+
+    kind: str
+    dimension: int
+    density: Callable[[], Density]
+    draw: Callable[[int | None, int], Particles]
+    gaussian: Gaussian | None = None
+    note: str = ""
+
+
+def of_density(kind: str, make: Callable[[], Density], grid: Grid | None, note: str = "") -> Initial:
+    """A measure that is known by its values on the grid."""
+    if grid is None:
+        raise ValueError(f"kind: {kind!r} needs a table [grid]")
+    made: list[Density] = []
+
+    def density():
+        if not made:
+            made.append(make())
+        return made[0]
+
+    draw = drawing(lambda n, seed: density().sample(n, seed))
+    return Initial(kind, grid.dimension, density, draw, note=note)
+
+
+def drawing(draw):
+    """A way of drawing particles that must be told how many."""
+
+    def checked(n, seed):
+        if n is None:
+            raise ValueError("particles: missing, how many to draw from the initial measure")
+        return draw(n, seed)
+
+    return checked
