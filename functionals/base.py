@@ -24,6 +24,7 @@ class Functional:
 
     kind: ClassVar[str] = "rest"
     linearly_convex: bool | None = None
+    __array_ufunc__ = None  # numpy numbers leave c * F to __rmul__
 
     def energy(self, mu):
         """F(mu) as a scalar; traceable by jax."""

@@ -35,6 +35,14 @@ def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e
     return np.where(empty, 0.0, np.where(unbounded, np.inf, s))
 
 
+def conjugate_at(s, p, density: Callable) -> np.ndarray:
+    """ps − U(s) for the s that attains U*(p): −U(0) at s = 0, also for p = −inf, and inf for an infinite s."""
+    p, s = np.broadcast_arrays(np.asarray(p, dtype=float), s)
+    inner = (s > 0) & np.isfinite(s)
+    safe = np.where(inner, s, 0.0)
+    return np.where(np.isinf(s), np.inf, np.where(inner, p, 0.0) * safe - density(safe))
+
+
 class GatheredInternal:
     """U = Σ cᵢUᵢ, elementwise: density, derivative, second_derivative, conjugate, conjugate_derivative.
 
@@ -68,5 +76,4 @@ class GatheredInternal:
         if len(self.terms) == 1:
             ((c, atom),) = self.terms
             return c * atom.conjugate(p / c)
-        s = self.conjugate_derivative(p)
-        return p * s - self.density(s)
+        return conjugate_at(self.conjugate_derivative(p), p, self.density)

@@ -35,9 +35,13 @@ class GriddedFunction:
         self._coefficients = spline_filter(values, order=3, mode="mirror")
 
     def __call__(self, x):
-        coefficients = jnp.asarray(self._coefficients, dtype=jnp.result_type(x, jnp.float32))
+        x = jnp.asarray(x)
+        if x.shape != (self.dimension,):
+            raise ValueError(f"gridded data in {self.dimension}D were asked at a point of shape {x.shape}")
+        dtype = jnp.result_type(x, jnp.float32)
+        coefficients = jnp.asarray(self._coefficients, dtype)
         last = np.array(self.values.shape) - 1
-        u = jnp.clip((x - self.lower) / self._spacing - 0.5, 0.0, last)
+        u = jnp.clip((x - jnp.asarray(self.lower, dtype)) / jnp.asarray(self._spacing, dtype) - 0.5, 0.0, last)
         cell = jnp.clip(jnp.floor(u), 0, last - 1).astype(int)
         weights = _cubic_weights(u - cell)
         total = 0.0

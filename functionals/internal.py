@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.base import Functional
-from functionals.conjugate import invert_derivative
+from functionals.conjugate import conjugate_at, invert_derivative
 from functionals.pointwise import describe, elementwise
 from functionals.registry import register
 
@@ -72,8 +72,7 @@ class InternalEnergy(Functional):
 
     def conjugate(self, p):
         """U*(p), elementwise."""
-        s = self.conjugate_derivative(p)
-        return p * s - self.density(s)
+        return conjugate_at(self.conjugate_derivative(p), p, self.density)
 
     def __repr__(self):
         return f"InternalEnergy({describe(self.U)})"

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.numbers import is_number, positive
+
 
 class NamedKernel(NamedTuple):
     """W with its facts: Ŵ ≥ 0 on zero-mass perturbations (linear convexity), and λ of W (None: none)."""
@@ -19,13 +21,13 @@ class NamedKernel(NamedTuple):
 
 def quadratic(strength=1.0) -> NamedKernel:
     """W(z) = (s/2)|z|²: attraction to the mean; concave in ρ, s-convex along geodesics of fixed mean."""
-    s = _positive("strength", strength)
+    s = positive("strength", strength)
     return NamedKernel(lambda z: 0.5 * s * jnp.sum(z**2), False, s)
 
 
 def gaussian(strength=1.0, width=1.0) -> NamedKernel:
     """W(z) = s exp(−|z|²/2w²): repulsive for s > 0, attractive for s < 0."""
-    s, w = _number("strength", strength), _positive("width", width)
+    s, w = _number("strength", strength), positive("width", width)
     modulus = -abs(s) / w**2 if s > 0 else 2.0 * s * np.exp(-1.5) / w**2
     # D²W ≥ −s/w² at the origin for s > 0; for s < 0 its least value is radial, at |z| = √3 w.
     return NamedKernel(lambda z: s * jnp.exp(-0.5 * jnp.sum(z**2) / w**2), s > 0, float(modulus))
@@ -44,7 +46,7 @@ def quadratic_logarithmic() -> NamedKernel:
 
 def morse(repulsion=2.0, range=0.5) -> NamedKernel:
     """W(z) = C e^{−|z|/ℓ} − e^{−|z|}: swarms, with C `repulsion` and ℓ `range`."""
-    c, length = _positive("repulsion", repulsion), _positive("range", range)
+    c, length = positive("repulsion", repulsion), positive("range", range)
 
     def W(z):
         r = _norm(z)
@@ -54,12 +56,19 @@ def morse(repulsion=2.0, range=0.5) -> NamedKernel:
 
 
 def power(exponent=2.0, strength=1.0) -> NamedKernel:
-    """W(z) = s|z|^a/a, a ≠ 0: attractive for s > 0; singular at 0 for a < 0."""
+    """W(z) = s|z|^a/a, a ≠ 0: attractive for s > 0; singular at 0 for a < 0; the limit a → 0 is logarithmic.
+
+    For 0 < a ≤ 2, −|z|^a is conditionally positive definite, as |z|^a is for −d < a < 0 [Wendland2005, chapter 8].
+    """
     s, a = _number("strength", strength), _number("exponent", exponent)
-    if a == 0:
-        raise ValueError("exponent must differ from 0: the limit is the logarithmic kernel")
-    convex = s > 0 and a >= 1
-    return NamedKernel(lambda z: s * _norm(z) ** a / a, None, 0.0 if convex else None)
+    modulus = s if a == 2.0 else 0.0 if s > 0 and a >= 1 else None
+
+    def W(z):
+        # the power of a zero norm has no derivative unless a ≥ 1, so it is taken where the norm is not 0
+        r = _norm(z)
+        return s / a * jnp.where(r > 0, jnp.where(r > 0, r, 1.0) ** a, 0.0 if a > 0 else jnp.inf)
+
+    return NamedKernel(W, s < 0 if a <= 2 else None, modulus)
 
 
 NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
@@ -69,16 +78,13 @@ NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
 
 
 def _norm(z):
-    return jnp.sqrt(jnp.sum(z**2))
+    """|z|, with gradient 0 at z = 0 in place of NaN."""
+    squared = jnp.sum(z**2)
+    away = squared > 0
+    return jnp.where(away, jnp.sqrt(jnp.where(away, squared, 1.0)), 0.0)
 
 
 def _number(name, value) -> float:
-    if not (np.ndim(value) == 0 and np.isfinite(value) and value != 0 or name == "exponent"):
+    if not (is_number(value) and value != 0):
         raise ValueError(f"{name} must be a finite number other than 0, got {value!r}")
-    return float(value)
-
-
-def _positive(name, value) -> float:
-    if not (np.ndim(value) == 0 and np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)

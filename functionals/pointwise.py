@@ -60,7 +60,10 @@ def _evaluate(batched, f, x):
 
 @lru_cache(maxsize=256)
 def scalar(f: PointFunction) -> PointFunction:
-    """f with its value checked to be one number, since `x**2` for x of shape `[1]` is easily written."""
+    """f with its value checked to be one number, since `x**2` for x of shape `[1]` is easily written.
+
+    The value has the dtype of the point, whatever constants f holds.
+    """
 
     def checked(*args):
         out = jnp.asarray(f(*args))
@@ -69,7 +72,7 @@ def scalar(f: PointFunction) -> PointFunction:
                 f"the function {describe(f)} must return one number for a point of shape {args[0].shape}, "
                 f"got an array of shape {out.shape}: sum over the coordinates, e.g. jnp.sum(x**2)"
             )
-        return jnp.reshape(out, ())
+        return jnp.reshape(out, ()).astype(jnp.result_type(args[0], jnp.float32))
 
     return checked
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from functools import lru_cache
 
 import jax
@@ -10,10 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
-
-_NEAR_CELLS = 3
-_NEAR_SAMPLES = {1: 64, 2: 16, 3: 6}
-
+from jko.measures.cell_averages import cell_averages
 
 def gradient(grid, field) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
@@ -77,11 +73,7 @@ def _kernel_transform(grid, W):
 
 @lru_cache(maxsize=16)
 def _gradient_transforms(grid, W):
-    offsets = _offsets(grid)
-    table = pointwise.gradients(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape)
-    centre = tuple(n - 1 for n in grid.cells)
-    table[centre] = 0.0
-    pairs = [_transform(table[..., axis]) for axis in range(grid.dimension)]
+    pairs = [_transform(table) for table in gradient_tables(grid, W)]
     return tuple(t for t, _ in pairs), pairs[0][1]
 
 
@@ -92,31 +84,35 @@ def _transform(table):
     return fft.rfftn(table, shape), shape
 
 
-def _offsets(grid) -> np.ndarray:
-    axes = [h * np.arange(1 - n, n) for n, h in zip(grid.cells, grid.spacing, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
-
-
 def kernel_table(grid, W) -> np.ndarray:
-    """W at every difference of cell centres, `[2·cells − 1]`; for a kernel singular at 0 its cell averages.
-
-    The averages are by two-point Gauss quadrature an axis, and by many midpoints near the singularity.
-    """
+    """W at every difference of cell centres, `[2·cells − 1]`; for a kernel singular at 0 its cell averages."""
     offsets = _offsets(grid)
-    if not is_singular(W, grid.dimension):
-        return pointwise.values(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape[:-1])
-    gauss = 0.5 * np.array(list(itertools.product((-1, 1), repeat=grid.dimension))) / np.sqrt(3.0)
-    table = _averages(W, offsets, gauss * np.array(grid.spacing))
-    samples = _NEAR_SAMPLES[grid.dimension]
-    midpoints = (np.arange(samples) + 0.5) / samples - 0.5
-    fine = np.array(list(itertools.product(midpoints, repeat=grid.dimension))) * np.array(grid.spacing)
-    near = tuple(slice(max(0, n - 1 - _NEAR_CELLS), n + _NEAR_CELLS) for n in grid.cells)
-    table[near] = _averages(W, offsets[near], fine)
-    return table
+    if is_singular(W, grid.dimension):
+        return cell_averages(W, offsets, grid.spacing)
+    return pointwise.values(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape[:-1])
 
 
-def _averages(W, offsets, shifts):
-    total = np.zeros(offsets.shape[:-1])
-    for shift in shifts:
-        total += pointwise.values(W, (offsets + shift).reshape(-1, offsets.shape[-1])).reshape(total.shape)
-    return total / len(shifts)
+def gradient_tables(grid, W) -> list[np.ndarray]:
+    """∂W along each axis at every difference of cell centres, 0 at 0.
+
+    For a kernel singular at 0 the centred differences of its cell averages: point values of ∂W would leave out what
+    the cell round 0 contributes, an error of first order.
+    """
+    if is_singular(W, grid.dimension):
+        averages = cell_averages(W, _offsets(grid, margin=1), grid.spacing)
+        return [_centred_difference(averages, axis, h) for axis, h in enumerate(grid.spacing)]
+    offsets = _offsets(grid)
+    table = pointwise.gradients(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape)
+    table[tuple(n - 1 for n in grid.cells)] = 0.0
+    return [table[..., axis] for axis in range(grid.dimension)]
+
+
+def _centred_difference(table, axis, h):
+    inner = tuple(slice(1, -1) if a != axis else slice(None) for a in range(table.ndim))
+    table = np.moveaxis(table[inner], axis, 0)
+    return np.moveaxis((table[2:] - table[:-2]) / (2.0 * h), 0, axis)
+
+
+def _offsets(grid, margin: int = 0) -> np.ndarray:
+    axes = [h * np.arange(1 - n - margin, n + margin) for n, h in zip(grid.cells, grid.spacing, strict=True)]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)

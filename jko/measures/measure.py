@@ -68,8 +68,10 @@ class Measure:
         return self._pairs(pair_gradient_sum, Difference(pointwise.scalar(W)), exclude_coincident=True)
 
     def _pairs(self, total, kernel, **options):
-        result = total(kernel, self.points, self.points, self.masses, **options)
-        return result if isinstance(self.points, jax.Array) else np.array(result)
+        points, masses = self.points, self.masses
+        result = total(kernel, points, points, masses, **options)
+        traced = isinstance(points, jax.Array) or isinstance(masses, jax.Array)
+        return result if traced else np.array(result)
 
     def density_values(self):
         """ρ at the points; raises InfiniteEnergy where there is no density."""

@@ -1,0 +1,38 @@
+"""Parameters of the named potentials and kernels, checked when a functional is made."""
+
+from __future__ import annotations
+
+from numbers import Real
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def is_number(value) -> bool:
+    """Whether value is one finite real number."""
+    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def positive(name: str, value) -> float:
+    """value as a float, refused unless it is one finite positive number."""
+    if not (is_number(value) and value > 0):
+        raise ValueError(f"{name} must be a positive number, got {value!r}")
+    return float(value)
+
+
+def finite(name: str, value) -> np.ndarray:
+    """value as an array of finite numbers."""
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from None
+    if not np.all(np.isfinite(array)):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return array
+
+
+def matching(name: str, array: np.ndarray, x):
+    """A parameter, one number or one a coordinate, in the dtype of the point x it is used with."""
+    if array.ndim and array.shape[-1] != x.shape[-1]:
+        raise ValueError(f"{name} has {array.shape[-1]} coordinates, the points have {x.shape[-1]}")
+    return jnp.asarray(array, dtype=x.dtype)

@@ -1,0 +1,181 @@
+"""The shared zoo: measures, and functionals over the whole registry. A new functional is tested by one line here."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import functionals as fn
+from jko.measures import Density, Gaussian, Grid, Particles
+
+
+def quartic_internal(s):
+    """U(s) = s⁴/3 + s²: convex, not a multiple of any power."""
+    return s**4 / 3.0 + s**2
+
+
+def square(s):
+    return s**2
+
+
+def bump(x):
+    return jnp.exp(-0.5 * jnp.sum(x**2)) + 0.1 * jnp.sum(jnp.sin(x))
+
+
+def general_kernel(x, y):
+    """Neither symmetric nor a function of the difference."""
+    return jnp.exp(-0.5 * jnp.sum((x - 2.0 * y) ** 2)) + jnp.sum(x) * jnp.sum(y**2)
+
+
+def log_target(x):
+    return -0.25 * jnp.sum(x**2) ** 2 - jnp.sum(x**2)
+
+
+def gridded():
+    axis = np.linspace(-7.0, 7.0, 56, endpoint=False) + 0.125
+    return np.cos(axis) + 0.2 * axis
+
+
+# every registered name, with functionals that stand for it on R^d
+FUNCTIONALS = {
+    "cap": lambda d: [fn.Cap(50.0)],
+    "entropy": lambda d: [fn.Entropy()],
+    "internal": lambda d: [
+        fn.InternalEnergy(quartic_internal, displacement_convex=True),
+        fn.InternalEnergy(square, displacement_convex=True),
+    ],
+    "interaction": lambda d: [
+        fn.Interaction("gaussian", strength=0.7, width=0.8),
+        fn.Interaction("logarithmic"),
+        fn.Interaction(general_kernel, general=True),
+        *(
+            [
+                fn.Interaction("quadratic", strength=1.5),
+                fn.Interaction("morse"),
+                fn.Interaction("power", exponent=-0.5, strength=-1.0),
+            ]
+            if d < 3
+            else []
+        ),
+        *(
+            [
+                fn.Interaction("gaussian", strength=-0.7, width=0.8),
+                fn.Interaction("power", exponent=4.0),
+                fn.Interaction("power", exponent=1.5, strength=-1.0),
+                fn.Interaction("power", exponent=1.5),
+                fn.Interaction("logarithmic", strength=-1.0),
+                fn.Interaction("quadratic_logarithmic"),
+                fn.Interaction(lambda z: jnp.cos(jnp.sum(z)), linearly_convex=True, modulus=-1.0),
+            ]
+            if d == 1
+            else []
+        ),
+    ],
+    "kl": lambda d: [fn.KL(Gaussian(np.full(d, 0.3), 0.8 * np.eye(d))), fn.KL(log_target)],
+    "potential": lambda d: [
+        fn.Potential(bump),
+        fn.Potential("quadratic", stiffness=2.0, center=0.3),
+        *(
+            [
+                fn.Potential("double_well", height=2.0, separation=3.0),
+                fn.Potential("quartic", strength=0.5),
+                fn.Potential("linear", slope=-0.4),
+                fn.Potential("mexican_hat", height=0.5, radius=1.2),
+            ]
+            if d < 3
+            else []
+        ),
+        *([fn.Potential.gridded(gridded(), -7.0, 7.0)] if d == 1 else []),
+    ],
+    "power": lambda d: [fn.Power(m) for m in (2.0, 3.0, 1.5, 0.6)],
+}
+
+
+@functools.cache
+def functionals(dimension: int) -> tuple[fn.Functional, ...]:
+    """One or more functionals of every registered name, on R^dimension."""
+    return tuple(F for name in sorted(FUNCTIONALS) for F in FUNCTIONALS[name](dimension))
+
+
+def identifier(F) -> str:
+    """How a functional is named in a test's id."""
+    import re
+
+    return re.sub(r"[^\w.=,-]+", "_", repr(F)).strip("_")
+
+
+def needs_density(F) -> bool:
+    """Whether F is infinite or undefined on particles."""
+    return bool(F.parts.kinds & {"entropy", "internal", "constraint"})
+
+
+def singular(F) -> bool:
+    """Whether F has a kernel that is infinite at 0."""
+    return any(not np.isfinite(atom.W(jnp.zeros(1))) for _, atom in F.parts.interaction if not atom.general)
+
+
+def smooth(F) -> bool:
+    """Whether the kernels and potentials of F are analytic."""
+    kinked = any(not _smooth_at_zero(atom.W) for _, atom in F.parts.interaction if not atom.general)
+    gridded = any(isinstance(atom.V, fn.GriddedFunction) for _, atom in F.parts.potential)
+    return not (kinked or gridded)
+
+
+def _smooth_at_zero(W) -> bool:
+    with jax.enable_x64(True):
+        slope = jax.grad(lambda r: W(jnp.array([r])))
+        curvatures = [float(jax.grad(slope)(r)) for r in (1e-5, 1e-3)]
+        return abs(slope(1e-8)) < 1e-3 and abs(curvatures[0] - curvatures[1]) < 0.1
+
+
+def gaussian(dimension: int) -> Gaussian:
+    """A correlated Gaussian off the origin."""
+    covariance = 0.35 * np.eye(dimension) + 0.08
+    return Gaussian(np.linspace(-0.3, 0.4, dimension), covariance)
+
+
+def grid(dimension: int, cells: int | None = None) -> Grid:
+    cells = {1: 96, 2: 24, 3: 10}[dimension] if cells is None else cells
+    return Grid.uniform((-4.0,) * dimension, (4.0,) * dimension, (cells,) * dimension)
+
+
+def density(dimension: int, seed: int = 0) -> Density:
+    """A positive smooth density, of mass 1."""
+    g = grid(dimension)
+    generator = np.random.default_rng(seed)
+    bumps = sum(
+        generator.uniform(0.3, 1.0)
+        * np.exp(-0.5 * np.sum((g.centers - generator.uniform(-1.5, 1.5, dimension)) ** 2, axis=-1) / s**2)
+        for s in generator.uniform(0.5, 1.0, 3)
+    )
+    return Density(g, bumps + 0.01).normalized()
+
+
+def density_with_vacuum(dimension: int = 1) -> Density:
+    """The Barenblatt profile: empty cells round a bounded support."""
+    g = grid(dimension)
+    return Density(g, np.maximum(1.5 - np.sum(g.centers**2, axis=-1), 0.0)).normalized()
+
+
+def particles(dimension: int, n: int = 23, weighted: bool = False, dtype=np.float64, seed: int = 0) -> Particles:
+    generator = np.random.default_rng(seed)
+    positions = generator.normal(size=(n, dimension)).astype(dtype)
+    weights = generator.uniform(0.5, 1.5, n)
+    return Particles(positions, (weights / weights.sum()).astype(dtype) if weighted else None)
+
+
+MEASURES = {
+    "density 1D": lambda: density(1),
+    "density 1D with vacuum": lambda: density_with_vacuum(1),
+    "density 2D": lambda: density(2),
+    "density 3D": lambda: density(3),
+    "particles 1D": lambda: particles(1),
+    "particles 2D float32": lambda: particles(2, dtype=np.float32),
+    "particles 2D weighted": lambda: particles(2, weighted=True),
+    "particles 3D weighted float32": lambda: particles(3, weighted=True, dtype=np.float32),
+    "gaussian 1D": lambda: gaussian(1),
+    "gaussian 2D": lambda: gaussian(2),
+}
