@@ -1,8 +1,8 @@
 """Functional -> conic form: what each functional becomes inside a convex program of one JKO step.
 
-`HANDLED` says, for every functional of the registry, how a step takes it; a test holds it to the registry. An internal
-energy with an entry in `FORMS` enters as cones; one without goes by quadratic models, renewed until the certificate
-closes.
+`HANDLED` says, for every functional of the registry, how a step takes it; a test holds it to the registry.
+An internal energy with an entry in `FORMS` enters as cones; one without goes by quadratic models, renewed
+until the certificate closes.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def power_of_density(atom, r):
 
 
 def power_of_widths(atom, masses, widths, scale):
-    """Σ w^m ΔX^{1−m}/(m−1) by power cones t^{1/m} x^{1−1/m} ≥ 1, or x^{1−m} ≥ t for m < 1, in x = ΔX/scale."""
+    """Σ w^m ΔX^{1−m}/(m−1) by power cones t^{1/m}x^{1−1/m} ≥ 1, or x^{1−m} ≥ t for m < 1; x = ΔX/scale."""
     import cvxpy as cp
 
     m, one = atom.m, np.ones(masses.size)
@@ -96,9 +96,10 @@ def split_internal(terms):
 def eulerian_problem(shape, action, terms, cap, factor, start, linear=None, quadratic=None) -> Model:
     """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
 
-    `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action` is the weight
-    of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None; `factor` B, whose ½|Bᵀr|²
-    is the convex part of an interaction, or None; `linear` and `quadratic` act on r^K.
+    `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action`
+    is the weight of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None;
+    `factor` B, whose ½|Bᵀr|² is the convex part of an interaction, or None; `linear` and `quadratic` act on
+    r^K.
     """
     import cvxpy as cp
 

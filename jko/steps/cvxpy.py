@@ -21,22 +21,25 @@ _FORMULATIONS = {"eulerian": Eulerian, "lagrangian": Lagrangian}
 
 @dataclass(frozen=True)
 class Cvxpy(Scheme):
-    """ρ′ ∈ argmin W₂²(ρ_k, ρ)/(2τ) + F(ρ) as a conic program [BenamouCarlierLaborde2016, CancesGallouetTodeschi2020].
+    """ρ′ ∈ argmin W₂²(ρ_k, ρ)/(2τ) + F(ρ) as a conic program [BenamouCarlierLaborde2016,
+    CancesGallouetTodeschi2020].
 
     Two discrete forms, both with no flux through the boundary of the box:
 
-    * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of Benamou–Brenier;
-    * "lagrangian", d = 1: the edges of cells of fixed mass move, with the exact W₂ of piecewise constant densities.
+    * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of
+      Benamou–Brenier;
+    * "lagrangian", d = 1: the edges of cells of fixed mass move, with the exact W₂ of piecewise constant
+      densities.
 
-    formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast diffusion), else
-    "eulerian". `solver` is the
-    name of a solver that cvxpy has installed, `solver_options` are passed to it as they are. `tolerance` is the gap at which a
-    step counts as converged, relative to the step's own W₂²/2τ (plus a tenth of max(1, |F|)); `passes` bounds the
-    renewals of models for what has no conic form and of tangents for what is not convex.
+    formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
+    diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
+    are passed to it as they are. `tolerance` is the gap at which a step counts as converged, relative to
+    the step's own W₂²/2τ (plus a tenth of max(1, |F|)); `passes` bounds the renewals of models for what has
+    no conic form and of tangents for what is not convex.
 
-    Every step carries its certificate: a primal value of an admissible point and a dual bound computed here from a
-    potential, not taken from the solver. Raises TypeError or ValueError for settings that make no sense, a measure other
-    than a Density, and a functional that the formulation cannot take.
+    Every step carries its certificate: a primal value of an admissible point and a dual bound computed here
+    from a potential, not taken from the solver. Raises TypeError or ValueError for settings that make no
+    sense, a measure other than a Density, and a functional that the formulation cannot take.
     """
 
     formulation: str | None = None
@@ -70,7 +73,7 @@ class Cvxpy(Scheme):
         self.check(F, mu)
         _require_installed(self.solver)
         kind = self._form(F, mu)
-        form = kind(F, mu, self, functools.partial(self._program, kind.clarabel_options))
+        form = kind(F, mu, self, functools.partial(self._program, kind.clarabel_options(F)))
         return State(form.first_data(mu), form)
 
     def step(self, F, mu, tau, state):
@@ -98,7 +101,7 @@ def _require_installed(solver: str):
 
 @dataclass(frozen=True)
 class Solution:
-    """What a solver returned: values and equality duals as arrays, or None where it returned nothing usable."""
+    """What a solver returned: values and equality duals as arrays, None where it returned nothing usable."""
 
     status: str
     values: dict[str, tuple] | None
@@ -110,8 +113,9 @@ class Solution:
 class Program:
     """A conic program of fixed structure, solved again and again for other data.
 
-    With Clarabel cvxpy compiles it once, and a step writes the previous measure into b, the linear term into c and the
-    quadratic one into P. No solve starts from an earlier one. Any other solver goes through cvxpy's own path each time.
+    With Clarabel cvxpy compiles it once, and a step writes the previous measure into b, the linear term
+    into c and the quadratic one into P. No solve starts from an earlier one. Any other solver goes through
+    cvxpy's own path each time.
     """
 
     def __init__(self, problem_of: Callable, solver: str, options: dict):
@@ -119,7 +123,7 @@ class Program:
         self._compiled = None
 
     def solve(self, start, linear=None, quadratic=None) -> Solution:
-        """Solve for a start, a linear term and a positive semidefinite sparse quadratic term on the target."""
+        """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target."""
         if self._solver != "CLARABEL":
             return self._solve_through_cvxpy(start, linear, quadratic)
         if self._compiled is None:

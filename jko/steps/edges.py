@@ -1,9 +1,9 @@
 """Edges of cells of fixed mass, and the second-order terms between them and a smooth density.
 
-A piecewise constant density through exact quantiles X has the variance of the smooth one plus ΔX²/6: cutting a density
-spreads it by ∂((ΔX²/12)∂ρ). `sharpen` takes that from the masses once, when the density is cut, and `soften` puts it back when
-it is read off, so that the moments of the piecewise constant measure, on which potential, transport and entropy act, are
-those of the density itself.
+A piecewise constant density through exact quantiles X has the variance of the smooth one plus ΔX²/6:
+cutting a density spreads it by ∂((ΔX²/12)∂ρ). `sharpen` takes that from the masses once, when the density
+is cut, and `soften` puts it back when it is read off, so that the moments of the piecewise constant
+measure, on which potential, transport and entropy act, are those of the density itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ _TAIL = 1e-12
 
 
 def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has over its support.
+    """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has
+    over its support.
 
-    A tail of less than 1e-12 of the mass at either end, and cells of less than 1e-15 inside, are emptied and the rest
-    scaled up. `plain` keeps the grid's own cells and their midpoint masses, which never exceed a cap that holds for mu.
+    A tail of less than 1e-12 of the mass at either end, and cells of less than 1e-15 inside, are emptied
+    and the rest scaled up. `plain` keeps the grid's own cells and their midpoint masses, which never exceed
+    a cap that holds for mu.
     """
     if plain:
         return merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
@@ -41,7 +43,7 @@ def density_on(grid, edges, masses, plain: bool = False):
 
 
 def sharpen(edges, masses):
-    """Masses less the spread of piecewise constancy; no cell gives more than a quarter of its mass through an edge."""
+    """Masses less the spread of piecewise constancy, at most a quarter of a cell through an edge."""
     most = 0.25 * np.minimum(masses[1:], masses[:-1])
     return _moved(masses, -np.clip(_spread(edges, masses), -most, most))
 

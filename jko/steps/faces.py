@@ -14,8 +14,9 @@ _SWEEPS = 60
 class Faces:
     """The interior faces of a grid: no mass crosses the boundary of the box.
 
-    `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it enters;
-    `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K; `volume` |c|.
+    `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
+    enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
+    `volume` |c|.
     """
 
     divergence: object
@@ -32,7 +33,7 @@ class Faces:
         blocks = []
         for axis, n in enumerate(grid.cells):
             difference = sp.diags_array([np.ones(n - 1), -np.ones(n - 1)], offsets=[0, -1], shape=(n, n - 1))
-            for other, m in reversed(list(enumerate(grid.cells[:axis]))):
+            for m in reversed(grid.cells[:axis]):
                 difference = sp.kron(sp.eye_array(m), difference)
             for m in grid.cells[axis + 1 :]:
                 difference = sp.kron(difference, sp.eye_array(m))
@@ -78,8 +79,8 @@ class Faces:
     def admissible(self, start, flows, action, slope):
         """Densities r⁰ … r^K ≥ 0 and flows with r^k = r^{k−1} − Dv^k exactly, near the flows of a solver.
 
-        `slope` bounds 2G|v|/θ, |c|G = action: a face that carries more than its density allows is solver noise in a vacuum and is
-        cut down. Returns (densities, flows).
+        `slope` bounds 2G|v|/θ, |c|G = action: a face that carries more than its density allows is solver
+        noise in a vacuum and is cut down. Returns (densities, flows).
         """
         densities, kept = [start], []
         for v in flows:

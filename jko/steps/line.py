@@ -10,9 +10,9 @@ _GAUSS = 0.5 - 0.5 / np.sqrt(3.0)
 class Line:
     """J(X) = ½(X−X_k)ᵀM(X−X_k)/τ + Σ w V + Σ ΔX U(w/ΔX) for edges X `[n+1]` of cells of masses w `[n]`.
 
-    M is the mass matrix of piecewise linear functions of the quantile: ½ dᵀMd/τ is exactly W₂²/2τ between the two
-    piecewise constant densities. V enters by two Gauss points a cell, where M is exact too, so that a potential with
-    V″ ≥ λ contributes at least λM to the Hessian.
+    M is the mass matrix of piecewise linear functions of the quantile: ½ dᵀMd/τ is exactly W₂²/2τ between
+    the two piecewise constant densities. V enters by two Gauss points a cell, where M is exact too, so that
+    a potential with V″ ≥ λ contributes at least λM to the Hessian.
     """
 
     def __init__(self, masses, potential, internal):

@@ -1,4 +1,4 @@
-"""The certificate of a Lagrangian step: a lower bound on its energy from pressures that balance the forces."""
+"""The certificate of a Lagrangian step: a lower bound from pressures that balance the forces."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ _TRUST = 100.0
 
 
 def lagrangian_bound(line, X, start, tau, box, cap) -> float:
-    """A lower bound on min J over edges in the box with w/ΔX ≤ cap, from a point X near the minimiser; −∞ where J may not be convex.
+    """A lower bound on min J over edges in the box with w/ΔX ≤ cap, from a point X near the minimiser; −∞
+    where J may not be convex.
 
-    Pressures p are integrated from the balance of forces at X, so that they are as accurate where there is hardly any mass
-    as elsewhere. For any p and wall forces a, b ≥ 0, with S the transport and potential terms and r the residual force,
-    J ≥ S(X) − ½rᵀ((1/τ+λ)M)⁻¹r + Σ [inf_ΔX (ΔX U(w/ΔX) + pΔX) − pΔX] + a(lower − X₀) + b(X_n − upper).
+    Pressures p are integrated from the balance of forces at X, so that they are as accurate where there is
+    hardly any mass as elsewhere. For any p and wall forces a, b ≥ 0, with S the transport and potential
+    terms and r the residual force, J ≥ S(X) − ½rᵀ((1/τ+λ)M)⁻¹r + Σ [inf_ΔX (ΔX U(w/ΔX) + pΔX) − pΔX] +
+    a(lower − X₀) + b(X_n − upper).
     """
     modulus = 1.0 / tau + (0.0 if line.potential is None else line.potential.modulus)
     if modulus <= 0.0:

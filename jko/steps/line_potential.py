@@ -10,8 +10,9 @@ _NODES_PER_CELL = 4
 class LinePotential:
     """V on [lower, upper] as a cubic B-spline with four coefficients a cell, evaluated without jax.
 
-    The coefficients are c = V − δ²V/6, which is fourth-order accurate, with the correction limited to the smallest of three
-    neighbours: a convex V stays convex at a kink. V″ is linear between the knots, so `modulus` = min V″ is exact.
+    The coefficients are c = V − δ²V/6, which is fourth-order accurate, with the correction limited to the
+    smallest of three neighbours: a convex V stays convex at a kink. V″ is linear between the knots, so
+    `modulus` = min V″ is exact.
     """
 
     def __init__(self, values_of, lower: float, upper: float, cells: int):
@@ -22,8 +23,8 @@ class LinePotential:
         values = np.asarray(values_of(x[:, None]), dtype=float)
         if not np.all(np.isfinite(values)):
             raise ValueError(
-                f"functional: the potential is not finite at {np.sum(~np.isfinite(values))} points of [{lower:g}, {upper:g}]; "
-                "choose a grid inside its domain"
+                f"functional: the potential is not finite at {np.sum(~np.isfinite(values))} points of "
+                f"[{lower:g}, {upper:g}]; choose a grid inside its domain"
             )
         bend = _extended(values[2:] - 2.0 * values[1:-1] + values[:-2])
         coefficients = values - _least_of_three(bend) / 6.0

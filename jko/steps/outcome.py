@@ -10,34 +10,35 @@ _FLOOR = 0.1
 
 
 def closed(settings, gap, earlier, cost) -> bool:
-    """Whether renewing models may stop: the gap is far below the tolerance, or below it and no longer falling."""
+    """Whether renewing models may stop: the gap is far below the tolerance, or below it and stalled."""
     target = settings.tolerance * cost
     return gap <= 0.01 * target or (gap <= target and gap > 0.5 * earlier)
 
 
 def record(
-    settings, solution, gap, cost, energy, before, iterations, *, mass_error, min_density, remedy, note=""
+    settings, solution, gap, cost, energy, before, iterations, *, remedy, note="", **measured
 ) -> StepInfo:
-    """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone."""
+    """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
+
+    A gap counts as closed within `tolerance` of W₂²/2τ, plus a tenth of max(1, |F|) for steps that hardly
+    move.
+    """
+    said = f"{settings.solver} said {solution.status}"
+    status = "converged"
     if solution.values is None or not math.isfinite(gap):
-        status = "not converged"
-        note = f"{settings.solver} returned {solution.status} and nothing usable; try another solver or a smaller tau"
+        status, note = "not converged", f"{said} and returned nothing that can be certified; {remedy}"
     elif gap > settings.tolerance * (cost + _FLOOR * max(1.0, abs(energy))):
         status = "inaccurate"
-        note = f"{settings.solver} said {solution.status}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
-    else:
-        status = "converged"
-        if solution.status != "optimal":
-            note = f"{settings.solver} said {solution.status}, and the certificate closed" + (
-                f"; {note}" if note else ""
-            )
+        note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
+    elif solution.status != "optimal":
+        note = "; ".join(filter(None, (f"{said}, and the certificate closed", note)))
+    relative = gap / cost if cost > 0.0 else math.inf
     return StepInfo(
         status=status,
         gap=gap,
-        relative_gap=gap / cost if cost > 0.0 else (0.0 if gap == 0.0 else math.inf),
+        relative_gap=0.0 if gap == 0.0 else relative,
         iterations=iterations,
-        mass_error=mass_error,
-        min_density=min_density,
         dissipation=before - energy - cost,
         note=note,
+        **measured,
     )

@@ -1,4 +1,4 @@
-"""The interaction on a grid as a matrix, split into a convex and a concave part on the densities of equal mass."""
+"""The interaction on a grid as a matrix, split into a convex and a concave part where the mass is fixed."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _NOISE = 1e-12
 class PairEnergy:
     """½ aᵀWa of cell masses a of total mass M, as ½(āᵀWā) + (Wā)ᵀ(a − ā) + ½ aᵀ(W₊ − W₋)a, ā uniform.
 
-    W₊ and W₋ are the positive and negative parts of PWP, P the projection on mean zero, where linear convexity is
-    decided: the mass is fixed. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with equality unless the spectrum is cut.
+    W₊ and W₋ are the positive and negative parts of PWP, P the projection on mean zero, where linear
+    convexity is decided: the mass is fixed. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with equality unless the
+    spectrum is cut.
     """
 
     matrix: np.ndarray

@@ -1,4 +1,4 @@
-"""Lower bounds on the energy that a step could reach, from a potential: the certificate of a step, in the Eulerian form."""
+"""The certificate of an Eulerian step: a lower bound on what it could reach, from any potential."""
 
 from __future__ import annotations
 
@@ -23,10 +23,7 @@ class CellEnergy:
 
     def least(self, field, guess) -> tuple[float, np.ndarray]:
         """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap."""
-        if self.internal is None:
-            level = self._level_without_internal(field)
-        else:
-            level = self._level(field, guess)
+        level = self._lowest_level(field) if self.internal is None else self._level(field, guess)
         p = level - field
         s = self._density(p)
         value = level * self.mass - self.volume * float(np.sum(self._conjugate(p, s)))
@@ -53,7 +50,7 @@ class CellEnergy:
         # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.
         return p * s - self.internal.density(s) + np.where(free, np.abs(slack) * most, 0.0)
 
-    def _level_without_internal(self, field):
+    def _lowest_level(self, field):
         if self.cap is None:
             return float(field.min())
         order = np.argsort(field)
@@ -79,10 +76,12 @@ class CellEnergy:
 
 
 def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) -> tuple[float, np.ndarray]:
-    """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on the cells.
+    """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on
+    the cells.
 
-    With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least of the cell
-    energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the units of F.
+    With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least
+    of the cell energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the
+    units of F.
     """
     potentials, speeds = _repaired(faces, action, list(potentials))
     bound = -float((potentials[0] + speeds[0]) @ start) * faces.volume
@@ -99,7 +98,7 @@ def _slack(potentials, speeds, k):
 
 
 def _repaired(faces, action, potentials):
-    """Potentials raised where they break φ^k − w^k ≥ φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
+    """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
     speeds = [faces.speed_term(p, action) for p in potentials]
     for k in reversed(range(len(potentials) - 1)):
         for _ in range(_REPAIRS):
