@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 _LEAST_EXCESS = 1e-3  # of the initial one: below, the discretisation's own minimum is in sight
 _SIGNIFICANT = 4.0  # standard errors of an estimated energy
 _LEAST_POINTS = 4
+_LEAST_JOINT = 6
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,9 @@ def fit_decay(
 
     With F_min known, a straight line through log(F − F_min) by least squares over the later half of the
     times at which F − F_min exceeds 1e-3 of its first value and four standard errors: the rate it settles
-    to. Else F_min, A and the rate are fitted jointly, F_min as a nuisance. Weights are the inverse
-    uncertainties where there are any, else relative. NaN where fewer than four points are left or nothing
-    decays.
+    to. Else F_min, A and the rate are fitted jointly to the later two thirds, F_min as a nuisance. Weights
+    are the inverse uncertainties where there are any, else relative. NaN where fewer than four points are
+    left or nothing decays.
     """
     times, energy = np.asarray(times, dtype=float), np.asarray(energy, dtype=float)
     sigma = np.zeros_like(energy) if uncertainty is None else np.asarray(uncertainty, dtype=float)
@@ -71,26 +73,40 @@ def _weighted_slope(t, y, weights, known):
 
 
 def _joint_fit(times, energy, sigma):
-    from scipy.optimize import curve_fit
-
+    first = len(times) // 3 if len(times) - len(times) // 3 >= _LEAST_JOINT else 0
+    times, energy, sigma = times[first:], energy[first:], sigma[first:]
     drop = energy[0] - energy.min()
-    weights = sigma if np.all(sigma > 0) else np.maximum(energy - energy.min(), 0.02 * drop)
-    elapsed, scaled = times - times[0], (energy - energy.min()) / drop
+    if not drop > 0.0:
+        return DecayRate()
+    known = bool(np.all(sigma > 0))
+    weights = sigma / drop if known else np.maximum((energy - energy.min()) / drop, 0.02)
+    fit = _exponential(times - times[0], (energy - energy.min()) / drop, weights)
+    if fit is None:
+        return DecayRate()
+    (least, _, log_rate), covariance, misfit = fit
+    rate = math.exp(log_rate)
+    error = rate * math.sqrt(max(covariance[2, 2], 0.0) * max(misfit, 1.0 if known else 0.0))
+    minimum = float(energy.min() + drop * least)
+    return DecayRate(rate, error, minimum, "fitted jointly") if error < rate else DecayRate()
+
+
+def _exponential(elapsed, scaled, weights):
+    """(least, amplitude, log rate), their covariance for unit errors, and the mean weighted square left."""
+    from scipy.optimize import OptimizeWarning, curve_fit
 
     def model(t, least, amplitude, log_rate):
         return least + amplitude * np.exp(-np.exp(log_rate) * t)
 
     below = np.flatnonzero(scaled < math.exp(-1.0))
-    guess = 1.0 / max(elapsed[below[0]] if below.size else elapsed[-1], 1e-300)
+    fallen = elapsed[below[0]] if below.size else elapsed[-1]
+    start = (-0.01, 1.01, -math.log(fallen))
     try:
-        best, covariance = curve_fit(
-            model, elapsed, scaled, p0=(-0.01, 1.01, math.log(guess)), sigma=weights / drop, maxfev=20_000,
-            absolute_sigma=bool(np.all(sigma > 0)),
-        )  # fmt: skip
-    except RuntimeError:
-        return DecayRate()
-    rate = math.exp(best[2])
-    error = rate * math.sqrt(max(covariance[2, 2], 0.0))
-    if not error < rate:
-        return DecayRate()
-    return DecayRate(rate, error, float(energy.min() + drop * best[0]), "fitted jointly")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", OptimizeWarning)
+            best, covariance = curve_fit(
+                model, elapsed, scaled, start, weights, absolute_sigma=True, maxfev=20_000
+            )
+    except (RuntimeError, OptimizeWarning):
+        return None
+    residual = (scaled - model(elapsed, *best)) / weights
+    return best, covariance, float(residual @ residual) / max(len(elapsed) - 3, 1)

@@ -1,4 +1,4 @@
-"""Distances between measures of any two kinds: W₂, large clouds thinned by a seed, and L1 on the finer grid."""
+"""Distances between measures of any two kinds: W₂, with large clouds thinned, and L1 on the finer grid."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Measured(NamedTuple):
 
 
 def w2_distance(mu, nu, seed: int = 0) -> Measured:
-    """W₂(mu, nu), each divided by its mass; in d ≥ 2 from `PLAN` particles of a cloud at most, drawn by `seed`."""
+    """W₂(mu, nu), each divided by its mass; in d ≥ 2 from `PLAN` particles at most, drawn by `seed`."""
     first, second = _probability(mu), _probability(nu)
     method = ""
     if mu.dimension > 1:
@@ -38,9 +38,10 @@ def l1_distance(mu, nu) -> Measured:
     """∫|ρ − σ| dx between the densities of two measures: 0 where they agree, 2 where they are apart.
 
     Densities are compared on the finer of their grids, to which the other is carried conservatively
-    (monotone cubics through the cumulative mass, order 2); a cloud enters through its kernel density
-    estimate, method "kernel estimate". Mass outside the common grid counts in full. NaN in more than three
-    dimensions and for a cloud that is one point.
+    (monotone cubics through the cumulative mass, order 2). A cloud enters through its kernel density
+    estimate, and the other side is smoothed by the same kernel, so that what is left is noise and not
+    smoothing: method "kernel estimate". Mass outside the common grid counts in full. NaN in more than three
+    dimensions and for a cloud that is flat.
     """
     if mu.dimension > 3:
         return Measured(math.nan)
@@ -48,8 +49,9 @@ def l1_distance(mu, nu) -> Measured:
     if any(np.ptp(cloud.positions, axis=0).min() == 0.0 for cloud in clouds):
         return Measured(math.nan)
     grid = common_grid([mu, nu])
-    first, outside_first = _values_on(mu, grid)
-    second, outside_second = _values_on(nu, grid)
+    width = np.max([_bandwidth(cloud) for cloud in clouds], axis=0) if clouds else None
+    first, outside_first = _values_on(mu, grid, width)
+    second, outside_second = _values_on(nu, grid, width)
     value = float(np.abs(first - second).sum() * grid.cell_volume) + outside_first + outside_second
     return Measured(value, "kernel estimate" if clouds else "")
 
@@ -83,26 +85,41 @@ def _carried_along(values, edges, target, axis):
     return np.moveaxis(np.maximum(np.diff(at_target, axis=0), 0.0) / (target[1] - target[0]), 0, axis)
 
 
-def _values_on(mu, grid):
-    """Values on a grid, and the mass that lies outside of it."""
-    if isinstance(mu, Gaussian):
-        return mu.on(grid).values, 0.0
+def _values_on(mu, grid, width):
+    """Values on a grid, smoothed by a kernel of `width` unless it is None, and the mass that lies outside."""
     if isinstance(mu, Particles):
-        return _estimate_on(mu, grid)
-    if mu.grid == grid:
-        return np.asarray(mu.values), 0.0
-    values = carried(mu, grid)
-    return values, max(mu.mass - float(values.sum() * grid.cell_volume), 0.0)
+        return _estimate_on(mu, grid, width)
+    if isinstance(mu, Gaussian):
+        values, outside = mu.on(grid).values, 0.0
+    elif mu.grid == grid:
+        values, outside = np.asarray(mu.values), 0.0
+    else:
+        values = carried(mu, grid)
+        outside = max(mu.mass - float(values.sum() * grid.cell_volume), 0.0)
+    return (values if width is None else _smoothed(values, grid, width)), outside
 
 
-def _estimate_on(cloud, grid):
+def _estimate_on(cloud, grid, width):
     inside = np.all((cloud.positions >= grid.lower) & (cloud.positions <= grid.upper), axis=1)
-    weights = np.asarray(cloud.weights, dtype=float)
-    held = float(weights[inside].sum())
-    if held == 0.0:
-        return np.zeros(grid.cells), 1.0
-    kept = Particles(np.asarray(cloud.positions[inside], dtype=float), weights[inside] / held)
-    return held * Density.kernel_estimate(kept, grid).values, max(1.0 - held, 0.0)
+    positions, weights = (
+        np.asarray(cloud.positions, dtype=float)[inside],
+        np.asarray(cloud.weights, dtype=float),
+    )
+    masses, _ = np.histogramdd(positions, bins=grid.edges, weights=weights[inside])
+    return _smoothed(masses / grid.cell_volume, grid, width), float(weights[~inside].sum())
+
+
+def _smoothed(values, grid, width):
+    from scipy.ndimage import gaussian_filter
+
+    sigma = [w / h for w, h in zip(width, grid.spacing, strict=True)]
+    return np.maximum(gaussian_filter(values, sigma, mode="reflect", truncate=6.0), 0.0)
+
+
+def _bandwidth(cloud):
+    """Silverman's rule along each axis [Silverman1986]."""
+    d, effective = cloud.dimension, 1.0 / np.sum(np.asarray(cloud.weights, dtype=float) ** 2)
+    return np.sqrt(np.diag(cloud.covariance())) * (4.0 / ((d + 2) * effective)) ** (1.0 / (d + 4))
 
 
 def _reach(mu):

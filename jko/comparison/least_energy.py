@@ -50,9 +50,32 @@ def _starts_at(run, exact):
     )
 
 
-def decay_of(run, known) -> DecayRate:
-    """The decay rate of a run; `known` is (F_min, its source) or None. A regularised energy has its own."""
-    minimum, source = known or (None, "")
-    if run.energy_kind == "regularised" and source != "given":
-        minimum, source = None, ""
-    return fit_decay(run.times, run.energy, run.energy_uncertainty, minimum, source)
+def decays(runs, exact=None, minimum: float | None = None) -> dict[str, DecayRate]:
+    """The decay rate of every run, by name.
+
+    F_min is the one given, else that of the exact equilibrium, else fitted to each run; an estimated energy
+    then takes the F_min fitted to a run of the same functional whose energy is exact. A regularised energy
+    has its own F_min.
+    """
+    known = (float(minimum), "given") if minimum is not None else known_minimum(runs, exact)
+    found = {}
+    for name, run in sorted(runs.items(), key=lambda item: item[1].energy_kind == "estimate"):
+        value, source = known or (None, "")
+        if run.energy_kind == "regularised" and source != "given":
+            value, source = None, ""
+        if run.energy_kind == "estimate" and value is None:
+            value, source = _fitted_elsewhere(run, runs, found)
+        found[name] = fit_decay(run.times, run.energy, run.energy_uncertainty, value, source)
+    return {name: found[name] for name in runs}
+
+
+def _fitted_elsewhere(run, runs, found):
+    same = [
+        name
+        for name in found
+        if runs[name].functional == run.functional and runs[name].energy_kind == "exact"
+    ]
+    fitted = [found[name] for name in same if math.isfinite(found[name].rate)]
+    if not fitted:
+        return None, ""
+    return min(fitted, key=lambda decay: decay.error / decay.rate).minimum, "fitted to another run"

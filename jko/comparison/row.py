@@ -7,13 +7,12 @@ import math
 import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
-from jko.comparison.least_energy import decay_of
 from jko.measures import Density, Particles
 
 _ROUNDING = 1e-12
 
 
-def row_of(comparison, name: str, known_minimum) -> dict:
+def row_of(comparison, name: str, decay) -> dict:
     """What `Comparison.table` says of the run `name`."""
     run = comparison.runs[name]
     return {
@@ -23,7 +22,7 @@ def row_of(comparison, name: str, known_minimum) -> dict:
         "tau": run.tau,
         "steps": run.info.n_steps,
         "time": float(run.times[-1]),
-        **_energies(run, known_minimum),
+        **_energies(run, decay),
         **_distances(comparison, name, run),
         **_certificates(run),
         "seconds": float(run.attributes.get("seconds", math.nan)),
@@ -38,8 +37,7 @@ def _description(mu) -> str:
     return f"{type(mu).__name__}, d = {mu.dimension}"
 
 
-def _energies(run, known_minimum) -> dict:
-    decay = decay_of(run, known_minimum)
+def _energies(run, decay) -> dict:
     modulus = run.displacement_modulus
     return {
         "energy_initial": float(run.energy[0]),

@@ -11,7 +11,7 @@ import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
 from jko.comparison.files import write_text
-from jko.comparison.least_energy import known_minimum
+from jko.comparison.least_energy import decays
 from jko.comparison.reference import Reference
 from jko.comparison.row import row_of
 from jko.comparison.text import comparison_text
@@ -52,8 +52,8 @@ class Comparison:
         comparison = cls(runs=runs, exact=exact, times=chosen, seed=whole_number("seed", seed, least=0))
         comparison.names = [*runs] + ([EXACT] if exact is not None else [])
         comparison._measure()
-        known = (float(minimum), "given") if minimum is not None else known_minimum(runs, exact)
-        comparison.table = [row_of(comparison, name, known) for name in runs]
+        rates = decays(runs, exact, minimum)
+        comparison.table = [row_of(comparison, name, rates[name]) for name in runs]
         return comparison
 
     def _measure(self):

@@ -41,7 +41,7 @@ def _heading(comparison) -> str:
 
 
 def _quantities(comparison, end):
-    """(label, row -> cell) for every line that a table may have; one that is empty for all runs is left out."""
+    """(label, row -> cell) for every line of a table; one that is empty for all runs is left out."""
     return [
         ("measure", lambda row: row["measure"]),
         ("tau", lambda row: _number(row["tau"])),
@@ -127,7 +127,7 @@ def _footnotes(comparison) -> list[str]:
     notes = []
     if "estimate" in kinds:
         notes.append(
-            "[e] energy of a cloud under an entropy is an estimate by nearest neighbours, ± one standard error"
+            "[e] energy of a cloud under an entropy is estimated by nearest neighbours, ± one standard error"
         )
     if "regularised" in kinds:
         notes.append("[r] the regularised energy that the particles descend, not F")
@@ -138,11 +138,14 @@ def _footnotes(comparison) -> list[str]:
         )
     if "given" in sources:
         notes.append("F_min was given; the rate is that of the later half of the decay above it")
-    if "fitted jointly" in sources:
-        notes.append("[f] F_min was fitted jointly with the rate")
+    if sources & {"fitted jointly", "fitted to another run"}:
+        shared = (
+            "; estimated energies take F_min from another run" if "fitted to another run" in sources else ""
+        )
+        notes.append(f"[f] F_min was fitted jointly with the rate{shared}")
     if any(not math.isnan(row["declared_rate"]) and row["declared_rate"] > 0 for row in rows):
         notes.append(
-            "2 lambda is the least rate of the flow; implicit steps of tau are held to 2 log(1 + lambda tau)/tau"
+            "2 lambda is the least rate of the flow; implicit steps are held to 2 log(1 + lambda tau)/tau"
         )
     notes += _distance_notes(comparison, rows)
     return notes
@@ -154,7 +157,7 @@ def _distance_notes(comparison, rows) -> list[str]:
         notes.append("[s] the same distance for as many draws from the exact answer: less cannot be expected")
     if "kernel estimate" in comparison.methods:
         notes.append(
-            "[k] L1 of a cloud, here and below, is that of its kernel estimate, whose smoothing is in it"
+            "[k] L1 with a cloud, here and below: its kernel estimate against the other, smoothed alike"
         )
     if "subsampled" in comparison.methods:
         notes.append(

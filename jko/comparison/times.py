@@ -38,7 +38,7 @@ def _requested(times, shared, tolerance):
     missing = times[_gap(times, shared) > tolerance] if shared.size else times
     if missing.size:
         raise ValueError(
-            f"times: not every run stored {', '.join(f'{t:g}' for t in missing)}; in common are {_some(shared)}"
+            f"times: not all runs stored {', '.join(f'{t:g}' for t in missing)}; in common: {_some(shared)}"
         )
     return np.sort(times)
 

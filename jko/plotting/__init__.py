@@ -1,4 +1,4 @@
-"""Pictures of runs: energies, densities, clouds, convergence, animations. Matplotlib is loaded on first use."""
+"""Pictures of runs: energies, densities, clouds, convergence, animations. Matplotlib is loaded late."""
 
 from jko.plotting.animation import animate
 from jko.plotting.convergence import plot_convergence

@@ -9,7 +9,7 @@ from jko.plotting import style
 
 
 def plot_convergence(studies, *, path=None):
-    """Errors on logarithmic axes, each study with its least-squares slope and, dotted, the nearest half order.
+    """Errors on logarithmic axes, each study with its least-squares slope and the nearest half order.
 
     `studies` is a Convergence or a dict of named ones. Returns the figure, and writes it to `path`.
     """

@@ -13,7 +13,7 @@ def plot_density(runs, exact=None, *, times=None, path=None):
     """The density of each run at a few times, beside the exact one.
 
     On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
-    a time, on one colour scale; three dimensions are integrated over the third; clouds are kernel estimates.
+    a time, on one colour scale; three dimensions are integrated over the third; clouds are histograms.
     `times` are the nearest stored ones, by default four. Returns the figure, and writes it to `path`;
     ValueError for d > 3.
     """
@@ -65,15 +65,16 @@ def _heat_maps(runs, exact, times):
     figure = style.new_figure(2.35 * len(times) + 1.1, height * len(maps) + 0.7)
     panels = figure.subplots(len(maps), len(times), squeeze=False, sharex=True, sharey=True)
     highest = [max(column[k][0].max() for column in maps.values()) for k in range(len(times))]
-    for row, (title, images) in zip(panels, maps.items(), strict=True):
+    for number, (title, images) in enumerate(maps.items()):
+        row = panels[number]
         for k, (axes, (values, extent)) in enumerate(zip(row, images, strict=True)):
             image = draw.heat(axes, values, extent, highest[k])
             axes.set_xlim(lower[0], upper[0])
             axes.set_ylim(lower[1], upper[1])
             axes.tick_params(labelsize=8)
-            if row is panels[0]:
+            if number == 0:
                 axes.set_title(f"t = {times[k]:.3g}", fontsize=10)
-            if row is panels[-1]:
+            if number == len(maps) - 1:
                 axes.set_xlabel("x₁", fontsize=9)
                 bar = figure.colorbar(image, ax=list(panels[:, k]), location="bottom", shrink=0.85, aspect=18)
                 bar.ax.tick_params(labelsize=7.5)
@@ -83,7 +84,7 @@ def _heat_maps(runs, exact, times):
 
 
 def _row_title(name, run):
-    return f"{name}\n(kernel estimate)" if isinstance(run.measures[0], Particles) else name
+    return f"{name}\n(histogram)" if isinstance(run.measures[0], Particles) else name
 
 
 def _exact_map(exact, t, runs, lower, upper):

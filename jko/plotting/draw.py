@@ -1,4 +1,4 @@
-"""One measure into one set of axes: curves and histograms on the line, heat maps, dots, ellipses in the plane."""
+"""One measure into one set of axes: curves and histograms on the line, maps, dots, ellipses in the plane."""
 
 from __future__ import annotations
 
@@ -36,21 +36,23 @@ def line_values(mu, low, high):
 def heat_values(mu, lower, upper) -> tuple[np.ndarray, tuple]:
     """Values `[n1, n2]` of the density in the plane of the first two coordinates, and the extent they cover.
 
-    Densities of three dimensions are integrated over the third; a cloud is its kernel estimate.
+    Densities of three dimensions are integrated over the third; a cloud is counted in cells, fewer for a
+    smaller one.
     """
     if isinstance(mu, Density):
         values = mu.values.sum(axis=2) * mu.grid.spacing[2] if mu.dimension == 3 else mu.values
         return values, (mu.grid.lower[0], mu.grid.upper[0], mu.grid.lower[1], mu.grid.upper[1])
-    cells = (_HEAT_CELLS, _HEAT_CELLS)
-    grid = Grid.uniform(tuple(lower[:2]), tuple(upper[:2]), cells)
     extent = (lower[0], upper[0], lower[1], upper[1])
     if isinstance(mu, Gaussian):
+        cells = (_HEAT_CELLS, _HEAT_CELLS)
+        grid = Grid.uniform(tuple(lower[:2]), tuple(upper[:2]), cells)
         flat = Gaussian(mu.mean()[:2], mu.covariance()[:2, :2])
         return np.exp(flat.log_density(grid.points)).reshape(cells), extent
-    inside = np.all((mu.positions[:, :2] >= lower[:2]) & (mu.positions[:, :2] <= upper[:2]), axis=1)
-    weights = np.asarray(mu.weights, dtype=float)[inside]
-    kept = Particles(np.asarray(mu.positions[inside][:, :2], dtype=float), weights / weights.sum())
-    return Density.kernel_estimate(kept, grid).values * weights.sum(), extent
+    cells = int(np.clip(np.sqrt(mu.n) / 2.5, 12, _HEAT_CELLS))
+    edges = [np.linspace(lower[axis], upper[axis], cells + 1) for axis in range(2)]
+    x, y = np.asarray(mu.positions[:, :2], dtype=float).T
+    masses, *_ = np.histogram2d(x, y, bins=edges, weights=np.asarray(mu.weights, dtype=float))
+    return masses / ((edges[0][1] - edges[0][0]) * (edges[1][1] - edges[1][0])), extent
 
 
 def heat(axes, values, extent, highest, **options):

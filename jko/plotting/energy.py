@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.comparison.least_energy import decay_of, gaussian_excess, known_minimum
+from jko.comparison.least_energy import decays, gaussian_excess
 from jko.plotting import style
 from jko.plotting.inputs import named
 
@@ -19,16 +19,15 @@ def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None):
     writes it to `path`.
     """
     runs = named(runs)
-    known = (float(minimum), "given") if minimum is not None else known_minimum(runs, exact)
-    decays = {name: decay_of(run, known) for name, run in runs.items()}
-    logarithmic = any(np.isfinite(decay.minimum) for decay in decays.values())
+    rates = decays(runs, exact, minimum)
+    logarithmic = any(np.isfinite(decay.minimum) for decay in rates.values())
     figure = style.new_figure(9.6 if logarithmic else 5.2, 3.7)
     axes = figure.subplots(1, 2 if logarithmic else 1, squeeze=False)[0]
     style.tidy(axes[0], style.TIME, "F")
     for i, (name, run) in enumerate(runs.items()):
         _curve(axes[0], run, run.energy, i, name + _KINDS.get(run.energy_kind, ""))
     if logarithmic:
-        _decay_panel(axes[1], runs, decays, exact)
+        _decay_panel(axes[1], runs, rates, exact)
     style.legend(axes[0])
     return style.save(figure, path)
 
@@ -48,22 +47,20 @@ def _curve(axes, run, values, index, label):
         axes.fill_between(run.times, low, values + sigma, color=style.colour(index), alpha=0.2, linewidth=0)
 
 
-def _decay_panel(axes, runs, decays, exact):
+def _decay_panel(axes, runs, rates, exact):
     style.tidy(axes, style.TIME, "F − F$_{min}$")
     axes.set_yscale("log")
     for i, (name, run) in enumerate(runs.items()):
-        decay = decays[name]
+        decay = rates[name]
         if not np.isfinite(decay.minimum):
             continue
         excess = run.energy - decay.minimum
         rate = f": rate {decay.rate:.3g}" if np.isfinite(decay.rate) else ""
         _curve(axes, run, np.where(excess > 0, excess, np.nan), i, name + rate)
     _exact_excess(axes, runs, exact)
-    _promise(axes, runs, decays)
+    _promise(axes, runs, rates)
     largest = max(
-        run.energy[0] - decays[name].minimum
-        for name, run in runs.items()
-        if np.isfinite(decays[name].minimum)
+        run.energy[0] - rates[name].minimum for name, run in runs.items() if np.isfinite(rates[name].minimum)
     )
     low = max(axes.get_ylim()[0], 1e-6 * largest)
     axes.set_ylim(low, 2.5 * largest)
@@ -77,13 +74,18 @@ def _exact_excess(axes, runs, exact):
     axes.plot(times, [gaussian_excess(exact, t) for t in times], label="exact", **style.EXACT)
 
 
-def _promise(axes, runs, decays):
+def _promise(axes, runs, rates):
+    """The bound e^{−2λt} of each λ > 0 declared; one λ for all runs shades what it forbids."""
     moduli = {run.displacement_modulus for run in runs.values()}
-    modulus = moduli.pop() if len(moduli) == 1 else None
-    if modulus is None or modulus <= 0:
-        return
-    name, run = next((n, r) for n, r in runs.items() if np.isfinite(decays[n].minimum))
-    times = np.linspace(run.times[0], max(r.times[-1] for r in runs.values()), 50)
-    bound = (run.energy[0] - decays[name].minimum) * np.exp(-2.0 * modulus * (times - times[0]))
-    axes.fill_between(times, bound, 1e9, color=style.GREY, alpha=0.08, linewidth=0)
-    axes.plot(times, bound, color=style.GREY, linewidth=1.0, label=f"bound e^(−2λt), λ = {modulus:.3g}")
+    for i, (name, run) in enumerate(runs.items()):
+        modulus, minimum = run.displacement_modulus, rates[name].minimum
+        if modulus is None or modulus <= 0 or not np.isfinite(minimum):
+            continue
+        times = np.linspace(run.times[0], max(r.times[-1] for r in runs.values()), 50)
+        bound = (run.energy[0] - minimum) * np.exp(-2.0 * modulus * (times - times[0]))
+        if len(moduli) == 1:
+            axes.fill_between(times, bound, 1e9, color=style.GREY, alpha=0.08, linewidth=0)
+            label = f"bound e$^{{−2λt}}$, λ = {modulus:.3g}"
+            axes.plot(times, bound, color=style.GREY, linewidth=1.0, label=label)
+            return
+        axes.plot(times, bound, color=style.colour(i), linewidth=1.0, alpha=0.45)

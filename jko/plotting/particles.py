@@ -81,7 +81,7 @@ def _planes(runs, clouds, exact, potential, time):
         _contours(axes, runs, exact, potential, time, lower, upper)
         axes.set_xlim(lower[0], upper[0])
         axes.set_ylim(lower[1], upper[1])
-        style.legend(axes, loc="upper right", frameon=True, framealpha=0.85)
+        style.legend(axes, loc="upper right", frameon=True, framealpha=0.85, markerscale=3.0)
     return figure
 
 
@@ -98,18 +98,28 @@ def _contours(axes, runs, exact, potential, time, lower, upper):
     grid = Grid.uniform(tuple(lower), tuple(upper), (_CONTOUR_CELLS, _CONTOUR_CELLS))
     densities = [run for run in runs.values() if isinstance(run.measures[0], Density)]
     if potential is not None:
-        values, what = _potential_values(potential, grid.points).reshape(grid.cells), "V"
-        levels = np.quantile(values, np.linspace(0.02, 0.9, 9))
-    elif exact is not None or densities:
-        density = exact.on(grid, time) if exact is not None else densities[0].at(time)
-        grid, values, what = density.grid, density.values, "exact ρ" if exact is not None else "ρ"
-        levels = values.max() * np.array([0.05, 0.25, 0.5, 0.75])
-    else:
+        _shade(axes, grid, _potential_values(potential, grid.points).reshape(grid.cells))
         return
-    lines = axes.contour(
-        *grid.axes, values.T, levels=np.unique(levels), colors="#444444", linewidths=0.8, alpha=0.8
+    if exact is None and not densities:
+        return
+    density = exact.on(grid, time) if exact is not None else densities[0].at(time)
+    what = "exact ρ" if exact is not None else "ρ"
+    levels = density.values.max() * np.array([0.05, 0.25, 0.5, 0.75])
+    look = {"colors": "#333333", "linewidths": 0.9, "alpha": 0.9}
+    lines = axes.contour(*density.grid.axes, density.values.T, levels=levels, **look)
+    axes.clabel(lines, fontsize=7, fmt=lambda value: f"{what} {value:.2g}")
+
+
+def _shade(axes, grid, values):
+    """The potential as grey levels, equally many cells to each, dark where it is low."""
+    levels = np.unique(np.quantile(values, np.linspace(0.0, 0.97, 11)))
+    shade = axes.contourf(
+        *grid.axes, values.T, levels=levels, cmap="Greys_r", alpha=0.55, extend="max", zorder=0
     )
-    axes.clabel(lines, fontsize=6.5, fmt=lambda value: f"{what} {value:.2g}")
+    bar = axes.figure.colorbar(shade, ax=axes, shrink=0.8, aspect=30)
+    bar.set_label("potential V", fontsize=8.5)
+    bar.ax.tick_params(labelsize=7.5)
+    bar.ax.set_yticks(levels[::2], [f"{level:.3g}" for level in levels[::2]])
 
 
 def _potential_values(potential, points):
