@@ -83,13 +83,14 @@ class NonlinearDiffusion:
         mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()
-            line.newton(step * mobility, 2, strict=False)
+            line.newton(step * mobility, 2)
             change = np.max(np.abs(line.rho - before), initial=0.0)
-            if change <= 1e-9 * np.max(line.rho, initial=_TINY):
+            if not change > 1e-9 * np.max(line.rho, initial=_TINY):
                 break
             new = self.mobility(line.rho, line.p, line.psi)
             mobility = new if count < 6 else 0.5 * (mobility + new)
-        line.newton(step * mobility, 100, strict=True)
+        if not (line.newton(step * mobility, 40) or line.newton(step * mobility, 200, guarded=True)):
+            raise NotSolved
         return conserving(line.base, line.rho, line.cap)
 
 
@@ -114,11 +115,10 @@ class _Line:
         """The p of ρ on the graph."""
         return self.problem.slope(rho) + self.proximal * (rho - self.base)
 
-    def newton(self, mobility, most, strict):
-        """At most so many iterations; strict ones go on to the tolerance or raise NotSolved."""
+    def newton(self, mobility, most, guarded=False):
+        """At most so many iterations; returns whether all lines reached the tolerance."""
         shape = self.base.shape
-        step_rho, step_p = np.empty(shape), np.empty(shape)
-        residual, by_pressure = np.empty(shape[1]), np.empty(shape, dtype=np.bool_)
+        step_rho, step_p, residual = np.empty(shape), np.empty(shape), np.empty(shape[1])
         mobility = np.where(self.empty, 0.0, mobility)
         for _ in range(most):
             curvature = self.problem.curvature(self.rho) + self.proximal
@@ -127,14 +127,41 @@ class _Line:
             )
             done = (residual <= 1.0) | self.empty
             if done.all():
-                return
-            advance(
-                self.rho, self.p, self.side, step_rho, step_p, mobility,
-                self.p_empty, self.p_full, self.cap, self.scale, done, by_pressure,
-            )  # fmt: skip
-            self.p = np.where(by_pressure, self.p, self.slope(self.rho))
-        if strict:
-            raise NotSolved(f"{int(np.sum(~done))} lines, residual {np.nanmax(residual):.1e} of the tolerance")
+                return True
+            if not np.all(np.isfinite(step_p) & np.isfinite(step_rho)):
+                return False
+            if guarded:
+                self._searched(mobility, step_rho, step_p, done)
+            else:
+                self.rho, self.p, self.side = self._moved(mobility, step_rho, step_p, done)
+        return False
+
+    def _moved(self, mobility, step_rho, step_p, done):
+        rho, p, side = self.rho.copy(), self.p.copy(), self.side.copy()
+        by_pressure = np.empty(rho.shape, dtype=np.bool_)
+        limits = self.p_empty, self.p_full, self.cap, self.scale
+        advance(rho, p, side, step_rho, step_p, mobility, *limits, done, by_pressure)
+        return rho, np.where(by_pressure, p, self.slope(rho)), side
+
+    def _searched(self, mobility, step_rho, step_p, done):
+        """The step, halved on each line until the convex dual of the stage no longer rises."""
+        before = self._dual(mobility, self.rho, self.p)
+        length = np.ones(len(self.scale))
+        for _ in range(30):
+            rho, p, side = self._moved(mobility, length * step_rho, length * step_p, done)
+            after = self._dual(mobility, rho, p)
+            bad = ~(after <= before + 1e-13 * np.abs(before)) & ~done
+            if not bad.any():
+                break
+            length[bad] *= 0.5
+        self.rho, self.p, self.side = rho, p, side
+
+    def _dual(self, mobility, rho, p):
+        """Σ U*(p) − base·(p + Ψ) + ½ M|Δ(p + Ψ)|² on each line, U* by Fenchel's equality on the graph."""
+        excess = rho - self.base
+        with np.errstate(all="ignore"):
+            value = excess * p - np.asarray(self.problem.internal.density(rho)) - 0.5 * self.proximal * excess**2
+        return value.sum(axis=0) + 0.5 * (mobility * np.diff(p + self.psi, axis=0) ** 2).sum(axis=0)
 
 
 def conserving(base, rho, cap):

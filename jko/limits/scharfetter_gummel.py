@@ -19,7 +19,7 @@ class ScharfetterGummel:
     The generator Q keeps e^{−Ψ/θ} at the cell centres, to the last bit [ScharfetterGummel1969, ChangCooper1970]. It is
     used in its compact form Q(I + δQ)⁻¹, δ = h²/12θ, which takes off the leading error (h²/12)θ∂⁴ of the
     three-point Laplacian and keeps mass and equilibrium. A stage of length s is (I − (s − δ)Q)⁻¹(I + δQ): for
-    δ ≤ s a stochastic matrix with the invariant measure e^{−Ψ/θ}, so that implicit Euler (where δ is cut to s)
+    δ ≤ s a positive stochastic matrix with the invariant measure e^{−Ψ/θ}, so that implicit Euler (where δ is cut to s/2)
     keeps ρ positive and lowers Σ θρ log ρ + Ψρ by Jensen's inequality, for any τ.
 
     Order 2 is by the two-stage L-stable SDIRK method [Alexander1977]; where it undershoots, its fluxes are limited to
@@ -45,7 +45,7 @@ class ScharfetterGummel:
         out = np.empty_like(rho)
         if fine is not None:
             one = fine(rho)
-            if combine_conserving(mass, 1.0 / _GAMMA - 1.0, one, fine(one), out) >= 0.0:
+            if combine_conserving(mass, 1.0 / _GAMMA - 1.0, one, fine(one), out) > 0.0:
                 return out
         low = np.empty_like(rho)
         one = euler(rho)
@@ -65,7 +65,7 @@ class _Stage:
         leaving[:-1] += right
         leaving[1:] += left
         # I + δQ stays diagonally dominant, also where Ψ jumps by many θ from cell to cell.
-        self.compact = min(compact, 0.4 / leaving.max(), length if positive else math.inf)
+        self.compact = min(compact, 0.4 / leaving.max(), 0.5 * length if positive else math.inf)
         self.right, self.left, self.step = right, left, length - self.compact
         self.factors = None
 
