@@ -52,6 +52,8 @@ class CellFunctional:
 
     def energy(self, r) -> float:
         """F(r)."""
+        if self.cap is not None and np.any(r > self.cap * (1.0 + 1e-6)):
+            return np.inf
         total = float(self.potential @ r) * self.volume
         if self.internal is not None:
             total += float(np.sum(self.internal.density(r))) * self.volume

@@ -16,6 +16,7 @@ from jko.scheme import KINDS, Scheme, State
 from jko.steps.eulerian import Eulerian
 from jko.steps.lagrangian import Lagrangian
 
+_TIGHT = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 200}
 _FORMULATIONS = {"eulerian": Eulerian, "lagrangian": Lagrangian}
 
 
@@ -87,7 +88,7 @@ class Cvxpy(Scheme):
 
     def _program(self, clarabel_options, problem_of):
         defaults = clarabel_options if self.solver.upper() == "CLARABEL" else {}
-        return Program(problem_of, self.solver.upper(), {**defaults, **self.solver_options})
+        return Program(problem_of, self.solver.upper(), defaults, dict(self.solver_options))
 
 
 def _require_installed(solver: str):
@@ -118,17 +119,21 @@ class Program:
     cvxpy's own path each time.
     """
 
-    def __init__(self, problem_of: Callable, solver: str, options: dict):
-        self._problem_of, self._solver, self._options = problem_of, solver, options
+    def __init__(self, problem_of: Callable, solver: str, defaults: dict, options: dict):
+        self._problem_of, self._solver, self._defaults, self._options = problem_of, solver, defaults, options
         self._compiled = None
 
-    def solve(self, start, linear=None, quadratic=None) -> Solution:
-        """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target."""
+    def solve(self, start, linear=None, quadratic=None, *, tight: bool = False) -> Solution:
+        """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target.
+
+        `tight` asks Clarabel for all that it can reach, where the options given do not say otherwise.
+        """
         if self._solver != "CLARABEL":
             return self._solve_through_cvxpy(start, linear, quadratic)
         if self._compiled is None:
             self._compiled = _Compiled(self._problem_of(start), self._solver)
-        return self._compiled.solve(start, linear, quadratic, self._options)
+        options = {**self._defaults, **(_TIGHT if tight else {}), **self._options}
+        return self._compiled.solve(start, linear, quadratic, options)
 
     def _solve_through_cvxpy(self, start, linear, quadratic):
         import cvxpy as cp

@@ -78,20 +78,20 @@ class Eulerian:
         F, settings, start = self.functional, self.settings, mu.values.ravel()
         action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
         path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
-        before, gap, iterations, curvature = path.energy, np.inf, 0, 0.0
+        before, gap, iterations, curvature, tight = path.energy, np.inf, 0, 0.0, False
         for renewal in range(settings.passes):
             linear, quadratic = F.model(path.end, renewal, curvature)
-            solution = self._program(tau, action).solve(start, linear, quadratic)
+            solution = self._program(tau, action).solve(start, linear, quadratic, tight=tight)
             iterations += solution.iterations
             if solution.values is None:
                 break
-            found, previous = self._admissible(solution, start, action), path
-            path = found if F.is_conic else self._better(path, found, action)
+            previous, path = path, self._better(path, self._admissible(solution, start, action), action)
             earlier, gap = gap, path.value - self._bound(solution.duals, start, path, action)
             gap = min(earlier, gap) if F.is_convex else gap
-            if F.is_conic or path.value >= previous.value or closed(settings, gap, earlier, path.cost):
+            stalled = F.is_conic or path.value >= previous.value
+            if closed(settings, gap, earlier, path.cost, final=F.is_conic) or (stalled and tight):
                 break
-            curvature = F.secant(previous.end, path.end)
+            tight, curvature = tight or stalled, F.secant(previous.end, path.end)
         info = record(
             settings, solution, gap, path.cost, path.energy, before, iterations,
             mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from functionals.conjugate import GatheredInternal
 from jko.errors import UnsupportedFunctional
 from jko.steps import conic
 from jko.steps.edges import cut_edges, density_on
+from jko.steps.eulerian import Eulerian
 from jko.steps.line import Line
 from jko.steps.line_bound import lagrangian_bound
 from jko.steps.line_potential import LinePotential
@@ -43,6 +45,7 @@ class Lagrangian:
                 f"got {mu.mass:g}; raise the cap or widen the grid"
             )
         self.programs: dict[float, tuple] = {}
+        self._new_other = functools.partial(Eulerian, F, mu, settings, program)
 
     @staticmethod
     def clarabel_options(F) -> dict:
@@ -88,31 +91,27 @@ class Lagrangian:
 
     def step(self, mu, tau, data):
         """One step: (mu′, data, StepInfo)."""
+        if self.settings.formulation is None and not self._convex(tau):
+            return self._eulerian_step(mu, tau)
         start, masses = data["edges"], data["masses"]
         line = Line(masses, self.potential, self.internal)
-        X, gap, iterations, solution = start, np.inf, 0, None
-        before = line.energy(start)
-        value = before
+        X, gap, iterations, tight = start, np.inf, 0, False
+        before = value = self._value(line, start, start, tau)
         for _ in range(self.settings.passes):
             linear, quadratic = self._model(line, X, start, tau)
-            solution = self._program(tau, masses, start).solve(start, linear, quadratic)
+            solution = self._program(tau, masses, start).solve(start, linear, quadratic, tight=tight)
             iterations += solution.iterations
             if solution.values is None:
                 break
             previous = value
             found = self._admissible(solution.values["edges"][0], masses)
-            X, value = (
-                (found, self._value(line, found, start, tau))
-                if self._exact
-                else self._better(line, X, value, found, start, tau)
-            )
+            X, value = self._better(line, X, value, found, start, tau)
             earlier, gap = gap, min(gap, value - lagrangian_bound(line, X, start, tau, self.box, self.cap))
-            if (
-                self._exact
-                or value >= previous
-                or closed(self.settings, gap, earlier, line.cost(X - start, tau))
-            ):
+            stalled = self._exact or value >= previous
+            cost = line.cost(X - start, tau)
+            if closed(self.settings, gap, earlier, cost, final=self._exact) or (stalled and tight):
                 break
+            tight = tight or stalled
         density = density_on(self.grid, X, masses, plain=self.cap is not None)
         info = record(
             self.settings,
@@ -124,7 +123,7 @@ class Lagrangian:
             iterations,
             mass_error=abs(density.mass - masses.sum()),
             min_density=float(density.values.min()),
-            remedy=self._convexity_note(tau) or "take other solver_options or formulation='eulerian'",
+            remedy=self._remedy(tau),
         )
         return density, {"edges": X, "masses": masses}, info
 
@@ -132,15 +131,30 @@ class Lagrangian:
     def _exact(self):
         return self.modelled is None and (self.potential is None or self.potential.is_quadratic)
 
-    def _convexity_note(self, tau):
-        if self.potential is None or 1.0 / tau + self.potential.modulus > 0.0:
-            return ""
+    @functools.cached_property
+    def _other(self):
+        return self._new_other()
+
+    def _convex(self, tau) -> bool:
+        return self.potential is None or 1.0 / tau + self.potential.modulus > 0.0
+
+    def _remedy(self, tau):
+        if self._convex(tau):
+            return "take other solver_options or formulation='eulerian'"
         return (
             f"the step is not convex in the edges, since V'' falls to {self.potential.modulus:.3g} < -1/tau: "
             "take a smaller tau or formulation='eulerian'"
         )
 
+    def _eulerian_step(self, mu, tau):
+        """A step of the other form, which is convex whatever the potential, and the edges cut anew."""
+        mu, _, info = self._other.step(mu, tau, {})
+        note = "; ".join(filter(None, ("took the Eulerian form: V'' < -1/tau", info.note)))
+        return mu, self.first_data(mu), replace(info, note=note)
+
     def _value(self, line, X, start, tau):
+        if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + 1e-6)):
+            return np.inf
         return line.cost(X - start, tau) + line.energy(X)
 
     def _program(self, tau, masses, start):

@@ -7,12 +7,14 @@ import math
 from jko.scheme import StepInfo
 
 _FLOOR = 0.1
+_NEGLIGIBLE = 1e-3
 
 
-def closed(settings, gap, earlier, cost) -> bool:
-    """Whether renewing models may stop: the gap is far below the tolerance, or below it and stalled."""
-    target = settings.tolerance * cost
-    return gap <= 0.01 * target or (gap <= target and gap > 0.5 * earlier)
+def closed(settings, gap, earlier, cost, *, final: bool) -> bool:
+    """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
+    stalled where its models can be renewed."""
+    target = settings.tolerance * max(cost, _NEGLIGIBLE)
+    return gap <= 0.01 * target or (gap <= target and (final or gap > 0.5 * earlier))
 
 
 def record(
