@@ -50,11 +50,15 @@ def _levels(left, right, masses):
 
 def _restrict(left, right, levels, start, stop):
     where = np.clip(np.searchsorted(levels, start, side="right") - 1, 0, left.size - 1)
-    slope = (right[where] - left[where]) / (levels[where + 1] - levels[where])
-    return (
-        np.clip(left[where] + slope * (start - levels[where]), left[where], right[where]),
-        np.clip(left[where] + slope * (stop - levels[where]), left[where], right[where]),
-    )
+    span = levels[where + 1] - levels[where]
+    safe = np.where(span > 0.0, span, 1.0)
+
+    # a fraction of the segment, since right - left over a span of 1e-320 overflows
+    def at(level):
+        fraction = np.clip((level - levels[where]) / safe, 0.0, 1.0)
+        return left[where] + fraction * (right[where] - left[where])
+
+    return at(start), at(stop)
 
 
 def _density_segments(mu):
