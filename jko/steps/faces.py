@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 _SWEEPS = 60
+_ROUNDING = 1e-15
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,14 @@ class Faces:
     def limited(self, r, v):
         """v with flows scaled down where they would take more than a cell holds and receives."""
         leaves, enters = self._ends
+        least = -_ROUNDING * r.max()
         for sweep in range(_SWEEPS):
-            if np.all(self.advance(r, v) >= 0.0):
+            if np.all(self.advance(r, v) >= least):
                 return v
             forward, backward = np.maximum(v, 0.0), np.maximum(-v, 0.0)
             out = leaves @ forward + enters @ backward
             held = r + (enters @ forward + leaves @ backward if sweep < _SWEEPS - 1 else 0.0)
-            keep = np.minimum(1.0, 0.999999 * held / np.maximum(out, 1e-300))
+            keep = held / np.maximum(out, 1e-300)
             keep = np.where(out > held, keep, 1.0)
             v = (leaves.T @ keep) * forward - (enters.T @ keep) * backward
         return v
