@@ -12,7 +12,7 @@ from numba import njit
 NEAR, FAR = 0.5 - 0.5 / np.sqrt(3.0), 0.5 + 0.5 / np.sqrt(3.0)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def gauss_points(edges):
     """The two Gauss points of every cell, `[2, n]`."""
     n = edges.size - 1
@@ -23,9 +23,9 @@ def gauss_points(edges):
     return points
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def transport_cost(masses, start, edges):
-    """Σ w (a² + ab + b²)/3 over cells with displacements a, b at their edges: W₂² of the piecewise linear map."""
+    """W₂² of the piecewise linear map: Σ w (a² + ab + b²)/3 over cells with displacements a, b at their edges."""
     total = 0.0
     for i in range(masses.size):
         a, b = edges[i] - start[i], edges[i + 1] - start[i + 1]
@@ -33,12 +33,12 @@ def transport_cost(masses, start, edges):
     return total / 3.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, gradient, diagonal, upper):
-    """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, written into the last three arguments.
+    """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, into the last three arguments.
 
-    pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the latter
-    raised to −0.999·rate so that the form stays positive.
+    pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the
+    latter raised to −0.999·rate so that the form stays positive.
     """
     n = masses.size
     least = -0.999 * rate
@@ -57,25 +57,50 @@ def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, g
         upper[i] = NEAR * FAR * (c0 + c1) - rigidity[i]
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def solve(diagonal, upper, right, out):
-    """out = A⁻¹ right by elimination; returns whether A was positive definite. Arguments are kept, but for out."""
+    """out = A⁻¹ right by elimination; returns whether A was positive definite. Only out is written.
+
+    From both ends towards the middle at once, two chains of divisions that the processor overlaps.
+    """
     n = diagonal.size
-    pivot = np.empty(n)
-    pivot[0], out[0] = diagonal[0], right[0]
-    positive = pivot[0] > 0.0
-    for i in range(1, n):
-        factor = upper[i - 1] / pivot[i - 1]
-        pivot[i] = diagonal[i] - factor * upper[i - 1]
-        out[i] = right[i] - factor * out[i - 1]
-        positive = positive and pivot[i] > 0.0
-    out[n - 1] /= pivot[n - 1]
-    for i in range(n - 2, -1, -1):
-        out[i] = (out[i] - upper[i] * out[i + 1]) / pivot[i]
-    return positive
+    inverse = np.empty(n)
+    middle = n // 2
+    inverse[0], out[0] = 1.0 / diagonal[0], right[0]
+    inverse[n - 1], out[n - 1] = 1.0 / diagonal[n - 1], right[n - 1]
+    positive = diagonal[0] > 0.0 and diagonal[n - 1] > 0.0
+    for k in range(1, middle + 1):
+        if k < middle:
+            factor = upper[k - 1] * inverse[k - 1]
+            pivot = diagonal[k] - factor * upper[k - 1]
+            positive = positive and pivot > 0.0
+            inverse[k] = 1.0 / pivot
+            out[k] = right[k] - factor * out[k - 1]
+        j = n - 1 - k
+        if j > middle:
+            back = upper[j] * inverse[j + 1]
+            other = diagonal[j] - back * upper[j]
+            positive = positive and other > 0.0
+            inverse[j] = 1.0 / other
+            out[j] = right[j] - back * out[j + 1]
+    pivot, value = diagonal[middle], right[middle]
+    if middle > 0:
+        factor = upper[middle - 1] * inverse[middle - 1]
+        pivot -= factor * upper[middle - 1]
+        value -= factor * out[middle - 1]
+    if middle < n - 1:
+        back = upper[middle] * inverse[middle + 1]
+        pivot -= back * upper[middle]
+        value -= back * out[middle + 1]
+    out[middle] = value / pivot
+    for i in range(middle - 1, -1, -1):
+        out[i] = (out[i] - upper[i] * out[i + 1]) * inverse[i]
+    for i in range(middle + 1, n):
+        out[i] = (out[i] - upper[i - 1] * out[i - 1]) * inverse[i]
+    return positive and pivot > 0.0
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def dual_norm_squared(masses, gradient):
     """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
     n = masses.size
@@ -91,35 +116,24 @@ def dual_norm_squared(masses, gradient):
     return total
 
 
-@njit(cache=True)
-def longest_step(edges, direction, fraction):
-    """The largest step ≤ 1 that leaves every cell at least (1 − fraction) of its width."""
-    step = 1.0
-    for i in range(edges.size - 1):
-        shrink = direction[i] - direction[i + 1]
-        width = edges[i + 1] - edges[i]
-        if shrink * step > fraction * width:
-            step = fraction * width / shrink
-    return step
-
-
-@njit(cache=True)
-def merge_light(edges, masses, light, narrow):
-    """Edges and masses with every cell that is lighter than `light` and narrower than `narrow` joined to a neighbour.
+@njit(cache=True, error_model="numpy")
+def merge_light(edges, widths, masses, light, narrow):
+    """Edges, widths, masses, with cells lighter than `light` and narrower than `narrow` joined to a neighbour.
 
     Empty cells (masses 0) are kept, and nothing is joined across them.
     """
     n = masses.size
-    new_edges, new_masses = np.empty(n + 1), np.empty(n)
-    new_edges[0], new_masses[0] = edges[0], masses[0]
+    new_edges, new_widths, new_masses = np.empty(n + 1), np.empty(n), np.empty(n)
+    new_edges[0], new_widths[0], new_masses[0] = edges[0], widths[0], masses[0]
     last = 0
     for i in range(1, n):
-        before = new_masses[last] < light and edges[i] - new_edges[last] < narrow
-        here = masses[i] < light and edges[i + 1] - edges[i] < narrow
+        before = new_masses[last] < light and new_widths[last] < narrow
+        here = masses[i] < light and widths[i] < narrow
         if (before or here) and masses[i] > 0.0 and new_masses[last] > 0.0:
             new_masses[last] += masses[i]
+            new_widths[last] += widths[i]
         else:
             last += 1
-            new_edges[last], new_masses[last] = edges[i], masses[i]
+            new_edges[last], new_widths[last], new_masses[last] = edges[i], widths[i], masses[i]
     new_edges[last + 1] = edges[n]
-    return new_edges[: last + 2], new_masses[: last + 1]
+    return new_edges[: last + 2], new_widths[: last + 1], new_masses[: last + 1]

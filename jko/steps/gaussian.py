@@ -24,11 +24,12 @@ class _Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Gaussian(Scheme):
-    """N(m, Σ) to argmin W₂²(N(m, Σ), ·)/2τ + F for F = θ∫ρ log ρ + ∫(½xᵀAx + b·x)ρ + ½∬½zᵀKz, in any dimension.
+    """N(m, Σ) to argmin W₂²(N(m, Σ), ·)/2τ + F for F = θ∫ρ log ρ + ∫(½xᵀAx + b·x)ρ + ½∬½zᵀKz, in any
+    dimension.
 
-    m′ = (I + τA)⁻¹(m − τb), and with B = I + τ(A + K), Q = B^½ Σ′ B^½ solves
-    Q + (τθ)²Q⁻¹ = B^−½ Σ B^−½ + 2τθI, exactly, whether A and Σ commute or not; the minimiser over all densities is this
-    Gaussian. The gap bounds J(ρ′) − min J by ½‖∇J‖²/(1/τ + λ) with the optimal map computed anew (Bures).
+    m′ = (I + τA)⁻¹(m − τb), and with B = I + τ(A + K), Q = B^½ Σ′ B^½ solves Q + (τθ)²Q⁻¹ = B^−½ Σ B^−½ +
+    2τθI, exactly, whether A and Σ commute or not; the minimiser over all densities is this Gaussian. The
+    gap bounds J(ρ′) − min J by ½‖∇J‖²/(1/τ + λ) with the optimal map computed anew (Bures).
 
     Takes the entropy, quadratic potentials and quadratic even interactions, of any sign for which
     1 + τλ > 0; `init` raises UnsupportedFunctional otherwise, `step` ValueError where τ is too large.
@@ -95,7 +96,8 @@ def _form(function, dimension, atom):
 
 
 def _gap(old, new, tau, problem):
-    """½∫|∇J|²dρ′/(1/τ + λ), with ∇J = (x − Sx)/τ + ∇δF/δρ affine and S the optimal map from ρ′ back to ρ."""
+    """½∫|∇J|²dρ′/(1/τ + λ), with ∇J = (x − Sx)/τ + ∇δF/δρ affine and S the optimal map from ρ′ back to
+    ρ."""
     identity = np.eye(old.dimension)
     root = symmetric_root(new.covariance())
     inverse_root = np.linalg.inv(root)

@@ -1,41 +1,41 @@
-"""A primal–dual interior point method for the Lagrangian form of a step, where widths are bounded "
-"from below."""
+"""A primal–dual interior point method for the Lagrangian form of a step, widths bounded from below."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from jko.steps.newton_line import Point, Solution, certified_gap
+from jko.steps.newton_line import Point, Solution, certified_gap, solution
 
 _KEPT = 0.99
 _SLACK = 1e-2
 
 
 def minimise_bounded(problem, bounds, tolerance, most_iterations) -> Solution:
-    """The minimiser of W₂²/2τ + F with ΔX ≥ `bounds` `[n]` where they are not −∞, and the edges between the walls.
+    """The minimiser of W₂²/2τ + F with ΔX ≥ `bounds` `[n]` where they are not −∞, and the edges between the
+    walls.
 
     Widths, and the distances to the walls, carry slacks s and multipliers z with s z → μw as μ → 0; a
-    multiplier is the pressure of a saturated cell, or of two fronts that touch. The gap is
-    ½rᵀ((1/τ + λ)M)⁻¹r + Σ z s with r the gradient of the Lagrangian: an upper bound on J − min J at every iterate.
+    multiplier is the pressure of a saturated cell, or of two fronts that touch. The gap is ½rᵀ((1/τ +
+    λ)M)⁻¹r + Σ z s with r the gradient of the Lagrangian: an upper bound on J − min J at every iterate.
     """
     barrier = _Barrier(problem, bounds)
-    point = Point(problem, _open(problem.start, problem.walls))
+    point = Point(problem, problem.start, problem.widths)
     barrier.start(problem, point)
     best = None
     for iteration in range(most_iterations + 1):
         point.assemble(problem)
         residual = point.gradient - barrier.pull()
-        gap = certified_gap(problem, residual) + barrier.complementarity(point.edges)
-        violation = barrier.violation(point.edges)
+        gap = certified_gap(problem, residual) + barrier.complementarity(point)
+        violation = barrier.violation(point)
         cost = 0.5 * point.squared_distance / problem.tau
         closed = gap <= tolerance * cost + 1e-14 * (1.0 + abs(point.value)) and violation <= 1e-9
-        best = Solution(point.edges, point.terms.energy, point.squared_distance, gap, iteration, closed)
+        best = solution(point, gap, iteration, closed)
         if closed:
             break
-        edges = barrier.advance(point, residual)
-        if edges is None:
+        moved = barrier.advance(point, residual)
+        if moved is None:
             break
-        point = Point(problem, edges)
+        point = Point(problem, *moved)
     return best
 
 
@@ -52,11 +52,12 @@ class _Barrier:
         self.weights = np.concatenate([[typical], np.where(masses > 0.0, masses, typical), [typical]])
         self.weights[~self.active] = 0.0
 
-    def distances(self, edges):
-        return np.diff(edges, prepend=self.walls[0], append=self.walls[1])
+    def distances(self, point):
+        ends = point.edges[0] - self.walls[0], self.walls[1] - point.edges[-1]
+        return np.concatenate([[ends[0]], point.widths, [ends[1]]])
 
     def start(self, problem, point):
-        widths = self.distances(point.edges)
+        widths = self.distances(point)
         typical = (self.walls[1] - self.walls[0]) / widths.size
         least = _SLACK * np.maximum(self.floor, typical * 0.1)
         self.slack = np.where(self.active, np.maximum(widths - self.floor, least), 1.0)
@@ -67,21 +68,21 @@ class _Barrier:
         """Bᵀz, the force of the multipliers on the edges."""
         return self.pressure[:-1] - self.pressure[1:]
 
-    def complementarity(self, edges):
+    def complementarity(self, point):
         """Σ z (ΔX − bound) over the active distances."""
-        return float(np.sum(self.pressure * np.maximum(self.distances(edges) - self.floor, 0.0)))
+        return float(np.sum(self.pressure * np.maximum(self.distances(point) - self.floor, 0.0)))
 
-    def violation(self, edges):
+    def violation(self, point):
         """The largest relative violation of a bound."""
-        short = np.where(self.active, self.floor - self.distances(edges), 0.0)
+        short = np.where(self.active, self.floor - self.distances(point), 0.0)
         return float(
             np.max(short / np.maximum(self.floor, 1e-3 * (self.walls[1] - self.walls[0]) / short.size))
         )
 
     def advance(self, point, residual):
-        """Predictor and corrector; moves slacks and multipliers, returns the new edges, or None "
-        "where it is stuck."""
-        missing = self._missing(point.edges)
+        """Predictor, corrector: moves slacks and multipliers, gives new edges and widths, or None if
+        stuck."""
+        missing = self._missing(point)
         level = np.sum(self.slack * self.pressure) / self.weights.sum()
         change, grow, press = self._direction(point, residual, missing, 0.0, 0.0)
         if change is None:
@@ -95,10 +96,10 @@ class _Barrier:
             return None
         self.slack = self.slack + primal * grow
         self.pressure = np.maximum(self.pressure + dual * press, 0.0)
-        return point.edges + primal * change
+        return point.edges + primal * change, point.widths + primal * np.diff(change)
 
-    def _missing(self, edges):
-        return np.where(self.active, self.distances(edges) - self.floor - self.slack, 0.0)
+    def _missing(self, point):
+        return np.where(self.active, self.distances(point) - self.floor - self.slack, 0.0)
 
     def _direction(self, point, residual, missing, target, second_order):
         from jko.kernels import banded
@@ -117,7 +118,7 @@ class _Barrier:
         return change, grow, wanted - stiffness * grow
 
     def _lengths(self, point, change, grow, press):
-        primal = min(_length(self.slack, grow), _free_length(point.edges, change, self.active))
+        primal = min(_length(self.slack, grow), _free_length(point.widths, change, self.active))
         return primal, _length(self.pressure[self.active], press[self.active])
 
 
@@ -128,13 +129,7 @@ def _length(values, change):
     return float(min(1.0, _KEPT * np.min(values[shrinking] / -change[shrinking])))
 
 
-def _free_length(edges, change, active):
+def _free_length(widths, change, active):
     # cells without a bound are kept open by their internal energy
     free = ~active[1:-1]
-    return _length(np.diff(edges)[free], np.diff(change)[free])
-
-
-def _open(edges, walls):
-    """Edges a hair inside the walls."""
-    margin = 1e-9 * (walls[1] - walls[0])
-    return np.clip(edges, walls[0], walls[1]) if edges[0] > walls[0] + margin else edges
+    return _length(widths[free], np.diff(change)[free])

@@ -13,8 +13,7 @@ from jko.errors import UnsupportedFunctional
 
 
 class CellTerms(NamedTuple):
-    """At given edges: the energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, V′ and V″ at Gauss "
-    "points `[2, n]`."""
+    """The energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, and V′, V″ at Gauss points `[2, n]`."""
 
     energy: float
     pressure: np.ndarray
@@ -24,10 +23,12 @@ class CellTerms(NamedTuple):
 
 
 class LineEnergy:
-    """Σ ΔX U(w/ΔX) + Σ w V over the cells of a line, the density w/ΔX constant on each, V by two Gauss points a cell.
+    """Σ ΔX U(w/ΔX) + Σ w V over the cells of a line, the density w/ΔX constant on each, V by two Gauss
+    points a cell.
 
-    The internal part is convex in the edges for every convex U, being its perspective function. `modulus` is the
-    λ of V: the sum of the declared ones, or the least V″ at the grid's centres and edges where one is not declared.
+    The internal part is convex in the edges for every convex U, being its perspective function. `modulus`
+    is the λ of V: the sum of the declared ones, or the least V″ at the grid's centres and edges where one
+    is not declared.
     """
 
     def __init__(self, parts, grid):
@@ -36,14 +37,15 @@ class LineEnergy:
         self.modulus = _modulus(parts, self.potential, grid)
         self.cap = _cap(parts)
 
-    def at(self, edges, masses) -> CellTerms:
-        """The energy and its derivatives at edges `[n+1]`, masses `[n]`; empty cells weigh nothing."""
+    def at(self, edges, widths, masses) -> CellTerms:
+        """The energy and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty cells weigh
+        nothing."""
         from jko.kernels import banded
 
         zero = np.zeros(masses.size)
         energy, pressure, rigidity = 0.0, zero, zero
         if self.internal is not None:
-            energy, pressure, rigidity = _internal(self.internal, np.diff(edges), masses)
+            energy, pressure, rigidity = _internal(self.internal, widths, masses)
         if self.potential is None:
             none = np.zeros((2, masses.size))
             return CellTerms(energy, pressure, rigidity, none, none)

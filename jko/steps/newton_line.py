@@ -1,5 +1,4 @@
-"""Newton's method for the Lagrangian form of a step on the line, where an internal energy keeps the "
-"cells open."""
+"""Newton's method for the Lagrangian form of a step on the line, cells kept open by an internal energy."""
 
 from __future__ import annotations
 
@@ -11,13 +10,14 @@ _SUFFICIENT = 1e-4
 _HALVINGS = 40
 _KEPT = 0.9  # of a cell's width may go in one step
 _STIFFENINGS = 12
+_ROUNDING = 1e-14
 
 
 class Solution(NamedTuple):
-    """Edges `[n+1]`, their energy F, W₂² from the start, the certified gap, iterations, and whether "
-    "it closed."""
+    """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
 
     edges: np.ndarray
+    widths: np.ndarray
     energy: float
     squared_distance: float
     gap: float
@@ -26,10 +26,14 @@ class Solution(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """min over edges of W₂²/2τ + F against `start` `[n+1]` with masses `[n]`, the edges between two walls."""
+    """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
+
+    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference.
+    """
 
     energy: object
     start: np.ndarray
+    widths: np.ndarray
     masses: np.ndarray
     tau: float
     walls: tuple[float, float]
@@ -43,11 +47,11 @@ class Problem(NamedTuple):
 class Point:
     """The objective at given edges, with its gradient and Hessian."""
 
-    def __init__(self, problem, edges):
+    def __init__(self, problem, edges, widths):
         from jko.kernels import banded
 
-        self.edges = edges
-        self.terms = problem.energy.at(edges, problem.masses)
+        self.edges, self.widths = edges, widths
+        self.terms = problem.energy.at(edges, widths, problem.masses)
         self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
         self.value = self.terms.energy + 0.5 * self.squared_distance / problem.tau
 
@@ -63,50 +67,57 @@ class Point:
 
 
 def minimise(problem, tolerance, most_iterations) -> Solution:
-    """The minimiser from `start`, to a gap of tolerance · W₂²/2τ and one step beyond, or as far as rounding allows.
+    """The minimiser from `start`, to a gap of tolerance · W₂²/2τ and one step beyond, or to rounding.
 
-    The step beyond squares the error where mass is, while cells of 1e-30 may still be on their way. An outermost edge on its wall and pushed outwards is held there, and let go when the push turns inwards.
+    The step beyond squares the error where mass is, while cells of 1e-30 may still be on their way. An
+    outermost edge on its wall and pushed outwards is held there, and let go when the push turns inwards.
     """
-    point, closed_before = Point(problem, problem.start), False
+    point, closed = Point(problem, problem.start, problem.widths), False
     for iteration in range(most_iterations + 1):
         point.assemble(problem)
         held = _pushed(point, problem.walls)
-        gap = certified_gap(problem, _without(point.gradient, held))
-        closed = is_closed(problem, point, gap, tolerance)
-        if closed_before and closed or gap == 0.0:
-            break
         direction = _newton_direction(point, held, problem.walls)
-        moved = _line_search(problem, point, direction) if direction is not None else None
+        at_end = iteration == most_iterations or direction is None
+        last, gap = closed, np.inf
+        if last or at_end or _may_be_closed(problem, point, direction):
+            gap = certified_gap(problem, _without(point.gradient, held))
+        closed = is_closed(problem, point, gap, tolerance)
+        moved = None if at_end or (last and closed) else _line_search(problem, point, direction)
         if moved is None:
             break
-        point, closed_before = moved, closed
-    return Solution(point.edges, point.terms.energy, point.squared_distance, gap, iteration, closed)
+        point = moved
+    return solution(point, gap, iteration, closed)
+
+
+def solution(point, gap, iterations, closed) -> Solution:
+    """What a method ends with."""
+    energy, distance = point.terms.energy, point.squared_distance
+    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed)
+
+
+def _may_be_closed(problem, point, direction):
+    # half the Newton decrement is a lower bound on the certified gap, and already known
+    decrement = np.inf if direction is None else -float(point.gradient @ direction)
+    return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * (
+        1.0 + abs(point.value)
+    )
 
 
 def certified_gap(problem, gradient) -> float:
-    """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M; infinite if "
-    "1/τ + λ ≤ 0."""
+    """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
+
+    Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
+    """
     from jko.kernels import banded
 
-    if problem.convexity <= 0.0:
-        return np.inf
-    return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / problem.convexity
+    convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
+    return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
 
 
 def is_closed(problem, point, gap, tolerance) -> bool:
-    """Whether the gap is below tolerance · W₂²/2τ, or as small as rounding lets it be and below 1e-6 "
-    "of it."""
+    """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
     cost = 0.5 * point.squared_distance / problem.tau
-    if gap <= tolerance * cost:
-        return True
-    return bool(gap <= min(_rounding(problem, point), 1e-6 * cost + 1e-12 * (1.0 + abs(point.value))))
-
-
-def _rounding(problem, point):
-    # widths are known to 2⁻⁵² of the position: a force of that times the rigidity is noise
-    noise = np.finfo(float).eps * np.abs(point.edges).max() * point.terms.rigidity
-    held = problem.masses > 0.0
-    return 8.0 * float(np.sum(noise[held] ** 2 / problem.masses[held])) / max(problem.convexity, 1e-300)
+    return bool(gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(point.value))))
 
 
 def _pushed(point, walls):
@@ -129,12 +140,11 @@ def _newton_direction(point, held, walls):
     w/(ΔX ΔX′), the secant between the old and the new width, is the stiffness that takes it there.
     """
     stiffening = np.zeros(point.upper.size)
-    widths = np.diff(point.edges)
     for _ in range(_STIFFENINGS):
         direction, held = _on_walls(point, stiffening, held, walls)
         if direction is None:
             return None
-        shrink = np.diff(direction) / widths
+        shrink = np.diff(direction) / point.widths
         if shrink.min() > -_KEPT:
             break
         crushed = shrink < -0.5
@@ -174,21 +184,24 @@ def _solve_held(point, stiffening, held):
 
 
 def _line_search(problem, point, direction):
-    from jko.kernels import banded
-
     descent = float(point.gradient @ direction)
     if not descent < 0.0:
         return None
-    step = _to_wall(point.edges, direction, banded.longest_step(point.edges, direction, _KEPT), problem.walls)
+    growth = np.diff(direction)
+    step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
     noise = 1e-13 * (1.0 + abs(point.value))
     for _ in range(_HALVINGS):
         edges = np.clip(point.edges + step * direction, *problem.walls)
-        if np.all(np.diff(edges) > 0.0):
-            moved = Point(problem, edges)
-            if moved.value <= point.value + _SUFFICIENT * step * descent + noise:
-                return moved
+        moved = Point(problem, edges, point.widths + step * growth)
+        if moved.value <= point.value + _SUFFICIENT * step * descent + noise:
+            return moved
         step *= 0.5
     return None
+
+
+def _longest_step(widths, growth):
+    least = float(np.min(growth / widths))
+    return 1.0 if least >= -_KEPT else -_KEPT / least
 
 
 def _to_wall(edges, direction, step, walls):

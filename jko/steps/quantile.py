@@ -14,26 +14,30 @@ from jko.steps import interior_line, newton_line
 from jko.steps.line_energy import LineEnergy
 from jko.transport import cut, graded, remap
 
-_LIGHT = 1e-12  # of the mean mass of a cell
-_NARROW = 0.05  # of the grid's spacing
+_NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
+_PATIENCE = 60  # Newton steps before the interior point method is tried
+_STILL = 1e-15  # below, nothing moved
 _TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
 @dataclass(frozen=True)
 class Quantile(Scheme):
-    """min over the edges X of ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V: the Lagrangian form of a step in 1D.
+    """min over the edges X of ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V: the Lagrangian form of a step in
+    1D.
 
-    The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of linear
-    elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on it is tridiagonal: work and
-    memory grow like the cells. No flux through the ends of the grid. A cap is ΔX ≥ w/cap; with it, with gaps in the
-    support, or with no internal energy, an interior point method takes over.
+    The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of
+    linear elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on
+    it is tridiagonal: work and memory grow like the cells. No flux through the ends of the grid. A cap is
+    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an interior point method
+    takes over.
 
-    Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is a
-    remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
-    ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid. Order 1 in τ.
+    Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is
+    a remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
+    ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid.
+    Order 1 in τ.
 
-    Takes the entropy, powers, any convex U, potentials and constant caps; Densities of one dimension. `init`
-    raises ValueError for more dimensions, and for a cap that cannot hold the mass.
+    Takes the entropy, powers, any convex U, potentials and constant caps; Densities of one dimension.
+    `init` raises ValueError for more dimensions, and for a cap that cannot hold the mass.
     """
 
     tolerance: float = 1e-9
@@ -61,22 +65,24 @@ class Quantile(Scheme):
                 f"cap: {energy.cap:g} holds a mass of {room:g} on the grid, got {mu.mass:g}; raise the cap"
             )
         edges, masses = graded(*cut(mu), mu.grid.size)
-        return State({"edges": edges, "masses": masses}, energy)
+        return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):
         tau = positive_number("tau", tau)
-        edges, masses = state.data["edges"], state.data["masses"]
         walls = (mu.grid.lower[0], mu.grid.upper[0])
-        problem = newton_line.Problem(state.workspace, edges, masses, tau, walls)
+        edges, widths, masses = (state.data[name] for name in ("edges", "widths", "masses"))
+        problem = newton_line.Problem(state.workspace, edges, widths, masses, tau, walls)
         solution, note = self._minimise(problem)
-        new = remap(solution.edges, masses, mu.grid)
-        info = _record(problem, solution, mu, new, note)
-        return new, state.with_data(**_tidied(problem, solution.edges, mu.grid.spacing[0])), info
+        data = _tidied(problem, solution, mu.grid.spacing[0])
+        edges = np.maximum.accumulate(data["edges"])  # widths below rounding
+        new = remap(edges, data["masses"], mu.grid, cap=problem.energy.cap)
+        return new, state.with_data(**data), _record(problem, solution, mu, new, note)
 
     def _minimise(self, problem):
         energy, masses = problem.energy, problem.masses
         if energy.internal is not None and energy.cap is None and masses.all():
-            solution = newton_line.minimise(problem, self.tolerance, self.most_iterations)
+            patience = min(_PATIENCE, self.most_iterations)
+            solution = newton_line.minimise(problem, self.tolerance, patience)
             if solution.closed:
                 return solution, ""
             note = "Newton's method stalled, an interior point method took over"
@@ -94,41 +100,45 @@ class Quantile(Scheme):
 
 def _record(problem, solution, old, new, note):
     cost = 0.5 * solution.squared_distance / problem.tau
-    before = problem.energy.at(problem.start, problem.masses).energy
     if problem.convexity <= 0.0:
         note = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}: take tau smaller to have one"
     return StepInfo(
         status="converged" if solution.closed else "not converged",
-        gap=solution.gap,
-        relative_gap=solution.gap / cost if cost > 0.0 else 0.0,
+        gap=solution.gap if problem.convexity > 0.0 else np.nan,
+        relative_gap=solution.gap / cost if cost > _STILL and problem.convexity > 0.0 else np.nan,
         iterations=solution.iterations,
         mass_error=abs(new.mass - old.mass),
         min_density=float(new.values.min()),
-        dissipation=before - solution.energy - cost,
+        dissipation=_energy_before(problem) - solution.energy - cost,
         note=note,
     )
 
 
-def _tidied(problem, edges, spacing):
-    """Edges and masses for the next step: cells of no weight that were crushed are joined, fronts "
-    "that touch are one."""
+def _energy_before(problem):
+    cap = problem.energy.cap
+    if cap is not None and np.any(problem.masses > (1.0 + 1e-9) * cap * problem.widths):
+        return np.inf
+    return problem.energy.at(problem.start, problem.widths, problem.masses).energy
+
+
+def _tidied(problem, solution, spacing):
+    """The state of the next step: crushed cells of no weight are joined, fronts that touch are one."""
     from jko.kernels import banded
 
-    masses = problem.masses
-    if problem.energy.internal is None:
-        return {"edges": edges, "masses": masses}
-    edges, masses = _joined(edges, masses)
-    light = _LIGHT * masses.sum() / masses.size
-    edges, masses = banded.merge_light(edges, masses, light, _NARROW * spacing)
-    return {"edges": edges, "masses": masses}
+    cells = solution.edges, solution.widths, problem.masses
+    if problem.energy.internal is not None:
+        cells = _joined(*cells)
+        mean = cells[2].sum() / cells[2].size
+        for light, narrow in _NEGLIGIBLE:
+            cells = banded.merge_light(*cells, light * mean, narrow * spacing)
+    return dict(zip(("edges", "widths", "masses"), cells, strict=True))
 
 
-def _joined(edges, masses):
+def _joined(edges, widths, masses):
     gaps = np.flatnonzero(masses == 0.0)
     if gaps.size == 0:
-        return edges, masses
-    widths = np.diff(edges)
+        return edges, widths, masses
     closed = gaps[widths[gaps] < _TOUCHING * np.minimum(widths[gaps - 1], widths[gaps + 1])]
     edges = edges.copy()
     edges[closed] = 0.5 * (edges[closed] + edges[closed + 1])
-    return np.delete(edges, closed + 1), np.delete(masses, closed)
+    return np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)

@@ -40,7 +40,7 @@ def cut(density):
     return merge_empty(np.asarray(density.grid.edges[0], dtype=np.float64), masses)
 
 
-def remap(edges, masses, grid):
+def remap(edges, masses, grid, cap=None):
     """The Density on `grid` of the mass that lies between `edges` `[n+1]`, masses `[n]` as returned by
     `cut`.
 
@@ -48,6 +48,9 @@ def remap(edges, masses, grid):
     time, and read off at the cell faces of the grid [FritschCarlson1980]: conservative to rounding,
     positive, order 2 in the mesh width for smooth densities, and no mass beyond the outermost edge of a
     front but for the grid cell that holds it.
+
+    With a `cap`, fluxes from the density that is constant between edges are limited [Zalesak1979] so that
+    no cell exceeds it that did not before.
 
     Raises ValueError where the edges leave the grid or decrease.
     """
@@ -69,7 +72,23 @@ def remap(edges, masses, grid):
         )
     faces = np.asarray(grid.edges[0], dtype=np.float64)
     inside = mass_between(edges, masses, faces)
-    return Density(grid, point_values(inside / grid.spacing[0]))
+    sharp = point_values(inside / grid.spacing[0])
+    return Density(grid, sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
+
+
+def _capped(edges, masses, faces, sharp, cap):
+    total = np.concatenate([[0.0], np.cumsum(masses)])
+    width = faces[1] - faces[0]
+    flat = np.maximum(np.diff(np.interp(faces, edges, total)) / width, 0.0)
+    flux = np.cumsum(flat - sharp)[:-1]  # rightwards, through interior faces, from flat to sharp
+    into = np.append(0.0, np.maximum(flux, 0.0)) + np.append(np.maximum(-flux, 0.0), 0.0)
+    out = np.append(np.maximum(flux, 0.0), 0.0) + np.append(0.0, np.maximum(-flux, 0.0))
+    room = np.minimum(1.0, np.maximum(cap - flat, 0.0) / np.where(into > 0.0, into, 1.0))
+    stock = np.minimum(1.0, flat / np.where(out > 0.0, out, 1.0))
+    rightwards = np.minimum(stock[:-1], room[1:])
+    leftwards = np.minimum(stock[1:], room[:-1])
+    flux = flux * np.where(flux > 0.0, rightwards, leftwards)
+    return np.maximum(flat - np.append(flux, 0.0) + np.append(0.0, flux), 0.0)
 
 
 def cell_averages(values):
@@ -92,7 +111,7 @@ def point_values(averages):
 
 
 def _flux_through_faces(averages):
-    # The second difference of the averages is corrected for its own h²/24: the round trip holds to sixth order.
+    # corrected for the second difference's own h²/24: the round trip holds to sixth order
     curvature = np.zeros_like(averages)
     curvature[1:-1] = averages[2:] - 2.0 * averages[1:-1] + averages[:-2]
     curvature[1:-1][(averages[2:] == 0.0) | (averages[1:-1] == 0.0) | (averages[:-2] == 0.0)] = 0.0
