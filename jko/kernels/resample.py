@@ -1,0 +1,72 @@
+"""Fields taken from one uniform grid of a box to another, axis by axis, for any ratio of the spacings."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+_TILE = 16
+
+
+def interpolate(field, shapes, starts, ratios):
+    """Cubic values of a field at other cell centres; even-mirrored beyond the walls.
+
+    Along axis a the new centre j sits at starts[a] + (j + ½)·ratios[a], in old cells from the old lower wall, and
+    there are shapes[a] of them.
+    """
+    return _apply(
+        field, [_cubic_taps(*args) for args in zip(field.shape, shapes, starts, ratios, strict=True)]
+    )
+
+
+def average(field, shapes):
+    """Means of a field over the shapes[a] equal cells into which each axis is cut anew; conserves Σ field·|c|."""
+    return _apply(field, [_mean_taps(n, count) for n, count in zip(field.shape, shapes, strict=True)])
+
+
+def _cubic_taps(n, count, start, ratio):
+    s = start + (np.arange(count) + 0.5) * ratio - 0.5
+    base = np.floor(s).astype(int)
+    t = s - base
+    weights = [
+        -t * (t - 1) * (t - 2) / 6,
+        (t + 1) * (t - 1) * (t - 2) / 2,
+        -(t + 1) * t * (t - 2) / 2,
+        (t + 1) * t * (t - 1) / 6,
+    ]
+    index = (base[:, None] + np.arange(-1, 3)) % (2 * n)
+    return np.where(index >= n, 2 * n - 1 - index, index), np.stack(weights, axis=-1)
+
+
+def _mean_taps(n, count):
+    edges = np.arange(count + 1) * (n / count)
+    first = np.minimum(np.floor(edges[:-1] + 1e-9).astype(int), n - 1)
+    index = first[:, None] + np.arange(math.ceil(n / count) + 1)
+    overlap = np.minimum(index + 1, edges[1:, None]) - np.maximum(index, edges[:-1, None])
+    return np.minimum(index, n - 1), np.where(index < n, np.maximum(overlap, 0.0), 0.0) * (count / n)
+
+
+def _apply(field, taps):
+    lines = np.ascontiguousarray(field, dtype=float)
+    shape = list(field.shape)
+    for axis in reversed(range(len(shape))):
+        index, weights = taps[axis]
+        out = np.empty((len(index), lines.size // shape[axis]))
+        _combine(lines.reshape(-1, shape[axis]), index, weights, out)
+        lines, shape[axis] = out, len(index)
+    return lines.reshape(shape)
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _combine(lines, index, weights, out):
+    """out[j, l] = Σ_k weights[j, k]·lines[l, index[j, k]]."""
+    count, taps = lines.shape[0], index.shape[1]
+    for first in range(0, count, _TILE):
+        for j in range(index.shape[0]):
+            for l in range(first, min(first + _TILE, count)):
+                total = 0.0
+                for k in range(taps):
+                    total += weights[j, k] * lines[l, index[j, k]]
+                out[j, l] = total

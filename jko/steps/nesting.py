@@ -1,0 +1,123 @@
+"""A JKO step's data on a box of a grid, and the same data on coarser grids of that box."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jko.kernels.resample import average, interpolate
+
+
+@dataclass(frozen=True)
+class Region:
+    """ρ_k, V, cap and blocked cells on a box: `first` is its lower corner in cells of the whole grid."""
+
+    spacing: tuple[float, ...]
+    first: tuple[int, ...]
+    rho: np.ndarray
+    potential: np.ndarray
+    cap: np.ndarray | None = None
+    blocked: np.ndarray | None = None
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """Cells along each axis."""
+        return self.rho.shape
+
+    @property
+    def lower(self) -> tuple[float, ...]:
+        """The lower corner as a distance from the whole grid's."""
+        return tuple(f * h for f, h in zip(self.first, self.spacing, strict=True))
+
+    @property
+    def extent(self) -> tuple[float, ...]:
+        """The lengths of the sides."""
+        return tuple(n * h for n, h in zip(self.cells, self.spacing, strict=True))
+
+    def box(self, low, high) -> Region:
+        """The part with cells low ≤ i < high along each axis, in this region's cells."""
+        cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        fields = {
+            name: None if value is None else np.ascontiguousarray(value[cut])
+            for name in ("rho", "potential", "cap", "blocked")
+            for value in [getattr(self, name)]
+        }
+        return replace(self, first=tuple(f + a for f, a in zip(self.first, low, strict=True)), **fields)
+
+    def coarse(self, cells) -> Level:
+        """The means over the cells of a coarser grid of the same box."""
+        if cells == self.cells:
+            return Level(self.lower, self.spacing, self.rho, self.potential, self.cap, self.blocked)
+        spacing = tuple(e / n for e, n in zip(self.extent, cells, strict=True))
+        means = [
+            None if f is None else average(f, cells)
+            for f in (self.rho, self.potential, self.cap, self.blocked)
+        ]
+        return Level(self.lower, spacing, *means[:3], None if means[3] is None else means[3] > 0.5)
+
+    def clips(self, density, whole) -> bool:
+        """Whether a density reaches a wall of the box that is no wall of the whole grid, given by its cells."""
+        for axis, (first, n, total) in enumerate(zip(self.first, self.cells, whole, strict=True)):
+            ends = [0] * (first > 0) + [n - 1] * (first + n < total)
+            if ends and density.take(ends, axis).any():
+                return True
+        return False
+
+    def embed(self, values, whole) -> np.ndarray:
+        """The box's values on the whole grid, 0 outside."""
+        if self.cells == whole:
+            return values
+        out = np.zeros(whole)
+        out[tuple(slice(f, f + n) for f, n in zip(self.first, self.cells, strict=True))] = values
+        return out
+
+    def levels(self, coarsest: int) -> list[tuple[int, ...]]:
+        """Numbers of cells from the finest grid down, halved (rounded up) while an axis exceeds `coarsest`."""
+        sizes = [self.cells]
+        while max(sizes[-1]) > 1.5 * coarsest:
+            sizes.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in sizes[-1]))
+        return sizes
+
+
+@dataclass(frozen=True)
+class Level:
+    """A region on one of its grids."""
+
+    lower: tuple[float, ...]
+    spacing: tuple[float, ...]
+    rho: np.ndarray
+    potential: np.ndarray
+    cap: np.ndarray | None
+    blocked: np.ndarray | None
+
+    def carry(self, phi, to: Level) -> np.ndarray:
+        """φ given here, at the cell centres of another level."""
+        starts = [(b - a) / h for a, b, h in zip(self.lower, to.lower, self.spacing, strict=True)]
+        ratios = [fine / h for fine, h in zip(to.spacing, self.spacing, strict=True)]
+        return interpolate(phi, to.rho.shape, starts, ratios)
+
+
+def support_box(region: Region, level: Level, density, margin: float):
+    """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin on every side."""
+    low, high = [], []
+    occupied = (density > 0) | (level.rho > 0)
+    for axis, (n, h) in enumerate(zip(region.cells, region.spacing, strict=True)):
+        others = tuple(a for a in range(occupied.ndim) if a != axis)
+        where = np.flatnonzero(occupied.any(axis=others)) * level.spacing[axis] / h
+        width = where[-1] - where[0] + level.spacing[axis] / h
+        slack = margin * width + 2.0 * level.spacing[axis] / h
+        a, b = math.floor(where[0] - slack), math.ceil(where[0] + width + slack)
+        a, b = _round_length(max(a, 0), min(b, n), n)
+        low.append(a)
+        high.append(b)
+    return tuple(low), tuple(high)
+
+
+def _round_length(low, high, n):
+    """A few cells more, so that halving and cosine transforms meet small factors."""
+    step = 32 if high - low > 256 else 16
+    length = min(-(-(high - low) // step) * step, n)
+    low = max(0, min(low, n - length))
+    return low, low + length
