@@ -6,10 +6,12 @@ import numpy as np
 
 from jko.kernels.face_mobility import blended
 from jko.kernels.monotone_newton import advance, direction
+from jko.kernels.tridiagonal import limit_fluxes
 from jko.limits.lines import lines_along
 
 _FLOOR = 1e-6
 _TINY = 1e-300
+_STALLED = 15
 
 
 class NotSolved(Exception):
@@ -63,16 +65,22 @@ class NonlinearDiffusion:
             return self.implicit(rho, rho, psi, cap, step)
         gamma = 1.0 - np.sqrt(0.5)
         stage = self.implicit(rho, rho, psi, cap, gamma * step)
-        return self.implicit(rho + (1.0 / gamma - 1.0) * (stage - rho), stage, psi, cap, gamma * step)
+        base = rho + (1.0 / gamma - 1.0) * (stage - rho)
+        try:
+            return self.implicit(base, stage, psi, cap, gamma * step)
+        except NotSolved:
+            # Where the extrapolated base is negative beyond what can flow in, its fluxes are limited.
+            limit_fluxes(stage, base, 0.0, limited := np.empty_like(base))
+            return self.implicit(np.clip(limited, 0.0, cap), stage, psi, cap, gamma * step)
 
-    def implicit(self, base, start, psi, cap, step, rounds=40):
+    def implicit(self, base, start, psi, cap, step, rounds=24):
         """ρ′ of one implicit stage; raises NotSolved.
 
         Where Newton's method fails the stage is made more convex by ε‖ρ − base‖²/2: as a
         proximal step, it lowers the energy of base for any ε, and moves the less the larger ε is.
         """
         jump = np.max(np.abs(np.diff(psi, axis=0)), initial=0.0) / max(base.max(), _TINY)
-        for relative in (0.0, 0.1, 10.0, 1e3):
+        for relative in (0.0, 0.1, 10.0, 1e3) if base.min() >= 0.0 else (0.0,):
             try:
                 return self._implicit(_Line(self, base, start, psi, cap, relative * jump), step, rounds)
             except NotSolved as error:
@@ -120,6 +128,7 @@ class _Line:
         shape = self.base.shape
         step_rho, step_p, residual = np.empty(shape), np.empty(shape), np.empty(shape[1])
         mobility = np.where(self.empty, 0.0, mobility)
+        best, since = np.inf, 0
         for _ in range(most):
             curvature = self.problem.curvature(self.rho) + self.proximal
             direction(
@@ -128,7 +137,9 @@ class _Line:
             done = (residual <= 1.0) | self.empty
             if done.all():
                 return True
-            if not np.all(np.isfinite(step_p) & np.isfinite(step_rho)):
+            worst = float(residual.sum())
+            best, since = (worst, 0) if worst < 0.99 * best else (best, since + 1)
+            if since > _STALLED or not np.all(np.isfinite(step_p) & np.isfinite(step_rho)):
                 return False
             if guarded:
                 self._searched(mobility, step_rho, step_p, done)

@@ -8,7 +8,8 @@ import numpy as np
 
 from jko.limits.nonlinear_diffusion import NotSolved
 
-_ROUNDS = 12
+_ROUNDS = 14
+_SLOWEST = 0.5
 _DEEPEST = 5
 
 
@@ -76,11 +77,15 @@ def self_consistent(problem, mu, tau, second_order):
     if not problem.moving:
         return problem.sweep(mu.values, None, tau, second_order), 1, True
     moving = problem.moving_potential(mu)
-    before = None
+    before, change = None, np.inf
     for count in range(1, _ROUNDS + 1):
         values = problem.sweep(mu.values, moving, tau, second_order)
-        if before is not None and np.max(np.abs(values - before)) <= 1e-7 * np.max(values):
-            return values, count, True
+        if before is not None:
+            last, change = change, np.max(np.abs(values - before))
+            if change <= 1e-7 * np.max(values):
+                return values, count, True
+            if not change <= _SLOWEST * last:
+                break
         before = values
         middle = np.maximum(0.5 * (mu.values + values), 0.0)
         if not middle.sum() > 0 or not np.all(np.isfinite(middle)):

@@ -1,0 +1,145 @@
+"""Orders in h and τ by refinement, and the figures that the project promises."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+
+FV = jko.limits.FiniteVolume()
+
+
+def l1_error(exact, F, lower, upper, cells, time, n_steps):
+    """L1 between the finite volumes and the exact point values at `time`."""
+    grid = jko.Grid.uniform(lower, upper, cells)
+    run = jko.flow(F, exact.on(grid, 0.0), FV, tau=time / n_steps, n_steps=n_steps, store_every=n_steps)
+    reference = exact.density(time, grid.points).reshape(grid.cells)
+    return np.abs(run.final.values - reference).sum() * grid.cell_volume
+
+
+def orders(errors):
+    return np.log2(np.array(errors[:-1]) / np.array(errors[1:]))
+
+
+def test_ornstein_uhlenbeck_on_256_squared():
+    exact = jko.exact.OrnsteinUhlenbeck(mean=(1.5, 1.5), std=0.5)
+    F = fn.Entropy() + fn.Potential("quadratic")
+    grid = jko.Grid.uniform((-6.0, -6.0), (6.0, 6.0), 256)
+    run = jko.flow(F, exact.on(grid, 0.0), FV, tau=0.01, n_steps=10, store_every=10)
+    reference = exact.density(0.1, grid.points).reshape(grid.cells)
+    error = np.linalg.norm(run.final.values - reference) / np.linalg.norm(reference)
+    assert error <= 7e-5
+
+
+@pytest.mark.parametrize(
+    "exact, F, lower, upper, time",
+    [
+        (
+            jko.exact.OrnsteinUhlenbeck(mean=1.5, std=0.5, temperature=0.8),
+            0.8 * fn.Entropy() + fn.Potential("quadratic"),
+            -6.0,
+            6.0,
+            0.2,
+        ),
+        (
+            jko.exact.OrnsteinUhlenbeck(mean=(0.5, -0.5), std=0.7, stiffness=[[1.0, 0.4], [0.4, 0.7]]),
+            fn.Entropy() + fn.Potential("quadratic", stiffness=[[1.0, 0.4], [0.4, 0.7]]),
+            (-6.0, -6.0),
+            (6.0, 6.0),
+            0.2,
+        ),
+        (jko.exact.FokkerPlanckBoundary(drift=1.0, dimension=1), "boundary", 0.0, 1.0, 0.1),
+        (jko.exact.FokkerPlanckBoundary(drift=-3.0, dimension=2), "steep boundary", (0.0, 0.0), (1.0, 1.0), 0.1),
+    ],
+    ids=["Ornstein-Uhlenbeck", "rotated in the plane", "boundary", "boundary in the plane"],
+)
+def test_order_two_with_tau_proportional_to_h(exact, F, lower, upper, time):
+    if isinstance(F, str):
+        g = exact.drift
+        F = fn.Entropy() + fn.Potential("linear", slope=-g if exact.dimension == 1 else [-g, 0.0])
+    errors = [l1_error(exact, F, lower, upper, n, time, n // 4) for n in (32, 64, 128)]
+    assert np.all(orders(errors) > 1.9)
+    assert orders(errors)[-1] < 2.6
+
+
+def test_heat_beats_order_two_in_h():
+    """The compact form of the fluxes is exact to h⁴ without a potential, away from the walls."""
+    exact = jko.exact.Heat(mean=0.0, std=0.6)
+    errors = [l1_error(exact, fn.Entropy(), -7.0, 7.0, n, 0.2, 400) for n in (32, 64)]
+    assert orders(errors)[-1] > 3.0
+    errors = [l1_error(exact, fn.Entropy(), -7.0, 7.0, n, 0.2, n // 8) for n in (64, 128, 256)]
+    assert np.all(np.abs(orders(errors) - 2.0) < 0.15)
+
+
+def test_barenblatt_in_l1():
+    """The front limits single refinements (it sits anywhere in a cell): the order is taken over three."""
+    exact = jko.exact.Barenblatt(exponent=2.0, dimension=1, start_time=0.1)
+    errors = [l1_error(exact, fn.Power(2), -2.5, 2.5, n, 0.2, n // 4) for n in (50, 100, 200, 400)]
+    assert orders(errors).mean() > 1.6
+    assert errors[2] <= 3e-4
+
+
+def test_barenblatt_order_two_away_from_the_front():
+    exact = jko.exact.Barenblatt(exponent=2.0, dimension=1, start_time=0.1)
+    errors = []
+    for n in (64, 128, 256):
+        grid = jko.Grid.uniform(-2.5, 2.5, n)
+        run = jko.flow(fn.Power(2), exact.on(grid, 0.0), FV, tau=0.8 / n, n_steps=n // 4, store_every=n)
+        reference = exact.density(0.2, grid.points)
+        inside = np.abs(grid.axes[0]) < 0.6
+        errors.append(np.abs(run.final.values - reference)[inside].max())
+    assert orders(errors).mean() > 1.8
+
+
+@pytest.mark.parametrize(
+    "F",
+    [
+        fn.Entropy() + fn.Potential("double_well", height=0.5),
+        fn.Power(2) + fn.Potential("quadratic"),
+        fn.Power(0.6) + fn.Potential("quadratic"),
+        fn.InternalEnergy(lambda s: s**2 + s**3 / 3.0) + fn.Interaction("quadratic"),
+        fn.Entropy() + fn.Interaction("gaussian", strength=-2.0, width=0.8),
+        fn.Entropy() + fn.Potential("quadratic") + fn.Cap(0.55),
+    ],
+    ids=repr,
+)
+def test_declared_order_in_tau(F):
+    grid = jko.Grid.uniform(-3.0, 3.0, 64)
+    rho = jko.Density.mixture(grid, [-0.6, 0.9], [0.5, 0.4])
+    finals = [jko.flow(F, rho, FV, tau=0.2 / n, n_steps=n, store_every=n).final.values for n in (16, 32, 64, 128)]
+    changes = [np.abs(b - a).sum() for a, b in zip(finals, finals[1:], strict=False)]
+    assert np.all(np.abs(orders(changes) - jko.limits.FiniteVolume.order) < 0.15)
+
+
+def test_pure_transport_follows_the_characteristics():
+    """∂_tρ = ∂(ρx): ρ(t, x) = eᵗρ₀(eᵗx)."""
+    errors = []
+    for n in (100, 200, 400):
+        grid = jko.Grid.uniform(-3.0, 3.0, n)
+        rho = jko.Density.gaussian(grid, mean=0.8, std=0.5)
+        run = jko.flow(fn.Potential("quadratic"), rho, FV, tau=0.05, n_steps=10, store_every=10)
+        exact = jko.Gaussian(0.8 * np.exp(-0.5), 0.25 * np.exp(-1.0)).on(grid)
+        errors.append(np.abs(run.final.values - exact.values).sum() * grid.cell_volume)
+    assert np.all(orders(errors) > 1.7)
+
+
+def test_aggregation_reaches_the_semicircle():
+    grid = jko.Grid.uniform(-2.5, 2.5, 100)
+    rho = jko.Density.gaussian(grid, mean=0.0, std=0.5)
+    run = jko.flow(fn.Interaction("quadratic_logarithmic"), rho, FV, tau=0.05, n_steps=160, store_every=160)
+    semicircle = np.sqrt(np.maximum(2.0 - grid.axes[0] ** 2, 0.0)) / np.pi
+    assert np.abs(run.final.values - semicircle).sum() * grid.cell_volume < 0.03
+
+
+def test_keller_segel_second_moment():
+    """d/dt∫|x|² = 4(1 − χ/χ_c): entropy − χ log-attraction, χ_c = 4 for W = χ log|z| with the ½ convention."""
+    grid = jko.Grid.uniform((-6.0, -6.0), (6.0, 6.0), 96)
+    rho = jko.Density.gaussian(grid, mean=(0.0, 0.0), std=1.0)
+    F = fn.Entropy() + fn.Interaction("logarithmic", strength=-2.0)
+    run = jko.flow(F, rho, FV, tau=0.05, n_steps=4)
+    moments = [np.trace(mu.covariance()) for mu in run.measures]
+    slope = (moments[-1] - moments[0]) / (run.times[-1] - run.times[0])
+    assert slope == pytest.approx(4.0 * (1.0 - 2.0 / 4.0), rel=0.01)

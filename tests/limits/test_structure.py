@@ -1,0 +1,128 @@
+"""Mass, sign and energy at every step, over the whole registry, for densities with vacuum and any τ."""
+
+from __future__ import annotations
+
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from functionals.base import Functional
+from tests import problems
+
+GRIDS = {
+    1: jko.Grid.uniform(-2.0, 2.0, 24),
+    2: jko.Grid.uniform((-2.0, -1.5), (2.0, 1.5), (7, 6)),
+}
+N_PROBLEMS = 500
+
+
+class OwnQuartic(Functional):
+    """A user's functional, known by its energy alone."""
+
+    def energy(self, mu):
+        return mu.integrate(lambda x: jnp.sum(x**2)) ** 2
+
+
+class OwnDiffusion(Functional):
+    """A diffusion in disguise: stiff, and the scheme cannot know."""
+
+    def energy(self, mu):
+        return 0.05 * (mu.values**2).sum() * mu.grid.cell_volume
+
+
+@functools.cache
+def atoms(dimension):
+    return (*problems.functionals(dimension), OwnQuartic(), OwnDiffusion())
+
+
+def random_problem(seed):
+    """A sum of one to three members of the registry, a rough density with empty cells, and a τ in [1e-4, 10]."""
+    generator = np.random.default_rng(seed)
+    dimension = int(generator.integers(1, 3))
+    grid, known = GRIDS[dimension], atoms(dimension)
+    chosen = generator.choice(len(known), int(generator.integers(1, 4)), replace=False)
+    values = generator.random(grid.cells) ** generator.integers(1, 6)
+    if generator.random() < 0.6:
+        values[generator.random(grid.cells) < generator.uniform(0.1, 0.9)] = 0.0
+    if generator.random() < 0.3:
+        values = np.where(grid.centers[..., 0] < generator.uniform(-1.5, 1.5), values, 0.0)
+    if not values.sum() > 0:
+        values.flat[0] = 1.0
+    rho = jko.Density(grid, values).normalized()
+    terms = [float(10 ** generator.uniform(-2.0, 0.7)) * known[i] for i in chosen]
+    if generator.random() < 0.15:
+        terms.append(fn.Cap(float(rho.values.max() * generator.uniform(1.0, 2.0))))
+    return sum(terms[1:], terms[0]), rho, float(10 ** generator.uniform(-4.0, 1.0))
+
+
+def assert_structure(F, rho, tau, n_steps):
+    run = jko.flow(F, rho, jko.limits.FiniteVolume(), tau=tau, n_steps=n_steps)
+    masses = np.array([mu.mass for mu in run.measures])
+    least = np.array([mu.values.min() for mu in run.measures[1:]])
+    assert np.all(np.abs(masses / rho.mass - 1.0) <= 1e-13)
+    assert np.all(least >= 0.0)
+    if F.parts.temperature > 0:
+        assert np.all(least > 0.0)
+    assert np.all(np.diff(run.energy) <= 0.0)
+    assert np.array_equal(run.energy, [F(mu) for mu in run.measures])
+    assert np.all(run.info.dissipation >= 0.0)
+    assert np.array_equal(run.info.min_density, least)
+    return run
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_structure_of_random_problems(block):
+    for seed in range(block, N_PROBLEMS, 10):
+        F, rho, tau = random_problem(seed)
+        try:
+            assert_structure(F, rho, tau, n_steps=2)
+        except Exception as error:
+            raise AssertionError(f"seed {seed}: {F!r}, tau={tau:g}") from error
+
+
+def test_structure_in_three_dimensions():
+    grid = jko.Grid.uniform((-2.0,) * 3, (2.0,) * 3, (8, 7, 6))
+    rho = jko.Density(grid, np.random.default_rng(0).random(grid.cells) ** 3)
+    for F in (fn.Entropy() + fn.Potential("quadratic"), fn.Power(2) + fn.Interaction("quadratic")):
+        assert_structure(F, rho, 0.1, n_steps=3)
+
+
+@pytest.mark.parametrize("tau", [1e-3, 1e3])
+def test_equilibrium_is_kept(tau):
+    V = fn.Potential("double_well")
+    grid = GRIDS[2]
+    gibbs = np.exp(-V.values(grid.points) / 0.7).reshape(grid.cells)
+    rho = jko.Density(grid, gibbs).normalized()
+    run = assert_structure(0.7 * fn.Entropy() + V, rho, tau, n_steps=3)
+    assert np.max(np.abs(run.final.values / rho.values - 1.0)) < 1e-12
+
+
+def test_a_long_run_reaches_equilibrium_of_every_solver():
+    grid = jko.Grid.uniform(-2.0, 2.0, 64)
+    V = fn.Potential("quadratic", stiffness=2.0)
+    rho = jko.Density.uniform(grid, -1.8, 0.3)
+    for F in (fn.Entropy() + V, fn.Power(2) + V, fn.Power(0.6) + V, fn.Entropy() + fn.Power(3) + V):
+        final = assert_structure(F, rho, 0.5, n_steps=60).final
+        xi = F.first_variation(final)[final.values > 1e-3]
+        assert np.ptp(xi) < 1e-6
+
+
+def test_the_cap_holds_and_the_crowd_rests_at_the_bottom():
+    grid = jko.Grid.uniform(-2.0, 2.0, 80)
+    rho = jko.Density.uniform(grid, -1.9, 0.6)
+    run = assert_structure(fn.Potential("quadratic") + fn.Cap(0.8), rho, 0.1, n_steps=100)
+    assert run.final.values.max() <= 0.8 * (1.0 + 1e-12)
+    exact = jko.Density.uniform(grid, -0.625, 0.625).values
+    assert np.abs(run.final.values - exact).sum() * grid.cell_volume < 2.0 * 0.8 * grid.spacing[0]
+
+
+def test_fallbacks_are_recorded():
+    grid = GRIDS[1]
+    rho = jko.Density(grid, np.random.default_rng(3).random(grid.cells) ** 4)
+    F = 5.0 * fn.Interaction("logarithmic", strength=-1.0) + fn.Power(2)
+    run = assert_structure(F, rho, 10.0, n_steps=2)
+    assert any("halved" in note or "Euler" in note for note in run.info.note)
