@@ -7,9 +7,8 @@ write that was cut off is recognised and dropped; nothing before it is touched. 
 
 from __future__ import annotations
 
-import io
-import json
 import os
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from jko.errors import CheckpointMismatch
 from jko.measures import Density, Gaussian, Particles
+from jko.packing import pack, unpack
 
 _MAGIC = b"jko checkpoint 1\n"
 _HEAD = struct.Struct("<QI")
@@ -63,8 +63,12 @@ class Journal:
         if not self.path.exists():
             self._create()
         self._hold()
-        header, *chunks = self._read()
-        _require_same(self._problem, header, self.path)
+        try:
+            header, *chunks = self._read()
+            _require_same(self._problem, header, self.path)
+        except BaseException:
+            self.close()
+            raise
         return chunks
 
     def append(self, content: dict) -> None:
@@ -85,11 +89,14 @@ class Journal:
 
     def _create(self):
         beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
-        with open(beside, "wb") as file:
-            file.write(_MAGIC + _chunk(self._problem))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self.path)
+        try:
+            with open(beside, "wb") as file:
+                file.write(_MAGIC + _chunk(self._problem))
+                file.flush()
+                os.fsync(file.fileno())
+            _link_unless_there(beside, self.path)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def _hold(self):
         try:
@@ -111,13 +118,23 @@ class Journal:
         while len(content) >= self._end + _HEAD.size:
             length, checksum = _HEAD.unpack_from(content, self._end)
             payload = content[self._end + _HEAD.size : self._end + _HEAD.size + length]
-            if len(payload) < length or zlib.crc32(payload) != checksum:
+            if not 0 < length == len(payload) or zlib.crc32(payload) != checksum:
                 break
-            chunks.append(_unpack(payload))
+            chunks.append(unpack(payload))
             self._end += _HEAD.size + length
         if not chunks:
             raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} has lost its header: remove it to start anew")
         return chunks
+
+
+def _link_unless_there(made: Path, path: Path):
+    """Give a finished file its name, leaving alone a file that another run has put there meanwhile."""
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
+        made.replace(path)
 
 
 def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
@@ -155,52 +172,9 @@ def _require_same(problem: dict, stored: dict, path) -> None:
 
 
 def _without_addresses(value):
-    import re
-
     return re.sub(r" at 0x[0-9a-f]+", "", value) if isinstance(value, str) else value
 
 
 def _chunk(content: dict) -> bytes:
-    payload = _pack(content)
+    payload = pack(content)
     return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
-
-
-def _pack(content: dict) -> bytes:
-    """A nested dictionary of arrays, numbers and strings as npz bytes: the arrays beside a JSON tree."""
-    arrays: dict[str, np.ndarray] = {}
-    tree = json.dumps(_flatten(content, arrays)).encode()
-    buffer = io.BytesIO()
-    np.savez(buffer, tree=np.frombuffer(tree, dtype=np.uint8), **arrays)
-    return buffer.getvalue()
-
-
-def _flatten(node, arrays):
-    if isinstance(node, dict):
-        return {"dict": {key: _flatten(value, arrays) for key, value in node.items()}}
-    if isinstance(node, (list, tuple)):
-        return {"list": [_flatten(value, arrays) for value in node]}
-    if isinstance(node, np.generic):
-        node = node.item()
-    if node is None or isinstance(node, (str, bool, int, float)):
-        return {"value": node}
-    array = np.asarray(node)
-    if array.dtype == object:
-        raise TypeError(f"a state holds arrays, numbers and strings, got {type(node).__name__}")
-    name = f"a{len(arrays)}"
-    arrays[name] = array
-    return {"array": name}
-
-
-def _unpack(payload: bytes) -> dict:
-    with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    return _unflatten(json.loads(arrays.pop("tree").tobytes()), arrays)
-
-
-def _unflatten(node, arrays):
-    ((kind, content),) = node.items()
-    if kind == "dict":
-        return {key: _unflatten(value, arrays) for key, value in content.items()}
-    if kind == "list":
-        return [_unflatten(value, arrays) for value in content]
-    return arrays[content] if kind == "array" else content

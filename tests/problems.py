@@ -1,4 +1,4 @@
-"""The shared zoo: measures, and functionals over the whole registry. A new functional is tested by one line here."""
+"""The shared zoo: measures, and functionals over the whole registry; a new functional is tested by one line."""
 
 from __future__ import annotations
 
@@ -53,15 +53,15 @@ FUNCTIONALS = {
         fn.Interaction(general_kernel, general=True),
         *(
             [
-                fn.Interaction("quadratic", strength=1.5),
                 fn.Interaction("morse"),
-                fn.Interaction("power", exponent=-0.5, strength=-1.0),
             ]
             if d < 3
             else []
         ),
         *(
             [
+                fn.Interaction("quadratic", strength=1.5),
+                fn.Interaction("power", exponent=-0.5, strength=-1.0),
                 fn.Interaction("gaussian", strength=-0.7, width=0.8),
                 fn.Interaction("power", exponent=4.0),
                 fn.Interaction("power", exponent=1.5, strength=-1.0),
@@ -84,11 +84,11 @@ FUNCTIONALS = {
                 fn.Potential("quartic", strength=0.5),
                 fn.Potential("linear", slope=-0.4),
                 fn.Potential("mexican_hat", height=0.5, radius=1.2),
+                fn.Potential.gridded(gridded(), -7.0, 7.0),
             ]
-            if d < 3
+            if d == 1
             else []
         ),
-        *([fn.Potential.gridded(gridded(), -7.0, 7.0)] if d == 1 else []),
     ],
     "power": lambda d: [fn.Power(m) for m in (2.0, 3.0, 1.5, 0.6)],
 }

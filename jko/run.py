@@ -1,0 +1,155 @@
+"""A run under way: what is stored so far, where it stands, and what the journal has not seen yet."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.checkpoint import pack_measure, unpack_measure
+from jko.errors import CheckpointMismatch, StepFailed
+from jko.measures import Measure
+from jko.scheme import Records, State
+from jko.trajectory import Trajectory
+
+_BLOCK = 1000
+
+
+class Standing(NamedTuple):
+    """Where a run stands after `done` steps, with how many frames and blocks of records belong to it."""
+
+    done: int
+    measure: Measure
+    state: State
+    frames: int
+    blocks: int
+
+
+class Run:
+    """A run of one scheme: it advances, stores, and gives the journal what is new.
+
+    Where it stands changes by one assignment, after everything that belongs to a step is there: an interrupt at any
+    moment leaves a whole step behind, or none of it.
+    """
+
+    def __init__(self, F, measure, scheme, tau: float, n_steps: int, store_every: int, state: State):
+        self.F, self.scheme, self.tau, self.n_steps, self.store_every = F, scheme, tau, n_steps, store_every
+        self.initial = measure
+        self.frames: list[tuple[int, float, float, Measure]] = []
+        self.blocks: list[Records] = []
+        self.failed = False
+        self.at = self.saved = Standing(0, measure, state, 0, 0)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.failed or self.at.done >= self.n_steps
+
+    def store_initial(self):
+        """Store the measure at time 0."""
+        if not self.at.frames:
+            self._stand(0, self.initial, self.at.state, [], store=True)
+
+    def advance(self, throw: bool) -> int:
+        """One step, or one block where the scheme has `advance`, up to the next stored time; returns how many steps."""
+        before = self.at.done
+        count = min(self._next_multiple(self.store_every), self._next_multiple(_BLOCK), self.n_steps) - before
+        measure, state, records = self._steps(count)
+        bad = np.flatnonzero(records.status != "converged")
+        if bad.size == 0:
+            done = before + records.n_steps
+            self._stand(done, measure, state, [records], store=done % self.store_every == 0 or done == self.n_steps)
+        else:
+            self._fail(records, int(bad[0]), throw)
+        return self.at.done - before
+
+    def _steps(self, count: int):
+        if hasattr(self.scheme, "advance"):
+            return self.scheme.advance(self.F, self.at.measure, self.tau, count, self.at.state)
+        measure, state, info = self.scheme.step(self.F, self.at.measure, self.tau, self.at.state)
+        return measure, state, Records.of([info])
+
+    def _fail(self, records: Records, bad: int, throw: bool):
+        """Keep the good steps before the bad one; then raise, or end the run with the bad one's record."""
+        info = records.row(bad)
+        if bad:
+            measure, state, good = self._steps(bad)
+            self._stand(self.at.done + bad, measure, state, [good], store=False)
+        if throw:
+            raise StepFailed(
+                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}"
+                f"{': ' + info.note if info.note else ''} (gap {info.gap:.3g}); take a smaller tau or another scheme, "
+                "or throw=False for the run up to there",
+                info,
+            )
+        self._fallen = Records.of([info])
+        self.failed = True
+
+    def _next_multiple(self, interval: int) -> int:
+        return (self.at.done // interval + 1) * interval
+
+    def _stand(self, done, measure, state, blocks, store: bool):
+        del self.frames[self.at.frames :], self.blocks[self.at.blocks :]
+        if store:
+            self.frames.append(self._frame(done, measure, state))
+        self.blocks.extend(blocks)
+        self.at = Standing(done, measure, state, len(self.frames), len(self.blocks))
+
+    def _frame(self, done, measure, state):
+        value, uncertainty = self.scheme.energy(self.F, measure, state)
+        return done, float(value), float(uncertainty), measure
+
+    def content(self) -> dict:
+        """What the journal has not seen yet."""
+        at, saved = self.at, self.saved
+        return {
+            "after": saved.done,
+            "done": at.done,
+            "frames": [[*frame[:3], pack_measure(frame[3])] for frame in self.frames[saved.frames : at.frames]],
+            "records": dict(Records.concatenate(self.blocks[saved.blocks : at.blocks])),
+            "state": dict(at.state.data),
+            "measure": pack_measure(at.measure),
+        }
+
+    def restore(self, chunks: list[dict]):
+        """Stand where the journal ends."""
+        if not chunks:
+            return
+        last = chunks[-1]
+        if last["done"] > self.n_steps:
+            raise CheckpointMismatch(
+                f"checkpoint: it holds {last['done']} steps already, n_steps is {self.n_steps}: ask for as many or more"
+            )
+        frames, blocks = {}, {}
+        for chunk in chunks:  # a chunk that an interrupt had written twice counts once
+            frames |= {frame[0]: frame for frame in chunk["frames"]}
+            blocks[chunk["after"]] = Records(chunk["records"])
+        wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
+        self.frames = [(*frame[:3], unpack_measure(frame[3], self.initial)) for frame in wanted]
+        self.blocks = list(blocks.values())
+        measure = unpack_measure(last["measure"], self.initial)
+        state = State(last["state"], self.at.state.workspace)
+        if last["done"] == self.n_steps and self.frames[-1][0] != self.n_steps:
+            self.frames.append(self._frame(self.n_steps, measure, state))
+        self.at = self.saved = Standing(last["done"], measure, state, len(self.frames), len(self.blocks))
+
+    def trajectory(self) -> Trajectory:
+        """The run so far; of one that failed, with the measure before the failure and the record of it."""
+        frames, blocks = list(self.frames), list(self.blocks)
+        if self.failed:
+            blocks.append(self._fallen)
+            if frames[-1][0] != self.at.done:
+                frames.append(self._frame(self.at.done, self.at.measure, self.at.state))
+        steps, energy, uncertainty, measures = zip(*frames, strict=True)
+        return Trajectory(
+            times=np.array(steps) * self.tau,
+            energy=np.array(energy),
+            measures=list(measures),
+            info=Records.concatenate(blocks),
+            tau=self.tau,
+            functional=repr(self.F),
+            scheme=repr(self.scheme),
+            energy_kind=self.scheme.energy_kind,
+            energy_uncertainty=np.array(uncertainty),
+            displacement_modulus=self.F.displacement_modulus(self.initial.dimension),
+        )

@@ -1,0 +1,92 @@
+"""Schemes: what they take, their records and their states."""
+
+import numpy as np
+import pytest
+
+import functionals as fn
+from jko.errors import UnsupportedFunctional
+from jko.measures import Density, Gaussian, Particles
+from jko.scheme import KINDS, Records, Scheme, State, StepInfo
+from tests import problems
+
+
+class OnlyHeat(Scheme):
+    takes = frozenset({"entropy"})
+    measures = (Density, Gaussian)
+
+
+Scheme.known.pop(OnlyHeat.scheme_name())
+
+
+def test_a_part_that_is_not_taken_is_refused_by_name_with_those_who_would():
+    F = fn.Entropy() + fn.Power(2) + fn.Potential("quadratic")
+    with pytest.raises(UnsupportedFunctional, match=r"OnlyHeat does not take Power\(2\); .* would take the whole") as caught:
+        OnlyHeat().check(F, problems.density(1))
+    for name in str(caught.value).split(";")[1].replace(" would take the whole functional", "").split(","):
+        assert Scheme.known[name.strip()].takes >= {"entropy", "internal", "potential"}
+    OnlyHeat().check(2 * fn.Entropy(), problems.density(1))
+    OnlyHeat().check(fn.Entropy(), problems.gaussian(1))
+
+
+def test_the_first_refused_kind_is_the_same_in_any_order():
+    messages = set()
+    for F in (fn.Power(2) + fn.Cap(9.0), fn.Cap(9.0) + fn.Power(2)):
+        with pytest.raises(UnsupportedFunctional) as caught:
+            OnlyHeat().check(F, problems.density(1))
+        messages.add(str(caught.value))
+    assert len(messages) == 1
+
+
+def test_a_measure_that_is_not_moved_is_refused():
+    with pytest.raises(TypeError, match="moves Density or Gaussian, got Particles"):
+        OnlyHeat().check(fn.Entropy(), problems.particles(1))
+
+
+def test_every_scheme_declares_what_it_takes_and_moves():
+    for name, scheme in Scheme.known.items():
+        assert scheme.takes <= KINDS
+        assert scheme.measures
+        assert set(scheme.measures) <= {Density, Particles, Gaussian}
+        assert scheme.order >= 1
+        assert name == scheme.scheme_name()
+
+
+def test_a_scheme_without_a_step_says_so():
+    with pytest.raises(NotImplementedError, match="OnlyHeat must define step"):
+        OnlyHeat().step(fn.Entropy(), problems.density(1), 0.1, State())
+
+
+def test_records_are_columns_of_step_infos():
+    infos = [StepInfo(gap=0.1 * i, iterations=i, note="n" * i, status="converged" if i else "inaccurate") for i in range(4)]
+    records = Records.of(infos)
+    assert records.n_steps == 4
+    assert records.gap.dtype == float
+    assert records["iterations"].tolist() == [0, 1, 2, 3]
+    assert [records.row(i).note for i in range(4)] == ["", "n", "nn", "nnn"]
+    assert not records.row(0).converged
+    assert records.row(1).converged
+    assert np.isnan(records.dissipation).all()
+    both = Records.concatenate([records, Records.constant(2, iterations=9)])
+    assert both.n_steps == 6
+    assert both.iterations.tolist() == [0, 1, 2, 3, 9, 9]
+    assert both.row(5).status == "converged"
+    assert Records.concatenate([]).n_steps == 0
+    assert set(both) == set(StepInfo().__dict__)
+    with pytest.raises(AttributeError, match="a record has no 'gaps'; it has status, gap"):
+        _ = records.gaps
+
+
+def test_records_go_through_pickle_and_copy():
+    import copy
+    import pickle
+
+    records = Records.constant(2, gap=1.0)
+    for other in (copy.deepcopy(records), pickle.loads(pickle.dumps(records))):
+        assert other.gap.tolist() == [1.0, 1.0]
+
+
+def test_a_state_with_other_data_keeps_its_workspace():
+    workspace = object()
+    state = State({"a": 1}, workspace)
+    assert state.with_data(b=2) == State({"b": 2}, workspace)
+    assert state.data == {"a": 1}
