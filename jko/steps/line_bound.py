@@ -24,9 +24,22 @@ def lagrangian_bound(line, X, start, tau, box, cap) -> float:
     smooth = line.cost(X - start, tau) + line.potential_energy(X)
     total = float(force.sum())
     present = _present_pressure(line, X, cap)
-    first = max(present[0] + float(force[0]), 0.0)
-    walls = {(0.0, 0.0), (max(total, 0.0), 0.0), (0.0, max(-total, 0.0)), (first, max(first - total, 0.0))}
-    return smooth + max(_bound(line, X, force, present, a, b, box, cap, modulus) for a, b in sorted(walls))
+    walls = _wall_forces(X, box, total, max(present[0] + float(force[0]), 0.0))
+    return smooth + max(_bound(line, X, force, present, a, b, box, cap, modulus) for a, b in walls)
+
+
+def _wall_forces(X, box, total, first):
+    """Pairs (a, b) worth trying: a wall pushes where it is touched, and both balance the total force."""
+    near = 1e-6 * (box[1] - box[0])
+    left, right = X[0] - box[0] < near, box[1] - X[-1] < near
+    pairs = {(0.0, 0.0)}
+    if left:
+        pairs.add((max(total, 0.0), 0.0))
+    if right:
+        pairs.add((0.0, max(-total, 0.0)))
+    if left and right:
+        pairs.add((first, max(first - total, 0.0)))
+    return sorted(pairs)
 
 
 def _present_pressure(line, X, cap):
