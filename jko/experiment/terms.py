@@ -37,7 +37,7 @@ def _potential(table, dimension, grid, files):
     if source != "potential":
         return _gridded(table, dimension, grid, files)
     return _named_or_expression(
-        table, dimension, "x", "potential", fn.NAMED_POTENTIALS, fn.Potential, ("modulus",)
+        table, dimension, "x", "potential", fn.NAMED_POTENTIALS, fn.Potential, ("modulus",), grid
     )
 
 
