@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import threading
 import zlib
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class Journal:
             self._lock = None
 
     def _create(self):
-        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
+        beside = self.path.with_name(f".{self.path.name}.{os.getpid()}-{threading.get_ident()}.partial")
         try:
             with open(beside, "wb") as file:
                 file.write(_MAGIC + _chunk(self._problem))
@@ -161,12 +162,12 @@ def _require_same(problem: dict, stored: dict, path) -> None:
                 f"checkpoint: {str(path)!r} belongs to a different problem: its {name} is {theirs[name]}, "
                 f"here it is {ours[name]}; give another path, or remove it to start anew"
             )
-    pairs = [("functional", problem["probe"], stored["probe"]), ("weights", problem["weights"], stored["weights"])]
-    pairs += [("initial measure", problem["initial"][key], stored["initial"].get(key)) for key in problem["initial"]]
-    for name, a, b in pairs:
+    pairs = [("initial measure has", problem["initial"][key], stored["initial"].get(key)) for key in problem["initial"]]
+    pairs += [("weights have", problem["weights"], stored["weights"]), ("functional has", problem["probe"], stored["probe"])]
+    for what, a, b in pairs:
         if np.shape(a) != np.shape(b) or not np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True):
             raise CheckpointMismatch(
-                f"checkpoint: {str(path)!r} belongs to a different problem: its {name} has other values; "
+                f"checkpoint: {str(path)!r} belongs to a different problem: its {what} other values; "
                 "give another path, or remove it to start anew"
             )
 

@@ -83,6 +83,8 @@ class Trajectory:
     def save(self, path) -> Path:
         """Write the run as netCDF; the file is written beside and renamed, so an old one is never left broken."""
         path = Path(path)
+        if not path.parent.is_dir():
+            raise ValueError(f"path: the folder {str(path.parent)!r} does not exist: make it first")
         beside = path.with_name(f".{path.name}.partial")
         try:
             self.to_xarray().to_netcdf(beside, engine="h5netcdf")
@@ -104,9 +106,13 @@ class Trajectory:
                 dataset = stored.load()
         except (OSError, ValueError) as error:
             raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {error}") from error
+        foreign = f"path: {str(path)!r} is a netCDF file, but not one that Trajectory.save wrote"
         if dataset.attrs.get("format") != FORMAT:
-            raise ValueError(f"path: {str(path)!r} is a netCDF file, but not one that Trajectory.save wrote")
-        return _from_dataset(dataset)
+            raise ValueError(foreign)
+        try:
+            return _from_dataset(dataset)
+        except KeyError as error:
+            raise ValueError(f"{foreign}: {error} is missing") from error
 
 
 def _from_dataset(dataset) -> Trajectory:

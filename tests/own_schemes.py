@@ -71,6 +71,7 @@ class Noise(Scheme):
         assert memory["tags"] == ("a", 1.5, None)
         kick = np.random.default_rng([state.data["seed"], step]).normal(size=mu.positions.shape)
         positions = mu.positions + np.sqrt(2 * tau) * kick + 0.01 * memory["last"].sum()
+        positions = positions.astype(mu.positions.dtype)
         last = np.roll(memory["last"], 1) * 0.9 + kick.ravel()[0]
         data = {"seed": state.data["seed"], "step": step + 1, "memory": {**memory, "last": last}}
         return mu.with_positions(positions), state.with_data(**data), StepInfo(iterations=step, note=f"step {step}")
