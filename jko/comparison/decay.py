@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ _LEAST_EXCESS = 1e-3  # of the initial one: below, the discretisation's own mini
 _SIGNIFICANT = 4.0  # standard errors of an estimated energy
 _LEAST_POINTS = 4
 _LEAST_JOINT = 6
+_MOST_UNSEEN = 1.0 / 3.0  # of the drop seen: more than a quarter of the excess left, and F_min is a guess
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,13 @@ def fit_decay(
 ) -> DecayRate:
     """The rate of F − F_min, to hold against the 2λ that λ-convexity promises at least.
 
-    With F_min known, a straight line through log(F − F_min) by least squares over the later half of the
-    times at which F − F_min exceeds 1e-3 of its first value and four standard errors: the rate it settles
-    to. Else F_min, A and the rate are fitted jointly to the later two thirds, F_min as a nuisance. Weights
-    are the inverse uncertainties where there are any, else relative. NaN where fewer than four points are
-    left or nothing decays.
+    With F_min known, a straight line through log(F − F_min) by least squares over the later half of the times
+    at which F − F_min exceeds 1e-3 of its first value and four standard errors: the rate it settles to. Else
+    F_min, A and the rate are fitted jointly to the later two thirds, F_min as a nuisance. Weights are the
+    inverse uncertainties where there are any, else relative.
+
+    NaN where fewer than four points are left, where nothing decays, and, with F_min unknown, where a quarter
+    of the excess is left at the end: F_min would be a guess.
     """
     times, energy = np.asarray(times, dtype=float), np.asarray(energy, dtype=float)
     sigma = np.zeros_like(energy) if uncertainty is None else np.asarray(uncertainty, dtype=float)
@@ -73,7 +76,19 @@ def _weighted_slope(t, y, weights, known):
 
 
 def _joint_fit(times, energy, sigma):
+    """The fit to the later two thirds; how far the fit to the later half of these is off counts as error."""
     first = len(times) // 3 if len(times) - len(times) // 3 >= _LEAST_JOINT else 0
+    fit = _fit_from(first, times, energy, sigma)
+    if not fit.minimum > energy.min() - _MOST_UNSEEN * (energy[first] - energy.min()):
+        return DecayRate()
+    half = (first + len(times)) // 2
+    later = _fit_from(half, times, energy, sigma) if len(times) - half >= _LEAST_JOINT else DecayRate()
+    drift = max(abs(later.rate - fit.rate) - later.error, 0.0) if math.isfinite(later.rate) else 0.0
+    error = math.hypot(fit.error, drift)
+    return replace(fit, error=error) if error < fit.rate else DecayRate()
+
+
+def _fit_from(first, times, energy, sigma):
     times, energy, sigma = times[first:], energy[first:], sigma[first:]
     drop = energy[0] - energy.min()
     if not drop > 0.0:
@@ -86,8 +101,7 @@ def _joint_fit(times, energy, sigma):
     (least, _, log_rate), covariance, misfit = fit
     rate = math.exp(log_rate)
     error = rate * math.sqrt(max(covariance[2, 2], 0.0) * max(misfit, 1.0 if known else 0.0))
-    minimum = float(energy.min() + drop * least)
-    return DecayRate(rate, error, minimum, "fitted jointly") if error < rate else DecayRate()
+    return DecayRate(rate, error, float(energy.min() + drop * least), "fitted jointly")
 
 
 def _exponential(elapsed, scaled, weights):

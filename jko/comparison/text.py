@@ -147,6 +147,10 @@ def _footnotes(comparison) -> list[str]:
         notes.append(
             "2 lambda is the least rate of the flow; implicit steps are held to 2 log(1 + lambda tau)/tau"
         )
+    if any(row["dissipation_violations"] for row in rows):
+        notes.append(
+            "a dissipation violation is a step with F' + W2^2/2 tau > F beyond its gap: JKO steps have none"
+        )
     notes += _distance_notes(comparison, rows)
     return notes
 

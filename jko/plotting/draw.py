@@ -58,7 +58,7 @@ def heat_values(mu, lower, upper) -> tuple[np.ndarray, tuple]:
 def heat(axes, values, extent, highest, **options):
     """A heat map with x₁ to the right and x₂ upwards."""
     shown = {
-        "cmap": style.HEAT,
+        "cmap": style.heat_colours(),
         "vmin": 0.0,
         "vmax": highest,
         "origin": "lower",

@@ -76,16 +76,20 @@ def _exact_excess(axes, runs, exact):
 
 def _promise(axes, runs, rates):
     """The bound e^{−2λt} of each λ > 0 declared; one λ for all runs shades what it forbids."""
-    moduli = {run.displacement_modulus for run in runs.values()}
-    for i, (name, run) in enumerate(runs.items()):
-        modulus, minimum = run.displacement_modulus, rates[name].minimum
-        if modulus is None or modulus <= 0 or not np.isfinite(minimum):
-            continue
-        times = np.linspace(run.times[0], max(r.times[-1] for r in runs.values()), 50)
-        bound = (run.energy[0] - minimum) * np.exp(-2.0 * modulus * (times - times[0]))
-        if len(moduli) == 1:
+    convex = [
+        (style.colour(i), run, (run.energy[0] - rates[name].minimum))
+        for i, (name, run) in enumerate(runs.items())
+        if (run.displacement_modulus or 0.0) > 0 and np.isfinite(rates[name].minimum)
+    ]
+    alike = len({run.displacement_modulus for run in runs.values()}) == 1
+    for i, (colour, run, excess) in enumerate(convex[:1] if alike else convex):
+        modulus, times = run.displacement_modulus, np.linspace(run.times[0], run.times[-1], 50)
+        bound = excess * np.exp(-2.0 * modulus * (times - times[0]))
+        if alike:
             axes.fill_between(times, bound, 1e9, color=style.GREY, alpha=0.08, linewidth=0)
-            label = f"bound e$^{{−2λt}}$, λ = {modulus:.3g}"
-            axes.plot(times, bound, color=style.GREY, linewidth=1.0, label=label)
-            return
-        axes.plot(times, bound, color=style.colour(i), linewidth=1.0, alpha=0.45)
+            axes.plot(
+                times, bound, color=style.GREY, linewidth=1, label=f"bound e$^{{−2λt}}$, λ = {modulus:.3g}"
+            )
+        else:
+            label = "bound e$^{−2λt}$ of each" if i == 0 else None
+            axes.plot(times, bound, color=colour, linewidth=5, alpha=0.25, label=label)

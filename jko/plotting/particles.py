@@ -113,9 +113,8 @@ def _contours(axes, runs, exact, potential, time, lower, upper):
 def _shade(axes, grid, values):
     """The potential as grey levels, equally many cells to each, dark where it is low."""
     levels = np.unique(np.quantile(values, np.linspace(0.0, 0.97, 11)))
-    shade = axes.contourf(
-        *grid.axes, values.T, levels=levels, cmap="Greys_r", alpha=0.55, extend="max", zorder=0
-    )
+    greys = [str(level) for level in np.linspace(0.62, 0.98, len(levels) - 1)]
+    shade = axes.contourf(*grid.axes, values.T, levels=levels, colors=[*greys, "1.0"], extend="max", zorder=0)
     bar = axes.figure.colorbar(shade, ax=axes, shrink=0.8, aspect=30)
     bar.set_label("potential V", fontsize=8.5)
     bar.ax.tick_params(labelsize=7.5)

@@ -8,7 +8,6 @@ from pathlib import Path
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), ":")
 EXACT = {"color": "black", "linestyle": (0, (1, 1.4)), "linewidth": 1.8, "zorder": 5}
-HEAT = "YlGnBu"
 GREY = "#777777"
 TIME = "time t (nondimensional)"
 DPI = 130
@@ -27,6 +26,17 @@ def line(index: int):
 def coordinate(axis: int, dimension: int) -> str:
     """The label of a coordinate."""
     return "x" if dimension == 1 else f"x{'₁₂₃₄₅₆₇₈₉'[axis]}" if axis < 9 else f"x[{axis}]"
+
+
+def heat_colours():
+    """White where there is nothing, through green to dark blue."""
+    import numpy as np
+    from matplotlib import colormaps
+    from matplotlib.colors import ListedColormap
+
+    colours = colormaps["YlGnBu"](np.linspace(0.0, 1.0, 256))
+    paper = np.clip(1.0 - np.linspace(0.0, 1.0, 256) / 0.15, 0.0, 1.0)[:, None]
+    return ListedColormap(colours * (1.0 - paper) + paper)
 
 
 def new_figure(width: float, height: float):
