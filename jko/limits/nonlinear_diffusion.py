@@ -70,8 +70,7 @@ class NonlinearDiffusion:
             return self.implicit(base, stage, psi, cap, gamma * step)
         except NotSolved:
             # Where the extrapolated base is negative beyond what can flow in, its fluxes are limited.
-            limit_fluxes(stage, base, 0.0, limited := np.empty_like(base))
-            return self.implicit(np.clip(limited, 0.0, cap), stage, psi, cap, gamma * step)
+            return self.implicit(_admissible(stage, base, cap), stage, psi, cap, gamma * step)
 
     def implicit(self, base, start, psi, cap, step, rounds=24):
         """ρ′ of one implicit stage; raises NotSolved.
@@ -173,6 +172,15 @@ class _Line:
         with np.errstate(all="ignore"):
             value = excess * p - np.asarray(self.problem.internal.density(rho)) - 0.5 * self.proximal * excess**2
         return value.sum(axis=0) + 0.5 * (mobility * np.diff(p + self.psi, axis=0) ** 2).sum(axis=0)
+
+
+def _admissible(stage, base, cap):
+    """From stage towards base, as far as 0 and the cap allow: cell by cell at 0, line by line at the cap."""
+    limited = np.empty_like(base)
+    limit_fluxes(stage, base, 0.0, limited)
+    move = limited - stage
+    room = np.divide(cap - stage, move, out=np.ones_like(move), where=(limited > cap) & (move > 0.0))
+    return np.maximum(stage + np.clip(room.min(axis=0), 0.0, 1.0) * move, 0.0)
 
 
 def conserving(base, rho, cap):

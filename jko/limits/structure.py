@@ -11,6 +11,7 @@ from jko.limits.nonlinear_diffusion import NotSolved
 _ROUNDS = 14
 _SLOWEST = 0.5
 _DEEPEST = 5
+_MASS_TOLERANCE = 2e-14
 
 
 @dataclass
@@ -60,6 +61,8 @@ def _attempt(problem, mu, energy, tau, second_order):
     if not converged or not np.isfinite(least) or least < 0.0 or np.any(values > problem.cap * (1 + 1e-12)):
         return None, None
     after = mu.with_values(values)
+    if abs(after.mass - mu.mass) > _MASS_TOLERANCE * mu.mass:
+        return None, None
     value = problem.F(after)
     if value <= energy:
         return Outcome(after, value, iterations), None
