@@ -1,0 +1,115 @@
+"""The import directions, read from the source; and what `import jko` does not load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted([*ROOT.glob("functionals/**/*.py"), *ROOT.glob("jko/**/*.py")])
+
+# the rooms from the ground up; a room looks at the floors below its own, and at what is named beside it
+FLOORS = [
+    {"functionals": [], "errors": [], "packing": [], "kernels": []},
+    {"measures": [], "scheme": ["measures"]},
+    {"transport": [], "exact": ["transport"], "trajectory": []},
+    {"checkpoint": [], "steps": [], "descent": [], "limits": []},
+    {"run": [], "driver": ["run"], "comparison": ["driver"]},
+    {"plotting": [], "report": ["plotting"], "experiment": []},
+    {"cli": [], "__main__": ["cli"]},
+]
+ROOMS = {
+    room: [below for floor in FLOORS[:height] for below in floor] + beside
+    for height, floor in enumerate(FLOORS)
+    for room, beside in floor.items()
+}
+
+HEAVY = ("cvxpy", "matplotlib", "numba", "xarray", "ot", "pandas", "scipy", "h5netcdf", "tqdm", "PIL")
+ALONE = {"cvxpy": ("jko/steps/cvxpy.py", "jko/steps/conic.py"), "matplotlib": ("jko/plotting",)}
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def room_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if parts[0] == "functionals" else parts[1]
+
+
+def imports_of(path):
+    """(module, whether at the top of the file) for every import in the file, also those inside functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.Lambda)) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        top = id(node) not in inside
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name_of(path)}: a relative import"
+            yield from ((f"{node.module}.{alias.name}", top) for alias in node.names)
+
+
+def allowed(path, module):
+    parts = module.split(".")
+    if parts[0] == "functionals":
+        return room_of(path) == "functionals" or "functionals" in ROOMS[room_of(path)]
+    if parts[0] != "jko":
+        return True
+    if len(parts) == 1 or (len(parts) == 2 and parts[1].startswith("__")):
+        return room_of(path) in ("cli", "report", "experiment", "__main__")
+    return parts[1] == room_of(path) or parts[1] in ROOMS[room_of(path)]
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if name_of(p) != "jko/__init__.py"], ids=name_of)
+def test_imports_point_one_way(path):
+    assert room_of(path) in ROOMS, f"{name_of(path)} is in no room: give it a place in ROOMS"
+    wrong = [module for module, _ in imports_of(path) if not allowed(path, module)]
+    assert not wrong, f"{name_of(path)} looks where it may not: {wrong}"
+
+
+def test_the_functionals_know_numpy_scipy_and_jax_alone():
+    known = {"functionals", "numpy", "scipy", "jax", *sys.stdlib_module_names}
+    for path in FILES:
+        if room_of(path) == "functionals":
+            assert {module.split(".")[0] for module, _ in imports_of(path)} <= known, name_of(path)
+
+
+def test_the_driver_knows_no_scheme():
+    for name in ("driver", "run", "checkpoint"):
+        modules = [module for module, _ in imports_of(ROOT / "jko" / f"{name}.py")]
+        assert not [m for m in modules if m.startswith(("jko.steps", "jko.descent", "jko.limits"))]
+
+
+@pytest.mark.parametrize("library", ALONE)
+def test_a_library_is_imported_in_its_place_alone(library):
+    users = {name_of(p) for p in FILES if any(m.split(".")[0] == library for m, _ in imports_of(p))}
+    assert users
+    assert all(user.startswith(ALONE[library]) for user in users), users
+
+
+def test_the_reader_of_imports_sees_them_all(tmp_path):
+    path = tmp_path / "sample.py"
+    path.write_text("import a.b\ndef f():\n    from c import d\n    return lambda: __import__('e')\nclass K:\n    import g\n")
+    assert set(imports_of(path)) == {("a.b", True), ("g", True), ("c.d", False)}
+
+
+def loaded_by(statement):
+    code = f"import sys\n{statement}\nprint(*sorted(sys.modules))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    return run.stdout.split()
+
+
+def test_import_jko_is_light():
+    alone, ours = set(loaded_by("import jax, numpy")), set(loaded_by("import jko"))
+    assert "jko.driver" in ours
+    heavy = [name for name in ours - alone if name.split(".")[0] in HEAVY]
+    assert not heavy
+
+
+def test_import_functionals_does_not_load_jko():
+    modules = loaded_by("import functionals")
+    assert "functionals.registry" in modules
+    assert not [name for name in modules if name.split(".")[0] == "jko"]
