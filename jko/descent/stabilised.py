@@ -29,17 +29,19 @@ def rkl2(flow):
     def step(x, w, tau, stages):
         s = stages.astype(x.dtype)
         w1 = 4.0 / (s * s + s - 2.0)
-        speed = -tau * flow.gradient(x, w)
 
         def stage(j, carry):
-            before, now = carry
-            k = j.astype(x.dtype)
-            mu = (2.0 * k - 1.0) / k * _b(k) / _b(k - 1.0)
-            nu = -(k - 1.0) / k * _b(k) / _b(k - 2.0)
-            push = -tau * flow.gradient(now, w) - (1.0 - _b(k - 1.0)) * speed
-            return now, mu * now + nu * before + (1.0 - mu - nu) * x + mu * w1 * push
+            before, now, speed = carry
+            push = -tau * flow.gradient(now, w)
+            k, first = j.astype(x.dtype), j == 1
+            speed = jnp.where(first, push, speed)
+            mu = jnp.where(first, 1.0, (2.0 * k - 1.0) / k * _b(k) / _b(k - 1.0))
+            nu = jnp.where(first, 0.0, -(k - 1.0) / k * _b(k) / _b(k - 2.0))
+            weight = jnp.where(first, w1 / 3.0, mu * w1)
+            past = jnp.where(first, 0.0, 1.0 - _b(k - 1.0))
+            return now, mu * now + nu * before + (1.0 - mu - nu) * x + weight * (push - past * speed), speed
 
-        moved = lax.fori_loop(2, stages + 1, stage, (x, x + w1 / 3.0 * speed))[1]
+        moved = lax.fori_loop(1, stages + 1, stage, (x, x, jnp.zeros_like(x)))[1]
         return moved, flow.energy(moved, w)
 
     return jax.jit(step)

@@ -1,0 +1,186 @@
+"""Langevin against Ornstein–Uhlenbeck and its own exact recursion: law, orders, energies, seeds, resumes."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko import Particles
+from jko.descent import ForwardEuler, Langevin
+from jko.errors import StepFailed
+from jko.measures.entropy_estimate import entropy_estimate
+from tests.descent.laws import distance_to_gaussian, gaussian_quantiles, sampling_error
+
+STIFFNESS, TEMPERATURE, MEAN, STD = 1.0, 1.0, 1.5, 0.5
+FUNCTIONAL = TEMPERATURE * fn.Entropy() + fn.Potential(lambda x: 0.5 * STIFFNESS * jnp.sum(x**2))
+EXACT = jko.exact.OrnsteinUhlenbeck(mean=MEAN, std=STD, stiffness=STIFFNESS, temperature=TEMPERATURE)
+GRADUAL = fn.Entropy() + fn.Potential(lambda x: jnp.sum(jnp.cosh(x)))
+
+
+def euler_maruyama(tau, steps):
+    """Mean and deviation of the scheme's own Gaussian law: m ← (1−λτ)m, σ² ← (1−λτ)²σ² + 2θτ."""
+    mean, variance = MEAN, STD**2
+    for _ in range(steps):
+        mean *= 1.0 - STIFFNESS * tau
+        variance = (1.0 - STIFFNESS * tau) ** 2 * variance + 2.0 * TEMPERATURE * tau
+    return mean, np.sqrt(variance)
+
+
+def draws(n, seed, dimension=1, dtype=np.float32):
+    return Particles((MEAN + STD * np.random.default_rng(seed).normal(size=(n, dimension))).astype(dtype))
+
+
+def run(mu, tau, steps, **settings):
+    return jko.flow(FUNCTIONAL, mu, Langevin(**settings), tau=tau, n_steps=steps, store_every=steps)
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "three-point"])
+def test_weak_order_one_in_tau(noise):
+    """From quantiles, 4·10⁵ particles: the statistical error of the variance is 2e-3, the least error 0.03."""
+    start = Particles(gaussian_quantiles(400_000, MEAN, STD).astype(np.float32))
+    exact = float(EXACT.at(0.8).covariance()[0, 0])
+    errors = []
+    for steps in (2, 4, 8):
+        final = run(start, 0.8 / steps, steps, noise=noise, seed=steps).final
+        mean, std = euler_maruyama(0.8 / steps, steps)
+        assert float(final.mean()[0]) == pytest.approx(mean, abs=6e-3)
+        assert float(final.covariance()[0, 0]) == pytest.approx(std**2, abs=8e-3)
+        errors.append(float(final.covariance()[0, 0]) - exact)
+    expected = [euler_maruyama(0.8 / k, k)[1] ** 2 - exact for k in (2, 4, 8)]
+    orders = np.log2(np.array(errors[:-1]) / errors[1:])
+    assert orders == pytest.approx(np.log2(np.array(expected[:-1]) / expected[1:]), abs=0.1)
+    assert orders[-1] == pytest.approx(1.0, abs=0.15)
+
+
+def test_order_one_half_in_the_number_of_particles():
+    """W₂ to the scheme's own law, root mean square over seeds."""
+    mean, std = euler_maruyama(0.05, 10)
+    sizes = np.array([1000, 10_000, 100_000])
+    errors = []
+    for n in sizes:
+        distances = [
+            distance_to_gaussian(run(draws(n, s), 0.05, 10, seed=s).final, mean, std) for s in range(16)
+        ]
+        errors.append(np.sqrt(np.mean(np.square(distances))))
+    slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
+    assert slope == pytest.approx(-0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("n", [1000, 100_000])
+def test_within_the_sampling_bound_of_fokker_planck(n):
+    """Twice the root mean square of W₂ from n draws of the exact law to it; τ = 0.002 biases by 5e-4."""
+    law = EXACT.at(1.0)
+    mean, std = float(law.mean()[0]), float(np.sqrt(law.covariance()[0, 0]))
+    final = run(draws(n, 5), 0.002, 500, seed=7).final
+    assert distance_to_gaussian(final, mean, std) < 2.0 * sampling_error(n, std)
+
+
+def test_temperature_multiplies_the_entropy():
+    functional = 0.25 * fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+    final = jko.flow(functional, draws(200_000, 0), Langevin(), tau=0.05, n_steps=200, store_every=200).final
+    assert float(final.covariance()[0, 0]) == pytest.approx(0.25 / (1.0 - 0.025), abs=4e-3)
+
+
+def test_interaction_keeps_the_mean_but_for_noise_and_contracts():
+    functional = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
+    n, steps = 1500, 40
+    mu = draws(n, 1, dtype=np.float64)
+    final = jko.flow(functional, mu, Langevin(seed=2), tau=0.1, n_steps=steps, store_every=steps).final
+    assert float(final.covariance()[0, 0]) == pytest.approx(1.0 / (1.0 - 0.05), abs=4.0 * np.sqrt(2.0 / n))
+    assert float(final.mean()[0] - mu.mean()[0]) == pytest.approx(
+        0.0, abs=4.0 * np.sqrt(2.0 * 0.1 * steps / n)
+    )
+
+
+@pytest.mark.parametrize("noise", ["gaussian", "three-point"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_blocks_steps_and_resumes_give_the_same_bits(noise, dtype):
+    scheme, mu = Langevin(seed=3, noise=noise), draws(301, 0, dimension=3, dtype=dtype)
+    state = scheme.init(GRADUAL, mu)
+    whole, end, records = scheme.advance(GRADUAL, mu, 0.01, 12, state)
+    part, middle, _ = scheme.advance(GRADUAL, mu, 0.01, 5, state)
+    again = scheme.init(GRADUAL, mu).with_data(**middle.data)
+    rest, _, _ = scheme.advance(GRADUAL, part, 0.01, 7, again)
+    single = mu
+    for _ in range(12):
+        single, state, info = scheme.step(GRADUAL, single, 0.01, state)
+    assert whole.positions.dtype == dtype
+    assert np.array_equal(rest.positions, whole.positions)
+    assert np.array_equal(single.positions, whole.positions)
+    assert state.data == end.data
+    assert records.n_steps == 12
+    assert info.status == "converged"
+
+
+def test_seeds_differ_and_repeat():
+    mu = draws(100, 0)
+    first, same, other = (run(mu, 0.01, 3, seed=s).final.positions for s in (1, 1, 2))
+    assert np.array_equal(first, same)
+    assert not np.any(first == other)
+
+
+def test_three_point_moments():
+    from jko.descent.noise import increments, key_of
+
+    x = np.asarray(increments("three-point", key_of(0), 0, (2, 500_001), np.float32), dtype=float)
+    moments = [np.mean(x**k) for k in (1, 2, 3, 4)]
+    assert moments == pytest.approx([0.0, 1.0, 0.0, 128.0 / 43.0], abs=8e-3)
+
+
+def test_the_energy_is_an_estimate_with_its_uncertainty():
+    """At equilibrium θ log ρ + V is constant: the uncertainty is that of the neighbours' noise alone."""
+    exact_entropy = -0.5 * np.log(2.0 * np.pi * np.e)
+    errors, uncertainties = [], []
+    for seed in range(40):
+        mu = Particles(np.random.default_rng(seed).normal(size=(2000, 1)))
+        scheme = Langevin()
+        value, uncertainty = scheme.energy(FUNCTIONAL, mu, scheme.init(FUNCTIONAL, mu))
+        parts = entropy_estimate(mu).value + 0.5 * float(np.mean(mu.positions**2))
+        assert value == pytest.approx(parts, rel=1e-12)
+        errors.append(value - (exact_entropy + 0.5))
+        uncertainties.append(uncertainty)
+    assert np.sum(np.abs(errors) < 2.0 * np.array(uncertainties)) >= 34
+    assert 0.6 < np.std(errors) / np.mean(uncertainties) < 1.5
+
+
+def test_the_energy_decays_within_its_uncertainty():
+    trajectory = jko.flow(
+        FUNCTIONAL, draws(20_000, 3), Langevin(seed=1), tau=0.01, n_steps=200, store_every=20
+    )
+    exact = [jko.Gaussian(EXACT.at(t).mean(), EXACT.at(t).covariance()) for t in trajectory.times]
+    energies = np.array([FUNCTIONAL(g) for g in exact])
+    assert np.all(np.abs(trajectory.energy - energies) < 4.0 * trajectory.energy_uncertainty + 0.01)
+    assert trajectory.energy_uncertainty.max() < 0.02
+
+
+def test_without_an_entropy_it_is_forward_euler():
+    functional = fn.Potential(lambda x: jnp.sum(jnp.cosh(x)))
+    mu = draws(50, 0, dtype=np.float64)
+    scheme = Langevin()
+    langevin = jko.flow(functional, mu, scheme, tau=0.1, n_steps=5).final
+    euler = jko.flow(functional, mu, ForwardEuler(), tau=0.1, n_steps=5).final
+    assert np.allclose(langevin.positions, euler.positions, rtol=1e-13)
+    assert scheme.energy(functional, mu, scheme.init(functional, mu)) == (pytest.approx(functional(mu)), 0.0)
+
+
+def test_refusals():
+    mu = draws(20, 0)
+    with pytest.raises(ValueError, match=r"Power.*descent\.Blob"):
+        Langevin().init(fn.Power(2), mu)
+    with pytest.raises(ValueError, match="Cap"):
+        Langevin().init(FUNCTIONAL + fn.Cap(1.0), mu)
+    with pytest.raises(ValueError, match=r"noise.*'three-point'"):
+        Langevin(noise="cauchy")
+    with pytest.raises(ValueError, match="seed"):
+        Langevin(seed=-1)
+    with pytest.raises(ValueError, match="tau"):
+        jko.flow(FUNCTIONAL, mu, Langevin(), tau=-1.0, n_steps=1)
+
+
+def test_a_step_beyond_the_stability_limit_names_it():
+    with pytest.raises(ValueError, match=r"stability limit 2/L = 2 "):
+        jko.flow(FUNCTIONAL, draws(20, 0), Langevin(), tau=2.5, n_steps=1)
+    stiff = fn.Entropy() + fn.Interaction(lambda z: 500.0 * jnp.sum(z**2))
+    with pytest.raises(StepFailed, match=r"2/L = 0\.002"):
+        jko.flow(stiff, draws(20, 0), Langevin(), tau=1.0, n_steps=200)
