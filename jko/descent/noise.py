@@ -7,7 +7,6 @@ import math
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend.random import threefry_2x32
 
 NOISES = ("gaussian", "three-point")
 _SIDE = 43  # of 256: the probability of a jump to one side, about 1/6
@@ -30,6 +29,8 @@ def increments(kind: str, key, step, shape, dtype):
 
 def _bytes(key, count):
     """Random bytes as integers, four to a word: jax.random.bits spends two words on each [SalmonEtAl2011]."""
+    from jax.extend.random import threefry_2x32  # here, since it loads much of jax that nothing else needs
+
     words = threefry_2x32(jax.random.key_data(key), lax.iota(jnp.uint32, -(-count // 4)))
     return jnp.concatenate([(words >> shift) & 0xFF for shift in (0, 8, 16, 24)])[:count]
 
