@@ -91,7 +91,5 @@ def covariance_matrix(std, covariance, dimension) -> np.ndarray:
 def gaussian_formula(x, mean, covariance):
     """The density of N(mean, covariance) at points `[..., d]`, in jax."""
     centred = x - mean
-    solved = jnp.linalg.solve(covariance, centred[..., None])[..., 0]
-    exponent = -0.5 * jnp.sum(centred * solved, axis=-1)
-    volume = jnp.linalg.det(2.0 * jnp.pi * covariance)
-    return jnp.exp(exponent) / jnp.sqrt(volume)
+    exponent = -0.5 * jnp.sum((centred @ jnp.linalg.inv(covariance)) * centred, axis=-1)
+    return jnp.exp(exponent) / jnp.sqrt(jnp.linalg.det(2.0 * jnp.pi * covariance))

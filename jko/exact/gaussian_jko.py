@@ -39,6 +39,9 @@ class GaussianJKO(ExactSolution):
             self._iterates.append(step)
         return self._iterates[k]
 
+    def _values(self, t, x):
+        return np.exp(self.at(t).log_density(x))
+
     def formula(self, t, x):
         return gaussian_formula(x, *self.moments(self._number(t)))
 

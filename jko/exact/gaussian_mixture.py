@@ -36,3 +36,6 @@ class GaussianMixture(ExactSolution):
 
     def formula(self, t, x):
         return sum(w * part.formula(t, x) for w, part in zip(self.weights, self.components, strict=True))
+
+    def _values(self, t, x):
+        return sum(w * part.density(t, x) for w, part in zip(self.weights, self.components, strict=True))

@@ -35,6 +35,9 @@ class OrnsteinUhlenbeck(ExactSolution):
         """N(m(t), S(t))."""
         return Gaussian(*(np.asarray(part) for part in self._moments(float(t), np)))
 
+    def _values(self, t, x):
+        return np.exp(self.at(t).log_density(x))
+
     def formula(self, t, x):
         return gaussian_formula(x, *self._moments(t, jnp))
 
