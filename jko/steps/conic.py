@@ -43,6 +43,7 @@ class Model:
     target: Any  # the variable that the linear and quadratic terms of a step act on
     outputs: dict[str, tuple]
     duals: tuple = ()
+    unit: float = 1.0  # what the objective, and so every dual, is multiplied by
 
 
 def entropy_of_density(atom, r):
@@ -126,9 +127,11 @@ def eulerian_problem(shape, action, terms, cap, factor, start, linear=None, quad
         y = cp.Variable(factor.shape[1])
         constraints.append(y == factor.T @ r[-1])
         objective = objective + 0.5 * cp.sum_squares(y)
-    objective = objective + _extra(r[-1], linear, quadratic)
+    # a steep transport cost leaves the continuity equation inexact: solvers weigh it against the objective
+    unit = 1.0 / max(1.0, float(np.max(action)))
+    objective = unit * (objective + _extra(r[-1], linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
-    return Model(problem, first, r[-1], {"density": tuple(r), "flow": tuple(v)}, tuple(continuity))
+    return Model(problem, first, r[-1], {"density": tuple(r), "flow": tuple(v)}, tuple(continuity), unit)
 
 
 def lagrangian_problem(masses, terms, least_widths, box, scale, start, linear=None, quadratic=None) -> Model:

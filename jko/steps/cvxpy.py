@@ -150,7 +150,7 @@ class Program:
         values = {name: tuple(v.value for v in group) for name, group in model.outputs.items()}
         stats = model.problem.solver_stats
         usable = all(v is not None for group in values.values() for v in group)
-        duals = tuple(np.asarray(c.dual_value) for c in model.duals) if usable else ()
+        duals = tuple(np.asarray(c.dual_value) / model.unit for c in model.duals) if usable else ()
         return Solution(
             model.problem.status,
             values if usable else None,
@@ -164,7 +164,7 @@ class _Compiled:
     """cvxpy's conic form of a model for Clarabel, with the places that a step writes to and reads from."""
 
     def __init__(self, model, solver):
-        self._problem = model.problem
+        self._problem, self._unit = model.problem, model.unit
         self._data, self._chain, _ = model.problem.get_problem_data(solver)
         cone = self._data["param_prob"]
         column = cone.var_id_to_col
@@ -185,9 +185,9 @@ class _Compiled:
         data["b"][self._rows[0]] = start
         if linear is not None:
             data["c"] = data["c"].copy()
-            data["c"][self._target] += linear
+            data["c"][self._target] += self._unit * linear
         if quadratic is not None:
-            data["P"] = self._with_quadratic(quadratic)
+            data["P"] = self._with_quadratic(self._unit * quadratic)
         raw = self._chain.solve_via_data(self._problem, data, False, False, options)
         x, z = np.array(raw.x), np.array(raw.z)
         status = "optimal" if str(raw.status) == "Solved" else str(raw.status)
@@ -195,7 +195,11 @@ class _Compiled:
         if np.all(np.isfinite(x)) and np.all(np.isfinite(z)):
             values = {name: tuple(x[s] for s in slices) for name, slices in self._columns.items()}
         return Solution(
-            status, values, tuple(z[rows] for rows in self._rows[1:]), raw.iterations, raw.solve_time
+            status,
+            values,
+            tuple(z[rows] / self._unit for rows in self._rows[1:]),
+            raw.iterations,
+            raw.solve_time,
         )
 
     def _with_quadratic(self, quadratic):

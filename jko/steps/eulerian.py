@@ -12,7 +12,7 @@ from jko.steps import conic
 from jko.steps.cell_bound import eulerian_bound
 from jko.steps.cell_functional import CellFunctional
 from jko.steps.faces import Faces
-from jko.steps.outcome import closed, record
+from jko.steps.outcome import closed, record, rounding
 
 _TANGENT = "the gap is that of the step with the concave part of the interaction replaced by its tangent"
 
@@ -86,7 +86,8 @@ class Eulerian:
             if solution.values is None:
                 break
             previous, path = path, self._better(path, self._admissible(solution, start, action), action)
-            earlier, gap = gap, path.value - self._bound(solution.duals, start, path, action)
+            bound = self._bound(solution.duals, start, path, action)
+            earlier, gap = gap, path.value - bound + rounding(path.cost, path.energy)
             gap = min(earlier, gap) if F.is_convex else gap
             stalled = F.is_conic or path.value >= previous.value
             if closed(settings, gap, earlier, path.cost, final=F.is_conic) or (stalled and tight):

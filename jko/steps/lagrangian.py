@@ -15,7 +15,7 @@ from jko.steps.eulerian import Eulerian
 from jko.steps.line import Line
 from jko.steps.line_bound import lagrangian_bound
 from jko.steps.line_potential import LinePotential
-from jko.steps.outcome import closed, record
+from jko.steps.outcome import closed, record, rounding
 
 
 class Lagrangian:
@@ -106,9 +106,10 @@ class Lagrangian:
             previous = value
             found = self._admissible(solution.values["edges"][0], masses)
             X, value = self._better(line, X, value, found, start, tau)
-            earlier, gap = gap, min(gap, value - lagrangian_bound(line, X, start, tau, self.box, self.cap))
-            stalled = self._exact or value >= previous
             cost = line.cost(X - start, tau)
+            bound = lagrangian_bound(line, X, start, tau, self.box, self.cap)
+            earlier, gap = gap, min(gap, value - bound + rounding(cost, value))
+            stalled = self._exact or value >= previous
             if closed(self.settings, gap, earlier, cost, final=self._exact) or (stalled and tight):
                 break
             tight = tight or stalled

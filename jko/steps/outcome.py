@@ -10,6 +10,11 @@ _FLOOR = 0.1
 _NEGLIGIBLE = 1e-3
 
 
+def rounding(*terms) -> float:
+    """What float64 may hide in a difference of sums of these sizes; a gap is an upper bound with it."""
+    return 1e-14 * max(1.0, *map(abs, terms))
+
+
 def closed(settings, gap, earlier, cost, *, final: bool) -> bool:
     """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
     stalled where its models can be renewed."""

@@ -1,0 +1,128 @@
+"""The certificate of steps.Cvxpy: never below the true suboptimality, closed where the solver is."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko.steps import Cvxpy
+from jko.steps.cell_bound import CellEnergy, eulerian_bound
+from jko.steps.cell_functional import CellFunctional
+from jko.steps.faces import Faces
+
+SLOPPY = {"tol_gap_abs": 1e-4, "tol_gap_rel": 1e-4, "tol_feas": 1e-4}
+LINE = [jko.Grid.uniform(-3.0, 3.0, 24), jko.Grid.uniform(-3.0, 3.0, 37)]
+PLANE = [jko.Grid.uniform((-3.0, -2.0), (3.0, 2.0), (8, 6))]
+POTENTIALS = [
+    fn.Potential("quadratic"),
+    fn.Potential(lambda x: jnp.cos(2.0 * x[0]) + 0.3 * jnp.sum((x - 0.4) ** 2)),
+    fn.Potential(lambda x: jnp.abs(x[0] - 0.2) + 0.1 * jnp.sum(x**2)),
+]
+REPULSION = fn.Interaction(lambda z: jnp.exp(-jnp.sum(z**2)))
+GENERAL = fn.InternalEnergy(lambda s: s**2 + s**3)
+
+
+def random_problem(rng):
+    """A functional with a convex step, a density (smooth, two bumps, or with a vacuum), a τ and a scheme."""
+    grid = rng.choice(LINE if rng.random() < 0.7 else PLANE)
+    if grid.dimension == 1 and rng.random() < 0.4:
+        mu = jko.Density.mixture(grid, [-1.5, 1.0], rng.uniform(0.3, 0.7, 2))
+    elif rng.random() < 0.4:
+        mu = jko.Density.uniform(grid, (-1.2,) * grid.dimension, (0.7,) * grid.dimension)
+    else:
+        mu = jko.Density.gaussian(grid, mean=rng.uniform(-1, 1, grid.dimension), std=rng.uniform(0.4, 1.2))
+    terms = [
+        (0.6, rng.uniform(0.05, 2.0) * fn.Entropy()),
+        (0.4, rng.uniform(0.1, 2.0) * fn.Power(float(rng.choice([0.6, 0.8, 1.5, 2.0, 3.0, 4.0])))),
+        (0.7, rng.uniform(0.1, 2.0) * POTENTIALS[rng.integers(3)]),
+        (0.2, fn.Cap(float(mu.values.max() * rng.uniform(1.0, 1.5)))),
+        (0.2, REPULSION),
+        (0.1, GENERAL),
+    ]
+    chosen = [term for chance, term in terms if rng.random() < chance] or [fn.Power(2.0)]
+    settings = {"formulation": None if rng.random() < 0.6 else "eulerian", "slices": int(rng.integers(1, 4))}
+    return sum(chosen[1:], chosen[0]), mu, float(10.0 ** rng.uniform(-2.5, 0.0)), settings
+
+
+def step(F, mu, tau, **settings):
+    scheme = Cvxpy(**settings)
+    return scheme.step(F, mu, tau, scheme.init(F, mu))[2]
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_two_hundred_random_problems(block):
+    for seed in range(20 * block, 20 * block + 20):
+        F, mu, tau, settings = random_problem(np.random.default_rng(seed))
+        close = step(F, mu, tau, **settings)
+        rough = step(F, mu, tau, **settings, solver_options=SLOPPY)
+        # W₂²/2τ + F is F(ρ) − dissipation, so this is by how much the rough step misses what was reached
+        missed = close.dissipation - rough.dissipation
+        context = f"seed {seed}: {F!r}, tau={tau:.3g}, {settings}"
+        assert close.gap >= 0.0, context
+        assert rough.gap >= max(missed, 0.0), context
+        assert close.gap >= -missed, context
+        assert close.status == "converged", f"{context}: {close.note}"
+        if "AlmostSolved" not in close.note:
+            assert close.relative_gap <= 1e-6 or close.gap <= 1e-8, context
+
+
+def test_any_potential_bounds_any_admissible_path():
+    rng = np.random.default_rng(5)
+    grid = jko.Grid.uniform((-2.0, -1.0), (2.0, 1.0), (7, 5))
+    faces, tau = Faces.of(grid, 3), 0.3
+    action = 3 * grid.cell_volume * faces.spacing**2 / (2.0 * tau)
+    for F in (fn.Entropy() + POTENTIALS[0], fn.Power(2.0) + REPULSION, fn.Cap(0.9) + POTENTIALS[1]):
+        start = jko.Density.gaussian(grid, mean=(0.3, 0.0), std=0.6)
+        cells = CellFunctional(F, start)
+        for _ in range(20):
+            flows = [0.05 * rng.standard_normal(faces.spacing.size) for _ in range(3)]
+            densities, flows = faces.admissible(start.values.ravel(), flows, action, 1e9)
+            end = densities[-1]
+            potentials = [rng.uniform(0.0, 0.5) * rng.standard_normal(grid.size) for _ in range(3)]
+            field, constant = cells.tangent(end)
+            level = cells.level(end, field)
+            bound, _ = eulerian_bound(
+                faces,
+                action,
+                potentials,
+                densities[0],
+                cells.on_cells(start.mass),
+                field,
+                lambda _, level=level: level,
+            )
+            assert bound + constant <= faces.cost(densities, flows, action) + cells.energy(end)
+
+
+def test_the_least_cell_energy_is_attained_in_closed_form():
+    # ∫ρ log ρ + fρ of unit mass is least at the Gibbs density, with value −log ∫e^{−f}
+    grid = jko.Grid.uniform(-3.0, 3.0, 50)
+    field = 0.5 * grid.points[:, 0] ** 2
+    energy = CellEnergy((fn.Entropy() + fn.Power(2)).parts.internal_energy, None, grid.cell_volume, 1.0)
+    single = CellEnergy(fn.Entropy().parts.internal_energy, None, grid.cell_volume, 1.0)
+    gibbs = -np.log(np.sum(np.exp(-field)) * grid.cell_volume)
+    np.testing.assert_allclose(single.least(field, 0.0)[0], gibbs, rtol=1e-12)
+    assert energy.least(field, 0.0)[0] > gibbs
+
+
+def test_a_wrong_optimal_is_caught_and_raises():
+    grid = jko.Grid.uniform(-4.0, 4.0, 60)
+    mu = jko.Density.gaussian(grid, mean=1.0, std=0.5)
+    F = fn.Entropy() + fn.Potential("quadratic")
+    loose = {"tol_gap_abs": 1e-1, "tol_gap_rel": 1e-1, "tol_feas": 1e-2}
+    for scheme in (Cvxpy(solver_options=loose), Cvxpy(formulation="eulerian", solver_options=loose)):
+        with pytest.raises(jko.errors.StepFailed, match="CLARABEL said optimal, but the gap is"):
+            jko.flow(F, mu, scheme, tau=0.1, n_steps=2)
+        kept = jko.flow(F, mu, scheme, tau=0.1, n_steps=2, throw=False)
+        assert kept.info.status[-1] == "inaccurate"
+
+
+def test_a_solver_that_is_stopped_does_not_pass_for_converged():
+    grid = jko.Grid.uniform(-4.0, 4.0, 60)
+    mu = jko.Density.gaussian(grid, mean=1.0, std=0.5)
+    for scheme in (
+        Cvxpy(solver_options={"max_iter": 2}),
+        Cvxpy(formulation="eulerian", solver_options={"max_iter": 2}),
+    ):
+        with pytest.raises(jko.errors.StepFailed):
+            jko.flow(fn.Entropy(), mu, scheme, tau=0.1, n_steps=1)

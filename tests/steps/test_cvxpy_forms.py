@@ -1,0 +1,159 @@
+"""Every functional has a way into a convex step, equal functionals take equal steps, the rest is refused."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko.steps import Cvxpy, conic
+from jko.steps.edges import cut_edges, density_on
+from jko.steps.line_potential import LinePotential
+
+GRID = jko.Grid.uniform(-3.0, 3.0, 60)
+START = jko.Density.gaussian(GRID, mean=0.5, std=0.6)
+SCHEMES = {"lagrangian": Cvxpy(), "eulerian": Cvxpy(formulation="eulerian")}
+
+
+def one_step(F, scheme, tau=0.05):
+    return jko.flow(F, START, scheme, tau=tau, n_steps=1)
+
+
+def test_no_functional_of_the_registry_is_forgotten():
+    forgotten = [name for name in fn.available() if fn.lookup(name) not in conic.HANDLED]
+    assert not forgotten, f"say in jko/steps/conic.py how a convex step takes {', '.join(forgotten)}"
+    assert set(conic.FORMS) <= set(conic.HANDLED)
+
+
+def entropy_density(s):
+    return jnp.where(s > 0, s * jnp.log(jnp.where(s > 0, s, 1.0)), 0.0)
+
+
+PAIRS = {
+    "entropy": (fn.Entropy(), fn.InternalEnergy(entropy_density)),
+    "square": (fn.Power(2), fn.InternalEnergy(lambda s: s**2)),
+    "cube": (fn.Power(3), fn.InternalEnergy(lambda s: s**3 / 2.0)),
+    "sum": (fn.Entropy() + fn.Power(2), fn.InternalEnergy(lambda s: entropy_density(s) + s**2)),
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize("scheme", SCHEMES.values(), ids=SCHEMES)
+def test_quadratic_models_reach_the_conic_step(scheme, pair):
+    cones, models = (one_step(F + fn.Potential("quadratic"), scheme) for F in PAIRS[pair])
+    difference = np.abs(cones.final.values - models.final.values).sum() * GRID.cell_volume
+    # ∫U is at least 2-convex in L² or 1-convex in L¹ here: L1 distance ≤ √(2·gap) each
+    bound = sum(np.sqrt(2.0 * max(run.info.gap[0], 1e-12)) for run in (cones, models))
+    assert difference <= 4.0 * bound
+    assert models.info.relative_gap[0] <= 1e-6
+
+
+def test_kl_is_entropy_and_potential():
+    target = jko.Gaussian(np.zeros(1), np.eye(1))
+    first, second = (
+        one_step(fn.KL(target), Cvxpy()),
+        one_step(fn.Entropy() + fn.Potential("quadratic"), Cvxpy()),
+    )
+    np.testing.assert_allclose(first.final.values, second.final.values, atol=2e-5)
+
+
+class SmoothedLength(fn.Functional):
+    """∫√(1+ρ²), a convex functional given by its energy alone."""
+
+    linearly_convex = True
+
+    def energy(self, mu):
+        return jnp.sum(jnp.sqrt(1.0 + mu.values**2)) * mu.grid.cell_volume
+
+
+def test_a_convex_functional_given_as_an_energy():
+    twin = fn.InternalEnergy(lambda s: jnp.sqrt(1.0 + s**2) - 1.0)
+    first = one_step(fn.Entropy() + SmoothedLength(), Cvxpy())
+    second = one_step(fn.Entropy() + twin, Cvxpy(formulation="eulerian"))
+    np.testing.assert_allclose(first.final.values, second.final.values, atol=2e-4)
+    assert first.info.relative_gap[0] <= 1e-6
+
+
+def test_an_indefinite_interaction_descends():
+    F = 0.3 * fn.Entropy() + fn.Interaction(lambda z: jnp.cos(2.0 * z[0]) - 0.5 * jnp.exp(-jnp.sum(z**2)))
+    run = jko.flow(F, START, Cvxpy(), tau=0.05, n_steps=3)
+    assert np.all(run.info.dissipation >= 0.0)
+    assert np.all(np.diff(run.energy) < 0.0)
+    assert "tangent" in run.info.note[0]
+
+
+def test_a_general_kernel_equals_its_difference_form():
+    even = fn.Interaction(lambda z: jnp.exp(-jnp.sum(z**2)))
+    general = fn.Interaction(lambda x, y: jnp.exp(-jnp.sum((x - y) ** 2)), general=True)
+    first, second = (one_step(fn.Entropy() + W, Cvxpy()).final.values for W in (even, general))
+    np.testing.assert_allclose(first, second, atol=1e-3)
+    assert np.abs(first - second).sum() * GRID.cell_volume <= 1e-4
+
+
+def test_another_solver_passes_through():
+    options = {"eps_abs": 1e-8, "eps_rel": 1e-8, "max_iters": 50_000}
+    F = fn.Power(2) + fn.Potential("quadratic")
+    scs = one_step(F, Cvxpy(solver="SCS", solver_options=options))
+    np.testing.assert_allclose(scs.final.values, one_step(F, Cvxpy()).final.values, atol=1e-3)
+
+
+def test_cut_and_read_back_is_fourth_order():
+    errors = []
+    for n in (40, 80):
+        grid = jko.Grid.uniform(-6.0, 6.0, n)
+        mu = jko.Density.gaussian(grid, mean=0.3, std=1.0)
+        back = density_on(grid, *cut_edges(mu))
+        errors.append(abs(back.covariance()[0, 0] - mu.covariance()[0, 0]))
+        assert abs(back.mass - mu.mass) <= 1e-14
+    assert np.log2(errors[0] / errors[1]) >= 3.5
+
+
+def test_cutting_keeps_a_gap_and_a_front():
+    values = np.where((GRID.points[:, 0] > 1.0) | (GRID.points[:, 0] < -1.0), 1.0, 0.0)
+    mu = jko.Density(GRID, values).normalized()
+    edges, masses = cut_edges(mu)
+    assert np.sum(masses == 0.0) == 1
+    np.testing.assert_allclose(density_on(GRID, edges, masses).values, mu.values, atol=1e-9)
+
+
+def test_a_potential_on_the_line_keeps_its_convexity():
+    kink = LinePotential(lambda x: np.abs(x[:, 0] - 0.21), -2.0, 2.0, 40)
+    assert kink.modulus >= -1e-9
+    smooth = LinePotential(lambda x: np.cos(x[:, 0]), -2.0, 2.0, 40)
+    x = np.linspace(-2.0, 2.0, 301)
+    np.testing.assert_allclose(smooth.derivative(x), -np.sin(x), atol=3e-4)
+    np.testing.assert_allclose(smooth.modulus, -1.0, atol=1e-3)
+
+
+class Concave(fn.Functional):
+    linearly_convex = False
+
+    def energy(self, mu):
+        return -jnp.sum(mu.values**2)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "words"),
+    [
+        (lambda: Cvxpy(formulation="polar"), ValueError, "formulation"),
+        (lambda: Cvxpy(slices=0), ValueError, "slices"),
+        (lambda: Cvxpy(tolerance=-1.0), ValueError, "tolerance"),
+        (lambda: Cvxpy(solver=3), TypeError, "solver"),
+        (lambda: Cvxpy(solver_options=[1]), TypeError, "solver_options"),
+        (lambda: Cvxpy(solver="NONE").init(fn.Entropy(), START), ValueError, "installed are"),
+        (lambda: Cvxpy().init(Concave(), START), ValueError, "linearly_convex"),
+        (lambda: Cvxpy().init(fn.Cap(0.1), START), ValueError, "raise the cap"),
+        (lambda: Cvxpy(formulation="eulerian").init(fn.Cap(0.1), START), ValueError, "raise the cap"),
+        (
+            lambda: Cvxpy(formulation="lagrangian").init(fn.Interaction("gaussian"), START),
+            ValueError,
+            "eulerian",
+        ),
+        (lambda: Cvxpy().init(fn.Potential(lambda x: jnp.log(x[0])), START), ValueError, "finite"),
+        (lambda: Cvxpy().init(fn.Entropy(), START.sample(9, seed=0)), TypeError, "Density"),
+    ],
+)
+def test_refusals_are_one_sentence(make, error, words):
+    with pytest.raises(error, match=words) as caught:
+        make()
+    assert "\n" not in str(caught.value)
