@@ -19,7 +19,7 @@ _EXAMPLES = {
 }
 _KEYS = {
     "cap": "cap (a number, or an expression in x1, x2, …)",
-    "interaction": "kernel (a name with its parameters, or an expression in z1, …, r; general = true: in x1, …, y1, …)",
+    "interaction": "kernel (a name with its parameters, or an expression in z1, …, r, or with general in x1, …, y1, …)",
     "internal": "U (an expression in s)",
     "kl": "mean and std or covariance, or V, or log_density (expressions in x1, x2, …)",
     "potential": "potential (a name with its parameters, or an expression in x1, …, r), or file, or sample",
@@ -119,6 +119,4 @@ def _first_line(entry) -> str:
 
 
 def _default(field) -> str:
-    if field.default is not dataclasses.MISSING:
-        return repr(field.default)
-    return "…"
+    return repr(field.default_factory() if field.default is dataclasses.MISSING else field.default)

@@ -105,8 +105,8 @@ def _numeric(array, table, where):
 def gridded_values(table: Table, files: Files, dimension: int) -> np.ndarray:
     """Samples `[*cells]` of a potential from the table's `file` or `sample`.
 
-    In this order: `crop` [[first, stop], …] along the stored axes, `rows_down` turns an image's [row, column]
-    into [x1, x2], `coarsen` averages blocks, `normalise` maps least and largest to 0 and 1, `scale` multiplies.
+    In this order: `crop` [[first, stop], …] along the stored axes; `rows_down` turns an image's [row, column]
+    into [x1, x2]; `coarsen` averages blocks; `normalise` maps the range to [0, 1]; `scale` multiplies.
     """
     where = table.exactly_one(("file", "sample"))
     path = files.find(table, where) if where == "file" else sample_path(table, where)

@@ -154,7 +154,7 @@ def _steps(table, tau) -> int:
 
 
 def _measure(table, cls, initial, grid) -> Measure:
-    """The initial measure in the first form that the scheme moves, particles where the run names `particles`."""
+    """The initial measure in the first form that the scheme moves; as particles where they are counted."""
     kinds = cls.measures or (Density, Particles)
     wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]
     if wanted is not Particles and "particles" in table:
