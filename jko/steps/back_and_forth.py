@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +12,8 @@ from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 
 _EXACT = 1e-13
-_EXTRA = 4
+_CAUTIONS = (0.65, 1.3, 2.6)
+_ROUND = 8
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _RESOLVED = 0.1  # of h²/8τ: differences of potential below it are the grid's
 
@@ -41,8 +42,8 @@ class BackAndForth(Scheme):
     alone is held together by (ε/2)∫ρ² with ε so small that a front is one cell wide; the note gives ε.
     """
 
-    iterations: tuple[int, ...] = (2, 8, 16, 32, 64)
-    tolerance: float = 0.02
+    iterations: tuple[int, ...] = (2, 6, 12, 24, 48)
+    tolerance: float = 0.05
     max_extra: int = 40
     obstacle: Any = None
     interaction_passes: int = 3
@@ -77,22 +78,21 @@ class BackAndForth(Scheme):
         problem = state.workspace
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, notes = problem.interaction(mu.values), mu.values, []
-        for done in range(1, passes + 1):
+        for _ in range(passes):
             solution = self._solve(problem, mu, tau, field)
-            change = float(np.abs(solution.values - values).sum()) * mu.grid.cell_volume / mu.mass
-            values, previous = solution.values, field
+            found = solution.values(mu.grid)
+            change = float(np.abs(found - values).sum()) * mu.grid.cell_volume / mu.mass
+            values, previous = found, field
             field = problem.interaction(values)
             if change < _SETTLED:
                 break
         if previous is not None:
             notes.append(
-                f"interaction of the density before the last of {done} passes, which changed it by {change:.1e}"
+                f"interaction of the density before its last pass, which changed it by {change:.1e}"
             )
         return Density(mu.grid, values), state, self._record(problem, mu, values, tau, solution, notes)
 
     def _solve(self, problem, mu, tau, field) -> _Solution:
-        from jko.steps.fenchel_young import certify
-        from jko.steps.nested_ascent import NestedAscent
         from jko.steps.nesting import Region
 
         grid = mu.grid
@@ -100,25 +100,46 @@ class BackAndForth(Scheme):
         whole = Region(
             grid.spacing, (0,) * grid.dimension, mu.values, potential, problem.cap, problem.blocked
         )
+        best, spent = None, 0
+        for caution in _CAUTIONS:
+            found = self._ladder(problem, grid, whole, tau, caution)
+            spent += found.ascent.iterations
+            if best is None or found.certificate.gap < best.certificate.gap:
+                best = found
+            if self._closed(best.certificate, grid, mu.mass, tau):
+                return replace(best, iterations=spent)
+        return self._polish(best, spent, grid, mu.mass, tau)
+
+    def _ladder(self, problem, grid, whole, tau, caution) -> _Solution:
+        from jko.steps.nested_ascent import NestedAscent
+
         nested = NestedAscent(
-            problem.internal, tau, problem.full_support, self.iterations, self.margin, self.threads
+            problem.internal,
+            tau,
+            problem.full_support,
+            self.iterations,
+            self.margin,
+            caution,
+            self.threads,
         )
-        ascent, phi, region = nested.run(whole)
-        phi, density = ascent.normalise(phi, _EXACT)
-        if region.clips(density, grid.cells):
-            ascent, phi, region = nested.run(whole, boxed=False)
-            phi, density = ascent.normalise(phi, _EXACT)
-        certificate = certify(ascent, phi, density, grid.cell_volume)
-        least = ascent.iterations
-        while (
-            not self._closed(certificate, grid, mu.mass, tau) and ascent.iterations < least + self.max_extra
-        ):
-            before = ascent.iterations
-            phi, density = ascent.normalise(ascent.ascend(phi, _EXTRA), _EXACT)
-            certificate = certify(ascent, phi, density, grid.cell_volume)
-            if ascent.iterations == before:
+        found = _Solution.of(*nested.run(whole), grid)
+        if found.region.clips(found.density, grid.cells):
+            found = _Solution.of(*nested.run(whole, boxed=False), grid)
+        return found
+
+    def _polish(self, best, spent, grid, mass, tau) -> _Solution:
+        """More iterations on the given grid, as long as they help."""
+        ascent, phi = best.ascent, best.phi
+        for _ in range(self.max_extra // _ROUND):
+            phi = ascent.ascend(phi, _ROUND)
+            spent += _ROUND
+            found = _Solution.of(ascent, phi, best.region, grid)
+            if not found.certificate.gap < 0.9 * best.certificate.gap:
                 break
-        return _Solution(region.embed(density, grid.cells), certificate, ascent.iterations)
+            best = found
+            if self._closed(best.certificate, grid, mass, tau):
+                break
+        return replace(best, iterations=spent)
 
     def _closed(self, certificate, grid, mass, tau):
         resolvable = mass * sum(h * h for h in grid.spacing) / (8.0 * tau)
@@ -150,6 +171,22 @@ class BackAndForth(Scheme):
 
 @dataclass(frozen=True)
 class _Solution:
-    values: np.ndarray
+    """A potential on the finest grid, of the mass of ρ_k, with its density and what it proves."""
+
+    ascent: Any
+    phi: np.ndarray
+    density: np.ndarray
+    region: Any
     certificate: Any
-    iterations: int
+    iterations: int = 0
+
+    @classmethod
+    def of(cls, ascent, phi, region, grid) -> _Solution:
+        from jko.steps.fenchel_young import certify
+
+        phi, density = ascent.normalise(phi, _EXACT)
+        return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
+
+    def values(self, grid) -> np.ndarray:
+        """ρ′ on the whole grid."""
+        return self.region.embed(self.density, grid.cells)

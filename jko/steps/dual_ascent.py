@@ -12,11 +12,9 @@ from jko.kernels.push import pull_back
 
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains
-_BOLDNESS = (
-    0.7  # of the step that guarantees ascent for the frozen coefficients: shorter metric, longer steps
-)
-_RENEW = 8
-_ALLOWANCE = 4.0
+_RENEW = 8  # iterations between evaluations of the preconditioner's constant
+_WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
+_ALLOWANCE = 4.0  # over max U*″/ρ, for the term that the √ρ metric leaves out
 _FLOOR = 1e-4  # of the largest density: below it the metric is that of a uniform density
 
 
@@ -25,21 +23,25 @@ class DualAscent:
 
     Each half-step is preconditioned by the Hessian U*″ − τ∇·(ρ∇) with its coefficients frozen so that cosine
     transforms invert it: where vacuum occurs (curvature finite at ρ = 0) by constants, for full supports by
-    √ρ(κ − τΔ)√ρ, which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers.
+    √ρ(κ − τΔ)√ρ, which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the
+    metric: about 1 guarantees ascent, less is faster until it is not.
     """
 
-    def __init__(self, spacing, rho, potential, energy, tau, full_support, threads=1):
-        self.spacing, self.rho, self.potential, self.energy, self.tau = spacing, rho, potential, energy, tau
+    def __init__(self, level, energy, tau, full_support, caution, threads=1):
+        self.spacing, self.rho, self.blocked = level.spacing, level.rho, level.blocked
+        self.energy, self.tau, self.potential = energy, tau, level.potential
+        if self.blocked is not None:
+            self.potential = np.where(self.blocked, _WALL, level.potential)
         self.full_support, self.threads = full_support, threads
-        self.total = float(rho.sum())
-        self.poisson = NeumannSolver(rho.shape, spacing)
-        self.caution, self._curvature = _BOLDNESS, 0.0
+        self.total = float(self.rho.sum())
+        self.poisson = NeumannSolver(self.rho.shape, self.spacing)
+        self.caution, self._curvature = caution, 0.0
         self.iterations = 0
 
     def transform(self, phi):
         """φᶜ; blocked cells are left out of the minimum."""
-        if self.energy.blocked is not None:
-            phi = np.where(self.energy.blocked, -np.inf, phi)
+        if self.blocked is not None:
+            phi = np.where(self.blocked, -np.inf, phi)
         return c_transform(phi, self.spacing, self.tau, self.threads)
 
     def conjugate(self, psi):
@@ -48,18 +50,18 @@ class DualAscent:
 
     def normalise(self, phi, tolerance=_LOOSE):
         """(φ shifted, ρ′) with ρ′ = U*′(−φ − V) of the mass of ρ_k."""
-        c, density = self.energy.normalise(-phi - self.potential, self.total, tolerance)
+        c, density = self.energy.normalise(phi + self.potential, self.total, tolerance)
         return phi - c, density
 
     def push(self, phi):
         """T_#ρ_k as the pull-back ρ_k(S)·det DS, S = id − τ∇φ, and the coefficient of its linearisation."""
         pushed, coefficient = pull_back(self.rho, phi, self.tau, self.spacing, self.threads)
-        if self.energy.blocked is not None:
-            pushed[self.energy.blocked] = 0.0
+        if self.blocked is not None:
+            pushed[self.blocked] = 0.0
         return pushed, coefficient
 
     def ascend(self, phi, iterations):
-        """φ after some iterations; where the residual ρ′ − T_#ρ_k grows much, they go on from the best with half the step."""
+        """φ after some iterations; where ρ′ − T_#ρ_k grows much, they go on from the best with half the step."""
         best, kept = math.inf, phi
         for number in range(iterations):
             phi, density = self.normalise(phi)
@@ -73,29 +75,26 @@ class DualAscent:
                 best, kept = size, phi
             if number % _RENEW == 0:
                 self._curvature = self._mean_curvature(density)
-            psi = self.transform(phi + self._precondition(residual, np.maximum(coefficient, density)))
+            psi = self.transform(phi + self._precondition(residual, coefficient, density))
             phi, density = self.normalise(self.conjugate(psi))
             back, coefficient = pull_back(density, psi, self.tau, self.spacing, self.threads)
-            phi = self.conjugate(psi + self._precondition(self.rho - back, np.maximum(coefficient, self.rho)))
+            phi = self.conjugate(psi + self._precondition(self.rho - back, coefficient, self.rho))
             self.iterations += 1
         return phi
 
-    def _precondition(self, residual, weight):
+    def _precondition(self, residual, coefficient, density):
+        curvature = self.caution * self._curvature
         if not self.full_support:
-            scale = self.tau * float(weight.max())
-            return self.poisson(residual, self.caution * self._curvature, self.caution * scale, self.threads)
+            largest = self.tau * float(max(coefficient.max(), density.max()))
+            return self.poisson(residual, curvature, self.caution * largest, self.threads)
+        weight = np.maximum(coefficient, density)
         root = 1.0 / np.sqrt(weight + _FLOOR * weight.max())
-        inner = self.poisson(
-            residual * root, self.caution * self._curvature, self.caution * self.tau, self.threads
-        )
-        return root * inner
+        return root * self.poisson(residual * root, curvature, self.caution * self.tau, self.threads)
 
     def _mean_curvature(self, density):
-        """The preconditioner's constant: the mean of U*″ over ρ′, or with √ρ as weight max U*″/ρ and an allowance."""
+        """The preconditioner's constant: U*″ averaged over ρ′, or with √ρ as weight max U*″/ρ and an allowance."""
         if self.full_support:
             top = np.array([self.rho.max()])
             return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])
-        dense = density > 0.05 * density.max()
-        return float(np.vdot(self.energy.curvature(density)[dense], density[dense])) / float(
-            density[dense].sum()
-        )
+        dense = np.where(density > 0.05 * density.max(), density, 0.0)
+        return float(np.vdot(self.energy.curvature(density), dense) / dense.sum())

@@ -1,27 +1,32 @@
-"""The dual side of a local energy: the density U*′ that answers a pressure, capped, blocked and of given mass."""
+"""The dual side of a local energy: the density U*′ that answers a pressure, capped and of given mass."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from functionals import Power
+from jko.kernels.pressure import density_of_pressure
+
 
 class DualEnergy:
-    """p ↦ argmax_s ps − U(s) over 0 ≤ s ≤ cap, s = 0 in blocked cells; elementwise on one grid.
+    """p ↦ argmax_s ps − U(s) over 0 ≤ s ≤ cap, elementwise on one grid.
 
-    `internal` has the methods of an internal energy; `cap` and `blocked` are None or arrays over the cells.
+    `internal` has the methods of an internal energy, `cap` is None or an array over the cells. Powers and the
+    entropy are evaluated in one pass with their sums.
     """
 
-    def __init__(self, internal, cap=None, blocked=None):
-        self.internal, self.cap, self.blocked = internal, cap, blocked
+    def __init__(self, internal, cap=None):
+        self.internal, self.cap, self.law = internal, cap, _law(internal)
 
-    def density(self, p):
-        """The density at pressure p, +∞ where U grows more slowly than p·s."""
-        r = self.internal.conjugate_derivative(p)
+    def density(self, minus_pressure, shift=0.0):
+        """(r, Σr, Σ dr/dp) at p = shift − minus_pressure; r = +∞ where U grows more slowly than p·s."""
+        if self.law is not None:
+            return density_of_pressure(minus_pressure, shift, self.law, self.cap)
+        r = self.internal.conjugate_derivative(shift - minus_pressure)
         if self.cap is not None:
             np.minimum(r, self.cap, out=r)
-        if self.blocked is not None:
-            r[self.blocked] = 0.0
-        return r
+        total = float(r.sum())
+        return r, total, float(self.curvature(r).sum()) if np.isfinite(total) else np.nan
 
     def total_conjugate(self, p, r):
         """Σ U*(p) over cells, r being the density at p."""
@@ -35,26 +40,37 @@ class DualEnergy:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.where(free, 1.0 / self.internal.second_derivative(r), 0.0)
 
-    def normalise(self, p, total, tolerance):
-        """(c, density at p + c) with Σ density = total, by Newton kept inside a bracket."""
+    def normalise(self, minus_pressure, total, tolerance):
+        """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket."""
         low, high, c = -np.inf, np.inf, 0.0
-        width = 0.125 * float(np.ptp(p)) + 1e-12
+        width = None
         for _ in range(200):
-            r = self.density(p + c)
-            excess = float(r.sum()) - total
+            r, found, slope = self.density(minus_pressure, c)
+            excess = found - total
             if abs(excess) <= tolerance * total:
                 break
             if excess < 0:
                 low = c
             else:
                 high = c
-            slope = float(self.curvature(r).sum()) if np.isfinite(excess) else np.nan
-            with np.errstate(divide="ignore", invalid="ignore"):
-                new = c - np.divide(excess, slope)
+            new = c - excess / slope if slope > 0 and np.isfinite(excess) else np.nan
             if not low < new < high:
+                width = 2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))
+                width = max(width, 1e-12)
                 new = 0.5 * (low + high) if np.isfinite(low + high) else c + (width if excess < 0 else -width)
-                width *= 2.0
             if new == c:
                 break
             c = new
         return c, r
+
+
+def _law(internal):
+    """(factor, exponent) of U*′(p) = (factor·p)₊^exponent, exponent 0 for exp(factor·p − 1), or None."""
+    if len(internal.terms) != 1:
+        return None
+    ((c, atom),) = internal.terms
+    if atom.is_entropy:
+        return (1.0 / c, 0.0)
+    if isinstance(atom, Power):
+        return ((atom.m - 1.0) / (atom.m * c), 1.0 / (atom.m - 1.0))
+    return None

@@ -10,7 +10,7 @@ from jko.steps.dual_ascent import DualAscent
 from jko.steps.dual_energy import DualEnergy
 from jko.steps.nesting import Level, Region, support_box
 
-_COARSEST = 32
+_COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
 _BOXING = 48  # cells along the longest axis at which a coarse answer says where the mass goes
 _WORTHWHILE = 0.8  # of the cells; a larger box saves nothing
 
@@ -24,11 +24,12 @@ class NestedAscent:
     full_support: bool
     iterations: tuple[int, ...]
     margin: float
+    caution: float = 1.0
     threads: int = 1
 
     def run(self, region: Region, boxed: bool = True):
         """(ascent on the finest grid, φ there, the region or the box of it that was used)."""
-        sizes = region.levels(_COARSEST)
+        sizes = region.levels(_COARSEST[region.rho.ndim])
         phi, level, boxed = None, None, boxed and not self.full_support
         done = 0
         while sizes:
@@ -36,7 +37,7 @@ class NestedAscent:
             ascent = self.ascent(finer)
             phi = self.start(ascent, finer) if phi is None else level.carry(phi, finer)
             level = finer
-            phi = ascent.ascend(phi, self.iterations[min(len(sizes), len(self.iterations) - 1)])
+            phi = ascent.ascend(phi, self._pairs(len(sizes), first=done == 0))
             done += ascent.iterations
             if boxed and sizes and max(level.rho.shape) >= _BOXING:
                 boxed = False
@@ -44,12 +45,14 @@ class NestedAscent:
         ascent.iterations = done
         return ascent, phi, region
 
+    def _pairs(self, depth: int, first: bool) -> int:
+        """Iterations on a level; the first and coarsest, where they are cheapest, always gets the last number."""
+        return self.iterations[-1 if first else min(depth, len(self.iterations) - 1)]
+
     def ascent(self, level: Level) -> DualAscent:
         """The ascent on a level."""
-        energy = DualEnergy(self.internal, level.cap, level.blocked)
-        return DualAscent(
-            level.spacing, level.rho, level.potential, energy, self.tau, self.full_support, self.threads
-        )
+        energy = DualEnergy(self.internal, level.cap)
+        return DualAscent(level, energy, self.tau, self.full_support, self.caution, self.threads)
 
     def start(self, ascent: DualAscent, level: Level):
         """The inf-convolution of U′(ρ_k) + V: what a step of explicit Euler would give, made c-concave."""
