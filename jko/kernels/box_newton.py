@@ -1,4 +1,4 @@
-"""Newton's method for min ½ε‖ρ − base‖² + Ψ·ρ + ½‖ρ − base‖²_{H⁻¹(M)} over 0 ≤ ρ ≤ cap, lines `[n, lines]`."""
+"""Newton's method: min ½ε‖ρ − base‖² + Ψ·ρ + ½‖ρ − base‖² in H⁻¹(M), 0 ≤ ρ ≤ cap, on lines `[n, lines]`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _gradient(p, psi, base, cap, mobility, softness, rho, curvature, gradient):
 
 @njit(cache=True, error_model="numpy")
 def minimise(p, psi, base, cap, mobility, softness, most, tolerance):
-    """Minimise the convex dual in p = ξ − Ψ, in place, with a line search; returns (ρ, iterations, worst residual).
+    """Minimise the convex dual in p = ξ − Ψ, in place; returns (ρ, iterations, worst residual).
 
     The dual is piecewise quadratic, Newton's matrix diag(1/ε on free cells) + A_M, and the step length solves
     for the zero of the slope by bisection: globally convergent, finite in exact arithmetic [Mifflin1977].

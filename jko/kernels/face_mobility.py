@@ -8,7 +8,7 @@ from numba import njit
 
 @njit(cache=True, error_model="numpy")
 def limited(rho, xi, i, j):
-    """The density that the flow carries through the face i+½: van Leer's limited extrapolation from upwind."""
+    """The density carried through the face i+½: van Leer's limited extrapolation from upwind."""
     n = rho.shape[0]
     ahead = rho[i + 1, j] - rho[i, j]
     if xi[i, j] >= xi[i + 1, j]:
@@ -30,10 +30,11 @@ def upwind(rho, xi, out):
 
 @njit(cache=True, error_model="numpy")
 def blended(rho, slope, pressure, diffusivity, psi, xi, out):
-    """Δφ(ρ)/ΔU′(ρ), φ = ρU′ − U, which makes the diffusion centred; turning upwind as the cell's Péclet number grows.
+    """Δφ(ρ)/ΔU′(ρ), φ = ρU′ − U: centred diffusion; turning upwind as the cell's Péclet number grows.
 
-    slope = U′(ρ), pressure = φ(ρ), diffusivity = ρU″(ρ). The mean lies between the two densities; the upwind value is
-    taken with the weight 1 − 2/Pe for Pe = |ΔΨ|/ρU″ > 2, as monotone three-point schemes need [Patankar1980].
+    slope = U′(ρ), pressure = φ(ρ), diffusivity = ρU″(ρ). The mean lies between the two densities; the
+    upwind value is taken with the weight 1 − 2/Pe for Pe = |ΔΨ|/ρU″ > 2, as monotone three-point schemes
+    need [Patankar1980].
     """
     n, lines = rho.shape
     for i in range(n - 1):

@@ -1,7 +1,7 @@
-"""Newton steps, line by line `[n, lines]`, for ρ − base = τ div(M grad(p + Ψ)) with (ρ, p) on a monotone graph.
+"""Newton steps, line by line, for ρ − base = τ div(M grad(p + Ψ)) with (ρ, p) on a monotone graph.
 
-The graph is p = U′(ρ) for 0 < ρ < cap, p ≤ U′(0) at ρ = 0 and p ≥ U′(cap) at ρ = cap: `side` is 0, −1, +1. No function
-U is known here: the callers evaluate it.
+The graph is p = U′(ρ) for 0 < ρ < cap, p ≤ U′(0) at ρ = 0 and p ≥ U′(cap) at ρ = cap: `side` is 0, −1, +1.
+No function U is known here: the callers evaluate it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ from numba import njit
 
 from jko.kernels.tridiagonal import factor, solve
 
+_HELD = 1e-12
+
 
 @njit(cache=True, error_model="numpy")
 def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, residual):
-    """The Newton direction, written on `step_rho` and `step_p`; residual[line] is the largest over its own tolerance.
+    """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
-    The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep or flat
-    the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`.
+    The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
+    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
@@ -29,7 +31,8 @@ def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, re
     for i in range(n):
         for j in range(lines):
             if side[i, j] != 0 or not np.isfinite(curvature[i, j]):
-                slope[i, j] = 0.0
+                # Not quite 0, so that a line whose cells are all held at 0 or cap can move as a whole.
+                slope[i, j] = _HELD
                 step_p[i, j] = 1.0
             else:
                 slope[i, j] = 1.0 / (1.0 + curvature[i, j])
@@ -64,11 +67,11 @@ def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, re
 
 @njit(cache=True, error_model="numpy")
 def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scale, done, by_pressure):
-    """Move along the graph, in place; by_pressure marks where p is set here, elsewhere it is U′(ρ), the caller's.
+    """Move along the graph, in place; by_pressure marks where p is set here: elsewhere the caller sets U′(ρ).
 
-    Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots downwards
-    and the second upwards where U′ is concave. A cell that leaves 0 or cap moves by no more than the faces
-    deliver at p = U′(0) or U′(cap).
+    Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots
+    downwards and the second upwards where U′ is concave. A cell that leaves 0 or cap moves by no more than
+    the faces deliver at p = U′(0) or U′(cap).
     """
     n, lines = rho.shape
     for i in range(n):
@@ -77,8 +80,8 @@ def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scal
             if done[j]:
                 continue
             old, linear, pressure = rho[i, j], rho[i, j] + step_rho[i, j], p[i, j] + step_p[i, j]
-            if side[i, j] == -1 or (old == 0.0 and step_rho[i, j] == 0.0):
-                p[i, j], side[i, j] = pressure, -1
+            if side[i, j] == -1:
+                p[i, j] = pressure
                 if pressure > p_empty[i, j]:
                     inflow = (pressure - p_empty[i, j]) * _conductance(mobility, i, j)
                     rho[i, j] = min(inflow, scale[j], cap[i, j])
@@ -93,7 +96,9 @@ def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scal
                 new = min(linear, _at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]))
                 if new >= cap[i, j]:
                     rho[i, j], side[i, j] = cap[i, j], 1
-                    p[i, j] = max(p_full[i, j], pressure) + max(0.0, linear - cap[i, j]) * (step_p[i, j] == 0.0)
+                    p[i, j] = max(p_full[i, j], pressure) + max(0.0, linear - cap[i, j]) * (
+                        step_p[i, j] == 0.0
+                    )
                 else:
                     rho[i, j], by_pressure[i, j] = new, False
             elif linear >= 0.1 * old or (linear > 0.0 and step_p[i, j] == 0.0):
@@ -102,7 +107,9 @@ def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scal
                 rho[i, j], side[i, j] = 0.0, -1
                 p[i, j] = pressure + min(0.0, linear) * (step_p[i, j] == 0.0)
             else:
-                rho[i, j] = min(_at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]), 0.1 * old)
+                rho[i, j] = min(
+                    _at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]), 0.1 * old
+                )
                 by_pressure[i, j] = False
 
 

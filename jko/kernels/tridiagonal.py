@@ -1,8 +1,9 @@
 """Batches of tridiagonal M-matrices, `[n, lines]`, solved without a single subtraction.
 
-The matrices are diag(shift) − Q, where Q moves mass between neighbours: right[i] is the rate from i to i+1, left[i]
-the rate from i+1 to i, and the columns of Q sum to zero. Elimination in the form of Grassmann, Taksar and Heyman
-keeps every entry's relative accuracy, so that the inverse is ≥ 0 to the last bit [GrassmannTaksarHeyman1985].
+The matrices are diag(shift) − Q, where Q moves mass between neighbours: right[i] is the rate from i to i+1,
+left[i] the rate from i+1 to i, and the columns of Q sum to zero. Elimination in the form of Grassmann,
+Taksar and Heyman keeps every entry's relative accuracy, so that the inverse is ≥ 0 to the last bit
+[GrassmannTaksarHeyman1985].
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _SMALLEST = 1e-280  # a pivot below belongs to cells cut off from all others, wh
 
 @njit(cache=True)
 def factor(shift, right, left, multiplier, inverse):
-    """Eliminate diag(shift) − Q, `[n, lines]`; fills `multiplier` and `inverse` (1/pivot, 0 for a vanishing pivot)."""
+    """Eliminate diag(shift) − Q, `[n, lines]`; fills `multiplier` and `inverse` (of the pivots)."""
     n, lines = shift.shape
     carried = np.zeros(lines)
     for i in range(n):
@@ -61,7 +62,7 @@ def generate(right, left, share, rho, out):
 
 @njit(cache=True)
 def combine_conserving(mass, weight, one, two, out):
-    """out = weight·two + (1 − weight)·one, each line scaled to the mass it had; returns the least entry of out.
+    """out = weight·two + (1 − weight)·one, each line scaled to its mass; returns the least entry of out.
 
     Exact arithmetic conserves each line's mass; the scaling removes the rounding of the elimination.
     """

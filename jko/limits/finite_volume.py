@@ -18,23 +18,26 @@ class FiniteVolume(Scheme):
     """The Wasserstein gradient flow ∂_tρ = ∇·(ρ∇ξ), ξ = δF/δρ, no flux through the boundary, d = 1, 2, 3.
 
     Fluxes −M Δξ/h with a mobility M ≥ 0 on the faces, implicit in the diffusion, one axis after the other
-    (Strang's splitting); order 2 in h and τ where the solution is smooth. Along an axis, with V and the interaction
-    in Ψ:
+    (Strang's splitting); order 2 in h and τ where the solution is smooth. Along an axis, with V and the
+    interaction in Ψ:
 
     * entropy alone: Scharfetter–Gummel fluxes, a linear M-matrix a line [ScharfetterGummel1969];
-    * any other convex U, and caps: ρ′ = (U*)′(ξ − Ψ) between 0 and the cap, a convex problem a line, M iterated;
+    * any other convex U, and caps: ρ′ = (U*)′(ξ − Ψ) between 0 and the cap, a convex problem a line, M
+      iterated;
     * no internal energy and no cap: limited upwind fluxes [VanLeer1974].
 
-    Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction [BailoCarrilloHu2020],
-    are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check fails, implicit Euler, then
-    half steps, then a shortened step take their place, and `info.note` says so.
+    Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
+    [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
+    fails, implicit Euler, then half steps, then a shortened step take their place, and `info.note` says so.
 
-    Guaranteed by construction: mass to rounding; ρ ≥ 0, and ρ > 0 under an entropy up to underflow; of implicit Euler
-    with V, any U and caps, decay of F for any τ. By check and fallback: decay with two stages, with an interaction,
-    and with a functional known only by its energy. A step on which rounding alone would raise F stays where it is.
+    Guaranteed by construction: mass to rounding; ρ ≥ 0, and ρ > 0 under an entropy up to underflow; of
+    implicit Euler with V, any U and caps, decay of F for any τ. By check and fallback: decay with two
+    stages, with an interaction, and with a functional known only by its energy. A step on which rounding
+    alone would raise F stays where it is.
 
-    Per step, `info.dissipation` is F(ρ) − F(ρ′) ≥ 0, `info.iterations` counts the midpoint iteration, `gap` is NaN.
-    Raises TypeError for anything but a Density and ValueError for a τ ≤ 0 or an infinite energy at the start.
+    Per step, `info.dissipation` is F(ρ) − F(ρ′) ≥ 0, `info.iterations` counts the midpoint iteration, `gap`
+    is NaN. Raises TypeError for anything but a Density and ValueError for a τ ≤ 0 or an infinite energy at
+    the start.
     """
 
     takes: ClassVar[frozenset[str]] = KINDS
@@ -46,9 +49,10 @@ class FiniteVolume(Scheme):
 
         self.check(F, mu)
         problem = GridProblem(F, mu.grid)
-        if not np.all(np.isfinite(problem.fixed)):
+        infinite = int(np.sum(~np.isfinite(problem.fixed)))
+        if infinite:
             raise ValueError(
-                f"functional: its potential is infinite or NaN in {np.sum(~np.isfinite(problem.fixed))} cells of "
+                f"functional: its potential is infinite or NaN in {infinite} cells of "
                 f"{mu.grid!r}: give a potential that is finite there, or a grid that ends where it is not"
             )
         if not math.isfinite(problem.F(mu)):

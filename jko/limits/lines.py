@@ -18,7 +18,7 @@ def field_of(lines: np.ndarray, axis: int, cells: tuple[int, ...]) -> np.ndarray
 
 
 def strang(dimension: int) -> list[tuple[int, float]]:
-    """The symmetric order of (axis, share of τ): half steps along all axes but the last, and back [Strang1968]."""
+    """The symmetric order of (axis, share of τ): half steps up to the last axis, and back [Strang1968]."""
     halves = [(axis, 0.5) for axis in range(dimension - 1)]
     return [*halves, (dimension - 1, 1.0), *halves[::-1]]
 

@@ -1,4 +1,4 @@
-"""A functional on a grid as the finite volumes see it: a fixed Ψ = V, a moving part of Ψ, and a solver for lines."""
+"""A functional on a grid as finite volumes see it: Ψ = V, a moving part of Ψ, and a solver for lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ class GridProblem:
         self.cap = np.full(grid.cells, np.inf)
         for atom in parts.constraints:
             self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
-        self.positive = parts.temperature > 0
         self.lines = _line_solver(parts, self.cap, grid.spacing)
         self._plans: dict = {}
 
@@ -51,7 +50,9 @@ class GridProblem:
 
     def _plan(self, psi, tau, second_order):
         order = (strang if second_order else one_by_one)(self.grid.dimension)
-        prepared = {pair: self.lines.prepare(psi, pair[0], pair[1] * tau, second_order) for pair in set(order)}
+        prepared = {
+            pair: self.lines.prepare(psi, pair[0], pair[1] * tau, second_order) for pair in set(order)
+        }
         return [(pair[0], prepared[pair]) for pair in order]
 
     def rounding(self, mu) -> float:

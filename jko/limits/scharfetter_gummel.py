@@ -16,14 +16,15 @@ _KEPT = 1e-3
 class ScharfetterGummel:
     """Lines of ∂_tρ = ∂(θ∂ρ + ρ∂Ψ) with the flux θ/h·[B(ΔΨ/θ)ρ_i − B(−ΔΨ/θ)ρ_{i+1}], B(x) = x/(eˣ − 1).
 
-    The generator Q keeps e^{−Ψ/θ} at the cell centres, to the last bit [ScharfetterGummel1969, ChangCooper1970]. It is
-    used in its compact form Q(I + δQ)⁻¹, δ = h²/12θ, which takes off the leading error (h²/12)θ∂⁴ of the
-    three-point Laplacian and keeps mass and equilibrium. A stage of length s is (I − (s − δ)Q)⁻¹(I + δQ): for
-    δ ≤ s a positive stochastic matrix with the invariant measure e^{−Ψ/θ}, so that implicit Euler (where δ is cut to s/2)
-    keeps ρ positive and lowers Σ θρ log ρ + Ψρ by Jensen's inequality, for any τ.
+    The generator Q keeps e^{−Ψ/θ} at the cell centres, to the last bit [ScharfetterGummel1969,
+    ChangCooper1970]. It is used in its compact form Q(I + δQ)⁻¹, δ = h²/12θ, which takes off the leading
+    error (h²/12)θ∂⁴ of the three-point Laplacian and keeps mass and equilibrium. A stage of length s is (I
+    − (s − δ)Q)⁻¹(I + δQ): for δ ≤ s a positive stochastic matrix with the invariant measure e^{−Ψ/θ}, so
+    that implicit Euler (where δ is cut to s/2) keeps ρ positive and lowers Σ θρ log ρ + Ψρ by Jensen's
+    inequality, for any τ.
 
-    Order 2 is by the two-stage L-stable SDIRK method [Alexander1977]; where it undershoots, its fluxes are limited to
-    the positive ones of implicit Euler.
+    Order 2 is by the two-stage L-stable SDIRK method [Alexander1977]; where it undershoots, its fluxes are
+    limited to the positive ones of implicit Euler.
     """
 
     def __init__(self, temperature: float, spacing: tuple[float, ...]):
@@ -36,7 +37,11 @@ class ScharfetterGummel:
         right, left = rates(lines_along(psi, axis), theta, h)
         compact = h * h / (12.0 * theta)
         euler = _Stage(right, left, tau, compact)
-        return (_Stage(right, left, _GAMMA * tau, compact, positive=False), euler) if second_order else (None, euler)
+        return (
+            (_Stage(right, left, _GAMMA * tau, compact, positive=False), euler)
+            if second_order
+            else (None, euler)
+        )
 
     def sweep(self, rho: np.ndarray, stages) -> np.ndarray:
         """One step of every line of `[n, lines]`: positive, of the line's mass."""

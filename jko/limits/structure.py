@@ -1,4 +1,4 @@
-"""A step that keeps the structure: the most accurate way that passes its checks, of a list that ends in one that must."""
+"""A step that keeps the structure: the most accurate way that passes its checks; the last one must."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jko.limits.nonlinear_diffusion import NotSolved
 
 _ROUNDS = 14
 _SLOWEST = 0.5
-_DEEPEST = 5
+_DEEPEST = 4
 _MASS_TOLERANCE = 2e-14
 
 
@@ -52,7 +52,7 @@ def _joined(first, second):
 
 
 def _attempt(problem, mu, energy, tau, second_order):
-    """(an outcome that passes or None, an outcome that stays where it is because only rounding is left, or None)."""
+    """(an outcome that passes, None), (None, one that stays since only rounding is left), or (None, None)."""
     try:
         values, iterations, converged = self_consistent(problem, mu, tau, second_order)
     except NotSolved:
@@ -72,10 +72,10 @@ def _attempt(problem, mu, energy, tau, second_order):
 
 
 def self_consistent(problem, mu, tau, second_order):
-    """(values, iterations, converged): sweeps with the moving part of Ψ at the midpoint (ρ + ρ′)/2, by iteration.
+    """(values, iterations, converged): sweeps with the moving part of Ψ at (ρ + ρ′)/2, by iteration.
 
-    The midpoint makes the change of an interaction energy exactly Σ (W∗(ρ+ρ′)/2)(ρ′ − ρ), whatever the sign of
-    W: what the sweeps take off the frozen energy, they take off F [BailoCarrilloHu2020].
+    The midpoint makes the change of an interaction energy exactly Σ (W∗(ρ+ρ′)/2)(ρ′ − ρ), whatever the sign
+    of W: what the sweeps take off the frozen energy, they take off F [BailoCarrilloHu2020].
     """
     if not problem.moving:
         return problem.sweep(mu.values, None, tau, second_order), 1, True
@@ -100,8 +100,8 @@ def self_consistent(problem, mu, tau, second_order):
 def shortened(problem, mu, energy, tau) -> Outcome:
     """ρ + s(ρ′ − ρ), ρ′ the implicit Euler step with Ψ at ρ, with s = 1, ½, … until the energy falls.
 
-    It does: ρ′ − ρ goes down the frozen energy, which is convex along it and touches F at ρ. The segment keeps mass,
-    sign and cap; it is a step with the mobility multiplied by s.
+    It does: ρ′ − ρ goes down the frozen energy, which is convex along it and touches F at ρ. The segment
+    keeps mass, sign and cap; it is a step with the mobility multiplied by s.
     """
     moving = problem.moving_potential(mu) if problem.moving else None
     try:

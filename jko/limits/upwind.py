@@ -1,4 +1,4 @@
-"""Transport without diffusion along one axis: limited upwind fluxes, or implicit ones where τ spans many cells."""
+"""Transport without diffusion along one axis: limited upwind fluxes, implicit ones for a large τ."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MOST_SUBSTEPS = 400
 class Upwind:
     """Lines of ∂_tρ = ∂(ρ∂Ψ), Ψ fixed: flux −M ∂Ψ with the density M that arrives from upwind.
 
-    Heun's method with van Leer's limiter [VanLeer1974], in substeps that let at most half of a cell out: order 2,
-    positive because each stage is an average of densities. Beyond 400 substeps, and for a step of order 1, the
-    implicit upwind flux: an M-matrix for any τ. Both lower ΣΨρ, by ΣM|∂Ψ|².
+    Heun's method with van Leer's limiter [VanLeer1974], in substeps that let at most half of a cell out:
+    order 2, positive because each stage is an average of densities. Beyond 400 substeps, and for a step of
+    order 1, the implicit upwind flux: an M-matrix for any τ. Both lower ΣΨρ, by ΣM|∂Ψ|².
     """
 
     def __init__(self, spacing: tuple[float, ...]):

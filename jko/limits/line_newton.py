@@ -1,0 +1,99 @@
+"""Newton's method for an implicit stage on lines, with a line search on its convex dual."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.kernels.monotone_newton import advance, direction
+
+_FLOOR = 1e-6
+_STALLED = 15
+TINY = 1e-300
+
+
+class LineNewton:
+    """The iterate of Newton's method: (ρ, p) on the graph p = U′(ρ) + ε(ρ − base), all lines at once."""
+
+    def __init__(self, problem, base, start, psi, cap, proximal):
+        self.problem, self.base, self.psi, self.cap, self.proximal = problem, base, psi, cap, proximal
+        self.scale = base.mean(axis=0)
+        self.empty = self.scale <= TINY
+        with np.errstate(all="ignore"):
+            self.p_full = np.where(np.isfinite(cap), self.slope(np.where(np.isfinite(cap), cap, 1.0)), np.inf)
+        self.p_empty = problem.p_empty - proximal * base
+        floor = 0.0 if np.isfinite(problem.p_empty) else _FLOOR
+        self.rho = np.clip(np.maximum(start, floor * self.scale), 0.0, cap)
+        self.rho[:, self.empty] = 0.0
+        vertical = np.isinf(problem.curvature(np.zeros(1))[0])
+        self.side = np.where((self.rho == 0.0) & vertical & ~self.empty, -1, 0).astype(np.int8)
+        self.p = self.slope(self.rho)
+        self.p[:, self.empty] = 0.0
+
+    def slope(self, rho):
+        """The p of ρ on the graph."""
+        return self.problem.slope(rho) + self.proximal * (rho - self.base)
+
+    def newton(self, mobility, most, guarded=False):
+        """At most so many iterations; returns whether all lines reached the tolerance."""
+        shape = self.base.shape
+        step_rho, step_p, residual = np.empty(shape), np.empty(shape), np.empty(shape[1])
+        mobility = np.where(self.empty, 0.0, mobility)
+        best, since = np.inf, 0
+        for _ in range(most):
+            curvature = self.problem.curvature(self.rho) + self.proximal
+            direction(
+                self.rho,
+                self.p,
+                self.psi,
+                self.base,
+                curvature,
+                self.side,
+                mobility,
+                step_rho,
+                step_p,
+                residual,
+            )
+            done = (residual <= 1.0) | self.empty
+            self.worst = float(residual.max())
+            if done.all():
+                return True
+            worst = float(residual.sum())
+            best, since = (worst, 0) if worst < 0.99 * best else (best, since + 1)
+            if since > (3 if guarded else 1) * _STALLED or not np.all(
+                np.isfinite(step_p) & np.isfinite(step_rho)
+            ):
+                return False
+            if guarded:
+                self._searched(mobility, step_rho, step_p, done)
+            else:
+                self.rho, self.p, self.side = self._moved(mobility, step_rho, step_p, done)
+        return False
+
+    def _moved(self, mobility, step_rho, step_p, done):
+        rho, p, side = self.rho.copy(), self.p.copy(), self.side.copy()
+        by_pressure = np.empty(rho.shape, dtype=np.bool_)
+        limits = self.p_empty, self.p_full, self.cap, self.scale
+        advance(rho, p, side, step_rho, step_p, mobility, *limits, done, by_pressure)
+        return rho, np.where(by_pressure, p, self.slope(rho)), side
+
+    def _searched(self, mobility, step_rho, step_p, done):
+        """The step, halved on each line until the convex dual of the stage no longer rises."""
+        before = self._dual(mobility, self.rho, self.p)
+        length = np.ones(len(self.scale))
+        for _ in range(30):
+            rho, p, side = self._moved(mobility, length * step_rho, length * step_p, done)
+            after = self._dual(mobility, rho, p)
+            bad = ~(after <= before + 1e-13 * np.abs(before)) & ~done
+            if not bad.any():
+                break
+            length[bad] *= 0.5
+        self.rho, self.p, self.side = rho, p, side
+
+    def _dual(self, mobility, rho, p):
+        """Σ U*(p) − base·(p + Ψ) + ½ M|Δ(p + Ψ)|² on each line, U* by Fenchel's equality on the graph."""
+        excess = rho - self.base
+        with np.errstate(all="ignore"):
+            value = (
+                excess * p - np.asarray(self.problem.internal.density(rho)) - 0.5 * self.proximal * excess**2
+            )
+        return value.sum(axis=0) + 0.5 * (mobility * np.diff(p + self.psi, axis=0) ** 2).sum(axis=0)
