@@ -36,7 +36,7 @@ def fit_decay(
     inverse uncertainties where there are any, else relative.
 
     NaN where fewer than four points are left, where nothing decays, and, with F_min unknown, where a quarter
-    of the excess is left at the end: F_min would be a guess.
+    of that window's excess is left at its end: F_min would be a guess.
     """
     times, energy = np.asarray(times, dtype=float), np.asarray(energy, dtype=float)
     sigma = np.zeros_like(energy) if uncertainty is None else np.asarray(uncertainty, dtype=float)

@@ -21,7 +21,7 @@ def comparison_text(comparison) -> str:
             body.append([label, *(c or "-" for c in cells)])
     lines += aligned(body)
     for kind in ("W2", "L1"):
-        if len(comparison.names) > 2:
+        if len(names) > 1:
             lines += ["", f"{kind} between the runs at t = {end:g}", *_matrix(comparison, kind)]
     notes = _footnotes(comparison)
     return "\n".join(lines + ([""] if notes else []) + notes)

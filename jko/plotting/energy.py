@@ -48,7 +48,7 @@ def _curve(axes, run, values, index, label):
 
 
 def _decay_panel(axes, runs, rates, exact):
-    style.tidy(axes, style.TIME, "F − F$_{min}$")
+    style.tidy(axes, style.TIME, "$F - F_{min}$")
     axes.set_yscale("log")
     for i, (name, run) in enumerate(runs.items()):
         decay = rates[name]

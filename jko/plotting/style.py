@@ -70,7 +70,7 @@ def legend(axes, **options):
         axes.legend(**{"fontsize": 8.5, "frameon": False, **options})
 
 
-def save(figure, path):
+def save(figure, path, dpi: float = DPI):
     """Write a figure, its format by the file's ending, beside and renamed; None as path writes nothing."""
     if path is None:
         return figure
@@ -82,7 +82,7 @@ def save(figure, path):
         raise ValueError(f"path: {path.name!r} does not end as a picture does; known endings are {known}")
     beside = path.with_name(f".{path.name}.partial")
     try:
-        figure.savefig(beside, format=kind, dpi=DPI)
+        figure.savefig(beside, format=kind, dpi=dpi)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ def plot_trajectory(run, *, path=None):
         figure = style.new_figure(11.0, 6.0 if len(times) else 3.4)
         parts = figure.subfigures(2 if len(times) else 1, 1, squeeze=False)[:, 0]
         if len(times):
+            parts[0].suptitle(run.scheme.split("(")[0], fontsize=11)
             _maps(parts[0], run, times)
         middle, right = parts[-1].subplots(1, 2)
     _energy(middle, run)
