@@ -73,9 +73,8 @@ class Blob(Scheme):
         flow = self._field(F, mu, state.data["bandwidth"])
         with precision(mu.positions):
             # no stages: the cloud as it is, by the program that the steps have compiled
-            return float(
-                rkl2(flow)(mu.positions, mu.weights, np.zeros((), mu.positions.dtype), np.int32(0))[1]
-            ), 0.0
+            none, still = np.int32(0), np.zeros((), mu.positions.dtype)
+            return float(rkl2(flow)(mu.positions, mu.weights, still, none)[1]), 0.0
 
     def step(self, F, mu, tau, state):
         tau, data, w = positive_number("tau", tau), state.data, mu.weights

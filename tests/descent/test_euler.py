@@ -35,13 +35,16 @@ def factors(scheme, rate, tau):
 
 
 @pytest.mark.parametrize("scheme", [ForwardEuler(), BackwardEuler()], ids=["forward", "backward"])
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-13), (np.float32, 2e-6)])
 @pytest.mark.parametrize(
-    ("functional", "mean_rate", "spread_rate"),
-    [(QUADRATIC, 1.0, 1.0), (CONTRACTION, 0.0, 1.0), (QUADRATIC + 2.0 * CONTRACTION, 1.0, 3.0)],
-    ids=["potential", "interaction", "both"],
+    ("functional", "mean_rate", "spread_rate", "dtype", "tolerance"),
+    [
+        (QUADRATIC, 1.0, 1.0, np.float64, 1e-13),
+        (CONTRACTION, 0.0, 1.0, np.float64, 1e-13),
+        (QUADRATIC + 2.0 * CONTRACTION, 1.0, 3.0, np.float32, 2e-6),
+    ],
+    ids=["potential", "interaction", "both-float32"],
 )
-def test_steps_are_exact_on_quadratics(scheme, dtype, tolerance, functional, mean_rate, spread_rate):
+def test_steps_are_exact_on_quadratics(scheme, functional, mean_rate, spread_rate, dtype, tolerance):
     mu, tau, steps = cloud(dtype=dtype), 0.1, 5
     run = flow(functional, mu, scheme, tau=tau, n_steps=steps)
     mean = mu.mean()
@@ -54,8 +57,11 @@ def test_steps_are_exact_on_quadratics(scheme, dtype, tolerance, functional, mea
     assert np.all(run.info.mass_error == 0.0)
 
 
-@pytest.mark.parametrize("scheme", [ForwardEuler(), BackwardEuler()], ids=["forward", "backward"])
-@pytest.mark.parametrize("functional", [QUADRATIC, CONTRACTION], ids=["potential", "interaction"])
+@pytest.mark.parametrize(
+    ("scheme", "functional"),
+    [(ForwardEuler(), CONTRACTION), (BackwardEuler(), QUADRATIC)],
+    ids=["forward", "backward"],
+)
 def test_order_one_in_tau(scheme, functional):
     mu = cloud(30)
     centre = mu.mean() if functional is CONTRACTION else 0.0
