@@ -55,7 +55,7 @@ def case(name, F, exact, lower, upper, cells, end, n_steps):
 
 
 def random_problems():
-    """Mass, sign and decay of energy at every step of 500 random problems over the registry, the tests' own."""
+    """Mass, sign and decay of energy at every step of the tests' random problems, 500 of them."""
     from tests.limits.test_structure import random_problem
 
     worst_mass, least, rises, ways = 0.0, np.inf, 0, collections.Counter()

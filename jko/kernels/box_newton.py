@@ -30,7 +30,7 @@ def minimise(p, psi, base, cap, mobility, softness, most, tolerance):
     """Minimise the convex dual in p = ξ − Ψ, in place; returns (ρ, iterations, worst residual).
 
     The dual is piecewise quadratic, Newton's matrix diag(1/ε on free cells) + A_M, and the step length solves
-    for the zero of the slope by bisection: globally convergent, finite in exact arithmetic [Mifflin1977].
+    for the zero of the slope by bisection: globally convergent, finite in exact arithmetic [QiSun1993].
     """
     n, lines = p.shape
     rho, gradient, curvature = np.empty((n, lines)), np.empty((n, lines)), np.empty((n, lines))
