@@ -9,7 +9,9 @@ CODE = "import time; start = time.perf_counter(); import {}; print(time.perf_cou
 
 
 def seconds(module: str) -> float:
-    run = subprocess.run([sys.executable, "-c", CODE.format(module)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", CODE.format(module)], capture_output=True, text=True, check=True
+    )
     return float(run.stdout)
 
 
@@ -19,7 +21,9 @@ def main():
     runs = parser.parse_args().runs
     pairs = [(seconds("jax"), seconds("jko")) for _ in range(runs + 1)][1:]  # the first one warms the disk
     jax, jko = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"import jax {jax:.3f} s, import jko {jko:.3f} s, ratio {jko / jax:.2f} (goal 1.3; medians of {runs})")
+    print(
+        f"import jax {jax:.3f} s, import jko {jko:.3f} s, ratio {jko / jax:.2f} (goal 1.3; medians of {runs})"
+    )
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def add(left: Functional, right) -> Functional:
 
 def scale(factor, functional: Functional) -> Functional:
     """factor * functional, for a positive factor."""
-    if isinstance(factor, Functional) or not hasattr(factor, "__float__"):
+    if isinstance(factor, Functional) or not hasattr(factor, "__float__") or getattr(factor, "ndim", 0) > 0:
         return NotImplemented
     factor = float(factor)
     if not (factor > 0 and math.isfinite(factor)):

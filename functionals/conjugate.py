@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-_LOG_SMALLEST, _LOG_LARGEST = -700.0, 700.0
+_LOG_SMALLEST, _LOG_LARGEST = -350.0, 350.0  # squares of densities stay finite
 
 
 def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e-15) -> np.ndarray:
@@ -19,7 +19,7 @@ def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e
     low, high = np.full(p.shape, _LOG_SMALLEST), np.full(p.shape, _LOG_LARGEST)
     with np.errstate(all="ignore"):
         f_low, f_high = derivative(np.exp(low)) - p, derivative(np.exp(high)) - p
-        empty, unbounded = f_low >= 0, f_high <= 0
+        empty, unbounded = f_low >= 0, (f_high <= 0) | (p == np.inf)
         for iteration in range(200):
             bisect = 0.5 * (low + high)
             secant = (low * f_high - high * f_low) / (f_high - f_low)
@@ -29,7 +29,9 @@ def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e
             below = f_middle <= 0
             low, f_low = np.where(below, middle, low), np.where(below, f_middle, f_low)
             high, f_high = np.where(below, high, middle), np.where(below, f_high, f_middle)
-            if np.all((high - low <= tolerance * np.maximum(1.0, np.abs(low))) | empty | unbounded | (f_low == 0)):
+            if np.all(
+                (high - low <= tolerance * np.maximum(1.0, np.abs(low))) | empty | unbounded | (f_low == 0)
+            ):
                 break
         s = np.exp(np.where(f_low == 0, low, 0.5 * (low + high)))
     return np.where(empty, 0.0, np.where(unbounded, np.inf, s))

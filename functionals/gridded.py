@@ -7,6 +7,8 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.numbers import finite
+
 
 class GriddedFunction:
     """The cubic B-spline interpolant [Unser1999] of samples on a uniform box grid of cell centres.
@@ -22,12 +24,15 @@ class GriddedFunction:
 
         values = np.asarray(values, dtype=float)
         self.dimension = values.ndim
-        self.lower = np.broadcast_to(np.asarray(lower, dtype=float), (values.ndim,))
-        self.upper = np.broadcast_to(np.asarray(upper, dtype=float), (values.ndim,))
+        self.lower, self.upper = _corner("lower", lower, values.ndim), _corner("upper", upper, values.ndim)
         if not np.all(np.isfinite(values)):
-            raise ValueError(f"gridded values must be finite, got {np.sum(~np.isfinite(values))} NaN or infinite samples")
+            raise ValueError(
+                f"gridded values must be finite, got {np.sum(~np.isfinite(values))} NaN or infinite samples"
+            )
         if min(values.shape, default=0) < 4:
-            raise ValueError(f"gridded values need 4 samples or more along every axis, got shape {values.shape}")
+            raise ValueError(
+                f"gridded values need 4 samples or more along every axis, got shape {values.shape}"
+            )
         if not np.all(self.upper > self.lower):
             raise ValueError(f"upper must exceed lower along every axis, got lower={lower}, upper={upper}")
         self.values = values
@@ -41,7 +46,9 @@ class GriddedFunction:
         dtype = jnp.result_type(x, jnp.float32)
         coefficients = jnp.asarray(self._coefficients, dtype)
         last = np.array(self.values.shape) - 1
-        u = jnp.clip((x - jnp.asarray(self.lower, dtype)) / jnp.asarray(self._spacing, dtype) - 0.5, 0.0, last)
+        u = jnp.clip(
+            (x - jnp.asarray(self.lower, dtype)) / jnp.asarray(self._spacing, dtype) - 0.5, 0.0, last
+        )
         cell = jnp.clip(jnp.floor(u), 0, last - 1).astype(int)
         weights = _cubic_weights(u - cell)
         total = 0.0
@@ -55,6 +62,13 @@ class GriddedFunction:
 
     def __repr__(self):
         return f"gridded {'×'.join(map(str, self.values.shape))}"
+
+
+def _corner(name, value, dimension: int) -> np.ndarray:
+    corner = finite(name, value)
+    if corner.shape not in ((), (1,), (dimension,)):
+        raise ValueError(f"{name}: expected one number or {dimension}, one an axis, got {value!r}")
+    return np.broadcast_to(corner, (dimension,))
 
 
 def _cubic_weights(t):

@@ -44,11 +44,14 @@ class Interaction(Functional):
         elif parameters:
             raise TypeError(f"only a named kernel takes parameters, got {', '.join(parameters)}")
         elif not callable(W):
-            raise TypeError(f"W must be a jax function of a difference or a kernel's name, got {type(W).__name__}")
+            raise TypeError(
+                f"W must be a jax function of a difference or a kernel's name, got {type(W).__name__}"
+            )
         self.W = W
         self.general = bool(general)
         self.linearly_convex = linearly_convex
         self.modulus = modulus
+        self._even_in: set[int] = set()
 
     @cached_property
     def symmetric_kernel(self):
@@ -56,13 +59,31 @@ class Interaction(Functional):
         W = pointwise.scalar(self.W)
         return (lambda x, y: 0.5 * (W(x, y) + W(y, x))) if self.general else (lambda x, y: W(x - y))
 
+    def _require_even(self, dimension: int):
+        """Refuse a W whose first variation would not be W∗ρ; asked once a dimension."""
+        if self.general or dimension in self._even_in:
+            return
+        z = np.random.default_rng(20260102).normal(size=(8, dimension))
+        there, back = pointwise.values(self.W, z), pointwise.values(self.W, -z)
+        if not np.allclose(there, back, rtol=1e-6, atol=1e-9, equal_nan=True):
+            raise ValueError(
+                f"W must be even, but {self._label} has W({z[0].tolist()}) = {there[0]:g} and {back[0]:g} at the opposite "
+                "point: give k(x, y) with general=True"
+            )
+        self._even_in.add(dimension)
+
     def energy(self, mu):
-        return 0.5 * (mu.pair_integrate(self.symmetric_kernel) if self.general else mu.difference_integrate(self.W))
+        self._require_even(mu.dimension)
+        return 0.5 * (
+            mu.pair_integrate(self.symmetric_kernel) if self.general else mu.difference_integrate(self.W)
+        )
 
     def first_variation(self, mu):
+        self._require_even(mu.dimension)
         return mu.pair_average(self.symmetric_kernel) if self.general else mu.convolve(self.W)
 
     def wasserstein_gradient(self, mu):
+        self._require_even(mu.dimension)
         if self.general:
             return mu.pair_average_gradient(self.symmetric_kernel)
         return mu.convolve_gradient(self.W)

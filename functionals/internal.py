@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import ClassVar
 
 import jax
@@ -11,22 +12,33 @@ import numpy as np
 
 from functionals.base import Functional
 from functionals.conjugate import conjugate_at, invert_derivative
+from functionals.numbers import is_number
 from functionals.pointwise import describe, elementwise
 from functionals.registry import register
+
+
+_TINY = 1e-120
 
 
 def _namespace(s):
     return jnp if isinstance(s, jax.Array) else np
 
 
+def _where_positive(f, s, at_zero: float):
+    """f(s) for s > 0, and its limit at 0, where f itself may be 0 · log 0."""
+    xp = _namespace(s)
+    positive = xp.asarray(s) > 0
+    return xp.where(positive, f(xp.where(positive, s, 1.0)), at_zero)
+
+
 @register("internal")
 class InternalEnergy(Functional):
     """F(ρ) = ∫U(ρ) dx, U convex on [0, ∞) with U(0) = 0; δF/δρ = U′(ρ), ∇_W F = ∇U′(ρ).
 
-    `U` is a jax function of a number s ≥ 0, finite at 0; U′, U″ come by differentiation and the conjugate
+    `U` is a jax function of a number s > 0; U′, U″ come by differentiation, U′(0) as the limit, and the conjugate
     U*(p) = sup_{s≥0} ps − U(s) by solving U′(s) = p. On particles ∫U(ρ) is infinite or undefined: refused.
     ∫U is displacement convex iff s ↦ s^d U(s^{−d}) is convex and non-increasing [McCann1997, Theorem 2.2];
-    declare it with `displacement_convex=True`.
+    declare it with `displacement_convex=True`. Raises ValueError where U does not tend to 0 at 0.
     """
 
     kind = "internal"
@@ -38,6 +50,14 @@ class InternalEnergy(Functional):
             raise TypeError(f"U must be a jax function of one number, got {U!r}")
         self.U = U
         self._displacement_convex = displacement_convex
+        self._require_zero_at_zero()
+
+    def _require_zero_at_zero(self):
+        start = elementwise(self.U, np.array([_TINY]))[0]
+        if not abs(start) < 1e-8:
+            raise ValueError(
+                f"U must tend to 0 at 0, got {start:g} for {describe(self.U)}: subtract that constant"
+            )
 
     def energy(self, mu):
         return mu.integrate_internal(self)
@@ -55,12 +75,17 @@ class InternalEnergy(Functional):
         return [self.derivative(np.array([0.01, 0.3, 1.0, 7.0]))]
 
     def density(self, s):
-        """U(s), elementwise."""
-        return elementwise(self.U, s)
+        """U(s), elementwise; 0 at 0."""
+        return _where_positive(lambda t: elementwise(self.U, t), s, 0.0)
 
     def derivative(self, s):
-        """U′(s), elementwise."""
-        return elementwise(_derivative_of(self.U, 1), s)
+        """U′(s), elementwise; its limit at 0."""
+        return _where_positive(lambda t: elementwise(_derivative_of(self.U, 1), t), s, self._slope_at_zero)
+
+    @cached_property
+    def _slope_at_zero(self) -> float:
+        near, nearer = elementwise(_derivative_of(self.U, 1), np.array([np.sqrt(_TINY), _TINY]))
+        return float(-np.inf if nearer < near - 1.0 else nearer)
 
     def second_derivative(self, s):
         """U″(s), elementwise."""
@@ -99,6 +124,9 @@ class Entropy(InternalEnergy):
 
     def __init__(self):
         super().__init__(_entropy_density, displacement_convex=True)
+
+    def _require_zero_at_zero(self):
+        """It holds."""
 
     def density(self, s):
         xp = _namespace(s)
@@ -143,13 +171,15 @@ class Power(InternalEnergy):
     """
 
     def __init__(self, m: float):
-        m = float(m)
-        if not (m > 0 and np.isfinite(m)):
-            raise ValueError(f"m must be a positive number other than 1, got {m:g}")
+        if not (is_number(m) and m > 0):
+            raise ValueError(f"m must be a positive number other than 1, got {m!r}")
         if m == 1.0:
             raise ValueError("m must differ from 1, got 1: the limit m → 1 is Entropy()")
-        self.m = m
+        self.m = m = float(m)
         super().__init__(lambda s: _power(jnp, s, m) / (m - 1.0))
+
+    def _require_zero_at_zero(self):
+        """It holds."""
 
     def displacement_modulus(self, dimension):
         return 0.0 if self.m >= 1.0 - 1.0 / dimension else None

@@ -55,4 +55,3 @@ def mexican_hat(height=1.0, radius=1.0) -> tuple[Callable, float]:
 NAMED_POTENTIALS: dict[str, Callable[..., tuple[Callable, float]]] = {
     function.__name__: function for function in (quadratic, double_well, quartic, linear, mexican_hat)
 }
-

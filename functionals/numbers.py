@@ -35,4 +35,4 @@ def matching(name: str, array: np.ndarray, x):
     """A parameter, one number or one a coordinate, in the dtype of the point x it is used with."""
     if array.ndim and array.shape[-1] != x.shape[-1]:
         raise ValueError(f"{name} has {array.shape[-1]} coordinates, the points have {x.shape[-1]}")
-    return jnp.asarray(array, dtype=x.dtype)
+    return jnp.asarray(array, dtype=jnp.asarray(x).dtype)

@@ -58,7 +58,9 @@ class Journal:
         if its folder is missing or another run holds it.
         """
         if not self.path.parent.is_dir():
-            raise ValueError(f"checkpoint: the folder {str(self.path.parent)!r} does not exist: make it first")
+            raise ValueError(
+                f"checkpoint: the folder {str(self.path.parent)!r} does not exist: make it first"
+            )
         if self.path.is_dir():
             raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} is a folder: give the path of a file")
         if not self.path.exists():
@@ -109,12 +111,16 @@ class Journal:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             self.close()
-            raise ValueError(f"checkpoint: another run is writing to {str(self.path)!r}: wait for it or take another path") from None
+            raise ValueError(
+                f"checkpoint: another run is writing to {str(self.path)!r}: wait for it or take another path"
+            ) from None
 
     def _read(self) -> list[dict]:
         content = self.path.read_bytes()
         if not content.startswith(_MAGIC):
-            raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} is not a checkpoint of jko: give another path")
+            raise CheckpointMismatch(
+                f"checkpoint: {str(self.path)!r} is not a checkpoint of jko: give another path"
+            )
         chunks, self._end = [], len(_MAGIC)
         while len(content) >= self._end + _HEAD.size:
             length, checksum = _HEAD.unpack_from(content, self._end)
@@ -124,7 +130,9 @@ class Journal:
             chunks.append(unpack(payload))
             self._end += _HEAD.size + length
         if not chunks:
-            raise CheckpointMismatch(f"checkpoint: {str(self.path)!r} has lost its header: remove it to start anew")
+            raise CheckpointMismatch(
+                f"checkpoint: {str(self.path)!r} has lost its header: remove it to start anew"
+            )
         return chunks
 
 
@@ -162,8 +170,14 @@ def _require_same(problem: dict, stored: dict, path) -> None:
                 f"checkpoint: {str(path)!r} belongs to a different problem: its {name} is {theirs[name]}, "
                 f"here it is {ours[name]}; give another path, or remove it to start anew"
             )
-    pairs = [("initial measure has", problem["initial"][key], stored["initial"].get(key)) for key in problem["initial"]]
-    pairs += [("weights have", problem["weights"], stored["weights"]), ("functional has", problem["probe"], stored["probe"])]
+    pairs = [
+        ("initial measure has", problem["initial"][key], stored["initial"].get(key))
+        for key in problem["initial"]
+    ]
+    pairs += [
+        ("weights have", problem["weights"], stored["weights"]),
+        ("functional has", problem["probe"], stored["probe"]),
+    ]
     for what, a, b in pairs:
         if np.shape(a) != np.shape(b) or not np.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True):
             raise CheckpointMismatch(

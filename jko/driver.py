@@ -86,13 +86,17 @@ def _progress_bar(progress, n_steps, done, label):
     from tqdm import tqdm
 
     hidden = None if progress is None else not progress
-    with tqdm(total=n_steps, initial=done, desc=label, unit="step", delay=1.0, disable=hidden, leave=False) as bar:
+    with tqdm(
+        total=n_steps, initial=done, desc=label, unit="step", delay=1.0, disable=hidden, leave=False
+    ) as bar:
         yield bar.update
 
 
 def _checked(functional, measure, scheme, tau, n_steps, store_every):
     if not isinstance(functional, Functional):
-        raise TypeError(f"functional: expected a Functional, got {type(functional).__name__}: try fn.Potential(V)")
+        raise TypeError(
+            f"functional: expected a Functional, got {type(functional).__name__}: try fn.Potential(V)"
+        )
     if not isinstance(measure, Measure):
         raise TypeError(f"measure: expected a Density, Particles or Gaussian, got {type(measure).__name__}")
     if not isinstance(scheme, Scheme):

@@ -27,7 +27,9 @@ def unpack(payload: bytes) -> dict:
 def _flatten(node, arrays):
     if isinstance(node, dict):
         if not all(isinstance(key, str) for key in node):
-            raise TypeError(f"a state's dictionaries have strings as keys, got {[k for k in node if type(k) is not str][0]!r}")
+            raise TypeError(
+                f"a state's dictionaries have strings as keys, got {[k for k in node if type(k) is not str][0]!r}"
+            )
         return {"dict": {key: _flatten(value, arrays) for key, value in node.items()}}
     if isinstance(node, (list, tuple)):
         return {type(node).__name__: [_flatten(value, arrays) for value in node]}

@@ -58,7 +58,9 @@ class Run:
         bad = np.flatnonzero(records.status != "converged")
         if bad.size == 0:
             done = before + records.n_steps
-            self._stand(done, measure, state, [records], store=done % self.store_every == 0 or done == self.n_steps)
+            self._stand(
+                done, measure, state, [records], store=done % self.store_every == 0 or done == self.n_steps
+            )
         else:
             self._fail(records, int(bad[0]), throw)
         return self.at.done - before
@@ -105,7 +107,9 @@ class Run:
         return {
             "after": saved.done,
             "done": at.done,
-            "frames": [[*frame[:3], pack_measure(frame[3])] for frame in self.frames[saved.frames : at.frames]],
+            "frames": [
+                [*frame[:3], pack_measure(frame[3])] for frame in self.frames[saved.frames : at.frames]
+            ],
             "records": dict(Records.concatenate(self.blocks[saved.blocks : at.blocks])),
             "state": dict(at.state.data),
             "measure": pack_measure(at.measure),

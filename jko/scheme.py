@@ -69,7 +69,9 @@ class Records(Mapping):
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._columns:
-            raise AttributeError(f"a record has no {name!r}; it has {', '.join(f.name for f in fields(StepInfo))}")
+            raise AttributeError(
+                f"a record has no {name!r}; it has {', '.join(f.name for f in fields(StepInfo))}"
+            )
         return self._columns[name]
 
     def __iter__(self):
@@ -163,7 +165,11 @@ class Scheme:
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
             others = [name for name, scheme in sorted(Scheme.known.items()) if F.parts.kinds <= scheme.takes]
-            remedy = f"{', '.join(others)} would take the whole functional" if others else "no scheme takes all of it"
+            remedy = (
+                f"{', '.join(others)} would take the whole functional"
+                if others
+                else "no scheme takes all of it"
+            )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
 
 

@@ -60,7 +60,10 @@ class Trajectory:
         variables["energy"] = ("time", self.energy)
         variables["energy_uncertainty"] = ("time", self.energy_uncertainty)
         for name, column in self.info.items():
-            variables[f"step_{name}"] = ("step", column.astype(object) if column.dtype.kind == "U" else column)
+            variables[f"step_{name}"] = (
+                "step",
+                column.astype(object) if column.dtype.kind == "U" else column,
+            )
         coordinates["time"] = self.times
         coordinates["step"] = np.arange(1, self.info.n_steps + 1)
         attributes = {
@@ -117,10 +120,21 @@ class Trajectory:
 
 def _from_dataset(dataset) -> Trajectory:
     attributes = dict(dataset.attrs)
-    known = {"format", "measure", "functional", "scheme", "tau", "energy_kind", "units", "displacement_modulus"}
+    known = {
+        "format",
+        "measure",
+        "functional",
+        "scheme",
+        "tau",
+        "energy_kind",
+        "units",
+        "displacement_modulus",
+    }
     known |= {"grid_lower", "grid_upper"}
     columns = {name[5:]: dataset[name].values for name in dataset if name.startswith("step_")}
-    columns = {name: column.astype(str) if column.dtype == object else column for name, column in columns.items()}
+    columns = {
+        name: column.astype(str) if column.dtype == object else column for name, column in columns.items()
+    }
     modulus = attributes.get("displacement_modulus")
     return Trajectory(
         times=dataset["time"].values,
@@ -162,7 +176,9 @@ def _gaussian_fields(measures):
 def _densities(dataset):
     values = dataset["density"].values
     grid = Grid.uniform(
-        tuple(np.atleast_1d(dataset.attrs["grid_lower"])), tuple(np.atleast_1d(dataset.attrs["grid_upper"])), values.shape[1:]
+        tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
+        tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
+        values.shape[1:],
     )
     return [Density(grid, v) for v in values]
 

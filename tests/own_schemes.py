@@ -26,7 +26,11 @@ class HeatOnLine(Scheme):
     measures: ClassVar = (Gaussian,)
 
     def step(self, F, mu, tau, state):
-        return Gaussian(mu.mean(), mu.covariance() + 2 * tau * np.eye(mu.dimension)), state, StepInfo(iterations=1)
+        return (
+            Gaussian(mu.mean(), mu.covariance() + 2 * tau * np.eye(mu.dimension)),
+            state,
+            StepInfo(iterations=1),
+        )
 
 
 @private
@@ -60,7 +64,9 @@ class Noise(Scheme):
 
     def init(self, F, mu):
         self.check(F, mu)
-        return State({"seed": self.seed, "step": 0, "memory": {"last": np.zeros(3), "tags": ("a", 1.5, None)}})
+        return State(
+            {"seed": self.seed, "step": 0, "memory": {"last": np.zeros(3), "tags": ("a", 1.5, None)}}
+        )
 
     def step(self, F, mu, tau, state):
         if self.pause:
@@ -74,7 +80,11 @@ class Noise(Scheme):
         positions = positions.astype(mu.positions.dtype)
         last = np.roll(memory["last"], 1) * 0.9 + kick.ravel()[0]
         data = {"seed": state.data["seed"], "step": step + 1, "memory": {**memory, "last": last}}
-        return mu.with_positions(positions), state.with_data(**data), StepInfo(iterations=step, note=f"step {step}")
+        return (
+            mu.with_positions(positions),
+            state.with_data(**data),
+            StepInfo(iterations=step, note=f"step {step}"),
+        )
 
     def energy(self, F, mu, state):
         return F(mu), 0.25

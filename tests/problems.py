@@ -160,7 +160,9 @@ def density_with_vacuum(dimension: int = 1) -> Density:
     return Density(g, np.maximum(1.5 - np.sum(g.centers**2, axis=-1), 0.0)).normalized()
 
 
-def particles(dimension: int, n: int = 23, weighted: bool = False, dtype=np.float64, seed: int = 0) -> Particles:
+def particles(
+    dimension: int, n: int = 23, weighted: bool = False, dtype=np.float64, seed: int = 0
+) -> Particles:
     generator = np.random.default_rng(seed)
     positions = generator.normal(size=(n, dimension)).astype(dtype)
     weights = generator.uniform(0.5, 1.5, n)

@@ -25,7 +25,9 @@ ROOT = Path(__file__).parent.parent
 
 def walk(path=None, n_steps=9, scheme=None, functional=F, mu=None, tau=0.1, **options):
     mu = problems.particles(2) if mu is None else mu
-    return jko.flow(functional, mu, scheme or own_schemes.Noise(), tau=tau, n_steps=n_steps, checkpoint=path, **options)
+    return jko.flow(
+        functional, mu, scheme or own_schemes.Noise(), tau=tau, n_steps=n_steps, checkpoint=path, **options
+    )
 
 
 def same(a, b):
@@ -33,7 +35,9 @@ def same(a, b):
     assert np.array_equal(a.energy, b.energy)
     assert np.array_equal(a.energy_uncertainty, b.energy_uncertainty)
     for mu, nu in zip(a.measures, b.measures, strict=True):
-        for mine, theirs in zip(jko.checkpoint.pack_measure(mu).values(), jko.checkpoint.pack_measure(nu).values()):
+        for mine, theirs in zip(
+            jko.checkpoint.pack_measure(mu).values(), jko.checkpoint.pack_measure(nu).values()
+        ):
             assert mine.dtype == theirs.dtype
             assert mine.tobytes() == theirs.tobytes()
     for name in a.info:
@@ -144,7 +148,10 @@ def test_killed_at_random_moments(tmp_path):
     kills = 0
     for _ in range(2):
         child = subprocess.Popen(
-            [sys.executable, "-c", CHILD, str(path)], cwd=ROOT, stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}
+            [sys.executable, "-c", CHILD, str(path)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         assert child.stdout.readline() == b"ready\n"
         time.sleep(generator.uniform(0.05, 0.4))
@@ -194,7 +201,12 @@ def test_a_flipped_bit_costs_the_steps_from_there_and_no_more(tmp_path):
     walk(path, n_steps=4)
     content = path.read_bytes()
     header = header_length(content)
-    for position in [header, header + 8, header + 12, *(generator.randrange(header, len(content)) for _ in range(12))]:
+    for position in [
+        header,
+        header + 8,
+        header + 12,
+        *(generator.randrange(header, len(content)) for _ in range(12)),
+    ]:
         broken = bytearray(content)
         broken[position] ^= 1 << generator.randrange(8)
         path.write_bytes(bytes(broken))
@@ -346,8 +358,17 @@ def test_a_refused_file_is_let_go(tmp_path):
 def test_content_round_trips():
     content = {
         "array": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "nested": {"list": [1, 2.5, None, True, "x"], "tuple": (1, (2, {"deep": np.array([], dtype=np.int8)}))},
-        "numbers": {"int": 2**80, "float": 0.1 + 0.2, "nan": float("nan"), "inf": -float("inf"), "minus zero": -0.0},
+        "nested": {
+            "list": [1, 2.5, None, True, "x"],
+            "tuple": (1, (2, {"deep": np.array([], dtype=np.int8)})),
+        },
+        "numbers": {
+            "int": 2**80,
+            "float": 0.1 + 0.2,
+            "nan": float("nan"),
+            "inf": -float("inf"),
+            "minus zero": -0.0,
+        },
         "scalars": [np.float32(0.1), np.int64(-3), np.bool_(True), np.complex128(1 + 2j)],
         "zero-dimensional": np.array(3.0),
         "words": np.array(["a", "βγ"]),
@@ -375,7 +396,9 @@ def assert_same(a, b):
         assert repr(a) == repr(b)
 
 
-@pytest.mark.parametrize("bad", [{1: 2}, {"a": object()}, {"a": b"bytes"}, {"a": np.array([object()])}, {"a": {"b": {3}}}])
+@pytest.mark.parametrize(
+    "bad", [{1: 2}, {"a": object()}, {"a": b"bytes"}, {"a": np.array([object()])}, {"a": {"b": {3}}}]
+)
 def test_what_would_not_come_back_is_refused(bad):
     with pytest.raises(TypeError, match="a state"):
         packing.pack(bad)

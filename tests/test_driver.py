@@ -14,10 +14,14 @@ F = fn.Potential("quadratic")
 
 
 def walk(scheme=None, n_steps=7, **options):
-    return jko.flow(F, problems.particles(2), scheme or own_schemes.Noise(), tau=0.1, n_steps=n_steps, **options)
+    return jko.flow(
+        F, problems.particles(2), scheme or own_schemes.Noise(), tau=0.1, n_steps=n_steps, **options
+    )
 
 
-@pytest.mark.parametrize(("store_every", "steps"), [(1, range(8)), (3, [0, 3, 6, 7]), (7, [0, 7]), (100, [0, 7])])
+@pytest.mark.parametrize(
+    ("store_every", "steps"), [(1, range(8)), (3, [0, 3, 6, 7]), (7, [0, 7]), (100, [0, 7])]
+)
 @pytest.mark.parametrize("scheme", [own_schemes.Noise(), own_schemes.NoiseInBlocks()])
 def test_what_is_stored(scheme, store_every, steps):
     run, every = walk(scheme, store_every=store_every), walk()
@@ -68,7 +72,9 @@ def test_blocks_longer_than_a_thousand_steps_are_cut_and_nothing_is_lost():
 @pytest.mark.parametrize("scheme", [own_schemes.Failing(at=3), own_schemes.FailingInBlocks(at=3)])
 @pytest.mark.parametrize("store_every", [1, 2, 10])
 def test_a_failed_step_raises_or_ends_the_run(scheme, store_every):
-    with pytest.raises(StepFailed, match=r"step 4 .* 'not converged': the bed was too hard \(gap 0\.5\); .*throw=False") as caught:
+    with pytest.raises(
+        StepFailed, match=r"step 4 .* 'not converged': the bed was too hard \(gap 0\.5\); .*throw=False"
+    ) as caught:
         walk(scheme, store_every=store_every)
     assert caught.value.info.gap == 0.5
     run = walk(scheme, store_every=store_every, throw=False)
@@ -95,8 +101,16 @@ class NotAScheme:
     ("change", "error", "message"),
     [
         ({"functional": lambda x: x}, TypeError, r"functional: expected a Functional, got function"),
-        ({"measure": np.zeros((3, 2))}, TypeError, r"measure: expected a Density, Particles or Gaussian, got ndarray"),
-        ({"scheme": own_schemes.Noise}, TypeError, r"scheme: expected a scheme such as .*, got the class Noise"),
+        (
+            {"measure": np.zeros((3, 2))},
+            TypeError,
+            r"measure: expected a Density, Particles or Gaussian, got ndarray",
+        ),
+        (
+            {"scheme": own_schemes.Noise},
+            TypeError,
+            r"scheme: expected a scheme such as .*, got the class Noise",
+        ),
         ({"scheme": NotAScheme()}, TypeError, r"scheme: expected a scheme such as .*, got NotAScheme"),
         ({"tau": 0.0}, ValueError, r"tau: expected a positive number, got 0"),
         ({"tau": np.nan}, ValueError, r"tau: expected a positive number, got nan"),
@@ -105,7 +119,11 @@ class NotAScheme:
         ({"n_steps": -1}, ValueError, r"n_steps: expected a whole number of at least 0, got -1"),
         ({"n_steps": True}, TypeError, r"n_steps: expected a whole number, got True"),
         ({"store_every": 0}, ValueError, r"store_every: expected a whole number of at least 1, got 0"),
-        ({"measure": problems.density(1)}, TypeError, r"moves Particles, got Density: draw them with mu.sample"),
+        (
+            {"measure": problems.density(1)},
+            TypeError,
+            r"moves Particles, got Density: draw them with mu.sample",
+        ),
     ],
 )
 def test_refusals_before_any_work(change, error, message):

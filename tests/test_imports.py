@@ -42,7 +42,9 @@ def room_of(path):
 def imports_of(path):
     """(module, whether at the top of the file) for every import in the file, also those inside functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.Lambda)) for n in ast.walk(f)}
+    inside = {
+        id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.Lambda)) for n in ast.walk(f)
+    }
     for node in ast.walk(tree):
         top = id(node) not in inside
         if isinstance(node, ast.Import):
@@ -92,7 +94,9 @@ def test_a_library_is_imported_in_its_place_alone(library):
 
 def test_the_reader_of_imports_sees_them_all(tmp_path):
     path = tmp_path / "sample.py"
-    path.write_text("import a.b\ndef f():\n    from c import d\n    return lambda: __import__('e')\nclass K:\n    import g\n")
+    path.write_text(
+        "import a.b\ndef f():\n    from c import d\n    return lambda: __import__('e')\nclass K:\n    import g\n"
+    )
     assert set(imports_of(path)) == {("a.b", True), ("g", True), ("c.d", False)}
 
 

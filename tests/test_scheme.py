@@ -20,7 +20,9 @@ Scheme.known.pop(OnlyHeat.scheme_name())
 
 def test_a_part_that_is_not_taken_is_refused_by_name_with_those_who_would():
     F = fn.Entropy() + fn.Power(2) + fn.Potential("quadratic")
-    with pytest.raises(UnsupportedFunctional, match=r"OnlyHeat does not take Power\(2\); .* would take the whole") as caught:
+    with pytest.raises(
+        UnsupportedFunctional, match=r"OnlyHeat does not take Power\(2\); .* would take the whole"
+    ) as caught:
         OnlyHeat().check(F, problems.density(1))
     for name in str(caught.value).split(";")[1].replace(" would take the whole functional", "").split(","):
         assert Scheme.known[name.strip()].takes >= {"entropy", "internal", "potential"}
@@ -57,7 +59,10 @@ def test_a_scheme_without_a_step_says_so():
 
 
 def test_records_are_columns_of_step_infos():
-    infos = [StepInfo(gap=0.1 * i, iterations=i, note="n" * i, status="converged" if i else "inaccurate") for i in range(4)]
+    infos = [
+        StepInfo(gap=0.1 * i, iterations=i, note="n" * i, status="converged" if i else "inaccurate")
+        for i in range(4)
+    ]
     records = Records.of(infos)
     assert records.n_steps == 4
     assert records.gap.dtype == float

@@ -86,7 +86,10 @@ def test_the_dataset_has_labelled_axes():
     grid = RUNS["density 2D"].final.grid
     assert dataset["density"].dims == ("time", "x1", "x2")
     assert np.array_equal(dataset["x2"], grid.axes[1])
-    assert dataset["density"].sel(time=1.0, x1=grid.axes[0][3], x2=grid.axes[1][1]).item() == RUNS["density 2D"].final.values[3, 1]
+    assert (
+        dataset["density"].sel(time=1.0, x1=grid.axes[0][3], x2=grid.axes[1][1]).item()
+        == RUNS["density 2D"].final.values[3, 1]
+    )
     particles = RUNS["particles"].to_xarray()
     assert particles["position"].dims == ("time", "particle", "axis")
     assert particles["step_iterations"].dims == ("step",)
@@ -95,7 +98,9 @@ def test_the_dataset_has_labelled_axes():
 
 def test_attributes_are_kept(tmp_path):
     run = RUNS["gaussian"]
-    noted = Trajectory(run.times, run.energy, run.measures, run.info, run.tau, attributes={"figure": "3a", "run": 4})
+    noted = Trajectory(
+        run.times, run.energy, run.measures, run.info, run.tau, attributes={"figure": "3a", "run": 4}
+    )
     loaded = Trajectory.load(noted.save(tmp_path / "run.nc"))
     assert loaded.attributes["figure"] == "3a"
     assert loaded.attributes["run"] == 4

@@ -10,7 +10,7 @@ from functionals import pointwise
 
 _NEAR_CELLS = 3
 _FAR_NODES = {1: 4, 2: 3, 3: 2}
-_NEAR_NODES = {1: 12, 2: 8, 3: 5}
+_NEAR_NODES = {1: 12, 2: 16, 3: 5}
 _CENTRAL_NODES = {1: (40,), 2: (40, 24), 3: (32, 16, 16)}
 _GRADING = 12  # u = t¹² carries the nodes to the singularity
 
@@ -44,7 +44,9 @@ def _central_average(W, spacing) -> float:
     counts = _CENTRAL_NODES[len(spacing)]
     average, finer = (_pyramids(W, spacing, (counts[0] + more, *counts[1:])) for more in (0, 8))
     if not abs(finer - average) <= 1e-3 * abs(finer):
-        raise ValueError(f"the kernel {pointwise.describe(W)} is not integrable at 0: its energy is infinite on a density")
+        raise ValueError(
+            f"the kernel {pointwise.describe(W)} is not integrable at 0: its energy is infinite on a density"
+        )
     return finer
 
 
@@ -56,7 +58,9 @@ def _pyramids(W, spacing, counts) -> float:
     u, u_weights = t**_GRADING, t_weights * _GRADING * t ** (_GRADING - 1)
     rules = [(u, u_weights * u ** (d - 1))] + [np.polynomial.legendre.leggauss(n) for n in counts[1:]]
     coordinates = np.stack(np.meshgrid(*(nodes for nodes, _ in rules), indexing="ij"), axis=-1).reshape(-1, d)
-    weights = np.prod(np.stack(np.meshgrid(*(w for _, w in rules), indexing="ij"), axis=-1), axis=-1).reshape(-1)
+    weights = np.prod(np.stack(np.meshgrid(*(w for _, w in rules), indexing="ij"), axis=-1), axis=-1).reshape(
+        -1
+    )
     total = 0.0
     for axis, sign in itertools.product(range(d), (-1.0, 1.0)):
         points = np.insert(coordinates[:, 1:], axis, sign, axis=1) * coordinates[:, :1]

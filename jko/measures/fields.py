@@ -11,6 +11,7 @@ import numpy as np
 from functionals import pointwise
 from jko.measures.cell_averages import cell_averages
 
+
 def gradient(grid, field) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
 

@@ -28,7 +28,9 @@ class Gaussian(Measure):
         S = finite_array("covariance", covariance)
         S = S.reshape(1, 1) if S.ndim == 0 else S
         if m.ndim != 1 or S.shape != (len(m), len(m)):
-            raise ValueError(f"covariance: expected shape {(len(m), len(m))} to match the mean, got {S.shape}")
+            raise ValueError(
+                f"covariance: expected shape {(len(m), len(m))} to match the mean, got {S.shape}"
+            )
         if not np.allclose(S, S.T) or np.linalg.eigvalsh(S).min() <= 0:
             raise ValueError("covariance: expected a symmetric positive definite matrix; its least eigenvalue is "
                              f"{np.linalg.eigvalsh(0.5 * (S + S.T)).min():g}")  # fmt: skip
@@ -71,7 +73,9 @@ class Gaussian(Measure):
                 f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: sample it into Particles"
             )
         line = np.arange(-_NODE_REACH, _NODE_REACH + 0.5 * _NODE_SPACING, _NODE_SPACING)
-        z = np.stack(np.meshgrid(*[line] * self.dimension, indexing="ij"), axis=-1).reshape(-1, self.dimension)
+        z = np.stack(np.meshgrid(*[line] * self.dimension, indexing="ij"), axis=-1).reshape(
+            -1, self.dimension
+        )
         weights = np.exp(-0.5 * np.sum(z**2, axis=1))
         keep = weights > 1e-18
         return self._mean + z[keep] @ self._root.T, weights[keep] / weights[keep].sum()
@@ -105,7 +109,9 @@ class Gaussian(Measure):
 
     def _refuse_singular(self, W):
         if fields.is_singular(W, self.dimension):
-            raise ValueError("a kernel that is infinite at 0 is not integrated on a Gaussian: use a Density or Particles")
+            raise ValueError(
+                "a kernel that is infinite at 0 is not integrated on a Gaussian: use a Density or Particles"
+            )
 
     def density_values(self):
         return np.exp(self.log_density(self.points))
@@ -116,7 +122,9 @@ class Gaussian(Measure):
         exponent = getattr(U, "m", None)
         if exponent is not None:
             # ∫ρ^m of a Gaussian, whose tails a sum at nodes would cut off for m < 1
-            log_integral = 0.5 * (1.0 - exponent) * (self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
+            log_integral = (
+                0.5 * (1.0 - exponent) * (self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
+            )
             return math.exp(log_integral - 0.5 * self.dimension * math.log(exponent)) / (exponent - 1.0)
         density = self.density_values()
         return (self.masses * U.density(density) / density).sum()
@@ -129,7 +137,9 @@ class Gaussian(Measure):
     def log_density(self, x) -> np.ndarray:
         """log ρ at points `[n, d]`."""
         z = np.linalg.solve(self._root, (np.atleast_2d(x) - self._mean).T)
-        return -0.5 * (np.sum(z**2, axis=0) + self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
+        return -0.5 * (
+            np.sum(z**2, axis=0) + self.dimension * math.log(2.0 * math.pi) + self._log_determinant
+        )
 
     @cached_property
     def _log_determinant(self) -> float:
@@ -148,7 +158,9 @@ class Gaussian(Measure):
         return float(1.0 / np.linalg.eigvalsh(self._covariance).max())
 
     def vertical_derivative(self, energy):
-        raise ValueError("a user's functional is differentiated on a Density or on Particles: use mu.on(grid) or mu.sample")
+        raise ValueError(
+            "a user's functional is differentiated on a Density or on Particles: use mu.on(grid) or mu.sample"
+        )
 
     def horizontal_derivative(self, energy, first_variation):
         return self.vertical_derivative(energy)
@@ -165,10 +177,14 @@ class Gaussian(Measure):
         from jko.measures.density import Density
 
         if grid.dimension != self.dimension:
-            raise ValueError(f"grid: expected dimension {self.dimension}, the Gaussian's, got {grid.dimension}")
+            raise ValueError(
+                f"grid: expected dimension {self.dimension}, the Gaussian's, got {grid.dimension}"
+            )
         values = np.exp(self.log_density(grid.points)).reshape(grid.cells)
         if not values.sum() * grid.cell_volume > 1e-12:
-            raise ValueError(f"the Gaussian of mean {self._mean.tolist()} has no mass on the grid {grid!r}: move the grid")
+            raise ValueError(
+                f"the Gaussian of mean {self._mean.tolist()} has no mass on the grid {grid!r}: move the grid"
+            )
         return Density(grid, values).normalized()
 
     def __repr__(self) -> str:

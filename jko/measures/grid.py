@@ -28,16 +28,21 @@ class Grid:
         """
         sizes = [np.size(value) for value in (lower, upper, cells)]
         dimension = max(sizes)
-        if any(size not in (1, dimension) for size in sizes) or any(np.ndim(v) > 1 for v in (lower, upper, cells)):
+        if any(size not in (1, dimension) for size in sizes) or any(
+            np.ndim(v) > 1 for v in (lower, upper, cells)
+        ):
             raise ValueError(f"lower, upper and cells: expected one number an axis, got lengths {sizes}")
         if not 1 <= dimension <= 3:
-            raise ValueError(f"cells: expected a grid of 1, 2 or 3 dimensions, got {dimension}: use Particles instead")
+            raise ValueError(
+                f"cells: expected a grid of 1, 2 or 3 dimensions, got {dimension}: use Particles instead"
+            )
         low = np.broadcast_to(finite_array("lower", lower), (dimension,))
         high = np.broadcast_to(finite_array("upper", upper), (dimension,))
         if not np.all(high > low):
-            raise ValueError(f"upper: expected to exceed lower along every axis, got lower={lower}, upper={upper}")
-        numbers = list(np.atleast_1d(cells))
-        numbers = [whole_number("cells", int(n) if float(n).is_integer() else n, least=2) for n in numbers]
+            raise ValueError(
+                f"upper: expected to exceed lower along every axis, got lower={lower}, upper={upper}"
+            )
+        numbers = [whole_number("cells", n, least=2) for n in np.atleast_1d(cells).tolist()]
         numbers = numbers * dimension if len(numbers) == 1 else numbers
         return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers))
 
@@ -64,13 +69,16 @@ class Grid:
     @cached_property
     def edges(self) -> list[np.ndarray]:
         """Cell edges along each axis, `[cells + 1]` each."""
-        return [np.linspace(lo, u, n + 1) for lo, u, n in zip(self.lower, self.upper, self.cells, strict=True)]
+        return [
+            np.linspace(lo, u, n + 1) for lo, u, n in zip(self.lower, self.upper, self.cells, strict=True)
+        ]
 
     @cached_property
     def axes(self) -> list[np.ndarray]:
         """Cell centres along each axis, `[cells]` each."""
         return [
-            lo + (np.arange(n) + 0.5) * h for lo, n, h in zip(self.lower, self.cells, self.spacing, strict=True)
+            lo + (np.arange(n) + 0.5) * h
+            for lo, n, h in zip(self.lower, self.cells, self.spacing, strict=True)
         ]
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -31,12 +32,21 @@ class Particles(Measure):
         """Particles from a text file of numbers, a line a particle, with or without a header line.
 
         `columns` picks columns by their number from 0; all of them are coordinates unless given.
+        Raises ValueError for a file that is no such table.
         """
-        with open(path, encoding="utf-8") as file:
-            first = file.readline()
-        header = any(_is_word(entry) for entry in first.split(","))
-        table = np.loadtxt(path, delimiter=",", skiprows=int(header), usecols=columns, ndmin=2)
-        return cls(table)
+        lines = _lines_of(path)
+        header = bool(lines) and any(_is_word(entry) for entry in lines[0].split(","))
+        if len(lines) == header:
+            raise ValueError(f"path: {str(path)!r} holds no numbers")
+        try:
+            table = np.loadtxt(lines, delimiter=",", skiprows=int(header), ndmin=2)
+        except ValueError as error:
+            raise ValueError(f"path: {str(path)!r} is not a table of numbers: {error}") from None
+        if columns is None:
+            return cls(table)
+        if not all(0 <= column < table.shape[1] for column in np.atleast_1d(columns)):
+            raise ValueError(f"columns: expected numbers from 0 to {table.shape[1] - 1}, got {columns!r}")
+        return cls(table[:, list(np.atleast_1d(columns))])
 
     @property
     def n(self) -> int:
@@ -76,7 +86,9 @@ class Particles(Measure):
         equal = np.ptp(self.weights) <= 1e-6 / self.n
         if n >= self.n and equal:
             return self
-        chosen = generator.choice(self.n, size=n, replace=not equal, p=None if equal else _normalised(self.weights))
+        chosen = generator.choice(
+            self.n, size=n, replace=not equal, p=None if equal else _normalised(self.weights)
+        )
         return Particles(self.positions[chosen])
 
     def __repr__(self) -> str:
@@ -98,7 +110,9 @@ def _checked_positions(positions) -> np.ndarray:
     array = finite_array("positions", positions, dtype=dtype if dtype in (np.float32, np.float64) else float)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"positions: expected an array [n, d] of at least one particle, got shape {array.shape}")
+        raise ValueError(
+            f"positions: expected an array [n, d] of at least one particle, got shape {array.shape}"
+        )
     return array
 
 
@@ -110,7 +124,9 @@ def _checked_weights(weights, positions) -> np.ndarray:
     if weights.shape != (n,):
         raise ValueError(f"weights: expected {n}, one a particle, got shape {weights.shape}")
     if weights.min() <= 0:
-        raise ValueError(f"weights: expected positive numbers, got {weights.min():g} at the least: drop those particles")
+        raise ValueError(
+            f"weights: expected positive numbers, got {weights.min():g} at the least: drop those particles"
+        )
     total = weights.sum(dtype=float)
     if abs(total - 1.0) > 1e-5:
         raise ValueError(f"weights: expected to sum to 1, got {total:g}: divide them by their sum")
@@ -120,6 +136,15 @@ def _checked_weights(weights, positions) -> np.ndarray:
 def _normalised(weights):
     weights = np.asarray(weights, dtype=float)
     return weights / weights.sum()
+
+
+def _lines_of(path) -> list[str]:
+    if not Path(path).is_file():
+        raise ValueError(f"path: no file {str(path)!r}")
+    try:
+        return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except UnicodeDecodeError:
+        raise ValueError(f"path: {str(path)!r} is not a text file") from None
 
 
 def _is_word(entry: str) -> bool:

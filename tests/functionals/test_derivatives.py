@@ -77,7 +77,9 @@ def test_the_wasserstein_gradient_on_particles_is_that_of_the_energy(dimension, 
     for t in (2e-3, 1e-3):
         ahead, behind = (F(mu.with_positions(mu.positions + s * t * direction)) for s in (1, -1))
         errors.append(abs((ahead - behind) / (2 * t) - slope))
-    assert errors[1] < 1e-9 * (1 + abs(slope)) or np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.2)
+    assert errors[1] < 1e-9 * (1 + abs(slope)) or np.log2(errors[0] / errors[1]) == pytest.approx(
+        2.0, abs=0.2
+    )
 
 
 def exact_gradient(F, gaussian, x):
@@ -104,13 +106,17 @@ def test_the_derivatives_on_a_gaussian(dimension, F):
     B = 0.2 * np.eye(dimension) - 0.05
     centred = (mu.points - m) @ np.linalg.inv(S)
     velocity = a + 0.5 * centred @ B
-    growth = centred @ a + 0.5 * (np.einsum("ni,ij,nj->n", centred, B, centred) - np.trace(np.linalg.inv(S) @ B))
+    growth = centred @ a + 0.5 * (
+        np.einsum("ni,ij,nj->n", centred, B, centred) - np.trace(np.linalg.inv(S) @ B)
+    )
     variation, gradient = np.asarray(F.first_variation(mu)), np.asarray(F.wasserstein_gradient(mu))
     assert variation.shape == mu.masses.shape
     assert gradient.shape == mu.points.shape
     t = 1e-3
     tolerance = {"rel": 2e-7, "abs": 1e-8} if problems.smooth(F) else {"rel": 2e-2, "abs": 5e-3}
-    slopes = [(F(Gaussian(m + s * a, S + s * B)) - F(Gaussian(m - s * a, S - s * B))) / (2 * s) for s in (t, t / 2)]
+    slopes = [
+        (F(Gaussian(m + s * a, S + s * B)) - F(Gaussian(m - s * a, S - s * B))) / (2 * s) for s in (t, t / 2)
+    ]
     slope = (4 * slopes[1] - slopes[0]) / 3
     assert np.sum(mu.masses * variation * growth) == pytest.approx(slope, **tolerance)
     assert np.sum(mu.masses[:, None] * gradient * velocity) == pytest.approx(slope, **tolerance)
@@ -130,7 +136,10 @@ def test_the_wasserstein_gradient_on_a_grid_is_of_second_order(dimension, F):
     mu = problems.gaussian(dimension)
     smooth = problems.smooth(F)
     sizes = {1: (45, 135, 405), 2: (27, 81)} if smooth else {1: (45, 135, 1215), 2: (27, 81, 243)}
-    rhos = [mu.on(Grid.uniform((-6.0,) * dimension, (6.0,) * dimension, (n,) * dimension)) for n in sizes[dimension]]
+    rhos = [
+        mu.on(Grid.uniform((-6.0,) * dimension, (6.0,) * dimension, (n,) * dimension))
+        for n in sizes[dimension]
+    ]
     found = [np.asarray(F.wasserstein_gradient(rho)) for rho in rhos]
     errors = []
     for rho, gradient in zip(rhos if smooth else rhos[:-1], found):
@@ -177,8 +186,12 @@ class OwnEntropy(fn.Functional):
 
 def test_one_method_with_an_internal_energy():
     rho = problems.density(2)
-    np.testing.assert_allclose(OwnEntropy().first_variation(rho), fn.Entropy().first_variation(rho), rtol=1e-12)
-    np.testing.assert_allclose(OwnEntropy().wasserstein_gradient(rho), fn.Entropy().wasserstein_gradient(rho), atol=1e-10)
+    np.testing.assert_allclose(
+        OwnEntropy().first_variation(rho), fn.Entropy().first_variation(rho), rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        OwnEntropy().wasserstein_gradient(rho), fn.Entropy().wasserstein_gradient(rho), atol=1e-10
+    )
 
 
 class Dirichlet(fn.Functional):
@@ -213,7 +226,9 @@ def test_internal_energy_by_differentiation_is_the_closed_form():
     for own, closed in pairs:
         assert own(rho) == pytest.approx(closed(rho), rel=1e-13)
         np.testing.assert_allclose(own.first_variation(rho), closed.first_variation(rho), rtol=1e-12)
-        np.testing.assert_allclose(own.wasserstein_gradient(rho), closed.wasserstein_gradient(rho), rtol=1e-10, atol=1e-11)
+        np.testing.assert_allclose(
+            own.wasserstein_gradient(rho), closed.wasserstein_gradient(rho), rtol=1e-10, atol=1e-11
+        )
         for method in ("density", "derivative", "second_derivative"):
             s = np.geomspace(1e-6, 50.0, 30)
             np.testing.assert_allclose(getattr(own, method)(s), getattr(closed, method)(s), rtol=1e-12)
