@@ -134,11 +134,12 @@ def _saved(paths):
     """Runs by name, the experiment if there is one, and the folder where they lie."""
     if len(paths) == 1 and Path(paths[0]).is_dir():
         results = Results(paths[0])
-        names = [name for name in results.settings()["runs"] if results.data(name).exists()]
+        experiment = results.load()
+        names = [name for name in experiment.runs if results.data(name).exists()]
         if not names:
             raise ExperimentError(f"{paths[0]!r} holds no finished run: go on with jko resume {paths[0]}")
         trajectories = {name: Trajectory.load(results.data(name)) for name in names}
-        return trajectories, results.load(), results.folder
+        return trajectories, experiment, results.folder
     trajectories = {}
     for path in map(Path, paths):
         if path.is_dir():

@@ -19,7 +19,7 @@ _EXAMPLES = {
 }
 _KEYS = {
     "cap": "cap (a number, or an expression in x1, x2, …)",
-    "interaction": "kernel (a name with its parameters, or an expression in z1, …, r, or with general in x1, …, y1, …)",
+    "interaction": "kernel (a name with its parameters, or an expression in z1, …, r)",
     "internal": "U (an expression in s)",
     "kl": "mean and std or covariance, or V, or log_density (expressions in x1, x2, …)",
     "potential": "potential (a name with its parameters, or an expression in x1, …, r), or file, or sample",

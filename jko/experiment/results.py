@@ -52,6 +52,7 @@ class Results:
         if overwrite:
             for name in experiment.runs:
                 self.checkpoint(name).unlink(missing_ok=True)
+                self.data(name).unlink(missing_ok=True)
         copies = {}
         for number, (name, path) in enumerate(experiment.files.items(), start=1):
             copies[name] = f"inputs/{number}_{path.name}"

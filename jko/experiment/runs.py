@@ -11,13 +11,13 @@ import numpy as np
 
 from jko.driver import flow
 from jko.experiment.initial import Initial
-from jko.experiment.table import Table, nearest, prefixed, show
+from jko.experiment.table import ExperimentError, Table, nearest, prefixed, show
 from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
 _KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed")
-_NAME = re.compile(r"[\w()+][\w ()+.,-]{0,79}")
+_NAME = re.compile(r"""[^\x00-\x20./\\:*?"<>|\x7f][^\x00-\x1f/\\:*?"<>|\x7f]{0,59}""")
 
 
 class Plan(NamedTuple):
@@ -75,8 +75,8 @@ def raise_missing(table: Table):
 
 def _run(name, table, functional, initial, grid) -> Run:
     if not _NAME.fullmatch(name):
-        table.refuse(
-            "scheme", "a run's name also names its file: use letters, digits, spaces and ()+.,- for it"
+        raise ExperimentError(
+            f"runs: {name!r} names a run's files, too: use letters, digits, spaces, at most 60"
         )
     cls = scheme_class(table)
     settings = {field.name: field for field in dataclasses.fields(cls)}

@@ -125,7 +125,7 @@ def prefixed(path: str):
         yield
     except (ExperimentError, StepFailed):
         raise
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, MemoryError) as error:
         message = " ".join(str(error).split())
         named = _NAMES_ITSELF.match(message)
         if named:
