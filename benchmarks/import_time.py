@@ -1,4 +1,4 @@
-"""`import jko` against `import jax`: the ratio of the medians of alternating fresh interpreters; the goal is 1.3."""
+"""`import jko` against `import jax`: the ratio of the medians of fresh interpreters in turn; goal 1.3."""
 
 import argparse
 import statistics

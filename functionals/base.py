@@ -12,8 +12,8 @@ class Functional:
 
     One method is enough, `energy(mu)`, written in jax from what the measure answers (`mu.integrate(V)`,
     `mu.pair_integrate(k)`, `mu.integrate_internal(U)`, or `mu.values` and `mu.grid` on a density). The first
-    variation δF/δρ, with d/dt F(ρ + tγ)|₀ = ∫(δF/δρ) dγ for every γ of zero mass, and the Wasserstein gradient
-    ∇(δF/δρ) follow by differentiation [AmbrosioGigliSavare2008, chapter 10].
+    variation δF/δρ, with d/dt F(ρ + tγ)|₀ = ∫(δF/δρ) dγ for every γ of zero mass, and the Wasserstein
+    gradient ∇(δF/δρ) follow by differentiation [AmbrosioGigliSavare2008, chapter 10].
 
     Two declared facts, measured by the tests:
 

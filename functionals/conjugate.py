@@ -38,7 +38,7 @@ def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e
 
 
 def conjugate_at(s, p, density: Callable) -> np.ndarray:
-    """ps − U(s) for the s that attains U*(p): −U(0) at s = 0, also for p = −inf, and inf for an infinite s."""
+    """ps − U(s) for the s that attains U*(p): −U(0) at s = 0, also for p = −inf; inf for an infinite s."""
     p, s = np.broadcast_arrays(np.asarray(p, dtype=float), s)
     inner = (s > 0) & np.isfinite(s)
     safe = np.where(inner, s, 0.0)

@@ -13,11 +13,12 @@ from functionals.registry import register
 
 @register("kl")
 class KL(Functional):
-    """F(ρ) = ∫ρ log(ρ/π), the Kullback–Leibler divergence to a target π = e^{−V}/Z; its flow is Fokker–Planck.
+    """F(ρ) = ∫ρ log(ρ/π), the Kullback–Leibler divergence to π = e^{−V}/Z; its flow is Fokker–Planck.
 
-    `target` is a measure with a density (a `Gaussian`, or a positive `Density`), or log π as a jax function of
-    a point `[d]`, where a missing normalisation shifts F by a constant. F dissolves into Entropy + Potential(−log π),
-    so every scheme that takes those two takes it. λ is that of V = −log π: known for a Gaussian.
+    `target` is a measure with a density (a `Gaussian`, or a positive `Density`), or log π as a jax function
+    of a point `[d]`, where a missing normalisation shifts F by a constant. F dissolves into Entropy +
+    Potential(−log π), so every scheme that takes those two takes it. λ is that of V = −log π: known for a
+    Gaussian.
     """
 
     linearly_convex = True
@@ -26,7 +27,8 @@ class KL(Functional):
         log_density = getattr(target, "log_density_function", target)
         if not callable(log_density):
             raise TypeError(
-                f"target must be a measure with a density or a jax function log π(x), got {type(target).__name__}"
+                "target must be a measure with a density or a jax function log π(x), "
+                f"got {type(target).__name__}"
             )
         self.target = target
         self._log_density = log_density

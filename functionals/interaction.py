@@ -20,9 +20,9 @@ class Interaction(Functional):
     `W` is a jax function of a difference `[d]`, or the name of one with its parameters:
     `Interaction("gaussian", width=0.3)`; a general kernel `k(x, y)` comes with `general=True`.
 
-    A kernel that is infinite at 0 (log, Riesz) leaves out pairs of coincident points on particles, and on a grid
-    enters by its cell averages; the gradient of an even kernel at 0 is 0. `linearly_convex` declares Ŵ ≥ 0
-    (a solver measures it where it matters), `modulus` declares λ of W: the functional is λ-convex along
+    A kernel that is infinite at 0 (log, Riesz) leaves out pairs of coincident points on particles, and on a
+    grid enters by its cell averages; the gradient of an even kernel at 0 is 0. `linearly_convex` declares Ŵ
+    ≥ 0 (a solver measures it where it matters), `modulus` declares λ of W: the functional is λ-convex along
     geodesics that keep the mean fixed, and min(λ, 0)-convex along all.
     """
 
@@ -67,8 +67,8 @@ class Interaction(Functional):
         there, back = pointwise.values(self.W, z), pointwise.values(self.W, -z)
         if not np.allclose(there, back, rtol=1e-6, atol=1e-9, equal_nan=True):
             raise ValueError(
-                f"W must be even, but {self._label} has W({z[0].tolist()}) = {there[0]:g} and {back[0]:g} at the opposite "
-                "point: give k(x, y) with general=True"
+                f"W must be even, but {self._label} has W({z[0].tolist()}) = {there[0]:g} and {back[0]:g} at "
+                "the opposite point: give k(x, y) with general=True"
             )
         self._even_in.add(dimension)
 

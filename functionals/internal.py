@@ -16,7 +16,6 @@ from functionals.numbers import is_number
 from functionals.pointwise import describe, elementwise
 from functionals.registry import register
 
-
 _TINY = 1e-120
 
 
@@ -35,10 +34,11 @@ def _where_positive(f, s, at_zero: float):
 class InternalEnergy(Functional):
     """F(ρ) = ∫U(ρ) dx, U convex on [0, ∞) with U(0) = 0; δF/δρ = U′(ρ), ∇_W F = ∇U′(ρ).
 
-    `U` is a jax function of a number s > 0; U′, U″ come by differentiation, U′(0) as the limit, and the conjugate
-    U*(p) = sup_{s≥0} ps − U(s) by solving U′(s) = p. On particles ∫U(ρ) is infinite or undefined: refused.
-    ∫U is displacement convex iff s ↦ s^d U(s^{−d}) is convex and non-increasing [McCann1997, Theorem 2.2];
-    declare it with `displacement_convex=True`. Raises ValueError where U does not tend to 0 at 0.
+    `U` is a jax function of a number s > 0; U′, U″ come by differentiation, U′(0) as the limit, and the
+    conjugate U*(p) = sup_{s≥0} ps − U(s) by solving U′(s) = p. On particles ∫U(ρ) is infinite or undefined:
+    refused. ∫U is displacement convex iff s ↦ s^d U(s^{−d}) is convex and non-increasing [McCann1997,
+    Theorem 2.2]; declare it with `displacement_convex=True`. Raises ValueError where U does not tend to 0
+    at 0.
     """
 
     kind = "internal"

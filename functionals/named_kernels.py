@@ -58,7 +58,8 @@ def morse(repulsion=2.0, range=0.5) -> NamedKernel:
 def power(exponent=2.0, strength=1.0) -> NamedKernel:
     """W(z) = s|z|^a/a, a ≠ 0: attractive for s > 0; singular at 0 for a < 0; the limit a → 0 is logarithmic.
 
-    For 0 < a ≤ 2, −|z|^a is conditionally positive definite, as |z|^a is for −d < a < 0 [Wendland2005, chapter 8].
+    For 0 < a ≤ 2, −|z|^a is conditionally positive definite, as |z|^a is for −d < a < 0 [Wendland2005,
+    chapter 8].
     """
     s, a = _number("strength", strength), _number("exponent", exponent)
     modulus = s if a == 2.0 else 0.0 if s > 0 and a >= 1 else None

@@ -11,7 +11,7 @@ from functionals.numbers import finite, matching, positive
 
 
 def quadratic(stiffness=1.0, center=0.0) -> tuple[Callable, float]:
-    """V(x) = ½(x−c)ᵀA(x−c), A = `stiffness` a number, the diagonal `[d]` or a matrix `[d, d]`; λ its least eigenvalue."""
+    """V(x) = ½(x−c)ᵀA(x−c), A = `stiffness`: a number, `[d]` or `[d, d]`; λ its least eigenvalue."""
     a, c = finite("stiffness", stiffness), finite("center", center)
     if a.ndim > 2 or (a.ndim == 2 and not (a.shape[0] == a.shape[1] and np.allclose(a, a.T))):
         raise ValueError(f"stiffness must be a number, a vector or a symmetric matrix, got shape {a.shape}")

@@ -36,7 +36,7 @@ class Parts:
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """Which kinds are present, of "entropy", "internal", "potential", "interaction", "constraint", "rest"."""
+        """The kinds that are there: entropy, internal, potential, interaction, constraint, rest."""
         named = ("potential", "interaction", "constraint", "rest")
         kinds = {name for name in named if getattr(self, name)}
         kinds |= {"entropy" if atom.is_entropy else "internal" for _, atom in self.internal}
@@ -83,7 +83,8 @@ class Parts:
 
 def gather(terms: Terms) -> Parts:
     """Sort terms by kind; internal energies that are the same function are added up."""
-    sorted_terms: dict[str, list] = {"internal": [], "potential": [], "interaction": [], "constraint": [], "rest": []}
+    kinds = ("internal", "potential", "interaction", "constraint", "rest")
+    sorted_terms: dict[str, list] = {kind: [] for kind in kinds}
     merged: dict[object, float] = {}
     for c, atom in terms:
         if atom.kind == "internal":

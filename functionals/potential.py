@@ -37,13 +37,15 @@ class Potential(Functional):
         elif parameters:
             raise TypeError(f"only a named potential takes parameters, got {', '.join(parameters)}")
         elif not callable(V):
-            raise TypeError(f"V must be a jax function of a point or a potential's name, got {type(V).__name__}")
+            raise TypeError(
+                f"V must be a jax function of a point or a potential's name, got {type(V).__name__}"
+            )
         self.V = V
         self.modulus = modulus
 
     @classmethod
     def gridded(cls, values, lower, upper, *, modulus: float | None = None) -> Potential:
-        """A potential from samples `[*cells]` at the cell centres of the box [lower, upper], cubic in between."""
+        """From samples `[*cells]` at the cell centres of the box [lower, upper], cubic in between."""
         return cls(GriddedFunction(values, lower, upper), modulus=modulus)
 
     def energy(self, mu):

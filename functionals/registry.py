@@ -17,7 +17,9 @@ def register(name: str, functional: type | None = None):
         return lambda cls: register(name, cls)
     held = _REGISTRY.get(name)
     if held is not None and held.__qualname__ != functional.__qualname__:
-        raise ValueError(f"the name {name!r} is held by {held.__name__}: choose another for {functional.__name__}")
+        raise ValueError(
+            f"the name {name!r} is held by {held.__name__}: choose another for {functional.__name__}"
+        )
     functional.name = name
     _REGISTRY[name] = functional
     return functional

@@ -1,8 +1,9 @@
 """A run's journal on disk: what survives `kill -9`.
 
-One file that only ever grows: a header chunk that says which problem it is, then a chunk for each checkpoint with
-the frames and records since the last one, the measure and the state. A chunk carries its length and checksum, so a
-write that was cut off is recognised and dropped; nothing before it is touched. The file is made beside and renamed.
+One file that only ever grows: a header chunk that says which problem it is, then a chunk for each
+checkpoint with the frames and records since the last one, the measure and the state. A chunk carries its
+length and checksum, so a write that was cut off is recognised and dropped; nothing before it is touched.
+The file is made beside and renamed.
 """
 
 from __future__ import annotations
@@ -54,8 +55,8 @@ class Journal:
     def open(self) -> list[dict]:
         """The checkpoints already there, oldest first; makes the file if there is none.
 
-        Raises CheckpointMismatch if the file is not a checkpoint or belongs to a different problem, and ValueError
-        if its folder is missing or another run holds it.
+        Raises CheckpointMismatch if the file is not a checkpoint or belongs to a different problem, and
+        ValueError if its folder is missing or another run holds it.
         """
         if not self.path.parent.is_dir():
             raise ValueError(
@@ -147,7 +148,7 @@ def _link_unless_there(made: Path, path: Path):
 
 
 def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
-    """What makes two runs the same problem: numbers of F at mu, mu itself, the scheme's settings, τ, store_every."""
+    """What makes two runs the same problem: F's numbers at mu, mu, the scheme's settings, τ, store_every."""
     return {
         "problem": {
             "functional": repr(F),

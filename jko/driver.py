@@ -31,10 +31,11 @@ def flow(
     """Move a measure down the Wasserstein gradient of a functional: n_steps of a scheme with time step τ.
 
     Stores the measure and its energy every `store_every` steps, and at the end. `tau` is nondimensional time.
-    With `checkpoint=path` the run survives being killed: the same call goes on from where the file ends, to the
-    same numbers to the last bit; a call with more steps goes on further, one for a different problem is refused.
-    `progress` shows a bar, by default on a terminal when a run takes more than a second. A step that fails
-    raises StepFailed with its record; with `throw=False` the run ends with the measure before it and its record.
+    With `checkpoint=path` the run survives being killed: the same call goes on from where the file ends, to
+    the same numbers to the last bit; a call with more steps goes on further, one for a different problem is
+    refused. `progress` shows a bar, by default on a terminal when a run takes more than a second. A step
+    that fails raises StepFailed with its record; with `throw=False` the run ends with the measure before it
+    and its record.
 
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
@@ -66,7 +67,7 @@ def _drive(run: Run, save, progress, throw: bool):
 
 
 def _saver(run: Run, journal: Journal):
-    """A function that adds to the journal what is new, when it is time: at most a twentieth of the time goes there."""
+    """A function that adds what is new to the journal, when it is time: a twentieth of the run at most."""
     due = 0.0
 
     def save(at_once: bool = False):

@@ -9,7 +9,7 @@ import numpy as np
 
 
 def pack(content: dict) -> bytes:
-    """Content as npz bytes: the arrays beside a JSON tree. Raises TypeError for what does not come back as it was."""
+    """Content as npz bytes: arrays beside a JSON tree. Raises TypeError for what would not come back."""
     arrays: dict[str, np.ndarray] = {}
     tree = json.dumps(_flatten(content, arrays)).encode()
     buffer = io.BytesIO()
@@ -26,10 +26,9 @@ def unpack(payload: bytes) -> dict:
 
 def _flatten(node, arrays):
     if isinstance(node, dict):
-        if not all(isinstance(key, str) for key in node):
-            raise TypeError(
-                f"a state's dictionaries have strings as keys, got {[k for k in node if type(k) is not str][0]!r}"
-            )
+        for key in node:
+            if not isinstance(key, str):
+                raise TypeError(f"a state's dictionaries have strings as keys, got {key!r}")
         return {"dict": {key: _flatten(value, arrays) for key, value in node.items()}}
     if isinstance(node, (list, tuple)):
         return {type(node).__name__: [_flatten(value, arrays) for value in node]}

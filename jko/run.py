@@ -28,8 +28,8 @@ class Standing(NamedTuple):
 class Run:
     """A run of one scheme: it advances, stores, and gives the journal what is new.
 
-    Where it stands changes by one assignment, after everything that belongs to a step is there: an interrupt at any
-    moment leaves a whole step behind, or none of it.
+    Where it stands changes by one assignment, after everything that belongs to a step is there: an
+    interrupt at any moment leaves a whole step behind, or none of it.
     """
 
     def __init__(self, F, measure, scheme, tau: float, n_steps: int, store_every: int, state: State):
@@ -51,7 +51,7 @@ class Run:
             self._stand(0, self.initial, self.at.state, [], store=True)
 
     def advance(self, throw: bool) -> int:
-        """One step, or one block where the scheme has `advance`, up to the next stored time; returns how many steps."""
+        """One step, or with `advance` one block up to the next stored time; returns how many steps."""
         before = self.at.done
         count = min(self._next_multiple(self.store_every), self._next_multiple(_BLOCK), self.n_steps) - before
         measure, state, records = self._steps(count)
@@ -80,8 +80,8 @@ class Run:
         if throw:
             raise StepFailed(
                 f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}"
-                f"{': ' + info.note if info.note else ''} (gap {info.gap:.3g}); take a smaller tau or another scheme, "
-                "or throw=False for the run up to there",
+                f"{': ' + info.note if info.note else ''} (gap {info.gap:.3g}); take a smaller tau or "
+                "another scheme, or throw=False for the run up to there",
                 info,
             )
         self._fallen = Records.of([info])
@@ -122,7 +122,8 @@ class Run:
         last = chunks[-1]
         if last["done"] > self.n_steps:
             raise CheckpointMismatch(
-                f"checkpoint: it holds {last['done']} steps already, n_steps is {self.n_steps}: ask for as many or more"
+                f"checkpoint: it holds {last['done']} steps already, n_steps is {self.n_steps}: "
+                "ask for as many or more"
             )
         frames, blocks = {}, {}
         for chunk in chunks:  # a chunk that an interrupt had written twice counts once

@@ -19,10 +19,10 @@ CONVERGED = "converged"
 class StepInfo:
     """The record of one step. Energies are in the units of F, which is nondimensional.
 
-    status: "converged", or what else happened; gap: primal − dual, an upper bound on the step's suboptimality;
-    relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|; min_density: least cell;
-    dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the decay of energy;
-    note: fallbacks taken and why. What a scheme does not compute is NaN.
+    status: "converged", or what else happened; gap: primal − dual, an upper bound on the step's
+    suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
+    min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
+    decay of energy; note: fallbacks taken and why. What a scheme does not compute is NaN.
     """
 
     status: str = CONVERGED
@@ -104,8 +104,8 @@ class State:
     """What a scheme carries from step to step.
 
     `data` holds everything beside the measure that the next step's numbers depend on, as arrays, numbers and
-    strings: it goes into checkpoints and is never changed in place. `workspace` holds what `init` can rebuild,
-    such as compiled problems: no number may depend on its history.
+    strings: it goes into checkpoints and is never changed in place. `workspace` holds what `init` can
+    rebuild, such as compiled problems: no number may depend on its history.
     """
 
     data: dict[str, Any] = field(default_factory=dict)
@@ -120,8 +120,8 @@ class Scheme:
     """The base of every scheme: a frozen dataclass of settings with `init` and `step`.
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, and its
-    `order` in τ. Where steps are cheap it may define `advance(F, mu, tau, n, state) -> (mu′, state, Records)`,
-    a compiled block of n steps.
+    `order` in τ. Where steps are cheap it may define `advance(F, mu, tau, n, state) -> (mu′, state,
+    Records)`, a compiled block of n steps.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()

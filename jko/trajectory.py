@@ -84,7 +84,7 @@ class Trajectory:
         return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
 
     def save(self, path) -> Path:
-        """Write the run as netCDF; the file is written beside and renamed, so an old one is never left broken."""
+        """Write the run as netCDF, beside and then renamed, so that an old file is never left broken."""
         path = Path(path)
         if not path.parent.is_dir():
             raise ValueError(f"path: the folder {str(path.parent)!r} does not exist: make it first")

@@ -1,4 +1,4 @@
-"""The shared zoo: measures, and functionals over the whole registry; a new functional is tested by one line."""
+"""The shared zoo of measures and functionals; a new functional is tested by one line here."""
 
 from __future__ import annotations
 

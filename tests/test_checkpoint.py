@@ -178,7 +178,7 @@ def test_a_file_cut_anywhere_recovers_or_refuses(tmp_path):
     for length in sorted(lengths):
         path.write_bytes(content[:length])
         if length < header:
-            with pytest.raises(CheckpointMismatch, match="not a checkpoint of jko|has lost its header"):
+            with pytest.raises(CheckpointMismatch, match=r"not a checkpoint of jko|has lost its header"):
                 walk(path, n_steps=4)
             assert path.read_bytes() == content[:length]
         else:
@@ -261,7 +261,7 @@ def test_a_different_problem_is_refused_and_the_file_left_alone(tmp_path, change
 
 
 def test_a_function_that_changed_under_its_name_is_refused(tmp_path):
-    path, factor = tmp_path / "run", [1.0]
+    path = tmp_path / "run"
 
     def make(factor):
         def V(x):

@@ -16,10 +16,11 @@ _GRADING = 12  # u = t¹² carries the nodes to the singularity
 
 
 def cell_averages(W, offsets, spacing) -> np.ndarray:
-    """∫_c W(z + y) dy/|c| over a cell c centred at 0, for offsets z `[*shape, d]` of cells on a grid, 0 among them.
+    """∫_c W(z + y) dy/|c| over a cell c centred at 0, for offsets z `[*shape, d]` of a grid's cells.
 
     Tensor Gauss quadrature; more points within 3 cells; and in the cell that holds the singularity
-    graded pyramids with their tops there [Duffy1982]. Raises ValueError for a kernel that is not integrable at 0.
+    graded pyramids with their tops there [Duffy1982]. Raises ValueError for a kernel that is not integrable
+    at 0.
     """
     d = offsets.shape[-1]
     spacing = np.asarray(spacing, dtype=float)
@@ -51,7 +52,7 @@ def _central_average(W, spacing) -> float:
 
 
 def _pyramids(W, spacing, counts) -> float:
-    """The average over the box of sides `spacing`, cut into 2d pyramids y = ½u(±1, v) ∘ spacing, |v| ≤ 1, 0 < u ≤ 1."""
+    """The average over a box, cut into 2d pyramids y = ½u(±1, v) ∘ spacing, |v| ≤ 1, 0 < u ≤ 1."""
     d = len(spacing)
     t, t_weights = np.polynomial.legendre.leggauss(counts[0])
     t, t_weights = 0.5 * (t + 1.0), 0.5 * t_weights

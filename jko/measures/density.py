@@ -20,9 +20,9 @@ from jko.measures.measure import Measure
 class Density(DensityConstructors, Measure):
     """A density ρ ≥ 0 by its values at the cell centres of a grid; mass Σ ρ_c|c|.
 
-    `values` has shape `[*cells]` and is kept in float64. Integrals are midpoint sums. The mass is whatever the
-    values give; the constructors of `DensityConstructors` make it 1. Raises ValueError for a shape that is not the grid's, a
-    negative, NaN or infinite cell, or zero mass.
+    `values` has shape `[*cells]` and is kept in float64. Integrals are midpoint sums. The mass is whatever
+    the values give; the constructors of `DensityConstructors` make it 1. Raises ValueError for a shape that
+    is not the grid's, a negative, NaN or infinite cell, or zero mass.
     """
 
     def __init__(self, grid: Grid, values):
@@ -90,7 +90,8 @@ class Density(DensityConstructors, Measure):
         """log ρ as a jax function of a point `[d]`."""
         if not np.all(self.values > 0):
             raise ValueError(
-                f"log ρ needs a positive density, got {np.sum(self.values <= 0)} empty cells: mix in a small uniform part"
+                f"log ρ needs a positive density, got {np.sum(self.values <= 0)} empty cells: "
+                "mix in a small uniform part"
             )
         return GriddedFunction(np.log(self.values), self.grid.lower, self.grid.upper)
 
@@ -119,7 +120,8 @@ def _checked(grid, values) -> np.ndarray:
         raise ValueError(f"values: expected shape {grid.cells}, the grid's cells, got {values.shape}")
     if values.min() < 0:
         raise ValueError(
-            f"values: expected a density of at least 0, got {np.sum(values < 0)} negative cells, the least {values.min():g}"
+            f"values: expected a density of at least 0, got {np.sum(values < 0)} negative cells, "
+            f"the least {values.min():g}"
         )
     if not values.sum() > 0:
         raise ValueError("values: expected a density of positive mass, got 0 everywhere")

@@ -41,7 +41,7 @@ class DensityConstructors:
 
     @classmethod
     def uniform(cls, grid: Grid, lower=None, upper=None) -> Self:
-        """The normalised indicator of the box [lower, upper] (the whole grid unless given), cells cut exactly."""
+        """The normalised indicator of the box [lower, upper] (by default the grid), cells cut exactly."""
         low = np.broadcast_to(grid.lower if lower is None else lower, (grid.dimension,))
         high = np.broadcast_to(grid.upper if upper is None else upper, (grid.dimension,))
         covered = 1.0
@@ -55,7 +55,7 @@ class DensityConstructors:
 
     @classmethod
     def from_image(cls, image, lower=0.0, upper=None) -> Self:
-        """An image `[rows, columns]` of intensities ≥ 0 as a density of mass 1, x₁ to the right and x₂ upwards.
+        """An image `[rows, columns]` of intensities ≥ 0, of mass 1, x₁ to the right and x₂ upwards.
 
         The pixels are the cells; `upper` defaults to a width of 1 and square pixels.
         """
@@ -111,5 +111,6 @@ def _require_inside(particles, grid):
     if outside.any():
         raise ValueError(
             f"particles: {outside.sum()} of {particles.n} lie outside the grid; they reach from "
-            f"{particles.positions.min(axis=0).tolist()} to {particles.positions.max(axis=0).tolist()}: widen the grid"
+            f"{particles.positions.min(axis=0).tolist()} to {particles.positions.max(axis=0).tolist()}: "
+            "widen the grid"
         )

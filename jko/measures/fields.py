@@ -15,8 +15,8 @@ from jko.measures.cell_averages import cell_averages
 def gradient(grid, field) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
 
-    Second order inside and at the box's boundary; next to a cell where the field is infinite (log ρ in vacuum)
-    one-sided, and 0 where no finite neighbour is left.
+    Second order inside and at the box's boundary; next to a cell where the field is infinite (log ρ in
+    vacuum) one-sided, and 0 where no finite neighbour is left.
     """
     return np.stack([_axis_gradient(field, axis, h) for axis, h in enumerate(grid.spacing)], axis=-1)
 
@@ -86,7 +86,7 @@ def _transform(table):
 
 
 def kernel_table(grid, W) -> np.ndarray:
-    """W at every difference of cell centres, `[2·cells − 1]`; for a kernel singular at 0 its cell averages."""
+    """W at every difference of cell centres, `[2·cells − 1]`; of a singular kernel its cell averages."""
     offsets = _offsets(grid)
     if is_singular(W, grid.dimension):
         return cell_averages(W, offsets, grid.spacing)
@@ -96,8 +96,8 @@ def kernel_table(grid, W) -> np.ndarray:
 def gradient_tables(grid, W) -> list[np.ndarray]:
     """∂W along each axis at every difference of cell centres, 0 at 0.
 
-    For a kernel singular at 0 the centred differences of its cell averages: point values of ∂W would leave out what
-    the cell round 0 contributes, an error of first order.
+    For a kernel singular at 0 the centred differences of its cell averages: point values of ∂W would leave
+    out what the cell round 0 contributes, an error of first order.
     """
     if is_singular(W, grid.dimension):
         averages = cell_averages(W, _offsets(grid, margin=1), grid.spacing)

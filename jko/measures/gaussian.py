@@ -18,8 +18,8 @@ _NODE_SPACING, _NODE_REACH = 0.3, 9.0
 class Gaussian(Measure):
     """N(m, Σ) with m `[d]` and Σ `[d, d]` symmetric positive definite, in any dimension.
 
-    Integrals of quadratic functions and the entropy are exact in any d; others, for d ≤ 3, are trapezoidal sums
-    at nodes in whitened coordinates (spacing 0.3 to ±9σ: spectrally accurate for smooth functions).
+    Integrals of quadratic functions and the entropy are exact in any d; others, for d ≤ 3, are trapezoidal
+    sums at nodes in whitened coordinates (spacing 0.3 to ±9σ: spectrally accurate for smooth functions).
     A scalar mean or covariance is a Gaussian in one dimension; `Gaussian.of(mean, std)` takes a std.
     """
 
@@ -32,8 +32,10 @@ class Gaussian(Measure):
                 f"covariance: expected shape {(len(m), len(m))} to match the mean, got {S.shape}"
             )
         if not np.allclose(S, S.T) or np.linalg.eigvalsh(S).min() <= 0:
-            raise ValueError("covariance: expected a symmetric positive definite matrix; its least eigenvalue is "
-                             f"{np.linalg.eigvalsh(0.5 * (S + S.T)).min():g}")  # fmt: skip
+            raise ValueError(
+                "covariance: expected a symmetric positive definite matrix; its least eigenvalue is "
+                f"{np.linalg.eigvalsh(0.5 * (S + S.T)).min():g}"
+            )
         self._mean, self._covariance = m, 0.5 * (S + S.T)
 
     @classmethod
@@ -70,7 +72,8 @@ class Gaussian(Measure):
     def _nodes(self):
         if self.dimension > 3:
             raise ValueError(
-                f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: sample it into Particles"
+                f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: "
+                "sample it into Particles"
             )
         line = np.arange(-_NODE_REACH, _NODE_REACH + 0.5 * _NODE_SPACING, _NODE_SPACING)
         z = np.stack(np.meshgrid(*[line] * self.dimension, indexing="ij"), axis=-1).reshape(

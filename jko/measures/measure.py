@@ -76,8 +76,8 @@ class Measure:
     def density_values(self):
         """ρ at the points; raises InfiniteEnergy where there is no density."""
         raise InfiniteEnergy(
-            f"an internal energy of {type(self).__name__} is infinite or undefined, since they have no density: use "
-            "descent.Langevin (entropy) or descent.Blob (any internal energy), or give a Density"
+            f"an internal energy of {type(self).__name__} is infinite or undefined, since they have no "
+            "density: use descent.Langevin (entropy) or descent.Blob (any internal energy), or give a Density"
         )
 
     def integrate_internal(self, U):

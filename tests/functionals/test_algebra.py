@@ -40,7 +40,7 @@ def test_multiples_by_any_number(two):
 @pytest.mark.parametrize("factor", [0, -1, -0.5, float("nan"), float("inf"), np.float64(-2)])
 def test_other_multiples_are_refused(factor):
     with pytest.raises(
-        ValueError, match="a functional can be multiplied by a positive number, got .*: put the sign into"
+        ValueError, match=r"a functional can be multiplied by a positive number, got .*: put the sign into"
     ):
         factor * fn.Entropy()
 
@@ -70,7 +70,7 @@ def test_parts_gather_like_terms_in_any_order():
     for order in itertools.permutations(terms):
         parts = sum(order).parts
         assert parts.temperature == 2.5
-        assert dict((repr(atom), c) for c, atom in parts.internal) == {"Entropy()": 2.5, "Power(2)": 4.0}
+        assert {repr(atom): c for c, atom in parts.internal} == {"Entropy()": 2.5, "Power(2)": 4.0}
         assert parts.kinds == {"entropy", "internal", "potential"}
         np.testing.assert_allclose(parts.potential_values(points), 0.5 * points[:, 0] ** 2)
         np.testing.assert_allclose(parts.potential_gradient(points), points)
@@ -109,9 +109,9 @@ def test_a_divergence_dissolves_into_entropy_and_potential():
     rho = problems.density(1)
     assert fn.KL(rho)(rho) == pytest.approx(0.0, abs=1e-12)
     assert fn.KL(rho)(problems.density(1, seed=3)) > 0.01
-    with pytest.raises(ValueError, match="log ρ needs a positive density, got .* empty cells"):
+    with pytest.raises(ValueError, match=r"log ρ needs a positive density, got .* empty cells"):
         fn.KL(problems.density_with_vacuum())
-    with pytest.raises(TypeError, match="target must be a measure with a density .*, got Particles"):
+    with pytest.raises(TypeError, match=r"target must be a measure with a density .*, got Particles"):
         fn.KL(problems.particles(1))
 
 
@@ -143,7 +143,7 @@ def test_create_by_name():
     assert all(name in str(caught.value) for name in fn.available())
     with pytest.raises(TypeError, match=r"power\(m: .*float.*\): .*missing"):
         fn.create("power")
-    with pytest.raises(TypeError, match="power.*unexpected keyword argument 'n'"):
+    with pytest.raises(TypeError, match=r"power.*unexpected keyword argument 'n'"):
         fn.create("power", m=2, n=2)
 
 

@@ -132,7 +132,7 @@ def test_the_wasserstein_gradient_on_a_gaussian_is_the_gradient_of_the_first_var
 
 @each(ON_GRIDS)
 def test_the_wasserstein_gradient_on_a_grid_is_of_second_order(dimension, F):
-    """Against the Gaussian's own, or for a kernel that is not smooth against a grid of a third of the spacing."""
+    """Against the Gaussian's own, or for a kernel that is not smooth against a finer grid."""
     mu = problems.gaussian(dimension)
     smooth = problems.smooth(F)
     sizes = {1: (45, 135, 405), 2: (27, 81)} if smooth else {1: (45, 135, 1215), 2: (27, 81, 243)}

@@ -67,7 +67,7 @@ def test_a_gaussian_on_a_grid(dimension):
     np.testing.assert_allclose(rho.covariance(), mu.covariance(), atol=1e-5)
     with pytest.raises(ValueError, match=r"grid: expected dimension \d, the Gaussian's"):
         mu.on(problems.grid(dimension % 3 + 1))
-    with pytest.raises(ValueError, match="has no mass on the grid .*: move the grid"):
+    with pytest.raises(ValueError, match=r"has no mass on the grid .*: move the grid"):
         Gaussian(np.full(dimension, 90.0), np.eye(dimension)).on(problems.grid(dimension))
 
 
@@ -99,7 +99,7 @@ def test_a_uniform_box_is_cut_exactly():
     )
     np.testing.assert_allclose(rho.masses, (x[:, None] * y).ravel() / (2.6 * 1.6), atol=1e-15)
     assert np.ptp(Density.uniform(grid).values) < 1e-15
-    with pytest.raises(ValueError, match="the box from 5.0 to 6.0 does not meet the grid"):
+    with pytest.raises(ValueError, match=r"the box from 5.0 to 6.0 does not meet the grid"):
         Density.uniform(grid, 5.0, 6.0)
 
 
@@ -147,7 +147,7 @@ def test_samples_of_a_gaussian():
     assert np.all(np.abs(x.mean(axis=0) - mu.mean()) < 4 * np.sqrt(np.diag(mu.covariance()) / n))
     error = np.sqrt((np.outer(np.diag(mu.covariance()), np.diag(mu.covariance())) + mu.covariance() ** 2) / n)
     assert np.all(np.abs(np.cov(x.T) - mu.covariance()) < 4 * error)
-    with pytest.raises(TypeError, match="n: expected a whole number, got 2.5"):
+    with pytest.raises(TypeError, match=r"n: expected a whole number, got 2.5"):
         mu.sample(2.5, seed=0)
 
 
