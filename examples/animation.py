@@ -13,7 +13,7 @@ import jko
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 F = fn.Entropy() + fn.Potential("mexican_hat", height=6.0)
-grid = jko.Grid.uniform(lower=(-1.8, -1.8), upper=(1.8, 1.8), cells=(72, 72))
+grid = jko.Grid.uniform(lower=(-1.8, -1.8), upper=(1.8, 1.8), cells=(60, 60))
 start = jko.Density.gaussian(grid, mean=(1.0, 0.0), std=0.15)
 
 # %%
@@ -26,7 +26,7 @@ jko.animate(density, f"{folder}/ring_density.gif", fps=10)
 # The same flow as Langevin particles.
 
 cloud = jko.flow(
-    F, start.sample(3000, seed=0), jko.descent.Langevin(seed=1), tau=0.002, n_steps=900, store_every=30
+    F, start.sample(3000, seed=0), jko.descent.Langevin(seed=1), tau=0.003, n_steps=600, store_every=20
 )
 jko.animate(cloud, f"{folder}/ring_particles.gif", fps=10)
 

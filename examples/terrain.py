@@ -19,14 +19,14 @@ folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 elevation = get_sample_data("jacksboro_fault_dem.npz")["elevation"][::-1].T.astype(
     float
 )  # east, north; metres
-coarse = elevation[:396, :336].reshape(33, 12, 28, 12).mean(axis=(1, 3))
+coarse = elevation[:392, :336].reshape(28, 14, 24, 14).mean(axis=(1, 3))
 hills = (coarse - coarse.min()) / 150.0
 
 # %%
-# The map fills the box :math:`[0, 33/28] \\times [0, 1]`. Around it stands a fence, so that particles stay
+# The map fills the box :math:`[0, 7/6] \\times [0, 1]`. Around it stands a fence, so that particles stay
 # on the map as the density does, which cannot leave its grid.
 
-width, height = 33 / 28, 1.0
+width, height = 28 / 24, 1.0
 
 
 def fence(x):
@@ -36,8 +36,8 @@ def fence(x):
 
 terrain = fn.Potential.gridded(hills, lower=(0.0, 0.0), upper=(width, height))
 F = fn.Entropy() + terrain + fn.Potential(fence)
-cell = 1 / 28
-grid = jko.Grid.uniform((-2 * cell, -2 * cell), (width + 2 * cell, height + 2 * cell), cells=(37, 32))
+cell = 1 / 24
+grid = jko.Grid.uniform((-2 * cell, -2 * cell), (width + 2 * cell, height + 2 * cell), cells=(32, 28))
 start = jko.Density.gaussian(grid, mean=(0.6, 0.5), std=0.06)
 
 # %%

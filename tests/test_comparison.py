@@ -298,3 +298,14 @@ def test_a_failed_run_is_compared_up_to_where_it_came():
     short = gaussian_run(OU, TIMES[:6])
     row = compare({"short": short, "long": gaussian_run(OU, TIMES)}, exact=OU).table[0]
     assert row["time"] == pytest.approx(0.5)
+
+
+def test_runs_of_like_names_do_not_share_a_file(tmp_path):
+    runs = {
+        "a b": gaussian_run(OU, TIMES),
+        "a_b": gaussian_run(OU, TIMES, 0.1),
+        "../c": gaussian_run(OU, TIMES),
+    }
+    folder = jko.compare(runs).save(tmp_path)
+    assert {path.name for path in folder.glob("*.nc")} == {"a_b.nc", "a_b~2.nc", "_c.nc"}
+    assert jko.Trajectory.load(folder / "a_b~2.nc").measures[0].mean()[0] == pytest.approx(1.6)

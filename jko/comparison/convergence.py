@@ -81,23 +81,7 @@ def convergence(
     distance: str = "L1",
     seeds: Sequence[int] | None = None,
 ) -> Convergence:
-    """Repeat a run over the values of a parameter and report the observed order of its error.
-
-    `run(value)` returns a Trajectory (or anything that `error` takes); with `seeds` it is called as
-    `run(value, seed)` and the errors are root mean squares over the seeds. The error of a run is
-
-    * `error(result)`, a number of at least 0; or
-    * the `distance`, "L1" or "W2", of its final measure to the solution `exact` at its final time; or, with
-      neither,
-    * the distance of its final measure to that of the next value, one row fewer: for a method of order p and
-      values in a constant ratio these differences fall with p as well.
-
-        jko.convergence(lambda tau: jko.flow(F, mu, scheme, tau=tau, n_steps=round(1 / tau)),
-                        values=[0.1, 0.05, 0.025], parameter="tau", exact=solution)
-
-    Raises ValueError for fewer than two values, ones that are not positive and distinct, or an error that is
-    no number of at least 0.
-    """
+    """The numbers of `jko.convergence`, without its picture."""
     import time
 
     values = _checked_values(values)

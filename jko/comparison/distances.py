@@ -35,7 +35,7 @@ def w2_distance(mu, nu, seed: int = 0) -> Measured:
 
 
 def l1_distance(mu, nu) -> Measured:
-    """∫|ρ − σ| dx between the densities of two measures: 0 where they agree, 2 where they are apart.
+    """`∫|ρ − σ| dx` between the densities of two measures: 0 where they agree, 2 where they are apart.
 
     Densities are compared on the finer of their grids, to which the other is carried conservatively
     (monotone cubics through the cumulative mass, order 2). A cloud enters through its kernel density

@@ -110,17 +110,7 @@ class Comparison:
 
 
 def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Comparison:
-    """Lay runs side by side: distances to the exact answer and between them, energies, rates, certificates.
-
-    `runs` maps names to trajectories of one problem; `exact` is an `ExactSolution`, t = 0 where the runs
-    start. Distances are taken at `times`, by default at up to 9 times that all runs stored (3 in more than
-    one dimension). `minimum` is F_min for the decay rate where it is known; else it comes from the
-    equilibrium of a Gaussian exact answer, else it is fitted. `seed` draws the particles of large clouds
-    that enter exact plans in d ≥ 2.
-
-    Raises TypeError for anything but trajectories, ValueError for runs of different dimensions or without
-    common times.
-    """
+    """The numbers of `jko.compare`, without its pictures."""
     return Comparison.of(runs, exact, times=times, minimum=minimum, seed=seed)
 
 
