@@ -14,6 +14,7 @@ from jko.steps.edges import cut_edges, density_on
 from jko.steps.eulerian import Eulerian
 from jko.steps.line import Line
 from jko.steps.line_bound import lagrangian_bound
+from jko.steps.line_model import admissible_edges, quadratic_model
 from jko.steps.line_potential import LinePotential
 from jko.steps.outcome import closed, record, rounding
 
@@ -98,13 +99,13 @@ class Lagrangian:
         X, gap, iterations, tight = start, np.inf, 0, False
         before = value = self._value(line, start, start, tau)
         for _ in range(self.settings.passes):
-            linear, quadratic = self._model(line, X, start, tau)
+            linear, quadratic = quadratic_model(line, self.modelled, X, start, tau)
             solution = self._program(tau, masses, start).solve(start, linear, quadratic, tight=tight)
             iterations += solution.iterations
             if solution.values is None:
                 break
             previous = value
-            found = self._admissible(solution.values["edges"][0], masses)
+            found = admissible_edges(solution.values["edges"][0], masses, self.box, self.cap)
             X, value = self._better(line, X, value, found, start, tau)
             cost = line.cost(X - start, tau)
             bound = lagrangian_bound(line, X, start, tau, self.box, self.cap)
@@ -170,45 +171,6 @@ class Lagrangian:
             self.programs[tau] = held = (masses, program)
         return held[1]
 
-    def _model(self, line, X, start, tau):
-        """Linear `[n+1]` and quadratic terms on the displacement: the model at X, the transport cost."""
-        w = line.masses
-        bend = np.zeros((2, w.size))
-        if self.potential is not None:
-            least = min(max(self.potential.modulus, -0.9 / tau), self.potential.greatest)
-            bend += np.maximum(self.potential.second_derivative(line.nodes(X)), least)
-        diagonal, off = line.bands(0.5 * w * bend)
-        linear = line.potential_force(X)
-        if self.modelled is not None:
-            s = np.where(line.held, line.density(X), 1.0)
-            push = np.where(line.held, line.pressure(self.modelled, s), 0.0)
-            stiff = np.where(line.held, s * s * self.modelled.second_derivative(s) / np.diff(X), 0.0)
-            linear[:-1] += push
-            linear[1:] -= push
-            diagonal[:-1] += stiff
-            diagonal[1:] += stiff
-            off = off - stiff
-        d = X - start
-        linear -= diagonal * d
-        linear[:-1] -= off * d[1:]
-        linear[1:] -= off * d[:-1]
-        transport_diagonal, transport_off = line.bands(np.stack([w, w]) / (2.0 * tau))
-        return linear, _tridiagonal(diagonal + transport_diagonal, off + transport_off)
-
-    def _admissible(self, X, masses):
-        """Edges in the box with widths that the cap allows, next to those of a solver."""
-        least = np.full(masses.size, 1e-14 * (self.box[1] - self.box[0]))
-        if self.cap is not None:
-            least = np.maximum(least, masses / self.cap)
-        widths = np.maximum(np.diff(X), least)
-        room = self.box[1] - self.box[0]
-        if widths.sum() > room:
-            widths = least + (widths - least) * max(
-                0.0, (room - least.sum()) / max((widths - least).sum(), 1e-300)
-            )
-        first = np.clip(X[0], self.box[0], max(self.box[0], self.box[1] - widths.sum()))
-        return np.minimum(np.concatenate([[first], first + np.cumsum(widths)]), self.box[1])
-
     def _better(self, line, X, value, found, start, tau):
         """The first of halved moves towards `found` that lowers the value, or X where none does."""
         share = 1.0
@@ -222,9 +184,3 @@ class Lagrangian:
                 return mixed, reached
             share *= 0.5
         return X, value
-
-
-def _tridiagonal(diagonal, off):
-    import scipy.sparse as sp
-
-    return sp.diags_array([diagonal, off, off], offsets=[0, 1, -1], format="coo")

@@ -7,7 +7,7 @@ import math
 from jko.scheme import StepInfo
 
 _FLOOR = 0.1
-_NEGLIGIBLE = 1e-3
+_NEGLIGIBLE = 3e-3
 
 
 def rounding(*terms) -> float:
