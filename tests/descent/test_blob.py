@@ -17,10 +17,8 @@ from tests.descent.laws import distance_to_gaussian, gaussian_quantiles, parabol
 CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 INTERNAL = {
     "entropy": ((0.7, fn.Entropy()),),
-    "slow": ((1.0, fn.Power(2)),),
     "fast": ((1.0, fn.Power(0.8)),),
-    "any": ((1.0, fn.InternalEnergy(lambda s: s**3 + s**2)),),
-    "sum": ((0.5, fn.Entropy()), (2.0, fn.Power(3))),
+    "sum": ((0.5, fn.Entropy()), (2.0, fn.Power(3)), (1.0, fn.InternalEnergy(lambda s: s**3 + s**2))),
 }
 
 

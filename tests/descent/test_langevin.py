@@ -37,7 +37,7 @@ def run(mu, tau, steps, **settings):
 
 @pytest.mark.parametrize("noise", ["gaussian", "three-point"])
 def test_weak_order_one_in_tau(noise):
-    """From quantiles, 4·10⁵ particles: the statistical error of the variance is 2e-3, the least error 0.03."""
+    """From quantiles, 4·10⁵ particles: the variance has a statistical error of 2e-3, the least error is 0.03."""
     start = Particles(gaussian_quantiles(400_000, MEAN, STD).astype(np.float32))
     exact = float(EXACT.at(0.8).covariance()[0, 0])
     errors = []
@@ -96,8 +96,7 @@ def test_interaction_keeps_the_mean_but_for_noise_and_contracts():
     )
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "three-point"])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("noise", "dtype"), [("gaussian", np.float64), ("three-point", np.float32)])
 def test_blocks_steps_and_resumes_give_the_same_bits(noise, dtype):
     scheme, mu = Langevin(seed=3, noise=noise), draws(301, 0, dimension=3, dtype=dtype)
     state = scheme.init(GRADUAL, mu)
