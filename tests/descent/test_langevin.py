@@ -37,7 +37,7 @@ def run(mu, tau, steps, **settings):
 
 @pytest.mark.parametrize("noise", ["gaussian", "three-point"])
 def test_weak_order_one_in_tau(noise):
-    """From quantiles, 4·10⁵ particles: the variance has a statistical error of 2e-3, the least error is 0.03."""
+    """4·10⁵ particles from quantiles: the variance scatters by 2e-3, its least error is 0.03."""
     start = Particles(gaussian_quantiles(400_000, MEAN, STD).astype(np.float32))
     exact = float(EXACT.at(0.8).covariance()[0, 0])
     errors = []
