@@ -25,7 +25,7 @@ def gauss_points(edges):
 
 @njit(cache=True, error_model="numpy")
 def transport_cost(masses, start, edges):
-    """W₂² of the piecewise linear map: Σ w (a² + ab + b²)/3 over cells with displacements a, b at their edges."""
+    """W₂² of the piecewise linear map: Σ w (a² + ab + b²)/3 with a, b how far the edges of a cell went."""
     total = 0.0
     for i in range(masses.size):
         a, b = edges[i] - start[i], edges[i + 1] - start[i + 1]
@@ -38,10 +38,10 @@ def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, g
     """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, into the last three arguments.
 
     pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the
-    latter raised to −0.999·rate so that the form stays positive.
+    latter raised to −0.9·rate so that the form stays positive.
     """
     n = masses.size
-    least = -0.999 * rate
+    least = -0.9 * rate
     gradient[0], diagonal[0] = 0.0, 0.0
     for i in range(n):
         w = 0.5 * masses[i]
@@ -118,7 +118,7 @@ def dual_norm_squared(masses, gradient):
 
 @njit(cache=True, error_model="numpy")
 def merge_light(edges, widths, masses, light, narrow):
-    """Edges, widths, masses, with cells lighter than `light` and narrower than `narrow` joined to a neighbour.
+    """Edges, widths, masses, cells lighter than `light` and narrower than `narrow` joined to a neighbour.
 
     Empty cells (masses 0) are kept, and nothing is joined across them.
     """

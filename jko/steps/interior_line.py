@@ -8,6 +8,7 @@ from jko.steps.newton_line import Point, Solution, certified_gap, solution
 
 _KEPT = 0.99
 _SLACK = 1e-2
+_BEHIND = 0.1
 
 
 def minimise_bounded(problem, bounds, tolerance, most_iterations) -> Solution:
@@ -25,14 +26,15 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations) -> Solution:
     for iteration in range(most_iterations + 1):
         point.assemble(problem)
         residual = point.gradient - barrier.pull()
-        gap = certified_gap(problem, residual) + barrier.complementarity(point)
+        unbalanced = certified_gap(problem, residual)
+        gap = unbalanced + barrier.complementarity(point)
         violation = barrier.violation(point)
         cost = 0.5 * point.squared_distance / problem.tau
         closed = gap <= tolerance * cost + 1e-14 * (1.0 + abs(point.value)) and violation <= 1e-9
         best = solution(point, gap, iteration, closed)
         if closed:
             break
-        moved = barrier.advance(point, residual)
+        moved = barrier.advance(point, residual, unbalanced)
         if moved is None:
             break
         point = Point(problem, *moved)
@@ -79,7 +81,7 @@ class _Barrier:
             np.max(short / np.maximum(self.floor, 1e-3 * (self.walls[1] - self.walls[0]) / short.size))
         )
 
-    def advance(self, point, residual):
+    def advance(self, point, residual, unbalanced):
         """Predictor, corrector: moves slacks and multipliers, gives new edges and widths, or None if
         stuck."""
         missing = self._missing(point)
@@ -90,6 +92,9 @@ class _Barrier:
         primal, dual = self._lengths(point, change, grow, press)
         after = np.sum((self.slack + primal * grow) * (self.pressure + dual * press)) / self.weights.sum()
         target = level * min(max((after / level) ** 3, 1e-6), 0.5)
+        if not self.active.all():
+            # few slacks beside many free cells: they would vanish long before the forces balance
+            target = max(target, min(level, _BEHIND * unbalanced / self.weights.sum()))
         change, grow, press = self._direction(point, residual, missing, target, grow * press)
         primal, dual = self._lengths(point, change, grow, press)
         if primal < 1e-12 and dual < 1e-12:

@@ -15,15 +15,14 @@ from jko.steps.line_energy import LineEnergy
 from jko.transport import cut, graded, remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
-_PATIENCE = 60  # Newton steps before the interior point method is tried
+_PATIENCE = 100  # Newton steps before the interior point method is tried
 _STILL = 1e-15  # below, nothing moved
 _TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
 @dataclass(frozen=True)
 class Quantile(Scheme):
-    """min over the edges X of ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V: the Lagrangian form of a step in
-    1D.
+    """min over the edges X of ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V: a step in Lagrangian form, 1D.
 
     The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of
     linear elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on

@@ -7,6 +7,9 @@ from jko.transport.remap import mass_between, merge_empty
 _EXPONENT = 0.25
 _EVEN = 1.0 / 3.0
 _MOST_RUNS = 100
+_TAIL = 1e-12
+_TAIL_CELLS = 20
+_TAIL_SHARE = 0.04
 
 
 def graded(edges, masses, cells):
@@ -25,10 +28,22 @@ def graded(edges, masses, cells):
     density = np.where(held, masses / np.where(held, widths, 1.0), 0.0)
     wanted = density**_EXPONENT * widths
     wanted = (1.0 - _EVEN) * wanted / wanted.sum() + _EVEN * widths / widths.sum()
+    wanted = _thinned(wanted, masses, cells)
     level = np.concatenate([[0.0], np.cumsum(wanted)])
     runs = zip(np.append(0, stops + 1), np.append(stops, masses.size), strict=True)
     new = np.concatenate([_spread(edges, level, first, stop, cells) for first, stop in runs])
     return merge_empty(new, mass_between(edges, masses, new))
+
+
+def _thinned(wanted, masses, cells):
+    """The same, with no more than a few cells for the 1e-12 of the mass at either end."""
+    total = masses.sum()
+    for tail in (np.cumsum(masses) < _TAIL * total, np.cumsum(masses[::-1])[::-1] < _TAIL * total):
+        share = wanted[tail].sum() / wanted.sum()
+        most = min(_TAIL_CELLS / cells, _TAIL_SHARE)
+        if share > most:
+            wanted = np.where(tail, wanted * most / share, wanted)
+    return wanted
 
 
 def _spread(edges, level, first, stop, cells):

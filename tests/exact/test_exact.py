@@ -117,7 +117,9 @@ def test_barenblatt_jko_step_is_optimal(m, d):
 def test_barenblatt_radius_is_where_the_density_ends():
     solution = exact.Barenblatt(2.0, 1)
     r = solution.radius(0.4)
-    assert solution.density(0.4, np.array([[r * (1 - 1e-9)], [r * (1 + 1e-9)]])) == pytest.approx([0.0, 0.0], abs=1e-8)
+    assert solution.density(0.4, np.array([[r * (1 - 1e-9)], [r * (1 + 1e-9)]])) == pytest.approx(
+        [0.0, 0.0], abs=1e-8
+    )
     assert solution.density(0.4, np.array([[r * (1 - 1e-3)]]))[0] > 0.0
     assert exact.Barenblatt(0.9).radius() == np.inf
 
@@ -128,7 +130,9 @@ def test_gaussian_jko_on_an_axis_obeys_the_recursion_of_the_principal_axis():
     m, s = 1.5, 0.5
     for k in range(1, 21):
         m, before, s = m / (1 + stiffness * tau), s, None
-        s = (before + np.sqrt(before**2 + 4 * (1 + stiffness * tau) * theta * tau)) / (2 * (1 + stiffness * tau))
+        s = (before + np.sqrt(before**2 + 4 * (1 + stiffness * tau) * theta * tau)) / (
+            2 * (1 + stiffness * tau)
+        )
         iterate = solution.at(k * tau)
         assert iterate.mean()[0] == pytest.approx(m, rel=1e-13)
         assert np.sqrt(iterate.covariance()[0, 0]) == pytest.approx(s, rel=1e-13)
