@@ -12,10 +12,10 @@ from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 
 _EXACT = 1e-13
-_CAUTIONS = (0.65, 1.3, 2.6)
+_CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; with a cap without the first
 _ROUND = 8
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
-_RESOLVED = 0.1  # of h²/8τ: differences of potential below it are the grid's
+_RESOLVED = 1.0  # of h²/8τ, the grid's own bias, below which a gap cannot be told from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +87,7 @@ class BackAndForth(Scheme):
             if change < _SETTLED:
                 break
         if previous is not None:
-            notes.append(
-                f"interaction of the density before its last pass, which changed it by {change:.1e}"
-            )
+            notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
         return Density(mu.grid, values), state, self._record(problem, mu, values, tau, solution, notes)
 
     def _solve(self, problem, mu, tau, field) -> _Solution:
@@ -100,13 +98,15 @@ class BackAndForth(Scheme):
         whole = Region(
             grid.spacing, (0,) * grid.dimension, mu.values, potential, problem.cap, problem.blocked
         )
+        start = problem.energy(mu.values, field)
         best, spent = None, 0
-        for caution in _CAUTIONS:
+        for caution in _CAUTIONS if problem.cap is None else _CAUTIONS[1:]:
             found = self._ladder(problem, grid, whole, tau, caution)
+            found = replace(found, rise=problem.energy(found.values(grid), field) - start)
             spent += found.ascent.iterations
-            if best is None or found.certificate.gap < best.certificate.gap:
+            if best is None or found.excess < best.excess:
                 best = found
-            if self._closed(best.certificate, grid, mu.mass, tau):
+            if best.rise <= 0.0 and self._closed(best.certificate, grid, mu.mass, tau):
                 return replace(best, iterations=spent)
         return self._polish(best, spent, grid, mu.mass, tau)
 
@@ -133,7 +133,7 @@ class BackAndForth(Scheme):
         for _ in range(self.max_extra // _ROUND):
             phi = ascent.ascend(phi, _ROUND)
             spent += _ROUND
-            found = _Solution.of(ascent, phi, best.region, grid)
+            found = replace(_Solution.of(ascent, phi, best.region, grid), rise=best.rise)
             if not found.certificate.gap < 0.9 * best.certificate.gap:
                 break
             best = found
@@ -157,8 +157,12 @@ class BackAndForth(Scheme):
             notes.append(f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}")
         before = problem.energy(mu.values, problem.interaction(mu.values))
         after = problem.energy(values, problem.interaction(values))
+        converged = self._closed(certificate, grid, mu.mass, tau)
+        if not problem.parts.interaction and after > before + bias:
+            converged = False
+            notes.append(f"the energy rose by {after - before:.1e}")
         return StepInfo(
-            status="converged" if self._closed(certificate, grid, mu.mass, tau) else "not converged",
+            status="converged" if converged else "not converged",
             gap=certificate.gap,
             relative_gap=certificate.relative_gap,
             iterations=solution.iterations,
@@ -178,7 +182,13 @@ class _Solution:
     density: np.ndarray
     region: Any
     certificate: Any
+    rise: float = 0.0  # of F with the interaction's field held; a descent is negative
     iterations: int = 0
+
+    @property
+    def excess(self) -> float:
+        """What tells the better of two solutions: the gap, and a rise of the energy."""
+        return self.certificate.gap + max(self.rise, 0.0)
 
     @classmethod
     def of(cls, ascent, phi, region, grid) -> _Solution:

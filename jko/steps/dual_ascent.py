@@ -12,10 +12,21 @@ from jko.kernels.push import pull_back
 
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains
+_RIM = {True: 2, False: 6}  # cells kept round the support: few where U* is steep in vacuum
+_LEAST_FREE = 0.02  # of the cells, counted as free of the cap where fewer are
 _RENEW = 8  # iterations between evaluations of the preconditioner's constant
 _WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
 _ALLOWANCE = 4.0  # over max U*″/ρ, for the term that the √ρ metric leaves out
 _FLOOR = 1e-4  # of the largest density: below it the metric is that of a uniform density
+
+
+def _far_from_support(rho, rim):
+    """Cells further than a few from all mass, or None; the linear interpolation of ρ_k at its edge is kept."""
+    if rho.all():
+        return None
+    from scipy.ndimage import binary_dilation
+
+    return ~binary_dilation(rho > 0, iterations=rim)
 
 
 class DualAscent:
@@ -32,6 +43,7 @@ class DualAscent:
         self.energy, self.tau, self.potential = energy, tau, level.potential
         if self.blocked is not None:
             self.potential = np.where(self.blocked, _WALL, level.potential)
+        self.empty = _far_from_support(self.rho, _RIM[full_support or energy.cap is not None])
         self.full_support, self.threads = full_support, threads
         self.total = float(self.rho.sum())
         self.poisson = NeumannSolver(self.rho.shape, self.spacing)
@@ -45,7 +57,9 @@ class DualAscent:
         return c_transform(phi, self.spacing, self.tau, self.threads)
 
     def conjugate(self, psi):
-        """ψᶜ, everywhere."""
+        """ψᶜ everywhere, from ψ where ρ_k has mass: elsewhere ψ is free, and −∞ gives the largest ψᶜ."""
+        if self.empty is not None:
+            psi = np.where(self.empty, -np.inf, psi)
         return c_transform(psi, self.spacing, self.tau, self.threads)
 
     def normalise(self, phi, tolerance=_LOOSE):
@@ -97,4 +111,8 @@ class DualAscent:
             top = np.array([self.rho.max()])
             return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])
         dense = np.where(density > 0.05 * density.max(), density, 0.0)
-        return float(np.vdot(self.energy.curvature(density), dense) / dense.sum())
+        mean = float(np.vdot(self.energy.curvature(density), dense) / dense.sum())
+        if self.energy.cap is None:
+            return mean
+        free = 1.0 / float(self.energy.internal.second_derivative(np.array([density.max()]))[0])
+        return max(mean, _LEAST_FREE * free)

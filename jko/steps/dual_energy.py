@@ -55,7 +55,9 @@ class DualEnergy:
                 high = c
             new = c - excess / slope if slope > 0 and np.isfinite(excess) else np.nan
             if not low < new < high:
-                width = 2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))
+                width = (
+                    2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))
+                )
                 width = max(width, 1e-12)
                 new = 0.5 * (low + high) if np.isfinite(low + high) else c + (width if excess < 0 else -width)
             if new == c:

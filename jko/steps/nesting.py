@@ -51,11 +51,10 @@ class Region:
         if cells == self.cells:
             return Level(self.lower, self.spacing, self.rho, self.potential, self.cap, self.blocked)
         spacing = tuple(e / n for e, n in zip(self.extent, cells, strict=True))
-        means = [
-            None if f is None else average(f, cells)
-            for f in (self.rho, self.potential, self.cap, self.blocked)
-        ]
-        return Level(self.lower, spacing, *means[:3], None if means[3] is None else means[3] > 0.5)
+        rho = average(self.rho, cells)
+        free = None if self.blocked is None else 1.0 - average(self.blocked, cells)
+        potential, cap = (_mean_where_free(f, self.blocked, free, cells) for f in (self.potential, self.cap))
+        return Level(self.lower, spacing, rho, potential, cap, None if free is None else free < 0.5)
 
     def clips(self, density, whole) -> bool:
         """Whether a density reaches a wall of the box that is no wall of the whole grid, given by its cells."""
@@ -97,6 +96,12 @@ class Level:
         starts = [(b - a) / h for a, b, h in zip(self.lower, to.lower, self.spacing, strict=True)]
         ratios = [fine / h for fine, h in zip(to.spacing, self.spacing, strict=True)]
         return interpolate(phi, to.rho.shape, starts, ratios)
+
+
+def _mean_where_free(field, blocked, free, cells):
+    if field is None or blocked is None:
+        return None if field is None else average(field, cells)
+    return average(np.where(blocked, 0.0, field), cells) / np.maximum(free, 1e-9)
 
 
 def support_box(region: Region, level: Level, density, margin: float):
