@@ -109,7 +109,7 @@ def convergence(
 
 
 def _file_names(names) -> list[str]:
-    """A file name for each run: what is no letter, digit, dash or dot becomes _, a name met again is numbered."""
+    """A file name a run: what is no letter, digit, dash or dot becomes _, a name met again is numbered."""
     files: list[str] = []
     for name in names:
         kept = (

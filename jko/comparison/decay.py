@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +11,7 @@ _LEAST_EXCESS = 1e-3  # of the initial one: below, the discretisation's own mini
 _SIGNIFICANT = 4.0  # standard errors of an estimated energy
 _LEAST_POINTS = 4
 _LEAST_JOINT = 6
+_SINGULAR = 1e14
 _MOST_UNSEEN = 1.0 / 3.0  # of the drop seen: more than a quarter of the excess left, and F_min is a guess
 
 
@@ -106,21 +106,25 @@ def _fit_from(first, times, energy, sigma):
 
 def _exponential(elapsed, scaled, weights):
     """(least, amplitude, log rate), their covariance for unit errors, and the mean weighted square left."""
-    from scipy.optimize import OptimizeWarning, curve_fit
+    from scipy.optimize import least_squares
 
-    def model(t, least, amplitude, log_rate):
-        return least + amplitude * np.exp(-np.exp(log_rate) * t)
+    def residual(parameters):
+        least, amplitude, log_rate = parameters
+        return (least + amplitude * np.exp(-np.exp(log_rate) * elapsed) - scaled) / weights
+
+    def jacobian(parameters):
+        _, amplitude, log_rate = parameters
+        decayed = np.exp(-np.exp(log_rate) * elapsed)
+        slope = -amplitude * np.exp(log_rate) * elapsed * decayed
+        return np.stack([np.ones_like(elapsed), decayed, slope], axis=1) / weights[:, None]
 
     below = np.flatnonzero(scaled < math.exp(-1.0))
     fallen = elapsed[below[0]] if below.size else elapsed[-1]
-    start = (-0.01, 1.01, -math.log(fallen))
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", OptimizeWarning)
-            best, covariance = curve_fit(
-                model, elapsed, scaled, start, weights, absolute_sigma=True, maxfev=20_000
-            )
-    except (RuntimeError, OptimizeWarning):
+    tight = {"xtol": 1e-14, "ftol": 1e-14, "gtol": 1e-14}
+    found = least_squares(
+        residual, (-0.01, 1.01, -math.log(fallen)), jacobian, method="lm", max_nfev=5000, **tight
+    )
+    curvature = found.jac.T @ found.jac
+    if not np.all(np.isfinite(found.x)) or np.linalg.cond(curvature) > _SINGULAR:
         return None
-    residual = (scaled - model(elapsed, *best)) / weights
-    return best, covariance, float(residual @ residual) / max(len(elapsed) - 3, 1)
+    return found.x, np.linalg.inv(curvature), 2.0 * float(found.cost) / max(len(elapsed) - 3, 1)
