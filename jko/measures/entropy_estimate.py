@@ -9,7 +9,6 @@ import numpy as np
 
 from jko.errors import whole_number
 
-
 _SHARED = 0.6
 
 
