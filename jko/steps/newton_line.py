@@ -2,68 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
+
+from jko.steps.line_problem import Point, Solution, certified_gap, solution
 
 _SUFFICIENT = 1e-4
 _HALVINGS = 40
 _KEPT = 0.9  # of a cell's width may go in one step
-_STIFFENINGS = 12
+_STIFFENINGS = 8
 _ROUNDING = 1e-14
-
-
-class Solution(NamedTuple):
-    """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
-
-    edges: np.ndarray
-    widths: np.ndarray
-    energy: float
-    squared_distance: float
-    gap: float
-    iterations: int
-    closed: bool
-
-
-class Problem(NamedTuple):
-    """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
-
-    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference.
-    """
-
-    energy: object
-    start: np.ndarray
-    widths: np.ndarray
-    masses: np.ndarray
-    tau: float
-    walls: tuple[float, float]
-
-    @property
-    def convexity(self) -> float:
-        """1/τ + λ."""
-        return 1.0 / self.tau + self.energy.modulus
-
-
-class Point:
-    """The objective at given edges, with its gradient and Hessian."""
-
-    def __init__(self, problem, edges, widths):
-        from jko.kernels import banded
-
-        self.edges, self.widths = edges, widths
-        self.terms = problem.energy.at(edges, widths, problem.masses)
-        self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
-        self.value = self.terms.energy + 0.5 * self.squared_distance / problem.tau
-
-    def assemble(self, problem):
-        from jko.kernels import banded
-
-        n = problem.masses.size
-        self.gradient, self.diagonal, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
-        banded.assemble(
-            self.edges, problem.start, problem.masses, *self.terms[1:], 1.0 / problem.tau,
-            self.gradient, self.diagonal, self.upper,
-        )  # fmt: skip
 
 
 def minimise(problem, tolerance, most_iterations) -> Solution:
@@ -89,29 +36,12 @@ def minimise(problem, tolerance, most_iterations) -> Solution:
     return solution(point, gap, iteration, closed)
 
 
-def solution(point, gap, iterations, closed) -> Solution:
-    """What a method ends with."""
-    energy, distance = point.terms.energy, point.squared_distance
-    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed)
-
-
 def _may_be_closed(problem, point, direction):
     # half the Newton decrement is a lower bound on the certified gap, and already known
     decrement = np.inf if direction is None else -float(point.gradient @ direction)
     return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * (
         1.0 + abs(point.value)
     )
-
-
-def certified_gap(problem, gradient) -> float:
-    """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
-
-    Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
-    """
-    from jko.kernels import banded
-
-    convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
-    return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
 
 
 def is_closed(problem, point, gap, tolerance) -> bool:

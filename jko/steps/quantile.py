@@ -12,6 +12,7 @@ from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 from jko.steps import interior_line, newton_line
 from jko.steps.line_energy import LineEnergy
+from jko.steps.line_problem import Problem
 from jko.transport import cut, graded, remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
@@ -70,7 +71,7 @@ class Quantile(Scheme):
         tau = positive_number("tau", tau)
         walls = (mu.grid.lower[0], mu.grid.upper[0])
         edges, widths, masses = (state.data[name] for name in ("edges", "widths", "masses"))
-        problem = newton_line.Problem(state.workspace, edges, widths, masses, tau, walls)
+        problem = Problem(state.workspace, edges, widths, masses, tau, walls)
         solution, note = self._minimise(problem)
         data = _tidied(problem, solution, mu.grid.spacing[0])
         edges = np.maximum.accumulate(data["edges"])  # widths below rounding

@@ -9,6 +9,7 @@ from jko import Density, Grid, exact, flow, steps, wasserstein
 from jko.kernels import banded
 from jko.steps import newton_line
 from jko.steps.line_energy import LineEnergy
+from jko.steps.line_problem import Point, Problem
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 CONFINED = fn.Entropy() + QUADRATIC
@@ -104,7 +105,7 @@ def random_problem(generator, tau):
         -9.0 * a * np.sin(3.0 * x) + 2.0 * c**2,
     )
     energy.modulus = -9.0 * abs(a) + 2.0 * c**2
-    return newton_line.Problem(energy, edges, np.diff(edges), masses / masses.sum(), tau, (-1.0, 3.0))
+    return Problem(energy, edges, np.diff(edges), masses / masses.sum(), tau, (-1.0, 3.0))
 
 
 def objective(problem, solution):
@@ -133,7 +134,7 @@ def test_gradient_and_hessian_are_those_of_the_objective():
     step = 1e-5
 
     def at(edges):
-        point = newton_line.Point(problem, edges, np.diff(edges))
+        point = Point(problem, edges, np.diff(edges))
         point.assemble(problem)
         return point
 

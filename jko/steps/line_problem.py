@@ -1,0 +1,77 @@
+"""The Lagrangian form of a step on the line: its objective, derivatives and certificate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Solution(NamedTuple):
+    """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
+
+    edges: np.ndarray
+    widths: np.ndarray
+    energy: float
+    squared_distance: float
+    gap: float
+    iterations: int
+    closed: bool
+
+
+class Problem(NamedTuple):
+    """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
+
+    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference.
+    """
+
+    energy: object
+    start: np.ndarray
+    widths: np.ndarray
+    masses: np.ndarray
+    tau: float
+    walls: tuple[float, float]
+
+    @property
+    def convexity(self) -> float:
+        """1/τ + λ."""
+        return 1.0 / self.tau + self.energy.modulus
+
+
+class Point:
+    """The objective at given edges, with its gradient and Hessian."""
+
+    def __init__(self, problem, edges, widths):
+        from jko.kernels import banded
+
+        self.edges, self.widths = edges, widths
+        self.terms = problem.energy.at(edges, widths, problem.masses)
+        self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
+        self.value = self.terms.energy + 0.5 * self.squared_distance / problem.tau
+
+    def assemble(self, problem):
+        from jko.kernels import banded
+
+        n = problem.masses.size
+        self.gradient, self.diagonal, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
+        banded.assemble(
+            self.edges, problem.start, problem.masses, *self.terms[1:], 1.0 / problem.tau,
+            self.gradient, self.diagonal, self.upper,
+        )  # fmt: skip
+
+
+def solution(point, gap, iterations, closed) -> Solution:
+    """What a method ends with."""
+    energy, distance = point.terms.energy, point.squared_distance
+    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed)
+
+
+def certified_gap(problem, gradient) -> float:
+    """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
+
+    Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
+    """
+    from jko.kernels import banded
+
+    convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
+    return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
