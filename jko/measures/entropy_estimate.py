@@ -42,13 +42,16 @@ def entropy_estimate(particles, neighbours: int | None = None) -> EntropyEstimat
         )
     positions = np.asarray(particles.positions, dtype=float)
     weights = np.asarray(particles.weights, dtype=float)
-    radii, nearest = cKDTree(positions).query(positions, k=neighbours + 1)
-    log_mass = _log_neighbour_mass(weights, nearest, neighbours)
+    equal = np.ptp(weights) <= 1e-6 * weights.mean()
+    if equal and d == 1:
+        radii, log_mass = _distance_on_line(positions[:, 0], neighbours), math.log(neighbours / (n - 1))
+    else:
+        distances, nearest = cKDTree(positions).query(positions, k=neighbours + 1)
+        others = weights[nearest].sum(axis=1) - weights
+        radii, log_mass = distances[:, -1], np.log(others / (1.0 - weights))
     log_ball = 0.5 * d * math.log(math.pi) - gammaln(0.5 * d + 1.0)
     with np.errstate(divide="ignore"):
-        log_density = (
-            digamma(neighbours) - math.log(neighbours) + log_mass - log_ball - d * np.log(radii[:, -1])
-        )
+        log_density = digamma(neighbours) - math.log(neighbours) + log_mass - log_ball - d * np.log(radii)
     value = float(weights @ log_density)
     return EntropyEstimate(value, standard_error(log_density, weights, neighbours), log_density)
 
@@ -73,8 +76,12 @@ def default_neighbours(dimension: int) -> int:
     return 3 if dimension <= 2 else 1
 
 
-def _log_neighbour_mass(weights, nearest, neighbours):
-    if np.ptp(weights) <= 1e-6 * weights.mean():
-        return math.log(neighbours / (len(weights) - 1))
-    others = weights[nearest].sum(axis=1) - weights
-    return np.log(others / (1.0 - weights))
+def _distance_on_line(x, neighbours: int) -> np.ndarray:
+    """The distance to the k-th neighbour on the line: sorted, it is among k on either side."""
+    order = np.argsort(x)
+    window = np.pad(x[order], neighbours, constant_values=np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(window, 2 * neighbours + 1)
+    distances = np.abs(windows - x[order][:, None])
+    radii = np.empty_like(x)
+    radii[order] = np.partition(distances, neighbours, axis=1)[:, neighbours]
+    return radii
