@@ -78,10 +78,10 @@ class Run:
             measure, state, good = self._steps(bad)
             self._stand(self.at.done + bad, measure, state, [good], store=False)
         if throw:
+            reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
             raise StepFailed(
-                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}"
-                f"{': ' + info.note if info.note else ''} (gap {info.gap:.3g}); take a smaller tau or "
-                "another scheme, or throw=False for the run up to there",
+                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}: {reason}, "
+                "or throw=False for the run up to there",
                 info,
             )
         self._fallen = Records.of([info])
