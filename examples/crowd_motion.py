@@ -8,6 +8,7 @@ distance to the exit. The pillar is an obstacle, cells where the density is forc
 """
 
 import sys
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -52,4 +53,5 @@ for panel, k in zip(panels.flat, (0, 10, 20, 32, 44, 56, 70, 100), strict=True):
     image = panel.imshow(seen, origin="lower", extent=(-1, 1, -1, 1), vmin=0, vmax=cap, cmap=colours)
     panel.set_title(f"t = {k * tau:.2g}")
 figure.colorbar(image, ax=panels, label="density")
+Path(folder).mkdir(parents=True, exist_ok=True)
 figure.savefig(f"{folder}/crowd_motion.png", dpi=120)
