@@ -73,7 +73,7 @@ def test_blocks_longer_than_a_thousand_steps_are_cut_and_nothing_is_lost():
 @pytest.mark.parametrize("store_every", [1, 2, 10])
 def test_a_failed_step_raises_or_ends_the_run(scheme, store_every):
     with pytest.raises(
-        StepFailed, match=r"step 4 .* 'not converged': the bed was too hard \(gap 0\.5\); .*throw=False"
+        StepFailed, match=r"step 4 .* 'not converged': the bed was too hard, .*throw=False"
     ) as caught:
         walk(scheme, store_every=store_every)
     assert caught.value.info.gap == 0.5
