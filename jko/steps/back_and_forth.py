@@ -12,7 +12,7 @@ from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 
 _EXACT = 1e-13
-_CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; with a cap without the first
+_CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
 _ROUND = 8
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _RESOLVED = 1.0  # of h²/8τ, the grid's own bias, below which a gap cannot be told from it
@@ -100,7 +100,7 @@ class BackAndForth(Scheme):
         )
         start = problem.energy(mu.values, field)
         best, spent = None, 0
-        for caution in _CAUTIONS if problem.cap is None else _CAUTIONS[1:]:
+        for caution in _CAUTIONS[1:] if problem.stiff else _CAUTIONS:
             found = self._ladder(problem, grid, whole, tau, caution)
             found = replace(found, rise=problem.energy(found.values(grid), field) - start)
             spent += found.ascent.iterations

@@ -41,10 +41,14 @@ class DualEnergy:
             return np.where(free, 1.0 / self.internal.second_derivative(r), 0.0)
 
     def normalise(self, minus_pressure, total, tolerance):
-        """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket."""
+        """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket.
+
+        Of the logarithm of the sum where the law is exponential, which is then linear in c.
+        """
         low, high, c = -np.inf, np.inf, 0.0
         width = None
-        for _ in range(200):
+        exponential = self.law is not None and self.law[1] == 0.0
+        for number in range(200):
             r, found, slope = self.density(minus_pressure, c)
             excess = found - total
             if abs(excess) <= tolerance * total:
@@ -53,8 +57,10 @@ class DualEnergy:
                 low = c
             else:
                 high = c
-            new = c - excess / slope if slope > 0 and np.isfinite(excess) else np.nan
-            if not low < new < high:
+            new = np.nan
+            if slope > 0 and np.isfinite(excess):
+                new = c - (found * np.log(found / total) if exponential else excess) / slope
+            if not low < new < high or (number % 4 == 3 and np.isfinite(low + high)):
                 width = (
                     2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))
                 )

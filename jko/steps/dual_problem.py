@@ -9,6 +9,8 @@ from functionals.parts import GatheredInternal
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density
 
+_FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
+
 
 class DualProblem:
     """F = ∫U(ρ) + ∫Vρ + interaction + caps on a grid, with cells blocked by an obstacle."""
@@ -30,6 +32,8 @@ class DualProblem:
             self.internal = self._hold_together()
         with np.errstate(all="ignore"):
             self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
+            thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
+        self.stiff = self.cap is not None or bool(thin < _FLAT * dense)
         self._check_room(mu)
 
     def _hold_together(self):

@@ -1,0 +1,222 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko.errors import StepFailed, UnsupportedFunctional
+from jko.steps import BackAndForth
+
+
+def quadratic(x):
+    return 0.5 * jnp.sum(x**2)
+
+
+def one_step(F, rho, tau, **settings):
+    scheme = BackAndForth(**settings)
+    new, _, info = scheme.step(F, rho, tau, scheme.init(F, rho))
+    return new, info
+
+
+def distance(a, b):
+    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
+
+
+def ornstein_uhlenbeck(dimension, cells, half_width=4.5, tau=0.1):
+    grid = jko.Grid.uniform((-half_width,) * dimension, (half_width,) * dimension, (cells,) * dimension)
+    mean = np.eye(dimension)[0]
+    rho = jko.Density.gaussian(grid, mean=mean, std=0.6)
+    exact = jko.exact.GaussianJKO(mean=mean, std=0.6, tau=tau).at(tau).on(grid)
+    return fn.Entropy() + fn.Potential(quadratic), rho, exact
+
+
+@pytest.mark.parametrize(("dimension", "sizes"), [(1, (50, 100, 200, 400)), (2, (64, 128, 256))])
+def test_gaussian_step_converges_at_second_order(dimension, sizes):
+    errors = []
+    for cells in sizes:
+        F, rho, exact = ornstein_uhlenbeck(dimension, cells)
+        new, info = one_step(F, rho, 0.1)
+        errors.append(distance(new, exact))
+        assert info.status == "converged"
+        assert info.mass_error < 1e-10
+        assert info.relative_gap < 1e-2
+    assert errors[-1] < 8e-5, errors
+    assert np.log2(errors[0] / errors[-1]) / (len(sizes) - 1) > 1.8, errors
+
+
+def test_three_dimensions():
+    F, rho, exact = ornstein_uhlenbeck(3, 32, half_width=4.0)
+    new, info = one_step(F, rho, 0.1)
+    assert distance(new, exact) < 5e-3
+    assert info.relative_gap < 1e-2
+
+
+@pytest.mark.parametrize(
+    ("exponent", "bound"), [(0.75, 3e-3), (1.5, 2e-3), (2.0, 5e-4), (3.0, 5e-4), (6.0, 2e-3)]
+)
+def test_barenblatt_step(exponent, bound):
+    fast = exponent < 1.0
+    start, tau = (0.2, 0.05) if fast else (0.002, 0.002)
+    half_width = 4.0 if fast else 1.0
+    grid = jko.Grid.uniform((-half_width,) * 2, (half_width,) * 2, (256, 256))
+    solution = jko.exact.Barenblatt(exponent, 2, 1.0, start)
+    new, info = one_step(fn.Power(exponent), solution.on(grid), tau)
+    assert distance(new, solution.jko_step(tau).on(grid)) < bound
+    assert info.status == "converged"
+    assert info.mass_error < 1e-10
+    assert info.min_density >= 0.0
+    assert info.dissipation > 0.0
+
+
+def test_vacuum_stays_accurate_over_steps():
+    tau, grid = 5e-4, jko.Grid.uniform((-0.5, -0.5), (0.5, 0.5), (256, 256))
+    solution = jko.exact.Barenblatt(2.0, 2, 1.0, 1.5708e-4)
+    run = jko.flow(fn.Power(2.0), solution.on(grid), BackAndForth(), tau=tau, n_steps=5)
+    for _ in range(5):
+        solution = solution.jko_step(tau)
+    assert distance(run.final, solution.on(grid)) < 6e-4
+    assert run.info.mass_error.max() < 1e-10
+
+
+def test_a_box_that_clips_is_widened():
+    # the coarse answer's box is cut to nothing, so that the fine answer reaches its walls
+    import jko.steps.nested_ascent as nested
+
+    grid = jko.Grid.uniform((-0.5, -0.5), (0.5, 0.5), (128, 128))
+    solution = jko.exact.Barenblatt(2.0, 2, 1.0, 1.5708e-4)
+    tight = pytest.MonkeyPatch()
+    tight.setattr(nested, "support_box", lambda *_: ((44, 44), (84, 84)))
+    new, info = one_step(fn.Power(2.0), solution.on(grid), 5e-4)
+    tight.undo()
+    assert distance(new, solution.jko_step(5e-4).on(grid)) < 3e-3
+
+
+@pytest.mark.parametrize("cells", [(101,), (45, 70), (18, 20, 25)])
+def test_grids_of_any_shape(cells):
+    d = len(cells)
+    grid = jko.Grid.uniform((-3.0,) * d, tuple(3.0 + 0.3 * a for a in range(d)), cells)
+    rho = jko.Density.gaussian(grid, mean=(0.3,) * d, std=0.7)
+    new, info = one_step(fn.Entropy() + fn.Potential(quadratic), rho, 0.1)
+    exact = jko.exact.GaussianJKO(mean=[0.3] * d, std=0.7, tau=0.1).at(0.1).on(grid)
+    assert distance(new, exact) < 0.15 * distance(rho, exact)
+    assert info.mass_error < 1e-10
+
+
+def test_agrees_with_quantiles_where_there_is_a_cap():
+    grid = jko.Grid.uniform(-2.0, 2.0, 400)
+    rho = jko.Density.gaussian(grid, mean=-0.4, std=0.5)
+    F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2) + 0.1 * fn.Entropy()
+    new, info = one_step(F, rho, 0.05)
+    reference = jko.flow(F, rho, jko.steps.Quantile(), tau=0.05, n_steps=1).final
+    assert distance(new, reference) < 4e-3 < 0.05 * distance(rho, reference)
+    assert new.values.max() <= 0.9 * (1.0 + 1e-9)
+
+
+def test_agrees_with_cvxpy_in_the_plane():
+    F, rho, exact = ornstein_uhlenbeck(2, 24, half_width=3.5)
+    new, _ = one_step(F, rho, 0.1)
+    reference = jko.flow(F, rho, jko.steps.Cvxpy(), tau=0.1, n_steps=1).final
+    assert distance(new, reference) < 2e-2
+    assert distance(new, exact) < 1.2 * distance(reference, exact)
+
+
+def test_general_internal_energy_agrees_with_its_closed_form():
+    grid = jko.Grid.uniform(-1.0, 1.0, 128)
+    rho = jko.Density.gaussian(grid, std=0.2)
+    written, _ = one_step(fn.InternalEnergy(lambda s: s**2), rho, 0.01)
+    closed, _ = one_step(fn.Power(2.0), rho, 0.01)
+    assert distance(written, closed) < 1e-9
+
+
+@pytest.mark.parametrize("potential", [5.0, 20.0])
+def test_splitting_mass_at_a_double_well(potential):
+    grid = jko.Grid.uniform(-2.0, 2.0, 512)
+    rho = jko.Density.gaussian(grid, std=0.3)
+    F = fn.Entropy() + fn.Potential(lambda x: potential * (x[0] ** 2 - 1.0) ** 2)
+    new, info = one_step(F, rho, 0.01)
+    reference = jko.flow(F, rho, jko.steps.Quantile(), tau=0.01, n_steps=1).final
+    assert distance(new, reference) < 5e-4
+    assert info.relative_gap < 1e-3
+
+
+def test_crowd_round_an_obstacle():
+    grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (64, 64))
+    x = grid.centers
+    pillar = (x[..., 0] - 0.1) ** 2 + x[..., 1] ** 2 < 0.04
+    rho = jko.Density.uniform(grid, (-0.8, -0.4), (-0.1, 0.4))
+    rho = rho.with_values(np.where(pillar, 0.0, rho.values)).normalized()
+    F = fn.Cap(2.5) + fn.Potential(lambda x: jnp.sqrt((x[0] - 0.5) ** 2 + x[1] ** 2 + 1e-3))
+    run = jko.flow(F, rho, BackAndForth(obstacle=pillar), tau=0.04, n_steps=12)
+    assert np.all(np.diff(run.energy) < 0.0)
+    assert run.info.mass_error.max() < 1e-10
+    for frame in run.measures:
+        assert frame.values.max() <= 2.5 * (1.0 + 1e-6)
+        assert frame.values[pillar].max() == 0.0
+    assert run.final.mean()[0] > rho.mean()[0] + 0.3
+    same = jko.flow(F, rho, BackAndForth(obstacle=rho.with_values(pillar * 1.0)), tau=0.04, n_steps=1)
+    np.testing.assert_array_equal(same.final.values, run.measures[1].values)
+
+
+def test_self_attraction_by_passes():
+    # ½∬|x−y|²/2 acts on a centred Gaussian as ½∫|x|² does
+    _, rho, _ = ornstein_uhlenbeck(2, 96)
+    F = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
+    std = (0.6 + np.sqrt(0.36 + 0.44)) / 2.2
+    exact = jko.Density.gaussian(rho.grid, mean=(1.0, 0.0), std=std)
+    new, info = one_step(F, rho, 0.1)
+    assert distance(new, exact) < 2e-3
+    assert "passes" in info.note or "pass" in info.note
+
+
+def test_mass_is_a_scale():
+    # F of mass M: entropy is homogeneous up to a constant of the mass
+    F, rho, _ = ornstein_uhlenbeck(1, 100)
+    unit, _ = one_step(F, rho, 0.1)
+    heavy, info = one_step(F, rho.with_values(2.5 * rho.values), 0.1)
+    np.testing.assert_allclose(heavy.values, 2.5 * unit.values, rtol=1e-6, atol=1e-9)
+    assert info.mass_error < 1e-10
+
+
+def test_a_step_depends_on_its_density_alone():
+    F, rho, _ = ornstein_uhlenbeck(1, 100)
+    scheme = BackAndForth()
+    state = scheme.init(F, rho)
+    first, state, _ = scheme.step(F, rho, 0.1, state)
+    again, state, _ = scheme.step(F, rho, 0.1, state)
+    np.testing.assert_array_equal(first.values, again.values)
+    assert state.data == {}
+
+
+def test_a_grid_too_coarse_for_tau_is_named():
+    F, rho, _ = ornstein_uhlenbeck(1, 100)
+    assert one_step(F, rho, 0.1)[1].note == ""
+    assert "too coarse for tau" in one_step(F, rho, 1e-3)[1].note
+
+
+def test_a_step_that_did_not_converge_says_so():
+    grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (64, 64))
+    rho = jko.Density.from_function(grid, lambda x: jnp.maximum(0.16 - jnp.sum(x**2), 0.0))
+    F = fn.Power(2.0) + fn.Potential(lambda x: 10.0 * (8.0 * (x[0] ** 2 - 0.25) ** 2 + x[1] ** 2))
+    scheme = BackAndForth(iterations=(1,), max_extra=0, tolerance=1e-6)
+    with pytest.raises(StepFailed, match="not converged"):
+        jko.flow(F, rho, scheme, tau=0.1, n_steps=1)
+
+
+def test_refusals():
+    F, rho, _ = ornstein_uhlenbeck(1, 50)
+    with pytest.raises(UnsupportedFunctional, match="internal energy or a cap"):
+        BackAndForth().init(fn.Potential(quadratic), rho)
+    with pytest.raises(ValueError, match="cap: the box holds"):
+        BackAndForth().init(fn.Cap(0.1), rho)
+    with pytest.raises(ValueError, match="obstacle: expected a boolean array"):
+        BackAndForth(obstacle=np.zeros(7, bool)).init(F, rho)
+    with pytest.raises(ValueError, match="obstacle: expected some free cells"):
+        BackAndForth(obstacle=np.ones(50, bool)).init(F, rho)
+    with pytest.raises(TypeError, match="moves Density"):
+        BackAndForth().init(F, rho.sample(10, seed=0))
+    with pytest.raises(ValueError, match="tau"):
+        one_step(F, rho, -0.1)
+    with pytest.raises(ValueError, match="iterations"):
+        BackAndForth(iterations=())
+    with pytest.raises(ValueError, match="tolerance"):
+        BackAndForth(tolerance=0.0)
