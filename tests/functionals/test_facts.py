@@ -60,7 +60,7 @@ def test_linear_convexity_along_mixtures(dimension):
 
 def test_linear_convexity_of_named_kernels_on_zero_mass():
     """The signs that the power kernel declares, over exponents."""
-    for exponent in (-0.7, 0.5, 1.0, 2.0):
+    for exponent in (-0.7, 1.5):
         for strength in (1.0, -1.0):
             F = fn.Interaction("power", exponent=exponent, strength=strength)
             worst = min(
