@@ -47,3 +47,12 @@ sphinx_gallery_conf = {
     "copyfile_regex": r".*\.(csv|toml)$",
     "min_reported_time": 0,
 }
+
+
+def keep_bars(app, what, name, obj, options, lines):
+    """|x| in a docstring is an absolute value, not a substitution."""
+    lines[:] = [line.replace("|", r"\|") for line in lines]
+
+
+def setup(app):
+    app.connect("autodoc-process-docstring", keep_bars)
