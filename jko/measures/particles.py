@@ -37,11 +37,11 @@ class Particles(Measure):
         lines = _lines_of(path)
         header = bool(lines) and any(_is_word(entry) for entry in lines[0].split(","))
         if len(lines) == header:
-            raise ValueError(f"path: {str(path)!r} holds no numbers")
+            raise ValueError(f"{str(path)!r} holds no numbers")
         try:
             table = np.loadtxt(lines, delimiter=",", skiprows=int(header), ndmin=2)
         except ValueError as error:
-            raise ValueError(f"path: {str(path)!r} is not a table of numbers: {error}") from None
+            raise ValueError(f"{str(path)!r} is not a table of numbers: {error}") from None
         if columns is None:
             return cls(table)
         if not all(0 <= column < table.shape[1] for column in np.atleast_1d(columns)):
@@ -140,11 +140,11 @@ def _normalised(weights):
 
 def _lines_of(path) -> list[str]:
     if not Path(path).is_file():
-        raise ValueError(f"path: no file {str(path)!r}")
+        raise ValueError(f"no file {str(path)!r}")
     try:
         return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
-        raise ValueError(f"path: {str(path)!r} is not a text file") from None
+        raise ValueError(f"{str(path)!r} is not a text file") from None
 
 
 def _is_word(entry: str) -> bool:
