@@ -2,9 +2,9 @@
 A crowd round a pillar
 ======================
 
-Everyone takes the shortest way to the exit, and nobody can enter where the crowd is full. Crowd motion is the
-Wasserstein gradient flow of :math:`F(\\rho) = \\int V \\rho` under :math:`\\rho \\le` cap, with :math:`V` the walking
-distance to the exit. The pillar is an obstacle, cells where the density is forced to be 0.
+Everyone takes the shortest way to the exit, and nobody can enter where the crowd is full. Crowd motion is
+the Wasserstein gradient flow of :math:`F(\\rho) = \\int V \\rho` under :math:`\\rho \\le` cap, with :math:`V`
+the walking distance to the exit. The pillar is an obstacle, cells where the density is forced to be 0.
 """
 
 import sys
@@ -26,7 +26,7 @@ x, y = grid.centers[..., 0], grid.centers[..., 1]
 pillar, door = (x - 0.05) ** 2 + y**2 < 0.04, (x - 0.75) ** 2 + y**2 < 0.0025
 
 # %%
-# The walking distance is -l log u, where u - l² Δu = 1 at the door and no heat crosses the pillar, for a small l.
+# The walking distance is -l log u for a small l, where u - l² Δu = 1 at the door and none crosses the pillar.
 
 cell, blur = np.arange(n * n).reshape(n, n), 0.04
 pairs = np.hstack([[cell[1:].ravel(), cell[:-1].ravel()], [cell[:, 1:].ravel(), cell[:, :-1].ravel()]])
@@ -44,7 +44,7 @@ F = fn.Cap(cap) + fn.Potential.gridded(V, grid.lower, grid.upper)
 crowd = jko.Density.uniform(grid, lower=(-0.95, -0.55), upper=(-0.25, 0.55))
 run = jko.flow(F, crowd, jko.steps.BackAndForth(obstacle=pillar), tau=tau, n_steps=100)
 print(f"the cap is exceeded by {max(rho.values.max() for rho in run.measures) - cap:.1e}")
-print(f"the energy changes by {np.diff(run.energy).max():.1e} at most, from {run.energy[0]:.3f} to {run.energy[-1]:.3f}")
+print(f"the energy changes by {np.diff(run.energy).max():.1e} at most in a step")
 
 figure, panels = plt.subplots(2, 4, figsize=(12, 6.3), sharex=True, sharey=True, layout="constrained")
 colours = plt.get_cmap("magma_r").with_extremes(bad="0.6")

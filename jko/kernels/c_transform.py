@@ -16,7 +16,11 @@ _TILE = 16  # lines finished together, so that the transposed writes fill whole 
 
 
 def c_transform(phi, spacing, tau, threads=1, refine=True):
-    """φᶜ on the grid, `[*cells]`; φ = −∞ leaves a cell out of the minimum. The answer is +∞ if all are left out."""
+    """φᶜ on the grid, `[*cells]`; φ = −∞ leaves a cell out of the minimum, which is +∞ if all are left out.
+
+    With `refine` the minimum is sought between the cells too, to third order where φ is smooth: without it φᶜ
+    is up to h²/8τ an axis too high, and its slope locks onto whole cells.
+    """
     phi = np.ascontiguousarray(phi, dtype=float)
     cells, lines, sign = phi.shape, phi, -1.0
     transform = _pass_serial if threads == 1 else _pass_parallel
@@ -77,7 +81,7 @@ def _transform_tile(lines, curvature, sign, refine, out, first):
 
 @njit(inline="always")
 def _dips(vertex, slope, top, half_bend, scale):
-    """The parabolas through neighbouring vertices e − 1 and e, along which the minimum is sought between them.
+    """The parabolas through neighbouring vertices e − 1 and e, along which a minimum between them is sought.
 
     The second difference is the harmonic mean of the hull's bends at both, so that the minimum is continuous
     where the lowest vertex changes, and dips little where the hull has a kink.

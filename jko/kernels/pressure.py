@@ -9,10 +9,10 @@ from numba import njit
 
 
 def density_of_pressure(minus_pressure, shift, law, cap):
-    """(r, Σr, Σ dr/dp) with r the law at p = shift − minus_pressure, at most cap (an array, or empty for none).
+    """(r, Σr, Σ dr/dp) with r the law at p = shift − minus_pressure, at most cap (an array, or None).
 
-    law = (factor, exponent): r = (factor·p)₊^exponent; exponent 0 stands for r = exp(factor·p − 1). For a negative
-    factor and exponent r = ∞ where p ≥ 0.
+    law = (factor, exponent): r = (factor·p)₊^exponent; exponent 0 stands for r = exp(factor·p − 1). For a
+    negative factor and exponent r = ∞ where p ≥ 0.
     """
     out = np.empty(minus_pressure.shape)
     bound = cap.reshape(-1) if cap is not None else np.empty(0)

@@ -1,9 +1,9 @@
 """Densities moved by a gradient map x ↦ x − τ∇φ(x) given by a potential at cell centres.
 
-`pull_back` is the change of variables ρ(S)·det DS, S = id − τ∇φ: smooth, second order, conservative only up to the
-differences' error. All differences are centred and even-mirrored at the walls of the box, so S keeps the walls
-in place; the second derivatives are differences of the first (stencils 2h wide), which makes det DS the
-exact Jacobian of the piecewise map and suppresses the checkerboard that narrow stencils let through.
+`pull_back` is the change of variables ρ(S)·det DS, S = id − τ∇φ: smooth, second order, conservative only up
+to the differences' error. All differences are centred and even-mirrored at the walls of the box, so that S
+keeps the walls in place; the second derivatives are differences of the first, on stencils 2h wide, which
+suppresses the checkerboard that narrow stencils let through.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numba import njit, prange
 def pull_back(density, phi, tau, spacing, threads=1):
     """(ρ(S)·max(det DS, 0), ρ(S)·max cof DS) at cell centres, S(y) = y − τ∇φ(y); ρ is interpolated linearly.
 
-    The second, with the largest diagonal cofactor, is the coefficient ρ(S)·det DS·(DS)⁻¹ of the linearisation.
+    The second, by the largest diagonal cofactor, is the coefficient ρ(S)·det DS·(DS)⁻¹ of the linearisation.
     """
     shape = phi.shape
     if phi.ndim == 1:

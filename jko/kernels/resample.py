@@ -13,8 +13,8 @@ _TILE = 16
 def interpolate(field, shapes, starts, ratios):
     """Cubic values of a field at other cell centres; even-mirrored beyond the walls.
 
-    Along axis a the new centre j sits at starts[a] + (j + ½)·ratios[a], in old cells from the old lower wall, and
-    there are shapes[a] of them.
+    Along axis a there are shapes[a] new centres, number j at starts[a] + (j + ½)·ratios[a], in old cells from
+    the old lower wall.
     """
     return _apply(
         field, [_cubic_taps(*args) for args in zip(field.shape, shapes, starts, ratios, strict=True)]
@@ -22,7 +22,7 @@ def interpolate(field, shapes, starts, ratios):
 
 
 def average(field, shapes):
-    """Means of a field over the shapes[a] equal cells into which each axis is cut anew; conserves Σ field·|c|."""
+    """Means of a field over the shapes[a] equal cells into which each axis is cut anew."""
     return _apply(field, [_mean_taps(n, count) for n, count in zip(field.shape, shapes, strict=True)])
 
 

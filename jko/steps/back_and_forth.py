@@ -14,37 +14,40 @@ from jko.scheme import Scheme, State, StepInfo
 _EXACT = 1e-13
 _CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
 _ROUND = 8
+_HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
-_RESOLVED = 1.0  # of h²/8τ, the grid's own bias, below which a gap cannot be told from it
+_AIM = 0.5  # of h²/8τ: a gap below the grid's own bias cannot be told from it, and half of it is aimed at
 
 
 @dataclass(frozen=True, eq=False)
 class BackAndForth(Scheme):
     """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ with ρ ≤ cap, ρ = 0 in obstacles, in 1, 2 or 3 dimensions.
 
-    Ascends the dual J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), whose maximiser gives ρ′ = U*′(−φ − V), by preconditioned
-    gradient steps in φ and in φᶜ in turn [JacobsLeeLeger2021], from coarse grids to fine and, where there is vacuum,
-    within a box round the support.
+    Ascends the dual J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), whose maximiser gives ρ′ = U*′(−φ − V), by
+    preconditioned gradient steps in φ and in φᶜ in turn [JacobsLeeLeger2021], from coarse grids to fine and,
+    where there is vacuum, within a box round the support.
 
-    iterations: back-and-forth pairs on the given grid, the next coarser, …; the last number holds for all coarser.
-    tolerance: the relative gap at which a step counts as converged; up to `max_extra` more pairs try for it.
-    obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels in
-    straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
-    interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′; the note tells the
-    last change. margin: of the box, of the support's width on each side. threads: of the kernels.
+    iterations: back-and-forth pairs on the given grid, the next coarser, …; the last holds for all coarser
+    and the coarsest. tolerance: the relative gap at which a step counts as converged; up to `max_extra` more
+    pairs try for it, and then longer or shorter steps. A gap below the grid's own bias, h²/8τ an axis, counts
+    as converged too.
+    obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
+    in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
+    interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′; the note tells
+    the last change. margin: of the box, of the support's width on each side. threads: of the kernels.
 
     The gap is the Fenchel–Young defect ∫U(ρ̂) + U*(p) − pρ̂ of the transported density ρ̂ = T_#ρ_k against
-    p = −φ − V: primal minus dual for ρ̂, free of W₂. It does not bound what the grid itself costs, h²/8τ an axis,
-    nor the pull-back's defect of mass; with interaction it is that of the last pass. `relative_gap` and
+    p = −φ − V: primal minus dual for ρ̂, free of W₂. It does not bound what the grid itself costs, nor the
+    pull-back's defect of mass; with interaction it is that of the last pass. `relative_gap` and
     `dissipation` take W₂²/2τ as (τ/2)∫|∇φ|²ρ′.
 
-    `init` raises UnsupportedFunctional where neither an internal energy nor a cap holds the density together. A cap
-    alone is held together by (ε/2)∫ρ² with ε so small that a front is one cell wide; the note gives ε.
+    `init` raises UnsupportedFunctional where neither an internal energy nor a cap holds the density together.
+    A cap alone is held together by (ε/2)∫ρ², ε so small that a front is one cell wide; the note gives ε.
     """
 
     iterations: tuple[int, ...] = (2, 6, 12, 24, 48)
     tolerance: float = 0.05
-    max_extra: int = 40
+    max_extra: int = 48
     obstacle: Any = None
     interaction_passes: int = 3
     margin: float = 0.05
@@ -98,19 +101,28 @@ class BackAndForth(Scheme):
         whole = Region(
             grid.spacing, (0,) * grid.dimension, mu.values, potential, problem.cap, problem.blocked
         )
-        start = problem.energy(mu.values, field)
+        start, bias = problem.energy(mu.values, field), _bias(mu, tau)
+
+        def weighed(ascent, phi, region):
+            found = _Solution.of(ascent, phi, region, grid)
+            return replace(found, rise=problem.energy(found.values(grid), field) - start)
+
+        def good(solution):
+            return solution.rise <= 0.0 and self._closed(solution.certificate, _AIM * bias)
+
         best, spent = None, 0
         for caution in _CAUTIONS[1:] if problem.stiff else _CAUTIONS:
-            found = self._ladder(problem, grid, whole, tau, caution)
-            found = replace(found, rise=problem.energy(found.values(grid), field) - start)
-            spent += found.ascent.iterations
+            found, pairs = self._polish(
+                weighed(*self._ladder(problem, grid, whole, tau, caution)), weighed, good
+            )
+            spent += pairs
             if best is None or found.excess < best.excess:
                 best = found
-            if best.rise <= 0.0 and self._closed(best.certificate, grid, mu.mass, tau):
-                return replace(best, iterations=spent)
-        return self._polish(best, spent, grid, mu.mass, tau)
+            if good(best):
+                break
+        return replace(best, iterations=spent)
 
-    def _ladder(self, problem, grid, whole, tau, caution) -> _Solution:
+    def _ladder(self, problem, grid, whole, tau, caution):
         from jko.steps.nested_ascent import NestedAscent
 
         nested = NestedAscent(
@@ -122,42 +134,42 @@ class BackAndForth(Scheme):
             caution,
             self.threads,
         )
-        found = _Solution.of(*nested.run(whole), grid)
-        if found.region.clips(found.density, grid.cells):
-            found = _Solution.of(*nested.run(whole, boxed=False), grid)
-        return found
+        ascent, phi, region = nested.run(whole)
+        if region.clips(ascent.normalise(phi)[1], grid.cells):
+            ascent, phi, region = nested.run(whole, boxed=False)
+        return ascent, phi, region
 
-    def _polish(self, best, spent, grid, mass, tau) -> _Solution:
-        """More iterations on the given grid, as long as they help."""
+    def _polish(self, best, weighed, good):
+        """More pairs on the given grid while they are needed and help; and how many there were in all."""
         ascent, phi = best.ascent, best.phi
+        spent = ascent.iterations
         for _ in range(self.max_extra // _ROUND):
+            if good(best):
+                break
             phi = ascent.ascend(phi, _ROUND)
             spent += _ROUND
-            found = replace(_Solution.of(ascent, phi, best.region, grid), rise=best.rise)
-            if not found.certificate.gap < 0.9 * best.certificate.gap:
+            found = weighed(ascent, phi, best.region)
+            if not found.excess < _HELPS * best.excess:
                 break
             best = found
-            if self._closed(best.certificate, grid, mass, tau):
-                break
-        return replace(best, iterations=spent)
+        return best, spent
 
-    def _closed(self, certificate, grid, mass, tau):
-        resolvable = mass * sum(h * h for h in grid.spacing) / (8.0 * tau)
-        return certificate.gap <= max(self.tolerance * certificate.transport, _RESOLVED * resolvable)
+    def _closed(self, certificate, resolvable):
+        return certificate.gap <= max(self.tolerance * certificate.transport, resolvable)
 
     def _record(self, problem, mu, values, tau, solution, notes):
         certificate, grid = solution.certificate, mu.grid
-        bias = sum(h * h for h in grid.spacing) / (8.0 * tau) * mu.mass
+        bias = _bias(mu, tau)
         if certificate.cells_moved < 1.0:
             notes.append(
-                f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is {bias / max(certificate.transport, 1e-300):.2g} "
-                "of W₂²/2τ: the grid is too coarse for tau"
+                f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is "
+                f"{bias / max(certificate.transport, 1e-300):.2g} of W₂²/2τ: the grid is too coarse for tau"
             )
         if problem.regularisation:
             notes.append(f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}")
         before = problem.energy(mu.values, problem.interaction(mu.values))
         after = problem.energy(values, problem.interaction(values))
-        converged = self._closed(certificate, grid, mu.mass, tau)
+        converged = self._closed(certificate, bias)
         if not problem.parts.interaction and after > before + bias:
             converged = False
             notes.append(f"the energy rose by {after - before:.1e}")
@@ -171,6 +183,11 @@ class BackAndForth(Scheme):
             dissipation=before - after - certificate.transport,
             note="; ".join(notes),
         )
+
+
+def _bias(mu, tau):
+    """h²/8τ an axis: what the minimum over a grid may add to |x − y|²/2τ."""
+    return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
 
 
 @dataclass(frozen=True)

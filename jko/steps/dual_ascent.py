@@ -9,6 +9,7 @@ import numpy as np
 from jko.kernels.c_transform import c_transform
 from jko.kernels.poisson import NeumannSolver
 from jko.kernels.push import pull_back
+from jko.steps.continuation import Continuation
 
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains
@@ -21,7 +22,7 @@ _FLOOR = 1e-4  # of the largest density: below it the metric is that of a unifor
 
 
 def _far_from_support(rho, rim):
-    """Cells further than a few from all mass, or None; the linear interpolation of ρ_k at its edge is kept."""
+    """Cells further than `rim` from all mass, or None."""
     if rho.all():
         return None
     from scipy.ndimage import binary_dilation
@@ -33,9 +34,9 @@ class DualAscent:
     """Maximises J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), c = |x − y|²/2τ, on one grid.
 
     Each half-step is preconditioned by the Hessian U*″ − τ∇·(ρ∇) with its coefficients frozen so that cosine
-    transforms invert it: where vacuum occurs (curvature finite at ρ = 0) by constants, for full supports by
-    √ρ(κ − τΔ)√ρ, which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the
-    metric: about 1 guarantees ascent, less is faster until it is not.
+    transforms invert it: by constants where vacuum occurs (U′ finite at 0), for full supports by √ρ(κ − τΔ)√ρ,
+    which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the metric:
+    about 1 guarantees ascent, less is faster until it is not.
     """
 
     def __init__(self, level, energy, tau, full_support, caution, threads=1):
@@ -43,6 +44,7 @@ class DualAscent:
         self.energy, self.tau, self.potential = energy, tau, level.potential
         if self.blocked is not None:
             self.potential = np.where(self.blocked, _WALL, level.potential)
+            self.continued = Continuation(self.blocked)
         self.empty = _far_from_support(self.rho, _RIM[full_support or energy.cap is not None])
         self.full_support, self.threads = full_support, threads
         self.total = float(self.rho.sum())
@@ -69,13 +71,15 @@ class DualAscent:
 
     def push(self, phi):
         """T_#ρ_k as the pull-back ρ_k(S)·det DS, S = id − τ∇φ, and the coefficient of its linearisation."""
+        if self.blocked is not None:
+            phi = self.continued(phi)
         pushed, coefficient = pull_back(self.rho, phi, self.tau, self.spacing, self.threads)
         if self.blocked is not None:
             pushed[self.blocked] = 0.0
         return pushed, coefficient
 
     def ascend(self, phi, iterations):
-        """φ after some iterations; where ρ′ − T_#ρ_k grows much, they go on from the best with half the step."""
+        """φ after some iterations; where ρ′ − T_#ρ_k grows much, on from the best with half the step."""
         best, kept = math.inf, phi
         for number in range(iterations):
             phi, density = self.normalise(phi)
@@ -106,7 +110,7 @@ class DualAscent:
         return root * self.poisson(residual * root, curvature, self.caution * self.tau, self.threads)
 
     def _mean_curvature(self, density):
-        """The preconditioner's constant: U*″ averaged over ρ′, or with √ρ as weight max U*″/ρ and an allowance."""
+        """The preconditioner's constant: U*″ averaged over ρ′, or for √ρ max U*″/ρ and an allowance."""
         if self.full_support:
             top = np.array([self.rho.max()])
             return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])

@@ -1,4 +1,4 @@
-"""What a dual grid solver needs of F on one grid: U, V, cap and obstacle as arrays, and the energy by sums."""
+"""What a dual grid solver needs of F on one grid: U, V, cap and obstacle as arrays, and the energy."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class DualProblem:
         room = self.cap if self.blocked is None else np.where(self.blocked, 0.0, self.cap)
         if mu.mass >= room.sum() * self.grid.cell_volume:
             raise ValueError(
-                f"cap: the box holds a mass of {room.sum() * self.grid.cell_volume:g} at most, the density has "
-                f"{mu.mass:g}: widen the grid or raise the cap"
+                f"cap: the box holds a mass of {room.sum() * self.grid.cell_volume:g} at most, the density "
+                f"has {mu.mass:g}: widen the grid or raise the cap"
             )
 
     def interaction(self, values) -> np.ndarray | None:
@@ -75,7 +75,8 @@ def _blocked(obstacle, grid):
     blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
     if blocked.shape != grid.cells or blocked.dtype != bool:
         raise ValueError(
-            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, got {blocked.dtype} {blocked.shape}"
+            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
+            f"got {blocked.dtype} of shape {blocked.shape}"
         )
     if blocked.all():
         raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")

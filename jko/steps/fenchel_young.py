@@ -11,8 +11,8 @@ from jko.steps.dual_ascent import DualAscent
 
 @dataclass(frozen=True)
 class Certificate:
-    """The Fenchel–Young gap, the cost W₂²/2τ along S = id − τ∇φ, the mass that the pull-back misses, and how far
-    mass moves, root mean square, in cells of the widest axis."""
+    """The Fenchel–Young gap, the cost W₂²/2τ along S = id − τ∇φ, the relative mass that the pull-back adds,
+    and how far mass moves, root mean square, in cells of the widest axis."""
 
     gap: float
     transport: float

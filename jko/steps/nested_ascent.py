@@ -46,7 +46,7 @@ class NestedAscent:
         return ascent, phi, region
 
     def _pairs(self, depth: int, first: bool) -> int:
-        """Iterations on a level; the first and coarsest, where they are cheapest, always gets the last number."""
+        """Pairs on a level; the first and coarsest, where they are cheapest, gets the last number."""
         return self.iterations[-1 if first else min(depth, len(self.iterations) - 1)]
 
     def ascent(self, level: Level) -> DualAscent:

@@ -57,7 +57,7 @@ class Region:
         return Level(self.lower, spacing, rho, potential, cap, None if free is None else free < 0.5)
 
     def clips(self, density, whole) -> bool:
-        """Whether a density reaches a wall of the box that is no wall of the whole grid, given by its cells."""
+        """Whether a density reaches a wall of the box that is no wall of the whole grid of cells."""
         for axis, (first, n, total) in enumerate(zip(self.first, self.cells, whole, strict=True)):
             ends = [0] * (first > 0) + [n - 1] * (first + n < total)
             if ends and density.take(ends, axis).any():
@@ -73,7 +73,7 @@ class Region:
         return out
 
     def levels(self, coarsest: int) -> list[tuple[int, ...]]:
-        """Numbers of cells from the finest grid down, halved (rounded up) while an axis exceeds `coarsest`."""
+        """Numbers of cells from the finest grid down, halved upwards while an axis exceeds `coarsest`."""
         sizes = [self.cells]
         while max(sizes[-1]) > 1.5 * coarsest:
             sizes.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in sizes[-1]))
@@ -105,7 +105,7 @@ def _mean_where_free(field, blocked, free, cells):
 
 
 def support_box(region: Region, level: Level, density, margin: float):
-    """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin on every side."""
+    """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin."""
     low, high = [], []
     occupied = (density > 0) | (level.rho > 0)
     for axis, (n, h) in enumerate(zip(region.cells, region.spacing, strict=True)):

@@ -86,7 +86,7 @@ def test_a_box_that_clips_is_widened():
     solution = jko.exact.Barenblatt(2.0, 2, 1.0, 1.5708e-4)
     tight = pytest.MonkeyPatch()
     tight.setattr(nested, "support_box", lambda *_: ((44, 44), (84, 84)))
-    new, info = one_step(fn.Power(2.0), solution.on(grid), 5e-4)
+    new, _ = one_step(fn.Power(2.0), solution.on(grid), 5e-4)
     tight.undo()
     assert distance(new, solution.jko_step(5e-4).on(grid)) < 3e-3
 
@@ -106,7 +106,7 @@ def test_agrees_with_quantiles_where_there_is_a_cap():
     grid = jko.Grid.uniform(-2.0, 2.0, 400)
     rho = jko.Density.gaussian(grid, mean=-0.4, std=0.5)
     F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2) + 0.1 * fn.Entropy()
-    new, info = one_step(F, rho, 0.05)
+    new, _ = one_step(F, rho, 0.05)
     reference = jko.flow(F, rho, jko.steps.Quantile(), tau=0.05, n_steps=1).final
     assert distance(new, reference) < 4e-3 < 0.05 * distance(rho, reference)
     assert new.values.max() <= 0.9 * (1.0 + 1e-9)

@@ -1,0 +1,168 @@
+"""One table for all grid JKO solvers: seconds, the same in cosine transforms, certificates and errors.
+
+    python benchmarks/grid_jko.py                              every problem, every scheme that takes it
+    python benchmarks/grid_jko.py gaussian-512 barenblatt-512  some problems
+    python benchmarks/grid_jko.py --schemes BackAndForth       some schemes
+
+`dct` is the CPU time in units of one scipy.fft.dctn and idctn of the same size, timed in the same run. Times
+are medians of three repetitions of each step after one that compiles, what `init` does left out. L1 is the
+distance from the exact JKO iterate after as many exact steps, where it is known; `mass` the change of mass.
+"""
+
+import argparse
+import time
+from dataclasses import dataclass
+from functools import partial
+
+import jax.numpy as jnp
+import numpy as np
+from scipy import fft
+
+import functionals as fn
+import jko
+
+SCHEMES = {  # a new solver adds its line here
+    name: getattr(jko.steps, name)
+    for name in ("BackAndForth", "Linearized", "MongeAmpere", "Entropic")
+    if hasattr(jko.steps, name)
+}
+REPETITIONS = 3
+
+
+@dataclass
+class Problem:
+    """A functional, a start, a step, and the exact iterate after k steps where it is known."""
+
+    F: object
+    start: jko.Density
+    tau: float
+    steps: int = 1
+    exact: object = None
+    settings: dict | None = None
+
+
+def gaussian(cells, dimension=2):
+    """Entropy + ½|x|², from N(1.5 e₁, 0.5²)."""
+    grid = jko.Grid.uniform((-6.0,) * dimension, (6.0,) * dimension, (cells,) * dimension)
+    mean = 1.5 * np.eye(dimension)[0]
+    iterates = jko.exact.GaussianJKO(mean=mean, std=0.5, tau=0.1)
+    F = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+    return Problem(F, iterates.at(0.0).on(grid), 0.1, exact=lambda k: iterates.at(0.1 * k).on(grid))
+
+
+def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, steps=5):
+    """∫ρ^m on the unit box, mass 1, radius 0.2 at the start for m = 2 in the plane."""
+    grid = jko.Grid.uniform((-0.5,) * dimension, (0.5,) * dimension, (cells,) * dimension)
+
+    def exact(k):
+        solution = jko.exact.Barenblatt(exponent, dimension, 1.0, start)
+        for _ in range(k):
+            solution = solution.jko_step(tau)
+        return solution.on(grid)
+
+    return Problem(fn.Power(exponent), exact(0), tau, steps, exact)
+
+
+def double_well(cells, tau, height=20.0):
+    """Entropy + height(x² − 1)² + 10y², from a Gaussian on the ridge."""
+    grid = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (cells, cells))
+    F = fn.Entropy() + fn.Potential(lambda x: height * (x[0] ** 2 - 1.0) ** 2 + 0.5 * height * x[1] ** 2)
+    return Problem(F, jko.Density.gaussian(grid, mean=(0.0, 0.2), std=0.3), tau)
+
+
+def opening(cells):
+    """∫ρ² and a potential with its least value on a ring: a hole opens in a bump."""
+    grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (cells, cells))
+    F = fn.Power(2.0) + fn.Potential(
+        lambda x: -2.0 * jnp.sqrt(jnp.sum(x**2) + 0.01) + 3.0 * jnp.sum(x**2) ** 2
+    )
+    bump = jko.Density.from_function(grid, lambda x: jnp.maximum(0.16 - jnp.sum(x**2), 0.0))
+    return Problem(F, bump, 0.1)
+
+
+def crowd(cells):
+    """A cap and the distance to a point, round an obstacle, ten steps."""
+    grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (cells, cells))
+    pillar = (grid.centers[..., 0] - 0.1) ** 2 + grid.centers[..., 1] ** 2 < 0.04
+    F = fn.Cap(2.5) + fn.Potential(lambda x: jnp.sqrt((x[0] - 0.5) ** 2 + x[1] ** 2 + 1e-3))
+    start = jko.Density.uniform(grid, (-0.8, -0.4), (-0.1, 0.4))
+    return Problem(F, start, 0.02, 10, settings={"obstacle": pillar})
+
+
+PROBLEMS = {
+    **{f"gaussian-{n}": partial(gaussian, n) for n in (128, 256, 512, 1024)},
+    **{f"barenblatt-{n}": partial(barenblatt, n) for n in (128, 256, 512, 1024)},
+    "gaussian-3d-64": partial(gaussian, 64, dimension=3),
+    "barenblatt-3d-64": partial(barenblatt, 64, dimension=3, tau=1e-4, start=3e-5, steps=1),
+    "double-well-512-.01": partial(double_well, 512, 0.01),
+    "double-well-512-.1": partial(double_well, 512, 0.1, height=5.0),
+    "steep-well-512-.1": partial(double_well, 512, 0.1),
+    "opening-512": partial(opening, 512),
+    "crowd-256": partial(crowd, 256),
+}
+HEADER = f"{'problem':20s}{'scheme':14s}{'step':>5s}{'wall s':>8s}{'CPU s':>8s}{'dct':>7s}{'iter':>6s}"
+HEADER += f"{'gap':>9s}{'rel.gap':>9s}{'L1':>9s}{'mass':>8s}  status"
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("problems", nargs="*", default=list(PROBLEMS), metavar="problem")
+    parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=list(SCHEMES))
+    arguments = parser.parse_args()
+    print(HEADER)
+    for name in arguments.problems:
+        problem = PROBLEMS[name]()
+        unit = cosine_pair(problem.start.grid.cells)
+        for scheme in arguments.schemes:
+            for line in rows(name, scheme, problem, unit):
+                print(line, flush=True)
+
+
+def rows(name, scheme_name, problem, unit):
+    """A line a step, or one that says why the scheme does not take the problem."""
+    try:
+        scheme = SCHEMES[scheme_name](**(problem.settings or {}))
+        state = scheme.init(problem.F, problem.start)
+    except (TypeError, ValueError) as refusal:
+        yield f"{name:20s}{scheme_name:14s} {refusal}"
+        return
+    mu = problem.start
+    scheme.step(problem.F, mu, problem.tau, state)
+    for k in range(1, problem.steps + 1):
+        wall, cpu = [], []
+        for _ in range(REPETITIONS):
+            clock, processor = time.perf_counter(), time.process_time()
+            new, after, info = scheme.step(problem.F, mu, problem.tau, state)
+            wall.append(time.perf_counter() - clock)
+            cpu.append(time.process_time() - processor)
+        mu, state = new, after
+        yield row(name, scheme_name, k, np.median(wall), np.median(cpu), unit, info, error(mu, problem, k))
+
+
+def error(mu, problem, k):
+    """L1 from the exact iterate, NaN where none is known."""
+    if problem.exact is None:
+        return np.nan
+    return np.abs(mu.values - problem.exact(k).values).sum() * mu.grid.cell_volume
+
+
+def row(name, scheme, k, wall, cpu, unit, info, distance):
+    times = f"{k:5d}{wall:8.3f}{cpu:8.3f}{cpu / unit:7.1f}{info.iterations:6d}"
+    quality = f"{info.gap:9.1e}{info.relative_gap:9.1e}{distance:9.1e}{info.mass_error:8.0e}"
+    return f"{name:20s}{scheme:14s}{times}{quality}  {info.status}"
+
+
+def cosine_pair(cells):
+    """CPU seconds of one scipy.fft.dctn and idctn in double precision, the median of nine."""
+    field, seconds = np.random.default_rng(0).random(cells), []
+    for _ in range(9):
+        start = time.process_time()
+        fft.idctn(fft.dctn(field))
+        seconds.append(time.process_time() - start)
+    return float(np.median(seconds))
+
+
+if __name__ == "__main__":
+    main()
