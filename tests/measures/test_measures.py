@@ -276,7 +276,7 @@ def test_particles_from_csv(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=rf"(?s){message}"):
             Particles.from_csv(path)
-    with pytest.raises(ValueError, match="no file .*missing.csv"):
+    with pytest.raises(ValueError, match=r"no file .*missing.csv"):
         Particles.from_csv(tmp_path / "missing.csv")
     path.write_text("1,2\n")
     with pytest.raises(ValueError, match="columns"):
