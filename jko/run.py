@@ -80,8 +80,8 @@ class Run:
         if throw:
             reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
             raise StepFailed(
-                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}: {reason}, "
-                "or throw=False for the run up to there",
+                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}: "
+                f"{reason}, or throw=False for the run up to there",
                 info,
             )
         self._fallen = Records.of([info])
