@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from jko import measures
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.exact.gaussian_jko import gaussian_jko_step
 from jko.scheme import Scheme, State, StepInfo
+from jko.steps.reflection import Continued, Reflected
 from jko.transport.bures import bures_wasserstein, symmetric_root
 
 
@@ -67,6 +68,53 @@ class Gaussian(Scheme):
         )
         return new, state, info
 
+    def reflect(self, F, mu, tau, state):
+        """(2I − S)_# of the half step, S the optimal map back from it."""
+        half, state, info = self.step(F, mu, 0.5 * tau, state)
+        new = _displaced(mu, half, 1.0)
+        if new is None:
+            note = "2T − id is no transport map"
+            return Reflected((half, state, info), None, None, np.nan, np.nan, note=note)
+        return Reflected((half, state, info), new, state, *_dissipation(F, mu, new, tau), past=_moments(mu))
+
+    def continued(self, F, mu, past, tau, state):
+        """The step of 2τ/3 from (4I − S)_#ρ/3, S the optimal map back to the past."""
+        start = _displaced(measures.Gaussian(**past), mu, 1.0 / 3.0)
+        if start is None:
+            return None
+        new, state, info = self.step(F, start, 2.0 * tau / 3.0, state)
+        dissipation, energy = _dissipation(F, mu, new, tau)
+        info = replace(info, dissipation=dissipation)
+        return Continued(new, state, info, _moments(mu), energy)
+
+
+def _moments(mu):
+    return {"mean": mu.mean(), "covariance": mu.covariance()}
+
+
+def _dissipation(F, old, new, tau):
+    cost = bures_wasserstein(old.mean(), old.covariance(), new.mean(), new.covariance()) ** 2 / (2.0 * tau)
+    before = F(old)
+    return before - F(new) - cost, before
+
+
+def _displaced(earlier, later, factor):
+    """The image of `later` under id + factor (id − S), S the optimal map to `earlier`; None where that is no
+    gradient of a convex function."""
+    identity = np.eye(later.dimension)
+    move = identity + factor * (identity - _optimal_map(later.covariance(), earlier.covariance()))
+    if np.linalg.eigvalsh(move)[0] <= 0.0:
+        return None
+    mean = later.mean() + factor * (later.mean() - earlier.mean())
+    return measures.Gaussian(mean, move @ later.covariance() @ move)
+
+
+def _optimal_map(covariance0, covariance1):
+    """The symmetric matrix that carries one centred Gaussian to another."""
+    root = symmetric_root(covariance0)
+    inverse_root = np.linalg.inv(root)
+    return inverse_root @ symmetric_root(root @ covariance1 @ root) @ inverse_root
+
 
 def _problem(parts, dimension):
     stiffness, slope = np.zeros((dimension, dimension)), np.zeros(dimension)
@@ -99,9 +147,7 @@ def _gap(old, new, tau, problem):
     """½∫|∇J|²dρ′/(1/τ + λ), with ∇J = (x − Sx)/τ + ∇δF/δρ affine and S the optimal map from ρ′ back to
     ρ."""
     identity = np.eye(old.dimension)
-    root = symmetric_root(new.covariance())
-    inverse_root = np.linalg.inv(root)
-    back = inverse_root @ symmetric_root(root @ old.covariance() @ root) @ inverse_root
+    back = _optimal_map(new.covariance(), old.covariance())
     score = problem.temperature * np.linalg.inv(new.covariance())
     residual = (identity - back) / tau + problem.stiffness - score
     force = (new.mean() - old.mean()) / tau + problem.mean_stiffness @ new.mean() + problem.slope

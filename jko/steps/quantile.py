@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -11,8 +11,10 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 from jko.steps import interior_line, newton_line
+from jko.steps.line_displacement import displaced
 from jko.steps.line_energy import LineEnergy
-from jko.steps.line_problem import Problem
+from jko.steps.line_problem import Point, Problem
+from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded, remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
@@ -68,15 +70,48 @@ class Quantile(Scheme):
         return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):
-        tau = positive_number("tau", tau)
-        walls = (mu.grid.lower[0], mu.grid.upper[0])
-        edges, widths, masses = (state.data[name] for name in ("edges", "widths", "masses"))
-        problem = Problem(state.workspace, edges, widths, masses, tau, walls)
-        solution, note = self._minimise(problem)
-        data = _tidied(problem, solution, mu.grid.spacing[0])
-        edges = np.maximum.accumulate(data["edges"])  # widths below rounding
-        new = remap(edges, data["masses"], mu.grid, cap=problem.energy.cap)
+        problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
+        new, data, _ = _settled(problem, solution, mu)
         return new, state.with_data(**data), _record(problem, solution, mu, new, note)
+
+    def reflect(self, F, mu, tau, state):
+        """2X₁ − X with X₁ the edges of the half step."""
+        problem, solution, note = self._solved(mu, 0.5 * tau, state.data, state.workspace)
+        half, data, _ = _settled(problem, solution, mu)
+        half = half, state.with_data(**data), _record(problem, solution, mu, half, note)
+        before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
+        edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
+        point = Point(problem, edges, widths)
+        new, data, kept = _settled(problem, point, mu)
+        energy = _energy_before(problem)
+        dissipation = energy - point.terms.energy - 0.5 * point.squared_distance / tau
+        past = _kept_cells(*before, kept)
+        return Reflected(half, new, state.with_data(**data), dissipation, energy, bent, past=past)
+
+    def continued(self, F, mu, past, tau, state):
+        """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
+        now, cap = state.data, state.workspace.cap
+        walls = (mu.grid.lower[0], mu.grid.upper[0])
+        pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
+        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, cap)
+        if bent > 0.1:
+            return None
+        start = {"edges": edges, "widths": widths, "masses": now["masses"]}
+        problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, state.workspace)
+        new, data, kept = _settled(problem, solution, mu)
+        whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
+        energy = _energy_before(whole)
+        cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
+        info = replace(_record(problem, solution, mu, new, note), dissipation=energy - solution.energy - cost)
+        return Continued(
+            new, state.with_data(**data), info, _kept_cells(now["edges"], now["widths"], kept), energy
+        )
+
+    def _solved(self, mu, tau, cells, energy):
+        walls = (mu.grid.lower[0], mu.grid.upper[0])
+        start = (cells[name] for name in ("edges", "widths", "masses"))
+        problem = Problem(energy, *start, tau, walls)
+        return problem, *self._minimise(problem)
 
     def _minimise(self, problem):
         energy, masses = problem.energy, problem.masses
@@ -121,24 +156,40 @@ def _energy_before(problem):
     return problem.energy.at(problem.start, problem.widths, problem.masses).energy
 
 
-def _tidied(problem, solution, spacing):
-    """The state of the next step: crushed cells of no weight are joined, fronts that touch are one."""
+def _settled(problem, solution, mu):
+    """The density on the grid, the state of the next step, and which edges were kept.
+
+    Crushed cells of no weight are joined, fronts that touch are one.
+    """
     from jko.kernels import banded
 
-    cells = solution.edges, solution.widths, problem.masses
+    number = np.arange(problem.masses.size + 1.0)
+    cells = number, solution.edges, solution.widths, problem.masses
     if problem.energy.internal is not None:
-        cells = _joined(*cells)
-        mean = cells[2].sum() / cells[2].size
+        number, edges, widths, masses = _joined(*cells)
+        mean = masses.sum() / masses.size
         for light, narrow in _NEGLIGIBLE:
-            cells = banded.merge_light(*cells, light * mean, narrow * spacing)
-    return dict(zip(("edges", "widths", "masses"), cells, strict=True))
+            at, widths, masses = banded.merge_light(
+                np.arange(edges.size, dtype=float), widths, masses, light * mean, narrow * mu.grid.spacing[0]
+            )
+            number, edges = number[at.astype(int)], edges[at.astype(int)]
+        cells = number, edges, widths, masses
+    data = dict(zip(("edges", "widths", "masses"), cells[1:], strict=True))
+    increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
+    new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
+    return new, data, cells[0].astype(int)
 
 
-def _joined(edges, widths, masses):
+def _kept_cells(edges, widths, kept):
+    return {"edges": edges[kept], "widths": np.add.reduceat(widths, kept[:-1])}
+
+
+def _joined(number, edges, widths, masses):
     gaps = np.flatnonzero(masses == 0.0)
     if gaps.size == 0:
-        return edges, widths, masses
+        return number, edges, widths, masses
     closed = gaps[widths[gaps] < _TOUCHING * np.minimum(widths[gaps - 1], widths[gaps + 1])]
     edges = edges.copy()
     edges[closed] = 0.5 * (edges[closed] + edges[closed + 1])
-    return np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)
+    edges, widths, masses = np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)
+    return np.delete(number, closed + 1), edges, widths, masses

@@ -1,0 +1,67 @@
+"""Errors from the PDE, and orders in τ, of steps.SecondOrder and steps.VariationalBDF2 beside the plain step:
+
+python benchmarks/second_order.py [line] [gaussian]
+"""
+
+import sys
+import time
+
+import jax.numpy as jnp
+import numpy as np
+
+import functionals as fn
+from jko import Gaussian, Grid, exact, flow, steps, wasserstein
+
+CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+LINES = {
+    "Ornstein-Uhlenbeck": (CONFINED, exact.OrnsteinUhlenbeck(), 8.0, 0.8),
+    "heat, two Gaussians": (
+        fn.Entropy(), exact.GaussianMixture([-1.0, 1.0], [0.8, 0.6], stiffness=0.0), 9.0, 0.4,
+    ),
+    "Barenblatt": (fn.Power(2.0), exact.Barenblatt(2.0, start_time=0.1), 2.5, 0.4),
+    "far mixture": (CONFINED, exact.GaussianMixture([-2.0, 1.5], [0.3, 0.4]), 8.0, 0.8),
+}  # fmt: skip
+
+
+def plain(scheme):
+    return scheme
+
+
+SCHEMES = {"plain": plain, "SecondOrder": steps.SecondOrder, "VariationalBDF2": steps.VariationalBDF2}
+COUNTS = (4, 8, 16, 32, 64)
+
+
+def line():
+    for name, (F, solution, reach, end) in LINES.items():
+        grid = Grid.uniform(-reach, reach, 3000)
+        for label, wrap in SCHEMES.items():
+            start, errors, fallbacks = time.process_time(), [], []
+            for n in COUNTS:
+                run = flow(F, solution.on(grid), wrap(steps.Quantile()), tau=end / n, n_steps=n)
+                errors.append(wasserstein(run.final, solution.on(grid, end)))
+                fallbacks.append(sum("half steps" in note for note in run.info.note))
+            report(name, label, errors, fallbacks, (time.process_time() - start) / sum(COUNTS))
+
+
+def gaussian():
+    stiffness, S = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([[0.5, -0.3], [-0.3, 1.2]])
+    F = fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness)
+    limit = exact.OrnsteinUhlenbeck([1.0, 0.0], stiffness=stiffness, covariance=S).at(0.8)
+    for label, wrap in SCHEMES.items():
+        runs = [
+            flow(F, Gaussian([1.0, 0.0], S), wrap(steps.Gaussian()), tau=0.8 / n, n_steps=n) for n in COUNTS
+        ]
+        report("Gaussian", label, [wasserstein(run.final, limit) for run in runs])
+
+
+def report(problem, label, errors, fallbacks=(), seconds=None):
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    numbers = [f"{e:.1e}" for e in errors], [f"{o:.2f}" for o in orders]
+    timing = f" {1e3 * seconds:.0f} CPU ms a step" if seconds else ""
+    print(f"{problem:20s} {label:16s} {' '.join(numbers[0])}  orders {' '.join(numbers[1])}{timing}", end=" ")
+    print(f"fallbacks {fallbacks}" if any(fallbacks) else "")
+
+
+if __name__ == "__main__":
+    for word in sys.argv[1:] or ["line", "gaussian"]:
+        {"line": line, "gaussian": gaussian}[word]()
