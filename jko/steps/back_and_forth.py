@@ -11,7 +11,6 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 
-_EXACT = 1e-13
 _CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
 _ROUND = 8
 _HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
@@ -34,7 +33,8 @@ class BackAndForth(Scheme):
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
     in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
     interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′; the note tells
-    the last change. margin: of the box, of the support's width on each side. threads: of the kernels.
+    the last change. margin: of the box, of the support's width on each side. threads: of the kernels; more
+    than 1 pays where as many cores are idle.
 
     The gap is the Fenchel–Young defect ∫U(ρ̂) + U*(p) − pρ̂ of the transported density ρ̂ = T_#ρ_k against
     p = −φ − V: primal minus dual for ρ̂, free of W₂. It does not bound what the grid itself costs, nor the
@@ -77,12 +77,15 @@ class BackAndForth(Scheme):
         return State({}, DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
     def step(self, F, mu, tau, state):
+        from jko.kernels.threads import kernel_threads
+
         tau = positive_number("tau", tau)
         problem = state.workspace
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, notes = problem.interaction(mu.values), mu.values, []
         for _ in range(passes):
-            solution = self._solve(problem, mu, tau, field)
+            with kernel_threads(self.threads):
+                solution = self._solve(problem, mu, tau, field)
             found = solution.values(mu.grid)
             change = float(np.abs(found - values).sum()) * mu.grid.cell_volume / mu.mass
             values, previous = found, field
@@ -93,7 +96,8 @@ class BackAndForth(Scheme):
             notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
         return Density(mu.grid, values), state, self._record(problem, mu, values, tau, solution, notes)
 
-    def _solve(self, problem, mu, tau, field) -> _Solution:
+    def _solve(self, problem, mu, tau, field):
+        from jko.steps.dual_solution import DualSolution
         from jko.steps.nesting import Region
 
         grid = mu.grid
@@ -104,7 +108,7 @@ class BackAndForth(Scheme):
         start, bias = problem.energy(mu.values, field), _bias(mu, tau)
 
         def weighed(ascent, phi, region):
-            found = _Solution.of(ascent, phi, region, grid)
+            found = DualSolution.of(ascent, phi, region, grid)
             return replace(found, rise=problem.energy(found.values(grid), field) - start)
 
         def good(solution):
@@ -188,32 +192,3 @@ class BackAndForth(Scheme):
 def _bias(mu, tau):
     """h²/8τ an axis: what the minimum over a grid may add to |x − y|²/2τ."""
     return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
-
-
-@dataclass(frozen=True)
-class _Solution:
-    """A potential on the finest grid, of the mass of ρ_k, with its density and what it proves."""
-
-    ascent: Any
-    phi: np.ndarray
-    density: np.ndarray
-    region: Any
-    certificate: Any
-    rise: float = 0.0  # of F with the interaction's field held; a descent is negative
-    iterations: int = 0
-
-    @property
-    def excess(self) -> float:
-        """What tells the better of two solutions: the gap, and a rise of the energy."""
-        return self.certificate.gap + max(self.rise, 0.0)
-
-    @classmethod
-    def of(cls, ascent, phi, region, grid) -> _Solution:
-        from jko.steps.fenchel_young import certify
-
-        phi, density = ascent.normalise(phi, _EXACT)
-        return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
-
-    def values(self, grid) -> np.ndarray:
-        """ρ′ on the whole grid."""
-        return self.region.embed(self.density, grid.cells)

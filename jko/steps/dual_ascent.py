@@ -16,6 +16,7 @@ _STRAY = 0.02  # of the mass: growth of the residual that front noise explains
 _RIM = {True: 2, False: 6}  # cells kept round the support: few where U* is steep in vacuum
 _LEAST_FREE = 0.02  # of the cells, counted as free of the cap where fewer are
 _RENEW = 8  # iterations between evaluations of the preconditioner's constant
+_SHARED = 2**16  # cells from which a second thread earns its start
 _WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
 _ALLOWANCE = 4.0  # over max U*″/ρ, for the term that the √ρ metric leaves out
 _FLOOR = 1e-4  # of the largest density: below it the metric is that of a uniform density
@@ -34,8 +35,8 @@ class DualAscent:
     """Maximises J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), c = |x − y|²/2τ, on one grid.
 
     Each half-step is preconditioned by the Hessian U*″ − τ∇·(ρ∇) with its coefficients frozen so that cosine
-    transforms invert it: by constants where vacuum occurs (U′ finite at 0), for full supports by √ρ(κ − τΔ)√ρ,
-    which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the metric:
+    transforms invert it: by constants where vacuum occurs (U′ finite at 0), else by √ρ(κ − τΔ)√ρ, which
+    agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the metric:
     about 1 guarantees ascent, less is faster until it is not.
     """
 
@@ -46,7 +47,8 @@ class DualAscent:
             self.potential = np.where(self.blocked, _WALL, level.potential)
             self.continued = Continuation(self.blocked)
         self.empty = _far_from_support(self.rho, _RIM[full_support or energy.cap is not None])
-        self.full_support, self.threads = full_support, threads
+        self.full_support = full_support
+        self.threads = threads if self.rho.size >= _SHARED else 1
         self.total = float(self.rho.sum())
         self.poisson = NeumannSolver(self.rho.shape, self.spacing)
         self.caution, self._curvature = caution, 0.0

@@ -1,0 +1,40 @@
+"""A potential on the finest grid of a step, with its density and what it proves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.steps.dual_ascent import DualAscent
+from jko.steps.fenchel_young import Certificate, certify
+from jko.steps.nesting import Region
+
+_EXACT = 1e-13
+
+
+@dataclass(frozen=True)
+class DualSolution:
+    """φ shifted so that ρ′ = U*′(−φ − V) has the mass of ρ_k, on a region of the grid."""
+
+    ascent: DualAscent
+    phi: np.ndarray
+    density: np.ndarray
+    region: Region
+    certificate: Certificate
+    rise: float = 0.0  # of F with the interaction's field held; a descent is negative
+    iterations: int = 0
+
+    @property
+    def excess(self) -> float:
+        """What tells the better of two solutions: the gap, and a rise of the energy."""
+        return self.certificate.gap + max(self.rise, 0.0)
+
+    @classmethod
+    def of(cls, ascent, phi, region, grid) -> DualSolution:
+        phi, density = ascent.normalise(phi, _EXACT)
+        return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
+
+    def values(self, grid) -> np.ndarray:
+        """ρ′ on the whole grid."""
+        return self.region.embed(self.density, grid.cells)
