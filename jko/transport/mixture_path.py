@@ -20,6 +20,7 @@ def mixture_path_bound(mu, nu):
     first, second = np.asarray(mu.values), np.asarray(nu.values)
     tails, heads, weights = _faces(grid, first, second)
     held = (first + second).ravel() > 0.0
+    held[tails] = held[heads] = True  # a face has mobility where one cell of it holds both
     index = np.cumsum(held) - 1
     size = int(held.sum())
     i, j = index[tails], index[heads]

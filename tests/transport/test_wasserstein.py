@@ -148,3 +148,15 @@ def test_refusals():
     many = Particles(np.zeros((10_000, 2)))
     with pytest.raises(ValueError, match="subsample the clouds"):
         wasserstein(many, many)
+
+
+def test_the_path_of_mixtures_beside_a_vacuum_does_not_depend_on_how_much_of_it_there_is():
+    block = 1.0 + np.random.default_rng(4).random((2, 5, 5))
+    bounds = []
+    for margin in (1, 3):
+        cells = 5 + 2 * margin
+        grid = Grid.uniform((0.0, 0.0), (0.1 * cells, 0.1 * cells), cells)
+        mu, nu = (Density(grid, np.pad(values, margin)).normalized() for values in block)
+        bounds.append(mixture_path_bound(mu, nu))
+    assert bounds[0] > 0.0
+    assert bounds[1] == pytest.approx(bounds[0], rel=1e-9)
