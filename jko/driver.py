@@ -35,23 +35,29 @@ def flow(
     the same numbers to the last bit; a call with more steps goes on further, one for a different problem is
     refused. `progress` shows a bar, by default on a terminal when a run takes more than a second. A step
     that fails raises StepFailed with its record; with `throw=False` the run ends with the measure before it
-    and its record.
+    and its record. `attributes["seconds"]` is the wall-clock time of the call.
 
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
+    started = time.perf_counter()
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     state = scheme.init(functional, measure)
     run = Run(functional, measure, scheme, tau, n_steps, store_every, state)
     if checkpoint is None:
         _drive(run, lambda at_once=False: None, progress, throw)
-        return run.trajectory()
+        return _timed(run.trajectory(), started)
     journal = Journal(checkpoint, describe_problem(functional, measure, scheme, tau, store_every))
     try:
         run.restore(journal.open())
         _drive(run, _saver(run, journal), progress, throw)
     finally:
         journal.close()
-    return run.trajectory()
+    return _timed(run.trajectory(), started)
+
+
+def _timed(trajectory: Trajectory, started: float) -> Trajectory:
+    trajectory.attributes["seconds"] = time.perf_counter() - started
+    return trajectory
 
 
 def _drive(run: Run, save, progress, throw: bool):

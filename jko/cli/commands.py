@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 
 from jko.cli.pictures import animate_runs, draw_comparison, draw_runs
@@ -87,14 +86,13 @@ def _run_all(results, experiment, settings, say, quiet):
         run = experiment.runs[name]
         checkpoint = results.checkpoint(name) if settings["checkpoint"] else None
         progress = False if quiet else None
-        started = time.perf_counter()
         try:
             trajectory = run.flow(experiment.functional, checkpoint=checkpoint, progress=progress)
         except StepFailed as error:
             failures[name] = error
             continue
-        seconds = time.perf_counter() - started
-        trajectory.attributes |= {"run": name, "title": experiment.title, "seconds": seconds}
+        seconds = trajectory.attributes["seconds"]
+        trajectory.attributes |= {"run": name, "title": experiment.title}
         trajectory.attributes |= {"notes": "; ".join(experiment.notes)} if experiment.notes else {}
         trajectory.save(results.data(name))
         trajectories[name] = trajectory
