@@ -1,4 +1,4 @@
-"""Sphinx configuration: the pages of this folder, the API from docstrings, and the examples run for the gallery."""
+"""Sphinx configuration: the pages of this folder, the API from docstrings, the examples run for the gallery."""
 
 import sys
 from pathlib import Path
@@ -32,7 +32,11 @@ suppress_warnings = ["config.cache"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "jko"
-html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False, "secondary_sidebar_items": ["page-toc"]}
+html_theme_options = {
+    "show_toc_level": 2,
+    "navigation_with_keys": False,
+    "secondary_sidebar_items": ["page-toc"],
+}
 html_show_sourcelink = False
 
 sphinx_gallery_conf = {
