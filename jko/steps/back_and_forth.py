@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
+from zlib import crc32
 
 import numpy as np
 
@@ -18,7 +19,7 @@ _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _AIM = 0.5  # of h²/8τ: a gap below the grid's own bias cannot be told from it, and half of it is aimed at
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class BackAndForth(Scheme):
     """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ with ρ ≤ cap, ρ = 0 in obstacles, in 1, 2 or 3 dimensions.
 
@@ -70,6 +71,14 @@ class BackAndForth(Scheme):
         whole_number("interaction_passes", self.interaction_passes)
         whole_number("threads", self.threads)
 
+    def __repr__(self) -> str:
+        # an obstacle is told from another of the same shape, as a checkpoint must
+        shown = {f.name: getattr(self, f.name) for f in fields(self)}
+        if self.obstacle is not None:
+            mask = np.asarray(getattr(self.obstacle, "values", self.obstacle)) > 0
+            shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
+        return f"BackAndForth({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
     def init(self, F, mu) -> State:
         from jko.steps.dual_problem import DualProblem
 
@@ -96,8 +105,14 @@ class BackAndForth(Scheme):
             notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
         return Density(mu.grid, values), state, self._record(problem, mu, values, tau, solution, notes)
 
+    def reflect(self, F, mu, tau, state):
+        """2 J_{τ/2} − id for steps.SecondOrder."""
+        from jko.steps.grid_reflection import reflect_on_grid
+
+        return reflect_on_grid(self, state.workspace, F, mu, tau, state)
+
     def _solve(self, problem, mu, tau, field):
-        from jko.steps.dual_solution import DualSolution
+        from jko.steps.dual_solution import DualSolution, grid_bias
         from jko.steps.nesting import Region
 
         grid = mu.grid
@@ -105,7 +120,7 @@ class BackAndForth(Scheme):
         whole = Region(
             grid.spacing, (0,) * grid.dimension, mu.values, potential, problem.cap, problem.blocked
         )
-        start, bias = problem.energy(mu.values, field), _bias(mu, tau)
+        start, bias = problem.energy(mu.values, field), grid_bias(mu, tau)
 
         def weighed(ascent, phi, region):
             found = DualSolution.of(ascent, phi, region, grid)
@@ -162,8 +177,10 @@ class BackAndForth(Scheme):
         return certificate.gap <= max(self.tolerance * certificate.transport, resolvable)
 
     def _record(self, problem, mu, values, tau, solution, notes):
+        from jko.steps.dual_solution import grid_bias
+
         certificate, grid = solution.certificate, mu.grid
-        bias = _bias(mu, tau)
+        bias = grid_bias(mu, tau)
         if certificate.cells_moved < 1.0:
             notes.append(
                 f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is "
@@ -187,8 +204,3 @@ class BackAndForth(Scheme):
             dissipation=before - after - certificate.transport,
             note="; ".join(notes),
         )
-
-
-def _bias(mu, tau):
-    """h²/8τ an axis: what the minimum over a grid may add to |x − y|²/2τ."""
-    return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)

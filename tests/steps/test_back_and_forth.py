@@ -220,3 +220,10 @@ def test_refusals():
         BackAndForth(iterations=())
     with pytest.raises(ValueError, match="tolerance"):
         BackAndForth(tolerance=0.0)
+
+
+def test_a_checkpoint_tells_obstacles_apart():
+    one, other = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    one[30:34, 30:34] = other[40:44, 30:34] = True
+    names = {repr(BackAndForth(obstacle=mask)) for mask in (one, other, one.copy(), None)}
+    assert len(names) == 3
