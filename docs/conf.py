@@ -1,4 +1,4 @@
-"""Sphinx configuration: the pages of this folder, the API from docstrings, the examples run for the gallery."""
+"""Sphinx configuration: these pages, the API from docstrings, and the examples run for the gallery."""
 
 import sys
 from pathlib import Path
