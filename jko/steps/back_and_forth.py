@@ -112,7 +112,7 @@ class BackAndForth(Scheme):
         return reflect_on_grid(self, state.workspace, F, mu, tau, state)
 
     def _solve(self, problem, mu, tau, field):
-        from jko.steps.dual_solution import DualSolution, grid_bias
+        from jko.steps.dual_solution import DualSolution
         from jko.steps.nesting import Region
 
         grid = mu.grid
@@ -120,14 +120,14 @@ class BackAndForth(Scheme):
         whole = Region(
             grid.spacing, (0,) * grid.dimension, mu.values, potential, problem.cap, problem.blocked
         )
-        start, bias = problem.energy(mu.values, field), grid_bias(mu, tau)
+        start = problem.energy(mu.values, field)
 
         def weighed(ascent, phi, region):
             found = DualSolution.of(ascent, phi, region, grid)
             return replace(found, rise=problem.energy(found.values(grid), field) - start)
 
         def good(solution):
-            return solution.rise <= 0.0 and self._closed(solution.certificate, _AIM * bias)
+            return solution.rise <= 0.0 and self._closed(solution.certificate, _AIM)
 
         best, spent = None, 0
         for caution in _CAUTIONS[1:] if problem.stiff else _CAUTIONS:
@@ -144,15 +144,8 @@ class BackAndForth(Scheme):
     def _ladder(self, problem, grid, whole, tau, caution):
         from jko.steps.nested_ascent import NestedAscent
 
-        nested = NestedAscent(
-            problem.internal,
-            tau,
-            problem.full_support,
-            self.iterations,
-            self.margin,
-            caution,
-            self.threads,
-        )
+        support, pairs = problem.full_support, self.iterations
+        nested = NestedAscent(problem.internal, tau, support, pairs, self.margin, caution, self.threads)
         ascent, phi, region = nested.run(whole)
         if region.clips(ascent.normalise(phi)[1], grid.cells):
             ascent, phi, region = nested.run(whole, boxed=False)
@@ -173,14 +166,12 @@ class BackAndForth(Scheme):
             best = found
         return best, spent
 
-    def _closed(self, certificate, resolvable):
-        return certificate.gap <= max(self.tolerance * certificate.transport, resolvable)
+    def _closed(self, certificate, share=1.0):
+        return certificate.gap <= max(self.tolerance * certificate.transport, share * certificate.grid_bias)
 
     def _record(self, problem, mu, values, tau, solution, notes):
-        from jko.steps.dual_solution import grid_bias
-
         certificate, grid = solution.certificate, mu.grid
-        bias = grid_bias(mu, tau)
+        bias = certificate.grid_bias
         if certificate.cells_moved < 1.0:
             notes.append(
                 f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is "
@@ -190,7 +181,7 @@ class BackAndForth(Scheme):
             notes.append(f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}")
         before = problem.energy(mu.values, problem.interaction(mu.values))
         after = problem.energy(values, problem.interaction(values))
-        converged = self._closed(certificate, bias)
+        converged = self._closed(certificate)
         if not problem.parts.interaction and after > before + bias:
             converged = False
             notes.append(f"the energy rose by {after - before:.1e}")

@@ -38,8 +38,3 @@ class DualSolution:
     def values(self, grid) -> np.ndarray:
         """ρ′ on the whole grid."""
         return self.region.embed(self.density, grid.cells)
-
-
-def grid_bias(mu, tau) -> float:
-    """h²/8τ an axis: what the minimum over a grid may add to |x − y|²/2τ."""
-    return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
