@@ -1,0 +1,146 @@
+"""MongeAmpere against exact iterates, other exact steps, and its own certificate."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+from jko import Density, Grid, exact, flow, steps
+
+QUADRATIC = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
+
+
+def box(cells, dimension, half=6.0):
+    return Grid.uniform((-half,) * dimension, (half,) * dimension, (cells,) * dimension)
+
+
+def l1(a, b):
+    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
+
+
+def one_step(F, mu, tau, **settings):
+    scheme = steps.MongeAmpere(**settings)
+    new, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+    return new, info
+
+
+@pytest.mark.parametrize(("dimension", "cells", "most"), [(1, 400, 1e-5), (2, 128, 5e-5), (3, 48, 2e-4)])
+def test_gaussians_follow_the_exact_iterates(dimension, cells, most):
+    grid = box(cells, dimension)
+    answer = exact.GaussianJKO(np.array([1.5, -0.5, 0.2])[:dimension], 0.5, 0.1)
+    run = flow(QUADRATIC, answer.on(grid, 0.0), steps.MongeAmpere(), tau=0.1, n_steps=2)
+    for k in (1, 2):
+        assert l1(run.measures[k], answer.on(grid, 0.1 * k)) < most
+    assert run.info.note.tolist() == ["", ""]
+    assert run.info.relative_gap.max() < 1e-5
+    assert run.info.gap.min() > 0.0
+    assert run.info.mass_error.max() < 1e-12
+    assert run.info.dissipation.min() > 0.0
+
+
+def test_axes_that_do_not_commute():
+    stiffness, covariance = np.array([[2.0, 0.8], [0.8, 1.0]]), np.array([[0.3, -0.2], [-0.2, 0.6]])
+    answer = exact.GaussianJKO((1.0, 0.5), tau=0.1, stiffness=stiffness, covariance=covariance)
+    F = fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness)
+    new, info = one_step(F, answer.on(box(128, 2), 0.0), 0.1)
+    assert info.note == ""
+    assert l1(new, answer.on(box(128, 2), 0.1)) < 1e-4
+
+
+def test_the_discretisation_is_of_second_order():
+    """Against the quantile step on a fine line: a flow in a box whose walls matter, no Gaussian."""
+    F = fn.Entropy() + fn.Potential(lambda x: jnp.sin(3.0 * x[0]))
+
+    def start(cells):
+        grid = Grid.uniform(0.0, 2.0, cells)
+        return Density.from_function(grid, lambda x: 1.0 + 0.5 * jnp.cos(jnp.pi * x[0])).normalized()
+
+    scheme = steps.Quantile()
+    fine, _, _ = scheme.step(F, start(2560), 0.02, scheme.init(F, start(2560)))
+    errors = []
+    for cells in (40, 80, 160):
+        new, info = one_step(F, start(cells), 0.02, tolerance=1e-10)
+        assert info.note == ""
+        errors.append(l1(new, new.with_values(fine.values.reshape(cells, -1).mean(axis=1))))
+    orders = np.log2(np.divide(errors[:-1], errors[1:]))
+    assert orders.min() > 1.8
+
+
+def test_entropy_and_a_power_together():
+    """Any positive smooth density: U = s log s + s², by its numeric conjugate."""
+    F = fn.Entropy() + fn.Power(2) + fn.Potential("quadratic", stiffness=1.0)
+    mu = Density.gaussian(box(200, 1), 1.0, std=0.8)
+    new, info = one_step(F, mu, 0.05)
+    scheme = steps.Quantile()
+    other, _, _ = scheme.step(F, mu, 0.05, scheme.init(F, mu))
+    assert info.note == ""
+    assert l1(new, other) < 1e-3
+    assert info.mass_error < 1e-12
+
+
+def test_interaction_by_passes_is_the_exact_step_of_gaussians():
+    F = QUADRATIC + fn.Interaction("quadratic", strength=0.5)
+    mu = Density.gaussian(box(64, 2), (0.5, 0.0), std=0.8)
+    new, info = one_step(F, mu, 0.05)
+    scheme = steps.Gaussian()
+    from jko import Gaussian
+
+    start = Gaussian(np.array([0.5, 0.0]), 0.64 * np.eye(2))
+    answer, _, _ = scheme.step(F, start, 0.05, scheme.init(F, start))
+    assert "last pass" in info.note
+    assert l1(new, answer.on(mu.grid)) < 5e-4
+
+
+def test_many_steps_reach_the_equilibrium():
+    grid = box(96, 2)
+    start = Density.gaussian(grid, (1.5, -0.5), std=0.5)
+    run = flow(QUADRATIC, start, steps.MongeAmpere(), tau=0.1, n_steps=30, store_every=30)
+    assert run.info.note.tolist() == [""] * 30
+    assert run.info.dissipation.min() > 0.0
+    assert l1(run.final, exact.GaussianJKO((1.5, -0.5), 0.5, 0.1).on(grid, 3.0)) < 1e-3
+
+
+def test_vacuum_goes_to_the_fallback_and_says_so():
+    grid = Grid.uniform((-1.0, -1.0), (1.0, 1.0), (64, 64))
+    bump = Density.from_function(grid, lambda x: jnp.maximum(0.2 - jnp.sum(x**2), 0.0)).normalized()
+    new, info = one_step(fn.Power(2), bump, 1e-3)
+    assert info.note.startswith("taken by steps.BackAndForth: the density has vacuum")
+    assert info.mass_error < 1e-12
+    scheme = steps.BackAndForth()
+    other, _, _ = scheme.step(fn.Power(2), bump, 1e-3, scheme.init(fn.Power(2), bump))
+    assert np.array_equal(new.values, other.values)
+
+
+def test_a_map_that_folds_goes_to_the_fallback():
+    F = fn.Entropy() + fn.Potential(lambda x: 60.0 * (x[0] ** 2 - 1.0) ** 2 + 30.0 * x[1] ** 2)
+    mu = Density.gaussian(box(48, 2, 2.0), (0.0, 0.2), std=0.3)
+    _, info = one_step(F, mu, 0.1)
+    assert info.note.startswith("taken by steps.BackAndForth: ")
+    assert info.mass_error < 1e-10
+
+
+def test_a_step_depends_on_the_density_alone():
+    mu = Density.gaussian(box(48, 2), (1.0, 0.0), std=0.6)
+    scheme = steps.MongeAmpere()
+    state = scheme.init(QUADRATIC, mu)
+    first, state, _ = scheme.step(QUADRATIC, mu, 0.1, state)
+    again, _, _ = scheme.step(QUADRATIC, mu, 0.1, scheme.init(QUADRATIC, mu))
+    after, _, _ = scheme.step(QUADRATIC, mu, 0.1, state)
+    assert np.array_equal(first.values, again.values)
+    assert np.array_equal(first.values, after.values)
+
+
+def test_refusals():
+    mu = Density.gaussian(box(32, 2), (0.0, 0.0), std=1.0)
+    with pytest.raises(ValueError, match="does not take Cap"):
+        steps.MongeAmpere().init(fn.Entropy() + fn.Cap(1.0), mu)
+    with pytest.raises(ValueError, match="needs an internal energy"):
+        steps.MongeAmpere().init(fn.Potential("quadratic", stiffness=1.0), mu)
+    with pytest.raises(ValueError, match="tau: expected a positive number"):
+        one_step(QUADRATIC, mu, 0.0)
+    with pytest.raises(ValueError, match="tolerance: expected a positive number"):
+        steps.MongeAmpere(tolerance=-1.0)
+    with pytest.raises(TypeError, match="fallback: expected a scheme"):
+        steps.MongeAmpere(fallback="BackAndForth")
+    with pytest.raises(TypeError, match="moves Density"):
+        steps.MongeAmpere().init(QUADRATIC, mu.sample(10, seed=0))
