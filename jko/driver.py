@@ -39,7 +39,7 @@ def flow(
 
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
-    started = time.perf_counter()
+    started = time.monotonic()
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     state = scheme.init(functional, measure)
     run = Run(functional, measure, scheme, tau, n_steps, store_every, state)
@@ -56,7 +56,7 @@ def flow(
 
 
 def _timed(trajectory: Trajectory, started: float) -> Trajectory:
-    trajectory.attributes["seconds"] = time.perf_counter() - started
+    trajectory.attributes["seconds"] = time.monotonic() - started
     return trajectory
 
 
