@@ -16,26 +16,28 @@ class SecondOrder(Scheme):
 
     In coordinates in which W₂ is flat it is X′ = 2X₁ − X with X₁ = X − (τ/2)∇F(X₁), the implicit midpoint
     rule (X′ − X)/τ = −∇F((X + X′)/2) [HairerLubichWanner2006]: F falls by W₂²/τ + O(τ³), twice what a JKO
-    step guarantees. `scheme` solves JKO steps exactly and can reflect them, such as Quantile and Gaussian.
+    step guarantees. `scheme` solves JKO steps exactly and can reflect them: Quantile, Gaussian, and on
+    grids those that know the potential of a step, where ρ′ = (id + (τ/2)∇φ)_#J_{τ/2}(ρ).
 
     2T − id is a transport as long as DT ≥ ½. Where it is not one, from rough or far data, or where F(ρ′) +
-    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice, first order and with F falling in any case, and the note
-    says why; the first `plain_steps` are taken so, for rough data that must be smoothed first
-    [Rannacher1984].
+    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why.
+    So are the first `plain_steps`, which smooth rough data [Rannacher1984]; None is none of them, or one on
+    a grid where the support is full.
 
-    The record is that of the half step (of the worse where there are two), with the mass error, least
-    density and dissipation F(ρ) − F(ρ′) − W₂²/2τ of the whole. TypeError for a scheme that cannot be
-    reflected.
+    The record is that of the half step (of two, their sums and the worse relative gap), with the mass
+    error, least density and dissipation F(ρ) − F(ρ′) − W₂²/2τ of the whole. TypeError for a scheme that
+    cannot be reflected.
     """
 
     scheme: Scheme
-    plain_steps: int = 0
+    plain_steps: int | None = None
 
     order: ClassVar[int] = 2
 
     def __post_init__(self):
         require(self.scheme, "reflect", "steps.SecondOrder")
-        whole_number("plain_steps", self.plain_steps, least=0)
+        if self.plain_steps is not None:
+            whole_number("plain_steps", self.plain_steps, least=0)
 
     def check(self, F, mu) -> None:
         self.scheme.check(F, mu)
@@ -47,14 +49,15 @@ class SecondOrder(Scheme):
     def step(self, F, mu, tau, state):
         tau = positive_number("tau", tau)
         inner, taken = State(state.data["inner"], state.workspace), state.data["taken"]
-        new, inner, info, _ = reflect_or_halve(self.scheme, F, mu, tau, inner, plain=taken < self.plain_steps)
+        plain = None if self.plain_steps is None and taken == 0 else taken < (self.plain_steps or 0)
+        new, inner, info, _ = reflect_or_halve(self.scheme, F, mu, tau, inner, plain)
         return new, state.with_data(taken=taken + 1, inner=inner.data), info
 
     def energy(self, F, mu, state):
         return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
 
 
-def reflect_or_halve(scheme, F, mu, tau, state, plain=False):
+def reflect_or_halve(scheme, F, mu, tau, state, plain=None):
     """(ρ′, state, record, past) of a reflected half-step where it may be taken, of two half steps
     elsewhere; the past is empty after those."""
     reflected = scheme.reflect(F, mu, tau, state)
@@ -62,6 +65,8 @@ def reflect_or_halve(scheme, F, mu, tau, state, plain=False):
     if not half_info.converged:
         return half, half_state, half_info, {}
     refusal = "as asked" if plain else reflected.refusal
+    if plain is None and reflected.wary:
+        refusal = refusal or "the first step from given data"
     if refusal:
         new, state, info = scheme.step(F, half, 0.5 * tau, half_state)
         return new, state, _of_two(half_info, info, mu, new, f"two plain half steps: {refusal}"), {}

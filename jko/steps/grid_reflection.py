@@ -1,0 +1,130 @@
+"""The reflected half-step on a grid: (id + (τ/2)∇φ)_# of the half step, φ the potential of its
+optimality."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.steps.reflection import Reflected
+
+_FOLDED = 0.1  # of the mass: above, 2T − id is called no transport
+_DENSE = 1e-3  # of the largest density, where folds are looked for
+_SMALLEST = 1e-300
+_RIM = 2  # cells round the support of ρ_k that the c-transform keeps
+_PASSES = 4
+
+
+def reflect_on_grid(scheme, problem, F, mu, tau, state) -> Reflected:
+    """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
+    implicit half, then an explicit one, and no map is inverted.
+
+    φ = −δF/δρ at the half step. Positive densities are pulled back with the determinant and scaled to the
+    mass, whose defect is noted; where there is vacuum φ comes from the c-transform of the support,
+    smoothed, and cells are laid down as rectangles. `problem` is the scheme's DualProblem.
+    """
+    half, after, info = scheme.step(F, mu, 0.5 * tau, state)
+    if not info.converged:
+        return _none(half, after, info, info.note)
+    if problem.cap is not None or problem.blocked is not None:
+        return _none(half, after, info, "reflections know neither caps nor obstacles")
+    before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
+    if problem.full_support:
+        values, least, note = _pulled_back(problem, half, tau)
+    else:
+        values, least, note = _laid_down(problem, mu, half, tau)
+    dense = half.values > _DENSE * half.values.max()
+    folded = float(half.values[dense & (least < 0.0)].sum() / half.values.sum())
+    if folded > _FOLDED:
+        return _none(half, after, info, f"2T − id folds over {folded:.0%} of the mass")
+    new = half.with_values(values)
+    # W₂(ρ, ρ′) = 2W₂(ρ, ρ₁), so that W₂²/2τ is twice the half step's own cost
+    cost = 2.0 * (before - middle - info.dissipation)
+    dissipation = before - problem.energy(values, problem.interaction(values)) - cost
+    return Reflected(
+        (half, after, info), new, after, dissipation, before, note=note, wary=problem.full_support
+    )
+
+
+def _none(half, state, info, note):
+    return Reflected((half, state, info), None, None, math.nan, math.nan, note=note)
+
+
+def _variation(problem, half, where):
+    """δF/δρ at the half step where it has mass."""
+    field = problem.interaction(half.values)
+    potential = problem.potential if field is None else problem.potential + field
+    return problem.internal.derivative(np.maximum(half.values[where], _SMALLEST)) + potential[where]
+
+
+def _pulled_back(problem, half, tau):
+    from jko.kernels.push_smooth import push_smooth
+
+    phi = -_variation(problem, half, ...)
+    logarithm = np.log(np.maximum(half.values, _SMALLEST))
+    found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing)
+    values = np.exp(found)
+    scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
+    return values * scale, least, f"reflected by pull-back, whose mass was off by {1.0 / scale - 1.0:.1e}"
+
+
+def _laid_down(problem, mu, half, tau):
+    boxes = [_occupied(mu.values), _occupied(half.values)]
+    tight = _margin(*boxes, half.grid.cells)
+    values, least = _laid_down_in(tight, problem, mu, half, tau)
+    if _touches(values[tight], tight, half.grid.cells):
+        values, least = _laid_down_in(..., problem, mu, half, tau)
+    return values, least, ""
+
+
+def _laid_down_in(box, problem, mu, half, tau):
+    from scipy.ndimage import binary_dilation
+
+    from jko.kernels.c_transform import c_transform
+    from jko.kernels.push_rectangles import push_rectangles
+
+    held, spacing = half.values[box] > 0.0, half.grid.spacing
+    phi = np.full(held.shape, -np.inf)
+    phi[held] = -_variation(problem, half, box)[held]
+    psi = c_transform(phi, spacing, 0.5 * tau)
+    psi[~binary_dilation(mu.values[box] > 0.0, iterations=_RIM)] = -np.inf
+    phi = _smoothed(c_transform(psi, spacing, 0.5 * tau))
+    values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
+    values[box], least[box] = push_rectangles(half.values[box], phi, 0.5 * tau, spacing)
+    return values, least
+
+
+def _occupied(values):
+    """First and last occupied cell along each axis `[2, d]`."""
+    ends = []
+    for axis in range(values.ndim):
+        where = np.flatnonzero((values > 0.0).any(axis=tuple(a for a in range(values.ndim) if a != axis)))
+        ends.append((where[0], where[-1]))
+    return np.array(ends).T
+
+
+def _margin(before, after, cells):
+    """A box with room for twice the way that the support went, and a tenth of its width."""
+    room = 2 * np.abs(after - before).max(axis=0) + (after[1] - after[0]) // 10 + 4
+    low, high = np.minimum(before[0], after[0]) - room, np.maximum(before[1], after[1]) + room + 1
+    return tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, cells, strict=True))
+
+
+def _touches(values, box, cells):
+    """Whether there is mass at a side of the box that is no wall of the grid."""
+    for axis, (side, n) in enumerate(zip(box, cells, strict=True)):
+        ends = [0] * int(side.start > 0) + [-1] * int(side.stop < n)
+        if ends and values.take(ends, axis).any():
+            return True
+    return False
+
+
+def _smoothed(phi):
+    """Binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
+    from scipy.ndimage import correlate1d
+
+    for _ in range(_PASSES):
+        for axis in range(phi.ndim):
+            phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode="reflect")
+    return phi

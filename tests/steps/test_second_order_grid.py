@@ -1,0 +1,60 @@
+"""Reflected half-steps on grids: the porous medium with its front, a mixture under Ornstein–Uhlenbeck."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+from jko import Density, Grid, exact, flow, steps
+
+CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+
+
+def l1(found, solution, time):
+    return np.abs(found.values - solution.on(found.grid, time).values).sum() * found.grid.cell_volume
+
+
+def test_five_steps_of_the_porous_medium():
+    solution = exact.Barenblatt(2.0, dimension=2, start_time=1.5708e-4)
+    mu = solution.on(Grid.uniform((-0.5, -0.5), (0.5, 0.5), (256, 256)))
+    run = flow(fn.Power(2.0), mu, steps.SecondOrder(steps.BackAndForth()), tau=5e-4, n_steps=5)
+    errors = [l1(m, solution, t) for m, t in zip(run.measures[1:], run.times[1:], strict=True)]
+    assert max(errors) < 1.3e-2
+    assert errors[-1] < 4.5e-3
+    assert np.all(np.diff(run.energy) < 0.0)
+    assert run.info.dissipation.min() > 0.0
+    assert run.info.mass_error.max() < 1e-10
+    assert not any("half steps" in note for note in run.info.note)
+
+
+def test_order_two_in_tau_of_a_front_above_the_noise_of_the_grid():
+    solution = exact.Barenblatt(2.0, start_time=0.1)
+    mu, errors = solution.on(Grid.uniform(-2.0, 2.0, 2048)), []
+    for n in (1, 2, 4):
+        run = flow(fn.Power(2.0), mu, steps.SecondOrder(steps.BackAndForth()), tau=0.4 / n, n_steps=n)
+        errors.append(l1(run.final, solution, 0.4))
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.25)
+
+
+def test_order_two_in_tau_of_a_mixture():
+    solution = exact.GaussianMixture([[-1.0, -0.5], [1.0, 0.5]], [0.6, 0.7])
+    mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128))), []
+    for n in (4, 8, 16):
+        run = flow(CONFINED, mu, steps.SecondOrder(steps.MongeAmpere()), tau=0.8 / n, n_steps=n)
+        errors.append(l1(run.final, solution, 0.8))
+        assert np.all(np.diff(run.energy) < 0.0)
+        assert run.info.dissipation.min() > 0.0
+        assert run.info.mass_error.max() < 1e-12
+        assert "first step from given data" in run.info.note[0]
+        assert all(note.startswith("reflected by pull-back") for note in run.info.note[1:])
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.35)
+
+
+def test_caps_and_obstacles_are_taken_in_half_steps():
+    grid = Grid.uniform((-1.0, -1.0), (1.0, 1.0), (32, 32))
+    mu = Density.uniform(grid, (-0.5, -0.5), (0.5, 0.5))
+    F = fn.Power(2.0) + fn.Cap(2.0)
+    scheme = steps.SecondOrder(steps.BackAndForth())
+    _, _, info = scheme.step(F, mu, 0.02, scheme.init(F, mu))
+    assert "reflections know neither caps nor obstacles" in info.note
+    assert info.dissipation > 0.0
