@@ -31,6 +31,14 @@ def quantile_function(mu):
 def quantile_distance(first, second):
     """W₂ = (∫₀¹ |Q0 - Q1|² dq)^½ between two quantile functions as `quantile_function` returns them,
     exactly."""
+    width, a0, b0, a1, b1 = matched_segments(first, second)
+    a, b = a0 - a1, b0 - b1
+    return float(np.sqrt(np.sum(width * (a * a + a * b + b * b)) / 3.0))
+
+
+def matched_segments(first, second):
+    """Two quantile functions cut at the levels of both: widths `[n]` of sum 1, and the ends (left,
+    right) `[n]` of each segment in the first, then in the second."""
     left0, right0, levels0 = _levels(*first)
     left1, right1, levels1 = _levels(*second)
     levels = np.union1d(levels0, levels1)
@@ -39,8 +47,7 @@ def quantile_distance(first, second):
     start, stop = levels[:-1][keep], levels[1:][keep]
     a0, b0 = _restrict(left0, right0, levels0, start, stop)
     a1, b1 = _restrict(left1, right1, levels1, start, stop)
-    a, b = a0 - a1, b0 - b1
-    return float(np.sqrt(np.sum(width[keep] * (a * a + a * b + b * b)) / 3.0))
+    return width[keep], a0, b0, a1, b1
 
 
 def _levels(left, right, masses):

@@ -1,0 +1,191 @@
+"""Optimal maps as gradients of convex functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jko.errors import finite_array
+from jko.measures import Density, Gaussian, Particles
+from jko.transport.affine import optimal_matrix
+from jko.transport.pairs import alike
+from jko.transport.plan import optimal_plan
+from jko.transport.quantile import matched_segments, quantile_function
+from jko.transport.wasserstein import _check as check_pair
+
+_ROUNDING = 1e-9  # of the range: what rounding may cost convexity
+_LARGEST_CHECK = 4e6
+
+
+class OptimalMap:
+    """T = ∇u with u convex [Brenier1991]: `T(x)` `[n, d]` and `T.potential(x)` `[n]` at points `[n, d]`.
+
+    `T.convexity_defect` is what was measured when it was made: how far, relative to the size of u, the
+    support inequality u(x') ≥ u(x) + T(x)·(x' - x) fails at worst over the data; 0 for an exactly convex u.
+    """
+
+    dimension: int
+    convexity_defect: float = 0.0
+
+    def _points(self, x):
+        x = finite_array("x", x)
+        x = x[:, None] if x.ndim == 1 and self.dimension == 1 else x
+        if x.ndim != 2 or x.shape[1] != self.dimension:
+            raise ValueError(f"x: expected points [n, {self.dimension}], got shape {x.shape}")
+        return x
+
+
+def brenier_map(mu, nu) -> OptimalMap:
+    """The optimal map from mu to nu for the cost |x - y|², as the gradient of a convex potential.
+
+    - Two Gaussians: the affine map, in any dimension (`AffineMap`).
+    - A Density or Gaussian on the line, to anything: the monotone rearrangement Q1∘F0 (`MonotoneMap`).
+    - Two clouds: the barycentres of what the exact plan sends from each point; a map that pushes mu to nu
+      where the plan splits no mass (`.splits` False), the conditional mean of the plan elsewhere
+      (`BarycentricMap`).
+
+    Raises ValueError for measures of different mass or dimension, and for densities off the line, which are
+    to be sampled into Particles; RuntimeError where the map found is not the gradient of a convex function.
+    """
+    check_pair(mu, nu)
+    if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
+        return AffineMap(mu.mean(), nu.mean(), optimal_matrix(mu.covariance(), nu.covariance()))
+    if mu.dimension == 1 and not isinstance(mu, Particles):
+        return _monotone(mu, nu)
+    mu, nu = alike(mu, nu)
+    if isinstance(mu, Density):
+        raise ValueError(
+            f"mu, nu: maps between densities are computed on the line, got {mu.dimension} dimensions; sample "
+            "them into Particles"
+        )
+    return _barycentric(mu, nu)
+
+
+@dataclass(frozen=True, eq=False)
+class AffineMap(OptimalMap):
+    """T(x) = m1 + A (x - m0) with A symmetric positive definite; u(x) = (x - m0)ᵀA(x - m0)/2 + m1·x."""
+
+    source_mean: np.ndarray
+    target_mean: np.ndarray
+    matrix: np.ndarray
+
+    @property
+    def dimension(self) -> int:
+        return len(self.matrix)
+
+    def __call__(self, x):
+        return self.target_mean + (self._points(x) - self.source_mean) @ self.matrix
+
+    def potential(self, x):
+        x = self._points(x)
+        centred = x - self.source_mean
+        return 0.5 * np.sum(centred @ self.matrix * centred, axis=1) + x @ self.target_mean
+
+
+@dataclass(frozen=True, eq=False)
+class MonotoneMap(OptimalMap):
+    """A nondecreasing map of the line, linear between knots `[k]` with images `[k]` and of slope 1 beyond
+    them.
+
+    Two knots at one place are a jump, where the map takes its upper value.
+    """
+
+    knots: np.ndarray
+    images: np.ndarray
+    dimension: int = field(default=1, init=False)
+
+    def __call__(self, x):
+        x = self._points(x)[:, 0]
+        return (np.interp(x, self.knots, self.images) + self._beyond(x))[:, None]
+
+    def potential(self, x):
+        x = self._points(x)[:, 0]
+        steps = 0.5 * (self.images[1:] + self.images[:-1]) * np.diff(self.knots)
+        at_knots = np.concatenate([[0.0], np.cumsum(steps)])
+        k = np.clip(np.searchsorted(self.knots, x, side="right") - 1, 0, self.knots.size - 1)
+        image = np.interp(x, self.knots, self.images)
+        beyond = self._beyond(x)
+        return (
+            at_knots[k] + 0.5 * (image + self.images[k]) * (x - self.knots[k]) + 0.5 * beyond * np.abs(beyond)
+        )
+
+    def _beyond(self, x):
+        return x - np.clip(x, self.knots[0], self.knots[-1])
+
+
+def _monotone(mu, nu):
+    _, a0, b0, a1, b1 = matched_segments(quantile_function(mu), quantile_function(nu))
+    knots = np.maximum.accumulate(np.stack([a0, b0], axis=1).ravel())
+    images = np.stack([a1, b1], axis=1).ravel()
+    # cumulative sums of masses leave segments whose ends are out of order by rounding, and by no more
+    defect = float(max(np.max(images[:-1] - images[1:]), 0.0)) / max(np.ptp(images), 1e-300)
+    _require_convex(defect)
+    monotone = MonotoneMap(knots, np.maximum.accumulate(images))
+    object.__setattr__(monotone, "convexity_defect", defect)
+    return monotone
+
+
+@dataclass(frozen=True, eq=False)
+class BarycentricMap(OptimalMap):
+    """T(x_i) = Σ_j P_ij y_j / Σ_j P_ij at the points x `[n, d]` of a cloud: `images` `[n, d]`.
+
+    u(x) = max_j x·y_j - c_j is convex, with c from the dual of the plan, and every T(x_i) is a subgradient of
+    it. Off the cloud T is its gradient, the y_j where the maximum is.
+    """
+
+    points: np.ndarray
+    images: np.ndarray
+    targets: np.ndarray
+    heights: np.ndarray
+    splits: bool
+    convexity_defect: float
+
+    @property
+    def dimension(self) -> int:
+        return self.points.shape[1]
+
+    def __call__(self, x):
+        from scipy.spatial import cKDTree
+
+        x = self._points(x)
+        distance, nearest = cKDTree(self.points).query(x)
+        off = np.array([self.targets[np.argmax(self.targets @ point - self.heights)] for point in x])
+        return np.where((distance == 0.0)[:, None], self.images[nearest], off.reshape(x.shape))
+
+    def potential(self, x):
+        return np.array([np.max(self.targets @ point - self.heights) for point in self._points(x)])
+
+
+def _barycentric(mu, nu):
+    x, y = (np.asarray(m.positions, dtype=float) for m in (mu, nu))
+    plan = optimal_plan(mu, nu)
+    sent = np.bincount(plan.rows, weights=plan.weights, minlength=len(x))[:, None]
+    images = np.stack(
+        [np.bincount(plan.rows, weights=plan.weights * c, minlength=len(x)) for c in y[plan.columns].T],
+        axis=1,
+    )
+    images /= sent
+    heights = 0.5 * (np.sum(y**2, axis=1) - plan.potential)
+    splits = bool(np.bincount(plan.rows, minlength=len(x)).max() > 1)
+    defect = _support_defect(x, images, y, heights)
+    _require_convex(defect)
+    return BarycentricMap(x, images, y, heights, splits, defect)
+
+
+def _support_defect(x, images, y, heights):
+    """max over i, k of u(x_i) + T(x_i)·(x_k - x_i) - u(x_k), relative to the range of the products x·y."""
+    u = np.array([np.max(y @ point - heights) for point in x])
+    some = np.linspace(0, len(x) - 1, min(len(x), int(_LARGEST_CHECK**0.5))).astype(int)
+    support = u[some] - np.sum(images[some] * x[some], axis=1)
+    worst = np.max(x @ images[some].T + support - u[:, None])
+    size = np.ptp(x, axis=0) @ np.ptp(y, axis=0) + 1e-300
+    return float(max(worst, 0.0) / size)
+
+
+def _require_convex(defect):
+    if not defect <= _ROUNDING:
+        raise RuntimeError(
+            f"mu, nu: the map found is not the gradient of a convex function, it fails by {defect:.1e} of its
+            " "range; the exact plan did not converge, subsample the clouds"
+        )

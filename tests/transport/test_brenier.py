@@ -1,0 +1,111 @@
+"""Optimal maps: gradients of convex functions that push one measure to the other."""
+
+import numpy as np
+import pytest
+
+from jko import Density, Gaussian, Grid, Particles, wasserstein
+from jko.transport import brenier_map
+
+
+def numerical_gradient(u, x, step=1e-5):
+    shifts = step * np.eye(x.shape[1])
+    return np.stack([(u(x + e) - u(x - e)) / (2.0 * step) for e in shifts], axis=1)
+
+
+def test_between_gaussians_it_is_affine_symmetric_and_optimal():
+    generator = np.random.default_rng(0)
+    roots = generator.standard_normal((2, 4, 4))
+    mu, nu = (Gaussian(generator.standard_normal(4), r @ r.T + 0.1 * np.eye(4)) for r in roots)
+    T = brenier_map(mu, nu)
+    assert T.matrix @ mu.covariance() @ T.matrix == pytest.approx(nu.covariance(), abs=1e-11)
+    assert np.linalg.eigvalsh(T.matrix).min() > 0.0
+    assert T(mu.mean()[None])[0] == pytest.approx(nu.mean(), abs=1e-12)
+    shift, change = mu.mean() - nu.mean(), T.matrix - np.eye(4)
+    assert shift @ shift + np.trace(change @ mu.covariance() @ change) == pytest.approx(
+        wasserstein(mu, nu) ** 2
+    )
+    x = generator.standard_normal((5, 4))
+    assert numerical_gradient(T.potential, x) == pytest.approx(T(x), abs=1e-8)
+
+
+def test_on_the_line_it_is_the_monotone_rearrangement():
+    x = np.linspace(-3.5, -0.5, 101)
+    exact = 1.5 + 1.1 / 0.6 * (x + 2.0)
+    errors = []
+    for cells in (200, 800):
+        grid = Grid.uniform(-9.0, 9.0, cells)
+        T = brenier_map(Density.gaussian(grid, -2.0, 0.6), Density.gaussian(grid, 1.5, 1.1))
+        errors.append(np.abs(T(x)[:, 0] - exact).max())
+        assert np.all(np.diff(T(np.linspace(-9.0, 9.0, 1001))[:, 0]) >= 0.0)
+        assert numerical_gradient(T.potential, x[:, None]) == pytest.approx(T(x), abs=1e-6)
+        assert T.convexity_defect < 1e-12
+    assert errors[1] < 3e-4
+    assert np.log(errors[0] / errors[1]) / np.log(4.0) > 1.4
+
+
+def test_on_the_line_the_map_pushes_a_density_to_atoms():
+    grid = Grid.uniform(0.0, 1.0, 10)
+    atoms = Particles(np.array([[0.0], [1.0]]), np.array([0.25, 0.75]))
+    T = brenier_map(Density.uniform(grid), atoms)
+    assert T(np.array([0.1, 0.2499, 0.2501, 0.9]))[:, 0] == pytest.approx([0.0, 0.0, 1.0, 1.0], abs=1e-12)
+    assert T.potential(np.array([0.0, 0.25, 1.0])) == pytest.approx([0.0, 0.0, 0.75], abs=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_between_equal_clouds_it_is_the_assignment(dimension):
+    from scipy.optimize import linear_sum_assignment
+
+    generator = np.random.default_rng(5)
+    x, y = generator.standard_normal((2, 40, dimension))
+    T = brenier_map(Particles(x), Particles(y + 3.0))
+    _, match = linear_sum_assignment(np.sum((x[:, None] - y[None]) ** 2, axis=-1))
+    assert not T.splits
+    assert T(x) == pytest.approx(y[match] + 3.0, abs=1e-12)
+    assert T.convexity_defect < 1e-12
+    # off the cloud: a gradient where u is differentiable
+    near = x + 0.01 * generator.standard_normal(x.shape)
+    assert np.mean(np.abs(numerical_gradient(T.potential, near, 1e-7) - T(near)).max(axis=1) < 1e-6) > 0.95
+
+
+def test_between_unequal_clouds_it_is_the_conditional_mean_and_a_subgradient():
+    generator = np.random.default_rng(6)
+    x, y = generator.standard_normal((30, 2)), generator.standard_normal((17, 2))
+    mu, nu = Particles(x), Particles(y, generator.dirichlet(np.ones(17)))
+    T = brenier_map(mu, nu)
+    assert T.splits
+    assert T.convexity_defect < 1e-12
+    assert T(x).mean(axis=0) == pytest.approx(nu.mean(), abs=1e-12)
+    support = T.potential(x)[:, None] + np.einsum("id,ikd->ik", T(x), x[None] - x[:, None])
+    assert np.all(T.potential(x)[None] >= support - 1e-12)
+
+
+def test_clouds_sampled_from_gaussians_approach_the_affine_map():
+    mu, nu = Gaussian([0.0, 0.0], [[0.3, 0.1], [0.1, 0.2]]), Gaussian([5.0, 1.0], [[0.3, -0.1], [-0.1, 0.5]])
+    x = mu.sample(600, 0)
+    found, exact = brenier_map(x, nu.sample(600, 1)), brenier_map(mu, nu)
+    assert np.abs(found(x.positions) - exact(x.positions)).mean() < 0.12
+
+
+def test_a_map_that_is_no_gradient_is_caught():
+    from jko.transport.brenier import _support_defect
+
+    x = np.random.default_rng(7).standard_normal((20, 2))
+    rotated = x @ np.array([[0.0, 1.0], [-1.0, 0.0]])
+    assert _support_defect(x, x, x, 0.5 * np.sum(x**2, axis=1)) < 1e-15
+    assert _support_defect(x, rotated, x, 0.5 * np.sum(x**2, axis=1)) > 0.1
+
+
+def test_refusals():
+    grid = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (16, 16))
+    rho = Density.gaussian(grid, std=1.0)
+    with pytest.raises(ValueError, match="sample them into Particles"):
+        brenier_map(rho, Density.gaussian(grid, std=0.5))
+    with pytest.raises(ValueError, match="measures of one kind"):
+        brenier_map(rho, rho.sample(10, 0))
+    with pytest.raises(TypeError, match="nu: expected"):
+        brenier_map(rho, np.ones(3))
+    T = brenier_map(Gaussian.of(0.0, 1.0), Gaussian.of(1.0, 2.0))
+    with pytest.raises(ValueError, match="x: expected points"):
+        T(np.zeros((3, 2)))
+    with pytest.raises(ValueError, match="finite"):
+        T(np.array([np.nan]))
