@@ -186,6 +186,6 @@ def _support_defect(x, images, y, heights):
 def _require_convex(defect):
     if not defect <= _ROUNDING:
         raise RuntimeError(
-            f"mu, nu: the map found is not the gradient of a convex function, it fails by {defect:.1e} of its
-            " "range; the exact plan did not converge, subsample the clouds"
+            f"mu, nu: the map found is not the gradient of a convex function, it fails by {defect:.1e} of "
+            "its range; the exact plan did not converge, subsample the clouds"
         )

@@ -156,8 +156,8 @@ def _cloud_mixture(mu, nu, t):
 def _cloud_product(mu, nu, t):
     if mu.n * nu.n > _LARGEST_PRODUCT:
         raise ValueError(
-            f"mu, nu: the product coupling has a point for each of {mu.n} x {nu.n} pairs; subsample the clouds
-            " f"to {math.isqrt(int(_LARGEST_PRODUCT))} points or fewer"
+            f"mu, nu: the product coupling has a point for each of {mu.n} x {nu.n} pairs; subsample the "
+            f"clouds to {math.isqrt(int(_LARGEST_PRODUCT))} points or fewer"
         )
     positions = _between(mu.positions[:, None], nu.positions[None], t).reshape(-1, mu.dimension)
     return Particles(positions, np.outer(mu.weights, nu.weights).ravel())

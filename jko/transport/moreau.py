@@ -68,8 +68,8 @@ def inf_convolution(f, g, grid, other=None):
         raise ValueError(f"grid: inf_convolution takes 1 or 2 dimensions, got {grid.dimension}")
     if grid.size * other.size > _LARGEST_PAIRS:
         raise ValueError(
-            f"grid, other: {grid.size} x {other.size} pairs of cells are too many; take coarser grids, or for
-            " "convex f and g the conjugate of f* + g*"
+            f"grid, other: {grid.size} x {other.size} pairs of cells are too many; take coarser grids, or "
+            "for convex f and g the conjugate of f* + g*"
         )
     shape = tuple(n + m - 1 for n, m in zip(grid.cells, other.cells, strict=True))
     flat = shape if len(shape) == 2 else (1, *shape)
