@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from jko.cli.interrupts import interrupts
 from jko.cli.pictures import animate_runs, draw_comparison, draw_runs
 from jko.errors import StepFailed
 from jko.experiment import PLOTS, Experiment, ExperimentError, load
@@ -69,7 +70,8 @@ def _finish(results: Results, experiment: Experiment, settings: dict, quiet: boo
     say = _say(quiet)
     way = f"go on with jko resume {results.folder}" if settings["checkpoint"] else "there is no checkpoint"
     try:
-        trajectories, failures = _run_all(results, experiment, settings, say, quiet)
+        with interrupts() as heed:
+            trajectories, failures = _run_all(results, experiment, settings, say, quiet, heed)
         if trajectories:
             _conclude(results, experiment, settings, trajectories, say)
     except KeyboardInterrupt:
@@ -79,7 +81,7 @@ def _finish(results: Results, experiment: Experiment, settings: dict, quiet: boo
     return 1 if failures else 0
 
 
-def _run_all(results, experiment, settings, say, quiet):
+def _run_all(results, experiment, settings, say, quiet, heed):
     say(f"{experiment.title}: {experiment.functional!r}")
     trajectories, failures = {}, {}
     for name in settings["runs"]:
@@ -90,6 +92,7 @@ def _run_all(results, experiment, settings, say, quiet):
             trajectory = run.flow(experiment.functional, checkpoint=checkpoint, progress=progress)
         except StepFailed as error:
             failures[name] = error
+            heed()
             continue
         seconds = trajectory.attributes["seconds"]
         trajectory.attributes |= {"run": name, "title": experiment.title}
@@ -98,6 +101,7 @@ def _run_all(results, experiment, settings, say, quiet):
         trajectories[name] = trajectory
         done = f"{run.n_steps} steps of tau = {run.tau:g}"
         say(f"{name}: {done} by {run.scheme.scheme_name()} in {seconds:.1f} s")
+        heed()
     return trajectories, failures
 
 
