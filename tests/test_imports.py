@@ -15,7 +15,7 @@ FLOORS = [
     {"functionals": [], "errors": [], "packing": [], "kernels": []},
     {"measures": [], "scheme": ["measures"]},
     {"transport": [], "exact": ["transport"], "trajectory": []},
-    {"checkpoint": [], "steps": [], "descent": [], "limits": []},
+    {"checkpoint": [], "steps": [], "descent": [], "limits": [], "diffusion": []},
     {"run": [], "driver": ["run"], "comparison": ["driver"]},
     {"plotting": [], "report": ["plotting"], "experiment": []},
     {"cli": [], "__main__": ["cli"]},

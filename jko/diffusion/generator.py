@@ -1,0 +1,79 @@
+"""Jumps between the cells of a grid: the generator of a Markov chain, its fluxes and implicit steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.diffusion.selling import decompose
+
+
+class Generator:
+    """Mass moving along edges from cell i to cell j at rates `right`, and back at rates `left`.
+
+    (Qu)ᵢ gathers the fluxes right·uᵢ − left·uⱼ: columns sum to zero, entries off the diagonal are ≥ 0, so
+    that (I − sQ)⁻¹ is a positive matrix which keeps Σu, for any s ≥ 0.
+    """
+
+    def __init__(self, size, i, j, right, left):
+        self.size, self.i, self.j, self.right, self.left = size, i, j, right, left
+        self._factors = {}
+
+    def flux(self, u):
+        """right·uᵢ − left·uⱼ on every edge."""
+        return self.right * u[self.i] - self.left * u[self.j]
+
+    def gathered(self, flux):
+        """What flows into each cell."""
+        out = np.bincount(self.i, flux, self.size)
+        return np.bincount(self.j, flux, self.size) - out
+
+    def solve(self, length, u):
+        """(I − length·Q)⁻¹u, factored once for each length."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.linalg import splu
+
+        if length not in self._factors:
+            i, j, cells = self.i, self.j, np.arange(self.size)
+            leaving = np.bincount(i, self.right, self.size) + np.bincount(j, self.left, self.size)
+            data = np.concatenate([1.0 + length * leaving, -length * self.right, -length * self.left])
+            where = np.concatenate([cells, j, i]), np.concatenate([cells, i, j])
+            matrix = coo_array((data, where), shape=(self.size, self.size)).tocsc()
+            # column sums are ≥ 1 with one positive entry: the diagonal pivots are safe
+            self._factors[length] = splu(matrix, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
+        return self._factors[length].solve(u)
+
+
+def generator(grid, drift, covariance) -> Generator:
+    """The chain whose law solves the Fokker–Planck equation to second order in h, d = 1, 2.
+
+    With D = Σₑ λₑ e eᵀ over a few offsets e of the grid and λₑ ≥ 0, a jump by ±e has the rate ½λₑ B(∓qₑ),
+    qₑ = 2e·D⁻¹f, B(x) = x/(eˣ − 1): exponentially fitted along every offset [ScharfetterGummel1969,
+    BonnansZidani2003]. No derivative of D is taken, the rates being those of the cell that is left; `drift`
+    `[n, d]` and `covariance` `[n, d, d]` are given at the centres.
+    """
+    h = np.array(grid.spacing)
+    offsets, weights = decompose(covariance / np.outer(h, h))
+    pull = np.linalg.solve(covariance, drift[..., None])[..., 0]
+    index = np.arange(grid.size).reshape(grid.cells)
+    edges = []
+    for e in np.unique(offsets.reshape(-1, grid.dimension), axis=0):
+        strength = np.sum(weights * np.all(offsets == e, axis=2), axis=1)
+        i, j = _pairs(index, e)
+        used = (strength[i] > 0) | (strength[j] > 0)
+        i, j = i[used], j[used]
+        q = (pull[i] + pull[j]) @ (e * h)
+        edges.append((i, j, 0.5 * strength[i] * _bernoulli(-q), 0.5 * strength[j] * _bernoulli(q)))
+    return Generator(grid.size, *(np.concatenate(part) for part in zip(*edges, strict=True)))
+
+
+def _pairs(index, e):
+    start = tuple(slice(max(0, -k), min(n, n - k)) for k, n in zip(e, index.shape, strict=True))
+    end = tuple(slice(max(0, k), min(n, n + k)) for k, n in zip(e, index.shape, strict=True))
+    return index[start].ravel(), index[end].ravel()
+
+
+def _bernoulli(x):
+    magnitude = np.minimum(np.abs(x), 700.0)
+    safe = np.where(magnitude > 1e-5, magnitude, 1.0)
+    small = np.where(magnitude > 1e-5, safe / np.expm1(safe), 1.0 - 0.5 * magnitude)
+    return np.where(x > 0, small, small + np.abs(x))
