@@ -3,9 +3,19 @@
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.cvxpy import Cvxpy
 from jko.steps.gaussian import Gaussian
+from jko.steps.linearized import Linearized
 from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.quantile import Quantile
 from jko.steps.second_order import SecondOrder
 from jko.steps.variational_bdf2 import VariationalBDF2
 
-__all__ = ["BackAndForth", "Cvxpy", "Gaussian", "MongeAmpere", "Quantile", "SecondOrder", "VariationalBDF2"]
+__all__ = [
+    "BackAndForth",
+    "Cvxpy",
+    "Gaussian",
+    "Linearized",
+    "MongeAmpere",
+    "Quantile",
+    "SecondOrder",
+    "VariationalBDF2",
+]

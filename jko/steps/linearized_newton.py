@@ -1,0 +1,155 @@
+"""Newton's method for the linearised JKO step on one grid [CancesGallouetTodeschi2020]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.kernels.linearized_flux import adjoint, advected, balance, hamilton_jacobi
+from jko.kernels.multigrid import Multigrid
+
+_VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is vacuum
+_LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
+_RISE = 2.0  # of log ρ in one iteration, at most
+_TINY = 1e-290
+
+
+@dataclass
+class Pair:
+    """φ and q = U′(ρ), taken as independent, with what they give: ρ = U*′(q), U*″, the residuals
+    ρ_k − ρ + τ∇·(ρ∇φ) and q − (φ + (τ/2)|∇φ|² − V), both weighed into a gap, and (τ/2)∫|∇φ|²ρ."""
+
+    phi: np.ndarray
+    pressure: np.ndarray
+    density: np.ndarray
+    curvature: np.ndarray
+    imbalance: np.ndarray
+    mismatch: np.ndarray
+    diagonal: np.ndarray
+    gap: float
+    transport: float
+
+
+class LinearizedNewton:
+    """U′(ρ) = φ + (τ/2)|∇φ|² − V, ρ − τ∇·(ρ∇φ) = ρ_k on one grid.
+
+    U′(ρ) and φ are iterated side by side, so that no exponential of |∇φ|² is met on the way.
+    """
+
+    def __init__(self, internal, tau, spacing, density, potential):
+        cells = density.shape
+        self.internal, self.tau, self.cells = internal, tau, cells
+        self.shape = (1,) * (3 - len(cells)) + cells
+        self.before = np.ascontiguousarray(density).reshape(self.shape)
+        self.potential = np.ascontiguousarray(potential).reshape(self.shape)
+        self.scale = np.array([0.0] * (3 - len(cells)) + [tau / h**2 for h in spacing])
+        self.cell_volume = float(np.prod(spacing))
+        terms = internal.terms
+        self.temperature = terms[0][0] if len(terms) == 1 and terms[0][1].is_entropy else None
+        self.iterations = self.linear_iterations = 0
+
+    def start(self) -> Pair:
+        """No motion: φ = 0, ρ = ρ_k. One iteration from there is the semi-implicit step."""
+        floor = _TINY if self.temperature is not None else 0.0
+        return self.at(np.zeros(self.shape), self.internal.derivative(np.maximum(self.before, floor)))
+
+    def at(self, phi, pressure=None) -> Pair:
+        """What φ and q give; q = φ + (τ/2)|∇φ|² − V if None."""
+        phi, exact = np.ascontiguousarray(phi).reshape(self.shape), np.empty(self.shape)
+        hamilton_jacobi(phi, self.potential, self.scale, exact)
+        pressure = exact if pressure is None else np.ascontiguousarray(pressure).reshape(self.shape)
+        with np.errstate(all="ignore"):
+            density = self.internal.conjugate_derivative(pressure)
+            curvature, diagonal = self._curvature(density)
+            imbalance = np.empty(self.shape)
+            balance(density, phi, self.before, self.scale, imbalance)
+            mismatch = pressure - exact
+            gap = np.vdot(imbalance, imbalance / diagonal) + np.vdot(mismatch, mismatch * curvature)
+            transport = float(np.vdot(exact + self.potential - phi, density)) * self.cell_volume
+        gap = 0.5 * float(gap) * self.cell_volume
+        return Pair(phi, pressure, density, curvature, imbalance, mismatch, diagonal, gap, transport)
+
+    def _curvature(self, density):
+        """U*″ and the zeroth-order coefficient of the Hessian."""
+        if self.temperature is not None:
+            diagonal = np.maximum(self.before, density) / self.temperature
+            return density / self.temperature, np.maximum(diagonal, _TINY)
+        curvature = np.where(density > 0.0, 1.0 / self.internal.second_derivative(density), 0.0)
+        curvature += _VACUUM * curvature.max()
+        return curvature, curvature
+
+    def solve(self, now, tolerance, most) -> Pair:
+        """Iterates until the gap is `tolerance` of (τ/2)∫|∇φ|²ρ."""
+        for _ in range(most):
+            goal = tolerance * now.transport + 1e-15
+            if not np.isfinite(now.gap) or (now.gap <= goal and self.iterations > 0):
+                break
+            self.iterations += 1
+            with np.errstate(all="ignore"):
+                correction = self._correction(now, np.clip(0.3 * np.sqrt(goal / now.gap), _LEAST, _MOST))
+                now = self.at(now.phi + correction, now.pressure + self._rise(now, correction))
+        return now
+
+    def _rise(self, now, correction):
+        change = np.empty(self.shape)
+        advected(correction, now.phi, self.scale, change)
+        change -= now.mismatch
+        if self.temperature is not None:
+            np.minimum(change, _RISE * self.temperature, out=change)
+        return change
+
+    def _correction(self, now, reduction):
+        """δ with AᵀU*″Aδ − τ∇·(ρ∇δ) = imbalance + AᵀU*″ mismatch, by conjugate gradients."""
+        cycle = self._preconditioner(now)
+        work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
+        r = np.empty(self.shape)
+        adjoint(now.curvature * now.mismatch, now.phi, now.density, x, self.scale, r)
+        r += now.imbalance
+        z = cycle(r)
+        rz = start = float(np.vdot(r, z))
+        d = z.copy()
+        for _ in range(30):
+            self.linear_iterations += 1
+            advected(d, now.phi, self.scale, work)
+            work *= now.curvature
+            bend = adjoint(work, now.phi, now.density, d, self.scale, q)
+            if not (bend > 0.0 and rz > 0.0):
+                break
+            alpha = rz / bend
+            x += alpha * d
+            r -= alpha * q
+            z = cycle(r)
+            new = float(np.vdot(r, z))
+            if new <= reduction**2 * start:
+                break
+            d *= -alpha * float(np.vdot(q, z)) / rz
+            d += z
+            rz = new
+        return x
+
+    def _preconditioner(self, now):
+        """A V-cycle for diagonal·δ − ∇·(ρ(τ + τ²U*″/ρ (∂φ)²)∇δ), the Hessian but for mixed derivatives."""
+        floor = _TINY if self.temperature is not None else _VACUUM * now.density.max()
+        rho = np.maximum(now.density, floor)
+        mobility = [
+            (self.scale[axis] * (1.0 + self._squared_slope(now.phi, axis) * now.curvature / rho)).reshape(
+                self.cells
+            )
+            for axis in range(3 - len(self.cells), 3)
+        ]
+        share = np.clip(rho / now.diagonal, 1e-12, 1e12).reshape(self.cells)
+        multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility)
+
+        def cycle(r):
+            return multigrid.cycle((r / now.diagonal).astype(np.float32)).astype(float)
+
+        return cycle
+
+    def _squared_slope(self, phi, axis):
+        """τ(∂φ)², the mean of both faces."""
+        slope, square = np.diff(phi, axis=axis), np.zeros(self.shape)
+        slope *= slope
+        square[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))] = slope
+        square[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))] += slope
+        return 0.5 * self.scale[axis] * square

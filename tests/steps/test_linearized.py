@@ -1,0 +1,122 @@
+"""Linearized against the PDE's exact solution, the exact step, and what it guarantees."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+from jko import Density, Grid, exact, flow, steps
+
+DRIFT = fn.Entropy() + fn.Potential(lambda x: -x[0])
+QUADRATIC = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
+
+
+def l1(a, b):
+    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
+
+
+def one_step(F, mu, tau, **settings):
+    scheme = steps.Linearized(**settings)
+    new, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+    return new, info
+
+
+def error_in_the_box(cells, tau, time=0.25):
+    """L1 in time and space from the exact solution with a boundary, point values at the centres."""
+    answer = exact.FokkerPlanckBoundary(1.0)
+    grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), (cells, cells))
+    run = flow(DRIFT, answer.on(grid, 0.0), steps.Linearized(), tau=tau, n_steps=round(time / tau))
+    errors = [
+        np.abs(mu.values - answer.density(t, grid.points).reshape(grid.cells)).mean()
+        for t, mu in zip(run.times[1:], run.measures[1:], strict=True)
+    ]
+    return tau * sum(errors), run
+
+
+def test_fokker_planck_in_a_box_is_of_second_order_and_no_worse_than_published():
+    found, run = error_in_the_box(30, 7.8125e-4)
+    assert found < 5.27e-4  # the published scheme's at 30² cells
+    coarse, _ = error_in_the_box(15, 4.0 * 7.8125e-4)
+    assert np.log2(coarse / found) == pytest.approx(2.0, abs=0.1)  # order 2 in h, tau as its square
+    assert run.info.dissipation.min() > 0.0
+    assert run.info.mass_error.max() < 1e-12
+    assert run.info.min_density.min() > 0.0
+    assert run.info.relative_gap.max() < 1e-5
+    assert np.all(np.diff(run.energy) < 0.0)
+
+
+def test_order_one_in_tau():
+    errors = [error_in_the_box(32, tau)[0] for tau in (0.0125, 0.00625, 0.003125)]
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(1.0, abs=0.15)
+
+
+def test_it_solves_its_optimality_system():
+    """ρ − τ∇·(ρ∇φ) = ρ_k with U′(ρ) = φ + (τ/2)|∇φ|² − V, by plain differences on a line."""
+    from jko.steps.linearized_newton import LinearizedNewton
+
+    grid, tau = Grid.uniform(0.0, 1.0, 64), 0.01
+    mu = Density.from_function(grid, lambda x: 1.5 + jnp.cos(jnp.pi * x[0]))
+    V, h = np.sin(3.0 * grid.axes[0]), grid.spacing[0]
+    newton = LinearizedNewton(fn.Entropy().parts.internal_energy, tau, grid.spacing, mu.values, V)
+    phi = newton.solve(newton.start(), 1e-20, 30).phi.ravel()
+    slope = np.diff(phi) / h
+    square = np.concatenate([[0.0], slope**2]) + np.concatenate([slope**2, [0.0]])
+    rho = np.exp(phi + 0.25 * tau * square - V - 1.0)
+    flux = np.concatenate([[0.0], 0.5 * (rho[1:] + rho[:-1]) * slope, [0.0]])
+    assert rho - tau * np.diff(flux) / h == pytest.approx(mu.values, abs=2e-7)
+
+
+def test_its_distance_from_the_exact_step_is_of_second_order_in_tau():
+    grid, distances = Grid.uniform(-6.0, 6.0, 800), []
+    for tau in (0.02, 0.01, 0.005):
+        answer = exact.GaussianJKO(0.5, 0.8, tau)
+        new, info = one_step(QUADRATIC, answer.on(grid, 0.0), tau)
+        assert info.status == "converged"
+        distances.append(l1(new, answer.on(grid, tau)))
+    orders = np.log2(np.divide(distances[:-1], distances[1:]))
+    assert orders.min() > 1.6
+
+
+def test_three_dimensions_and_interaction():
+    grid = Grid.uniform((-4.0,) * 3, (4.0,) * 3, (20,) * 3)
+    mu = Density.gaussian(grid, (0.3, 0.0, -0.2), std=0.9)
+    F = QUADRATIC + fn.Interaction("quadratic", strength=0.5)
+    new, info = one_step(F, mu, 0.02)
+    assert info.status == "converged"
+    assert "last pass" in info.note
+    assert info.mass_error < 1e-12
+    assert info.dissipation > 0.0
+    assert new.mean() == pytest.approx(mu.mean() / 1.02, abs=2e-3)
+
+
+def test_entropy_and_a_power_together():
+    F = fn.Entropy() + fn.Power(2) + fn.Potential("quadratic", stiffness=1.0)
+    mu = Density.gaussian(Grid.uniform(-5.0, 5.0, 200), 0.5, std=0.8)
+    new, info = one_step(F, mu, 0.005)
+    scheme = steps.Quantile()
+    other, _, _ = scheme.step(F, mu, 0.005, scheme.init(F, mu))
+    assert info.status == "converged"
+    assert l1(new, other) < 0.05 * l1(mu, other)
+
+
+def test_refusals():
+    grid = Grid.uniform((-1.0, -1.0), (1.0, 1.0), (16, 16))
+    mu = Density.gaussian(grid, (0.0, 0.0), std=0.5)
+    with pytest.raises(ValueError, match="does not take Cap"):
+        steps.Linearized().init(fn.Entropy() + fn.Cap(1.0), mu)
+    with pytest.raises(ValueError, match="keeps the density positive"):
+        steps.Linearized().init(fn.Power(2), mu)
+    with pytest.raises(ValueError, match="tau: expected a positive number"):
+        one_step(QUADRATIC, mu, -1.0)
+    with pytest.raises(ValueError, match="tolerance: expected a positive number"):
+        steps.Linearized(tolerance=0.0)
+
+
+def test_a_step_that_fails_says_so_and_moves_nothing():
+    grid = Grid.uniform((-3.0, -3.0), (3.0, 3.0), (64, 64))
+    F = fn.Entropy() + fn.Potential(lambda x: 50.0 * (x[0] ** 2 - 1.0) ** 2 + 50.0 * x[1] ** 2)
+    mu = Density.gaussian(grid, (0.2, 0.1), std=0.5)
+    new, info = one_step(F, mu, 0.1)
+    assert info.status == "not converged"
+    assert "take tau smaller" in info.note
+    assert np.array_equal(new.values, mu.values)
