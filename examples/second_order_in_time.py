@@ -19,7 +19,7 @@ exact = jko.exact.OrnsteinUhlenbeck(mean=1.5, std=0.5)
 start = exact.on(grid)
 
 # %%
-# `SecondOrder` takes the reflected half-step of an exact step, `VariationalBDF2` a step from an extrapolation,
+# `SecondOrder` takes the reflected half-step of an exact step, `VariationalBDF2` one from an extrapolation,
 # one solve each. Where a reflection is no transport, or the energy would not fall as it must, a step is two
 # plain half steps, and its record says so.
 

@@ -1,6 +1,8 @@
 """JKO steps: one solver of min W₂²(ρ_k, ρ)/2τ + F(ρ), one file."""
 
+from jko.steps.adaptive import Adaptive
 from jko.steps.back_and_forth import BackAndForth
+from jko.steps.choice import Chosen, auto
 from jko.steps.cvxpy import Cvxpy
 from jko.steps.gaussian import Gaussian
 from jko.steps.linearized import Linearized
@@ -10,7 +12,9 @@ from jko.steps.second_order import SecondOrder
 from jko.steps.variational_bdf2 import VariationalBDF2
 
 __all__ = [
+    "Adaptive",
     "BackAndForth",
+    "Chosen",
     "Cvxpy",
     "Gaussian",
     "Linearized",
@@ -18,4 +22,5 @@ __all__ = [
     "Quantile",
     "SecondOrder",
     "VariationalBDF2",
+    "auto",
 ]

@@ -1,0 +1,114 @@
+"""Which JKO step: chosen by the functional's parts, the measure and its support, with the reason on
+record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jko import measures
+from jko.errors import UnsupportedFunctional
+from jko.scheme import Scheme, State
+from jko.steps.back_and_forth import BackAndForth
+from jko.steps.cvxpy import Cvxpy
+from jko.steps.gaussian import Gaussian
+from jko.steps.monge_ampere import MongeAmpere
+from jko.steps.quantile import Quantile
+from jko.steps.second_order import joined
+
+_SMALL = 64**2  # cells that a convex program takes in seconds
+
+
+@dataclass(frozen=True)
+class Chosen(Scheme):
+    """A scheme that `auto` chose, and why; the reason stands in the note of the first step's record."""
+
+    scheme: Scheme
+    reason: str
+
+    @property
+    def order(self) -> int:
+        """That of the scheme."""
+        return self.scheme.order
+
+    def check(self, F, mu) -> None:
+        self.scheme.check(F, mu)
+
+    def init(self, F, mu) -> State:
+        inner = self.scheme.init(F, mu)
+        return State({"told": False, "inner": inner.data}, inner.workspace)
+
+    def step(self, F, mu, tau, state):
+        new, inner, info = self.scheme.step(F, mu, tau, State(state.data["inner"], state.workspace))
+        if not state.data["told"]:
+            info = replace(info, note=joined(f"{self.scheme.scheme_name()}: {self.reason}", info.note))
+        return new, state.with_data(told=True, inner=inner.data), info
+
+    def energy(self, F, mu, state):
+        return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
+
+
+def auto(F, mu) -> Chosen:
+    """The JKO step for this functional from this measure, with `.scheme` and the `.reason`.
+
+    Gaussians: closed form. On the line: Newton on quantiles. On grids of more dimensions: Newton on the
+    Monge–Ampère equation for a functional that keeps densities positive and one that is, back-and-forth
+    where there is vacuum or a cap. What these refuse: a convex program, up to some 64² cells. Choices are
+    made before any step, from the measure given; the note of the first step gives the reason.
+
+    Raises TypeError for Particles, UnsupportedFunctional where no JKO step takes the functional.
+    """
+    if isinstance(mu, measures.Gaussian):
+        Gaussian().init(F, mu)
+        return Chosen(Gaussian(), "the entropy and quadratic energies move a Gaussian in closed form")
+    if not isinstance(mu, measures.Density):
+        raise TypeError(
+            f"mu: steps.auto chooses for a Density or a Gaussian, got {type(mu).__name__}; "
+            "particles move by jko.descent, or put them on a grid with Density.histogram"
+        )
+    refusals = []
+    for scheme, reason in _candidates(F, mu):
+        try:
+            scheme.init(F, mu)
+        except UnsupportedFunctional as refusal:
+            refusals.append(str(refusal))
+        else:
+            return Chosen(scheme, reason)
+    return _by_convex_program(F, mu, refusals)
+
+
+def _candidates(F, mu):
+    """What may be tried, best first, with the reason."""
+    size = "×".join(map(str, mu.grid.cells))
+    if mu.dimension == 1:
+        yield Quantile(), f"a density on the line, {size} cells: Newton's method on the edges, exact and fast"
+    if F.parts.internal_energy is not None and not F.parts.constraints:
+        empty = int(np.sum(mu.values <= 0.0))
+        if not _fills(F.parts.internal_energy):
+            why = "the internal energy allows vacuum"
+        elif empty:
+            why = f"the density has vacuum, {empty} of {size} cells"
+        else:
+            yield MongeAmpere(), f"positive on all {size} cells and kept so by the internal energy"
+            why = f"{size} cells"
+        yield BackAndForth(), f"{why}: ascent of the dual, robust at fronts"
+    elif F.parts.constraints:
+        yield BackAndForth(), f"a cap on {size} cells: ascent of the dual"
+
+
+def _fills(internal) -> bool:
+    """Whether U′(0) = −∞, so that a step leaves no vacuum."""
+    with np.errstate(all="ignore"):
+        return not np.isfinite(internal.derivative(np.zeros(1))[0])
+
+
+def _by_convex_program(F, mu, refusals):
+    scheme = Cvxpy()
+    scheme.check(F, mu)
+    why = f"no faster step takes it ({refusals[-1]})" if refusals else "no internal energy nor cap"
+    if mu.grid.size > _SMALL and mu.dimension > 1:
+        why += (
+            f"; {mu.grid.size} cells are many for a convex program, so take fewer than {_SMALL} if it is slow"
+        )
+    return Chosen(scheme, why)
