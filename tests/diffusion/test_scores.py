@@ -1,0 +1,144 @@
+"""Scores, their line integrals, densities along flows, and the four parametrisations."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jko
+from jko import diffusion
+
+SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
+SKEW = np.array([[[0.3, 0.1], [0.1, 0.2]], [[0.2, -0.05], [-0.05, 0.4]], [[0.1, 0.0], [0.0, 0.1]]])
+LAW = diffusion.NoisedMixture(
+    [[-1.0, 0.0], [1.0, 0.5], [0.2, -1.2]], SKEW, [0.5, 0.3, 0.2], schedule=SCHEDULE
+)
+POINTS = np.random.default_rng(0).normal(size=(40, 2))
+
+
+def circle(s):
+    return jnp.array([jnp.cos(2 * jnp.pi * s), 0.2 + 0.7 * jnp.sin(2 * jnp.pi * s)])
+
+
+def rotating(x, t):
+    return LAW.score(x, t) + jnp.array([-x[1], x[0]])
+
+
+def log_density(points, t):
+    with jax.enable_x64(True):
+        return np.asarray(jax.vmap(LAW.log_density, in_axes=(0, None))(jnp.asarray(points), t))
+
+
+def test_the_noised_mixture_solves_the_fokker_planck_equation_of_its_schedule():
+    sde = SCHEDULE.sde()
+
+    def residual(x, t):
+        """∂ₜ log p + ∇·v + v·∇log p, v the velocity of the probability flow: 0 for the law."""
+        v = sde.probability_flow(LAW.score).velocity
+        spread = jnp.trace(jax.jacfwd(v)(x, t))
+        return jax.grad(LAW.log_density, argnums=1)(x, t) + spread + v(x, t) @ LAW.score(x, t)
+
+    with jax.enable_x64(True):
+        residuals = jax.jit(jax.vmap(residual, in_axes=(0, None)))
+        for t in (0.05, 0.3, 0.9):
+            assert np.abs(residuals(jnp.asarray(POINTS), t)).max() < 1e-8
+
+
+def test_the_mixture_has_mass_one_and_its_samples_its_moments():
+    grid = jko.Grid.uniform((-5.0, -5.0), (5.0, 5.0), (100, 100))
+    assert np.exp(log_density(grid.points, 0.2)).sum() * grid.cell_volume == pytest.approx(1.0, abs=1e-8)
+    cloud, rho = LAW.sample(40_000, 0.2, seed=0), LAW.on(grid, 0.2)
+    np.testing.assert_allclose(cloud.mean(), rho.mean(), atol=0.02)
+    np.testing.assert_allclose(cloud.covariance(), rho.covariance(), atol=0.03)
+
+
+def test_the_kernel_score_of_a_cloud_is_its_score_after_noise():
+    h = 0.4
+    schedule = diffusion.Schedule(lambda t: jnp.ones_like(t), lambda t: h * jnp.ones_like(t))
+    nearly_atoms = diffusion.NoisedMixture(POINTS[:7], 1e-14, schedule=schedule)
+    estimate = diffusion.kernel_score(jko.Particles(POINTS[:7]), h)
+    with jax.enable_x64(True):
+        for x in jnp.asarray(POINTS[7:12]):
+            np.testing.assert_allclose(estimate(x, 0.0), nearly_atoms.score(x, 0.0), rtol=1e-9, atol=1e-9)
+
+
+def test_a_score_is_conservative_and_a_rotation_is_seen():
+    assert np.abs(diffusion.curl(LAW.score, POINTS, 0.2)).max() < 1e-10
+    assert abs(diffusion.circulation(LAW.score, circle, 0.2)) < 1e-10
+    np.testing.assert_allclose(diffusion.curl(rotating, POINTS, 0.2)[:, 1, 0], 2.0, rtol=1e-10)
+    # Green's theorem: twice the area of the ellipse
+    assert diffusion.circulation(rotating, circle, 0.2) == pytest.approx(2.0 * np.pi * 0.7, rel=1e-10)
+    with pytest.raises(ValueError, match="closed curve"):
+        diffusion.circulation(rotating, lambda s: jnp.array([s, 0.0]))
+
+
+def test_line_integrals_of_the_score_are_differences_of_the_log_density():
+    start, end = POINTS[:20], POINTS[20:]
+    difference = diffusion.log_density_difference(LAW.score, start, end, 0.2)
+    np.testing.assert_allclose(difference, log_density(end, 0.2) - log_density(start, 0.2), atol=1e-9)
+
+
+def test_the_log_density_along_the_flow_is_exact():
+    flow = SCHEDULE.sde().probability_flow(LAW.score)
+    for first, last in ((0.9, 0.1), (0.1, 0.9)):
+        found = flow.log_density(
+            POINTS, lambda x, t=first: LAW.log_density(x, t), [first, last], substeps=300
+        )
+        np.testing.assert_allclose(found, log_density(POINTS, last), atol=1e-6)
+
+
+def test_hutchinsons_estimate_is_unbiased():
+    """A linear flow: the trace is the same everywhere, and the estimate's error falls with the probes."""
+    matrix = jnp.array([[-0.5, 0.8], [0.3, -1.0]])
+    flow = diffusion.Flow(lambda x, t: matrix @ x)
+    start = jko.Gaussian(np.zeros(2), np.eye(2)).log_density_function
+    exact = flow.log_density(POINTS, start, [0.0, 1.0])
+    errors = []
+    for probes in (4, 64):
+        estimate = flow.log_density(POINTS, start, [0.0, 1.0], trace="hutchinson", probes=probes, seed=1)
+        errors.append(np.sqrt(np.mean((estimate - exact) ** 2)))
+    # a probe's z·Az is −1.5 ± 1.1
+    assert errors == pytest.approx([1.1 / 2.0, 1.1 / 8.0], rel=0.35)
+
+
+@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(diffusion.PARAMETRISATIONS, 2)))
+def test_parametrisations_go_round(source, target):
+    t = 0.4
+    with jax.enable_x64(True):
+        x = jnp.asarray(POINTS)
+        score = jax.vmap(LAW.score, in_axes=(0, None))(x, t)
+        value = diffusion.convert(score, x, t, SCHEDULE, "score", source)
+        there = diffusion.convert(value, x, t, SCHEDULE, source, target)
+        np.testing.assert_allclose(
+            there, diffusion.convert(score, x, t, SCHEDULE, "score", target), rtol=1e-9
+        )
+        back = diffusion.convert(there, x, t, SCHEDULE, target, source)
+        np.testing.assert_allclose(back, value, rtol=1e-10)
+
+
+@pytest.mark.parametrize("schedule", [SCHEDULE, diffusion.Schedule.straight()])
+def test_predictions_about_one_atom_are_the_atom_and_its_noise(schedule):
+    """x₀ known: the data prediction is x₀, the noise (x − αx₀)/σ, the velocity α′x₀ + σ′ε."""
+    t, atom = 0.3, np.array([0.7, -0.4])
+    law = diffusion.NoisedMixture([atom], 1e-15, schedule=schedule)
+    with jax.enable_x64(True):
+        x = jnp.array([0.2, 0.9])
+        score = law.score(x, t)
+        noise = (x - schedule.alpha(t) * atom) / schedule.sigma(t)
+        slopes = jax.grad(schedule.alpha)(t), jax.grad(schedule.sigma)(t)
+        expected = {"data": atom, "noise": noise, "velocity": slopes[0] * atom + slopes[1] * noise}
+        for target, value in expected.items():
+            np.testing.assert_allclose(
+                diffusion.convert(score, x, t, schedule, "score", target), value, rtol=1e-8
+            )
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="source: expected one of 'noise', 'data'"):
+        diffusion.convert(POINTS, POINTS, 0.3, SCHEDULE, "epsilon", "score")
+    with pytest.raises(ValueError, match="covariances: expected 2 positive definite"):
+        diffusion.NoisedMixture([0.0, 1.0], [-1.0, 1.0], schedule=SCHEDULE)
+    with pytest.raises(ValueError, match="trace: expected one of"):
+        diffusion.Flow(lambda x, t: x).log_density(POINTS, jnp.sum, [0.0, 1.0], trace="guess")
