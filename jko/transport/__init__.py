@@ -2,6 +2,7 @@
 
 from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
 from jko.transport.curves import Curves, curves
+from jko.transport.dynamic import DynamicTransport, benamou_brenier
 from jko.transport.grading import graded
 from jko.transport.interpolation import interpolate
 from jko.transport.modes import number_of_modes
@@ -14,8 +15,10 @@ __all__ = [
     "BarycentricMap",
     "Curves",
     "Distance",
+    "DynamicTransport",
     "MonotoneMap",
     "OptimalMap",
+    "benamou_brenier",
     "brenier_map",
     "conjugate",
     "curves",
