@@ -6,12 +6,14 @@ from jko.diffusion.named import ornstein_uhlenbeck, reversible, variance_explodi
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.parametrisation import PARAMETRISATIONS, convert
 from jko.diffusion.paths import Paths
+from jko.diffusion.samplers import METHODS, even_times, guided, sample
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.scores import circulation, curl, kernel_score, log_density_difference
 from jko.diffusion.sde import SDE
 from jko.diffusion.views import Views
 
 __all__ = [
+    "METHODS",
     "PARAMETRISATIONS",
     "SDE",
     "DensityPath",
@@ -23,10 +25,13 @@ __all__ = [
     "circulation",
     "convert",
     "curl",
+    "even_times",
+    "guided",
     "kernel_score",
     "log_density_difference",
     "ornstein_uhlenbeck",
     "reversible",
+    "sample",
     "variance_exploding",
     "variance_preserving",
 ]
