@@ -2,10 +2,10 @@
 Three curves between two measures
 =================================
 
-Mass goes from one shape to another along the displacement :math:`((1-t)\\,\\mathrm{id} + tT)_\\#\\mu_0`, along
-the mixture :math:`(1-t)\\mu_0 + t\\mu_1`, or along the law of :math:`(1-t)X + tY` with :math:`X` and :math:`Y`
-independent. Only the first is a geodesic: every particle moves in a straight line at constant speed, and the
-kinetic energy is :math:`W_2^2` all the way.
+Mass goes from one shape to another along the displacement :math:`((1-t)\\,\\mathrm{id} + tT)_\\#\\mu_0`,
+along the mixture :math:`(1-t)\\mu_0 + t\\mu_1`, or along the law of :math:`(1-t)X + tY` with :math:`X` and
+:math:`Y` independent. Only the first is a geodesic: every particle moves in a straight line at constant
+speed, and the kinetic energy is :math:`W_2^2` all the way.
 """
 
 import sys
