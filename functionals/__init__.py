@@ -12,6 +12,7 @@ from functionals.named_potentials import NAMED_POTENTIALS
 from functionals.parts import Parts
 from functionals.potential import Potential
 from functionals.registry import available, create, lookup, register
+from functionals.reward import Reward
 
 __all__ = [
     "KL",
@@ -26,6 +27,7 @@ __all__ = [
     "Parts",
     "Potential",
     "Power",
+    "Reward",
     "Sum",
     "available",
     "create",

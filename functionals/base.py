@@ -83,5 +83,16 @@ class Functional:
 
     __rmul__ = __mul__
 
+    def __truediv__(self, divisor):
+        return self * (1.0 / divisor)
+
+    def __sub__(self, other):
+        raise TypeError(
+            "functionals are added with positive weights: put the sign into the potential or the kernel"
+        )
+
+    def __neg__(self):
+        return self - self
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

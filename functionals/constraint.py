@@ -7,6 +7,7 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.base import Functional
+from functionals.numbers import is_number
 from functionals.registry import register
 
 _TOLERANCE = 1e-6
@@ -25,7 +26,7 @@ class Cap(Functional):
     linearly_convex = True
 
     def __init__(self, cap):
-        if not callable(cap) and not (np.ndim(cap) == 0 and np.isfinite(cap) and cap > 0):
+        if not callable(cap) and not (is_number(cap) and cap > 0):
             raise ValueError(f"cap must be a positive number or a function of a point, got {cap!r}")
         self.cap = cap if callable(cap) else float(cap)
 

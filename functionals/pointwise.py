@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.reading import as_it_reads_now
+
 PointFunction = Callable[[jax.Array], jax.Array]
 
 
@@ -33,6 +35,7 @@ def hessians(f: PointFunction, x):
 
 def elementwise(f: Callable, s):
     """A scalar function of a scalar, at every element of an array of any shape."""
+    f = as_it_reads_now(f)
     if isinstance(s, jax.Array):
         return jax.vmap(f)(s.ravel()).reshape(s.shape)
     s = np.asarray(s, dtype=float)
@@ -41,32 +44,35 @@ def elementwise(f: Callable, s):
 
 
 def _evaluate(batched, f, x):
+    f = as_it_reads_now(f)
     if isinstance(x, jax.Array):
         return batched(f)(x)
-    x = np.asarray(x)
-    try:
-        # numpy points are constants, also within somebody's trace
-        with jax.enable_x64(True), jax.ensure_compile_time_eval():
-            return np.array(batched(f)(x))
-    except jax.errors.TracerArrayConversionError as error:
-        raise TypeError(
-            f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy in place of numpy"
-        ) from error
-    except jax.errors.ConcretizationTypeError as error:
-        raise TypeError(
-            f"the function {describe(f)} branches on a value: use jax.numpy.where in place of if"
-        ) from error
+    # numpy points are constants, also within somebody's trace
+    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+        return np.array(batched(f)(np.asarray(x)))
 
 
-@lru_cache(maxsize=256)
 def scalar(f: PointFunction) -> PointFunction:
     """f with its value checked to be one number, since `x**2` for x of shape `[1]` is easily written.
 
     The value has the dtype of the point, whatever constants f holds.
     """
+    return _scalar(as_it_reads_now(f))
 
+
+@lru_cache(maxsize=256)
+def _scalar(f):
     def checked(*args):
-        out = jnp.asarray(f(*args))
+        try:
+            out = jnp.asarray(f(*args))
+        except jax.errors.TracerArrayConversionError as error:
+            raise TypeError(
+                f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy, not numpy"
+            ) from error
+        except jax.errors.ConcretizationTypeError as error:
+            raise TypeError(
+                f"the function {describe(f)} branches on a value: use jax.numpy.where in place of if"
+            ) from error
         if out.size != 1:
             raise TypeError(
                 f"the function {describe(f)} must return one number for a point of shape {args[0].shape}, "
@@ -79,17 +85,17 @@ def scalar(f: PointFunction) -> PointFunction:
 
 @lru_cache(maxsize=256)
 def _batched_value(f):
-    return jax.jit(jax.vmap(scalar(f)))
+    return jax.jit(jax.vmap(_scalar(f)))
 
 
 @lru_cache(maxsize=256)
 def _batched_gradient(f):
-    return jax.jit(jax.vmap(jax.grad(scalar(f))))
+    return jax.jit(jax.vmap(jax.grad(_scalar(f))))
 
 
 @lru_cache(maxsize=256)
 def _batched_hessian(f):
-    return jax.jit(jax.vmap(jax.hessian(scalar(f))))
+    return jax.jit(jax.vmap(jax.hessian(_scalar(f))))
 
 
 @lru_cache(maxsize=256)

@@ -17,7 +17,8 @@ class Potential(Functional):
 
     `V` is a jax function of a point `[d]`, or the name of one with its parameters:
     `Potential("quadratic", stiffness=2.0)`, `Potential("double_well", height=3.0)`. `Potential.gridded` takes
-    data. `modulus` declares λ, the least eigenvalue of D²V, for a function; a named one knows it.
+    data. What V reads from outside is read when the functional is made and used: make a new functional after
+    changing it. `modulus` declares λ, the least eigenvalue of D²V, for a function; a named one knows it.
     """
 
     kind = "potential"

@@ -49,6 +49,8 @@ def whole_number(name: str, value, least: int = 1) -> int:
 def finite_array(name: str, value, dtype=float) -> np.ndarray:
     """value as an array of finite numbers."""
     try:
+        if np.asarray(value).dtype.kind not in "biufO":
+            raise TypeError
         array = np.asarray(value, dtype=dtype)
     except (TypeError, ValueError):
         raise TypeError(f"{name}: expected an array of numbers, got {type(value).__name__}") from None

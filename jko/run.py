@@ -99,6 +99,12 @@ class Run:
 
     def _frame(self, done, measure, state):
         value, uncertainty = self.scheme.energy(self.F, measure, state)
+        if np.isnan(value):
+            where = f"after step {done}" if done else "of the initial measure"
+            raise StepFailed(
+                f"functional: the energy {where} is NaN: {self.F!r} is not defined where the measure is; "
+                "change its domain or the initial measure"
+            )
         return done, float(value), float(uncertainty), measure
 
     def content(self) -> dict:

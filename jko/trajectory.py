@@ -48,7 +48,9 @@ class Trajectory:
         return len(self.times)
 
     def at(self, time: float):
-        """The stored measure whose time is nearest."""
+        """The stored measure whose time is nearest; raises ValueError for a time outside the run."""
+        if not self.times[0] - self.tau <= time <= self.times[-1] + self.tau:
+            raise ValueError(f"time: expected {self.times[0]:g} to {self.times[-1]:g}, got {time:g}")
         return self.measures[int(np.argmin(np.abs(self.times - time)))]
 
     def to_xarray(self):

@@ -209,7 +209,7 @@ def test_runs_meet_at_the_times_that_all_of_them_stored():
     ("runs", "exact", "error", "match"),
     [
         ([], None, TypeError, "runs: expected a dict"),
-        ({}, None, TypeError, "runs: expected a dict"),
+        ({}, None, ValueError, "runs: expected one trajectory or more"),
         ({"a": 1}, None, TypeError, r"runs\['a'\]: expected a Trajectory"),
         ({"exact": gaussian_run(OU, TIMES)}, OU, ValueError, "the name 'exact'"),
         ({"a": gaussian_run(OU, TIMES)}, 3, TypeError, "exact: expected a solution"),

@@ -115,7 +115,9 @@ def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed:
 
 
 def _checked(runs, exact) -> dict:
-    if not isinstance(runs, dict) or not runs:
+    if isinstance(runs, dict) and not runs:
+        raise ValueError("runs: expected one trajectory or more, got an empty dict")
+    if not isinstance(runs, dict):
         raise TypeError(
             f"runs: expected a dict of trajectories, {{'JKO': jko.flow(...)}}, got {type(runs).__name__}"
         )

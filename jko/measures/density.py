@@ -99,7 +99,7 @@ class Density(DensityConstructors, Measure):
         """n particles of equal weight drawn from the density, uniform within a cell."""
         from jko.measures.particles import Particles
 
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(whole_number("seed", seed, least=0))
         masses = np.asarray(self.masses)
         cells = generator.choice(self.grid.size, size=whole_number("n", n), p=masses / masses.sum())
         jitter = generator.random((n, self.dimension)) - 0.5

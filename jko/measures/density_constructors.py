@@ -17,6 +17,8 @@ class DensityConstructors:
     @classmethod
     def from_function(cls, grid: Grid, f) -> Self:
         """The density proportional to a jax function f ≥ 0 of a point `[d]`, of mass 1."""
+        if not callable(f):
+            raise TypeError(f"f: expected a jax function of a point, got {type(f).__name__}")
         return cls(grid, pointwise.values(f, grid.points).reshape(grid.cells)).normalized()
 
     @classmethod
@@ -30,6 +32,8 @@ class DensityConstructors:
     def mixture(cls, grid: Grid, means, stds, weights=None) -> Self:
         """Σ wᵢ N(meansᵢ, stdsᵢ² I), of mass 1; weights equal unless given."""
         means = list(means)
+        if not means:
+            raise ValueError("means: expected one or more, got none")
         stds = np.broadcast_to(finite_array("stds", stds), (len(means),))
         weights = (
             np.full(len(means), 1.0 / len(means)) if weights is None else finite_array("weights", weights)
@@ -74,6 +78,8 @@ class DensityConstructors:
     @classmethod
     def histogram(cls, particles, grid: Grid) -> Self:
         """The particles' masses counted in cells; every particle must lie in the box."""
+        if not hasattr(particles, "positions"):
+            raise TypeError(f"particles: expected Particles, got {type(particles).__name__}")
         _require_inside(particles, grid)
         masses, _ = np.histogramdd(particles.positions, bins=grid.edges, weights=particles.weights)
         return cls(grid, masses / grid.cell_volume)

@@ -172,7 +172,9 @@ class Gaussian(Measure):
         """n particles of equal weight."""
         from jko.measures.particles import Particles
 
-        z = np.random.default_rng(seed).standard_normal((whole_number("n", n), self.dimension))
+        z = np.random.default_rng(whole_number("seed", seed, least=0)).standard_normal(
+            (whole_number("n", n), self.dimension)
+        )
         return Particles(self._mean + z @ self._root.T)
 
     def on(self, grid):

@@ -10,6 +10,8 @@ import numpy as np
 
 from jko.errors import finite_array, whole_number
 
+_MOST_CELLS = 2_000_000_000
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -44,6 +46,12 @@ class Grid:
             )
         numbers = [whole_number("cells", n, least=2) for n in np.atleast_1d(cells).tolist()]
         numbers = numbers * dimension if len(numbers) == 1 else numbers
+        if math.prod(numbers) > _MOST_CELLS:
+            raise ValueError(f"cells: expected {_MOST_CELLS:.0e} cells at most, got {math.prod(numbers):.1e}")
+        if np.any((high - low) / numbers < 1e-12 * np.maximum(np.abs(low), np.abs(high))):
+            raise ValueError(
+                "cells: the cells are too small for float64 so far from 0: shift the coordinates"
+            )
         return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers))
 
     @property

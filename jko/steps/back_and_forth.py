@@ -15,6 +15,7 @@ from jko.scheme import Scheme, State, StepInfo
 _CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
 _ROUND = 8
 _HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
+_MASS_TOLERANCE = 1e-8
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _AIM = 0.5  # of h²/8τ: a gap below the grid's own bias cannot be told from it, and half of it is aimed at
 
@@ -185,12 +186,21 @@ class BackAndForth(Scheme):
         if not problem.parts.interaction and after > before + bias:
             converged = False
             notes.append(f"the energy rose by {after - before:.1e}")
+        mass_error = abs(float(values.sum()) * grid.cell_volume - mu.mass)
+        if mass_error > _MASS_TOLERANCE * mu.mass:
+            converged = False
+            notes.append(f"the mass changed by {mass_error:.1e}")
+        if not converged and not notes:
+            notes.append(
+                f"the gap {certificate.gap:.1e} stayed above h²/8τ = {bias:.1e}: take a finer grid, "
+                "a smaller tau or steps.Cvxpy"
+            )
         return StepInfo(
             status="converged" if converged else "not converged",
             gap=certificate.gap,
             relative_gap=certificate.relative_gap,
             iterations=solution.iterations,
-            mass_error=abs(float(values.sum()) * grid.cell_volume - mu.mass),
+            mass_error=mass_error,
             min_density=float(values.min()),
             dissipation=before - after - certificate.transport,
             note="; ".join(notes),

@@ -1,0 +1,51 @@
+"""What a function reads from outside, so that a changed global is not answered from a stale compilation."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+_DEPTH = 3
+_LARGEST_ARRAY = 4096
+
+
+def as_it_reads_now(f: Callable) -> Callable:
+    """f, under a new name whenever a number, a small array or a function that it reads has changed.
+
+    jax compiles a function once and keeps the values of globals and enclosed variables that it saw then: in a
+    notebook, `k = 5` after `V = lambda x: k * jnp.sum(x**2)` would go unnoticed.
+    """
+    reads = _reads(f, _DEPTH)
+    return f if not reads else _named(f, reads)
+
+
+@functools.lru_cache(maxsize=512)
+def _named(f, reads):
+    @functools.wraps(f)
+    def same(*args):
+        return f(*args)
+
+    return same
+
+
+def _reads(f, depth: int) -> tuple:
+    code = getattr(f, "__code__", None)
+    if code is None or depth == 0:
+        return ()
+    outside = [f.__globals__[name] for name in code.co_names if name in f.__globals__]
+    for cell in f.__closure__ or ():
+        try:
+            outside.append(cell.cell_contents)
+        except ValueError:  # not assigned yet
+            continue
+    return tuple(_mark(value, depth) for value in (*outside, *(f.__defaults__ or ())))
+
+
+def _mark(value, depth):
+    if isinstance(value, (bool, int, float, complex, str, bytes, type(None))):
+        return type(value).__name__, repr(value)
+    if isinstance(value, (np.ndarray, np.generic)) and value.size <= _LARGEST_ARRAY and value.dtype != object:
+        return value.dtype.str, value.shape, value.tobytes()
+    return id(value), _reads(value, depth - 1)
