@@ -77,7 +77,7 @@ def test_gaussians_on_a_grid_in_the_plane_have_the_product_of_the_formula():
     mu, nu = (m.on(grid) for m in TILTED)
     found, exact = interpolate(mu, nu, 0.5, "product"), interpolate(*TILTED, 0.5, "product")
     assert found.mean() == pytest.approx(exact.mean(), abs=1e-9)
-    # two linear deposits at half-integers: h²/4 at most an axis each, half of the cells being hit exactly
+    # two linear deposits, of half of the cells exactly and of half in the middle of two: h²/8 each
     surplus = found.covariance() - exact.covariance()
     assert np.all(np.abs(surplus - np.diag(np.diag(surplus))) < 1e-9)
     assert np.diag(surplus) == pytest.approx(np.full(2, 0.25 * grid.spacing[0] ** 2), rel=1e-2)
