@@ -101,6 +101,39 @@ def solve(diagonal, upper, right, out):
 
 
 @njit(cache=True, error_model="numpy")
+def solve_held(diagonal, upper, stiffening, gradient, first, last, out):
+    """out = −(H + Σ stiffening (d_{i+1} − d_i)²)⁻¹ gradient; the first or the last edge held where so told.
+
+    Returns whether the matrix was positive definite.
+    """
+    n = upper.size
+    stiff, beside, right = diagonal.copy(), upper - stiffening, -gradient
+    for i in range(n):
+        stiff[i] += stiffening[i]
+        stiff[i + 1] += stiffening[i]
+    if first:
+        stiff[0], beside[0], right[0] = 1.0, 0.0, 0.0
+    if last:
+        stiff[n], beside[n - 1], right[n] = 1.0, 0.0, 0.0
+    return solve(stiff, beside, right, out)
+
+
+@njit(cache=True, error_model="numpy")
+def stiffen(direction, widths, rigidity, stiffening, kept):
+    """Whether a cell would lose more than `kept` of its width; then cells that lose half are made stiffer."""
+    least = 0.0
+    for i in range(widths.size):
+        least = min(least, (direction[i + 1] - direction[i]) / widths[i])
+    if least > -kept:
+        return False
+    for i in range(widths.size):
+        shrink = (direction[i + 1] - direction[i]) / widths[i]
+        if shrink < -0.5:
+            stiffening[i] -= (rigidity[i] + stiffening[i]) * shrink
+    return True
+
+
+@njit(cache=True, error_model="numpy")
 def dual_norm_squared(masses, gradient):
     """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
     n = masses.size

@@ -10,6 +10,9 @@ import numpy as np
 from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
 from jko.errors import UnsupportedFunctional
+from jko.steps.line_interaction import LineInteraction
+
+_SECANTS = 4096
 
 
 class CellTerms(NamedTuple):
@@ -27,19 +30,28 @@ class LineEnergy:
     points a cell.
 
     The internal part is convex in the edges for every convex U, being its perspective function. `modulus`
-    is the λ of V: the sum of the declared ones, or the least V″ at the grid's centres and edges where one
-    is not declared.
+    is the λ of V: the sum of the declared ones, or where one is not declared the least V″ at the grid's
+    centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has it.
     """
 
-    def __init__(self, parts, grid):
+    def __init__(self, parts, grid, mass=1.0):
         self.internal = parts.internal_energy
         self.potential = line_potential(parts, capacity=2 * grid.size)
-        self.modulus = _modulus(parts, self.potential, grid)
+        self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
+        self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, grid)
+        if self.interaction is not None:
+            self.modulus += self.interaction.modulus
         self.cap = _cap(parts)
 
+    @property
+    def keeps_open(self) -> bool:
+        """Whether no cell can close: an internal energy, or a singular repulsion, holds it open."""
+        repels = self.interaction is not None and self.interaction.kernel.keeps_open
+        return self.internal is not None or repels
+
     def at(self, edges, widths, masses) -> CellTerms:
-        """The energy and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty cells weigh
-        nothing."""
+        """The energy of single cells and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty ones
+        weigh nothing."""
         from jko.kernels import banded
 
         zero = np.zeros(masses.size)
@@ -52,6 +64,13 @@ class LineEnergy:
         value, slope, curvature = self.potential(banded.gauss_points(edges))
         energy += 0.5 * float(masses @ (value[0] + value[1]))
         return CellTerms(energy, pressure, rigidity, slope, curvature)
+
+    def value(self, edges, widths, masses) -> float:
+        """The energy with the interaction between cells."""
+        energy = self.at(edges, widths, masses).energy
+        if self.interaction is None:
+            return energy
+        return energy + self.interaction.at(edges, widths, masses, model=False).energy
 
 
 def _internal(U, widths, masses):
@@ -111,8 +130,12 @@ def _modulus(parts, potential, grid):
     declared = [None if atom.modulus is None else c * atom.modulus for c, atom in parts.potential]
     if all(value is not None for value in declared):
         return float(sum(declared))
-    _, _, curvature = potential(np.concatenate([grid.axes[0], grid.edges[0]]))
-    return float(curvature.min())
+    nodes = np.sort(np.concatenate([grid.axes[0], grid.edges[0]]))
+    value, _, curvature = potential(nodes)
+    # V″ does not see a kink or a jump; secants do
+    stride = max(1, nodes.size // _SECANTS)
+    secants = np.diff(value[::stride], 2) / (0.5 * stride * grid.spacing[0]) ** 2
+    return float(min(curvature.min(), secants.min(initial=np.inf)))
 
 
 def _cap(parts):

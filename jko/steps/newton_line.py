@@ -13,13 +13,14 @@ _STIFFENINGS = 8
 _ROUNDING = 1e-14
 
 
-def minimise(problem, tolerance, most_iterations) -> Solution:
-    """The minimiser from `start`, to a gap of tolerance · W₂²/2τ and one step beyond, or to rounding.
+def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
+    """The minimiser, to a gap of tolerance · W₂²/2τ and one step beyond, or to rounding; from `start`, or
+    from `first` (edges, widths).
 
     The step beyond squares the error where mass is, while cells of 1e-30 may still be on their way. An
     outermost edge on its wall and pushed outwards is held there, and let go when the push turns inwards.
     """
-    point, closed = Point(problem, problem.start, problem.widths), False
+    point, closed = Point(problem, *(first or (problem.start, problem.widths))), False
     for iteration in range(most_iterations + 1):
         point.assemble(problem)
         held = _pushed(point, problem.walls)
@@ -52,7 +53,10 @@ def is_closed(problem, point, gap, tolerance) -> bool:
 
 def _pushed(point, walls):
     gradient, edges = point.gradient, point.edges
-    return [edges[0] <= walls[0] and gradient[0] > 0.0, edges[-1] >= walls[1] and gradient[-1] < 0.0]
+    return [
+        bool(edges[0] <= walls[0] and gradient[0] > 0.0),
+        bool(edges[-1] >= walls[1] and gradient[-1] < 0.0),
+    ]
 
 
 def _without(gradient, held):
@@ -69,17 +73,15 @@ def _newton_direction(point, held, walls):
     A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
     w/(ΔX ΔX′), the secant between the old and the new width, is the stiffness that takes it there.
     """
+    from jko.kernels import banded
+
     stiffening = np.zeros(point.upper.size)
     for _ in range(_STIFFENINGS):
         direction, held = _on_walls(point, stiffening, held, walls)
         if direction is None:
             return None
-        shrink = np.diff(direction) / point.widths
-        if shrink.min() > -_KEPT:
+        if not banded.stiffen(direction, point.widths, point.terms.rigidity, stiffening, _KEPT):
             break
-        crushed = shrink < -0.5
-        stiffness = point.terms.rigidity[crushed] + stiffening[crushed]
-        stiffening[crushed] -= stiffness * shrink[crushed]
     return direction
 
 
@@ -90,8 +92,8 @@ def _on_walls(point, stiffening, held, walls):
         if direction is None:
             return None, held
         out = [
-            point.edges[0] <= walls[0] and direction[0] < 0.0,
-            point.edges[-1] >= walls[1] and direction[-1] > 0.0,
+            bool(point.edges[0] <= walls[0] and direction[0] < 0.0),
+            bool(point.edges[-1] >= walls[1] and direction[-1] > 0.0),
         ]
         if not any(out):
             return direction, held
@@ -102,15 +104,9 @@ def _on_walls(point, stiffening, held, walls):
 def _solve_held(point, stiffening, held):
     from jko.kernels import banded
 
-    diagonal, upper = point.diagonal.copy(), point.upper - stiffening
-    diagonal[:-1] += stiffening
-    diagonal[1:] += stiffening
-    right = -_without(point.gradient, held)
-    for index, stays in zip((0, -1), held, strict=True):
-        if stays:
-            diagonal[index], upper[index] = 1.0, 0.0
-    direction = np.empty_like(right)
-    return direction if banded.solve(diagonal, upper, right, direction) else None
+    direction = np.empty_like(point.gradient)
+    matrix = point.diagonal, point.upper, stiffening
+    return direction if banded.solve_held(*matrix, point.gradient, *held, direction) else None
 
 
 def _line_search(problem, point, direction):

@@ -10,17 +10,17 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps import interior_line, newton_line
+from jko.steps import interior_line, line_passes, newton_line
+from jko.steps.line_cells import kept_cells, settled
 from jko.steps.line_displacement import displaced
 from jko.steps.line_energy import LineEnergy
 from jko.steps.line_problem import Point, Problem
 from jko.steps.reflection import Continued, Reflected
-from jko.transport import cut, graded, remap
+from jko.transport import cut, graded
 
-_NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
 _PATIENCE = 100  # Newton steps before the interior point method is tried
+_FEW = 8  # where no energy holds cells open: enough while none closes
 _STILL = 1e-15  # below, nothing moved
-_TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,24 @@ class Quantile(Scheme):
 
     Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is
     a remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
-    ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid.
-    Order 1 in τ.
+    ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid,
+    plus that of an interaction. Order 1 in τ.
 
-    Takes the entropy, powers, any convex U, potentials and constant caps; Densities of one dimension.
-    `init` raises ValueError for more dimensions, and for a cap that cannot hold the mass.
+    An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
+    until the gap of the whole step closes; the note says how many.
+
+    Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and constant caps; Densities
+    of one dimension. `init` raises ValueError for more dimensions, for a kernel of two points, one that is
+    singular at 0 but no sum of powers above −1, logarithm and quadratic, and for a cap that cannot hold the
+    mass.
     """
 
     tolerance: float = 1e-9
     most_iterations: int = 200
 
-    takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "constraint"})
+    takes: ClassVar[frozenset[str]] = frozenset(
+        {"entropy", "internal", "potential", "interaction", "constraint"}
+    )
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
 
@@ -60,7 +67,7 @@ class Quantile(Scheme):
                 f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
                 "steps.Cvxpy"
             )
-        energy = LineEnergy(F.parts, mu.grid)
+        energy = LineEnergy(F.parts, mu.grid, mu.mass)
         room = (mu.grid.upper[0] - mu.grid.lower[0]) * (energy.cap or np.inf)
         if mu.mass >= room:
             raise ValueError(
@@ -71,21 +78,21 @@ class Quantile(Scheme):
 
     def step(self, F, mu, tau, state):
         problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
-        new, data, _ = _settled(problem, solution, mu)
+        new, data, _ = settled(problem, solution, mu)
         return new, state.with_data(**data), _record(problem, solution, mu, new, note)
 
     def reflect(self, F, mu, tau, state):
         """2X₁ − X with X₁ the edges of the half step."""
         problem, solution, note = self._solved(mu, 0.5 * tau, state.data, state.workspace)
-        half, data, _ = _settled(problem, solution, mu)
+        half, data, _ = settled(problem, solution, mu)
         half = half, state.with_data(**data), _record(problem, solution, mu, half, note)
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
         edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
         point = Point(problem, edges, widths)
-        new, data, kept = _settled(problem, point, mu)
+        new, data, kept = settled(problem, point, mu)
         energy = _energy_before(problem)
-        dissipation = energy - point.terms.energy - 0.5 * point.squared_distance / tau
-        past = _kept_cells(*before, kept)
+        dissipation = energy - _energy_of(problem, point) - 0.5 * point.squared_distance / tau
+        past = kept_cells(*before, kept)
         return Reflected(half, new, state.with_data(**data), dissipation, energy, bent, past=past)
 
     def continued(self, F, mu, past, tau, state):
@@ -98,45 +105,49 @@ class Quantile(Scheme):
             return None
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
         problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, state.workspace)
-        new, data, kept = _settled(problem, solution, mu)
+        new, data, kept = settled(problem, solution, mu)
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
         energy = _energy_before(whole)
         cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
         info = replace(_record(problem, solution, mu, new, note), dissipation=energy - solution.energy - cost)
         return Continued(
-            new, state.with_data(**data), info, _kept_cells(now["edges"], now["widths"], kept), energy
+            new, state.with_data(**data), info, kept_cells(now["edges"], now["widths"], kept), energy
         )
 
     def _solved(self, mu, tau, cells, energy):
         walls = (mu.grid.lower[0], mu.grid.upper[0])
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = Problem(energy, *start, tau, walls)
-        return problem, *self._minimise(problem)
+        if energy.interaction is None:
+            return problem, *self._minimise(problem, self.tolerance)
+        return problem, *line_passes.minimise(problem, self._minimise, self.tolerance)
 
-    def _minimise(self, problem):
+    def _minimise(self, problem, tolerance, first=None):
         energy, masses = problem.energy, problem.masses
-        if energy.internal is not None and energy.cap is None and masses.all():
-            patience = min(_PATIENCE, self.most_iterations)
-            solution = newton_line.minimise(problem, self.tolerance, patience)
+        if (energy.keeps_open or first) and energy.cap is None and masses.all():
+            patience = min(_PATIENCE if energy.keeps_open else _FEW, self.most_iterations)
+            solution = newton_line.minimise(problem, tolerance, patience, first)
             if solution.closed:
                 return solution, ""
             note = "Newton's method stalled, an interior point method took over"
-            return self._bounded(problem, np.zeros(masses.size)), note
+            return self._bounded(problem, np.zeros(masses.size), tolerance), note if energy.keeps_open else ""
         bounds = np.where(masses > 0.0, -np.inf, 0.0)
-        if energy.internal is None:
+        if not energy.keeps_open:
             bounds = np.zeros(masses.size)
         if energy.cap is not None:
             bounds = masses / energy.cap
-        return self._bounded(problem, bounds), ""
+        return self._bounded(problem, bounds, tolerance), ""
 
-    def _bounded(self, problem, bounds):
-        return interior_line.minimise_bounded(problem, bounds, self.tolerance, self.most_iterations)
+    def _bounded(self, problem, bounds, tolerance):
+        return interior_line.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
 
 
 def _record(problem, solution, old, new, note):
     cost = 0.5 * solution.squared_distance / problem.tau
     if problem.convexity <= 0.0:
-        note = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}: take tau smaller to have one"
+        why = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
+        remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
+        note = "; ".join(filter(None, (note, why + remedy)))
     return StepInfo(
         status="converged" if solution.closed else "not converged",
         gap=solution.gap if problem.convexity > 0.0 else np.nan,
@@ -153,43 +164,10 @@ def _energy_before(problem):
     cap = problem.energy.cap
     if cap is not None and np.any(problem.masses > (1.0 + 1e-9) * cap * problem.widths):
         return np.inf
-    return problem.energy.at(problem.start, problem.widths, problem.masses).energy
+    return problem.energy.value(problem.start, problem.widths, problem.masses)
 
 
-def _settled(problem, solution, mu):
-    """The density on the grid, the state of the next step, and which edges were kept.
-
-    Crushed cells of no weight are joined, fronts that touch are one.
-    """
-    from jko.kernels import banded
-
-    number = np.arange(problem.masses.size + 1.0)
-    cells = number, solution.edges, solution.widths, problem.masses
-    if problem.energy.internal is not None:
-        number, edges, widths, masses = _joined(*cells)
-        mean = masses.sum() / masses.size
-        for light, narrow in _NEGLIGIBLE:
-            at, widths, masses = banded.merge_light(
-                np.arange(edges.size, dtype=float), widths, masses, light * mean, narrow * mu.grid.spacing[0]
-            )
-            number, edges = number[at.astype(int)], edges[at.astype(int)]
-        cells = number, edges, widths, masses
-    data = dict(zip(("edges", "widths", "masses"), cells[1:], strict=True))
-    increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
-    new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
-    return new, data, cells[0].astype(int)
-
-
-def _kept_cells(edges, widths, kept):
-    return {"edges": edges[kept], "widths": np.add.reduceat(widths, kept[:-1])}
-
-
-def _joined(number, edges, widths, masses):
-    gaps = np.flatnonzero(masses == 0.0)
-    if gaps.size == 0:
-        return number, edges, widths, masses
-    closed = gaps[widths[gaps] < _TOUCHING * np.minimum(widths[gaps - 1], widths[gaps + 1])]
-    edges = edges.copy()
-    edges[closed] = 0.5 * (edges[closed] + edges[closed + 1])
-    edges, widths, masses = np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)
-    return np.delete(number, closed + 1), edges, widths, masses
+def _energy_of(problem, point):
+    if problem.energy.interaction is None:
+        return point.terms.energy
+    return problem.energy.value(point.edges, point.widths, problem.masses)

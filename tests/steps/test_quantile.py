@@ -258,8 +258,6 @@ def test_refusals():
     scheme = steps.Quantile()
     with pytest.raises(ValueError, match="moves densities on the line"):
         scheme.init(fn.Entropy(), Density.uniform(plane))
-    with pytest.raises(ValueError, match="does not take Interaction"):
-        scheme.init(fn.Interaction("quadratic"), Density.uniform(line))
     with pytest.raises(ValueError, match="raise the cap"):
         scheme.init(fn.Cap(0.4) + QUADRATIC, Density.uniform(line))
     with pytest.raises(ValueError, match="a cap that is one number"):

@@ -137,8 +137,8 @@ def test_refusals(wrapper):
     with pytest.raises(TypeError, match="got the class Quantile"):
         wrapper(steps.Quantile)
     mu = Density.uniform(Grid.uniform(-3.0, 3.0, 50))
-    with pytest.raises(ValueError, match="Quantile does not take"):
-        wrapper(steps.Quantile()).init(fn.Interaction("quadratic"), mu)
+    with pytest.raises(ValueError, match="Quantile takes an interaction of differences"):
+        wrapper(steps.Quantile()).init(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
     scheme, mu = wrapper(steps.Gaussian()), Gaussian.of(0.0, 1.0)
     with pytest.raises(ValueError, match="tau: expected a positive number, got -1"):
         scheme.step(CONFINED, mu, -1.0, scheme.init(CONFINED, mu))

@@ -1,0 +1,50 @@
+"""What a step on the line leaves: a density on the grid, and the cells of the next step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.transport import remap
+
+_NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
+_TOUCHING = 1e-4  # of the width of the cells beside a gap
+
+
+def settled(problem, solution, mu):
+    """The density on the grid, the state of the next step, and which edges were kept.
+
+    Crushed cells of no weight are joined, fronts that touch are one.
+    """
+    from jko.kernels import banded
+
+    number = np.arange(problem.masses.size + 1.0)
+    cells = number, solution.edges, solution.widths, problem.masses
+    if problem.energy.keeps_open:
+        number, edges, widths, masses = _joined(*cells)
+        mean = masses.sum() / masses.size
+        for light, narrow in _NEGLIGIBLE:
+            at, widths, masses = banded.merge_light(
+                np.arange(edges.size, dtype=float), widths, masses, light * mean, narrow * mu.grid.spacing[0]
+            )
+            number, edges = number[at.astype(int)], edges[at.astype(int)]
+        cells = number, edges, widths, masses
+    data = dict(zip(("edges", "widths", "masses"), cells[1:], strict=True))
+    increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
+    new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
+    return new, data, cells[0].astype(int)
+
+
+def kept_cells(edges, widths, kept):
+    """The past's edges and widths with the cells joined that `settled` joined."""
+    return {"edges": edges[kept], "widths": np.add.reduceat(widths, kept[:-1])}
+
+
+def _joined(number, edges, widths, masses):
+    gaps = np.flatnonzero(masses == 0.0)
+    if gaps.size == 0:
+        return number, edges, widths, masses
+    closed = gaps[widths[gaps] < _TOUCHING * np.minimum(widths[gaps - 1], widths[gaps + 1])]
+    edges = edges.copy()
+    edges[closed] = 0.5 * (edges[closed] + edges[closed + 1])
+    edges, widths, masses = np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)
+    return np.delete(number, closed + 1), edges, widths, masses

@@ -1,0 +1,93 @@
+"""The interaction ½ΣΣ w w W between cells that carry mass on a line, in time proportional to the cells."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.errors import UnsupportedFunctional
+from jko.steps.line_kernel import LineKernel
+from jko.steps.line_table import NODES
+
+_COARSE = 128
+
+
+class PairTerms(NamedTuple):
+    """The energy, its force per unit mass at the Gauss points `[2, n]`, and about W″ ∗ ρ there, without what
+    cannot be integrated at 0."""
+
+    energy: float
+    slope: np.ndarray
+    curvature: np.ndarray
+
+
+class LineInteraction:
+    """½∬W dρ dρ of a density constant on cells, and its forces.
+
+    A quadratic part by moments, |x| by order statistics, both exact; logarithms and powers by their exact
+    means over cells up to four apart; everything else at two Gauss points a cell, blocks of cells far from
+    each other by Chebyshev interpolation to about 1e-12. Where W is not known by name it is read from a
+    table of W and W′ with cubics between.
+
+    `modulus` is min(inf W″ over z > 0, 0) times the mass: on the line points keep their order, so that W
+    need be convex on a half-line alone. −∞ where W″ is not bounded from below.
+    """
+
+    def __init__(self, terms, grid, mass):
+        for _, atom in terms:
+            if atom.general:
+                raise UnsupportedFunctional(
+                    f"steps.Quantile takes an interaction of differences W(x − y), got {atom!r}; "
+                    "steps.Cvxpy takes a kernel of two points on a small grid"
+                )
+            atom._require_even(1)
+        self.kernel = LineKernel.of(terms, grid.upper[0] - grid.lower[0])
+        self.modulus = mass * min(self.kernel.least_curvature, 0.0)
+
+    def at(self, edges, widths, masses, model=True) -> PairTerms:
+        """The energy and its forces at edges `[n+1]` `widths` `[n]` apart; the model if it is wanted."""
+        from jko.kernels import banded, line_sums, line_tree
+
+        kernel = self.kernel
+        points = banded.gauss_points(edges)
+        slope = np.zeros_like(points)
+        energy = 0.5 * kernel.constant * masses.sum() ** 2
+        if kernel.quadratic:
+            energy += _moments(points, widths, masses, kernel.quadratic, slope)
+        if kernel.absolute:
+            energy += line_sums.absolute_sums(points, widths, masses, kernel.absolute, slope)
+        if kernel.rest:
+            arguments = (kernel.logarithm, kernel.powers, kernel.table, kernel.spacing)
+            energy += line_sums.near_sums(widths, masses, *arguments, slope)
+            far, push = line_tree.far_sums(
+                np.ascontiguousarray(points.T).ravel(), np.repeat(0.5 * masses, 2), NODES, kernel.longest,
+                *arguments,
+            )  # fmt: skip
+            energy += far
+            slope += push.reshape(-1, 2).T
+        if not model:
+            return PairTerms(float(energy), slope, None)
+        return PairTerms(float(energy), slope, self._stiffness(points, masses))
+
+    def _stiffness(self, points, masses):
+        curvature = np.full_like(points, max(self.kernel.quadratic, 0.0) * masses.sum())
+        return curvature + self._mean_curvature(points, masses) if self.kernel.rest else curvature
+
+    def _mean_curvature(self, points, masses):
+        # W″ ∗ ρ on few points, without what is singular at 0: only a model
+        lower, upper = points[0, 0], points[1, -1]
+        faces = np.linspace(lower, upper, _COARSE + 1)
+        centre = 0.5 * (points[0] + points[1])
+        bins, _ = np.histogram(centre, faces, weights=masses)
+        middle = 0.5 * (faces[1:] + faces[:-1])
+        bend = self.kernel.bounded_curvature(np.abs(faces[:, None] - middle[None, :]))
+        return np.maximum(np.interp(points, faces, bend @ bins), 0.0)
+
+
+def _moments(points, widths, masses, strength, slope):
+    total = masses.sum()
+    mean = 0.5 * float(masses @ (points[0] + points[1])) / total
+    away = points - mean
+    slope += strength * total * away
+    return 0.25 * strength * total * float(masses @ (away[0] ** 2 + away[1] ** 2))
