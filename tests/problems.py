@@ -91,6 +91,7 @@ FUNCTIONALS = {
         ),
     ],
     "power": lambda d: [fn.Power(m) for m in (2.0, 3.0, 1.5, 0.6)],
+    "reward": lambda d: [fn.Reward(bump, Gaussian(np.full(d, 0.3), 0.8 * np.eye(d)), strength=0.6)],
 }
 
 

@@ -16,6 +16,7 @@ from jko.measures import Gaussian, Grid
 
 _COMMON = ("name", "weight")
 _GRIDDED = ("file", "sample", "key", "lower", "upper", "crop", "rows_down", "coarsen", "normalise", "scale")
+_TARGET = ("mean", "std", "covariance", "V", "log_density")
 _DENSITIES = np.geomspace(1e-6, 1e3, 91)
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
@@ -115,12 +116,24 @@ def _cap(table, dimension, grid, files):
 
 
 def _kl(table, dimension, grid, files):
-    table.allow((*_COMMON, "mean", "std", "covariance", "V", "log_density"))
+    table.allow((*_COMMON, *_TARGET))
+    return fn.KL(_target(table, dimension))
+
+
+def _reward(table, dimension, grid, files):
+    table.allow((*_COMMON, *_TARGET, "reward", "strength", "modulus"))
+    reward = _expression(table, "reward", dimension, "x")
+    strength, modulus = table.positive("strength", 1.0), _number(table, "modulus")
+    return fn.Reward(reward, _target(table, dimension), strength, modulus=modulus)
+
+
+def _target(table, dimension):
+    """A Gaussian, or log π as an expression."""
     source = table.exactly_one(("mean", "V", "log_density"))
     if source == "mean":
-        return fn.KL(gaussian(table, dimension))
+        return gaussian(table, dimension)
     written = _expression(table, source, dimension, "x")
-    return fn.KL(written if source == "log_density" else PointExpression(f"-({written.text})", dimension))
+    return written if source == "log_density" else PointExpression(f"-({written.text})", dimension)
 
 
 def gaussian(table: Table, dimension: int | None) -> Gaussian:
@@ -176,4 +189,5 @@ _BUILDERS = {
     "internal": _internal,
     "cap": _cap,
     "kl": _kl,
+    "reward": _reward,
 }

@@ -237,13 +237,18 @@ U = "s^2"
 name = "kl"
 V = "2*x1"
 [[functional]]
+name = "reward"
+reward = "3*x2"
+strength = 2.0
+log_density = "-x1"
+[[functional]]
 name = "cap"
 cap = "3 + x1"
 """
     )
     parts = F.parts
-    assert parts.temperature == 1.5
-    np.testing.assert_allclose(parts.potential_values([[2.0, 1.0]]), [7.0 + 4.0])
+    assert parts.temperature == 3.5
+    np.testing.assert_allclose(parts.potential_values([[2.0, 1.0]]), [7.0 + 4.0 - 3.0 + 4.0])
     assert [atom.general for _, atom in parts.interaction] == [False, True]
     assert parts.interaction[0][1].linearly_convex is True
     rho = jko.Density.uniform(jko.Grid.uniform((0, 0), (2, 1), (16, 8)))

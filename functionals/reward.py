@@ -1,0 +1,64 @@
+"""The objective of preference optimisation: reward against staying close."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+from functionals.base import Functional
+from functionals.divergence import KL
+from functionals.pointwise import describe
+from functionals.potential import Potential
+from functionals.registry import register
+
+
+@register("reward")
+class Reward(Functional):
+    """F(ρ) = −∫r dρ + β KL(ρ‖ρ_ref), β > 0: its minimiser is ρ_ref e^{r/β}/Z [RafailovEtAl2023].
+
+    `reward` is a jax function r of a point `[d]`, `reference` a measure with a density or log ρ_ref as such
+    a function, as for `KL`, and `strength` β. F dissolves into β Entropy + Potential(−r − β log ρ_ref): its
+    flow is Langevin at temperature β. λ is known where `modulus` declares that of −r and the reference knows
+    its own. Raises TypeError for a reward that is no function, ValueError for β ≤ 0.
+    """
+
+    linearly_convex = True
+
+    def __init__(self, reward, reference, strength: float = 1.0, *, modulus: float | None = None):
+        if not callable(reward):
+            raise TypeError(f"reward: expected a jax function of a point, got {type(reward).__name__}")
+        if not (isinstance(strength, (int, float)) and math.isfinite(strength) and strength > 0):
+            raise ValueError(f"strength: expected a positive number, got {strength!r}")
+        self.reward, self.reference, self.strength = reward, reference, float(strength)
+        self._terms = (1.0, Potential(lambda x: -reward(x), modulus=modulus)), (self.strength, KL(reference))
+
+    @cached_property
+    def log_minimiser(self):
+        """log ρ_ref + r/β as a jax function of a point, up to the constant log Z."""
+        log_reference = getattr(self.reference, "log_density_function", self.reference)
+        reward, strength = self.reward, self.strength
+        return lambda x: log_reference(x) + reward(x) / strength
+
+    def primitives(self):
+        return tuple(
+            (weight * inner, atom) for weight, term in self._terms for inner, atom in term.primitives()
+        )
+
+    def energy(self, mu):
+        return sum(weight * term.energy(mu) for weight, term in self._terms)
+
+    def first_variation(self, mu):
+        return sum(weight * term.first_variation(mu) for weight, term in self._terms)
+
+    def wasserstein_gradient(self, mu):
+        return sum(weight * term.wasserstein_gradient(mu) for weight, term in self._terms)
+
+    def probe(self, mu):
+        return [number for _, term in self._terms for number in term.probe(mu)]
+
+    def displacement_modulus(self, dimension):
+        moduli = [term.displacement_modulus(dimension) for _, term in self._terms]
+        return None if None in moduli else moduli[0] + self.strength * moduli[1]
+
+    def __repr__(self):
+        return f"Reward({describe(self.reward)}, {self._terms[1][1]!r}, strength={self.strength:g})"
