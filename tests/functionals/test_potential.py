@@ -179,3 +179,10 @@ def test_quadratic_forms_are_found_and_others_are_not(dimension):
         lambda x: jnp.sum(x**2) + 1e-6 * x[0] ** 3,
     ):
         assert quadratic_form(V, dimension) is None
+
+
+def test_a_narrow_bump_is_no_quadratic_form():
+    bump = lambda x: 5.0 * jnp.maximum(0.0, 1.0 - 20.0 * jnp.abs(x[0] - 0.0137))  # noqa: E731
+    assert quadratic_form(bump, 1) is None
+    assert quadratic_form(lambda x: bump(x) + jnp.sum(x**2), 1) is None
+    assert quadratic_form(lambda x: jnp.sum(x**2), 1) is not None
