@@ -1,5 +1,6 @@
 """Scores, their line integrals, densities along flows, and the four parametrisations."""
 
+import functools
 import itertools
 
 import jax
@@ -28,7 +29,13 @@ def rotating(x, t):
 
 def log_density(points, t):
     with jax.enable_x64(True):
-        return np.asarray(jax.vmap(LAW.log_density, in_axes=(0, None))(jnp.asarray(points), t))
+        return np.asarray(jax.jit(jax.vmap(LAW.log_density, in_axes=(0, None)))(jnp.asarray(points), t))
+
+
+@functools.cache
+def score_at_points(t):
+    with jax.enable_x64(True):
+        return np.asarray(jax.jit(jax.vmap(LAW.score, in_axes=(0, None)))(jnp.asarray(POINTS), t))
 
 
 def test_the_noised_mixture_solves_the_fokker_planck_equation_of_its_schedule():
@@ -108,7 +115,7 @@ def test_parametrisations_go_round(source, target):
     t = 0.4
     with jax.enable_x64(True):
         x = jnp.asarray(POINTS)
-        score = jax.vmap(LAW.score, in_axes=(0, None))(x, t)
+        score = jnp.asarray(score_at_points(t))
         value = diffusion.convert(score, x, t, SCHEDULE, "score", source)
         there = diffusion.convert(value, x, t, SCHEDULE, source, target)
         np.testing.assert_allclose(
