@@ -18,6 +18,10 @@ from jko.steps.line_problem import Point, Problem
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 
+_ABOVE_CAP = (
+    "the density starts above the cap, from where the interior point method did not find in: take "
+    "steps.BackAndForth or steps.Cvxpy for this step"
+)
 _PATIENCE = 100  # Newton steps before the interior point method is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
 _STILL = 1e-15  # below, nothing moved
@@ -136,7 +140,9 @@ class Quantile(Scheme):
             bounds = np.zeros(masses.size)
         if energy.cap is not None:
             bounds = masses / energy.cap
-        return self._bounded(problem, bounds, tolerance), ""
+        solution = self._bounded(problem, bounds, tolerance)
+        narrow = not solution.closed and np.any(problem.widths < (1.0 - 1e-9) * bounds)
+        return solution, _ABOVE_CAP if narrow else ""
 
     def _bounded(self, problem, bounds, tolerance):
         return interior_line.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
