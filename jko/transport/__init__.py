@@ -1,14 +1,19 @@
 """Distances between measures, the maps and curves that realise them, and envelopes of functions."""
 
-from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
-from jko.transport.curves import Curves, curves
-from jko.transport.dynamic import DynamicTransport, benamou_brenier
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from jko.transport.grading import graded
-from jko.transport.interpolation import interpolate
-from jko.transport.modes import number_of_modes
-from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
 from jko.transport.remap import cut, remap
 from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distance
+
+if TYPE_CHECKING:
+    from jko.transport.between import Curves, curves
+    from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
+    from jko.transport.dynamic import DynamicTransport, benamou_brenier
+    from jko.transport.interpolation import interpolate
+    from jko.transport.modes import number_of_modes
+    from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
 
 __all__ = [
     "AffineMap",
@@ -33,3 +38,24 @@ __all__ = [
     "wasserstein",
     "wasserstein_distance",
 ]
+
+# What no scheme needs is imported when it is asked for.
+_ROOMS = {
+    "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "OptimalMap", "brenier_map"),
+    "between": ("Curves", "curves"),
+    "dynamic": ("DynamicTransport", "benamou_brenier"),
+    "interpolation": ("interpolate",),
+    "modes": ("number_of_modes",),
+    "moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
+}
+
+
+def __getattr__(name):
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"jko.transport.{room}"), name)
+    raise AttributeError(f"module 'jko.transport' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)
