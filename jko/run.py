@@ -160,7 +160,7 @@ class Run:
             tau=self.tau,
             functional=repr(self.F),
             scheme=repr(self.scheme),
-            energy_kind=self.scheme.energy_kind,
+            energy_kind=self.scheme.energy_kind_of(self.F),
             energy_uncertainty=np.array(uncertainty),
             displacement_modulus=self.F.displacement_modulus(self.initial.dimension),
         )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+import jko.sharding as sharding
 from jko.errors import UnsupportedFunctional
 
 KINDS = frozenset({"entropy", "internal", "potential", "interaction", "constraint", "rest"})
@@ -41,10 +42,14 @@ class StepInfo:
 
 
 class Records(Mapping):
-    """Step records as arrays over steps: `records["gap"]` or `records.gap`, for every field of StepInfo."""
+    """Step records as arrays over steps: `records["gap"]` or `records.gap`, for every field of StepInfo.
+
+    A scheme may add columns of its own `[n_steps, ...]`, such as averages over particles.
+    """
 
     def __init__(self, columns: dict[str, np.ndarray]):
-        self._columns = {f.name: np.asarray(columns[f.name]) for f in fields(StepInfo)}
+        named = {f.name: np.asarray(columns[f.name]) for f in fields(StepInfo)}
+        self._columns = named | {name: np.asarray(column) for name, column in columns.items()}
 
     @classmethod
     def of(cls, infos) -> Records:
@@ -62,16 +67,26 @@ class Records(Mapping):
     def concatenate(cls, records) -> Records:
         """One after the other."""
         records = list(records) or [cls.of([])]
-        return cls({f.name: np.concatenate([r[f.name] for r in records]) for f in fields(StepInfo)})
+        columns = {name: column for r in records for name, column in r.items()}
+        return cls(
+            {name: np.concatenate([r._column_like(name, c) for r in records]) for name, c in columns.items()}
+        )
+
+    def with_columns(self, **columns) -> Records:
+        """The same records with columns `[n_steps, ...]` beside those of StepInfo."""
+        return Records(self._columns | columns)
+
+    def _column_like(self, name, other) -> np.ndarray:
+        """A column, or NaN in the shape of the same one elsewhere: a failed step has none of its own."""
+        missing = np.full((self.n_steps, *other.shape[1:]), math.nan)
+        return self._columns.get(name, missing)
 
     def __getitem__(self, name):
         return self._columns[name]
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._columns:
-            raise AttributeError(
-                f"a record has no {name!r}; it has {', '.join(f.name for f in fields(StepInfo))}"
-            )
+            raise AttributeError(f"a record has no {name!r}; it has {', '.join(self._columns)}")
         return self._columns[name]
 
     def __iter__(self):
@@ -87,7 +102,7 @@ class Records(Mapping):
 
     def row(self, index: int) -> StepInfo:
         """One step's record."""
-        return StepInfo(**{name: column[index].item() for name, column in self._columns.items()})
+        return StepInfo(**{f.name: self._columns[f.name][index].item() for f in fields(StepInfo)})
 
     def __repr__(self) -> str:
         return f"Records of {self.n_steps} steps: {', '.join(self._columns)}"
@@ -128,6 +143,7 @@ class Scheme:
     measures: ClassVar[tuple[type, ...]] = ()
     order: ClassVar[int] = 1
     energy_kind: ClassVar[str] = "exact"
+    on_many_devices: ClassVar[bool] = False
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
     def __init_subclass__(cls, **kwargs):
@@ -155,6 +171,10 @@ class Scheme:
         """(F(mu), its uncertainty): what the trajectory records at stored times."""
         return F(mu), 0.0
 
+    def energy_kind_of(self, F) -> str:
+        """What `energy` gives for F: "exact", "estimate" or "regularised"."""
+        return self.energy_kind
+
     def check(self, F, mu) -> None:
         """Refuse, by name and before any work, a measure or a part of F that the scheme does not take."""
         if self.measures and not isinstance(mu, self.measures):
@@ -162,6 +182,7 @@ class Scheme:
             raise TypeError(
                 f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {_conversion(wanted)}"
             )
+        self._check_devices(mu)
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
             others = [name for name, scheme in sorted(Scheme.known.items()) if F.parts.kinds <= scheme.takes]
@@ -171,6 +192,16 @@ class Scheme:
                 else "no scheme takes all of it"
             )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
+
+    def _check_devices(self, mu) -> None:
+        if sharding.active() is None:
+            return
+        if not self.on_many_devices:
+            able = ", ".join(name for name, scheme in sorted(Scheme.known.items()) if scheme.on_many_devices)
+            raise ValueError(
+                f"scheme: {self.scheme_name()} runs on one device, {able} on many: leave jko.sharding.over"
+            )
+        sharding.require_enough(mu.n)
 
 
 def _conversion(wanted: str) -> str:

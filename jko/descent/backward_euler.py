@@ -7,16 +7,15 @@ from typing import ClassVar
 
 import numpy as np
 
-from jko.descent.field import field, outside_terms
+from jko.descent.energy_descent import EnergyDescent, compiled_energy, transport_cost
 from jko.descent.newton import proximal_step
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import precision
-from jko.measures import Particles
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import StepInfo
 
 
 @dataclass(frozen=True)
-class BackwardEuler(Scheme):
+class BackwardEuler(EnergyDescent):
     """x⁺ = x − τ ∇_W F(α⁺)(x⁺), α⁺ = Σ w_i δ_{x⁺_i}: of first order in τ, stable for every τ.
 
     Solved by minimising Σ w_i |x⁺_i − x_i|²/2τ + F(α⁺) (Newton, conjugate gradients, line search) until the
@@ -29,7 +28,6 @@ class BackwardEuler(Scheme):
     max_inner_iterations: int = 200
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
-    measures: ClassVar = (Particles,)
     order: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -38,31 +36,23 @@ class BackwardEuler(Scheme):
         whole_number("max_iterations", self.max_iterations)
         whole_number("max_inner_iterations", self.max_inner_iterations)
 
-    def init(self, F, mu) -> State:
-        self.check(F, mu)
-        flow = field(outside_terms(F.parts))
-        with precision(mu.positions):
-            energy = float(flow.compiled_energy(mu.positions, mu.weights))
-        return State(data={"energy": energy}, workspace=flow)
-
     def step(self, F, mu, tau, state):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with precision(x):
             solve = proximal_step(flow, self.max_iterations, self.max_inner_iterations)
-            moved, error, count, _ = solve(x, w, np.asarray(tau, x.dtype), np.asarray(tolerance, x.dtype))
+            moved, error, count, _ = solve(x, x, w, np.asarray(tau, x.dtype), np.asarray(tolerance, x.dtype))
             moved, error = np.asarray(moved), float(error)
-            after = float(flow.compiled_energy(moved, w))
-        cost = float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2 * tau)
+            after = float(compiled_energy(flow)(moved, w))
         converged = error <= tolerance
         info = StepInfo(
             status="converged" if converged else "not converged",
             iterations=int(count),
             mass_error=0.0,
-            dissipation=state.data["energy"] - after - cost,
+            dissipation=state.data["energy"] - after - transport_cost(x, moved, w, tau),
             note="" if converged else _not_converged(error, tolerance, int(count)),
         )
-        return mu.with_positions(moved), State(data={"energy": after}, workspace=flow), info
+        return mu.with_positions(moved), state.with_data(energy=after), info
 
 
 def _not_converged(error, tolerance, count):

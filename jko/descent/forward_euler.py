@@ -10,16 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.descent.field import field, outside_terms
+from jko.descent.energy_descent import EnergyDescent
 from jko.descent.stability import largest_curvature
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
-from jko.measures import Particles
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import StepInfo
 
 
 @dataclass(frozen=True)
-class ForwardEuler(Scheme):
+class ForwardEuler(EnergyDescent):
     """x⁺ = x − τ ∇_W F(α)(x), α = Σ w_i δ_{x_i}: of first order in τ, one gradient a step.
 
     The energy falls wherever τ < 2/L, L the largest curvature of F; a step that raises it is reported as
@@ -28,15 +27,7 @@ class ForwardEuler(Scheme):
     """
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
-    measures: ClassVar = (Particles,)
     order: ClassVar[int] = 1
-
-    def init(self, F, mu) -> State:
-        self.check(F, mu)
-        flow = field(outside_terms(F.parts))
-        with precision(mu.positions):
-            energy = float(flow.compiled_energy(mu.positions, mu.weights))
-        return State(data={"energy": energy}, workspace=flow)
 
     def step(self, F, mu, tau, state):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
@@ -51,7 +42,7 @@ class ForwardEuler(Scheme):
         info = StepInfo(
             iterations=1, mass_error=0.0, dissipation=before - after - 0.5 * tau * squared_gradient
         )
-        return mu.with_positions(moved), State(data={"energy": after}, workspace=flow), info
+        return mu.with_positions(moved), state.with_data(energy=after), info
 
 
 @lru_cache(maxsize=64)

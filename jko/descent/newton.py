@@ -14,15 +14,16 @@ _SUFFICIENT = 1e-4
 
 @lru_cache(maxsize=64)
 def proximal_step(field, max_iterations: int, max_inner: int):
-    """A compiled map (start, w, tau, tolerance) → (x, relative residual, iterations, Φ), for a `Field`.
+    """A compiled map (start, guess, w, tau, tolerance) → (x, relative residual, iterations, Φ) of a `Field`.
 
-    Minimises Φ(x) = Σ w_i |x_i − start_i|²/(2τ) + F(x), whose stationary points are x = start − τ ∇_W F(x).
+    Minimises Φ(x) = Σ w_i |x_i − start_i|²/(2τ) + F(x), whose stationary points are x = start − τ ∇_W F(x),
+    from the guess on.
     Newton's directions come from conjugate gradients in ⟨u, v⟩ = Σ w_i u_i·v_i, cut at negative curvature
     [NocedalWright2006, Algorithm 7.1], with a backtracking line search on Φ. The residual |x − start + τ∇_W
     F(x)| is relative to |x − start|. Returns Φ as well.
     """
 
-    def solve(start, w, tau, tolerance):
+    def solve(start, guess, w, tau, tolerance):
         def inner(u, v):
             return jnp.sum(w[:, None] * u * v)
 
@@ -50,15 +51,9 @@ def proximal_step(field, max_iterations: int, max_inner: int):
             _, _, _, error, count, stuck = state
             return (error > tolerance) & (count < max_iterations) & ~stuck
 
-        r = residual(start)
-        first = (
-            start,
-            r,
-            objective(start),
-            jnp.where(inner(r, r) > 0, jnp.inf, 0.0).astype(start.dtype),
-            0,
-            False,
-        )
+        r = residual(guess)
+        unsolved = jnp.where(inner(r, r) > 0, jnp.inf, 0.0).astype(start.dtype)
+        first = (guess, r, objective(guess), unsolved, 0, False)
         x, _, value, error, count, _ = lax.while_loop(unfinished, iterate, first)
         return x, error, count, value
 

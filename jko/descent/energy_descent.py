@@ -1,0 +1,79 @@
+"""What every deterministic particle scheme shares: a field that it follows, and the energy that must fall."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from jko.descent.bandwidth import default_bandwidth
+from jko.descent.blob_field import blob_field
+from jko.descent.field import field, outside_terms
+from jko.kernels.pair_sums import precision
+from jko.measures import Particles
+from jko.scheme import Scheme, State
+
+_ROUNDING = 64
+
+
+class EnergyDescent(Scheme):
+    """Particles that go down an energy which is known exactly: its value is carried from step to step."""
+
+    measures: ClassVar = (Particles,)
+
+    def init(self, F, mu) -> State:
+        self.check(F, mu)
+        flow = self.field(F, mu)
+        with precision(mu.positions):
+            energy = float(compiled_energy(flow)(mu.positions, mu.weights))
+        return State(data={"energy": energy}, workspace=flow)
+
+    def field(self, F, mu):
+        """The field that the particles follow, found from the first measure."""
+        return field(outside_terms(F.parts))
+
+
+class RegularisedDescent(EnergyDescent):
+    """The same for every functional that particles can carry once its internal energies are regularised.
+
+    A subclass has a setting `bandwidth`: the ε of F_ε [CarrilloCraigPatacchini2019], by default the rule of
+    `Blob` at the first measure. Without internal energies it is not used, and F is followed as it is.
+    """
+
+    takes_regularised: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
+
+    def field(self, F, mu):
+        if not F.parts.internal:
+            return super().field(F, mu)
+        bandwidth = float(self.bandwidth or default_bandwidth(mu, F.parts.kinds))
+        if not bandwidth > 0.0:
+            raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
+        internal = tuple((float(c), atom) for c, atom in F.parts.internal)
+        return blob_field(internal, outside_terms(F.parts), bandwidth)
+
+    def energy(self, F, mu, state):
+        if not F.parts.internal:
+            return super().energy(F, mu, state)
+        with precision(mu.positions):
+            return float(compiled_energy(state.workspace)(mu.positions, mu.weights)), 0.0
+
+    def energy_kind_of(self, F):
+        return "regularised" if F.parts.internal else "exact"
+
+
+@lru_cache(maxsize=64)
+def compiled_energy(flow):
+    """The energy of a field, compiled once."""
+    return jax.jit(flow.energy)
+
+
+def rose(before: float, after: float, dtype) -> bool:
+    """Whether an energy rose beyond rounding, or is not finite any more."""
+    return not after <= before + _ROUNDING * np.finfo(dtype).eps * abs(before)
+
+
+def transport_cost(x, moved, w, tau) -> float:
+    """Σ w_i |x⁺_i − x_i|²/2τ ≥ W₂²/2τ, the identity standing for the optimal coupling."""
+    return float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2.0 * tau)

@@ -1,0 +1,88 @@
+"""The trapezoidal rule in the space of particle positions, of second order and implicit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import numpy as np
+
+from jko.descent.energy_descent import RegularisedDescent, compiled_energy, rose, transport_cost
+from jko.descent.newton import proximal_step
+from jko.errors import positive_number, whole_number
+from jko.kernels.pair_sums import precision
+from jko.scheme import StepInfo
+
+
+@dataclass(frozen=True)
+class Trapezoidal(RegularisedDescent):
+    """x⁺ = x − (τ/2)(∇_W F(α)(x) + ∇_W F(α⁺)(x⁺)): of second order in τ, without a stability limit.
+
+    An explicit half step y = x − (τ/2)∇_W F(α)(x), then a proximal half step that minimises Σ w_i |x⁺_i −
+    y_i|²/τ + F(α⁺) to `tolerance` as `BackwardEuler` does: the trapezoidal rule of the lifted energy
+    [ChuJacobs2025]. Internal energies enter as those of `Blob`, regularised with `bandwidth`.
+
+    For λ-convex F with λ ≥ 0 the norm of the gradient falls at every step; on a quadratic F, F(α) − F(α⁺) is
+    Σ w_i |x⁺_i − x_i|²/τ, twice what an implicit step is sure of. Large τ damps stiff modes slowly, by a
+    factor near −1. A step that raises the energy is reported as "unstable".
+    """
+
+    tolerance: float | None = None
+    max_iterations: int = 50
+    max_inner_iterations: int = 200
+    bandwidth: float | None = None
+
+    takes: ClassVar = RegularisedDescent.takes_regularised
+    order: ClassVar[int] = 2
+
+    def __post_init__(self):
+        for name in ("tolerance", "bandwidth"):
+            if getattr(self, name) is not None:
+                positive_number(name, getattr(self, name))
+        whole_number("max_iterations", self.max_iterations)
+        whole_number("max_inner_iterations", self.max_inner_iterations)
+
+    def step(self, F, mu, tau, state):
+        tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
+        tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
+        before = state.data["energy"]
+        with precision(x):
+            half = np.asarray(0.5 * tau, x.dtype)
+            solve = proximal_step(flow, self.max_iterations, self.max_inner_iterations)
+            middle = _explicit(flow)(x, w, half)
+            # the explicit half step may lie far out where the drift is stiff, x does not
+            moved, error, count, _ = solve(middle, x, w, half, np.asarray(tolerance, x.dtype))
+            moved, error = np.asarray(moved), float(error)
+            after = float(compiled_energy(flow)(moved, w)) if np.all(np.isfinite(moved)) else np.nan
+        converged = error <= tolerance
+        if converged and rose(before, after, x.dtype):
+            return mu, state, StepInfo("unstable", iterations=int(count), note=_rose(tau, before, after))
+        info = StepInfo(
+            status="converged" if converged else "not converged",
+            iterations=int(count),
+            mass_error=0.0,
+            dissipation=before - after - transport_cost(x, moved, w, tau),
+            note="" if converged else _not_converged(error, tolerance, int(count)),
+        )
+        return mu.with_positions(moved), state.with_data(energy=after), info
+
+
+@lru_cache(maxsize=64)
+def _explicit(flow):
+    return jax.jit(lambda x, w, tau: x - tau * flow.gradient(x, w))
+
+
+def _rose(tau, before, after):
+    return (
+        f"the energy went from {before:.6g} to {after:.6g} in a step of tau={tau:g}, too large for the "
+        "trapezoidal rule here: take a smaller tau or descent.BackwardEuler"
+    )
+
+
+def _not_converged(error, tolerance, count):
+    return (
+        f"the relative residual is {error:.2g} after {count} Newton iterations, "
+        f"above tolerance={tolerance:g}: take a smaller tau, raise max_iterations, or loosen tolerance"
+    )
