@@ -81,7 +81,7 @@ class BackAndForth(Scheme):
         return f"BackAndForth({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def init(self, F, mu) -> State:
-        from jko.steps.dual_problem import DualProblem
+        from jko.steps.dual.problem import DualProblem
 
         self.check(F, mu)
         return State({}, DualProblem(F, mu, self.obstacle, self.scheme_name()))
@@ -108,13 +108,13 @@ class BackAndForth(Scheme):
 
     def reflect(self, F, mu, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""
-        from jko.steps.grid_reflection import reflect_on_grid
+        from jko.steps.dual.grid_reflection import reflect_on_grid
 
         return reflect_on_grid(self, state.workspace, F, mu, tau, state)
 
     def _solve(self, problem, mu, tau, field):
-        from jko.steps.dual_solution import DualSolution
-        from jko.steps.nesting import Region
+        from jko.steps.dual.nesting import Region
+        from jko.steps.dual.solution import DualSolution
 
         grid = mu.grid
         potential = problem.potential if field is None else problem.potential + field
@@ -143,7 +143,7 @@ class BackAndForth(Scheme):
         return replace(best, iterations=spent)
 
     def _ladder(self, problem, grid, whole, tau, caution):
-        from jko.steps.nested_ascent import NestedAscent
+        from jko.steps.dual.nested_ascent import NestedAscent
 
         support, pairs = problem.full_support, self.iterations
         nested = NestedAscent(problem.internal, tau, support, pairs, self.margin, caution, self.threads)

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from jko.errors import one_of, positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import KINDS, Scheme, State
-from jko.steps.eulerian import Eulerian
-from jko.steps.lagrangian import Lagrangian
-from jko.steps.program import Program
+from jko.steps.convex.eulerian import Eulerian
+from jko.steps.convex.lagrangian import Lagrangian
+from jko.steps.convex.program import Program
 
 _FORMULATIONS = {"eulerian": Eulerian, "lagrangian": Lagrangian}
 

@@ -57,7 +57,7 @@ class Linearized(Scheme):
         whole_number("interaction_passes", self.interaction_passes)
 
     def init(self, F, mu) -> State:
-        from jko.steps.linearized_ladder import LinearizedLadder
+        from jko.steps.pressure.linearized_ladder import LinearizedLadder
 
         self.check(F, mu)
         return State({}, LinearizedLadder(F, mu, self.scheme_name()))

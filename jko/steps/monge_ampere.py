@@ -65,7 +65,7 @@ class MongeAmpere(Scheme):
             )
 
     def init(self, F, mu) -> State:
-        from jko.steps.pressure_ladder import PressureLadder
+        from jko.steps.pressure.ladder import PressureLadder
 
         self.check(F, mu)
         return State({}, PressureLadder(F, mu, self.scheme_name()))
@@ -84,7 +84,7 @@ class MongeAmpere(Scheme):
 
     def reflect(self, F, mu, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder, solved to a gap that does not add up over many steps."""
-        from jko.steps.grid_reflection import reflect_on_grid
+        from jko.steps.dual.grid_reflection import reflect_on_grid
 
         exact = replace(self, tolerance=min(self.tolerance, _SHARP))
         return reflect_on_grid(exact, state.workspace.problem, F, mu, tau, state)

@@ -10,11 +10,11 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps import interior_line, line_passes, newton_line
-from jko.steps.line_cells import kept_cells, settled
-from jko.steps.line_displacement import displaced
-from jko.steps.line_energy import LineEnergy
-from jko.steps.line_problem import Point, Problem
+from jko.steps.line import interior_point, newton, passes
+from jko.steps.line.cells import kept_cells, settled
+from jko.steps.line.displacement import displaced
+from jko.steps.line.energy import LineEnergy
+from jko.steps.line.problem import Point, Problem
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 
@@ -124,13 +124,13 @@ class Quantile(Scheme):
         problem = Problem(energy, *start, tau, walls)
         if energy.interaction is None:
             return problem, *self._minimise(problem, self.tolerance)
-        return problem, *line_passes.minimise(problem, self._minimise, self.tolerance)
+        return problem, *passes.minimise(problem, self._minimise, self.tolerance)
 
     def _minimise(self, problem, tolerance, first=None):
         energy, masses = problem.energy, problem.masses
         if (energy.keeps_open or first) and energy.cap is None and masses.all():
             patience = min(_PATIENCE if energy.keeps_open else _FEW, self.most_iterations)
-            solution = newton_line.minimise(problem, tolerance, patience, first)
+            solution = newton.minimise(problem, tolerance, patience, first)
             if solution.closed:
                 return solution, ""
             note = "Newton's method stalled, an interior point method took over"
@@ -145,7 +145,7 @@ class Quantile(Scheme):
         return solution, _ABOVE_CAP if narrow else ""
 
     def _bounded(self, problem, bounds, tolerance):
-        return interior_line.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
+        return interior_point.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
 
 
 def _record(problem, solution, old, new, note):

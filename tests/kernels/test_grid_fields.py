@@ -7,7 +7,7 @@ import functionals as fn
 from jko.kernels.poisson import NeumannSolver
 from jko.kernels.pressure import density_of_pressure
 from jko.kernels.resample import average, interpolate
-from jko.steps.dual_energy import DualEnergy
+from jko.steps.dual.energy import DualEnergy
 
 
 def laplacian(u, spacing):

@@ -7,9 +7,9 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy
-from jko.steps.cell_bound import CellEnergy, eulerian_bound
-from jko.steps.cell_functional import CellFunctional
-from jko.steps.faces import Faces
+from jko.steps.convex.cell_bound import CellEnergy, eulerian_bound
+from jko.steps.convex.cell_functional import CellFunctional
+from jko.steps.convex.faces import Faces
 
 SLOPPY = {"tol_gap_abs": 1e-4, "tol_gap_rel": 1e-4, "tol_feas": 1e-4}
 LINE = [jko.Grid.uniform(-3.0, 3.0, 24), jko.Grid.uniform(-3.0, 3.0, 37)]

@@ -7,8 +7,8 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, conic
-from jko.steps.edges import cut_edges, density_on
-from jko.steps.line_potential import LinePotential
+from jko.steps.convex.edges import cut_edges, density_on
+from jko.steps.convex.line_potential import LinePotential
 
 GRID = jko.Grid.uniform(-3.0, 3.0, 60)
 START = jko.Density.gaussian(GRID, mean=0.5, std=0.6)

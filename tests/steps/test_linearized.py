@@ -52,7 +52,7 @@ def test_order_one_in_tau():
 
 def test_it_solves_its_optimality_system():
     """ρ − τ∇·(ρ∇φ) = ρ_k with U′(ρ) = φ + (τ/2)|∇φ|² − V, by plain differences on a line."""
-    from jko.steps.linearized_newton import LinearizedNewton
+    from jko.steps.pressure.linearized_newton import LinearizedNewton
 
     grid, tau = Grid.uniform(0.0, 1.0, 64), 0.01
     mu = Density.from_function(grid, lambda x: 1.5 + jnp.cos(jnp.pi * x[0]))

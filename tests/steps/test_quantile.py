@@ -7,9 +7,9 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps, wasserstein
 from jko.kernels import banded
-from jko.steps import newton_line
-from jko.steps.line_energy import LineEnergy
-from jko.steps.line_problem import Point, Problem
+from jko.steps.line import newton as newton_line
+from jko.steps.line.energy import LineEnergy
+from jko.steps.line.problem import Point, Problem
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 CONFINED = fn.Entropy() + QUADRATIC

@@ -7,10 +7,10 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
 from jko.kernels import banded, line_sums
-from jko.steps import line_passes
-from jko.steps.line_energy import LineEnergy
-from jko.steps.line_interaction import LineInteraction
-from jko.steps.line_problem import Problem
+from jko.steps.line import passes as line_passes
+from jko.steps.line.energy import LineEnergy
+from jko.steps.line.interaction import LineInteraction
+from jko.steps.line.problem import Problem
 
 REPELLED = fn.Interaction("quadratic_logarithmic")
 KERNELS = [

@@ -6,7 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Gaussian, Grid, exact, flow, steps, wasserstein
-from jko.steps.line_displacement import displaced
+from jko.steps.line.displacement import displaced
 
 CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 A = np.array([[2.0, 0.5], [0.5, 1.0]])

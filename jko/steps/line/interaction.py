@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.steps.line_kernel import LineKernel
-from jko.steps.line_table import NODES
+from jko.steps.line.kernel import LineKernel
+from jko.steps.line.table import NODES
 
 _COARSE = 128
 

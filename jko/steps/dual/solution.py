@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.steps.dual_ascent import DualAscent
-from jko.steps.fenchel_young import Certificate, certify
-from jko.steps.nesting import Region
+from jko.steps.dual.ascent import DualAscent
+from jko.steps.dual.fenchel_young import Certificate, certify
+from jko.steps.dual.nesting import Region
 
 _EXACT = 1e-13
 

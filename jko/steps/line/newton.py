@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.steps.line_problem import Point, Solution, certified_gap, solution
+from jko.steps.line.problem import Point, Solution, certified_gap, solution
 
 _SUFFICIENT = 1e-4
 _HALVINGS = 40

@@ -9,8 +9,8 @@ import numpy as np
 from functionals.conjugate import GatheredInternal
 from jko.measures import Density
 from jko.steps import conic
-from jko.steps.cell_bound import CellEnergy
-from jko.steps.pair_energy import PairEnergy
+from jko.steps.convex.cell_bound import CellEnergy
+from jko.steps.convex.pair_energy import PairEnergy
 
 
 class CellFunctional:

@@ -8,9 +8,9 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.kernels.resample import average, interpolate
-from jko.steps.dual_energy import DualEnergy
-from jko.steps.dual_problem import DualProblem
-from jko.steps.linearized_newton import LinearizedNewton
+from jko.steps.dual.energy import DualEnergy
+from jko.steps.dual.problem import DualProblem
+from jko.steps.pressure.linearized_newton import LinearizedNewton
 
 _COARSEST = {1: 64, 2: 32, 3: 16}  # cells along the longest axis, by dimension
 _EXACT = 1e-13

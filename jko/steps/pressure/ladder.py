@@ -9,9 +9,9 @@ import numpy as np
 
 from jko.kernels.c_transform import c_transform
 from jko.kernels.resample import average, interpolate
-from jko.steps.dual_energy import DualEnergy
-from jko.steps.dual_problem import DualProblem
-from jko.steps.pressure_newton import LogEnergy, PressureNewton, transport_cost
+from jko.steps.dual.energy import DualEnergy
+from jko.steps.dual.problem import DualProblem
+from jko.steps.pressure.newton import LogEnergy, PressureNewton, transport_cost
 
 _COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
 _FAR = 25.0  # log ρ below its maximum all along a wall: mass there does not count

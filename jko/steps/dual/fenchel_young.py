@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.steps.dual_ascent import DualAscent
+from jko.steps.dual.ascent import DualAscent
 
 
 @dataclass(frozen=True)

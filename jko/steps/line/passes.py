@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.steps.line_energy import CellTerms
-from jko.steps.line_problem import certified_gap
+from jko.steps.line.energy import CellTerms
+from jko.steps.line.problem import certified_gap
 
 _MOST_PASSES = 120
 _MEMORY = 12

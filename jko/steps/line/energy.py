@@ -10,7 +10,7 @@ import numpy as np
 from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
 from jko.errors import UnsupportedFunctional
-from jko.steps.line_interaction import LineInteraction
+from jko.steps.line.interaction import LineInteraction
 
 _SECANTS = 4096
 

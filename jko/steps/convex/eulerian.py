@@ -9,10 +9,10 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.steps import conic
-from jko.steps.cell_bound import eulerian_bound
-from jko.steps.cell_functional import CellFunctional
-from jko.steps.faces import Faces
-from jko.steps.outcome import closed, record, rounding
+from jko.steps.convex.cell_bound import eulerian_bound
+from jko.steps.convex.cell_functional import CellFunctional
+from jko.steps.convex.faces import Faces
+from jko.steps.convex.outcome import closed, record, rounding
 
 _TANGENT = "the gap is that of the step with the concave part of the interaction replaced by its tangent"
 

@@ -9,7 +9,7 @@ import numpy as np
 from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
 from jko.errors import UnsupportedFunctional
-from jko.steps.line_table import smooth_length, tabulated, without_kink
+from jko.steps.line.table import smooth_length, tabulated, without_kink
 
 _PROBES = np.array([1.0, 2.0, 4.0, 0.3, 0.7, 3.0, 1.7])
 _SAME = 1e-11

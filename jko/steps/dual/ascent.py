@@ -9,7 +9,7 @@ import numpy as np
 from jko.kernels.c_transform import c_transform
 from jko.kernels.poisson import NeumannSolver
 from jko.kernels.push import pull_back
-from jko.steps.continuation import Continuation
+from jko.steps.dual.continuation import Continuation
 
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.steps.dual_ascent import DualAscent
-from jko.steps.dual_energy import DualEnergy
-from jko.steps.nesting import Level, Region, support_box
+from jko.steps.dual.ascent import DualAscent
+from jko.steps.dual.energy import DualEnergy
+from jko.steps.dual.nesting import Level, Region, support_box
 
 _COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
 _BOXING = 48  # cells along the longest axis at which a coarse answer says where the mass goes

@@ -10,13 +10,13 @@ import numpy as np
 from functionals.conjugate import GatheredInternal
 from jko.errors import UnsupportedFunctional
 from jko.steps import conic
-from jko.steps.edges import cut_edges, density_on
-from jko.steps.eulerian import Eulerian
-from jko.steps.line import Line
-from jko.steps.line_bound import lagrangian_bound
-from jko.steps.line_model import admissible_edges, quadratic_model
-from jko.steps.line_potential import LinePotential
-from jko.steps.outcome import closed, record, rounding
+from jko.steps.convex.edges import cut_edges, density_on
+from jko.steps.convex.eulerian import Eulerian
+from jko.steps.convex.line import Line
+from jko.steps.convex.line_bound import lagrangian_bound
+from jko.steps.convex.line_model import admissible_edges, quadratic_model
+from jko.steps.convex.line_potential import LinePotential
+from jko.steps.convex.outcome import closed, record, rounding
 
 _NOT_CONVEX = (
     "took the Eulerian form, since V'' < -1/tau: the gap is that of its discrete step, and the inner time "

@@ -1,0 +1,1 @@
+"""What the convex programs of a JKO step are made of."""

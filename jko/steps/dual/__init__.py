@@ -1,0 +1,1 @@
+"""The dual of a JKO step on a grid, and its ascent."""

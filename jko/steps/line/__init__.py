@@ -1,0 +1,1 @@
+"""A JKO step on the line: the edges that carry the mass."""
