@@ -86,7 +86,8 @@ class Records(Mapping):
 
     def __getattr__(self, name):
         if name.startswith("_") or name not in self._columns:
-            raise AttributeError(f"a record has no {name!r}; it has {', '.join(self._columns)}")
+            known = self.__dict__.get("_columns", ())
+            raise AttributeError(f"a record has no {name!r}; it has {', '.join(known)}")
         return self._columns[name]
 
     def __iter__(self):

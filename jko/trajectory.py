@@ -62,8 +62,9 @@ class Trajectory:
         variables["energy"] = ("time", self.energy)
         variables["energy_uncertainty"] = ("time", self.energy_uncertainty)
         for name, column in self.info.items():
+            dimensions = ("step", *(f"{name}_axis{axis}" for axis in range(1, column.ndim)))
             variables[f"step_{name}"] = (
-                "step",
+                dimensions,
                 column.astype(object) if column.dtype.kind == "U" else column,
             )
         coordinates["time"] = self.times

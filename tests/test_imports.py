@@ -12,7 +12,7 @@ FILES = sorted([*ROOT.glob("functionals/**/*.py"), *ROOT.glob("jko/**/*.py")])
 
 # the rooms from the ground up; a room looks at the floors below its own, and at what is named beside it
 FLOORS = [
-    {"functionals": [], "errors": [], "packing": [], "kernels": []},
+    {"functionals": [], "errors": [], "packing": [], "kernels": [], "sharding": ["errors"]},
     {"measures": [], "scheme": ["measures"]},
     {"transport": [], "exact": ["transport"], "trajectory": []},
     {"checkpoint": [], "steps": [], "descent": [], "limits": [], "diffusion": []},

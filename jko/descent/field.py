@@ -18,6 +18,8 @@ class Field:
     the gradient is n ∂F/∂x_i. Ask `field` for one, which keeps them.
     """
 
+    mesh = None  # of devices; where there is one, see jko.descent.sharded_field
+
     def __init__(self, terms):
         self.terms = terms
 

@@ -9,6 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals import pointwise
+from jko.kernels.pair_sums import precision
+
+_SAMPLE = 10_000
+
 
 def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
     """An estimate from below of the largest eigenvalue of the Hessian of F at x, 0 where none is positive.
@@ -26,6 +31,30 @@ def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
         usable = int(tiny[0]) + 1
     matrix = np.diag(diagonal[:usable]) + np.diag(off[: usable - 1], 1) + np.diag(off[: usable - 1], -1)
     return max(0.0, float(np.linalg.eigvalsh(matrix)[-1]))
+
+
+def mean_stiffness(potential, mu) -> float:
+    """The mean over (at most 10⁴ of) the particles of the largest eigenvalue of D²V, 0 where it is negative.
+
+    `potential` is a tuple of (coefficient, Potential), V their sum.
+    """
+    terms = tuple((float(c), atom) for c, atom in potential)
+    if not terms:
+        return 0.0
+    stride = -(-mu.n // _SAMPLE)
+    x, w = mu.positions[::stride], np.asarray(mu.weights[::stride], dtype=float)
+    with precision(x):
+        curvatures = np.asarray(_largest_eigenvalues(terms)(x), dtype=float)
+    return float(w @ np.maximum(curvatures, 0.0) / w.sum())
+
+
+@lru_cache(maxsize=64)
+def _largest_eigenvalues(terms):
+    def largest(x):
+        hessian = sum(c * jax.hessian(pointwise.scalar(atom.V))(x) for c, atom in terms)
+        return hessian[0, 0] if x.size == 1 else jnp.linalg.eigvalsh(hessian)[-1]
+
+    return jax.jit(jax.vmap(largest))
 
 
 @lru_cache(maxsize=64)

@@ -122,14 +122,6 @@ def test_seeds_differ_and_repeat():
     assert not np.any(first == other)
 
 
-def test_three_point_moments():
-    from jko.descent.noise import increments, key_of
-
-    x = np.asarray(increments("three-point", key_of(0), 0, (2, 500_001), np.float32), dtype=float)
-    moments = [np.mean(x**k) for k in (1, 2, 3, 4)]
-    assert moments == pytest.approx([0.0, 1.0, 0.0, 128.0 / 43.0], abs=8e-3)
-
-
 def test_the_energy_is_an_estimate_with_its_uncertainty():
     """At equilibrium θ log ρ + V is constant: the uncertainty is that of the neighbours' noise alone."""
     exact_entropy = -0.5 * np.log(2.0 * np.pi * np.e)
@@ -164,6 +156,98 @@ def test_without_an_entropy_it_is_forward_euler():
     euler = jko.flow(functional, mu, ForwardEuler(), tau=0.1, n_steps=5).final
     assert np.allclose(langevin.positions, euler.positions, rtol=1e-13)
     assert scheme.energy(functional, mu, scheme.init(functional, mu)) == (pytest.approx(functional(mu)), 0.0)
+
+
+def test_observables_are_the_averages_over_the_stored_particles():
+    observables = {
+        "centre": "mean",
+        "spread": "covariance",
+        "cosines": lambda x: jnp.cos(jnp.outer(x, x)[0]),
+        "norm": lambda x: jnp.sum(x**2),
+    }
+    weights = np.random.default_rng(0).uniform(0.5, 1.5, 301)
+    mu = Particles(draws(301, 0, dimension=3, dtype=np.float64).positions + 50.0, weights / weights.sum())
+    functional = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum((x - 50.0) ** 2))
+    run = jko.flow(functional, mu, Langevin(seed=1, observables=observables), tau=0.01, n_steps=6)
+    plain = jko.flow(functional, mu, Langevin(seed=1), tau=0.01, n_steps=6)
+    for step, measure in enumerate(run.measures[1:]):
+        assert np.array_equal(measure.positions, plain.measures[step + 1].positions)
+        x, w = measure.positions, measure.weights
+        assert np.allclose(run.info["centre"][step], measure.mean(), rtol=1e-14)
+        assert np.allclose(run.info["spread"][step], measure.covariance(), rtol=1e-11, atol=1e-13)
+        assert np.allclose(run.info["cosines"][step], w @ np.cos(x[:, :1] * x), rtol=1e-12)
+        assert np.allclose(run.info.norm[step], w @ np.sum(x**2, axis=1), rtol=1e-14)
+
+
+def test_observables_are_kept_by_files_checkpoints_and_failed_runs(tmp_path):
+    scheme = Langevin(observables={"spread": "covariance", "norm": lambda x: jnp.sum(x**2)})
+    mu, path = draws(50, 0, dimension=2), tmp_path / "run.ckpt"
+    whole = jko.flow(FUNCTIONAL, mu, scheme, tau=0.1, n_steps=8, store_every=4)
+    jko.flow(FUNCTIONAL, mu, scheme, tau=0.1, n_steps=4, store_every=4, checkpoint=path)
+    resumed = jko.flow(FUNCTIONAL, mu, scheme, tau=0.1, n_steps=8, store_every=4, checkpoint=path)
+    loaded = jko.Trajectory.load(whole.save(tmp_path / "run.nc"))
+    for run in (resumed, loaded):
+        assert np.array_equal(run.info["spread"], whole.info["spread"])
+        assert np.array_equal(run.info["norm"], whole.info["norm"])
+    stiff = FUNCTIONAL + fn.Interaction(lambda z: 500.0 * jnp.sum(z**2))
+    failed = jko.flow(stiff, mu, scheme, tau=1.0, n_steps=200, store_every=4, throw=False)
+    assert failed.info["norm"][3] > 1e20
+    assert np.isnan(failed.info["norm"][-1])
+
+
+def test_a_long_block_is_its_parts():
+    """More steps than a compiled block holds."""
+    mu, scheme = draws(3, 0), Langevin(observables={"centre": "mean"})
+    whole, _, records = scheme.advance(FUNCTIONAL, mu, 1e-3, 2500, scheme.init(FUNCTIONAL, mu))
+    part, state, _ = scheme.advance(FUNCTIONAL, mu, 1e-3, 700, scheme.init(FUNCTIONAL, mu))
+    rest, _, _ = scheme.advance(FUNCTIONAL, part, 1e-3, 1800, state)
+    assert np.array_equal(whole.positions, rest.positions)
+    assert records["centre"].shape == (2500, 1)
+    assert records["centre"][-1] == pytest.approx(whole.mean(), rel=1e-6)
+
+
+def test_many_coordinates():
+    scheme, means = Langevin(seed=1), []
+    for d in (3, 9):
+        mu = Particles(np.zeros((4000, d)))
+        functional = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+        moved, _, _ = scheme.advance(functional, mu, 0.02, 300, scheme.init(functional, mu))
+        spread = moved.covariance()
+        exact = (1.0 - (1.0 - 0.02) ** 600) / (1.0 - 0.01)
+        assert np.allclose(spread, exact * np.eye(d), atol=5.0 * exact * np.sqrt(2.0 / 4000))
+        means.append(moved.mean())
+    assert np.all(np.abs(np.concatenate(means)) < 5.0 / np.sqrt(4000))
+
+
+def test_the_energy_of_many_particles_is_estimated_from_some():
+    mu = Particles(np.random.default_rng(0).normal(size=(20_000, 2)))
+    functional = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+    whole, some = Langevin(), Langevin(entropy_sample=2000)
+    exact = -np.log(2.0 * np.pi * np.e) + 1.0
+    for scheme in (whole, some):
+        value, uncertainty = scheme.energy(functional, mu, scheme.init(functional, mu))
+        assert abs(value - exact) < 4.0 * uncertainty + 2e-3
+    assert uncertainty > 2.5 * whole.energy(functional, mu, whole.init(functional, mu))[1]
+
+
+@pytest.mark.parametrize(
+    ("observables", "error", "match"),
+    [
+        (["mean"], TypeError, "mapping of names"),
+        ({"gap": "mean"}, ValueError, "'gap' cannot name"),
+        ({"two words": "mean"}, ValueError, "'two words' cannot name"),
+        ({"middle": "median"}, ValueError, "one of 'mean', 'covariance'"),
+    ],
+)
+def test_observables_that_cannot_be(observables, error, match):
+    with pytest.raises(error, match=match):
+        Langevin(observables=observables)
+
+
+def test_an_observable_that_is_no_function_of_a_point():
+    scheme = Langevin(observables={"bad": lambda x: "text"})
+    with pytest.raises(TypeError, match="must map a point"):
+        jko.flow(FUNCTIONAL, draws(5, 0), scheme, tau=0.1, n_steps=1)
 
 
 def test_refusals():

@@ -1,0 +1,7 @@
+"""The particle axis over many devices: of one process, or of many processes on many machines."""
+
+from jko.sharding.arrays import gather, spread
+from jko.sharding.mesh import AXIS, active, over, require_enough
+from jko.sharding.processes import initialize, leads, shared
+
+__all__ = ["AXIS", "active", "gather", "initialize", "leads", "over", "require_enough", "shared", "spread"]

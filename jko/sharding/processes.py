@@ -1,0 +1,51 @@
+"""Several processes that run the same program, each with devices of its own."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+
+from jko.errors import positive_number, whole_number
+
+_HEARTBEAT = 10.0
+
+
+def initialize(
+    address: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    heartbeat_seconds: float = _HEARTBEAT,
+) -> None:
+    """Join this process to the others, before anything else asks jax for devices.
+
+    Under SLURM, Open MPI or on a cloud's pod no argument is needed; elsewhere give the `address` "host:port"
+    of process 0, the number of `processes` and the number of this `process`. The service listens at that
+    address alone. When a process dies the others end within `heartbeat_seconds` and a little more, with what
+    happened on their standard error: a run with a checkpoint goes on from there when all are started again.
+    """
+    positive_number("heartbeat_seconds", heartbeat_seconds)
+    options = {"heartbeat_timeout_seconds": max(1, round(heartbeat_seconds))}
+    if address is not None:
+        if processes is None or process is None:
+            raise ValueError("address: with an address, give processes= and process= as well")
+        if not whole_number("process", process, least=0) < whole_number("processes", processes):
+            raise ValueError(f"process: expected 0 to {processes - 1}, got {process}")
+        options |= {"num_processes": processes, "process_id": process, "coordinator_bind_address": address}
+    jax.distributed.initialize(address, **options)
+
+
+def leads() -> bool:
+    """Whether this process is the one that writes files: the only one, or number 0 of many."""
+    return jax.process_index() == 0
+
+
+def shared(payload: bytes | None) -> bytes:
+    """What process 0 gives, on every process."""
+    if jax.process_count() == 1:
+        return payload
+    from jax.experimental.multihost_utils import broadcast_one_to_all
+
+    length = int(broadcast_one_to_all(np.asarray(len(payload or b""), dtype=np.int32)))
+    mine = np.frombuffer(payload, np.uint8) if leads() else np.zeros(length, np.uint8)
+    return np.asarray(broadcast_one_to_all(mine)).tobytes()
