@@ -1,9 +1,21 @@
-"""Particle integrators: explicit and implicit descent, Langevin, and the blob method."""
+"""Particle integrators: explicit and implicit descent, Langevin dynamics, and the blob method."""
 
 from jko.descent.backward_euler import BackwardEuler
 from jko.descent.blob import Blob
 from jko.descent.forward_euler import ForwardEuler
 from jko.descent.langevin import Langevin
+from jko.descent.leimkuhler_matthews import LeimkuhlerMatthews
+from jko.descent.stochastic_heun import StochasticHeun
 from jko.descent.trapezoidal import Trapezoidal
+from jko.descent.underdamped import UnderdampedLangevin
 
-__all__ = ["BackwardEuler", "Blob", "ForwardEuler", "Langevin", "Trapezoidal"]
+__all__ = [
+    "BackwardEuler",
+    "Blob",
+    "ForwardEuler",
+    "Langevin",
+    "LeimkuhlerMatthews",
+    "StochasticHeun",
+    "Trapezoidal",
+    "UnderdampedLangevin",
+]

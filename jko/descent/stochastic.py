@@ -1,0 +1,110 @@
+"""What the stochastic integrators share: compiled blocks of steps whose noise is a function of the seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import numpy as np
+from jax import lax
+
+from jko.descent.field import field, outside_terms
+from jko.descent.langevin import Langevin
+from jko.descent.noise import NOISES, increments, key_of
+from jko.descent.stability import largest_curvature, mean_stiffness
+from jko.errors import one_of, positive_number, whole_number
+from jko.kernels.pair_sums import precision
+from jko.measures import Particles
+from jko.scheme import Records, Scheme, State
+
+
+@dataclass(frozen=True)
+class StochasticDescent(Scheme):
+    """A move of particles with noise, repeated; F = θ∫ρ log ρ + G gives the temperature θ, the drift −∇_W G.
+
+    A subclass gives `move(gradient, carried, coefficients, kicks)`, a function of the arrays `[d, n]` that it
+    carries, the positions first and then those named in `carries`; `coefficients(θ, τ)`, the numbers that
+    `move` needs; and `limit(L)`, the largest τ that a curvature L of the potential allows. `kicks(k)` are the
+    unit increments of the k-th step from now.
+    """
+
+    seed: int = 0
+    noise: str = "gaussian"
+    neighbours: int | None = None
+
+    measures: ClassVar = (Particles,)
+    energy_kind: ClassVar[str] = "estimate"
+    carries: ClassVar[tuple[str, ...]] = ()
+    gradients_a_step: ClassVar[int] = 1
+
+    def __post_init__(self):
+        whole_number("seed", self.seed, least=0)
+        if self.neighbours is not None:
+            whole_number("neighbours", self.neighbours)
+        one_of("noise", self.noise, NOISES)
+
+    def init(self, F, mu) -> State:
+        self.check(F, mu)
+        return State(data={"step": 0}, workspace=field(outside_terms(F.parts)))
+
+    def step(self, F, mu, tau, state):
+        mu, state, records = self.advance(F, mu, tau, 1, state)
+        return mu, state, records.row(0)
+
+    def advance(self, F, mu, tau, n, state):
+        """n steps in one compiled block; the same numbers as n calls of `step`."""
+        tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
+        if first == 0:
+            self._refuse_beyond_the_limit(F, mu, tau)
+        with precision(mu.positions):
+            coefficients = np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
+            carried = (mu.positions, *(state.data[name] for name in self.carries))
+            block = _block(flow, type(self).move, self.noise)
+            moved, *carried = block(carried, mu.weights, coefficients, key_of(self.seed), first, first + n)
+            moved, carried = np.asarray(moved), [np.asarray(array) for array in carried]
+        if not np.all(np.isfinite(moved)):
+            return mu, state, self._diverged(mu, flow, first, first + n, tau)
+        data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
+        records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0)
+        return mu.with_positions(moved), state.with_data(**data), records
+
+    def energy(self, F, mu, state):
+        """As `Langevin` estimates it."""
+        langevin = Langevin(neighbours=self.neighbours)
+        return langevin.energy(F, mu, langevin.init(F, mu))
+
+    def _refuse_beyond_the_limit(self, F, mu, tau):
+        stiffness = mean_stiffness(F.parts.potential, mu)
+        if stiffness > 0.0 and not tau <= self.limit(stiffness):
+            raise ValueError(
+                f"tau: {tau:g} is beyond the stability limit {self.limit(stiffness):.3g} of "
+                f"{self.scheme_name()} at L = {stiffness:.3g}, the mean largest curvature of the potential: "
+                "take a smaller tau"
+            )
+
+    def _diverged(self, mu, flow, first, last, tau):
+        with precision(mu.positions):
+            curvature = max(largest_curvature(flow.gradient, mu.positions, mu.weights), 1e-300)
+        note = (
+            f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the "
+            f"drift allows, about {self.limit(curvature):.3g} where the block began; take a smaller tau"
+        )
+        return Records.constant(last - first, status="unstable", note=note)
+
+
+@lru_cache(maxsize=64)
+def _block(flow, move, noise):
+    def block(carried, w, coefficients, key, first, last):
+        def step(number, columns):
+            def kicks(ahead):
+                return increments(noise, key, number + ahead, columns[0].shape, columns[0].dtype)
+
+            return move(lambda x: flow.columns_gradient(x, w), columns, coefficients, kicks)
+
+        # the bounds are traced: one program whatever the length of the block, hence the same numbers
+        columns = lax.fori_loop(first, last, step, tuple(array.T for array in carried))
+        return tuple(array.T for array in columns)
+
+    return jax.jit(block)
