@@ -1,13 +1,18 @@
 """An SDE as paths, as a density and as an ODE; scores, their parametrisations and samplers."""
 
+from jko.diffusion.clouds import eight_gaussians, two_moons
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.flow import Flow
+from jko.diffusion.flow_matching import flow_matching
+from jko.diffusion.gaussian_path import GaussianPath, MarginalPath
+from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.named import ornstein_uhlenbeck, reversible, variance_exploding, variance_preserving
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.parametrisation import PARAMETRISATIONS, convert
 from jko.diffusion.paths import Paths
 from jko.diffusion.samplers import METHODS, even_times, guided, sample
 from jko.diffusion.schedule import Schedule
+from jko.diffusion.score_matching import LearntScore, score_matching
 from jko.diffusion.scores import circulation, curl, kernel_score, log_density_difference
 from jko.diffusion.sde import SDE
 from jko.diffusion.views import Views
@@ -18,6 +23,10 @@ __all__ = [
     "SDE",
     "DensityPath",
     "Flow",
+    "GaussianPath",
+    "LearntScore",
+    "MarginalPath",
+    "MatchedFlow",
     "NoisedMixture",
     "Paths",
     "Schedule",
@@ -25,13 +34,17 @@ __all__ = [
     "circulation",
     "convert",
     "curl",
+    "eight_gaussians",
     "even_times",
+    "flow_matching",
     "guided",
     "kernel_score",
     "log_density_difference",
     "ornstein_uhlenbeck",
     "reversible",
     "sample",
+    "score_matching",
+    "two_moons",
     "variance_exploding",
     "variance_preserving",
 ]

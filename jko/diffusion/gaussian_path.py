@@ -1,0 +1,109 @@
+"""Conditional Gaussian paths, and the exact flow that they average to."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jko.diffusion.coefficients import require_shape
+from jko.errors import positive_number
+from jko.measures import Gaussian, Particles
+
+
+class GaussianPath:
+    """Laws N(m(x₁, t), Σ(x₁, t)) that lead from a source at t = 0 to near a data point x₁ at t = 1.
+
+    `mean(x1, t)` `[d]` and `covariance(x1, t)` `[d, d]`, positive definite on [0, 1], are jax functions of a
+    point; at t = 0 they must not depend on x₁. The law moves along u = ṁ + A(x − m), A symmetric with
+    AΣ + ΣA = Σ̇: of all fields that do, the gradient, with the least kinetic energy [LipmanEtAl2023].
+    """
+
+    def __init__(self, mean, covariance):
+        for name, function in (("mean", mean), ("covariance", covariance)):
+            if not callable(function):
+                raise TypeError(f"{name}: expected a jax function of (x1, t), got {type(function).__name__}")
+        self.mean, self.covariance = mean, covariance
+
+    @classmethod
+    def displacement(cls, source: Gaussian, std: float = 0.05) -> GaussianPath:
+        """The W₂ geodesics from a Gaussian to N(x₁, std² I): root covariance (1 − t)Σ^½ + t std I."""
+        if not isinstance(source, Gaussian):
+            raise TypeError(f"source: expected a Gaussian, got {type(source).__name__}")
+        values, axes = np.linalg.eigh(source.covariance())
+        std, start = positive_number("std", std), source.mean()
+
+        def covariance(x1, t):
+            return axes @ jnp.diag(((1.0 - t) * np.sqrt(values) + t * std) ** 2) @ axes.T
+
+        return cls(lambda x1, t: (1.0 - t) * start + t * x1, covariance)
+
+    def velocity(self, x, t, x1):
+        """u(x, t | x₁) `[d]`, a jax function of points."""
+        m, rate = self._with_rate(self.mean, x1, t)
+        S, growth = self._with_rate(self.covariance, x1, t)
+        values, axes = jnp.linalg.eigh(S)
+        A = (axes.T @ growth @ axes) / (values[:, None] + values)
+        return rate + axes @ (A @ (axes.T @ (x - m)))
+
+    def log_density(self, x, t, x1):
+        """log N(x; m, Σ), a jax function of points."""
+        root = jnp.linalg.cholesky(self.covariance(x1, t))
+        z = jax.scipy.linalg.solve_triangular(root, x - self.mean(x1, t), lower=True)
+        return -0.5 * (z @ z + z.size * jnp.log(2.0 * jnp.pi)) - jnp.sum(jnp.log(jnp.diag(root)))
+
+    def draw(self, x1, t, noise):
+        """(x, u(x, t | x₁)) for x = m + Lε, LLᵀ = Σ."""
+        x = self.mean(x1, t) + jnp.linalg.cholesky(self.covariance(x1, t)) @ noise
+        return x, self.velocity(x, t, x1)
+
+    def source(self, data) -> Gaussian:
+        """The law at t = 0; raises ValueError where it depends on the data points `[n, d]`, or is none."""
+        d = data.shape[1]
+        require_shape("mean", self.mean, d, (d,))
+        require_shape("covariance", self.covariance, d, (d, d))
+        with jax.enable_x64(True):
+            moments = [
+                (np.asarray(self.mean(x1, 0.0)), np.asarray(self.covariance(x1, 0.0)))
+                for x1 in jnp.asarray(data[[0, -1]], jnp.float64)
+            ]
+        if not all(np.allclose(a, b) for a, b in zip(*moments, strict=True)):
+            raise ValueError("mean, covariance: expected the same at t = 0 for every x1: one source")
+        return Gaussian(*moments[0])
+
+    def marginal(self, data: Particles) -> MarginalPath:
+        """What the conditional laws average to over a cloud of data, exactly."""
+        if not isinstance(data, Particles):
+            raise TypeError(f"data: expected Particles, got {type(data).__name__}: call .sample on it")
+        self.source(np.asarray(data.positions))
+        return MarginalPath(self, data)
+
+    @staticmethod
+    def _with_rate(function, x1, t):
+        t = jnp.asarray(t, jnp.result_type(x1, jnp.float32))
+        return jax.jvp(lambda s: function(x1, s), (t,), (jnp.ones_like(t),))
+
+
+class MarginalPath:
+    """pₜ = Σ wᵢ N(m(xᵢ, t), Σ(xᵢ, t)), and the velocity E[u | x] that carries it: what flow matching learns.
+
+    `log_density(x, t)` and `velocity(x, t)` `[d]` are jax functions of a point, at the cost of a sum over the
+    cloud.
+    """
+
+    def __init__(self, path: GaussianPath, data: Particles):
+        self._path = path
+        self._points, self._log_weights = np.asarray(data.positions, float), np.log(np.asarray(data.weights))
+
+    def log_density(self, x, t):
+        """log pₜ(x)."""
+        return jax.scipy.special.logsumexp(self._log_parts(x, t))
+
+    def velocity(self, x, t):
+        """Σᵢ P(xᵢ | x) u(x, t | xᵢ)."""
+        share = jax.nn.softmax(self._log_parts(x, t))
+        return share @ jax.vmap(self._path.velocity, in_axes=(None, None, 0))(x, t, jnp.asarray(self._points))
+
+    def _log_parts(self, x, t):
+        each = jax.vmap(self._path.log_density, in_axes=(None, None, 0))
+        return each(x, t, jnp.asarray(self._points)) + jnp.asarray(self._log_weights)

@@ -1,0 +1,55 @@
+"""A small network of a point and a time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_FREQUENCIES = np.pi * np.arange(1, 4, dtype=np.float32)
+
+
+class Network(NamedTuple):
+    """v(x, t) = scale · field(layers, (x − centre)/scale, t), and the loss of each step of its fit."""
+
+    field: object
+    layers: tuple
+    centre: np.ndarray
+    scale: float
+    losses: np.ndarray
+
+    def __call__(self, x, t):
+        """v(x, t) `[d]`, a jax function of a point."""
+        centre = jnp.asarray(self.centre, x.dtype)
+        return self.scale * self.field(self.layers, (x - centre) / self.scale, t)
+
+
+def initial_layers(dimension: int, outputs: int, width: int, depth: int, seed: int) -> tuple:
+    """Random layers ((matrix, bias), …) in float32, `depth` hidden ones of `width` units; zero the last."""
+    generator = np.random.default_rng(seed)
+    sizes = [dimension + 1 + 2 * len(_FREQUENCIES), *[width] * depth, outputs]
+    layers = [
+        (generator.normal(scale=np.sqrt(2.0 / n), size=(n, m)).astype(np.float32), np.zeros(m, np.float32))
+        for n, m in pairwise(sizes)
+    ]
+    last, bias = layers[-1]
+    return (*layers[:-1], (np.zeros_like(last), bias))
+
+
+def plain(layers, x, t):
+    """The network's output for a point `[d]` and a time, fed as x, t and cos, sin of kπt, k = 1, 2, 3."""
+    t = jnp.asarray(t, x.dtype)
+    phases = jnp.asarray(_FREQUENCIES, x.dtype) * t
+    z = jnp.concatenate([x, t[None], jnp.cos(phases), jnp.sin(phases)])
+    for matrix, bias in layers[:-1]:
+        z = jax.nn.silu(z @ matrix + bias)
+    matrix, bias = layers[-1]
+    return z @ matrix + bias
+
+
+def conservative(layers, x, t):
+    """∇ₓ of a network with one output `[d]`: the gradient of a function, whatever the weights."""
+    return jax.grad(lambda y: plain(layers, y, t)[0])(x)
