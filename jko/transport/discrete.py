@@ -1,0 +1,130 @@
+"""Two discrete measures with a Gaussian kernel between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+_LARGEST_PLAN = 4e7
+_LARGEST = 600.0  # exponents above are as good as infinite
+
+
+@dataclass(frozen=True, eq=False)
+class Discrete:
+    """A pair of discrete measures with a kernel between them: masses mu and nu of sum 1, `mass` what they
+    stand for; x and y their points less `middles`, as `[*cells, d]` or `[n, d]`."""
+
+    kernel: Any
+    mu: np.ndarray
+    nu: np.ndarray
+    x: np.ndarray
+    y: np.ndarray
+    epsilon: float
+    mass: float
+    spacing: tuple[float, ...] | None = None
+    middles: tuple = ()
+
+    @property
+    def swapped(self):
+        """The same problem from nu to mu."""
+        return replace(self, kernel=self.kernel.swapped, mu=self.nu, nu=self.mu, x=self.y, y=self.x)
+
+    @property
+    def alone(self):
+        """mu with itself."""
+        return replace(self, kernel=self.kernel.alone, nu=self.mu, y=self.x)
+
+    @property
+    def shift(self) -> np.ndarray:
+        """What was taken from x less what was taken from y."""
+        return self.middles[0] - self.middles[1] if self.middles else np.zeros(self.x.shape[-1])
+
+    def moved_back(self, f, g):
+        """The potentials for the points where they were: |x − y + s|² = |x − y|² + 2s·(x − y) + |s|²."""
+        s = self.shift
+        return f + 2.0 * self.x @ s + s @ s, g - 2.0 * self.y @ s
+
+    @cached_property
+    def log_mu(self):
+        with np.errstate(divide="ignore"):
+            return np.log(self.mu)
+
+    @cached_property
+    def log_nu(self):
+        with np.errstate(divide="ignore"):
+            return np.log(self.nu)
+
+    def second_marginal(self, f, g):
+        """∫π(dx, y), masses as nu's."""
+        image = -self.kernel.back(f / self.epsilon + self.log_mu)
+        return np.where(self.nu > 0, self.nu * np.exp(np.minimum(g / self.epsilon - image, _LARGEST)), 0.0)
+
+    def dual(self, f, g, total=1.0) -> float:
+        """∫f dμ + ∫g dν − ε(∫dπ − 1), for masses of sum 1."""
+        return float((f * self.mu).sum() + (g * self.nu).sum() - self.epsilon * (total - 1.0))
+
+    def primal(self, f, g) -> float:
+        """The objective of a plan with both marginals, made from that of f and g: columns too heavy are
+        scaled down, what is then missing is coupled independently [AltschulerWeedRigollet2017]. KL of the
+        sum of the two is at most the sum by convexity."""
+        columns = self.second_marginal(f, g)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_scale = np.where(self.nu > 0, np.minimum(self.log_nu - np.log(columns), 0.0), 0.0)
+        columns = np.minimum(columns, self.nu)
+        rows = self.mu * np.exp(
+            f / self.epsilon + self.kernel.forth(g / self.epsilon + self.log_nu + log_scale)
+        )
+        left_mu, left_nu = np.maximum(self.mu - rows, 0.0), np.maximum(self.nu - columns, 0.0)
+        missing = 0.5 * float(left_mu.sum() + left_nu.sum())
+        kept = (rows * f).sum() + (columns * (g + self.epsilon * log_scale)).sum()
+        kept -= self.epsilon * (1.0 - missing) * np.log1p(-missing)
+        if missing < 1e-300:
+            return float(kept)
+        divergence = _relative(left_mu / missing, self.mu) + _relative(left_nu / missing, self.nu)
+        return float(kept + missing * (self._independent(left_mu, left_nu) + self.epsilon * divergence))
+
+    def _independent(self, a, b):
+        a, b = a.ravel() / a.sum(), b.ravel() / b.sum()
+        x, y = self.x.reshape(a.size, -1), self.y.reshape(b.size, -1)
+        return a @ np.sum(x**2, axis=1) + b @ np.sum(y**2, axis=1) - 2.0 * (a @ x) @ (b @ y)
+
+    def barycentres(self, g):
+        """E[y | x], one sum with the kernel for each axis: of y less its lower end, which is positive."""
+        return self._centred_barycentres(g) + (self.middles[1] if self.middles else 0.0)
+
+    def _centred_barycentres(self, g):
+        logs = g / self.epsilon + self.log_nu
+        total = self.kernel.forth(logs)
+        out = np.empty((*total.shape, self.y.shape[-1]))
+        for a in range(out.shape[-1]):
+            coordinate = self.y[..., a]
+            low = coordinate.min() - max(np.ptp(coordinate), np.sqrt(self.epsilon))
+            out[..., a] = low + np.exp(self.kernel.forth(logs + np.log(coordinate - low)) - total)
+        return out
+
+    def transport_cost(self, f, g):
+        """∫|x − y|²dπ."""
+        barycentres = self._centred_barycentres(g)
+        columns = self.second_marginal(f, g)
+        squares = (self.mu * np.sum(self.x**2 - 2.0 * self.x * barycentres, axis=-1)).sum()
+        squares += (columns * np.sum(self.y**2, axis=-1)).sum()
+        return self.mass * float(squares + self.shift @ self.shift)
+
+    def plan(self, f, g):
+        if self.mu.size * self.nu.size > _LARGEST_PLAN:
+            raise ValueError(
+                f"plan: {self.mu.size} x {self.nu.size} pairs are too many to hold; use map, or potentials"
+            )
+        x, y = self.x.reshape(self.mu.size, -1), self.y.reshape(self.nu.size, -1)
+        cost = sum((x[:, None, a] - y[None, :, a]) ** 2 for a in range(x.shape[1]))
+        with np.errstate(under="ignore"):
+            density = np.exp((f.reshape(-1, 1) + g.reshape(1, -1) - cost) / self.epsilon)
+        return self.mass * self.mu.reshape(-1, 1) * self.nu.reshape(1, -1) * density
+
+
+def _relative(a, b):
+    held = a > 0
+    return float((a[held] * np.log(a[held] / b[held])).sum())
