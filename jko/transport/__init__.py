@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from jko.transport.between import Curves, curves
     from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
+    from jko.transport.entropic import EntropicTransport
     from jko.transport.interpolation import interpolate
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
+    from jko.transport.sinkhorn_divergence import sinkhorn
 
 __all__ = [
     "AffineMap",
@@ -21,6 +23,7 @@ __all__ = [
     "Curves",
     "Distance",
     "DynamicTransport",
+    "EntropicTransport",
     "MonotoneMap",
     "OptimalMap",
     "benamou_brenier",
@@ -35,6 +38,7 @@ __all__ = [
     "number_of_modes",
     "prox",
     "remap",
+    "sinkhorn",
     "wasserstein",
     "wasserstein_distance",
 ]
@@ -47,6 +51,8 @@ _ROOMS = {
     "interpolation": ("interpolate",),
     "modes": ("number_of_modes",),
     "moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
+    "entropic": ("EntropicTransport",),
+    "sinkhorn_divergence": ("sinkhorn",),
 }
 
 
