@@ -3,10 +3,12 @@
 from functionals.algebra import Sum
 from functionals.base import Functional
 from functionals.constraint import Cap
+from functionals.discrepancy import MMD
 from functionals.divergence import KL
+from functionals.entropies import Entropy, Power
 from functionals.gridded import GriddedFunction
 from functionals.interaction import Interaction
-from functionals.internal import Entropy, InternalEnergy, Power
+from functionals.internal import InternalEnergy
 from functionals.named_kernels import NAMED_KERNELS
 from functionals.named_potentials import NAMED_POTENTIALS
 from functionals.parts import Parts
@@ -16,6 +18,7 @@ from functionals.reward import Reward
 
 __all__ = [
     "KL",
+    "MMD",
     "NAMED_KERNELS",
     "NAMED_POTENTIALS",
     "Cap",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from functionals.base import Functional
-from functionals.internal import Entropy
+from functionals.entropies import Entropy
 from functionals.pointwise import describe
 from functionals.potential import Potential
 from functionals.registry import register

@@ -33,6 +33,11 @@ def hessians(f: PointFunction, x):
     return _evaluate(_batched_hessian, f, x)
 
 
+def namespace(s):
+    """jax.numpy for a jax array, numpy for everything else."""
+    return jnp if isinstance(s, jax.Array) else np
+
+
 def elementwise(f: Callable, s):
     """A scalar function of a scalar, at every element of an array of any shape."""
     f = as_it_reads_now(f)
