@@ -2,25 +2,65 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-_CHUNK = 2**18  # pairs at a time: they stay in the cache
+import numpy as np
+from numba import njit
+
+_NEGLIGIBLE = -38.0  # below the largest term: of no weight in float64
 
 
 def log_sums(x, y, epsilon, logs):
     """At points x `[n, d]`, from logarithms `[m]` at y `[m, d]`; −∞ stands for 0."""
-    middle = y.mean(axis=0)
-    x, y = (x - middle) / np.sqrt(epsilon), (y - middle) / np.sqrt(epsilon)
-    column = logs - np.sum(y**2, axis=1)
     out = np.empty(len(x))
-    rows = max(1, _CHUNK // len(y))
-    for first in range(0, len(x), rows):
-        part = x[first : first + rows]
-        exponents = 2.0 * part @ y.T
-        exponents += column
-        top = exponents.max(axis=1)
-        exponents -= top[:, None]
-        with np.errstate(under="ignore"):
-            total = np.exp(exponents, out=exponents).sum(axis=1)
-        out[first : first + rows] = top + np.log(total) - np.sum(part**2, axis=1)
+    _sums(*_scaled(x, y, epsilon), np.ascontiguousarray(logs), out)
     return out
+
+
+def log_sums_and_means(x, y, epsilon, logs):
+    """The sums `[n]`, and the means of y `[n, d]` under their terms."""
+    out, means = np.empty(len(x)), np.empty_like(x)
+    _means(*_scaled(x, y, epsilon), np.ascontiguousarray(logs), np.ascontiguousarray(y.T), out, means)
+    return out, means
+
+
+def _scaled(x, y, epsilon):
+    middle = y.mean(axis=0)
+    return tuple(np.ascontiguousarray(((p - middle) / math.sqrt(epsilon)).T) for p in (x, y))
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _exponents(x, y, i, logs, exponents):
+    exponents[:] = logs
+    for a in range(x.shape[0]):
+        for j in range(y.shape[1]):
+            step = x[a, i] - y[a, j]
+            exponents[j] -= step * step
+    return exponents.max()
+
+
+@njit(cache=True)
+def _sums(x, y, logs, out):
+    exponents = np.empty(y.shape[1])
+    for i in range(x.shape[1]):
+        top, total = _exponents(x, y, i, logs, exponents), 0.0
+        for j in range(y.shape[1]):
+            if exponents[j] > top + _NEGLIGIBLE:
+                total += math.exp(exponents[j] - top)
+        out[i] = top + math.log(total)
+
+
+@njit(cache=True)
+def _means(x, y, logs, points, out, means):
+    exponents = np.empty(y.shape[1])
+    for i in range(x.shape[1]):
+        top, total = _exponents(x, y, i, logs, exponents), 0.0
+        means[i] = 0.0
+        for j in range(y.shape[1]):
+            if exponents[j] > top + _NEGLIGIBLE:
+                weight = math.exp(exponents[j] - top)
+                total += weight
+                for a in range(points.shape[0]):
+                    means[i, a] += weight * points[a, j]
+        out[i] = top + math.log(total)
+        means[i] /= total

@@ -15,7 +15,7 @@ _FALL = 4.0  # of the temperature, from one to the next for clouds
 _ROUGH = 1e-2  # the L1 error that is good enough to start the next temperature
 
 _FEW_PAIRS = 3e6  # for which Newton's method has the memory and time
-_BEFORE_NEWTON = 100
+_BEFORE_NEWTON = 40
 
 
 class GridKernel:

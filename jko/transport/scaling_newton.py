@@ -6,18 +6,19 @@ import numpy as np
 
 from jko.transport.scaling import Scaling
 
-_ROUNDS = 60
-_HALVINGS = 30
-_RIDGE = 1e-14  # of the Hessian's largest entry: it is singular along constants, and blind where no mass is
+_ROUNDS = 200
+_CAUTIOUS, _LEAST, _MOST = 1e-3, 1e-12, 1e3  # multiples of ν on the Hessian's diagonal
+_EASED, _TIGHTENED = 0.1, 10.0
 
 
 def newton(costs, log_mu, log_nu, start, tolerance) -> Scaling:
-    """max over g of ∫g dν − ∫log ∫e^{g − c}dν dμ from g = start, in units of the temperature: costs `[n, m]`.
+    """max over g of J(g) = ∫g dν − ∫log ∫e^{g − c}dν dμ from g = start; costs `[n, m]` over the temperature.
 
-    The objective is concave and its Hessian, diag(q) − PᵀP/μ with the plan P and its second marginal q, dense
-    `[m, m]`; steps are halved until the objective rises as a tangent promises.
+    J is concave and its Hessian diag(q) − PᵀP/μ dense `[m, m]`, with the plan P and its second marginal q.
+    Levenberg's steps: a multiple of ν on the diagonal that falls where J rises and grows where it does not.
+    A round of Sinkhorn's between them fills columns that were empty.
     """
-    from scipy.linalg import LinAlgError, cho_factor, cho_solve
+    from scipy.linalg import cho_factor, cho_solve
 
     mu, nu = np.exp(log_mu), np.exp(log_nu)
 
@@ -30,30 +31,32 @@ def newton(costs, log_mu, log_nu, start, tolerance) -> Scaling:
         first = -(top + np.log(total))[:, 0]
         return float(nu @ g + mu @ first), first, exponents
 
-    g = start
+    g, caution = start, _CAUTIOUS
     value, first, given = evaluate(g)
     for done in range(1, _ROUNDS + 1):
         plan = mu[:, None] * given
         marginal = plan.sum(axis=0)
-        slope = nu - marginal
-        error = float(np.abs(slope).sum())
+        error = float(np.abs(nu - marginal).sum())
         if error <= tolerance or done == _ROUNDS:
             break
-        hessian = np.diag(marginal) - given.T @ plan
-        ridge = _RIDGE * float(marginal.max())
-        while True:
-            try:
-                factor = cho_factor(hessian + ridge * np.eye(len(g)))
-                break
-            except LinAlgError:
-                ridge *= 100.0
-        step = cho_solve(factor, slope)
-        step -= nu @ step
-        gain, share = float(slope @ step), 1.0
-        for _ in range(_HALVINGS):
-            new, new_first, new_given = evaluate(g + share * step)
-            if new >= value + 1e-4 * share * gain - 1e-14 * abs(value):
-                break
-            share *= 0.5
-        g, value, first, given = g + share * step, new, new_first, new_given
+        if np.any(marginal < 0.5 * nu):
+            g = _sinkhorn(costs, first + log_mu)
+        else:
+            hessian = np.diag(marginal + caution * nu) - given.T @ plan
+            g_new = g + cho_solve(cho_factor(hessian), nu - marginal)
+            trial = evaluate(g_new)
+            if not trial[0] >= value - 1e-15 * abs(value):
+                caution = min(_TIGHTENED * caution, _MOST)
+                g = _sinkhorn(costs, first + log_mu)
+            else:
+                caution = max(_EASED * caution, _LEAST)
+                g, (value, first, given) = g_new, trial
+                continue
+        value, first, given = evaluate(g)
     return Scaling(first, g, error, done)
+
+
+def _sinkhorn(costs, logs):
+    exponents = logs[:, None] - costs
+    top = exponents.max(axis=0)
+    return -(top + np.log(np.exp(exponents - top).sum(axis=0)))
