@@ -6,10 +6,10 @@ import numpy as np
 
 from jko.errors import finite_array
 from jko.measures import Density, Gaussian
-from jko.transport.interpolation import KINDS, common_grid, convolved, dilated, interpolate
+from jko.transport.interpolation import KINDS, convolved, dilated, interpolate
 from jko.transport.kinetic import kinetic_energy_of_flux, kinetic_energy_of_rate
 from jko.transport.modes import number_of_modes
-from jko.transport.pairs import alike
+from jko.transport.pairs import alike, common_grid
 from jko.transport.wasserstein import wasserstein
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Particles
 from jko.transport.affine import optimal_matrix
-from jko.transport.pairs import alike
+from jko.transport.pairs import alike, check_pair
 from jko.transport.plan import optimal_plan
 from jko.transport.quantile import matched_segments, quantile_function
-from jko.transport.wasserstein import _check as check_pair
 
 _ROUNDING = 1e-9  # of the range: what rounding may cost convexity
 _LARGEST_CHECK = 4e6

@@ -6,9 +6,9 @@ from numbers import Real
 import numpy as np
 
 from jko.errors import one_of
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Particles
 from jko.transport.affine import optimal_matrix
-from jko.transport.pairs import alike
+from jko.transport.pairs import alike, common_grid
 from jko.transport.plan import optimal_plan, plan_on_the_line
 from jko.transport.quantile import matched_segments
 from jko.transport.remap import cut, mass_between, remap
@@ -17,7 +17,6 @@ KINDS = ("displacement", "mixture", "product")
 _SLIVER = 1e-13  # of the mass, or of the grid: an interval that only rounding makes
 _FRACTIONS = np.arange(8) / 8.0  # a cell is cut in eight, since the density of a segment is constant
 _LARGEST_PRODUCT = 4e6
-_REACH, _CELLS = 7.0, {1: 1000, 2: 160, 3: 48}
 
 
 def interpolate(mu, nu, t, kind="displacement"):
@@ -124,18 +123,6 @@ def _mean(mu, nu, t):
 def _gaussian_mixture(mu, nu, t):
     grid = common_grid(mu, nu)
     return _density_mixture(mu.on(grid), nu.on(grid), t)
-
-
-def common_grid(mu, nu):
-    """A grid that reaches seven standard deviations from both of two Gaussians."""
-    if mu.dimension > 3:
-        raise ValueError(
-            f"mu, nu: a mixture of Gaussians is put on a grid, of 3 dimensions at most, got {mu.dimension}; "
-            "sample them into Particles"
-        )
-    reach = [(m.mean(), _REACH * np.sqrt(np.diag(m.covariance()))) for m in (mu, nu)]
-    lower, upper = np.min([m - r for m, r in reach], axis=0), np.max([m + r for m, r in reach], axis=0)
-    return Grid.uniform(tuple(lower), tuple(upper), (_CELLS[mu.dimension],) * mu.dimension)
 
 
 def plan_of(mu, nu):

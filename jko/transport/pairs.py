@@ -1,18 +1,45 @@
-"""Two measures made to be of one kind."""
+"""Two measures checked, and made to be of one kind."""
 
-from jko.measures import Density, Gaussian, Particles
-from jko.transport.wasserstein import _check as check_pair
+import numpy as np
+
+from jko.measures import Density, Gaussian, Grid, Particles
+
+_SAME_MASS = 1e-6
+_REACH, _CELLS = 7.0, {1: 1000, 2: 160, 3: 48}
+MOST_CELLS = 4e6
+
+
+def check_pair(mu, nu):
+    """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass."""
+    for name, measure in (("mu", mu), ("nu", nu)):
+        if not isinstance(measure, Density | Particles | Gaussian):
+            raise TypeError(
+                f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
+                "convert it to one of these"
+            )
+    if mu.dimension != nu.dimension:
+        raise ValueError(
+            f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}; project one "
+            "or lift the other"
+        )
+    if abs(mass_of(mu) - mass_of(nu)) > _SAME_MASS * max(mass_of(mu), mass_of(nu)):
+        raise ValueError(
+            f"mu, nu: expected the same mass, got {mass_of(mu):.6g} and {mass_of(nu):.6g}; call "
+            ".normalized() on the densities"
+        )
+
+
+def mass_of(mu) -> float:
+    """The mass of a measure, 1 but for densities."""
+    return float(mu.mass) if isinstance(mu, Density) else 1.0
 
 
 def alike(mu, nu):
-    """(mu, nu) as two densities on one grid, two clouds or two Gaussians; a Gaussian beside a density is put
-    on its grid. Raises TypeError and ValueError for what is no measure, differs in mass or dimension, or
-    cannot be made alike."""
+    """(mu, nu) as two densities on one grid, two clouds or two Gaussians; a Gaussian beside a density is
+    put on its grid. Raises TypeError and ValueError for what is no measure, differs in mass or
+    dimension, or cannot be made alike."""
     check_pair(mu, nu)
-    if isinstance(mu, Density) and isinstance(nu, Gaussian):
-        nu = nu.on(mu.grid).with_values(nu.on(mu.grid).values * mu.mass)
-    elif isinstance(mu, Gaussian) and isinstance(nu, Density):
-        mu = mu.on(nu.grid)
+    mu, nu = _beside_densities(mu, nu)
     if isinstance(mu, Particles) != isinstance(nu, Particles):
         raise ValueError(
             f"mu, nu: expected measures of one kind, got {type(mu).__name__} and {type(nu).__name__}; sample "
@@ -21,3 +48,67 @@ def alike(mu, nu):
     if isinstance(mu, Density) and mu.grid != nu.grid:
         raise ValueError(f"mu, nu: expected densities on one grid, got {mu.grid!r} and {nu.grid!r}")
     return mu, nu
+
+
+def as_densities(mu, nu, method):
+    """(mu, nu) as two densities on grids of one spacing, Gaussians on grids that reach seven standard
+    deviations. Raises ValueError for clouds, and for Gaussians too wide for the other's cells."""
+    if isinstance(mu, Particles) or isinstance(nu, Particles):
+        raise ValueError(
+            f'method: "{method}" takes densities on grids, got {type(mu).__name__} and {type(nu).__name__}; '
+            "make the cloud a Density.kernel_estimate, or leave the method out"
+        )
+    if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
+        grid = common_grid(mu, nu)
+        return mu.on(grid), nu.on(grid)
+    if isinstance(nu, Gaussian):
+        return mu, _on_such_cells(nu, mu, method)
+    if isinstance(mu, Gaussian):
+        return _on_such_cells(mu, nu, method), nu
+    return mu, nu
+
+
+def cells_for(gaussian, density) -> float:
+    """How many of a density's cells a Gaussian spans."""
+    return float(np.prod(_span(gaussian, density)[1]))
+
+
+def _span(gaussian, density):
+    grid, h = density.grid, np.asarray(density.grid.spacing)
+    reach = _REACH * np.sqrt(np.diag(gaussian.covariance())) + h
+    lower = grid.lower + np.floor((gaussian.mean() - reach - grid.lower) / h) * h
+    return lower, np.ceil((gaussian.mean() + reach - lower) / h)
+
+
+def _on_such_cells(gaussian, density, method):
+    lower, cells = _span(gaussian, density)
+    if not np.prod(cells) <= MOST_CELLS:
+        raise ValueError(
+            f'method: "{method}" needs {np.prod(cells):.1e} of the density\'s cells for so wide a Gaussian; '
+            'take method="exact", or a coarser grid'
+        )
+    upper = lower + cells * density.grid.spacing
+    found = gaussian.on(Grid.uniform(tuple(lower), tuple(upper), tuple(int(n) for n in cells)))
+    return found.with_values(found.values * (density.mass / found.mass))
+
+
+def _beside_densities(mu, nu):
+    if isinstance(mu, Density) and isinstance(nu, Gaussian):
+        on_grid = nu.on(mu.grid)
+        return mu, on_grid.with_values(on_grid.values * mu.mass)
+    if isinstance(mu, Gaussian) and isinstance(nu, Density):
+        on_grid = mu.on(nu.grid)
+        return on_grid.with_values(on_grid.values * nu.mass), nu
+    return mu, nu
+
+
+def common_grid(mu, nu):
+    """A grid that reaches seven standard deviations from both of two Gaussians."""
+    if mu.dimension > 3:
+        raise ValueError(
+            f"mu, nu: a mixture of Gaussians is put on a grid, of 3 dimensions at most, got {mu.dimension}; "
+            "sample them into Particles"
+        )
+    reach = [(m.mean(), _REACH * np.sqrt(np.diag(m.covariance()))) for m in (mu, nu)]
+    lower, upper = np.min([m - r for m, r in reach], axis=0), np.max([m + r for m, r in reach], axis=0)
+    return Grid.uniform(tuple(lower), tuple(upper), (_CELLS[mu.dimension],) * mu.dimension)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from jko import Density, Gaussian, Grid, Particles, wasserstein
-from jko.transport import wasserstein_distance
 from jko.transport.mixture_path import mixture_path_bound
 
 LINE = Grid.uniform(-6.0, 6.0, 1000)
@@ -87,14 +86,15 @@ def test_bures_commuting_scaled_and_degenerate_cases():
     assert wasserstein(Gaussian(np.zeros(2), a), Gaussian(np.zeros(2), b)) == pytest.approx(exact, rel=1e-12)
 
 
-def test_densities_in_the_plane_near_and_far_stay_within_the_stated_error():
-    mu = Density.gaussian(PLANE, mean=(0.0, 0.0), std=0.7)
-    for shift in (0.003, 0.05, 0.4, 1.5):
-        nu = Density.gaussian(PLANE, mean=(shift, 0.0), std=0.7 + 0.3 * shift)
+def test_densities_in_the_plane_near_and_far():
+    grid = Grid.uniform((-7.0, -7.0), (7.0, 7.0), (56, 56))
+    mu = Density.gaussian(grid, mean=(0.0, 0.0), std=0.7)
+    for shift in (1e-4, 0.003, 0.05, 0.4, 1.5):
+        nu = Density.gaussian(grid, mean=(shift, 0.0), std=0.7 + 0.3 * shift)
         exact = np.hypot(shift, np.sqrt(2.0) * 0.3 * shift)
-        found = wasserstein_distance(mu, nu)
-        assert abs(found.value - exact) <= found.error_bound + 2e-3 * exact
-        assert found.value == pytest.approx(exact, rel=0.04)
+        found = wasserstein(mu, nu)
+        assert found.method == "back-and-forth"
+        assert found == pytest.approx(exact, rel=4e-4)
 
 
 def test_the_path_of_mixtures_bounds_from_above_and_is_sharp_for_close_densities():
@@ -116,8 +116,8 @@ def test_density_to_cloud_and_gaussian_in_the_plane():
     exact = np.hypot(2.0, np.sqrt(2.0) * 0.3)
     cloud = far.sample(1500, seed=2)
     assert wasserstein(mu, cloud) == pytest.approx(exact, rel=0.04)
-    assert wasserstein(mu, far) == pytest.approx(exact, rel=0.02)
-    assert wasserstein(far, mu) == pytest.approx(wasserstein(mu, far), rel=1e-9)
+    assert wasserstein(mu, far) == pytest.approx(exact, rel=2e-4)
+    assert wasserstein(far, mu) == pytest.approx(exact, rel=2e-4)
 
 
 def test_it_is_a_metric_on_the_line():

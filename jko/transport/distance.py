@@ -1,0 +1,57 @@
+"""A distance that knows how it was computed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Certificate(NamedTuple):
+    """Kantorovich potentials (ψ, φ) at the points of the first and of the second measure, for |x −
+    y|²/2: ψ(x) + φ(y) ≤ |x − y|²/2, and T = x − ∇ψ; and `gap`, W₂² from the primal minus W₂² from
+    these."""
+
+    potentials: tuple
+    gap: float
+
+
+class Distance(float):
+    """W₂ as a float, with `method` (its name), `reason` (a sentence: why that method, and what it did),
+    `error_bound` (on W₂, from discretising the measures; 0 where exact), `gap` and `potentials`.
+
+    `gap` is primal minus dual, in units of W₂². `potentials` are (ψ, φ) for the cost |x − y|²/2, at the
+    cells of a Density `[*cells]`, the points of a cloud `[n]`, and functions of points `[n, d]` for
+    Gaussians; for measures divided by their mass, ½W₂² = ∫ψ dmu + ∫φ dnu. They are computed when asked
+    for; ValueError where a method has none.
+    """
+
+    def __new__(cls, value, method, reason, error_bound=0.0, certify=None, gap=None):
+        self = super().__new__(cls, value)
+        self.method, self.reason, self.error_bound = method, reason, float(error_bound)
+        self._certify, self._certificate, self._gap = certify, None, gap
+        return self
+
+    @property
+    def value(self) -> float:
+        """The number alone."""
+        return float(self)
+
+    @property
+    def potentials(self) -> tuple:
+        return self._certified().potentials
+
+    @property
+    def gap(self) -> float:
+        return self._certified().gap if self._gap is None else self._gap
+
+    def _certified(self) -> Certificate:
+        if self._certificate is None:
+            if self._certify is None:
+                raise ValueError(f'method {self.method!r} has no potentials; take method="back-and-forth"')
+            self._certificate = self._certify()
+        return self._certificate
+
+    def __reduce__(self):
+        return float, (float(self),)
+
+    def __repr__(self) -> str:
+        return f"Distance({float(self):.10g}, method={self.method!r})"

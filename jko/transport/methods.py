@@ -1,0 +1,124 @@
+"""The distance by each method, for a pair of measures that has been checked."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from jko.measures import Density, Gaussian
+from jko.transport.atoms import atoms_of_pair
+from jko.transport.bures import bures_wasserstein
+from jko.transport.distance import Certificate, Distance
+from jko.transport.mixture_path import mixture_path_bound
+from jko.transport.pairs import as_densities
+from jko.transport.quantile import quantile_distance, quantile_function
+
+_TEMPERATURE = 2e-3  # of the total variance, the default ε
+
+
+class Options(NamedTuple):
+    """`scale`, the root of the mass, by which distances of probabilities are multiplied; what methods
+    take."""
+
+    scale: float = 1.0
+    threads: int = 1
+    epsilon: float | None = None
+
+
+def quantile(mu, nu, options, reason):
+    """By the quantile functions, on the line."""
+    if mu.dimension != 1:
+        raise ValueError(f'method: "quantile" is for the line, got {mu.dimension} dimensions; leave it out')
+    first, second = quantile_function(mu), quantile_function(nu)
+
+    def certify():
+        from jko.transport.line_potentials import line_certificate
+
+        return _scaled(line_certificate(mu, nu, first, second), options.scale)
+
+    return Distance(options.scale * quantile_distance(first, second), "quantile", reason, certify=certify)
+
+
+def bures(mu, nu, options, reason):
+    """By the closed form between Gaussians."""
+    if not (isinstance(mu, Gaussian) and isinstance(nu, Gaussian)):
+        raise ValueError(
+            f'method: "bures" is for two Gaussians, got {type(mu).__name__} and {type(nu).__name__}; '
+            "leave it out"
+        )
+
+    def certify():
+        from jko.transport.affine import gaussian_certificate
+
+        return gaussian_certificate(mu, nu)
+
+    return Distance(_moment_distance(mu, nu), "bures", reason, certify=certify)
+
+
+def back_and_forth(mu, nu, options, reason):
+    """By the potentials on a grid."""
+    from jko.transport.grid_transport import grid_transport
+
+    mu, nu = as_densities(mu, nu, "back-and-forth")
+    found = grid_transport(mu, nu, options.threads)
+    value, upper = np.sqrt(found.squared), np.sqrt(found.squared + found.gap)
+    return Distance(
+        options.scale * value,
+        "back-and-forth",
+        f"{reason}; {found.inner.rounds} rounds on the finest grid",
+        options.scale * (upper - value),
+        lambda: _scaled(found.certificate(), options.scale),
+        options.scale**2 * found.gap,
+    )
+
+
+def exact(mu, nu, options, reason):
+    """By the exact plan between atoms."""
+    from jko.transport.atom_plan import atom_plan
+
+    first, second = atoms_of_pair(mu, nu)
+    squared, certify = atom_plan(mu, nu, first, second)
+    return Distance(
+        options.scale * np.sqrt(max(squared, 0.0)),
+        "exact",
+        reason,
+        options.scale * (first.error + second.error),
+        lambda: _scaled(certify(), options.scale),
+    )
+
+
+def mixture_path(mu, nu, options, reason):
+    """By the path of mixtures, from above."""
+    if not (isinstance(mu, Density) and isinstance(nu, Density) and mu.grid == nu.grid):
+        raise ValueError('method: "mixture-path" is for two densities on one grid; leave it out')
+    path = mixture_path_bound(mu, nu)
+    lower = options.scale * _moment_distance(mu, nu)
+    return Distance(path, "mixture-path", f"{reason}; an upper bound", max(path - lower, 0.0))
+
+
+def entropic(mu, nu, options, reason):
+    """By the Sinkhorn divergence."""
+    from jko.transport.sinkhorn_divergence import sinkhorn
+
+    epsilon = options.epsilon
+    if epsilon is None:
+        epsilon = _TEMPERATURE * float(np.trace(mu.covariance()) + np.trace(nu.covariance()))
+    found = sinkhorn(mu, nu, epsilon)
+
+    def certify():
+        if found.potentials is None:
+            raise ValueError('method: "entropic" between Gaussians has no potentials; take "bures"')
+        return Certificate(tuple(0.5 * f for f in found.potentials), found.gap)
+
+    reason = f"{reason}; the Sinkhorn divergence at ε = {epsilon:.3g}"
+    return Distance(np.sqrt(max(found.value, 0.0)), "entropic", reason, np.nan, certify, found.gap)
+
+
+def _moment_distance(mu, nu):
+    # a lower bound on W2 for any two measures, exact between Gaussians [Gelbrich1990]
+    return bures_wasserstein(mu.mean(), mu.covariance(), nu.mean(), nu.covariance())
+
+
+def _scaled(certificate, scale):
+    return certificate._replace(gap=scale**2 * certificate.gap)
