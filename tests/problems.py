@@ -75,6 +75,17 @@ FUNCTIONALS = {
         ),
     ],
     "kl": lambda d: [fn.KL(Gaussian(np.full(d, 0.3), 0.8 * np.eye(d))), fn.KL(log_target)],
+    "mmd": lambda d: [
+        fn.MMD(Gaussian(np.full(d, 0.3), 0.8 * np.eye(d)), width=0.8),
+        *(
+            [
+                fn.MMD(particles(1, n=300, seed=4), "gaussian", width=0.6, strength=2.0),
+                fn.MMD(particles(1, weighted=True, seed=5), "power", exponent=1.5, strength=-1.0),
+            ]
+            if d == 1
+            else []
+        ),
+    ],
     "potential": lambda d: [
         fn.Potential(bump),
         fn.Potential("quadratic", stiffness=2.0, center=0.3),

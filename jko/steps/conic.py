@@ -22,6 +22,7 @@ HANDLED = {
     fn.Potential: "a linear term (Eulerian), quadratic models (Lagrangian)",
     fn.Interaction: "a quadratic for its positive part, tangents for its negative part",
     fn.KL: "dissolves into Entropy and Potential",
+    fn.MMD: "dissolves into Interaction and Potential",
     fn.Reward: "dissolves into Entropy and Potential",
     fn.Cap: "bounds",
 }
