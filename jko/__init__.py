@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jko import descent, exact, limits, steps, transport
+from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.scheme import Records, Scheme, State, StepInfo
@@ -36,6 +36,7 @@ __all__ = [
     "flow",
     "limits",
     "plotting",
+    "sharding",
     "steps",
     "transport",
     "wasserstein",

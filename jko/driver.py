@@ -6,11 +6,13 @@ import time
 from contextlib import contextmanager
 
 from functionals.base import Functional
-from jko.checkpoint import Journal, describe_problem
+from jko.checkpoint import describe_problem
 from jko.errors import positive_number, whole_number
 from jko.measures import Measure
 from jko.run import Run
 from jko.scheme import Scheme
+from jko.sharding import active, leads, together
+from jko.shared_journal import journal_of
 from jko.trajectory import Trajectory
 
 _CHECKPOINT_SECONDS = 0.5
@@ -41,23 +43,26 @@ def flow(
     """
     started = time.monotonic()
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
-    state = scheme.init(functional, measure)
-    run = Run(functional, measure, scheme, tau, n_steps, store_every, state)
+    with together():
+        run = Run(functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure))
+        _run(run, checkpoint, progress, throw)
+        trajectory = run.trajectory()
+    trajectory.attributes["seconds"] = time.monotonic() - started
+    return trajectory
+
+
+def _run(run: Run, checkpoint, progress, throw: bool):
     if checkpoint is None:
         _drive(run, lambda at_once=False: None, progress, throw)
-        return _timed(run.trajectory(), started)
-    journal = Journal(checkpoint, describe_problem(functional, measure, scheme, tau, store_every))
+        return
+    journal = journal_of(
+        checkpoint, describe_problem(run.F, run.initial, run.scheme, run.tau, run.store_every)
+    )
     try:
         run.restore(journal.open())
         _drive(run, _saver(run, journal), progress, throw)
     finally:
         journal.close()
-    return _timed(run.trajectory(), started)
-
-
-def _timed(trajectory: Trajectory, started: float) -> Trajectory:
-    trajectory.attributes["seconds"] = time.monotonic() - started
-    return trajectory
 
 
 def _drive(run: Run, save, progress, throw: bool):
@@ -72,7 +77,7 @@ def _drive(run: Run, save, progress, throw: bool):
             save(at_once=True)
 
 
-def _saver(run: Run, journal: Journal):
+def _saver(run: Run, journal):
     """A function that adds what is new to the journal, when it is time: a twentieth of the run at most."""
     due = 0.0
 
@@ -92,7 +97,8 @@ def _saver(run: Run, journal: Journal):
 def _progress_bar(progress, n_steps, done, label):
     from tqdm import tqdm
 
-    hidden = None if progress is None else not progress
+    follows = active() is not None and not leads()
+    hidden = True if follows else None if progress is None else not progress
     with tqdm(
         total=n_steps, initial=done, desc=label, unit="step", delay=1.0, disable=hidden, leave=False
     ) as bar:

@@ -28,6 +28,10 @@ class CheckpointMismatch(ValueError):
     """A checkpoint belongs to a different problem, or is not one."""
 
 
+class ProcessLost(ConnectionError):
+    """A run of several processes lost one of them."""
+
+
 def positive_number(name: str, value) -> float:
     """value as a float, refused unless it is one finite positive number."""
     if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import ClassVar
 
-import jax
 import numpy as np
 
 from jko.descent.bandwidth import default_bandwidth
 from jko.descent.blob_field import blob_field
 from jko.descent.field import field, outside_terms
-from jko.kernels.pair_sums import precision
+from jko.descent.sharded_field import compiled_energy, energy_at
 from jko.measures import Particles
 from jko.scheme import Scheme, State
+
+__all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
 
 _ROUNDING = 64
 
@@ -26,9 +26,7 @@ class EnergyDescent(Scheme):
     def init(self, F, mu) -> State:
         self.check(F, mu)
         flow = self.field(F, mu)
-        with precision(mu.positions):
-            energy = float(compiled_energy(flow)(mu.positions, mu.weights))
-        return State(data={"energy": energy}, workspace=flow)
+        return State(data={"energy": energy_at(flow, mu)}, workspace=flow)
 
     def field(self, F, mu):
         """The field that the particles follow, found from the first measure."""
@@ -56,17 +54,10 @@ class RegularisedDescent(EnergyDescent):
     def energy(self, F, mu, state):
         if not F.parts.internal:
             return super().energy(F, mu, state)
-        with precision(mu.positions):
-            return float(compiled_energy(state.workspace)(mu.positions, mu.weights)), 0.0
+        return energy_at(state.workspace, mu), 0.0
 
     def energy_kind_of(self, F):
         return "regularised" if F.parts.internal else "exact"
-
-
-@lru_cache(maxsize=64)
-def compiled_energy(flow):
-    """The energy of a field, compiled once."""
-    return jax.jit(flow.energy)
 
 
 def rose(before: float, after: float, dtype) -> bool:

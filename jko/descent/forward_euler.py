@@ -11,10 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.descent.energy_descent import EnergyDescent
+from jko.descent.field import field, outside_terms
+from jko.descent.sharded_field import spread_field
 from jko.descent.stability import largest_curvature
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import StepInfo
+from jko.sharding import active, gather, spread
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,25 @@ class ForwardEuler(EnergyDescent):
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
     order: ClassVar[int] = 1
+    on_many_devices: ClassVar[bool] = True
+
+    def field(self, F, mu):
+        return spread_field(outside_terms(F.parts))
+
+    def energy(self, F, mu, state):
+        return (state.data["energy"] if active() else F(mu)), 0.0
 
     def step(self, F, mu, tau, state):
-        tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
+        tau, flow, dtype = positive_number("tau", tau), state.workspace, mu.positions.dtype
         before = state.data["energy"]
-        with precision(x):
-            moved, after, squared_gradient = _step(flow)(x, w, np.asarray(tau, x.dtype))
-            moved, after, squared_gradient = np.asarray(moved), float(after), float(squared_gradient)
-            rise = max(64 * np.finfo(x.dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
+        with precision(mu.positions):
+            x, w = spread(flow.mesh, mu.positions, mu.weights)
+            moved, after, squared_gradient = _step(flow)(x, w, np.asarray(tau, dtype))
+            moved, after, squared_gradient = gather(moved, mu.n), float(after), float(squared_gradient)
+            rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
-                limit = 2.0 / max(largest_curvature(flow.gradient, x, w), 1e-300)
+                gradient = field(flow.terms).gradient
+                limit = 2.0 / max(largest_curvature(gradient, mu.positions, mu.weights), 1e-300)
                 return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, limit))
         info = StepInfo(
             iterations=1, mass_error=0.0, dissipation=before - after - 0.5 * tau * squared_gradient

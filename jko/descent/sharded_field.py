@@ -99,11 +99,12 @@ def spread_field(terms):
 
 
 @lru_cache(maxsize=64)
-def _compiled_energy(flow):
+def compiled_energy(flow):
+    """The energy of a field, compiled once."""
     return jax.jit(flow.energy)
 
 
 def energy_at(flow, mu) -> float:
     """The energy of a field at particles, on the devices of its mesh where it has one."""
     with precision(mu.positions):
-        return float(_compiled_energy(flow)(*spread(flow.mesh, mu.positions, mu.weights)))
+        return float(compiled_energy(flow)(*spread(getattr(flow, "mesh", None), mu.positions, mu.weights)))

@@ -2,6 +2,17 @@
 
 from jko.sharding.arrays import gather, spread
 from jko.sharding.mesh import AXIS, active, over, require_enough
-from jko.sharding.processes import initialize, leads, shared
+from jko.sharding.processes import initialize, leads, shared, together
 
-__all__ = ["AXIS", "active", "gather", "initialize", "leads", "over", "require_enough", "shared", "spread"]
+__all__ = [
+    "AXIS",
+    "active",
+    "gather",
+    "initialize",
+    "leads",
+    "over",
+    "require_enough",
+    "shared",
+    "spread",
+    "together",
+]

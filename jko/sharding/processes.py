@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import jax
 import numpy as np
 
-from jko.errors import positive_number, whole_number
+from jko.errors import ProcessLost, positive_number, whole_number
+from jko.sharding.mesh import active
 
 _HEARTBEAT = 10.0
 
@@ -38,6 +41,20 @@ def initialize(
 def leads() -> bool:
     """Whether this process is the one that writes files: the only one, or number 0 of many."""
     return jax.process_index() == 0
+
+
+@contextmanager
+def together():
+    """Within the block, the loss of another process is a ProcessLost that says how to go on."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if active() is None or jax.process_count() == 1:
+            raise
+        raise ProcessLost(
+            "another process of this run stopped answering: start all processes again, and a run with a "
+            f"checkpoint goes on from it ({str(error).splitlines()[0]})"
+        ) from error
 
 
 def shared(payload: bytes | None) -> bytes:
