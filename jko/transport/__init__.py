@@ -10,11 +10,13 @@ from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distanc
 if TYPE_CHECKING:
     from jko.transport.between import Curves, curves
     from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
+    from jko.transport.bridge import SchrodingerBridge
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
     from jko.transport.entropic import EntropicTransport
     from jko.transport.interpolation import interpolate
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
+    from jko.transport.schrodinger import schrodinger_bridge
     from jko.transport.sinkhorn_divergence import sinkhorn
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "EntropicTransport",
     "MonotoneMap",
     "OptimalMap",
+    "SchrodingerBridge",
     "benamou_brenier",
     "brenier_map",
     "conjugate",
@@ -38,6 +41,7 @@ __all__ = [
     "number_of_modes",
     "prox",
     "remap",
+    "schrodinger_bridge",
     "sinkhorn",
     "wasserstein",
     "wasserstein_distance",
@@ -52,6 +56,8 @@ _ROOMS = {
     "modes": ("number_of_modes",),
     "moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
     "entropic": ("EntropicTransport",),
+    "bridge": ("SchrodingerBridge",),
+    "schrodinger": ("schrodinger_bridge",),
     "sinkhorn_divergence": ("sinkhorn",),
 }
 
