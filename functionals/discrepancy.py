@@ -96,14 +96,10 @@ class _Embedding:
     """x ↦ c − Σ_j b_j k(x − y_j), its gradient likewise by chunks: memory does not grow with n × m."""
 
     def __init__(self, target, W, offset):
-        points, masses = (
-            np.asarray(target.points, dtype=float),
-            np.asarray(target.masses, dtype=float).ravel(),
-        )
-        keep = masses > 0.0
-        points, masses = points[keep], masses[keep]
-        missing = -len(points) % min(_CHUNK, len(points))
-        chunk = min(_CHUNK, len(points))
+        masses = np.asarray(target.masses, dtype=float).ravel()
+        points = np.asarray(target.points, dtype=float)[masses > 0.0]
+        masses, chunk = masses[masses > 0.0], min(_CHUNK, len(points))
+        missing = -len(points) % chunk
         self.points = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
         self.points = self.points.reshape(-1, chunk, points.shape[1])
         self.masses = np.concatenate([masses, np.zeros(missing)]).reshape(-1, chunk)
@@ -112,7 +108,7 @@ class _Embedding:
 
         @jax.custom_jvp
         def value(x):
-            return jnp.asarray(offset, x.dtype) - self._sum(lambda z: kernel(z), x, jnp.zeros((), x.dtype))
+            return jnp.asarray(offset, x.dtype) - self._sum(kernel, x, jnp.zeros((), x.dtype))
 
         def slope(x):
             return -self._sum(lambda z: _gradient_off_zero(kernel, z), x, jnp.zeros_like(x))

@@ -22,6 +22,7 @@ _KEYS = {
     "interaction": "kernel (a name with its parameters, or an expression in z1, …, r)",
     "internal": "U (an expression in s)",
     "kl": "mean and std or covariance, or V, or log_density (expressions in x1, x2, …)",
+    "mmd": "mean and std or covariance, and kernel, a positive definite name with its parameters",
     "reward": "reward (an expression in x1, x2, …), strength, and the reference as for kl",
     "potential": "potential (a name with its parameters, or an expression in x1, …, r), or file, or sample",
 }

@@ -33,6 +33,27 @@ def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
     return max(0.0, float(np.linalg.eigvalsh(matrix)[-1]))
 
 
+def spectral_radius(velocity, x, w, iterations: int = 16) -> float:
+    """An estimate of the largest |eigenvalue| of the derivative of velocity(x, w) in x, by powers.
+
+    For velocities that are no gradients; exact in the limit of many iterations where one eigenvalue leads.
+    """
+
+    @jax.jit
+    def run(x, w, start):
+        def step(_, carry):
+            v, _ = carry
+            product = jax.jvp(lambda y: velocity(y, w), (x,), (v,))[1]
+            size = jnp.sqrt(jnp.sum(product**2))
+            return product / jnp.where(size > 0, size, 1), size
+
+        first = start / jnp.sqrt(jnp.sum(start**2))
+        return lax.fori_loop(0, iterations, step, (first, jnp.zeros((), x.dtype)))[1]
+
+    size = float(run(x, w, np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)))
+    return size if np.isfinite(size) else float("inf")
+
+
 def mean_stiffness(potential, mu) -> float:
     """The mean over (at most 10⁴ of) the particles of the largest eigenvalue of D²V, 0 where it is negative.
 

@@ -127,6 +127,15 @@ def _reward(table, dimension, grid, files):
     return fn.Reward(reward, _target(table, dimension), strength, modulus=modulus)
 
 
+def _mmd(table, dimension, grid, files):
+    kernel = table.choice("kernel", tuple(fn.NAMED_KERNELS)) if "kernel" in table else "gaussian"
+    known = list(inspect.signature(fn.NAMED_KERNELS[kernel]).parameters)
+    table.allow((*_COMMON, "mean", "std", "covariance", "kernel", *known), f" of the kernel {kernel!r}")
+    parameters = {name: _number(table, name) for name in known if name in table}
+    with prefixed(table.path):
+        return fn.MMD(gaussian(table, dimension), kernel, **parameters)
+
+
 def _target(table, dimension):
     """A Gaussian, or log π as an expression."""
     source = table.exactly_one(("mean", "V", "log_density"))
@@ -189,5 +198,6 @@ _BUILDERS = {
     "internal": _internal,
     "cap": _cap,
     "kl": _kl,
+    "mmd": _mmd,
     "reward": _reward,
 }

@@ -257,6 +257,22 @@ cap = "3 + x1"
     assert parts.constraints[0].values([[0.5, 0.0]]) == pytest.approx([3.5])
 
 
+def test_a_discrepancy_to_a_gaussian():
+    table = """
+[[functional]]
+name = "mmd"
+mean = [0.5, 0.0]
+std = 0.7
+width = 0.9
+"""
+    F = functional(table)
+    by_hand = fn.MMD(jko.Gaussian.of([0.5, 0.0], 0.7), width=0.9)
+    cloud = jko.Gaussian.of([0.0, 0.0], 1.0).sample(20, seed=0)
+    assert F(cloud) == pytest.approx(by_hand(cloud), rel=1e-12)
+    with pytest.raises(ValueError, match="positive definite"):
+        functional(table.replace("width = 0.9", 'kernel = "quadratic"'))
+
+
 def test_a_functional_of_ones_own_is_known_by_its_signature(monkeypatch):
     monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
 

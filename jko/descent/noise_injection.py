@@ -1,0 +1,83 @@
+"""Descent by gradients taken beside the particles: noise that helps out of local minima."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals import pointwise
+from jko.descent.energy_descent import EnergyDescent, compiled_energy
+from jko.descent.noise import increments, key_of
+from jko.errors import positive_number, whole_number
+from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
+from jko.scheme import StepInfo
+
+
+@dataclass(frozen=True)
+class NoiseInjection(EnergyDescent):
+    """x⁺ = x − τ∇(δF/δρ)(α)(x + β_k ξ), β_k = `level`/(1 + kτ)^`decay` [ArbelKorbaSalimGretton2019].
+
+    The gradient of the first variation is taken at a point beside the particle, at a distance of the order of
+    β_k; the particle itself is not displaced, so this is no diffusion, and with β_k → 0 it is `ForwardEuler`.
+    Made for `MMD`, whose particles may come to rest, or drift out of the kernel's reach, short of the target:
+    β must stay large for long, Σ β_k² = ∞, so that a `decay` above ½ is refused. The energy falls where β is
+    small against the gradient, and may rise; it is recorded as it is.
+    """
+
+    level: float = 1.0
+    decay: float = 0.0
+    seed: int = 0
+
+    takes: ClassVar = frozenset({"potential", "interaction"})
+    order: ClassVar[int] = 1
+
+    def __post_init__(self):
+        positive_number("level", self.level)
+        whole_number("seed", self.seed, least=0)
+        if not (isinstance(self.decay, (int, float)) and 0.0 <= self.decay <= 0.5):
+            raise ValueError(f"decay: expected a number from 0 to 1/2, got {self.decay!r}")
+
+    def init(self, F, mu):
+        state = super().init(F, mu)
+        return state.with_data(**(state.data | {"step": 0}))
+
+    def step(self, F, mu, tau, state):
+        tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
+        number = state.data["step"]
+        level = self.level / (1.0 + number * tau) ** self.decay
+        with precision(x):
+            scalars = np.asarray([tau, level], x.dtype)
+            moved = np.asarray(_step(flow)(x, w, scalars, key_of(self.seed), np.int32(number)))
+            if not np.all(np.isfinite(moved)):
+                return mu, state, StepInfo("unstable", note=_diverged(number, tau))
+            after = float(compiled_energy(flow)(moved, w))
+        info = StepInfo(iterations=1, mass_error=0.0)
+        return mu.with_positions(moved), state.with_data(energy=after, step=number + 1), info
+
+
+@lru_cache(maxsize=64)
+def _step(flow):
+    def step(x, w, scalars, key, number):
+        tau, level = scalars
+        beside = x + level * increments("gaussian", key, number, x.T.shape, x.dtype).T
+        return x - tau * sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
+
+    return jax.jit(step)
+
+
+def _gradient_beside(atom, beside, x, w):
+    """∇(δF/δρ)(α) of a potential or an interaction at other points than the particles, `[n, d]`."""
+    if atom.kind == "potential":
+        return jax.vmap(jax.grad(pointwise.scalar(atom.V)))(beside)
+    kernel = atom.symmetric_kernel if atom.general else Difference(pointwise.scalar(atom.W))
+    options = {"exclude_coincident": not atom.general}
+    return jnp.asarray(pair_gradient_sum(kernel, beside, x, w, **options))
+
+
+def _diverged(number, tau):
+    return f"a position became infinite in step {number + 1}: tau={tau:g} is too large, take a smaller one"
