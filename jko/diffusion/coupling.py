@@ -10,7 +10,7 @@ from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Particles
 
 COUPLINGS = ("independent", "optimal")
-_TOGETHER = 1024
+TOGETHER = 1024
 _SAME_MASS = 1e-6
 
 
@@ -35,7 +35,7 @@ def matched(start: np.ndarray, end: np.ndarray, pairs: int, seed: int):
     from scipy.spatial.distance import cdist
 
     generator = np.random.default_rng(seed)
-    size = min(_TOGETHER, pairs)
+    size = min(TOGETHER, pairs)
     first, second = [], []
     for _ in range(-(-pairs // size)):
         x, y = (

@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.density_path import DensityPath
+from jko.diffusion.extrapolation import coarsened, extrapolated
 from jko.diffusion.generator import generator
 from jko.diffusion.paths import checked_times, refine
 from jko.errors import whole_number
@@ -17,12 +18,13 @@ _GAMMA = 1.0 - math.sqrt(0.5)
 _KEPT = 1e-3
 
 
-def solve(sde, density: Density, times, substeps: int = 1) -> DensityPath:
+def solve(sde, density: Density, times, substeps: int = 1, order: int = 2) -> DensityPath:
     """∂ₜp = −∇·(fp) + ½ Σ ∂ᵢ∂ⱼ[(GGᵀ)ᵢⱼ p] without flux through the boundary, d = 1, 2, G of full rank.
 
     Space is a Markov chain between cells (`generator`), time the two-stage L-stable SDIRK method
     [Alexander1977]; where it undershoots, its fluxes are limited to the positive ones of implicit Euler
-    [Zalesak1979]. Mass is kept to rounding, p ≥ 0. Raises ValueError for a GGᵀ that is singular on the grid.
+    [Zalesak1979]. Mass is kept to rounding, p ≥ 0. With `order=4` a second solution on cells twice as wide
+    removes the error in h² of log p. Raises ValueError for a GGᵀ that is singular on the grid.
     """
     if not isinstance(density, Density):
         raise TypeError(f"density: expected a Density, got {type(density).__name__}: put it on a grid first")
@@ -33,6 +35,15 @@ def solve(sde, density: Density, times, substeps: int = 1) -> DensityPath:
     sde.check(density.dimension)
     times = checked_times(times, backward=False)
     substeps = whole_number("substeps", substeps)
+    if order == 2:
+        return _solve(sde, density, times, substeps)
+    if order != 4:
+        raise ValueError(f"order: expected 2 or 4, got {order!r}")
+    coarse = coarsened(density)
+    return extrapolated(_solve(sde, density, times, substeps), _solve(sde, coarse, times, substeps))
+
+
+def _solve(sde, density, times, substeps):
     chain = _Chain(sde, density.grid)
     fine = refine(times, substeps)
     values, stored = density.values.ravel().copy(), [density]

@@ -58,16 +58,16 @@ class SDE:
 
         return SDE(drift, self.diffusion, backward=True)
 
-    def fokker_planck(self, density: Density, times, *, substeps: int = 1):
+    def fokker_planck(self, density: Density, times, *, substeps: int = 1, order: int = 2):
         """The density at each of `times`, the first of which is its own, as a `DensityPath`.
 
-        Positive, conservative, of second order in cells and steps, on the line or in the plane, with no
-        flux through the grid's boundary; see `jko.diffusion.fokker_planck.solve`.
+        Positive, conservative, of second order in steps and of `order` 2 or 4 in cells, on the line or in the
+        plane, with no flux through the grid's boundary; see `jko.diffusion.fokker_planck.solve`.
         """
         from jko.diffusion.fokker_planck import solve
 
         self._require_forward()
-        return solve(self, density, times, substeps)
+        return solve(self, density, times, substeps, order)
 
     def probability_flow(self, law):
         """The ODE dx/dt = f − ½∇·(GGᵀ) − ½GGᵀ∇log pₜ, whose flow carries p₀ to pₜ, as a `Flow`.
@@ -90,7 +90,8 @@ class SDE:
     def compare_views(self, density: Density, times, *, n: int = 20_000, seed: int = 0, steps: int = 200):
         """Paths, density and ODE from one start, and how far their marginals are apart, as `Views`.
 
-        About `steps` even steps lead from the first of `times` to the last.
+        About `steps` even steps lead from the first of `times` to the last. The density is of fourth order in
+        the cells where their number is even.
         """
         from jko.diffusion.views import compare
 

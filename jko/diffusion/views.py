@@ -49,7 +49,8 @@ def compare(sde, density: Density, times, n: int, seed: int, steps: int) -> View
     """See `SDE.compare_views`; the score of the ODE is that of the density on the grid."""
     times, n = checked_times(times, backward=False), whole_number("n", n, 2)
     fine, chosen = _even_steps(times, whole_number("steps", steps))
-    law = sde.fokker_planck(density, fine)
+    order = 2 if any(cells % 2 or cells < 12 for cells in density.grid.cells) else 4
+    law = sde.fokker_planck(density, fine, order=order)
     densities = [law.densities[k] for k in chosen]
     every = sde.simulate(density.sample(n, seed=seed), fine, seed=seed + 1, substeps=4)
     paths = Paths(times, every.positions[chosen], every.weights)
