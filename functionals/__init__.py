@@ -15,6 +15,7 @@ from functionals.parts import Parts
 from functionals.potential import Potential
 from functionals.registry import available, create, lookup, register
 from functionals.reward import Reward
+from functionals.two_layer_network import TwoLayerNetwork
 
 __all__ = [
     "KL",
@@ -32,6 +33,7 @@ __all__ = [
     "Power",
     "Reward",
     "Sum",
+    "TwoLayerNetwork",
     "available",
     "create",
     "lookup",

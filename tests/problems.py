@@ -102,8 +102,20 @@ FUNCTIONALS = {
         ),
     ],
     "power": lambda d: [fn.Power(m) for m in (2.0, 3.0, 1.5, 0.6)],
+    "two_layer_network": lambda d: [network(d, k) for k in (d - 2, d - 1) if k > 0],
     "reward": lambda d: [fn.Reward(bump, Gaussian(np.full(d, 0.3), 0.8 * np.eye(d)), strength=0.6)],
 }
+
+
+def teacher(inputs):
+    """A smooth function to be learnt."""
+    return np.tanh(1.5 * inputs[:, 0] - 0.3)
+
+
+def network(neuron_dimension, inputs):
+    """A two-layer network of `inputs` whose neurons are points of R^neuron_dimension."""
+    samples = np.random.default_rng(4).normal(size=(7, inputs))
+    return fn.TwoLayerNetwork(samples, teacher(samples), "tanh", bias=neuron_dimension == inputs + 2)
 
 
 @functools.cache

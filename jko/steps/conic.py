@@ -24,6 +24,7 @@ HANDLED = {
     fn.KL: "dissolves into Entropy and Potential",
     fn.MMD: "dissolves into Interaction and Potential",
     fn.Reward: "dissolves into Entropy and Potential",
+    fn.TwoLayerNetwork: "refused by name: a functional of particles",
     fn.Cap: "bounds",
 }
 

@@ -95,6 +95,8 @@ def exact_gradient(F, gaussian, x):
     """∇δF/δρ of a Gaussian at points x, written out from the parts of F."""
     rho = gaussian.log_density_function
     total = F.parts.potential_gradient(x)
+    for c, atom in F.parts.rest:
+        total = total + c * pointwise.gradients(atom.first_variation_function(gaussian), x)
     for c, atom in F.parts.internal:
         total = total + c * pointwise.gradients(lambda y, U=atom: U.derivative(jnp.exp(rho(y))), x)
     for c, atom in F.parts.interaction:
