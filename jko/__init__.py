@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Particles, dissipation
 from jko.scheme import Records, Scheme, State, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
@@ -32,6 +32,7 @@ __all__ = [
     "convergence",
     "descent",
     "diffusion",
+    "dissipation",
     "exact",
     "flow",
     "limits",

@@ -1,9 +1,10 @@
 """Measures: densities on grids, particles, Gaussians."""
 
 from jko.measures.density import Density
+from jko.measures.dissipation import dissipation
 from jko.measures.gaussian import Gaussian
 from jko.measures.grid import Grid
 from jko.measures.measure import Measure
 from jko.measures.particles import Particles
 
-__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles"]
+__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "dissipation"]
