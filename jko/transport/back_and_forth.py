@@ -15,7 +15,9 @@ from jko.kernels.resample import average, interpolate
 _COARSEST = {1: 64, 2: 32, 3: 12}
 _ROUNDS = (8, 12, 16, 24)  # at most, on the given grid, the next coarser, …
 _STILL = 2e-6  # of ½W₂², what a round must gain for another; times the cells per fine cell on coarser grids
+_EASE, _LOWEST = 0.25, 1e-4  # the mobility of a vacuum falls by the first from round to round, to the second
 _STEP, _SHORTEST = 0.5, 1e-3
+FINE = {"rounds": (24, 16, 16, 24), "still": 5e-8}
 _FLOOR, _THIN = 0.1, 1e-5  # of the largest density, the mobility of a vacuum: for steps, and for the gap
 _SCREEN = 1e-4  # of the least mobility over the box's diagonal squared
 _FELL = 1e-5  # of the dual value: what noise may cost a round
@@ -54,6 +56,13 @@ def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
     return Potentials(psi, phi, level.value(psi, phi), gap, residual, level.rounds)
 
 
+def mismatch(overlap, potentials) -> float:
+    """W₂(T_#μ, ν) to first order, T = id − ∇ψ: the root of ∫|q|²/M for the least flux q between them."""
+    level = _Level(overlap, overlap.first.shape, 1)
+    u, residual = level._correction(level.mu, level.nu, potentials.psi, _THIN, 1e-2, 30)
+    return math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
+
+
 def _levels(cells):
     levels = [cells]
     while max(levels[-1]) > 1.5 * _COARSEST[len(cells)]:
@@ -72,7 +81,7 @@ class _Level:
         self.inverse_square = [np.full(cells, h**-2.0, np.float32) for h in self.spacing]
         self.diagonal = sum(e * e for e in extent)
         self.whole = 0.5 * abs(overlap.surplus)
-        self.step, self.rounds = _STEP, 0
+        self.step, self.floor, self.rounds = _STEP, _FLOOR, 0
 
     def conjugate(self, phi):
         return c_transform(phi, self.spacing, 1.0, self.threads)
@@ -116,10 +125,10 @@ class _Level:
         phi = self.conjugate(psi)
         best = self.value(psi, phi), psi, phi
         for _ in range(rounds):
-            phi = phi + self.step * self._correction(self.mu, self.nu, psi)[0]
+            phi = phi + self.step * self._correction(self.mu, self.nu, psi, self.floor)[0]
             psi = self.conjugate(phi)
             phi = self.conjugate(psi)
-            psi = psi + self.step * self._correction(self.nu, self.mu, phi)[0]
+            psi = psi + self.step * self._correction(self.nu, self.mu, phi, self.floor)[0]
             phi = self.conjugate(psi)
             psi = self.conjugate(phi)
             value = self.value(psi, phi)
@@ -127,15 +136,17 @@ class _Level:
             gain, scale = value - best[0], still * (abs(value) + self.whole)
             if gain > 0.0:
                 best = value, psi, phi
+                self.floor = max(_EASE * self.floor, _LOWEST)
             elif gain < -_FELL * abs(best[0]):
-                self.step = max(0.5 * self.step, _SHORTEST)
+                self.step = max(0.7 * self.step, _SHORTEST)
+                self.floor = min(self.floor * 5, _FLOOR)
                 _, psi, phi = best
                 continue
             if abs(gain) <= scale:
                 break
         return best[1:]
 
-    def _correction(self, source, target, psi, floor=_FLOOR, tolerance=0.1, most=1, slack=None):
+    def _correction(self, source, target, psi, floor, tolerance=0.1, most=1, slack=None):
         """(u, target − T_# source) with −∇·(M∇u) the second, T = id − ∇ψ."""
         moved = deposit(source, psi, self.spacing)
         residual = target - moved

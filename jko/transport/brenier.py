@@ -6,33 +6,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Gaussian, Particles
 from jko.transport.affine import optimal_matrix
-from jko.transport.pairs import alike, check_pair
+from jko.transport.optimal_map import OptimalMap, require_convex, support_defect
+from jko.transport.pairs import alike, as_densities, check_pair
 from jko.transport.plan import optimal_plan
 from jko.transport.quantile import matched_segments, quantile_function
 
 _ROUNDING = 1e-9  # of the range: what rounding may cost convexity
-_LARGEST_CHECK = 4e6
-
-
-class OptimalMap:
-    """T = ∇u with u convex [Brenier1991]: `T(x)` `[n, d]` and `T.potential(x)` `[n]` at points `[n, d]`.
-
-    `T.convexity_defect` is what was measured when it was made: how far, relative to the size of u, the
-    support inequality u(x') ≥ u(x) + T(x)·(x' - x) fails at worst over the data; 0 for an exactly convex u.
-    """
-
-    dimension: int
-    convexity_defect: float = 0.0
-
-    def _points(self, x):
-        x = finite_array("x", x)
-        x = x[:, None] if x.ndim == 1 and self.dimension == 1 else x
-        if x.ndim != 2 or x.shape[1] != self.dimension:
-            raise ValueError(f"x: expected points [n, {self.dimension}], got shape {x.shape}")
-        return x
 
 
 def brenier_map(mu, nu) -> OptimalMap:
@@ -44,21 +25,23 @@ def brenier_map(mu, nu) -> OptimalMap:
       where the plan splits no mass (`.splits` False), the conditional mean of the plan elsewhere
       (`BarycentricMap`).
 
-    Raises ValueError for measures of different mass or dimension, and for densities off the line, which are
-    to be sampled into Particles; RuntimeError where the map found is not the gradient of a convex function.
+    - Two densities in the plane or in space, on grids of one spacing, or one of them Gaussian: the
+      gradient of |x|²/2 - ψ with ψ from back-and-forth (`GridMap`).
+
+    Raises ValueError for measures of different mass or dimension, and for a density and a cloud off the
+    line, where the density is to be sampled; RuntimeError where the map found is not the gradient of a
+    convex function.
     """
     check_pair(mu, nu)
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return AffineMap(mu.mean(), nu.mean(), optimal_matrix(mu.covariance(), nu.covariance()))
     if mu.dimension == 1 and not isinstance(mu, Particles):
         return _monotone(mu, nu)
-    mu, nu = alike(mu, nu)
-    if isinstance(mu, Density):
-        raise ValueError(
-            f"mu, nu: maps between densities are computed on the line, got {mu.dimension} dimensions; sample "
-            "them into Particles"
-        )
-    return _barycentric(mu, nu)
+    if isinstance(mu, Particles) or isinstance(nu, Particles):
+        return _barycentric(*alike(mu, nu))
+    from jko.transport.grid_map import grid_map
+
+    return grid_map(*as_densities(mu, nu, "back-and-forth"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +102,7 @@ def _monotone(mu, nu):
     images = np.stack([a1, b1], axis=1).ravel()
     # cumulative sums of masses leave segments whose ends are out of order by rounding, and by no more
     defect = float(max(np.max(images[:-1] - images[1:]), 0.0)) / max(np.ptp(images), 1e-300)
-    _require_convex(defect)
+    require_convex(defect, _ROUNDING)
     monotone = MonotoneMap(knots, np.maximum.accumulate(images))
     object.__setattr__(monotone, "convexity_defect", defect)
     return monotone
@@ -129,8 +112,8 @@ def _monotone(mu, nu):
 class BarycentricMap(OptimalMap):
     """T(x_i) = Σ_j P_ij y_j / Σ_j P_ij at the points x `[n, d]` of a cloud: `images` `[n, d]`.
 
-    u(x) = max_j x·y_j - c_j is convex, with c from the dual of the plan, and every T(x_i) is a subgradient of
-    it. Off the cloud T is its gradient, the y_j where the maximum is.
+    u(x) = max_j x·y_j - c_j is convex, with c from the dual of the plan, and every T(x_i) is a
+    subgradient of it. Off the cloud T is its gradient, the y_j where the maximum is.
     """
 
     points: np.ndarray
@@ -167,24 +150,7 @@ def _barycentric(mu, nu):
     images /= sent
     heights = 0.5 * (np.sum(y**2, axis=1) - plan.potential)
     splits = bool(np.bincount(plan.rows, minlength=len(x)).max() > 1)
-    defect = _support_defect(x, images, y, heights)
-    _require_convex(defect)
-    return BarycentricMap(x, images, y, heights, splits, defect)
-
-
-def _support_defect(x, images, y, heights):
-    """max over i, k of u(x_i) + T(x_i)·(x_k - x_i) - u(x_k), relative to the range of the products x·y."""
     u = np.array([np.max(y @ point - heights) for point in x])
-    some = np.linspace(0, len(x) - 1, min(len(x), int(_LARGEST_CHECK**0.5))).astype(int)
-    support = u[some] - np.sum(images[some] * x[some], axis=1)
-    worst = np.max(x @ images[some].T + support - u[:, None])
-    size = np.ptp(x, axis=0) @ np.ptp(y, axis=0) + 1e-300
-    return float(max(worst, 0.0) / size)
-
-
-def _require_convex(defect):
-    if not defect <= _ROUNDING:
-        raise RuntimeError(
-            f"mu, nu: the map found is not the gradient of a convex function, it fails by {defect:.1e} of "
-            "its range; the exact plan did not converge, subsample the clouds"
-        )
+    defect = support_defect(x, images, u)
+    require_convex(defect, _ROUNDING)
+    return BarycentricMap(x, images, y, heights, splits, defect)

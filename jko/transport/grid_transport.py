@@ -35,31 +35,44 @@ class GridTransport:
 
     def certificate(self) -> Certificate:
         """The potentials on the grids of both, conjugate to each other."""
+        rim = (0,) * len(self.overlap.spacing)
+        wide, inside, first, second = self._union(rim)
+        phi = self._conjugate(self.inner.psi, wide, inside, second)
+        psi = self._conjugate(phi, wide, second, first)
+        return Certificate(self._moved_back(psi, phi, rim), self.gap)
+
+    def extended(self, rim) -> tuple:
+        """(ψ, φ), each the conjugate of the other round its support alone, on grids `rim` cells wider at
+        both ends of each axis: what a map does off the support sends nothing further than that."""
+        wide, inside, first, second = self._union(rim)
+        psi = self._conjugate(self.inner.phi, wide, inside, first)
+        phi = self._conjugate(self.inner.psi, wide, inside, second)
+        return self._moved_back(psi, phi, rim)
+
+    def _conjugate(self, potential, wide, given, wanted):
         from jko.kernels.c_transform import c_transform
 
-        wide, inside, first, second = self._union()
-        psi = np.full(wide, -np.inf)
-        psi[inside] = self.inner.psi
-        phi = c_transform(psi, self.overlap.spacing, 1.0)[second]
         spread = np.full(wide, -np.inf)
-        spread[second] = phi
-        psi = c_transform(spread, self.overlap.spacing, 1.0)[first]
-        shift = self.overlap.shift
-        away = self.source.centers - self.overlap.origin
-        back = self.target.centers - shift - self.overlap.origin
-        offset = shift @ self.overlap.origin
-        psi = psi - away @ shift - offset
-        phi = phi + back @ shift + offset + 0.5 * shift @ shift
-        return Certificate((psi, phi), self.gap)
+        spread[given] = potential
+        return c_transform(spread, self.overlap.spacing, 1.0)[wanted]
 
-    def _union(self):
+    def _moved_back(self, psi, phi, rim):
+        """From the coordinates of the box to those of both measures."""
+        shift = self.overlap.shift
+        psi = psi - _wider(self.source, rim) @ shift
+        return psi, phi + _wider(self.target, rim) @ shift - 0.5 * shift @ shift
+
+    def _union(self, rim):
         """Cells of a box round both grids, and where the ascent's box and the two grids lie in it."""
         starts = [
-            np.zeros(len(self.overlap.spacing), int),
-            -self.overlap.cells_of(self.source),
-            -self.overlap.cells_of(self.target, self.overlap.shift),
+            np.zeros(len(rim), int),
+            -self.overlap.cells_of(self.source) - rim,
+            -self.overlap.cells_of(self.target, self.overlap.shift) - rim,
         ]
-        sizes = [self.overlap.first.shape, self.source.cells, self.target.cells]
+        sizes = [
+            self.overlap.first.shape,
+            *(np.add(g.cells, 2 * np.array(rim)) for g in (self.source, self.target)),
+        ]
         low = np.min(starts, axis=0)
         high = np.max([s + n for s, n in zip(starts, sizes, strict=True)], axis=0)
         places = [
@@ -69,16 +82,26 @@ class GridTransport:
         return tuple(high - low), *places
 
 
-def grid_transport(mu, nu, threads=1) -> GridTransport:
-    """Solved once for the last few pairs."""
-    from jko.kernels.threads import kernel_threads
-    from jko.transport.back_and_forth import solve
+def _wider(grid, rim):
+    axes = [
+        x[0] + h * np.arange(-r, len(x) + r) for x, h, r in zip(grid.axes, grid.spacing, rim, strict=True)
+    ]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
-    key = (mu.grid, nu.grid, _digest(mu), _digest(nu))
+
+def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
+    """Solved once for the last few pairs; `fine` where the map is wanted, whose error is the root of the
+    value's."""
+    from jko.kernels.threads import kernel_threads
+    from jko.transport.back_and_forth import FINE, solve
+
+    key = (mu.grid, nu.grid, _digest(mu), _digest(nu), fine)
     if key not in _solved:
         overlap = Overlap.of(mu, nu)
         with kernel_threads(threads):
-            _solved[key] = GridTransport(mu.grid, nu.grid, overlap, solve(overlap, threads=threads))
+            _solved[key] = GridTransport(
+                mu.grid, nu.grid, overlap, solve(overlap, threads=threads, **(FINE if fine else {}))
+            )
         while len(_solved) > _KEPT:
             _solved.popitem(last=False)
     _solved.move_to_end(key)

@@ -23,14 +23,14 @@ def interpolate(mu, nu, t, kind="displacement"):
     """The measure at t in [0, 1] of a curve from mu to nu.
 
     - `"displacement"`: ((1-t) id + t T)_# mu with T optimal, the geodesic of W₂ [McCann1997]. Densities on
-      the line by their quantile functions, Gaussians in closed form, clouds along the exact plan.
+      the line by their quantile functions, elsewhere by the potentials of back-and-forth; Gaussians in closed
+      form, clouds along the exact plan.
     - `"mixture"`: (1-t) mu + t nu. Of two Gaussians it is a Density, on a grid of seven standard deviations.
     - `"product"`: the law of (1-t) X + t Y with X and Y independent, ((1-t) P0 + t P1)_# (mu ⊗ nu). On grids
       the two dilations are deposited linearly and convolved, exact in the mean and O(h²) in the variance.
 
-    A Gaussian beside a Density is taken on its grid. Raises ValueError for t outside [0, 1], measures that
-    differ in dimension, mass, kind or grid, and for the displacement of densities off the line, which
-    `benamou_brenier` computes.
+    A Gaussian beside a Density is taken on its grid. Raises ValueError for t outside [0, 1], and for measures
+    that differ in dimension, mass, kind or grid.
     """
     t = _time(t)
     one_of("kind", kind, KINDS)
@@ -49,11 +49,10 @@ def _time(t):
 
 
 def _density_displacement(mu, nu, t):
-    if mu.dimension != 1:
-        raise ValueError(
-            f"mu, nu: displacement of densities is computed on the line, got {mu.dimension} dimensions; use "
-            "benamou_brenier, or sample them into Particles"
-        )
+    if mu.dimension > 1:
+        from jko.transport.grid_map import displaced
+
+        return displaced(mu, nu, t)
     width, a0, b0, a1, b1 = matched_segments(_segments(mu), _segments(nu))
     held = width > _SLIVER
     left, right = ((1.0 - t) * x[held] + t * y[held] for x, y in ((a0, a1), (b0, b1)))

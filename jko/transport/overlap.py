@@ -37,10 +37,10 @@ class Overlap:
                 f"mu, nu: expected grids of one spacing, got {spacing} and {nu.grid.spacing}; put both on "
                 'one grid, or take method="exact"'
             )
-        ends = [_support(np.asarray(m.values)) for m in (mu, nu)]
+        ends = [support(np.asarray(m.values)) for m in (mu, nu)]
         middles = [(m.mean() - m.grid.lower) / spacing - 0.5 for m in (mu, nu)]
         places = [
-            _place(axis, (mu.values, nu.values), [e[axis] for e in ends], [m[axis] for m in middles])
+            _place(axis, (mu.values, nu.values), ends, [m[axis] for m in middles])
             for axis in range(mu.dimension)
         ]
         cells = tuple(n for n, _, _ in places)
@@ -70,8 +70,8 @@ class Overlap:
         return np.rint((self.origin - corner) / self.spacing).astype(int)
 
 
-def _support(values):
-    """First and last cell but one that hold mass, along each axis."""
+def support(values):
+    """The cells (first, last + 1) that hold mass, along each axis."""
     held = values > _EMPTY * values.max()
     ends = []
     for axis in range(values.ndim):
@@ -82,10 +82,11 @@ def _support(values):
 
 def _place(axis, values, ends, middles):
     """Cells of the box along an axis, and where in it the first and the second begin."""
-    widths = [b - a for a, b in ends]
-    if widths[0] == widths[1] and all(_full(v, axis, e) for v, e in zip(values, ends, strict=True)):
+    spans = [e[axis] for e in ends]
+    widths = [b - a for a, b in spans]
+    if widths[0] == widths[1] and all(fills(v, axis, e) for v, e in zip(values, ends, strict=True)):
         return widths[0], 0, 0
-    before = [m - a for m, (a, _) in zip(middles, ends, strict=True)]
+    before = [m - a for m, (a, _) in zip(middles, spans, strict=True)]
     lag = round(before[0] - before[1])
     starts = max(-lag, 0), max(lag, 0)
     width = max(s + w for s, w in zip(starts, widths, strict=True))
@@ -95,8 +96,8 @@ def _place(axis, values, ends, middles):
     return cells, starts[0] + margin, starts[1] + margin
 
 
-def _full(values, axis, ends):
-    """Whether all of the outermost layers along an axis hold mass: both walls are then kept by the
-    map."""
-    layers = np.asarray(values).take([ends[0], ends[1] - 1], axis)
-    return bool(np.all(layers > _EMPTY * np.max(values)))
+def fills(values, axis, ends):
+    """Whether the outermost layers of a support along an axis hold mass all over: walls that a map
+    keeps, where both measures have them."""
+    box = np.asarray(values)[tuple(slice(a, b) for a, b in ends)]
+    return bool(np.all(box.take([0, -1], axis) > _EMPTY * box.max()))

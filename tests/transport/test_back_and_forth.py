@@ -92,15 +92,15 @@ def test_potentials_are_admissible_conjugate_and_give_the_map():
     assert np.abs(mu.grid.centers - slope - exact)[inside].max() < 0.5 * h
 
 
-def test_more_rounds_gain_no_more_than_the_gap():
+def test_what_more_rounds_gain_is_foretold_by_the_gap():
     from jko.transport.back_and_forth import solve
     from jko.transport.overlap import Overlap
 
-    mu, nu, _ = from_the_line(64)
-    overlap = Overlap.of(mu, nu)
-    rough, fine = solve(overlap, rounds=(1, 4, 8)), solve(overlap, rounds=(40, 20, 20), still=1e-9)
-    assert rough.value < fine.value <= rough.value + rough.gap
-    assert fine.gap < rough.gap
+    for problem, rounds in ((bumps, (0, 0, 1)), (from_the_line, (0, 4, 8))):
+        overlap = Overlap.of(*problem(64)[:2])
+        rough, fine = solve(overlap, rounds=rounds), solve(overlap, rounds=(40, 20, 20), still=1e-9)
+        assert abs(fine.value - rough.value) < 2.0 * rough.gap
+        assert fine.gap < rough.gap
 
 
 def test_other_grids_of_the_same_spacing_and_gaussians_beside_them():
