@@ -9,13 +9,15 @@ from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distanc
 
 if TYPE_CHECKING:
     from jko.transport.between import Curves, curves
-    from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
+    from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, brenier_map
     from jko.transport.bridge import SchrodingerBridge
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
     from jko.transport.entropic import EntropicTransport
+    from jko.transport.grid_map import GridMap
     from jko.transport.interpolation import interpolate
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
+    from jko.transport.optimal_map import OptimalMap
     from jko.transport.schrodinger import schrodinger_bridge
     from jko.transport.sinkhorn_divergence import sinkhorn
 
@@ -26,6 +28,7 @@ __all__ = [
     "Distance",
     "DynamicTransport",
     "EntropicTransport",
+    "GridMap",
     "MonotoneMap",
     "OptimalMap",
     "SchrodingerBridge",
@@ -49,7 +52,9 @@ __all__ = [
 
 # What no scheme needs is imported when it is asked for.
 _ROOMS = {
-    "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "OptimalMap", "brenier_map"),
+    "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "brenier_map"),
+    "grid_map": ("GridMap",),
+    "optimal_map": ("OptimalMap",),
     "between": ("Curves", "curves"),
     "dynamic": ("DynamicTransport", "benamou_brenier"),
     "interpolation": ("interpolate",),
