@@ -1,5 +1,6 @@
 """Particle integrators: explicit and implicit descent, Langevin dynamics, and the blob method."""
 
+from jko.descent.adaptive_integration import AdaptiveRungeKutta
 from jko.descent.backward_euler import BackwardEuler
 from jko.descent.blob import Blob
 from jko.descent.forward_euler import ForwardEuler
@@ -13,6 +14,7 @@ from jko.descent.underdamped import UnderdampedLangevin
 
 __all__ = [
     "SVGD",
+    "AdaptiveRungeKutta",
     "BackwardEuler",
     "Blob",
     "ForwardEuler",

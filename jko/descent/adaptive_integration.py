@@ -1,0 +1,165 @@
+"""Particles moved by diffrax: explicit or implicit Runge-Kutta steps that adapt to a tolerance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jko.descent.energy_descent import RegularisedDescent, compiled_energy, rose, transport_cost
+from jko.errors import one_of, positive_number, whole_number
+from jko.kernels.pair_sums import precision
+from jko.scheme import Records, StepInfo
+
+METHODS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "kvaerno5": "Kvaerno5"}
+_LARGEST_DENSE = 2000
+
+
+@dataclass(frozen=True)
+class AdaptiveRungeKutta(RegularisedDescent):
+    """ẋ = −∇_W F(α)(x) over each step of τ, in as many inner steps as the tolerances ask for, by diffrax.
+
+    Every inner step keeps its estimated error below `atolerance` + `rtolerance`·|x|, in the root mean square
+    over the coordinates [Kidger2021]; τ only says when the measure is recorded. `method` is "tsit5"
+    [Tsitouras2011] or "dopri5", explicit, or "kvaerno5" [Kvaerno2004], implicit and L-stable, for stiff
+    drifts: its Newton steps factorise a dense matrix of (nd)² numbers, so that more than 2000 coordinates are
+    refused. All are of order 5 where an inner step is all of τ. Internal energies enter as those of `Blob`,
+    regularised with `bandwidth`.
+
+    `accepted` and `rejected` inner steps are columns of the records. A step that needs more than `max_steps`
+    is reported as "not converged", one that raises the energy beyond the tolerance as "unstable". Needs
+    diffrax: `pip install "jko[adaptive]"`, without which ImportError is raised.
+    """
+
+    rtolerance: float = 1e-6
+    atolerance: float = 1e-8
+    method: str = "tsit5"
+    max_steps: int = 10_000
+    bandwidth: float | None = None
+
+    takes: ClassVar = RegularisedDescent.takes_regularised
+    order: ClassVar[int] = 5
+
+    def __post_init__(self):
+        positive_number("rtolerance", self.rtolerance)
+        positive_number("atolerance", self.atolerance)
+        one_of("method", self.method, tuple(METHODS))
+        whole_number("max_steps", self.max_steps)
+        if self.bandwidth is not None:
+            positive_number("bandwidth", self.bandwidth)
+
+    def check(self, F, mu):
+        super().check(F, mu)
+        _diffrax()
+        size = mu.n * mu.dimension
+        if self.method == "kvaerno5" and size > _LARGEST_DENSE:
+            raise ValueError(
+                f"method: 'kvaerno5' factorises dense matrices of {size}² numbers for {mu!r}, above "
+                f"{_LARGEST_DENSE}²: use descent.Trapezoidal or descent.BackwardEuler, whose solves need none"
+            )
+
+    def init(self, F, mu):
+        state = super().init(F, mu)
+        return state.with_data(**(state.data | {"inner_step": np.nan}))
+
+    def step(self, F, mu, tau, state):
+        mu, state, records = self.advance(F, mu, tau, 1, state)
+        return mu, state, records.row(0)
+
+    def advance(self, F, mu, tau, n, state):
+        """n steps; `accepted` and `rejected` are recorded for each."""
+        infos, counts = [], []
+        for _ in range(n):
+            mu, state, info, count = self._advance_once(mu, positive_number("tau", tau), state)
+            infos.append(info)
+            counts.append(count)
+            if not info.converged:
+                break
+        accepted, rejected = np.array(counts).T
+        return mu, state, Records.of(infos).with_columns(accepted=accepted, rejected=rejected)
+
+    def _advance_once(self, mu, tau, state):
+        flow, x, w, before = state.workspace, mu.positions, mu.weights, state.data["energy"]
+        inner = tau if np.isnan(state.data["inner_step"]) else min(tau, state.data["inner_step"])
+        with precision(x):
+            solve = _compiled(flow, self.method, self.max_steps)
+            scalars = np.asarray([tau, inner, self.rtolerance, self.atolerance], x.dtype)
+            moved, accepted, rejected, done = solve(x, w, scalars)
+            moved, accepted, rejected = np.asarray(moved), int(accepted), int(rejected)
+            after = float(compiled_energy(flow)(moved, w)) if done else np.nan
+        count = (accepted, rejected)
+        if not done:
+            failed = StepInfo("not converged", iterations=sum(count), note=_short(tau, self.max_steps))
+            return mu, state, failed, count
+        allowed = self._allowed(x) * np.sqrt(2.0 * max(before - after, 0.0) / tau)
+        if rose(before + allowed, after, x.dtype):
+            failed = StepInfo("unstable", iterations=sum(count), note=_risen(before, after, self.rtolerance))
+            return mu, state, failed, count
+        info = StepInfo(
+            iterations=sum(count),
+            mass_error=0.0,
+            dissipation=before - after - transport_cost(x, moved, w, tau),
+        )
+        data = {"energy": after, "inner_step": tau / max(accepted, 1)}
+        return mu.with_positions(moved), state.with_data(**data), info, count
+
+    def _allowed(self, x):
+        return self.atolerance + self.rtolerance * float(np.sqrt(np.mean(np.square(x, dtype=float))))
+
+
+def _diffrax():
+    try:
+        import diffrax
+    except ImportError:
+        raise ImportError(
+            'descent.AdaptiveRungeKutta needs diffrax, which is not installed: pip install "jko[adaptive]"'
+        ) from None
+    return diffrax
+
+
+@lru_cache(maxsize=32)
+def _compiled(flow, method, max_steps):
+    """(x, w, [τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
+    diffrax = _diffrax()
+    term = diffrax.ODETerm(lambda t, x, w: -flow.gradient(x, w))
+    solver = getattr(diffrax, METHODS[method])()
+
+    @jax.jit
+    def solve(x, w, scalars):
+        tau, inner, rtol, atol = scalars
+        solution = diffrax.diffeqsolve(
+            term,
+            solver,
+            t0=jnp.zeros((), x.dtype),
+            t1=tau,
+            dt0=inner,
+            y0=x,
+            args=w,
+            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
+            adjoint=diffrax.ForwardMode(),
+            max_steps=max_steps,
+            throw=False,
+        )
+        stats = solution.stats
+        done = (solution.result == diffrax.RESULTS.successful) & jnp.all(jnp.isfinite(solution.ys[-1]))
+        return solution.ys[-1], stats["num_accepted_steps"], stats["num_rejected_steps"], done
+
+    return solve
+
+
+def _short(tau, max_steps):
+    return (
+        f"a step of tau={tau:g} was not completed in max_steps={max_steps} inner steps: take a smaller tau, "
+        'raise max_steps, loosen the tolerances, or take method="kvaerno5" where the drift is stiff'
+    )
+
+
+def _risen(before, after, rtolerance):
+    return (
+        f"the energy rose from {before:.6g} to {after:.6g}: the tolerances are too loose, take an rtolerance "
+        f"below {rtolerance:g}"
+    )
