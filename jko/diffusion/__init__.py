@@ -1,6 +1,7 @@
 """An SDE as paths, as a density and as an ODE; scores, their parametrisations and samplers."""
 
 from jko.diffusion.clouds import eight_gaussians, two_moons
+from jko.diffusion.consistency import ConsistencyFunction
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.flow import Flow
 from jko.diffusion.flow_matching import flow_matching
@@ -21,6 +22,7 @@ __all__ = [
     "METHODS",
     "PARAMETRISATIONS",
     "SDE",
+    "ConsistencyFunction",
     "DensityPath",
     "Flow",
     "GaussianPath",

@@ -10,13 +10,13 @@ from jko import diffusion
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 LAW = diffusion.NoisedMixture([[-1.0, 0.3], [0.9, -0.4]], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)
 START, END = 1.0, 0.05
-CLOUD = LAW.sample(200, START, seed=0)
+CLOUD = LAW.sample(100, START, seed=0)
 
 
 @pytest.fixture(scope="module")
 def exact():
     flow = SCHEDULE.sde().probability_flow(LAW.score)
-    return flow.transport(CLOUD, [START, END], substeps=1500).final.positions
+    return flow.transport(CLOUD, [START, END], substeps=800).final.positions
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ WIDE = diffusion.NoisedMixture([0.0], 1.0, schedule=SCHEDULE)
 NARROW = diffusion.NoisedMixture([MEAN], STD**2, schedule=SCHEDULE)
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("weight", [0.0, 2.5])
 def test_guidance_between_gaussians_is_the_known_law(weight):
     """With k = 1 − s², u = 1 − a²k: dx/da = w(m − a k x)/u, a from 0 to 1, is solved by x = u^{w/2} y(a)."""
     late = 1.0

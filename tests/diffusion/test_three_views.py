@@ -121,8 +121,8 @@ def log_target(x):
 def test_the_three_views_agree_under_noise_that_depends_on_the_place():
     sde = diffusion.reversible(log_target, lambda x, t: (1.0 + 0.5 * jnp.sin(2.0 * x))[:, None])
     start = jko.Density.gaussian(jko.Grid.uniform(-5.0, 5.0, 200), mean=0.0, std=0.5)
-    views = sde.compare_views(start, [0.0, 0.2, 1.5], n=10_000, seed=0, steps=100)
-    assert views.l1_flow.max() <= 2e-3
+    views = sde.compare_views(start, [0.0, 0.2, 1.5], n=5000, seed=0, steps=80)
+    assert views.l1_flow.max() <= 5e-3
     # the mean over independent draws has a standard deviation of a quarter: three of them
     assert np.all(views.l1_paths <= 1.75 * views.l1_sampling)
     assert np.all(views.w2_paths <= 3.0 * views.w2_sampling)
@@ -146,12 +146,12 @@ def test_the_divergence_of_the_noise_matters():
 
 
 def test_reverse_paths_return_to_the_start():
-    start = sinh_start(400)
-    path = SINH.fokker_planck(start, np.linspace(0.0, 0.5, 51))
+    start = sinh_start(200)
+    path = SINH.fokker_planck(start, np.linspace(0.0, 0.5, 51), order=4)
     back = SINH.reverse(path.score)
     assert back.backward
-    returned = back.simulate(path.final.sample(10_000, seed=0), [0.5, 0.0], seed=1, substeps=200).final
-    floor = jko.wasserstein(start.sample(10_000, seed=2), start)
+    returned = back.simulate(path.final.sample(5000, seed=0), [0.5, 0.0], seed=1, substeps=100).final
+    floor = jko.wasserstein(start.sample(5000, seed=2), start)
     assert jko.wasserstein(returned, start) <= 3.0 * floor
     assert jko.wasserstein(path.final, start) > 10.0 * jko.wasserstein(returned, start)
 
