@@ -4,6 +4,7 @@ from jko.steps.adaptive import Adaptive
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.choice import Chosen, auto
 from jko.steps.cvxpy import Cvxpy
+from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
 from jko.steps.linearized import Linearized
 from jko.steps.monge_ampere import MongeAmpere
@@ -16,6 +17,7 @@ __all__ = [
     "BackAndForth",
     "Chosen",
     "Cvxpy",
+    "Entropic",
     "Gaussian",
     "Linearized",
     "MongeAmpere",

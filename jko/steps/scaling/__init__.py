@@ -1,0 +1,1 @@
+"""The entropic JKO step by scaling."""

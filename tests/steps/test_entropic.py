@@ -1,0 +1,178 @@
+"""The entropic step against its own closed form between Gaussians, and against the exact step."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+import functionals as fn
+import jko
+from jko.errors import StepFailed
+from jko.steps import Entropic
+
+
+def quadratic(x):
+    return 0.5 * jnp.sum(x**2)
+
+
+def one_step(F, rho, tau, **settings):
+    scheme = Entropic(**settings)
+    new, _, info = scheme.step(F, rho, tau, scheme.init(F, rho))
+    return new, info
+
+
+def distance(a, b):
+    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
+
+
+def gaussian(dimension, cells, half_width=5.0, tau=0.1):
+    grid = jko.Grid.uniform((-half_width,) * dimension, (half_width,) * dimension, (cells,) * dimension)
+    mean = np.eye(dimension)[0]
+    rho = jko.Density.gaussian(grid, mean=mean, std=0.6)
+    exact = jko.exact.GaussianJKO(mean=mean, std=0.6, tau=tau).at(tau).on(grid)
+    return fn.Entropy() + fn.Potential(quadratic), rho, exact
+
+
+def entropic_iterate(std, tau, epsilon, share):
+    """The std after a step of Entropy + ½x²: precisions of e^g, blurred, of e^f ρ_k, blurred."""
+
+    def precision(P):
+        g = (1.0 - P + share * epsilon / tau * P) * tau / epsilon
+        f = 1.0 / std**2 - g / (1.0 + epsilon * g)
+        return g + f / (1.0 + epsilon * f)
+
+    return brentq(lambda P: precision(P) - P, 0.5 / std**2, 1.5 / std**2, xtol=1e-14) ** -0.5
+
+
+@pytest.mark.parametrize(("debias", "share"), [(False, 0.0), (True, 0.5)])
+@pytest.mark.parametrize("epsilon", [0.05, 0.01])
+def test_the_closed_form_of_the_entropic_step(debias, share, epsilon):
+    F, rho, _ = gaussian(1, 200)
+    new, info = one_step(F, rho, 0.1, epsilon=epsilon, debias=debias, tolerance=1e-9)
+    std = entropic_iterate(0.6, 0.1, epsilon, share)
+    assert distance(new, jko.Density.gaussian(rho.grid, 1.0 / 1.1, std=std)) < 1e-7
+    assert 0.0 <= info.gap < 1e-12
+    assert info.mass_error < 1e-12
+
+
+@pytest.mark.parametrize(("debias", "order"), [(False, 1.0), (True, 2.0)])
+def test_the_bias_and_what_is_left_of_it(debias, order):
+    F, rho, exact = gaussian(1, 400)
+    settings = {"debias": debias, "tolerance": 1e-9}
+    errors = [distance(one_step(F, rho, 0.1, epsilon=e, **settings)[0], exact) for e in (0.01, 0.005, 0.0025)]
+    assert np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), order, atol=0.1)
+
+
+def test_the_bias_is_half_alpha_times_the_laplacian():
+    # pure diffusion at temperature θ: an entropic step diffuses as one of θ + α/2, to first order in ε and τ
+    grid = jko.Grid.uniform(-5.0, 5.0, 400)
+    rho = jko.Density.gaussian(grid, 0.0, std=0.8)
+    epsilon, tau = 0.004, 0.01
+    new, info = one_step(fn.Potential(lambda x: 0.0 * x[0]), rho, tau, epsilon=epsilon, debias=False)
+    gained = new.covariance()[0, 0] - rho.covariance()[0, 0]
+    assert gained == pytest.approx(2.0 * tau * 0.5 * epsilon / tau, rel=1e-3)
+    assert "α/2 = 2.00e-01" in info.note
+
+
+@pytest.mark.parametrize(("dimension", "sizes"), [(1, (100, 200, 400)), (2, (50, 100, 200))])
+def test_the_exact_step_at_fourth_order(dimension, sizes):
+    errors = []
+    for cells in sizes:
+        F, rho, exact = gaussian(dimension, cells)
+        new, info = one_step(F, rho, 0.1, tolerance=1e-8)
+        errors.append(distance(new, exact))
+        assert info.status == "converged"
+        assert info.relative_gap < 1e-6
+    assert np.all(np.log2(np.array(errors[:-1]) / errors[1:]) > 3.5), errors
+    assert errors[-1] < 1e-4
+
+
+@pytest.mark.parametrize(("exponent", "bound"), [(0.75, 3e-3), (1.5, 4e-4), (2.0, 1.2e-3), (3.0, 4e-3)])
+def test_barenblatt_step(exponent, bound):
+    fast = exponent < 1.0
+    start, tau = (0.2, 0.05) if fast else (0.002, 0.002)
+    half_width = 4.0 if fast else 0.8
+    grid = jko.Grid.uniform((-half_width,) * 2, (half_width,) * 2, (128, 128))
+    solution = jko.exact.Barenblatt(exponent, 2, 1.0, start)
+    new, info = one_step(fn.Power(exponent), solution.on(grid), tau)
+    assert distance(new, solution.jko_step(tau).on(grid)) < bound
+    assert info.status == "converged"
+    assert info.relative_gap < 1e-5
+    assert info.mass_error < 1e-12
+    assert info.min_density >= 0.0
+    assert info.dissipation > 0.0
+
+
+def test_other_engines_agree_where_there_is_a_cap():
+    grid = jko.Grid.uniform(-2.0, 2.0, 400)
+    rho = jko.Density.gaussian(grid, mean=-0.4, std=0.5)
+    F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2) + 0.1 * fn.Entropy()
+    new, _ = one_step(F, rho, 0.05)
+    reference = jko.flow(F, rho, jko.steps.Quantile(), tau=0.05, n_steps=1).final
+    assert distance(new, reference) < 2e-4
+    assert new.values.max() <= 0.9 * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize("cap", [1.05, None])
+def test_without_an_internal_energy(cap):
+    grid = jko.Grid.uniform(-4.0, 4.0, 200)
+    rho = jko.Density.gaussian(grid, 1.0, std=0.5)
+    F = fn.Potential(quadratic) if cap is None else fn.Potential(quadratic) + fn.Cap(cap)
+    new, info = one_step(F, rho, 0.1)  # the map x/(1 + τ), whose density stays below the cap
+    assert distance(new, jko.Density.gaussian(grid, 1.0 / 1.1, std=0.5 / 1.1)) < 1e-4
+    assert info.relative_gap < 1e-3
+
+
+def test_self_attraction_by_passes():
+    grid = jko.Grid.uniform((-3.0, -3.0), (4.0, 3.0), (70, 60))
+    rho = jko.Density.gaussian(grid, mean=(1.0, 0.0), std=0.6)
+    F = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
+    std = (0.6 + np.sqrt(0.36 + 0.44)) / 2.2
+    new, info = one_step(F, rho, 0.1)
+    assert distance(new, jko.Density.gaussian(grid, mean=(1.0, 0.0), std=std)) < 3e-3
+    assert "pass" in info.note
+
+
+def test_the_gap_of_the_exact_step_is_bounded():
+    # strong convexity of the entropy: half the squared L1 distance is no more than the gap
+    F, rho, exact = gaussian(1, 200)
+    new, info = one_step(F, rho, 0.1)
+    bound = float(info.note.rsplit(" ", 1)[1])
+    internal = fn.Entropy() + fn.Potential(quadratic)
+    excess = [internal(m) + 0.5 * float(jko.wasserstein(rho, m)) ** 2 / 0.1 for m in (new, exact)]
+    assert excess[0] - excess[1] < bound
+    assert 0.5 * distance(new, exact) ** 2 < bound
+    assert bound < 0.5 * 0.5 * float(jko.wasserstein(rho, new)) ** 2 / 0.1
+
+
+def test_mass_is_a_scale_and_the_density_all_there_is():
+    F, rho, _ = gaussian(1, 100)
+    unit, _ = one_step(F, rho, 0.1)
+    heavy, _ = one_step(F, rho.with_values(2.5 * rho.values), 0.1)
+    np.testing.assert_allclose(heavy.values, 2.5 * unit.values, rtol=1e-6, atol=1e-12)
+    scheme = Entropic()
+    state = scheme.init(F, rho)
+    _, state, _ = scheme.step(F, rho, 0.1, state)
+    again, state, _ = scheme.step(F, rho, 0.1, state)
+    np.testing.assert_array_equal(again.values, unit.values)
+    assert state.data == {}
+
+
+def test_what_does_not_converge_says_so():
+    F, rho, _ = gaussian(1, 100)
+    with pytest.raises(StepFailed, match="rounds: raise"):
+        jko.flow(F, rho, Entropic(max_iterations=1, tolerance=1e-12), tau=0.1, n_steps=1)
+
+
+def test_refusals():
+    F, rho, _ = gaussian(1, 100)
+    with pytest.raises(ValueError, match="epsilon: expected a positive number"):
+        Entropic(epsilon=0.0)
+    with pytest.raises(ValueError, match=r"epsilon: expected at least \(0.7 h\)²"):
+        Entropic(epsilon=1e-4).init(F, rho)
+    with pytest.raises(ValueError, match="cap: the box holds a mass"):
+        Entropic().init(F + fn.Cap(0.05), rho)
+    with pytest.raises(ValueError, match="tau: expected a positive number"):
+        Entropic().step(F, rho, -0.1, Entropic().init(F, rho))
+    with pytest.raises(TypeError, match=r"steps\.Entropic"):
+        Entropic().init(F, rho.sample(10, seed=0))
