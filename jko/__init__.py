@@ -12,6 +12,7 @@ from jko.transport import wasserstein
 
 if TYPE_CHECKING:
     from jko import diffusion, plotting
+    from jko.ensembles import ensemble
     from jko.plotting import animate
     from jko.report import compare, convergence
 
@@ -45,7 +46,12 @@ __all__ = [
 
 # What is wanted after a run is imported after a run: a tenth of a second less at the start.
 _ROOMS_ON_DEMAND = ("diffusion", "plotting")
-_AFTER_A_RUN = {"animate": "jko.plotting", "compare": "jko.report", "convergence": "jko.report"}
+_AFTER_A_RUN = {
+    "animate": "jko.plotting",
+    "compare": "jko.report",
+    "convergence": "jko.report",
+    "ensemble": "jko.ensembles",
+}
 
 
 def __getattr__(name):

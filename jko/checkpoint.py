@@ -166,7 +166,7 @@ def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
 def _require_same(problem: dict, stored: dict, path) -> None:
     ours, theirs = problem["problem"], stored["problem"]
     for name in ("functional", "scheme", "tau", "store_every", "measure"):
-        if _without_addresses(ours[name]) != _without_addresses(theirs[name]):
+        if without_addresses(ours[name]) != without_addresses(theirs[name]):
             raise CheckpointMismatch(
                 f"checkpoint: {str(path)!r} belongs to a different problem: its {name} is {theirs[name]}, "
                 f"here it is {ours[name]}; give another path, or remove it to start anew"
@@ -187,7 +187,8 @@ def _require_same(problem: dict, stored: dict, path) -> None:
             )
 
 
-def _without_addresses(value):
+def without_addresses(value):
+    """A description without the addresses in memory that Python's own repr puts there."""
     return re.sub(r" at 0x[0-9a-f]+", "", value) if isinstance(value, str) else value
 
 

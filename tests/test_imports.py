@@ -24,7 +24,7 @@ FLOORS = [
         "diffusion": [],
     },
     {"run": [], "driver": ["run"], "comparison": ["driver"]},
-    {"plotting": [], "report": ["plotting"], "experiment": []},
+    {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": []},
     {"cli": [], "__main__": ["cli"]},
 ]
 ROOMS = {
@@ -33,7 +33,7 @@ ROOMS = {
     for room, beside in floor.items()
 }
 
-HEAVY = ("cvxpy", "matplotlib", "numba", "xarray", "ot", "pandas", "scipy", "h5netcdf", "tqdm", "PIL")
+HEAVY = ("cvxpy", "matplotlib", "numba", "xarray", "ot", "pandas", "scipy", "h5netcdf", "tqdm", "PIL", "dask", "distributed")
 ALONE = {"cvxpy": ("jko/steps/cvxpy.py", "jko/steps/conic.py"), "matplotlib": ("jko/plotting",)}
 
 

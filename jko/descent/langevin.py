@@ -24,7 +24,7 @@ from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, 
 from jko.scheme import Records, Scheme, State
 from jko.sharding import gather, spread
 
-_BLOCK = 1024
+BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -77,19 +77,19 @@ class Langevin(Scheme):
         """n steps in compiled blocks; the same numbers as n calls of `step`."""
         tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
         if first == 0:
-            _check_stable(F.parts, mu, tau)
+            refuse_unstable(F.parts, mu, tau)
         with precision(mu.positions):
-            scalars = np.asarray([tau, np.sqrt(2 * F.parts.temperature * tau)], mu.positions.dtype)
+            scalars = coefficients(tau, F.parts.temperature, mu.positions.dtype)
             x, w = spread(flow.mesh, mu.positions, mu.weights)
             block = _block(flow, self.noise, tuple(self.observables.items()))
-            seed, measured = np.asarray(jax.random.key_data(key_of(self.seed))), []
-            for begin in range(first, first + n, _BLOCK):
-                end = min(begin + _BLOCK, first + n)
+            seed, measured = seed_words(self.seed), []
+            for begin in range(first, first + n, BLOCK):
+                end = min(begin + BLOCK, first + n)
                 x, values = block(x, w, scalars, seed, begin, end)
                 measured.append({name: gather(column, end - begin) for name, column in values.items()})
             moved = gather(x, mu.n)
         if not np.all(np.isfinite(moved)):
-            return mu, state, self._diverged(mu, flow, first, first + n, tau)
+            return mu, state, self.diverged(mu, flow, first, first + n, tau)
         columns = {name: np.concatenate([block[name] for block in measured]) for name in self.observables}
         records = Records.constant(n, iterations=1, mass_error=0.0).with_columns(**columns)
         return mu.with_positions(moved), state.with_data(step=first + n), records
@@ -109,7 +109,8 @@ class Langevin(Scheme):
         uncertainty = standard_error(influence, weights, neighbours, parts.temperature)
         return parts.temperature * estimate.value + value, uncertainty
 
-    def _diverged(self, mu, flow, first, last, tau):
+    def diverged(self, mu, flow, first, last, tau) -> Records:
+        """The records of a block that did not stay finite."""
         with precision(mu.positions):
             gradient = field_of(flow.terms).gradient
             limit = 2.0 / max(largest_curvature(gradient, mu.positions, mu.weights), 1e-300)
@@ -122,6 +123,15 @@ class Langevin(Scheme):
 
 @lru_cache(maxsize=64)
 def _block(flow, noise, observables):
+    return jax.jit(block_of(flow, noise, observables))
+
+
+def block_of(flow, noise, observables):
+    """A function of (x, w, (τ, √(2θτ)), seed words, first, last) that takes the steps first … last − 1.
+
+    Returns the positions and, for every observable, its averages over the first rows of `[1024, ...]`.
+    """
+
     def block(x, w, scalars, seed, first, last):
         tau, amplitude = scalars
         key = jax.random.wrap_key_data(seed, impl="threefry2x32")
@@ -132,15 +142,26 @@ def _block(flow, noise, observables):
             columns = columns - tau * flow.columns_gradient(columns, w) + amplitude * kicks
             return columns, measure_columns(observables, columns, w, values, number - first)
 
-        values = statistics_of(observables, x.shape[1], x.dtype, _BLOCK)
+        values = statistics_of(observables, x.shape[1], x.dtype, BLOCK)
         # the bounds are traced: one program whatever the length of the block, hence the same numbers
         columns, values = lax.fori_loop(first, last, step, (x.T, values))
         return columns.T, values
 
-    return jax.jit(block)
+    return block
 
 
-def _check_stable(parts, mu, tau):
+def coefficients(tau, temperature, dtype) -> np.ndarray:
+    """τ and √(2θτ), what a step multiplies the drift and the noise with."""
+    return np.asarray([tau, np.sqrt(2.0 * temperature * tau)], dtype)
+
+
+def seed_words(seed: int) -> np.ndarray:
+    """The two words that a compiled block takes for a seed."""
+    return np.asarray(jax.random.key_data(key_of(seed)))
+
+
+def refuse_unstable(parts, mu, tau) -> None:
+    """Refuse a τ beyond the stability limit at the particles."""
     stiffness = mean_stiffness(parts.potential, mu)
     if not tau * stiffness <= 2.0:
         raise ValueError(
