@@ -1,0 +1,146 @@
+"""Members of Langevin dynamics as one compiled call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals.base import Functional
+from jko.descent.field import Field, outside_terms
+from jko.descent.langevin import BLOCK, Langevin, block_of, coefficients, refuse_unstable, seed_words
+from jko.ensembles.problem import Problem, frame, kept, sentence
+from jko.kernels.pair_sums import precision
+from jko.sharding import active
+
+_NUMBERS = 2**27  # positions held at once
+
+
+def can_be_compiled(problem: Problem, axes) -> bool:
+    """Whether the members differ in nothing but numbers that a compiled block of Langevin can take."""
+    numbers = {"seed", "tau", "temperature", *problem.of_functional}
+    return (
+        type(problem.scheme) is Langevin
+        and not callable(problem.measure)
+        and active() is None
+        and set(axes) <= numbers
+        and all(np.ndim(v) == 0 and np.asarray(v).dtype.kind in "iuf" for a in axes.values() for v in a)
+    )
+
+
+def run_together(problem: Problem, members: list[dict], keep) -> None:
+    """Run the members and give each result to `keep(its number, result)`."""
+    group = max(1, _NUMBERS // problem.measure.positions.size)
+    for begin in range(0, len(members), group):
+        _run_group(problem, list(enumerate(members))[begin : begin + group], keep)
+
+
+def _run_group(problem, members, keep):
+    ready, mu = [], problem.measure
+    for index, parameters in members:
+        try:
+            made = problem.of(parameters)
+            state = made[2].init(made[0], mu)
+            refuse_unstable(made[0].parts, mu, made[3])
+            ready.append((index, parameters, *made, state))
+        except Exception as error:
+            keep(index, {"failure": sentence(error)})
+    if not ready:
+        return
+    with precision(mu.positions):
+        block = _traced(problem, ready[0][1])
+    if block is None:
+        _run_by_functional(problem, ready, keep)
+        return
+    _advance_all(problem, ready, block, keep)
+
+
+def _run_by_functional(problem, ready, keep):
+    """Where making the functional looks at its numbers: a compiled call for each functional."""
+    groups = {}
+    for index, parameters, F, *_ in ready:
+        made = tuple((name, parameters[name]) for name in _names(problem, parameters))
+        groups.setdefault(made, (replace(problem, functional=F), []))[1].append((index, parameters))
+    for alike, members in groups.values():
+        _run_group(alike, members, keep)
+
+
+def _advance_all(problem, ready, block, keep):
+    mu, dtype = problem.measure, problem.measure.positions.dtype
+    names = _names(problem, ready[0][1])
+    numbers = {name: np.array([r[1][name] for r in ready], dtype) for name in names}
+    seeds = np.stack([seed_words(scheme.seed) for _, _, _, _, scheme, _, _ in ready])
+    scalars = np.stack([coefficients(tau, F.parts.temperature, dtype) for _, _, F, _, _, tau, _ in ready])
+    x, frames, columns, done = np.broadcast_to(mu.positions, (len(ready), *mu.positions.shape)), [], [], 0
+    frames.append([_stored(problem, entry, mu.positions) for entry in ready])
+    while done < problem.n_steps:
+        last = min((done // problem.store_every + 1) * problem.store_every, problem.n_steps)
+        with precision(mu.positions):
+            for begin in range(done, last, BLOCK):
+                end = min(begin + BLOCK, last)
+                x, values = block(numbers, x, mu.weights, scalars, seeds, begin, end)
+                columns.append(
+                    {name: np.asarray(column)[:, : end - begin] for name, column in values.items()}
+                )
+        positions, done = np.asarray(x), last
+        frames.append([_stored(problem, entry, positions[at]) for at, entry in enumerate(ready)])
+    times = np.append(np.arange(0, problem.n_steps, problem.store_every), problem.n_steps)
+    for at, (index, *_, tau, _) in enumerate(ready):
+        keep(
+            index,
+            _result(
+                times * tau,
+                [f[at] for f in frames],
+                {name: np.concatenate([c[name][at] for c in columns]) for name in columns[0]},
+            ),
+        )
+
+
+def _stored(problem, entry, positions):
+    """(energy, uncertainty, frame) of a member at a stored time, or the sentence of its failure."""
+    _, _, F, mu, scheme, tau, state = entry
+    if not np.all(np.isfinite(positions)):
+        return scheme.diverged(mu, state.workspace, 0, problem.n_steps, tau).row(0).note
+    measure = mu.with_positions(positions)
+    return *scheme.energy(F, measure, state), frame(measure, problem.observe)
+
+
+def _result(times, frames, columns) -> dict:
+    for stored in frames:
+        if isinstance(stored, str):
+            return {"failure": f"StepFailed: {stored}"}
+    energy, uncertainty, seen = zip(*frames, strict=True)
+    return kept(times, energy, uncertainty, list(seen), columns)
+
+
+def _names(problem, parameters) -> tuple[str, ...]:
+    return tuple(name for name in problem.of_functional if name in parameters)
+
+
+def _traced(problem, parameters):
+    """The compiled block over members, or None where the functional cannot be traced in its parameters."""
+    scheme, made, names = problem.scheme, problem.functional, _names(problem, parameters)
+
+    def one(numbers, x, w, scalars, seed, first, last):
+        F = made if isinstance(made, Functional) else made(**numbers)
+        block = block_of(Field(outside_terms(F.parts)), scheme.noise, tuple(scheme.observables.items()))
+        return block(x, w, scalars, seed, first, last)
+
+    mu = problem.measure
+    dtype = mu.positions.dtype
+    try:
+        jax.eval_shape(
+            one,
+            {name: jnp.zeros((), dtype) for name in names},
+            mu.positions,
+            mu.weights,
+            jnp.zeros(2, dtype),
+            jnp.zeros(2, jnp.uint32),
+            0,
+            1,
+        )
+    except Exception:
+        return None
+    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None)))

@@ -1,0 +1,43 @@
+"""The results of many runs as one labelled dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def labelled(problem, axes: dict, results: list[dict]):
+    """An xarray.Dataset with a dimension for each parameter, members in the order of their product."""
+    import xarray
+
+    shape = tuple(len(values) for values in axes.values())
+    failures = np.array([result["failure"] for result in results], dtype=object).reshape(shape)
+    variables = {"failure": (tuple(axes), failures)}
+    for kind, along in (("stored", "stored"), ("steps", "step")):
+        for name, like in _shapes(results, kind).items():
+            values = np.full((len(results), *like), np.nan)
+            for row, result in zip(values, results, strict=True):
+                row[...] = result[kind][name] if not result["failure"] else np.nan
+            inner = (f"{name}_axis{axis}" for axis in range(1, len(like)))
+            variables[name] = ((*axes, along, *inner), values.reshape(*shape, *like))
+    coordinates = {name: _coordinate(values) for name, values in axes.items()}
+    attributes = {
+        "functional": repr(problem.functional),
+        "scheme": repr(problem.scheme),
+        "n_steps": problem.n_steps,
+        "units": "nondimensional",
+    }
+    return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def _shapes(results, kind) -> dict[str, tuple[int, ...]]:
+    """The shape of every array that a finished member has."""
+    for result in results:
+        if not result["failure"]:
+            return {name: array.shape for name, array in result[kind].items()}
+    return {}
+
+
+def _coordinate(values) -> np.ndarray:
+    """Numbers and words as they are, anything else by how it is written."""
+    array = np.asarray(values) if all(np.ndim(value) == 0 for value in values) else None
+    return array if array is not None and array.dtype.kind in "biufU" else np.array([repr(v) for v in values])
