@@ -1,0 +1,186 @@
+"""Particle integrators: orders, bias at equilibrium, speed, Keller-Segel. `python benchmarks/integrators.py`
+
+Names of parts as arguments run those parts alone. Speeds are in particle-steps per second of processor time.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import norm
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import functionals as fn
+import jko
+from jko.descent import (
+    AdaptiveRungeKutta,
+    BackwardEuler,
+    ForwardEuler,
+    Langevin,
+    LeimkuhlerMatthews,
+    StochasticHeun,
+    Trapezoidal,
+    UnderdampedLangevin,
+)
+from tests.descent import exact_laws
+
+QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+WELL = fn.Potential(lambda x: 0.25 * jnp.sum(x**4) - 0.5 * jnp.sum(x**2))
+WELLS = 0.25 * fn.Potential("double_well") + fn.Interaction("gaussian", strength=-0.7, width=0.8)
+GAS = fn.Interaction("quadratic_logarithmic")
+
+
+def quantiles(n, mean, std):
+    return jko.Particles(mean + std * norm.ppf((np.arange(n) + 0.5) / n)[:, None])
+
+
+def trapezoidal():
+    print(
+        "\nTrapezoidal: error in the positions, rms, against 1024 steps, and the order from 8 to 16, 32, 64"
+    )
+    plane = jko.Particles(np.random.default_rng(0).normal(size=(100, 2)))
+    problems = {
+        "double well + attraction, 2D": (WELLS, plane),
+        "|z|^2/2 - log|z|, 1D": (GAS, quantiles(100, 0.0, 1.0)),
+        "entropy + quadratic, blob, 1D": (fn.Entropy() + QUADRATIC, quantiles(100, 1.0, 0.5)),
+        "power m = 2, blob, 1D": (fn.Power(2), quantiles(100, 0.0, 1.0)),
+    }
+    for name, (functional, start) in problems.items():
+        runs = {
+            k: jko.flow(functional, start, Trapezoidal(), tau=0.5 / k, n_steps=k)
+            for k in (8, 16, 32, 64, 1024)
+        }
+        best = runs.pop(1024).final.positions
+        errors = [np.sqrt(np.mean((run.final.positions - best) ** 2)) for run in runs.values()]
+        orders = ", ".join(f"{order:.2f}" for order in exact_laws.orders(errors))
+        rises = sum(int(np.sum(np.diff(run.energy) > 0)) for run in runs.values())
+        print(
+            f"  {name:31s} error at 64 steps {errors[-1]:.1e}  orders {orders}  steps that raise F: {rises}"
+        )
+
+
+def weak_orders():
+    print("\nE x^2 on Ornstein-Uhlenbeck at t = 0.8 by the recursion of moments, and its order in tau")
+    limit = 0.7 / 1.3
+    exact = limit + (0.25 - limit) * np.exp(-2 * 1.3 * 0.8)
+    for scheme in (StochasticHeun(), LeimkuhlerMatthews()):
+        errors = [
+            exact_laws.second_moments(scheme, 1.3, 0.7, 0.8 / k, k, [[0.25]])[0, 0] - exact
+            for k in (16, 32, 64)
+        ]
+        print(
+            f"  {type(scheme).__name__:20s} {errors[-1]:+.1e} at 64 steps, orders {exact_laws.orders(errors)}"
+        )
+
+
+def bias_at_equilibrium(temperature=0.5):
+    print(
+        "\nBias of E x^2 at equilibrium, V = x^4/4 - x^2/2, theta = 0.5, by transfer operators: no sampling"
+    )
+    x = np.linspace(-5.0, 5.0, 4001)
+    density = np.exp(-(0.25 * x**4 - 0.5 * x**2) / temperature)
+    exact = (density @ x**2) / density.sum()
+    steps = (0.2, 0.1, 0.05, 0.025)
+    print(f"  exact {exact:.6f}   tau" + "".join(f"{tau:>12g}" for tau in steps) + "   last order")
+    schemes = {
+        "Langevin": _EulerMaruyama(),
+        "StochasticHeun": StochasticHeun(),
+        "LeimkuhlerMatthews": LeimkuhlerMatthews(),
+        "UnderdampedLangevin": UnderdampedLangevin(),
+    }
+    for name, scheme in schemes.items():
+        errors = [
+            exact_laws.average_at_equilibrium(scheme, lambda x: x**3 - x, temperature, tau, np.square) - exact
+            for tau in steps
+        ]
+        shown = "".join(f"{error:+12.1e}" for error in errors)
+        print(f"  {name:22s}{shown}   {exact_laws.orders(errors)[-1]:.2f}")
+
+
+class _EulerMaruyama(LeimkuhlerMatthews):
+    """Langevin's step in the form that the transfer operator takes."""
+
+    def coefficients(self, temperature, tau):
+        return tau, np.sqrt(2.0 * temperature * tau)
+
+    @staticmethod
+    def move(gradient, carried, coefficients, kicks):
+        return (carried[0] - coefficients[0] * gradient(carried[0]) + coefficients[1] * kicks(0),)
+
+
+def speed(n=100_000, steps=200):
+    print(f"\n{n} particles x {steps} steps, 2D, float32, a potential written in jax: M particle-steps/s")
+    functional = fn.Entropy() + WELL
+    mu = jko.Particles(np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32))
+    for noise in ("gaussian", "three-point"):
+        rates = []
+        for kind in (Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin):
+            scheme = kind(noise=noise)
+            state = scheme.init(functional, mu)
+            scheme.advance(functional, mu, 0.01, 1, state)
+            start = time.process_time()
+            scheme.advance(functional, mu, 0.01, steps, state)
+            rates.append(f"{kind.__name__} {n * steps / (time.process_time() - start) / 1e6:.0f}")
+        print(f"  {noise:12s} {', '.join(rates)}")
+
+
+def keller_segel(n=2000, seeds=6, tau=0.005):
+    print(
+        f"\nKeller-Segel, plane, n = {n}, {seeds} seeds, tau = {tau:g}: d/dt of the second moment over t < T"
+    )
+    for chi, horizon in ((1.0, 0.3), (2.0, 0.3), (4.0, 0.3), (6.0, 0.3), (8.0, 0.15)):
+        steps = round(horizon / tau)
+        functional, rates, variances = fn.Entropy() + fn.Interaction("logarithmic", strength=-chi), [], []
+        for seed in range(seeds):
+            start = jko.Particles(np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32))
+            scheme = Langevin(seed=seed, observables={"moment": lambda x: jnp.sum(x**2)})
+            run = jko.flow(functional, start, scheme, tau=tau, n_steps=steps, store_every=steps)
+            first = np.mean(np.sum(start.positions.astype(float) ** 2, axis=1))
+            rates.append((run.info.moment[-1] - first) / horizon)
+            variances.append(8.0 * np.mean(run.info.moment) / (n * horizon))
+        exact, error = 4.0 * (1.0 - chi / 4.0), np.sqrt(np.mean(variances) / seeds)
+        away = (np.mean(rates) - exact) / error
+        print(
+            f"  chi/chi_c = {chi / 4:<5g} T = {horizon:<5g} exact {exact:+.3f}  found {np.mean(rates):+.3f} "
+            f"+- {error:.3f}: {away:+.1f} standard errors"
+        )
+
+
+def adaptive():
+    print("\nHalf a unit of time of the logarithmic gas, n = 100 in 1D: gradients (or solves) and the error")
+    start = quantiles(100, 0.0, 1.0)
+    best = AdaptiveRungeKutta(rtolerance=1e-10, atolerance=1e-11)
+    best = jko.flow(GAS, start, best, tau=0.5, n_steps=1).final.positions
+
+    def show(name, run, count):
+        error = np.sqrt(np.mean((run.final.positions - best) ** 2))
+        print(f"  {name:34s} {count:7.0f}   {error:.1e}")
+
+    for tau in (5e-3, 5e-4):
+        run = jko.flow(GAS, start, ForwardEuler(), tau=tau, n_steps=round(0.5 / tau), throw=False)
+        if run.info.status[-1] == "converged":
+            show(f"ForwardEuler, tau = {tau:g}", run, run.info.iterations.sum())
+        else:
+            print(f"  ForwardEuler, tau = {tau:g}: {run.info.status[-1]}")
+    for kind in (BackwardEuler, Trapezoidal):
+        run = jko.flow(GAS, start, kind(), tau=0.05, n_steps=10)
+        show(f"{kind.__name__}, tau = 0.05", run, run.info.iterations.sum())
+    for method, stages in (("tsit5", 6), ("kvaerno5", 7)):
+        scheme = AdaptiveRungeKutta(rtolerance=1e-5, atolerance=1e-6, method=method)
+        run = jko.flow(GAS, start, scheme, tau=0.5, n_steps=1)
+        show(f"AdaptiveRungeKutta, {method}, 1e-5", run, stages * run.info.iterations.sum())
+
+
+PARTS = {
+    part.__name__: part
+    for part in (trapezoidal, weak_orders, bias_at_equilibrium, adaptive, keller_segel, speed)
+}
+
+if __name__ == "__main__":
+    for name in sys.argv[1:] or PARTS:
+        PARTS[name]()
