@@ -15,7 +15,7 @@ from jko.descent.field import field as field_of
 from jko.descent.field import outside_terms
 from jko.descent.noise import NOISES, increments, key_of
 from jko.descent.observables import checked_observables, measure_columns, statistics_of
-from jko.descent.sharded_field import energy_at, spread_field
+from jko.descent.sharded_field import energy_at, mesh_of, spread_field
 from jko.descent.stability import largest_curvature, mean_stiffness
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
@@ -80,7 +80,7 @@ class Langevin(Scheme):
             refuse_unstable(F.parts, mu, tau)
         with precision(mu.positions):
             scalars = coefficients(tau, F.parts.temperature, mu.positions.dtype)
-            x, w = spread(flow.mesh, mu.positions, mu.weights)
+            x, w = spread(mesh_of(flow), mu.positions, mu.weights)
             block = _block(flow, self.noise, tuple(self.observables.items()))
             seed, measured = seed_words(self.seed), []
             for begin in range(first, first + n, BLOCK):

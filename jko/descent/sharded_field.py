@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from functionals import pointwise
 from jko.descent.field import Field, field
-from jko.kernels.pair_sums import precision
-from jko.measures import Particles
+from jko.kernels.pair_sums import Difference, pair_gradient_sum, pair_sum, precision
+from jko.measures import Particles, fields
 from jko.sharding import AXIS, active, spread
 
 
@@ -25,6 +26,28 @@ class Shard(Particles):
         self.positions, self.weights = positions, weights
         self.all_positions = lax.all_gather(positions, AXIS, tiled=True)
         self.all_weights = lax.all_gather(weights, AXIS, tiled=True)
+
+    sums_pairs = False  # in no other way than all pairs
+
+    def convolve(self, W):
+        alone = fields.is_singular(W, self.dimension)
+        return self._pairs(pair_sum, Difference(pointwise.scalar(W)), exclude_coincident=alone)
+
+    def convolve_gradient(self, W):
+        return self._pairs(pair_gradient_sum, Difference(pointwise.scalar(W)), exclude_coincident=True)
+
+    def difference_integrate(self, W):
+        return self.integrate_values(self.convolve(W))
+
+    def pair_average(self, k):
+        return self._pairs(pair_sum, k)
+
+    def pair_average_gradient(self, k):
+        return self._pairs(pair_gradient_sum, k)
+
+    @property
+    def sources(self):
+        return self.all_positions, self.all_weights
 
     def _pairs(self, total, kernel, **options):
         return total(kernel, self.positions, self.all_positions, self.all_weights, **options)
@@ -98,6 +121,12 @@ def spread_field(terms):
     return field(terms) if mesh is None else _sharded(terms, mesh)
 
 
+def mesh_of(flow) -> Mesh | None:
+    """The devices that a field computes on, None for one that knows of no mesh."""
+    mesh = getattr(flow, "mesh", None)
+    return mesh if isinstance(mesh, Mesh) else None
+
+
 @lru_cache(maxsize=64)
 def compiled_energy(flow):
     """The energy of a field, compiled once."""
@@ -107,4 +136,6 @@ def compiled_energy(flow):
 def energy_at(flow, mu) -> float:
     """The energy of a field at particles, on the devices of its mesh where it has one."""
     with precision(mu.positions):
-        return float(compiled_energy(flow)(*spread(getattr(flow, "mesh", None), mu.positions, mu.weights)))
+        if isinstance(flow, Field) and flow.native(mu.positions):
+            return float(flow.compiled_energy(mu.positions, mu.weights))
+        return float(compiled_energy(flow)(*spread(mesh_of(flow), mu.positions, mu.weights)))
