@@ -13,12 +13,13 @@ if TYPE_CHECKING:
     from jko.transport.bridge import SchrodingerBridge
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
     from jko.transport.entropic import EntropicTransport
-    from jko.transport.grid_map import GridMap
+    from jko.transport.grid_map import GridMap, geodesic_velocity
     from jko.transport.interpolation import interpolate
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
     from jko.transport.optimal_map import OptimalMap
     from jko.transport.schrodinger import schrodinger_bridge
+    from jko.transport.semi_discrete_transport import SemiDiscrete, semi_discrete
     from jko.transport.sinkhorn_divergence import sinkhorn
 
 __all__ = [
@@ -32,11 +33,13 @@ __all__ = [
     "MonotoneMap",
     "OptimalMap",
     "SchrodingerBridge",
+    "SemiDiscrete",
     "benamou_brenier",
     "brenier_map",
     "conjugate",
     "curves",
     "cut",
+    "geodesic_velocity",
     "graded",
     "inf_convolution",
     "interpolate",
@@ -45,6 +48,7 @@ __all__ = [
     "prox",
     "remap",
     "schrodinger_bridge",
+    "semi_discrete",
     "sinkhorn",
     "wasserstein",
     "wasserstein_distance",
@@ -53,7 +57,7 @@ __all__ = [
 # What no scheme needs is imported when it is asked for.
 _ROOMS = {
     "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "brenier_map"),
-    "grid_map": ("GridMap",),
+    "grid_map": ("GridMap", "geodesic_velocity"),
     "optimal_map": ("OptimalMap",),
     "between": ("Curves", "curves"),
     "dynamic": ("DynamicTransport", "benamou_brenier"),
@@ -63,6 +67,7 @@ _ROOMS = {
     "entropic": ("EntropicTransport",),
     "bridge": ("SchrodingerBridge",),
     "schrodinger": ("schrodinger_bridge",),
+    "semi_discrete_transport": ("SemiDiscrete", "semi_discrete"),
     "sinkhorn_divergence": ("sinkhorn",),
 }
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jko import Density, Gaussian, Grid, Particles, wasserstein
-from jko.transport import curves, interpolate, number_of_modes
+from jko.transport import brenier_map, curves, geodesic_velocity, interpolate, number_of_modes
 
 MEANS, STDS = (-2.0, 1.5), (0.6, 1.1)
 TILTED = Gaussian([-1.0, 0.0], [[0.3, 0.1], [0.1, 0.2]]), Gaussian([1.0, 0.0], [[0.3, -0.1], [-0.1, 0.5]])
@@ -209,3 +209,19 @@ def test_the_three_curves_in_the_plane():
         assert found.kinetic_energy[kind].mean() > found.kinetic_energy["displacement"][0]
     assert np.all(found.modes["displacement"] == 1)
     assert found.modes["mixture"][2] == 2
+
+
+def test_the_velocity_of_the_geodesic_between_gaussians_in_the_plane():
+    grid = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (64, 64))
+    mu, nu = (m.on(grid) for m in TILTED)
+    T = brenier_map(*TILTED)
+    for t in (0.3, 0.8):
+        found, rho = geodesic_velocity(mu, nu, t), interpolate(mu, nu, t).values
+        step = np.eye(2) + t * (T.matrix - np.eye(2))
+        middle = (1.0 - t) * TILTED[0].mean() + t * TILTED[1].mean()
+        start = TILTED[0].mean() + (grid.centers - middle) @ np.linalg.inv(step)
+        exact = (T(start.reshape(-1, 2)) - start.reshape(-1, 2)).reshape(found.shape)
+        error = np.sum((found - exact) ** 2, axis=-1)
+        assert np.sqrt((error * rho).sum() / rho.sum()) < 0.02
+    with pytest.raises(ValueError, match="t: expected a number between 0 and 1"):
+        geodesic_velocity(mu, nu, 1.0)
