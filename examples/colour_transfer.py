@@ -2,8 +2,8 @@
 Colour transfer between two pictures
 ====================================
 
-The colours of a picture are a measure on the cube of red, green and blue. The optimal map between those of two
-pictures gives one the palette of the other; the gradient of a convex function, it keeps colours in order.
+The colours of a picture are a measure on the cube of red, green and blue. The optimal map between two
+gives one picture the palette of the other; the gradient of a convex function, it keeps colours in order.
 """
 
 import sys

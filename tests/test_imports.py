@@ -33,8 +33,24 @@ ROOMS = {
     for room, beside in floor.items()
 }
 
-HEAVY = ("cvxpy", "matplotlib", "numba", "xarray", "ot", "pandas", "scipy", "h5netcdf", "tqdm", "PIL", "dask", "distributed")
-ALONE = {"cvxpy": ("jko/steps/cvxpy.py", "jko/steps/conic.py"), "matplotlib": ("jko/plotting",)}
+HEAVY = (
+    "cvxpy",
+    "matplotlib",
+    "numba",
+    "xarray",
+    "ot",
+    "pandas",
+    "scipy",
+    "h5netcdf",
+    "tqdm",
+    "PIL",
+    "dask",
+    "distributed",
+)
+ALONE = {  # cvxpy: the steps by cone programmes, and dynamic transport as one
+    "cvxpy": ("jko/steps/cvxpy.py", "jko/steps/conic.py", "jko/transport/dynamic_conic.py"),
+    "matplotlib": ("jko/plotting",),
+}
 
 
 def name_of(path):

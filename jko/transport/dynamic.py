@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.errors import positive_number, whole_number
+from jko.errors import one_of, positive_number, whole_number
 from jko.measures import Density, Grid
 from jko.transport.bures import bures_wasserstein
 from jko.transport.pairs import alike
@@ -21,11 +21,12 @@ _UNIT_OF_LENGTH = 2.0  # in lower bounds of W2: how time is weighed against spac
 class DynamicTransport:
     """A minimiser of ∫₀¹∫ρ|v|² dx dt, on a grid staggered in time.
 
-    `value` is W₂²; `times` `[k+1]` and `density` `[k+1, *cells]` the densities then; `velocity`
-    `[k, *cells, d]` at cell centres half-way between the times, which the dual problem extends into vacuum;
-    `kinetic_energy` `[k]` then, constant along a geodesic. `continuity_residual` is ∫₀¹∫|∂tρ + div m| of the
-    density and momentum over the mass, `mismatch` how far the density is from the one that minimises cell by
-    cell, in L1 over the mass: what has not converged. `iterations` from the finest grid to the coarsest.
+    `value` is W₂²; `times` `[k+1]` and `density` `[k+1, *cells]` the densities then; `velocity` `[k,
+    *cells, d]` at cell centres half-way between the times, which the dual problem extends into vacuum;
+    `kinetic_energy` `[k]` then, constant along a geodesic. `continuity_residual` is ∫₀¹∫|∂tρ + div m| of
+    the density and momentum over the mass, `mismatch` how far the density is from the one that minimises
+    cell by cell, in L1 over the mass: what has not converged. `iterations` from the finest grid to the
+    coarsest.
     """
 
     value: float
@@ -48,14 +49,16 @@ class DynamicTransport:
         return Density(self.grid, values * (self.density[0].sum() / values.sum()))
 
 
-def benamou_brenier(mu, nu, n_times=32, tolerance=1e-5, max_iterations=5000) -> DynamicTransport:
+def benamou_brenier(
+    mu, nu, n_times=32, tolerance=1e-5, max_iterations=5000, method="saddle"
+) -> DynamicTransport:
     """W₂² = min ∫₀¹∫ρ|v|² dx dt under ∂tρ + div(ρv) = 0, ρ₀ = mu, ρ₁ = nu [BenamouBrenier2000].
 
-    A convex saddle point in density and momentum on a staggered grid of the box, no flux through its walls,
-    in one or two dimensions, n_times steps in time: `Saddle`, from coarse grids to fine, in single precision
-    but for the last projection. mu and nu are densities on one grid, or one of them a Gaussian. `tolerance`
-    bounds what ten iterations still change, a tenth of it in the value, ten times it in the density;
-    discretisation errs beside it.
+    A convex saddle point in density and momentum on a staggered grid of the box, no flux through its
+    walls, in one or two dimensions, n_times steps in time: `Saddle`, from coarse grids to fine, in
+    single precision but for the last projection. mu and nu are densities on one grid, or one of them a
+    Gaussian. `tolerance` bounds what ten iterations still change, a tenth of it in the value, ten times
+    it in the density; discretisation errs beside it.
 
     Raises ValueError for measures of different mass, dimension or grid, for clouds, and off one and two
     dimensions; RuntimeError where `max_iterations` on one grid do not suffice.
@@ -69,6 +72,8 @@ def benamou_brenier(mu, nu, n_times=32, tolerance=1e-5, max_iterations=5000) -> 
             f"mu, nu: expected densities on a grid of 1 or 2 dimensions, got {type(mu).__name__} in "
             f"{mu.dimension}; use mu.on(grid), Density.kernel_estimate, or interpolate"
         )
+    if one_of("method", method, ("saddle", "cvxpy")) == "cvxpy":
+        return _by_cones(mu, nu, steps)
     length = bures_wasserstein(mu.mean(), mu.covariance(), nu.mean(), nu.covariance())
     length = _UNIT_OF_LENGTH * max(length, max(mu.grid.spacing))
     peak = max(mu.values.max(), nu.values.max())
@@ -86,6 +91,15 @@ def benamou_brenier(mu, nu, n_times=32, tolerance=1e-5, max_iterations=5000) -> 
             )
         iterations.append(saddle.iterations)
     return _answer(mu, saddle, length, peak, tuple(reversed(iterations)))
+
+
+def _by_cones(mu, nu, steps):
+    from jko.transport.dynamic_conic import conic_fields
+
+    density, velocity, energies, residual, iterations = conic_fields(mu, nu, steps)
+    times = np.linspace(0.0, 1.0, steps + 1)
+    value = float(energies.mean())
+    return DynamicTransport(value, mu.grid, times, density, velocity, energies, residual, 0.0, (iterations,))
 
 
 def _levels(cells, steps):

@@ -1,0 +1,176 @@
+"""Transport: distances, maps, curves. One function a row; `python benchmarks/transport.py [name ...]`.
+
+Each prints what it measured: medians of three calls after one that compiles, one thread unless said.
+"""
+
+import sys
+import time
+
+import numpy as np
+
+import jko
+from jko import Density, Gaussian, Grid
+from jko.transport import benamou_brenier, grid_transport
+
+ROWS = []
+TILTED = Gaussian([-1.0, 0.0], [[0.3, 0.1], [0.1, 0.2]]), Gaussian([1.0, 0.5], [[0.3, -0.1], [-0.1, 0.5]])
+
+
+def row(function):
+    """Adds a function to the table under its name."""
+    ROWS.append(function)
+    return function
+
+
+def seconds(call, repetitions=3):
+    """(the median time of a call, what it returned), after one that compiles."""
+    call()
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        found = call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times)), found
+
+
+def unit_square(cells):
+    return Grid.uniform((0.0, 0.0), (1.0, 1.0), (cells, cells))
+
+
+def bump(grid, centre, radius):
+    away = grid.centers - np.asarray(centre)
+    return Density(grid, np.maximum(radius**2 - np.sum(away**2, axis=-1), 0.0)).normalized()
+
+
+def translated_and_dilated(cells):
+    """Parabola bumps; W₂² = |shift|² + (change of radius)²/3."""
+    grid = unit_square(cells)
+    return bump(grid, (0.3, 0.3), 0.15), bump(grid, (0.65, 0.7), 0.25), 0.35**2 + 0.4**2 + 0.1**2 / 3.0
+
+
+def from_the_line(cells):
+    """Products of marginals, a parabola to two bumps with a gap between; W₂² by quantile functions."""
+    fine, line = Grid.uniform(0.0, 1.0, 2**17), Grid.uniform(0.0, 1.0, cells)
+
+    def one(x):
+        return np.maximum(0.04 - (x - 0.35) ** 2, 0.0)
+
+    def two(x):
+        return np.maximum(0.01 - (x - 0.3) ** 2, 0.0) + 0.5 * np.maximum(0.0225 - (x - 0.7) ** 2, 0.0)
+
+    along = jko.wasserstein(*(Density(fine, f(fine.axes[0])).normalized() for f in (one, two)))
+    x, plane = line.axes[0], unit_square(cells)
+    return *(Density(plane, np.outer(f(x), f(x))).normalized() for f in (one, two)), 2.0 * float(along) ** 2
+
+
+def tilted_gaussians(cells):
+    grid = Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells))
+    return *(m.on(grid) for m in TILTED), float(jko.wasserstein(*TILTED)) ** 2
+
+
+def _back_and_forth(name, problem, sizes=(256, 512)):
+    for cells in sizes:
+        mu, nu, exact = problem(cells)
+        for threads in (1, 2):
+
+            def solve(mu=mu, nu=nu, threads=threads):
+                grid_transport._solved.clear()
+                found = jko.wasserstein(mu, nu, threads=threads)
+                return found, found.gap
+
+            spent, (found, gap) = seconds(solve)
+            error = float(found) ** 2 / exact - 1.0
+            print(
+                f"{name} {cells}², {threads} thread(s): {spent:.3f} s, error {error:+.1e}, gap {gap / exact:.1e}"
+            )
+
+
+@row
+def back_and_forth_bumps():
+    _back_and_forth("bumps, translated and dilated", translated_and_dilated)
+
+
+@row
+def back_and_forth_cold():
+    """The same without the affine start and without moving one over the other: what the ascent alone does."""
+    from jko.transport import back_and_forth
+    from jko.transport.overlap import Overlap
+
+    for cells in (256, 512):
+        mu, nu, exact = translated_and_dilated(cells)
+        zero = np.zeros(2)
+        lower = np.array(mu.grid.lower) + 0.5 * np.array(mu.grid.spacing)
+        overlap = Overlap(mu.grid.spacing, mu.values / mu.mass, nu.values / nu.mass, lower, zero, 0.0)
+        affine, back_and_forth._Level.affine = (
+            back_and_forth._Level.affine,
+            lambda level: np.zeros(level.mu.shape),
+        )
+        try:
+            spent, found = seconds(lambda overlap=overlap: back_and_forth.solve(overlap))
+        finally:
+            back_and_forth._Level.affine = affine
+        error = 2.0 * found.value / exact - 1.0
+        print(
+            f"bumps, cold start {cells}²: {spent:.3f} s, error {error:+.1e}, gap {2 * found.gap / exact:.1e}"
+        )
+
+
+@row
+def back_and_forth_split():
+    _back_and_forth("bump to four bumps", from_the_line)
+
+
+@row
+def back_and_forth_gaussians():
+    _back_and_forth("tilted Gaussians", tilted_gaussians)
+
+
+@row
+def static_and_dynamic():
+    """Benamou-Brenier beside back-and-forth and the closed form, with the mesh."""
+    for cells, times in ((32, 8), (64, 16), (128, 32)):
+        grid = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (cells, cells))
+        mu, nu = (m.on(grid) for m in TILTED)
+        spent, run = seconds(
+            lambda mu=mu, nu=nu, times=times: benamou_brenier(mu, nu, times, tolerance=1e-6), 1
+        )
+        static, exact = float(jko.wasserstein(mu, nu)) ** 2, float(jko.wasserstein(*TILTED)) ** 2
+        print(
+            f"tilted Gaussians {cells}² x {times}: dynamic {run.value / exact - 1.0:+.1e} from the closed form, "
+            f"{run.value / static - 1.0:+.1e} from back-and-forth, {spent:.1f} s"
+        )
+
+
+@row
+def static_and_dynamic_compact():
+    for cells, times in ((32, 8), (64, 16), (128, 32)):
+        mu, nu, exact = from_the_line(cells)
+        spent, run = seconds(lambda mu=mu, nu=nu, times=times: benamou_brenier(mu, nu, times), 1)
+        static = float(jko.wasserstein(mu, nu)) ** 2
+        print(
+            f"bump to four {cells}² x {times}: dynamic {run.value / static - 1.0:+.1e} from back-and-forth, "
+            f"that {static / exact - 1.0:+.1e} from the closed form, {spent:.1f} s"
+        )
+
+
+@row
+def geodesics():
+    """L1 from the closed form half-way between Gaussians, and the map's mean square error."""
+    for cells in (64, 128, 256):
+        mu, nu, _ = tilted_gaussians(cells)
+        T, exact = jko.transport.brenier_map(mu, nu), jko.transport.brenier_map(*TILTED)
+        x = TILTED[0].sample(2000, 0).positions
+        error = np.sqrt(np.mean(np.sum((T(x) - exact(x)) ** 2, axis=1)))
+        middle = jko.transport.interpolate(*TILTED, 0.5).on(mu.grid)
+        found = jko.transport.interpolate(mu, nu, 0.5)
+        away = np.abs(found.values - middle.values).sum() * mu.grid.cell_volume
+        print(
+            f"geodesic {cells}²: L1 {away:.1e}, map {error:.1e}, "
+            f"T_#mu {T.pushforward_error:.1e} from nu, convex up to {T.convexity_defect:.1e}"
+        )
+
+
+if __name__ == "__main__":
+    for function in ROWS:
+        if len(sys.argv) < 2 or function.__name__ in sys.argv[1:]:
+            function()
