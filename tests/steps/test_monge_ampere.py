@@ -119,6 +119,38 @@ def test_a_map_that_folds_goes_to_the_fallback():
     assert info.mass_error < 1e-10
 
 
+def test_a_steep_well_that_tears_mass_apart():
+    """F and ρ_k are products, so that the step is one too: each factor by quantiles on a fine line."""
+    cells, tau = 128, 0.1
+    factors = [(lambda x: 20.0 * (x[0] ** 2 - 1.0) ** 2, 0.0), (lambda x: 10.0 * x[0] ** 2, 0.2)]
+    answer = np.ones(1)
+    for V, mean in factors:
+        F, mu = (
+            fn.Entropy() + fn.Potential(V),
+            Density.gaussian(Grid.uniform(-2.0, 2.0, 8 * cells), mean, std=0.3),
+        )
+        scheme = steps.Quantile()
+        line, _, _ = scheme.step(F, mu, tau, scheme.init(F, mu))
+        answer = np.multiply.outer(answer, line.values.reshape(cells, 8).mean(axis=1))
+    F = fn.Entropy() + fn.Potential(lambda x: 20.0 * (x[0] ** 2 - 1.0) ** 2 + 10.0 * x[1] ** 2)
+    mu = Density.gaussian(box(cells, 2, 2.0), (0.0, 0.2), std=0.3)
+    new, info = one_step(F, mu, tau)
+    assert info.note.startswith("mass is torn apart")
+    assert info.relative_gap < 1e-3
+    assert info.dissipation > 0.0
+    assert info.mass_error < 1e-12
+    assert l1(new, new.with_values(answer[0])) < 2e-2 < 0.02 * l1(mu, new)
+
+
+def test_tau_beyond_the_variance():
+    answer = exact.GaussianJKO((1.0, 0.0), 0.5, 0.5)
+    mu = answer.on(box(96, 2), 0.0)
+    new, info = one_step(QUADRATIC, mu, 0.5)
+    assert not info.note.startswith("taken by")
+    assert info.relative_gap < 5e-3
+    assert l1(new, answer.on(mu.grid, 0.5)) < 5e-3
+
+
 def test_a_step_depends_on_the_density_alone():
     mu = Density.gaussian(box(48, 2), (1.0, 0.0), std=0.6)
     scheme = steps.MongeAmpere()

@@ -89,7 +89,7 @@ def _laid_down_in(box, problem, mu, half, tau):
     phi[held] = -_variation(problem, half, box)[held]
     psi = c_transform(phi, spacing, 0.5 * tau)
     psi[~binary_dilation(mu.values[box] > 0.0, iterations=_RIM)] = -np.inf
-    phi = _smoothed(c_transform(psi, spacing, 0.5 * tau))
+    phi = smoothed(c_transform(psi, spacing, 0.5 * tau))
     values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
     values[box], least[box] = push_rectangles(half.values[box], phi, 0.5 * tau, spacing)
     return values, least
@@ -120,11 +120,11 @@ def _touches(values, box, cells):
     return False
 
 
-def _smoothed(phi):
-    """Binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
+def smoothed(phi, passes=_PASSES):
+    """φ after binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
     from scipy.ndimage import correlate1d
 
-    for _ in range(_PASSES):
+    for _ in range(passes):
         for axis in range(phi.ndim):
             phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode="reflect")
     return phi

@@ -10,8 +10,12 @@ import numpy as np
 from jko.kernels.c_transform import c_transform
 from jko.kernels.resample import average, interpolate
 from jko.steps.dual.energy import DualEnergy
+from jko.steps.dual.grid_reflection import smoothed
+from jko.steps.dual.nested_ascent import NestedAscent
+from jko.steps.dual.nesting import Region
 from jko.steps.dual.problem import DualProblem
 from jko.steps.pressure.newton import LogEnergy, PressureNewton, transport_cost
+from jko.steps.pressure.steep import SteepNewton
 
 _COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
 _FAR = 25.0  # log ρ below its maximum all along a wall: mass there does not count
@@ -19,6 +23,10 @@ _DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
 _ROUNDER = 1.25  # p starts with I + ττ′D²p ≥ 0 for τ′ = 1.25τ
 _LOST = 0.3  # relative gap of a coarse answer from which finer grids are not begun
 _EXACT = 1e-13
+_MEDIUM = {1: 512, 2: 128, 3: 32}  # cells along the longest axis up to which back-and-forth may begin
+_SMOOTHING = 16  # passes
+_ENOUGH = 2e-4  # relative gap at which a steep step is left
+_PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
 
 
 @dataclass(frozen=True)
@@ -39,10 +47,11 @@ class Found:
 class PressureLadder:
     """The potential on all grids of a ladder, and Newton's method up along it.
 
-    `cautions`: (limit, tail) of the corrections on the coarsest grid and on the others, to be tried in turn.
+    `cautions`: (limit, tail) of the corrections on the coarsest grid and on the others, to be tried in turn;
+    None begins with back-and-forth on a grid of medium size and goes on with `SteepNewton`.
     """
 
-    cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)))
+    cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)), None)
 
     def __init__(self, F, mu, scheme):
         self.problem = DualProblem(F, mu, None, scheme)
@@ -71,27 +80,46 @@ class PressureLadder:
             potentials = [v + w for v, w in zip(potentials, self._coarsened(field), strict=True)]
         logs = self._coarsened(log) if p is None else [log]
         free, spent = _far_walls(log), 0
-        for depth in reversed(range(len(logs))):
+        steep = caution is None
+        first = self._medium() if steep and p is None else len(logs) - 1
+        for depth in reversed(range(first + 1)):
             size = self.sizes[depth]
-            spacing = tuple(e / n for e, n in zip(self.extent, size, strict=True))
-            first = depth == len(self.sizes) - 1
-            newton = PressureNewton(
-                self.energy, tau, spacing, logs[depth], potentials[depth], free, *caution[not first]
-            )
+            data = tau, self._spacing(size), logs[depth], potentials[depth]
             if p is None:
-                p = self._start(logs[depth], potentials[depth], tau, spacing)
+                p = self._back_and_forth(mu, size, data) if steep else self._start(*data)
             elif p.shape != size:
                 p = interpolate(
                     p, size, (0.0,) * len(size), [m / n for m, n in zip(p.shape, size, strict=True)]
                 )
-            now = newton.solve(p, tolerance, most)
+            if steep:
+                newton = SteepNewton(self.energy, *data, free)
+            else:
+                newton = PressureNewton(self.energy, *data, free, *caution[depth < len(self.sizes) - 1])
+            now = newton.solve(p, max(tolerance, _ENOUGH) if steep else tolerance, most)
             p, spent = now.p, spent + newton.iterations
             if not now.gap < _LOST * now.transport + _LOST * _EXACT:
                 now = replace(now, gap=np.inf)
                 break
         return self._certify(now, mu, log, potentials[0], tau, spent)
 
-    def _start(self, log, potential, tau, spacing):
+    def _spacing(self, size):
+        return tuple(e / n for e, n in zip(self.extent, size, strict=True))
+
+    def _medium(self):
+        """The depth of the finest grid of `_MEDIUM` cells at most along an axis."""
+        most = _MEDIUM[self.grid.dimension]
+        return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
+
+    def _back_and_forth(self, mu, size, data):
+        """The pressure of a dual ascent, whose second derivatives binomial passes rid of noise."""
+        tau, spacing, _, potential = data
+        region = Region(spacing, (0,) * len(size), average(mu.values, size), potential)
+        support = self.problem.full_support
+        nested = NestedAscent(self.problem.internal, tau, support, _PAIRS, _MARGIN, _METRIC)
+        ascent, phi, _ = nested.run(region, boxed=False)
+        return -smoothed(ascent.normalise(phi)[0], _SMOOTHING)
+
+    def _start(self, tau, spacing, log, potential):
         """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
         start = self.energy.slope(log, np.exp(log))[0] + potential
         reach = _ROUNDER * tau

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels.monge_ampere import transported
+from jko.kernels.monge_ampere import TAIL, transported
 from jko.kernels.multigrid import Multigrid
+from jko.steps.dual.energy import DualEnergy
 
-FOLD = 0.05  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
+FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
 _FADE = 15.0  # of log ρ, over which corrections fade out in the tails
 _LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
-_HALVINGS = 4
 
 
 @dataclass
@@ -30,6 +30,7 @@ class Iterate:
     transport: float
     folded: float
     least: np.ndarray
+    full: np.ndarray | None = None  # ρ̂ with the least eigenvalue of DS taken as positive
 
 
 class PressureNewton:
@@ -40,6 +41,9 @@ class PressureNewton:
     where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild.
     """
 
+    halvings = 4
+    helps = 1.0
+
     def __init__(self, energy, tau, spacing, log_density, potential, free, limit, tail):
         self.energy, self.tau, self.spacing = energy, tau, spacing
         self.log_density, self.potential, self.free = log_density, potential, free
@@ -49,7 +53,7 @@ class PressureNewton:
 
     def at(self, p) -> Iterate:
         """The iterate of a pressure."""
-        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, FOLD, self.free)
+        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free)
         with np.errstate(all="ignore"):
             density = np.exp(log)
             slope, stiffness = self.energy.slope(log, density)
@@ -75,13 +79,16 @@ class PressureNewton:
             new = self._improve(now, goal)
             if new is None:
                 break
+            slow = new.gap > self.helps * now.gap
             now = new
+            if slow:
+                break
         return now
 
     def _improve(self, now, goal):
         correction = self._correction(now, np.clip(0.5 * np.sqrt(goal / now.gap), _LEAST, _MOST))
         self.iterations += 1
-        for halvings in range(_HALVINGS):
+        for halvings in range(self.halvings):
             new = self.at(now.p + 0.5**halvings * correction)
             if new.gap < now.gap:
                 return new
@@ -104,7 +111,7 @@ class LogEnergy:
     """An internal energy as a function of log ρ; the entropy without exponentials."""
 
     def __init__(self, internal):
-        self.internal = internal
+        self.internal, self.dual = internal, DualEnergy(internal)
         ((c, atom), *others) = internal.terms
         self.temperature = c if atom.is_entropy and not others else None
 
@@ -114,6 +121,11 @@ class LogEnergy:
             return self.temperature * (log + 1.0), self.temperature
         stiffness = density * self.internal.second_derivative(density)
         return self.internal.derivative(density), np.clip(stiffness, 1e-20, 1e20)
+
+    def gap(self, density, answer, pressure) -> float:
+        """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p)."""
+        own = float(self.internal.density(density).sum() - np.vdot(pressure, density))
+        return own + self.dual.total_conjugate(pressure, answer)
 
     def log_of_pressure(self, p):
         """log U*′(p) for the entropy, else None."""
