@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from functionals.base import Functional
@@ -121,26 +121,23 @@ def _names(problem, parameters) -> tuple[str, ...]:
 
 def _traced(problem, parameters):
     """The compiled block over members, or None where the functional cannot be traced in its parameters."""
-    scheme, made, names = problem.scheme, problem.functional, _names(problem, parameters)
+    scheme, names, mu = problem.scheme, _names(problem, parameters), problem.measure
+    one, block = _block(problem.functional, scheme.noise, tuple(scheme.observables.items()))
+    number = jax.ShapeDtypeStruct((), mu.positions.dtype)
+    scalars, seed = jax.ShapeDtypeStruct((2,), mu.positions.dtype), jax.ShapeDtypeStruct((2,), np.uint32)
+    try:
+        jax.eval_shape(one, dict.fromkeys(names, number), mu.positions, mu.weights, scalars, seed, 0, 1)
+    except Exception:  # whatever the making of the functional raises when it is given no number
+        return None
+    return block
+
+
+@lru_cache(maxsize=64)
+def _block(functional, noise, observables):
+    """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 
     def one(numbers, x, w, scalars, seed, first, last):
-        F = made if isinstance(made, Functional) else made(**numbers)
-        block = block_of(Field(outside_terms(F.parts)), scheme.noise, tuple(scheme.observables.items()))
-        return block(x, w, scalars, seed, first, last)
+        F = functional if isinstance(functional, Functional) else functional(**numbers)
+        return block_of(Field(outside_terms(F.parts)), noise, observables)(x, w, scalars, seed, first, last)
 
-    mu = problem.measure
-    dtype = mu.positions.dtype
-    try:
-        jax.eval_shape(
-            one,
-            {name: jnp.zeros((), dtype) for name in names},
-            mu.positions,
-            mu.weights,
-            jnp.zeros(2, dtype),
-            jnp.zeros(2, jnp.uint32),
-            0,
-            1,
-        )
-    except Exception:
-        return None
-    return jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None)))
+    return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None)))

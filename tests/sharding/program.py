@@ -77,14 +77,18 @@ def on_eight_devices(folder):
 
 
 def as_process(number, port, folder):
-    jko.sharding.initialize(f"127.0.0.1:{port}", 2, number, heartbeat_seconds=5)
+    jko.sharding.initialize(f"127.0.0.1:{port}", 2, number, heartbeat_seconds=100)  # a machine may be slow
     with jko.sharding.over():
         found = runs()
         if jko.sharding.leads():
             np.savez(folder / "two.npz", **found)
         if number == 1:
             dies_after(jko.descent.Langevin, blocks=2)
-        long_run(100, folder / "long.ckpt")
+        try:
+            long_run(100, folder / "long.ckpt")
+        except ConnectionError as error:
+            print(error, flush=True)
+            os._exit(3)  # rather than wait for the dead one's heartbeat
 
 
 def dies_after(scheme, blocks):

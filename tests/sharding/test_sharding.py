@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from functools import lru_cache
 from pathlib import Path
 
@@ -71,13 +70,10 @@ def test_two_processes_give_the_numbers_of_one_and_the_death_of_one_loses_nothin
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     processes = [start("process", number, port, tmp_path, devices=1) for number in range(2)]
-    processes[1].wait(timeout=300)
-    died = time.monotonic()
     output, _ = processes[0].communicate(timeout=300)
-    assert time.monotonic() - died < 30.0
-    assert processes[1].returncode == 9, processes[1].stdout.read()
-    processes[1].stdout.close()
-    assert processes[0].returncode != 0
+    other, _ = processes[1].communicate(timeout=300)
+    assert processes[1].returncode == 9, other
+    assert processes[0].returncode == 3, output
     assert "start all processes again, and a run with a checkpoint goes on from it" in output
     with np.load(tmp_path / "two.npz") as stored:
         require_same(stored)
