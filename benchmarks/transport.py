@@ -81,7 +81,7 @@ def _back_and_forth(name, problem, sizes=(256, 512)):
             spent, (found, gap) = seconds(solve)
             error = float(found) ** 2 / exact - 1.0
             print(
-                f"{name} {cells}², {threads} thread(s): {spent:.3f} s, error {error:+.1e}, gap {gap / exact:.1e}"
+                f"{name} {cells}², threads {threads}: {spent:.3f} s, off {error:+.1e}, gap {gap / exact:.1e}"
             )
 
 
@@ -136,7 +136,7 @@ def static_and_dynamic():
         )
         static, exact = float(jko.wasserstein(mu, nu)) ** 2, float(jko.wasserstein(*TILTED)) ** 2
         print(
-            f"tilted Gaussians {cells}² x {times}: dynamic {run.value / exact - 1.0:+.1e} from the closed form, "
+            f"tilted Gaussians {cells}² x {times}: dynamic {run.value / exact - 1.0:+.1e} from closed form, "
             f"{run.value / static - 1.0:+.1e} from back-and-forth, {spent:.1f} s"
         )
 
