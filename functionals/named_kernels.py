@@ -12,7 +12,11 @@ from functionals.numbers import is_number, positive
 
 
 class NamedKernel(NamedTuple):
-    """W with its facts: Ŵ ≥ 0 on zero-mass perturbations (linear convexity), and λ of W (None: none)."""
+    """W with its facts: Ŵ ≥ 0 on zero-mass perturbations (linear convexity), and λ of W (None: none).
+
+    `W.terms` says what W is a sum of, for compiled loops: ("gaussian", s, w), ("logarithm", s), ("power", c,
+    a) for c|z|^a, ("exponential", c, ℓ) for c e^{−|z|/ℓ}, ("quadratic", s).
+    """
 
     W: Callable
     linearly_convex: bool | None
@@ -22,7 +26,7 @@ class NamedKernel(NamedTuple):
 def quadratic(strength=1.0) -> NamedKernel:
     """W(z) = (s/2)|z|²: attraction to the mean; concave in ρ, s-convex along geodesics of fixed mean."""
     s = positive("strength", strength)
-    return NamedKernel(lambda z: 0.5 * s * jnp.sum(z**2), False, s)
+    return NamedKernel(_with_terms(lambda z: 0.5 * s * jnp.sum(z**2), ("quadratic", s)), False, s)
 
 
 def gaussian(strength=1.0, width=1.0) -> NamedKernel:
@@ -30,18 +34,22 @@ def gaussian(strength=1.0, width=1.0) -> NamedKernel:
     s, w = _number("strength", strength), positive("width", width)
     modulus = -abs(s) / w**2 if s > 0 else 2.0 * s * np.exp(-1.5) / w**2
     # D²W ≥ −s/w² at the origin for s > 0; for s < 0 its least value is radial, at |z| = √3 w.
-    return NamedKernel(lambda z: s * jnp.exp(-0.5 * jnp.sum(z**2) / w**2), s > 0, float(modulus))
+    W = _with_terms(lambda z: s * jnp.exp(-0.5 * jnp.sum(z**2) / w**2), ("gaussian", s, w))
+    return NamedKernel(W, s > 0, float(modulus))
 
 
 def logarithmic(strength=1.0) -> NamedKernel:
     """W(z) = −s log|z|: repulsive for s > 0, attractive (Keller–Segel) for s < 0; singular at 0."""
     s = _number("strength", strength)
-    return NamedKernel(lambda z: -0.5 * s * jnp.log(jnp.sum(z**2)), s > 0, None)
+    W = _with_terms(lambda z: -0.5 * s * jnp.log(jnp.sum(z**2)), ("logarithm", s))
+    return NamedKernel(W, s > 0, None)
 
 
 def quadratic_logarithmic() -> NamedKernel:
     """W(z) = |z|²/2 − log|z|: its minimiser is the semicircle law in 1D, the unit disk in 2D."""
-    return NamedKernel(lambda z: 0.5 * jnp.sum(z**2) - 0.5 * jnp.log(jnp.sum(z**2)), None, None)
+    terms = (("quadratic", 1.0), ("logarithm", 1.0))
+    W = _with_terms(lambda z: 0.5 * jnp.sum(z**2) - 0.5 * jnp.log(jnp.sum(z**2)), *terms)
+    return NamedKernel(W, None, None)
 
 
 def morse(repulsion=2.0, range=0.5) -> NamedKernel:
@@ -52,7 +60,7 @@ def morse(repulsion=2.0, range=0.5) -> NamedKernel:
         r = _norm(z)
         return c * jnp.exp(-r / length) - jnp.exp(-r)
 
-    return NamedKernel(W, None, None)
+    return NamedKernel(_with_terms(W, ("exponential", c, length), ("exponential", -1.0, 1.0)), None, None)
 
 
 def power(exponent=2.0, strength=1.0) -> NamedKernel:
@@ -69,13 +77,18 @@ def power(exponent=2.0, strength=1.0) -> NamedKernel:
         r = _norm(z)
         return s / a * jnp.where(r > 0, jnp.where(r > 0, r, 1.0) ** a, 0.0 if a > 0 else jnp.inf)
 
-    return NamedKernel(W, s < 0 if a <= 2 else None, modulus)
+    return NamedKernel(_with_terms(W, ("power", s / a, a)), s < 0 if a <= 2 else None, modulus)
 
 
 NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
     function.__name__: function
     for function in (quadratic, gaussian, logarithmic, quadratic_logarithmic, morse, power)
 }
+
+
+def _with_terms(W, *terms):
+    W.terms = terms
+    return W
 
 
 def _norm(z):

@@ -39,13 +39,13 @@ class BlobField:
         U = GatheredInternal(self.internal)
         if self.mesh is None:
             density = self.density(x, w)
-            slope = _slope(U, density)
+            slope = slope_of(U, density)
             unit = x / self.bandwidth
             scale = self._peak(x.shape[1]) / self.bandwidth
             blob = scale * radial_gradient_sum(_slope_profile, unit, unit, (slope, w))
         else:
             density, density_gradient = gaussian_mesh_sum(x, w, self.bandwidth, self.mesh)
-            slope = _slope(U, density)
+            slope = slope_of(U, density)
             _, other = gaussian_mesh_sum(x, w * slope, self.bandwidth, self.mesh)
             blob = slope[:, None] * density_gradient + other
         return (blob + field(self.outside).gradient(x, w)).astype(x.dtype)
@@ -67,7 +67,7 @@ def blob_field(internal, outside, bandwidth, mesh=None) -> BlobField:
     return BlobField(internal, outside, bandwidth, mesh)
 
 
-def _slope(U, s):
+def slope_of(U, s):
     """f′(s) for f(s) = U(s)/s."""
     return (U.derivative(s) * s - U.density(s)) / (s * s)
 

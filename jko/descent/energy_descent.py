@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.descent.bandwidth import default_bandwidth
 from jko.descent.blob_field import blob_field
-from jko.descent.field import field, outside_terms
+from jko.descent.field import field, noted, outside_terms
 from jko.descent.sharded_field import compiled_energy, energy_at
 from jko.measures import Particles
 from jko.scheme import Scheme, State
@@ -26,7 +26,7 @@ class EnergyDescent(Scheme):
     def init(self, F, mu) -> State:
         self.check(F, mu)
         flow = self.field(F, mu)
-        return State(data={"energy": energy_at(flow, mu)}, workspace=flow)
+        return State(data={"energy": energy_at(flow, mu), **noted(flow, mu)}, workspace=flow)
 
     def field(self, F, mu):
         """The field that the particles follow, found from the first measure."""

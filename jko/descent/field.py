@@ -6,16 +6,19 @@ from functools import cached_property, lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from functionals import pointwise
-from jko.measures import Particles
+from jko.measures import Particles, forces
 
 
 class Field:
     """x ↦ F(α) and x ↦ ∇_W F(α)(x_i), α = Σ w_i δ_{x_i}, for a sum of terms (coefficient, functional).
 
-    `energy` and `gradient` take positions `[n, d]` and weights `[n]`, and can be traced; on n equal particles
-    the gradient is n ∂F/∂x_i. Ask `field` for one, which keeps them.
+    `energy` and `gradient` take positions `[n, d]` and weights `[n]`, and can be traced: all pairs, in jax.
+    On n equal particles the gradient is n ∂F/∂x_i. `compiled_energy`, `compiled_gradient` and
+    `compiled_product` take numpy arrays and sum as each `Interaction` says; where `native` says so they do it
+    outside jax, and a scheme steps on the host. Ask `field` for one, which keeps them.
     """
 
     mesh = None  # of devices; where there is one, see jko.descent.sharded_field
@@ -41,13 +44,65 @@ class Field:
             total = total + c * _term_gradient(atom, columns, w).astype(columns.dtype)
         return total
 
+    def native(self, x) -> bool:
+        """Whether an interaction sums over these particles outside jax."""
+        return self.mesh is None and any(_is_native(atom, *x.shape) for _, atom in self.terms)
+
+    def compiled_energy(self, x, w):
+        """F(α) of numpy arrays, a scalar."""
+        if not self.native(x):
+            return self._energy(x, w)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * float(atom.energy(mu)) for c, atom in inside)
+        return native + (float(outside._energy(x, w)) if outside.terms else 0.0)
+
+    def compiled_gradient(self, x, w):
+        """∇_W F(α) of numpy arrays, `[n, d]`."""
+        if not self.native(x):
+            return self._gradient(x, w)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * atom.wasserstein_gradient(mu) for c, atom in inside)
+        return native + (np.asarray(outside._gradient(x, w)) if outside.terms else 0.0)
+
+    def compiled_product(self, x, w, v):
+        """The derivative of the gradient along v `[n, d]`, of numpy arrays."""
+        if not self.native(x):
+            return self._product(x, w, v)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * atom.hessian_product(mu, v) for c, atom in inside)
+        return native + (np.asarray(outside._product(x, w, v)) if outside.terms else 0.0)
+
+    def note(self, mu) -> str:
+        """How sums over particles are taken where that is not the default, a sentence for a record."""
+        chosen = (atom for _, atom in self.terms if atom.kind == "interaction" and not atom.general)
+        choices = [atom.choice(mu) for atom in chosen]
+        return "; ".join(str(choice) for choice in choices if choice.method != "direct")
+
     @cached_property
-    def compiled_energy(self):
+    def _energy(self):
         return jax.jit(self.energy)
 
     @cached_property
-    def compiled_gradient(self):
+    def _gradient(self):
         return jax.jit(self.gradient)
+
+    @cached_property
+    def _product(self):
+        return jax.jit(lambda x, w, v: jax.jvp(lambda y: self.gradient(y, w), (x,), (v,))[1])
+
+    @lru_cache(maxsize=8)  # noqa: B019 fields are kept as long as the program runs
+    def _split(self, n, d):
+        inside = tuple(term for term in self.terms if _is_native(term[1], n, d))
+        return inside, field(tuple(term for term in self.terms if term not in inside))
+
+
+def _is_native(atom, n, d) -> bool:
+    if atom.kind != "interaction" or atom.general:
+        return False
+    return forces.is_native(atom.W, n, d, atom.summation)
 
 
 def _term_gradient(atom, columns, w):
@@ -67,3 +122,9 @@ def field(terms) -> Field:
 def outside_terms(parts):
     """All terms of a functional that particles can carry as they are: everything but internal energies."""
     return tuple((float(c), atom) for c, atom in parts.potential + parts.interaction + parts.rest)
+
+
+def noted(flow, mu) -> dict[str, str]:
+    """What a scheme's state carries of how sums are taken: nothing where they are the default."""
+    note = flow.note(mu) if isinstance(flow, Field) and flow.mesh is None else ""
+    return {"note": note} if note else {}

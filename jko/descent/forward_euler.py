@@ -12,8 +12,8 @@ import numpy as np
 
 from jko.descent.energy_descent import EnergyDescent
 from jko.descent.field import field, outside_terms
-from jko.descent.sharded_field import spread_field
-from jko.descent.stability import largest_curvature
+from jko.descent.sharded_field import mesh_of, spread_field
+from jko.descent.stability import host_product, largest_curvature
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import StepInfo
@@ -43,18 +43,28 @@ class ForwardEuler(EnergyDescent):
         tau, flow, dtype = positive_number("tau", tau), state.workspace, mu.positions.dtype
         before = state.data["energy"]
         with precision(mu.positions):
-            x, w = spread(flow.mesh, mu.positions, mu.weights)
-            moved, after, squared_gradient = _step(flow)(x, w, np.asarray(tau, dtype))
-            moved, after, squared_gradient = gather(moved, mu.n), float(after), float(squared_gradient)
+            moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
             rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
-                gradient = field(flow.terms).gradient
-                limit = 2.0 / max(largest_curvature(gradient, mu.positions, mu.weights), 1e-300)
+                whole, x, w = field(flow.terms), mu.positions, mu.weights
+                limit = 2.0 / max(largest_curvature(whole.gradient, x, w, host_product(whole, x, w)), 1e-300)
                 return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, limit))
-        info = StepInfo(
-            iterations=1, mass_error=0.0, dissipation=before - after - 0.5 * tau * squared_gradient
-        )
-        return mu.with_positions(moved), state.with_data(energy=after), info
+        dissipation = before - after - 0.5 * tau * squared_gradient
+        note = state.data.get("note", "")
+        info = StepInfo(iterations=1, mass_error=0.0, dissipation=dissipation, note=note)
+        return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
+
+
+def _moved(flow, mu, tau):
+    """(x⁺, F(α⁺), Σ w|∇_W F|²): a compiled step, or on the host where sums are taken outside jax."""
+    x, w = mu.positions, mu.weights
+    if not flow.native(x):
+        moved, after, squared = _step(flow)(*spread(mesh_of(flow), x, w), tau)
+        return gather(moved, mu.n), float(after), float(squared)
+    gradient = flow.compiled_gradient(x, w)
+    moved = x - tau * gradient
+    after = float(flow.compiled_energy(moved, w)) if np.all(np.isfinite(moved)) else np.inf
+    return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
 
 
 @lru_cache(maxsize=64)

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from functionals import pointwise
 from jko.descent.field import Field, field
-from jko.kernels.pair_sums import Difference, pair_gradient_sum, pair_sum, precision
-from jko.measures import Particles, fields
+from jko.kernels.pair_sums import precision
+from jko.measures import Particles
 from jko.sharding import AXIS, active, spread
 
 
@@ -29,24 +28,9 @@ class Shard(Particles):
 
     sums_pairs = False  # in no other way than all pairs
 
-    def convolve(self, W):
-        alone = fields.is_singular(W, self.dimension)
-        return self._pairs(pair_sum, Difference(pointwise.scalar(W)), exclude_coincident=alone)
-
-    def convolve_gradient(self, W):
-        return self._pairs(pair_gradient_sum, Difference(pointwise.scalar(W)), exclude_coincident=True)
-
-    def difference_integrate(self, W):
-        return self.integrate_values(self.convolve(W))
-
-    def pair_average(self, k):
-        return self._pairs(pair_sum, k)
-
-    def pair_average_gradient(self, k):
-        return self._pairs(pair_gradient_sum, k)
-
     @property
     def sources(self):
+        """The positions and weights that sums over pairs are taken over."""
         return self.all_positions, self.all_weights
 
     def _pairs(self, total, kernel, **options):
@@ -69,6 +53,10 @@ class ShardedField(Field):
     def __init__(self, terms, mesh: Mesh):
         super().__init__(terms)
         self.mesh = mesh
+
+    def native(self, x) -> bool:
+        """Never: sums that one host takes are not spread."""
+        return False
 
     def energy(self, x, w):
         pairs, others = _by_kind(self.terms)

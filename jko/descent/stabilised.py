@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 LEAST_STAGES = 2
@@ -45,6 +46,28 @@ def rkl2(flow):
         return moved, flow.energy(moved, w)
 
     return jax.jit(step)
+
+
+def rkl2_on_the_host(flow, x, w, tau: float, stages: int):
+    """The same map (x, w, τ, stages) → (x⁺, F(α⁺)) for a flow of numpy arrays."""
+    w1 = 4.0 / (stages * stages + stages - 2.0) if stages else 0.0
+    before, now, speed = x, x, None
+    for j in range(1, stages + 1):
+        push = (-tau * flow.gradient(now, w)).astype(x.dtype)
+        if j == 1:
+            speed = push
+            before, now = x, x + (w1 / 3.0) * push
+            continue
+        mu = (2.0 * j - 1.0) / j * _weight(j) / _weight(j - 1)
+        nu = -(j - 1.0) / j * _weight(j) / _weight(j - 2)
+        gain = mu * w1 * (push - (1.0 - _weight(j - 1)) * speed)
+        before, now = now, (mu * now + nu * before + (1.0 - mu - nu) * x + gain).astype(x.dtype)
+    finite = np.all(np.isfinite(now))
+    return now, flow.energy(now, w) if finite else math.nan
+
+
+def _weight(j: int) -> float:
+    return 1.0 / 3.0 if j < 2 else (j * j + j - 2.0) / (2.0 * j * (j + 1.0))
 
 
 def _b(j):

@@ -15,14 +15,21 @@ from jko.kernels.pair_sums import precision
 _SAMPLE = 10_000
 
 
-def largest_curvature(gradient, x, w, iterations: int = 12) -> float:
+def host_product(flow, x, w):
+    """v ↦ the derivative of the flow's gradient along v, where its sums are taken outside jax; else None."""
+    return (lambda v: flow.compiled_product(x, w, v)) if flow.native(x) else None
+
+
+def largest_curvature(gradient, x, w, product=None, iterations: int = 12) -> float:
     """An estimate from below of the largest eigenvalue of the Hessian of F at x, 0 where none is positive.
 
     `gradient(x, w)` is ∇_W F; its derivative is symmetric in ⟨u, v⟩ = Σ w_i u_i·v_i, and Lanczos' method with
-    `iterations` products finds the end of its spectrum [GolubVanLoan2013, section 10.1].
+    `iterations` products finds the end of its spectrum [GolubVanLoan2013, section 10.1]. A `product` of the
+    derivative with v `[n, d]`, on the host, stands in for jax's.
     """
     start = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)
-    diagonal, off = (np.asarray(a, dtype=float) for a in _lanczos(gradient, iterations)(x, w, start))
+    run = _lanczos(gradient, iterations) if product is None else partial(_host_lanczos, product, iterations)
+    diagonal, off = (np.asarray(a, dtype=float) for a in run(x, w, start))
     if not np.all(np.isfinite(diagonal)):
         return float("inf")
     usable = len(diagonal)
@@ -99,3 +106,20 @@ def _lanczos(gradient, iterations):
         )[1]
 
     return jax.jit(run)
+
+
+def _host_lanczos(product, iterations, x, w, start):
+    def norm(v):
+        return np.sqrt(np.sum(w[:, None] * v * v, dtype=float))
+
+    now, before, beta = start / norm(start), np.zeros_like(start), 0.0
+    diagonal, off = [], []
+    for _ in range(iterations):
+        image = product(now.astype(x.dtype))
+        alpha = np.sum(w[:, None] * image * now, dtype=float)
+        rest = image - alpha * now - beta * before
+        beta = norm(rest)
+        before, now = now, rest / beta if beta > 0 else np.zeros_like(rest)
+        diagonal.append(alpha)
+        off.append(beta)
+    return diagonal, off

@@ -71,6 +71,14 @@ def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
         return _symmetric_gradient_sum(slope, _rows(x, y, block), x, y, jnp.asarray(left), right)
 
 
+def radial_difference_sum(slope, x, y, weights, *, block: int | None = None):
+    """Σ_j w_j s(|x_i − y_j|²)(x_i − y_j) ``[n, d]``, each difference taken first: for an s without bound at
+    0."""
+    with precision(x, y):
+        x, y, weights = _arrays(x, y, weights)
+        return _radial_difference_sum(slope, _rows(x, y, block), x, y, weights)
+
+
 def precision(*arrays):
     """A context for computing with these arrays: jax's x64 mode if one is float64, else as it is."""
     double = any(str(getattr(a, "dtype", "")) == "float64" for a in arrays)
@@ -144,6 +152,16 @@ def _radial_gradient_sum(slope, block, x, y, weights):
     def rows_sum(rows):
         sums = slope(_squared_distances(rows, y)) @ columns
         return rows * sums[:, :1] - sums[:, 1:]
+
+    return _by_rows(rows_sum, block, x)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _radial_difference_sum(slope, block, x, y, weights):
+    def rows_sum(rows):
+        matrix = slope(_squared_distances(rows, y)) * weights
+        sums = [jnp.sum(matrix * (rows[:, i, None] - y[None, :, i]), axis=1) for i in range(y.shape[1])]
+        return jnp.stack(sums, axis=1)
 
     return _by_rows(rows_sum, block, x)
 

@@ -19,6 +19,7 @@ class Measure:
     """
 
     dimension: int
+    sums_pairs = False  # whether sums over pairs may be taken as an `Interaction` says
 
     @property
     def points(self) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.errors import finite_array
+from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
 
 
@@ -26,6 +27,13 @@ class Particles(Measure):
             return
         self.positions = _checked_positions(positions)
         self.weights = _checked_weights(weights, self.positions)
+
+    @classmethod
+    def moved(cls, positions, weights) -> Particles:
+        """Arrays that are known to be good, unchecked: within a step."""
+        particles = cls.__new__(cls)
+        particles.positions, particles.weights = positions, weights
+        return particles
 
     @classmethod
     def from_csv(cls, path, columns=None) -> Particles:
@@ -66,6 +74,48 @@ class Particles(Measure):
         return self.weights
 
     mass = 1.0
+    sums_pairs = True
+
+    def difference_integrate(self, W, summation=None):
+        """∬W(x − y) dα(x)dα(y); coincident pairs are left out where W is infinite at 0."""
+        return self.integrate_values(self.convolve(W, summation))
+
+    def convolve(self, W, summation=None):
+        """W∗α at the particles, `[n]`, summed as `summation` says (`Interaction`); in jax where traced."""
+        sums = self._native(W, summation)
+        return self._summed(pair_fields.values, W) if sums is None else sums.values()
+
+    def convolve_gradient(self, W, summation=None):
+        """∇W∗α at the particles, `[n, d]`."""
+        if summation is not None and summation.method == "random batch":
+            return self._summed(pair_fields.random_gradients, W, summation)
+        sums = self._native(W, summation)
+        return self._summed(pair_fields.gradients, W) if sums is None else sums.gradients()
+
+    def convolve_product(self, W, v, summation=None):
+        """The derivative of `convolve_gradient` along v `[n, d]`; None where jax sums and differentiates."""
+        sums = self._native(W, summation)
+        return None if sums is None else sums.products(v)
+
+    def choice_of_sums(self, W, summation=None) -> forces.Choice:
+        """How these sums are taken, why, and their measured error."""
+        return forces.choice_of(W, self.positions, self.weights, summation)
+
+    @property
+    def sources(self):
+        """The positions and weights over which sums run: those of all particles."""
+        return self.positions, self.weights
+
+    def _native(self, W, summation):
+        return None if self._traced else forces.native_sums(W, self.positions, self.weights, summation)
+
+    def _summed(self, total, W, *how):
+        result = total(W, self.positions, *self.sources, *how)
+        return result if self._traced else np.array(result)
+
+    @property
+    def _traced(self):
+        return isinstance(self.positions, jax.Array) or isinstance(self.weights, jax.Array)
 
     def with_positions(self, positions) -> Particles:
         """The same weights elsewhere."""

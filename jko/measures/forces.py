@@ -1,0 +1,120 @@
+"""Sums of an interaction over the particles of a cloud, by the method that its size and kernel ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from functionals.summation import Summation
+from jko.measures.radial import terms_of
+
+NATIVE = 4_096  # particles from which compiled loops are worth their loading
+FAST = 20_000  # particles below which "auto" sums all pairs, to round-off
+_DEFAULT = Summation()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How sums over a cloud are taken: the method, why, and what it was found to err.
+
+    `error_of_values` and `error_of_gradients` are relative root mean squares over 64 particles against direct
+    sums, 0 where the sums are direct; `seconds` is what an evaluation was expected to cost.
+    """
+
+    method: str
+    reason: str
+    tolerance: float
+    error_of_values: float = 0.0
+    error_of_gradients: float = 0.0
+    seconds: float = float("nan")
+
+    def __str__(self):
+        if self.method in ("direct", "random batch"):
+            return f"pair sums: {self.method}, {self.reason}"
+        return (
+            f"pair sums: {self.method}, {self.reason}; error of the forces {self.error_of_gradients:.1e} and "
+            f"of the values {self.error_of_values:.1e}, asked for {self.tolerance:g}"
+        )
+
+
+def native_sums(W, x, w, summation: Summation | None = None):
+    """The `Sums` of W over positions `[n, d]` on the host, or None where jax is to sum all pairs.
+
+    Raises ValueError where the method asked for does not carry the kernel.
+    """
+    how = summation or _DEFAULT
+    return Sums(terms_of(W, x.shape[1], how.cutoff), x, w, how) if is_native(W, *x.shape, how) else None
+
+
+def is_native(W, n: int, dimension: int, summation: Summation | None = None) -> bool:
+    """Whether n particles are summed by compiled loops, not by jax; raises where the method asked for cannot
+    be."""
+    how = summation or _DEFAULT
+    anyhow = how.method in ("direct", "auto", "random batch")
+    if anyhow and n < NATIVE:
+        return False
+    if terms_of(W, dimension, how.cutoff) is not None:
+        return True
+    if anyhow:
+        return False
+    raise ValueError(
+        f"method: {how.method!r} needs a kernel that is a smooth function of |z| away from 0, and this one "
+        "is not: use method='direct' or 'random batch'"
+    )
+
+
+class Sums:
+    """Σ_j w_j W(x_i − x_j), its gradients and Hessian products, over one cloud."""
+
+    def __init__(self, terms, x, w, how: Summation):
+        from jko.kernels.forces.plan import Plan, plan
+
+        self.terms, self.w, self.how = terms, np.asarray(w), how
+        self.columns = np.ascontiguousarray(np.asarray(x).T)
+        if how.method in ("direct", "random batch") or (how.method == "auto" and len(x) < FAST):
+            self.plan = Plan("direct", reason=f"all pairs of {len(x)} particles")
+        else:
+            self.plan = plan(terms, self.columns, self._tolerance, how.method)
+
+    @property
+    def _tolerance(self):
+        return self.how.tolerance
+
+    def values(self) -> np.ndarray:
+        """W∗α at the particles, `[n]`."""
+        from jko.kernels.forces import evaluate
+
+        return evaluate.values(self.terms, self.columns, self.w, self.plan)
+
+    def gradients(self) -> np.ndarray:
+        """∇W∗α at the particles, `[n, d]`."""
+        from jko.kernels.forces import evaluate
+
+        return evaluate.gradients(self.terms, self.columns, self.w, self.plan).T
+
+    def products(self, v) -> np.ndarray:
+        """The derivative of `gradients` along v `[n, d]`."""
+        from jko.kernels.forces import evaluate
+
+        columns = np.ascontiguousarray(np.asarray(v, self.columns.dtype).T)
+        return evaluate.products(self.terms, self.columns, columns, self.w, self.plan).T
+
+    def choice(self) -> Choice:
+        """The method taken, with its measured error."""
+        from jko.kernels.forces import evaluate
+
+        errors = evaluate.errors(self.terms, self.columns, self.w, self.plan)
+        return Choice(self.plan.method, self.plan.reason, self._tolerance, *errors, self.plan.seconds)
+
+
+def choice_of(W, x, w, summation: Summation | None = None) -> Choice:
+    """How the forces of W on a cloud are summed, and how well."""
+    how = summation or _DEFAULT
+    if how.method == "random batch":
+        reason = f"{how.partners} partners a particle, drawn from seed {how.seed}"
+        return Choice("random batch", reason, how.tolerance)
+    sums = native_sums(W, x, w, how)
+    if sums is None:
+        return Choice("direct", f"all pairs of {len(x)} particles in jax", how.tolerance)
+    return sums.choice()

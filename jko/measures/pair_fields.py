@@ -1,0 +1,42 @@
+"""Sums of a kernel W(x − y) over all pairs in jax: traced, differentiated, or for clouds of few particles."""
+
+from __future__ import annotations
+
+from functionals import pointwise
+from jko.kernels.pair_sums import (
+    Difference,
+    pair_gradient_sum,
+    pair_sum,
+    radial_difference_sum,
+    radial_gradient_sum,
+    radial_sum,
+)
+from jko.kernels.random_batch import random_batch_gradients
+from jko.measures import fields
+from jko.measures.radial import radial
+
+
+def values(W, x, y, w):
+    """Σ_j w_j W(x_i − y_j), `[n]`; coincident pairs are left out where W is infinite at 0."""
+    reading = radial(W, x.shape[1])
+    if reading is None:
+        kernel = Difference(pointwise.scalar(W))
+        return pair_sum(kernel, x, y, w, exclude_coincident=fields.is_singular(W, x.shape[1]))
+    return radial_sum(reading.profile, x, y, w)
+
+
+def gradients(W, x, y, w):
+    """Σ_j w_j ∇W(x_i − y_j), `[n, d]`; coincident pairs contribute nothing."""
+    reading = radial(W, x.shape[1])
+    if reading is None:
+        return pair_gradient_sum(Difference(pointwise.scalar(W)), x, y, w, exclude_coincident=True)
+    # the matrix form loses digits where the slope grows without bound
+    form = radial_gradient_sum if reading.bounded else radial_difference_sum
+    return form(reading.slope, x, y, w)
+
+
+def random_gradients(W, x, y, w, summation):
+    """An unbiased estimate of `gradients` from a few partners a particle."""
+    if x is not y:
+        raise ValueError("method: 'random batch' needs all particles on one device: use method='auto'")
+    return random_batch_gradients(Difference(pointwise.scalar(W)), x, w, summation.partners, summation.seed)

@@ -1,0 +1,119 @@
+"""Whether a kernel W depends on |z| alone, and W as a function of |z|²."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals import pointwise
+from jko.kernels.forces.terms import Terms, named_terms, tabulated_terms
+
+
+@dataclass(frozen=True)
+class Radial:
+    """W(z) = f(|z|²) on R^d for a jax function W: `profile` f and `slope` 2f′ of arrays of squared distances.
+
+    Coincident points count with W(0), with 0 where W is infinite there, and have slope 0. `bounded` tells
+    whether the slope stays finite at 0.
+    """
+
+    function: object
+    dimension: int
+    at_zero: float | None
+    bounded: bool
+
+    def profile(self, squared):
+        """f, elementwise."""
+        away = squared > 0
+        values = self._each(self.function, jnp.where(away, squared, 1))
+        return jnp.where(away, values, jnp.asarray(self.at_zero or 0.0, squared.dtype))
+
+    def slope(self, squared):
+        """2f′, elementwise: ∇W(z) = 2f′(|z|²) z."""
+        away = squared > 0
+        return jnp.where(away, self._each(self._slope, jnp.where(away, squared, 1)), 0)
+
+    def _slope(self, z):
+        return jax.grad(self.function)(z)[0] / z[0]
+
+    def _each(self, function, squared):
+        axis = jnp.zeros(self.dimension, squared.dtype).at[0].set(1)
+        return jax.vmap(lambda s: function(jnp.sqrt(s) * axis))(squared.ravel()).reshape(squared.shape)
+
+
+def radial(W, dimension: int) -> Radial | None:
+    """W as a function of |z|², or None where it is not one: asked at random directions and lengths."""
+    return _radial(pointwise.scalar(W), dimension)
+
+
+@lru_cache(maxsize=256)
+def _radial(function, dimension):
+    generator = np.random.default_rng(20260104)
+    z = generator.normal(size=(48, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(48, 1))
+    lengths = np.linalg.norm(z, axis=1)
+    there, along = (
+        pointwise.values(function, z),
+        pointwise.values(function, lengths[:, None] * _first(dimension)),
+    )
+    if not np.allclose(there, along, rtol=1e-10, atol=1e-13 * np.nanmax(np.abs(along), initial=0.0)):
+        return None
+    at_zero = float(pointwise.values(function, np.zeros((1, dimension)))[0])
+    small = np.array([[1e-12], [1e-6]]) * _first(dimension)
+    slopes = np.abs(pointwise.gradients(function, small)[:, 0]) / small[:, 0]
+    bounded = bool(np.all(np.isfinite(slopes)) and slopes[0] <= 10.0 * slopes[1] + 1e-6)
+    return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded)
+
+
+@lru_cache(maxsize=64)
+def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
+    """W as compiled loops read it: its named terms or a table; None where it is not radial or fits no table.
+
+    Raises ValueError where W is not 0 beyond the cutoff.
+    """
+    from dataclasses import replace
+
+    reading = radial(W, dimension)
+    if reading is None:
+        return None
+    if cutoff is not None:
+        _check_cutoff(W, dimension, cutoff)
+    named = getattr(W, "terms", None)
+    if named is None:
+        terms = tabulated_terms(_derivatives(reading), reading.at_zero)
+    else:
+        terms = named_terms(named, reading.at_zero)
+    return terms if terms is None else replace(terms, cutoff=cutoff)
+
+
+def _derivatives(reading: Radial):
+    e = _first(reading.dimension)
+
+    def derivatives(squared):
+        r = np.sqrt(squared)
+        z = r[:, None] * e
+        with np.errstate(all="ignore"):
+            value = pointwise.values(reading.function, z)
+            slope = pointwise.gradients(reading.function, z)[:, 0] / r
+            curvature = pointwise.hessians(reading.function, z)[:, 0, 0]
+            return np.stack([value, slope, (curvature - slope) / squared])
+
+    return derivatives
+
+
+def _check_cutoff(W, dimension, cutoff):
+    beyond = cutoff * np.geomspace(1.0 + 1e-9, 1e3, 400)[:, None] * _first(dimension)
+    values = pointwise.values(W, beyond)
+    if np.any(values != 0.0):
+        worst = int(np.argmax(np.abs(values)))
+        raise ValueError(
+            f"cutoff: {cutoff:g} says that W is 0 from there on, but W is {values[worst]:g} at distance "
+            f"{beyond[worst, 0]:g}: cut the kernel off itself, or leave cutoff out"
+        )
+
+
+def _first(dimension):
+    return np.eye(dimension)[:1]
