@@ -1,7 +1,4 @@
-"""Particle schemes: speed, and error against the sampling bound. `python benchmarks/descent.py`
-
-Speeds are in particle-steps per second of processor time, beside a numpy loop that does the same in the run.
-"""
+"""Particle schemes: error against the sampling bound. `python benchmarks/descent.py`"""
 
 from __future__ import annotations
 
@@ -20,40 +17,9 @@ LAW = jko.exact.OrnsteinUhlenbeck(mean=1.5, std=0.5)
 
 
 def main():
-    speed_of_langevin()
     errors_against_fokker_planck()
     porous_medium()
     aggregation()
-
-
-def speed_of_langevin(n=100_000, steps=1000):
-    print(f"\nLangevin, {n} particles x {steps} steps, 2D, float32")
-    x = np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32)
-    base = n * 100 / processor_time(numpy_loop, x, 100)
-    print(f"  numpy loop (SFC64)     {base / 1e6:7.1f} M particle-steps/s")
-    for noise in ("gaussian", "three-point"):
-        rate = n * steps / processor_time(*langevin_block(noise, x, steps))
-        print(f"  Langevin, {noise:12s} {rate / 1e6:7.1f} M particle-steps/s, {rate / base:.2f} x numpy")
-
-
-def langevin_block(noise, x, steps):
-    scheme, mu = jko.descent.Langevin(noise=noise), jko.Particles(x)
-    state = scheme.init(FOKKER_PLANCK, mu)
-    scheme.advance(FOKKER_PLANCK, mu, 0.01, 1, state)
-    return scheme.advance, FOKKER_PLANCK, mu, 0.01, steps, state
-
-
-def numpy_loop(x, steps):
-    tau = np.float32(0.01)
-    generator, size, x = np.random.Generator(np.random.SFC64(0)), np.sqrt(2 * tau), x.copy()
-    for _ in range(steps):
-        x += size * generator.standard_normal(x.shape, dtype=np.float32) - tau * x
-
-
-def processor_time(work, *args):
-    start = time.process_time()
-    work(*args)
-    return time.process_time() - start
 
 
 def errors_against_fokker_planck(t=1.0):
