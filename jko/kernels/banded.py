@@ -1,6 +1,7 @@
 """Tridiagonal forms over the cells of a line: edges X `[n+1]` between masses w `[n]`, linear elements.
 
-Every matrix here is symmetric tridiagonal, held as its diagonal `[n+1]` and its upper neighbour `[n]`.
+Every matrix here is symmetric tridiagonal, held as the sums of its rows `[n+1]` and its upper neighbour
+`[n]`: stiff cells, whose rigidity may be 1e20 times a mass, cancel in the sums before they are rounded.
 """
 
 from __future__ import annotations
@@ -34,15 +35,14 @@ def transport_cost(masses, start, edges):
 
 
 @njit(cache=True, error_model="numpy")
-def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, gradient, diagonal, upper):
+def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, least, gradient, rows, upper):
     """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, into the last three arguments.
 
     pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the
-    latter raised to −0.9·rate so that the form stays positive.
+    latter with its sign changed below `least`: above −rate, the form stays positive.
     """
     n = masses.size
-    least = -0.9 * rate
-    gradient[0], diagonal[0] = 0.0, 0.0
+    gradient[0], rows[0] = 0.0, 0.0
     for i in range(n):
         w = 0.5 * masses[i]
         a, b = edges[i] - start[i], edges[i + 1] - start[i + 1]
@@ -50,72 +50,75 @@ def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, g
         far = w * (rate * (NEAR * a + FAR * b) + slope[1, i])
         gradient[i] += FAR * near + NEAR * far + pressure[i]
         gradient[i + 1] = NEAR * near + FAR * far - pressure[i]
-        c0 = w * (rate + max(curvature[0, i], least))
-        c1 = w * (rate + max(curvature[1, i], least))
-        diagonal[i] += FAR * FAR * c0 + NEAR * NEAR * c1 + rigidity[i]
-        diagonal[i + 1] = NEAR * NEAR * c0 + FAR * FAR * c1 + rigidity[i]
+        c0 = curvature[0, i] if curvature[0, i] >= least else -curvature[0, i]
+        c1 = curvature[1, i] if curvature[1, i] >= least else -curvature[1, i]
+        c0, c1 = w * (rate + c0), w * (rate + c1)
+        rows[i] += FAR * c0 + NEAR * c1
+        rows[i + 1] = NEAR * c0 + FAR * c1
         upper[i] = NEAR * FAR * (c0 + c1) - rigidity[i]
 
 
 @njit(cache=True, error_model="numpy")
-def solve(diagonal, upper, right, out):
+def solve(rows, upper, right, out):
     """out = A⁻¹ right by elimination; returns whether A was positive definite. Only out is written.
 
-    From both ends towards the middle at once, two chains of divisions that the processor overlaps.
+    Row sums are eliminated in the place of the diagonal, so that where the rest is an M-matrix nothing is
+    ever subtracted [GrassmannTaksarHeyman1985]. From both ends towards the middle at once, two chains of
+    divisions that the processor overlaps.
     """
-    n = diagonal.size
+    n = rows.size
+    if n == 1:
+        out[0] = right[0] / rows[0]
+        return rows[0] > 0.0
     inverse = np.empty(n)
     middle = n // 2
-    inverse[0], out[0] = 1.0 / diagonal[0], right[0]
-    inverse[n - 1], out[n - 1] = 1.0 / diagonal[n - 1], right[n - 1]
-    positive = diagonal[0] > 0.0 and diagonal[n - 1] > 0.0
+    positive = True
+    sum_low, sum_high, last = rows[0], rows[n - 1], 0.0
+    out[0], out[n - 1] = right[0], right[n - 1]
     for k in range(1, middle + 1):
-        if k < middle:
-            factor = upper[k - 1] * inverse[k - 1]
-            pivot = diagonal[k] - factor * upper[k - 1]
-            positive = positive and pivot > 0.0
-            inverse[k] = 1.0 / pivot
-            out[k] = right[k] - factor * out[k - 1]
+        pivot = sum_low - upper[k - 1]
+        positive = positive and pivot > 0.0
+        inverse[k - 1] = 1.0 / pivot
+        factor = upper[k - 1] * inverse[k - 1]
+        sum_low = rows[k] - factor * sum_low
+        out[k] = right[k] - factor * out[k - 1]
         j = n - 1 - k
-        if j > middle:
-            back = upper[j] * inverse[j + 1]
-            other = diagonal[j] - back * upper[j]
+        if j >= middle:
+            other = sum_high - upper[j]
             positive = positive and other > 0.0
-            inverse[j] = 1.0 / other
-            out[j] = right[j] - back * out[j + 1]
-    pivot, value = diagonal[middle], right[middle]
-    if middle > 0:
-        factor = upper[middle - 1] * inverse[middle - 1]
-        pivot -= factor * upper[middle - 1]
-        value -= factor * out[middle - 1]
-    if middle < n - 1:
-        back = upper[middle] * inverse[middle + 1]
-        pivot -= back * upper[middle]
-        value -= back * out[middle + 1]
-    out[middle] = value / pivot
+            inverse[j + 1] = 1.0 / other
+            back = upper[j] * inverse[j + 1]
+            if j > middle:
+                sum_high = rows[j] - back * sum_high
+                out[j] = right[j] - back * out[j + 1]
+            else:
+                sum_high, last = back * sum_high, back * out[middle + 1]
+    if n > 2:
+        sum_low -= sum_high
+        out[middle] -= last
+    out[middle] /= sum_low
     for i in range(middle - 1, -1, -1):
         out[i] = (out[i] - upper[i] * out[i + 1]) * inverse[i]
     for i in range(middle + 1, n):
         out[i] = (out[i] - upper[i - 1] * out[i - 1]) * inverse[i]
-    return positive and pivot > 0.0
+    return positive and sum_low > 0.0
 
 
 @njit(cache=True, error_model="numpy")
-def solve_held(diagonal, upper, stiffening, gradient, first, last, out):
+def solve_held(rows, upper, stiffening, gradient, first, last, out):
     """out = −(H + Σ stiffening (d_{i+1} − d_i)²)⁻¹ gradient; the first or the last edge held where so told.
 
     Returns whether the matrix was positive definite.
     """
     n = upper.size
-    stiff, beside, right = diagonal.copy(), upper - stiffening, -gradient
-    for i in range(n):
-        stiff[i] += stiffening[i]
-        stiff[i + 1] += stiffening[i]
+    sums, beside, right = rows.copy(), upper - stiffening, -gradient
     if first:
-        stiff[0], beside[0], right[0] = 1.0, 0.0, 0.0
+        sums[1] -= beside[0]
+        sums[0], beside[0], right[0] = 1.0, 0.0, 0.0
     if last:
-        stiff[n], beside[n - 1], right[n] = 1.0, 0.0, 0.0
-    return solve(stiff, beside, right, out)
+        sums[n - 1] -= beside[n - 1]
+        sums[n], beside[n - 1], right[n] = 1.0, 0.0, 0.0
+    return solve(sums, beside, right, out)
 
 
 @njit(cache=True, error_model="numpy")
@@ -137,12 +140,12 @@ def stiffen(direction, widths, rigidity, stiffening, kept):
 def dual_norm_squared(masses, gradient):
     """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
     n = masses.size
-    diagonal, upper, out = np.zeros(n + 1), np.empty(n), np.empty(n + 1)
+    rows, upper, out = np.zeros(n + 1), np.empty(n), np.empty(n + 1)
     for i in range(n):
-        diagonal[i] += masses[i] / 3.0
-        diagonal[i + 1] += masses[i] / 3.0
+        rows[i] += masses[i] / 2.0
+        rows[i + 1] += masses[i] / 2.0
         upper[i] = masses[i] / 6.0
-    solve(diagonal, upper, gradient, out)
+    solve(rows, upper, gradient, out)
     total = 0.0
     for i in range(n + 1):
         total += gradient[i] * out[i]

@@ -10,19 +10,16 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps.line import interior_point, newton, passes
-from jko.steps.line.cells import kept_cells, settled
+from jko.steps.line import active_set, newton, passes
+from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 
-_ABOVE_CAP = (
-    "the density starts above the cap, from where the interior point method did not find in: take "
-    "steps.BackAndForth or steps.Cvxpy for this step"
-)
-_PATIENCE = 100  # Newton steps before the interior point method is tried
+_JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
+_PATIENCE = 100  # Newton steps before an active set is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
 _STILL = 1e-15  # below, nothing moved
 
@@ -34,8 +31,7 @@ class Quantile(Scheme):
     The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of
     linear elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on
     it is tridiagonal: work and memory grow like the cells. No flux through the ends of the grid. A cap is
-    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an interior point method
-    takes over.
+    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an active set takes over.
 
     Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is
     a remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
@@ -77,7 +73,7 @@ class Quantile(Scheme):
             raise ValueError(
                 f"cap: {energy.cap:g} holds a mass of {room:g} on the grid, got {mu.mass:g}; raise the cap"
             )
-        edges, masses = graded(*cut(mu), mu.grid.size)
+        edges, masses = without_weightless(*graded(*cut(mu), mu.grid.size), energy.internal)
         return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):
@@ -110,6 +106,8 @@ class Quantile(Scheme):
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
         problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, state.workspace)
         new, data, kept = settled(problem, solution, mu)
+        if problem.kept is not None:
+            now = kept_cells(now["edges"], now["widths"], problem.kept)
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
         energy = _energy_before(whole)
         cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
@@ -122,9 +120,18 @@ class Quantile(Scheme):
         walls = (mu.grid.lower[0], mu.grid.upper[0])
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = Problem(energy, *start, tau, walls)
-        if energy.interaction is None:
-            return problem, *self._minimise(problem, self.tolerance)
-        return problem, *passes.minimise(problem, self._minimise, self.tolerance)
+        if energy.cap is not None or not energy.keeps_open:
+            problem = without_light(problem)  # at the cap they would be narrower than rounding
+        if energy.interaction is not None:
+            return problem, *passes.minimise(problem, self._minimise, self.tolerance)
+        solution, note = self._minimise(problem, self.tolerance)
+        for share in () if solution.closed else LIGHT:
+            fewer = without_light(problem, share)
+            if fewer.masses.size < problem.masses.size:
+                again, why = self._minimise(fewer, self.tolerance)
+                if again.closed:
+                    return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
+        return problem, solution, note
 
     def _minimise(self, problem, tolerance, first=None):
         energy, masses = problem.energy, problem.masses
@@ -133,19 +140,19 @@ class Quantile(Scheme):
             solution = newton.minimise(problem, tolerance, patience, first)
             if solution.closed:
                 return solution, ""
-            note = "Newton's method stalled, an interior point method took over"
-            return self._bounded(problem, np.zeros(masses.size), tolerance), note if energy.keeps_open else ""
+            note = "Newton's method stalled, an active set took over"
+            least = -np.inf if energy.keeps_open else 0.0
+            return self._bounded(problem, np.full(masses.size, least), tolerance), note if least else ""
         bounds = np.where(masses > 0.0, -np.inf, 0.0)
         if not energy.keeps_open:
             bounds = np.zeros(masses.size)
         if energy.cap is not None:
             bounds = masses / energy.cap
         solution = self._bounded(problem, bounds, tolerance)
-        narrow = not solution.closed and np.any(problem.widths < (1.0 - 1e-9) * bounds)
-        return solution, _ABOVE_CAP if narrow else ""
+        return solution, ""
 
     def _bounded(self, problem, bounds, tolerance):
-        return interior_point.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
+        return active_set.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
 
 
 def _record(problem, solution, old, new, note):
@@ -154,6 +161,8 @@ def _record(problem, solution, old, new, note):
         why = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
         remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
         note = "; ".join(filter(None, (note, why + remedy)))
+    elif not solution.closed and not note:
+        note = "Newton's method did not close the gap: take tau smaller"
     return StepInfo(
         status="converged" if solution.closed else "not converged",
         gap=solution.gap if problem.convexity > 0.0 else np.nan,

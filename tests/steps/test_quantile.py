@@ -140,6 +140,7 @@ def test_gradient_and_hessian_are_those_of_the_objective():
 
     edges = problem.start + 1e-3 * generator.random(problem.start.size)
     point = at(edges)
+    diagonal = point.rows - np.append(point.upper, 0.0) - np.append(0.0, point.upper)
     for i in range(edges.size):
         nudge = np.zeros(edges.size)
         nudge[i] = step * problem.widths.min()
@@ -147,21 +148,29 @@ def test_gradient_and_hessian_are_those_of_the_objective():
         slope = (ahead.value - behind.value) / (2.0 * nudge[i])
         assert point.gradient[i] == pytest.approx(slope, rel=1e-4, abs=1e-6)
         column = (ahead.gradient - behind.gradient) / (2.0 * nudge[i])
-        assert point.diagonal[i] == pytest.approx(column[i], rel=1e-4)
+        assert diagonal[i] == pytest.approx(column[i], rel=1e-4)
         if i:
             assert point.upper[i - 1] == pytest.approx(column[i - 1], rel=1e-4, abs=1e-6)
 
 
 def test_the_banded_solver_against_a_dense_one():
     generator = np.random.default_rng(1)
-    for n in (2, 3, 4, 5, 50):
-        upper = -generator.random(n - 1)
-        diagonal = 0.1 - np.append(upper, 0.0) - np.append(0.0, upper)
+    for n in (1, 2, 3, 4, 5, 50):
+        upper, rows = -generator.random(n - 1), 0.1 + generator.random(n)
+        diagonal = rows - np.append(upper, 0.0) - np.append(0.0, upper)
         right, out = generator.standard_normal(n), np.empty(n)
-        assert banded.solve(diagonal, upper, right, out)
+        assert banded.solve(rows, upper, right, out)
         dense = np.diag(diagonal) + np.diag(upper, 1) + np.diag(upper, -1)
         assert out == pytest.approx(np.linalg.solve(dense, right), rel=1e-12)
-    assert not banded.solve(-diagonal, upper, right, out)
+    assert not banded.solve(-rows, upper, right, out)
+
+
+def test_the_banded_solver_keeps_its_digits_between_stiff_cells():
+    # springs of 1e22 between masses of 1e-5 to 1: as one block, all move by Σ right / Σ rows
+    rows = np.array([1e-5, 0.3, 1e-4, 0.7, 1e-5, 1.0])
+    right, out = np.array([1.0, -0.5, 0.25, 2.0, -1.0, 1.5]), np.empty(6)
+    assert banded.solve(rows, np.full(5, -1e22), right, out)
+    assert out == pytest.approx(np.full(6, right.sum() / rows.sum()), rel=1e-14)
 
 
 def test_a_potential_alone_moves_every_point_by_its_proximal_map():

@@ -7,6 +7,8 @@ import numpy as np
 from jko.transport import remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
+LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
+_DRIVEN = 1e12  # times what drives the mass on average
 _TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
@@ -32,6 +34,36 @@ def settled(problem, solution, mu):
     increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
     new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
     return new, data, cells[0].astype(int)
+
+
+def without_weightless(edges, masses, U):
+    """Cells that weigh nothing beside their pressure joined to a neighbour: the sU″ by which a density s
+    drives its mass is unbounded in vacuum under fast diffusion, and such cells would be crushed by all of
+    their digits."""
+    from jko.kernels import banded
+
+    held = masses > 0.0
+    if U is None or not held.any():
+        return edges, masses
+    s = masses[held] / np.diff(edges)[held]
+    with np.errstate(all="ignore"):
+        drive = s * U.second_derivative(s)
+    usual = float(np.average(np.where(np.isfinite(drive), drive, 0.0), weights=masses[held]))
+    driven = masses[held][~(drive <= _DRIVEN * usual)]
+    light = min(driven.max(initial=0.0) * 1.001, 1e-12 * masses.sum() / masses.size)
+    edges, _, masses = banded.merge_light(edges, np.diff(edges), masses, light, np.inf)
+    return edges, masses
+
+
+def without_light(problem, share=LIGHT[0]):
+    """The problem with cells of less than a share of the mean mass joined to their neighbours."""
+    from jko.kernels import banded
+
+    number = np.arange(problem.start.size, dtype=float)
+    light = share * problem.masses.sum() / problem.masses.size
+    number, widths, masses = banded.merge_light(number, problem.widths, problem.masses, light, np.inf)
+    kept = number.astype(int)
+    return problem._replace(start=problem.start[kept], widths=widths, masses=masses, kept=kept)
 
 
 def kept_cells(edges, widths, kept):

@@ -13,12 +13,9 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
 
     `earlier` and `later` are (edges `[n+1]`, widths `[n]`). The line through two transports is one only as
     long as no cell's width falls to zero: what comes back is the nearest in W₂ (lumped masses) whose cells
-    keep half their width, or less where they were shrinking fast, and w/cap: an isotonic regression of the
-    edges less those widths [BarlowBartholomewBremnerBrunk1972]. It bends the light tails and fronts alone,
-    or the figure says so.
+    keep half their width, or less where they were shrinking fast, and w/cap (`kept_apart`). It bends the
+    light tails and fronts alone, or the figure says so.
     """
-    from scipy.optimize import isotonic_regression
-
     from jko.kernels import banded
 
     (edges0, widths0), (edges1, widths1) = earlier, later
@@ -27,17 +24,29 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
     least = _least_widths(widths0, widths1, factor)
     if cap is not None:
         least = np.maximum(least, masses / cap)
+    edges, widths = kept_apart(target, widths, least, masses, walls)
+    length = banded.transport_cost(masses, edges1, target)
+    change = banded.transport_cost(masses, target, edges)
+    return edges, widths, float(np.sqrt(change / length)) if length > 0.0 else 0.0
+
+
+def kept_apart(target, widths, least, masses, walls):
+    """(edges, widths) nearest to `target` in W₂ (lumped masses) that are no narrower than `least`, inside
+    the walls: an isotonic regression of the edges less those widths [BarlowBartholomewBremnerBrunk1972].
+
+    `widths` are the target's own, kept to the last bit where nothing had to give.
+    """
+    from scipy.optimize import isotonic_regression
+
     packed = np.append(0.0, np.cumsum(least))
     weights = np.append(masses, 0.0) + np.append(0.0, masses)
     wanted = target - packed
     free = isotonic_regression(wanted, weights=np.maximum(weights, 1e-300)).x
     free = np.clip(free, walls[0], max(walls[0], walls[1] - packed[-1]))
-    untouched = (free[1:] == wanted[1:]) & (free[:-1] == wanted[:-1])
-    edges = np.where(free == wanted, target, free + packed)
-    widths = np.where(untouched, widths, least + np.diff(free))
-    length = banded.transport_cost(masses, edges1, target)
-    change = banded.transport_cost(masses, target, edges)
-    return edges, widths, float(np.sqrt(change / length)) if length > 0.0 else 0.0
+    same = free == wanted
+    untouched = same[1:] & same[:-1]
+    widths = np.where(untouched, np.maximum(widths, least), least + np.diff(free))
+    return np.where(same, target, free + packed), widths
 
 
 def _least_widths(widths0, widths1, factor):

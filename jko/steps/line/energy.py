@@ -13,6 +13,7 @@ from jko.errors import UnsupportedFunctional
 from jko.steps.line.interaction import LineInteraction
 
 _SECANTS = 4096
+_THIN = 1e-150  # the density below which s² U″ would leave float64
 
 
 class CellTerms(NamedTuple):
@@ -82,7 +83,8 @@ def _internal(U, widths, masses):
         s = masses / widths
         density = U.density(s)
         pressure = s * U.derivative(s) - density
-        rigidity = s * s * U.second_derivative(s) / widths
+        thick = np.maximum(s, _THIN)
+        rigidity = thick * thick * U.second_derivative(thick) / widths
     return float(widths @ density), pressure, rigidity
 
 

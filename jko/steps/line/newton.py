@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.steps.line.displacement import kept_apart
 from jko.steps.line.problem import Point, Solution, certified_gap, solution
 
 _SUFFICIENT = 1e-4
@@ -11,6 +12,8 @@ _HALVINGS = 40
 _KEPT = 0.9  # of a cell's width may go in one step
 _STIFFENINGS = 8
 _ROUNDING = 1e-14
+_SHORT = 0.5  # of the direction: below, it is bent round the cells that hold it up
+_BENDINGS = 24
 
 
 def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
@@ -22,9 +25,7 @@ def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
     """
     point, closed = Point(problem, *(first or (problem.start, problem.widths))), False
     for iteration in range(most_iterations + 1):
-        point.assemble(problem)
-        held = _pushed(point, problem.walls)
-        direction = _newton_direction(point, held, problem.walls)
+        held, direction = _assembled(problem, point)
         at_end = iteration == most_iterations or direction is None
         last, gap = closed, np.inf
         if last or at_end or _may_be_closed(problem, point, direction):
@@ -35,6 +36,17 @@ def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
             break
         point = moved
     return solution(point, gap, iteration, closed)
+
+
+def _assembled(problem, point):
+    """Which walls hold, and the Newton direction: with the Hessian as it is where that is positive."""
+    for positive in (False, True) if problem.convexity <= 0.0 else (True,):
+        point.assemble(problem, positive)
+        held = _pushed(point, problem.walls)
+        direction = _newton_direction(point, held, problem.walls)
+        if direction is not None:
+            break
+    return held, direction
 
 
 def _may_be_closed(problem, point, direction):
@@ -105,22 +117,47 @@ def _solve_held(point, stiffening, held):
     from jko.kernels import banded
 
     direction = np.empty_like(point.gradient)
-    matrix = point.diagonal, point.upper, stiffening
+    matrix = point.rows, point.upper, stiffening
     return direction if banded.solve_held(*matrix, point.gradient, *held, direction) else None
 
 
 def _line_search(problem, point, direction):
+    growth = np.diff(direction)
+    step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
+    if step < _SHORT:
+        bent = arc_search(problem, point, direction, (1.0 - _KEPT) * point.widths)
+        if bent is not None:
+            return bent
+    return _searched(problem, point, direction, growth, step, _HALVINGS)
+
+
+def _searched(problem, point, direction, growth, step, halvings):
     descent = float(point.gradient @ direction)
     if not descent < 0.0:
         return None
-    growth = np.diff(direction)
-    step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
     noise = 1e-13 * (1.0 + abs(point.value))
-    for _ in range(_HALVINGS):
+    for _ in range(halvings):
         edges = np.clip(point.edges + step * direction, *problem.walls)
         moved = Point(problem, edges, point.widths + step * growth)
         if moved.value <= point.value + _SUFFICIENT * step * descent + noise:
             return moved
+        step *= 0.5
+    return None
+
+
+def arc_search(problem, point, direction, least):
+    """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
+    `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
+    shorten a straight step for all."""
+    growth, step, noise = np.diff(direction), 1.0, 1e-13 * (1.0 + abs(point.value))
+    for _ in range(_BENDINGS):
+        target = point.edges + step * direction, point.widths + step * growth
+        edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
+        descent = float(point.gradient @ (edges - point.edges))
+        if descent < 0.0:
+            moved = Point(problem, edges, widths)
+            if moved.value <= point.value + _SUFFICIENT * descent + noise:
+                return moved
         step *= 0.5
     return None
 

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+_STEEPEST = 0.9  # of 1/τ: how much of it concave potentials may take of a Hessian made positive
+
 
 class Solution(NamedTuple):
     """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
@@ -22,7 +24,8 @@ class Solution(NamedTuple):
 class Problem(NamedTuple):
     """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
 
-    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference.
+    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference. `kept` are the
+    numbers of the edges left of a step's, where cells were joined for it.
     """
 
     energy: object
@@ -31,6 +34,7 @@ class Problem(NamedTuple):
     masses: np.ndarray
     tau: float
     walls: tuple[float, float]
+    kept: np.ndarray | None = None
 
     @property
     def convexity(self) -> float:
@@ -49,14 +53,16 @@ class Point:
         self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
         self.value = self.terms.energy + 0.5 * self.squared_distance / problem.tau
 
-    def assemble(self, problem):
+    def assemble(self, problem, positive=True):
+        """The gradient and the Hessian, which is made positive or left as it is."""
         from jko.kernels import banded
 
         n = problem.masses.size
-        self.gradient, self.diagonal, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
+        self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
         banded.assemble(
             self.edges, problem.start, problem.masses, *self.terms[1:], 1.0 / problem.tau,
-            self.gradient, self.diagonal, self.upper,
+            -_STEEPEST / problem.tau if positive else -np.inf,
+            self.gradient, self.rows, self.upper,
         )  # fmt: skip
 
 
