@@ -1,0 +1,95 @@
+"""Damped Newton for the weights of power cells of given masses [KitagawaMerigotThibert2019]."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.transport.power_cells import power_cells
+
+_HALVINGS = 40
+_FILLED = (0.1, 1e-2, 1e-3, 1e-4)  # of uniform density mixed in, in turn, where there is vacuum
+_SHRINKS = (0.9, 0.5, 0.2, 0.05)
+
+
+def in_the_plane(mu, points, target, tolerance, most):
+    """Prices, masses, first and second moments of the cells, and the number of steps; of a density of mass
+    1."""
+    origin, spacing = np.array(mu.grid.lower), mu.grid.spacing
+    # translated points have the same cells, for weights that differ by a linear function
+    shift = points.mean(axis=0) - 0.5 * (origin + mu.grid.upper)
+    y = points - shift - origin
+    values = np.asarray(mu.values, dtype=float)
+    values = values / values.sum()
+    weights, spent = _start(values, spacing, y), 0
+    cells = power_cells(values, spacing, y, weights)
+    for share in _FILLED if cells.masses.min() <= 0.0 else ():
+        filled = (1.0 - share) * values + share / values.size
+        weights, _, steps = _newton(filled, spacing, y, weights, target, 0.1 * target.min(), most)
+        spent += steps
+    weights, cells, steps = _newton(values, spacing, y, weights, target, tolerance, most)
+    first = origin * cells.masses[:, None] + cells.first
+    second = np.sum(origin**2) * cells.masses + 2.0 * cells.first @ origin + cells.second
+    weights += 2.0 * (y @ shift)
+    return weights, cells.masses, first, second, spent + steps
+
+
+def _newton(values, spacing, y, weights, target, tolerance, most):
+    cells = power_cells(values, spacing, y, weights)
+    floor = 0.5 * min(cells.masses.min(), target.min())
+    for done in range(most + 1):
+        missing = target - cells.masses
+        error = float(np.abs(missing).sum())
+        if error <= tolerance:
+            return weights, cells, done
+        step = _newton_step(cells, missing)
+        share = 1.0
+        for _ in range(_HALVINGS):
+            trial = power_cells(values, spacing, y, weights + share * step)
+            if trial.masses.min() >= floor and np.linalg.norm(target - trial.masses) <= (
+                1.0 - 0.5 * share
+            ) * np.linalg.norm(missing):
+                break
+            share *= 0.5
+        else:
+            break
+        weights, cells = weights + share * step, trial
+    raise RuntimeError(
+        f"nu: the weights of the power cells did not converge: after {done} Newton steps the masses are "
+        f"{error:.1e} off; raise max_iterations or tolerance, or fill the density's vacuum"
+    )
+
+
+def _newton_step(cells, missing):
+    """The step of mean 0 that would make the masses right, with the Laplacian of the facets."""
+    from scipy.sparse import coo_matrix, diags_array
+    from scipy.sparse.linalg import spsolve
+
+    n = len(missing)
+    i, j = cells.pairs.T
+    exchange = coo_matrix((cells.exchange, (i, j)), shape=(n, n))
+    exchange = (exchange + exchange.T).tocsr()
+    degree = np.asarray(exchange.sum(axis=1)).ravel()
+    laplacian = (diags_array(degree + 1e-14 * degree.max()) - exchange).tocsc()
+    step = np.zeros(n)
+    if n > 1:
+        step[1:] = spsolve(laplacian[1:, 1:], missing[1:])
+    return step - step.mean()
+
+
+def _start(values, spacing, y):
+    """Weights 0, or those whose cells are the Voronoi cells of the points drawn into the density."""
+    weights = np.zeros(len(y))
+    if power_cells(values, spacing, y, weights).masses.min() > 0.0:
+        return weights
+    sides = ((np.arange(n) + 0.5) * h for n, h in zip(values.shape, spacing, strict=True))
+    axes = np.meshgrid(*sides, indexing="ij")
+    centre = np.array([np.sum(values * a) for a in axes])
+    spread = np.sqrt(min(np.sum(values * (a - c) ** 2) for a, c in zip(axes, centre, strict=True)))
+    extent = np.abs(y - y.mean(axis=0)).max()
+    for shrink in _SHRINKS:
+        scale = min(2.0 * shrink * spread / extent, 1.0) if extent > 0 else 1.0
+        drawn = centre + scale * (y - y.mean(axis=0))
+        weights = np.sum(y**2, axis=1) - np.sum(drawn**2, axis=1) / scale
+        if power_cells(values, spacing, y, weights).masses.min() > 0.0:
+            break
+    return weights
