@@ -129,11 +129,11 @@ def speed(n=100_000, steps=200):
         print(f"  {noise:12s} {', '.join(rates)}")
 
 
-def keller_segel(n=2000, seeds=6, tau=0.005):
+def keller_segel(n=2000, seeds=6, tau=0.005, ratios=(0.25, 0.5, 1.0, 1.5, 2.0)):
     print(
         f"\nKeller-Segel, plane, n = {n}, {seeds} seeds, tau = {tau:g}: d/dt of the second moment over t < T"
     )
-    for chi, horizon in ((1.0, 0.3), (2.0, 0.3), (4.0, 0.3), (6.0, 0.3), (8.0, 0.15)):
+    for chi, horizon in ((4.0 * ratio, 0.3 if ratio < 2.0 else 0.15) for ratio in ratios):
         steps = round(horizon / tau)
         functional, rates, variances = fn.Entropy() + fn.Interaction("logarithmic", strength=-chi), [], []
         for seed in range(seeds):
