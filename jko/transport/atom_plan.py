@@ -49,11 +49,17 @@ def _at_points(mu, own, others, values, middle):
     """The potential of a cloud at its points; of anything else, the conjugate of the other's."""
     if isinstance(mu, Particles) and len(own) == mu.n:
         return own
+    return conjugate_from(mu, others, values, middle)
+
+
+def conjugate_from(mu, atoms, values, middle=0.0):
+    """min_j |x − y_j|²/2 − v_j over atoms y + middle `[n, d]`, at the cells or points of a measure; of a
+    Gaussian, as a function of points."""
     if isinstance(mu, Density):
-        return _conjugate(mu.grid.points - middle, others, values).reshape(mu.grid.cells)
+        return _conjugate(mu.grid.points - middle, atoms, values).reshape(mu.grid.cells)
     if isinstance(mu, Particles):
-        return _conjugate(np.asarray(mu.positions, dtype=float) - middle, others, values)
-    return lambda x: _conjugate(np.atleast_2d(np.asarray(x, dtype=float)) - middle, others, values)
+        return _conjugate(np.asarray(mu.positions, dtype=float) - middle, atoms, values)
+    return lambda x: _conjugate(np.atleast_2d(np.asarray(x, dtype=float)) - middle, atoms, values)
 
 
 def _conjugate(x, y, values):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.measures import Density, Gaussian
+from jko.measures import Density, Gaussian, Particles
 from jko.transport.atoms import atoms_of_pair
 from jko.transport.bures import bures_wasserstein
 from jko.transport.distance import Certificate, Distance
@@ -113,6 +113,35 @@ def entropic(mu, nu, options, reason):
 
     reason = f"{reason}; the Sinkhorn divergence at ε = {epsilon:.3g}"
     return Distance(np.sqrt(max(found.value, 0.0)), "entropic", reason, np.nan, certify, found.gap)
+
+
+def semi_discrete(mu, nu, options, reason):
+    """By the power cells of points in a density."""
+    from jko.transport.atom_plan import conjugate_from
+    from jko.transport.semi_discrete_transport import semi_discrete as solve
+
+    if isinstance(mu, Particles) == isinstance(nu, Particles):
+        raise ValueError(
+            'method: "semi-discrete" is for a density or a Gaussian and a cloud, got '
+            f"{type(mu).__name__} and {type(nu).__name__}; leave it out"
+        )
+    swapped = isinstance(mu, Particles)
+    spread, cloud = (nu, mu) if swapped else (mu, nu)
+    found = solve(spread.normalized() if isinstance(spread, Density) else spread, cloud)
+
+    def certify():
+        own = 0.5 * found.weights
+        pair = (conjugate_from(spread, found.points, own), own)
+        return Certificate(pair[::-1] if swapped else pair, options.scale**2 * found.gap)
+
+    return Distance(
+        options.scale * np.sqrt(max(found.value, 0.0)),
+        "semi-discrete",
+        f"{reason}; {found.iterations} steps of Newton's method",
+        0.0,
+        certify,
+        options.scale**2 * found.gap,
+    )
 
 
 def _moment_distance(mu, nu):

@@ -16,10 +16,12 @@ METHODS = {
     "back-and-forth": methods.back_and_forth,
     "exact": methods.exact,
     "mixture-path": methods.mixture_path,
+    "semi-discrete": methods.semi_discrete,
     "entropic": methods.entropic,
 }
 _LARGEST_SOLVE = 300**2
 _OPEN = 0.02  # of W₂², the gap from which another method is tried beside back-and-forth
+_MOST_POINTS = 4000
 _ROUNDING = 1e-12  # of the variance
 
 
@@ -35,6 +37,8 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1) -> Distance:
     - `"back-and-forth"` between densities in the plane and in space on grids of one spacing, or a
       density and a Gaussian: the dual on a grid, nested and preconditioned [JacobsLeger2020]; the values
       of a density are those at cell centres, and smooth ones err by O(h²);
+    - `"semi-discrete"` between a density or a Gaussian and at most 4000 points in the plane: the power
+      cells [KitagawaMerigotThibert2019], exact for a density that is constant on each cell;
     - `"exact"` for clouds and the rest: the network simplex between atoms [BonneelEtAl2011], densities
       gathered to at most 1200 of them with the error in `.error_bound`;
     - `"mixture-path"`, an upper bound, sharp where densities are close [Peyre2018]: where back-and-forth
@@ -64,6 +68,11 @@ def _chosen(mu, nu, options):
         return methods.bures(mu, nu, options, "both are Gaussian: a closed form")
     if mu.dimension == 1:
         return methods.quantile(mu, nu, options, "on the line quantile functions are exact")
+    if _is_semi_discrete(mu, nu):
+        try:
+            return methods.semi_discrete(mu, nu, options, "a density and a cloud in the plane")
+        except (RuntimeError, ValueError) as trouble:
+            return methods.exact(mu, nu, options, f"the semi-discrete problem was refused: {trouble}")
     reason = _unfit(mu, nu)
     if reason is not None:
         return methods.exact(mu, nu, options, reason)
@@ -82,6 +91,11 @@ def _chosen(mu, nu, options):
         others.append(methods.mixture_path(mu, nu, options, why))
     best = min(others, key=float)
     return best if best.error_bound < found.error_bound else found
+
+
+def _is_semi_discrete(mu, nu):
+    clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
+    return mu.dimension == 2 and len(clouds) == 1 and clouds[0].n <= _MOST_POINTS
 
 
 def _unfit(mu, nu):

@@ -156,6 +156,22 @@ def test_where_the_gap_stays_open_another_method_steps_in():
     assert found**2 == pytest.approx(2.0 / 3.0 * (20**2 + 14**2) / 32**2, rel=1e-9)
 
 
+def test_a_density_and_a_cloud_in_the_plane_meet_in_power_cells():
+    mu = Density.gaussian(Grid.uniform((-5.0, -5.0), (5.0, 5.0), (40, 40)), std=0.7)
+    cloud = Gaussian([2.0, 0.0], np.eye(2)).sample(150, seed=3)
+    for pair in ((mu, cloud), (cloud, mu)):
+        found = wasserstein(*pair)
+        assert found.method == "semi-discrete"
+        assert found == pytest.approx(wasserstein(*pair, method="exact"), rel=2e-2)
+        assert 0.0 <= found.gap < 1e-8
+        psi, phi = (p.ravel() for p in found.potentials)
+        half = 0.5 * np.sum((pair[0].points[:, None] - pair[1].points) ** 2, axis=-1)
+        assert np.max(psi[:, None] + phi - half) < 1e-12
+    twice = Particles(np.zeros((3, 2)))
+    assert wasserstein(mu, twice).method == "exact"
+    assert "different places" in wasserstein(mu, twice).reason
+
+
 @pytest.mark.parametrize("method", ["quantile", "exact", "bures", "back-and-forth"])
 def test_every_method_certifies_itself(method):
     generator = np.random.default_rng(2)
@@ -215,6 +231,8 @@ def test_refusals():
         wasserstein(mu, nu, method="quantile")
     with pytest.raises(ValueError, match="two Gaussians, got Density"):
         wasserstein(mu, nu, method="bures")
+    with pytest.raises(ValueError, match="a density or a Gaussian and a cloud"):
+        wasserstein(mu, nu, method="semi-discrete")
     with pytest.raises(ValueError, match="same mass"):
         wasserstein(mu, nu.with_values(2.0 * nu.values), method="back-and-forth")
     with pytest.raises(ValueError, match="threads"):
