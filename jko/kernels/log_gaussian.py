@@ -19,6 +19,8 @@ _LOWEST = 1e-250  # a sum above this has lost nothing to underflow
 _SPREAD = 600.0  # the largest exponent in the table
 _NEGLIGIBLE = -38.0
 _WIDEST = 64  # outputs of a block
+_WIDER = 4.0  # windows of the kernel alone that the table reaches
+_EXPONENTIAL = 20.0  # what one costs, in products
 _TRIED = 4000.0  # s n² beyond which no line is worth a matrix product
 
 
@@ -54,9 +56,11 @@ class _Axis:
         if decay * n * n < _TRIED:
             with np.errstate(under="ignore"):
                 self.matrix = np.exp(-decay * (steps[self.pad : self.pad + n, None] - steps) ** 2)
-        self.block = int(np.clip(_SPREAD / (2.0 * decay * length), 1, _WIDEST))
-        reach = np.arange(-length, length + 1, dtype=float)
-        self.table = np.exp(2.0 * decay * np.arange(self.block)[:, None] * reach)
+        window = math.sqrt(-_NEGLIGIBLE / decay)
+        reach = min(length, math.ceil(_WIDER * window) + _WIDEST)
+        safe = _SPREAD / (2.0 * decay * reach)
+        self.block = int(np.clip(min(safe, math.sqrt(_EXPONENTIAL * window)), 1, _WIDEST))
+        self.table = np.exp(2.0 * decay * np.outer(np.arange(self.block), np.arange(-reach, reach + 1)))
 
     def __call__(self, lines):
         """`[count, n]` to `[n, count]`."""
@@ -140,6 +144,15 @@ def _block_sums(weights, table, shift, width, out):
 
 
 @njit(cache=True)
+def _direct(line, decay, height, first, width, start, end, out):
+    for k in range(width):
+        i, total = first + k, 0.0
+        for j in range(start, end):
+            total += math.exp(line[j] - decay * (i - j) * (i - j) - height[i])
+        out[k] = height[i] + math.log(total)
+
+
+@njit(cache=True)
 def _log_sums(lines, decay, pad, table, out):
     count, n = lines.shape
     block, middle = table.shape[0], table.shape[1] // 2
@@ -157,6 +170,9 @@ def _log_sums(lines, decay, pad, table, out):
             i = pad + b * block
             width = min(block, n - pad - i)
             j0, peak, start, end = largest[i], height[i], low[b], high[b]
+            if start < j0 - middle or end > j0 + middle:
+                _direct(line, decay, height, i, width, start, end, out[l, i - pad : i - pad + width])
+                continue
             for j in range(start, end):
                 weights[j - start] = math.exp(line[j] - decay * (i - j) * (i - j) - peak)
             _block_sums(weights[: end - start], table, middle + start - j0, width, sums)
