@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from jko.transport.bridge import SchrodingerBridge
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
     from jko.transport.entropic import EntropicTransport
-    from jko.transport.grid_map import GridMap, geodesic_velocity
+    from jko.transport.grid_geodesic import geodesic_velocity
+    from jko.transport.grid_map import GridMap
     from jko.transport.interpolation import interpolate
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
@@ -57,7 +58,8 @@ __all__ = [
 # What no scheme needs is imported when it is asked for.
 _ROOMS = {
     "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "brenier_map"),
-    "grid_map": ("GridMap", "geodesic_velocity"),
+    "grid_geodesic": ("geodesic_velocity",),
+    "grid_map": ("GridMap",),
     "optimal_map": ("OptimalMap",),
     "between": ("Curves", "curves"),
     "dynamic": ("DynamicTransport", "benamou_brenier"),

@@ -1,4 +1,4 @@
-"""The optimal map between two densities on a grid, and what moves along it."""
+"""The optimal map between two densities on a grid."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.transport.grid_transport import grid_transport
+from jko.transport.grid_transport import trusted
 from jko.transport.optimal_map import OptimalMap, require_convex, support_defect
-from jko.transport.overlap import fills, support
-from jko.transport.pairs import alike, as_densities
+from jko.transport.overlap import walls_kept
 
 _CHECKED = 2000  # cells, of those that hold more than a thousandth of the largest value
 _HELD = 1e-3
 _FOLDED = 1e-2  # of its range, by which u may fail to be convex: splines of it, and cells at jumps
-_RIM = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +82,13 @@ def _slopes(t, h):
 def grid_map(mu, nu) -> GridMap:
     """The map from one density to another, their grids of one spacing, with its checks.
 
-    Raises ValueError where the spacings differ, RuntimeError where u is far from convex.
+    Raises ValueError where the spacings differ, RuntimeError where the gap stays open or u is far from
+    convex.
     """
     from jko.kernels.displacement import jacobian
     from jko.transport.back_and_forth import mismatch
 
-    transport = grid_transport(mu, nu, fine=True)
+    transport = trusted(mu, nu)
     psi = transport.extended((1,) * mu.dimension)[0]
     kept = walls_kept(mu, nu)
     inside = tuple(slice(1, -1) if k else slice(None) for k in kept)
@@ -109,64 +108,6 @@ def grid_map(mu, nu) -> GridMap:
     require_convex(defect, _FOLDED)
     object.__setattr__(found, "convexity_defect", defect)
     return found
-
-
-def displaced(mu, nu, t):
-    """((1 − t) id + tT)_# mu `[*cells]` on the grid that both share, from whichever end is nearer.
-
-    The inverse of x ↦ x − t∇ψ(x) is z ↦ z − t∇φ_t(z), φ_t(z) = min |x − z|²/2t − ψ(x): a change of
-    variables, smooth where pieces of cells would leave noise, and divided by what it errs in mass.
-    """
-    from jko.kernels.push import pull_back
-
-    values, potential, time, rim = _from_nearer_end(mu, nu, t)
-    moved, _ = pull_back(np.pad(values, [(r, r) for r in rim]), potential, time, mu.grid.spacing)
-    moved = _within(moved, rim)
-    return mu.with_values(moved * (mu.values.sum() / moved.sum()))
-
-
-def geodesic_velocity(mu, nu, t):
-    """The velocity ∇φ_t `[*cells, d]` at time t in (0, 1) of the geodesic between two densities on one
-    grid, that of `interpolate`, in two and three dimensions: T(x) − x at (1 − t)x + tT(x).
-
-    In vacuum it is the velocity of the nearest mass. Raises ValueError for t outside (0, 1) and for
-    measures that differ in dimension, mass or grid.
-    """
-    mu, nu = as_densities(*alike(mu, nu), "back-and-forth")
-    if mu.dimension == 1 or not 0.0 < t < 1.0:
-        raise ValueError(
-            f"t: expected a number between 0 and 1, got {t}, and densities in 2 or 3 dimensions, got "
-            f"{mu.dimension}"
-        )
-    _, potential, _, rim = _from_nearer_end(mu, nu, t)
-    slopes = [np.gradient(potential, h, axis=axis) for axis, h in enumerate(mu.grid.spacing)]
-    return (1.0 if t <= 0.5 else -1.0) * np.stack([_within(s, rim) for s in slopes], axis=-1)
-
-
-def _from_nearer_end(mu, nu, t):
-    """The density at the nearer end, φ_t on a wider grid, the time from that end, and the rim."""
-    from jko.kernels.c_transform import c_transform
-
-    rim = tuple(0 if kept else _RIM for kept in walls_kept(mu, nu))
-    psi, phi = grid_transport(mu, nu, fine=True).extended(rim)
-    values, potential, time = (mu.values, psi, t) if t <= 0.5 else (nu.values, phi, 1.0 - t)
-    return values, c_transform(potential, mu.grid.spacing, time), time, rim
-
-
-def _within(field, rim):
-    return field[tuple(slice(r, n - r) for r, n in zip(rim, field.shape, strict=True))]
-
-
-def walls_kept(mu, nu):
-    """For each axis, whether both densities fill the same two walls of the box, which the map then
-    keeps."""
-    ends = [support(m.values) for m in (mu, nu)]
-    whole = [(0, n) for n in mu.grid.cells]
-    return [
-        ends[0][axis] == ends[1][axis] == whole[axis]
-        and all(fills(m.values, axis, e) for m, e in zip((mu, nu), ends, strict=True))
-        for axis in range(mu.dimension)
-    ]
 
 
 def _hessian(wide, spacing):

@@ -12,6 +12,7 @@ from jko.transport.distance import Certificate
 from jko.transport.overlap import Overlap
 
 _KEPT = 4
+_OPEN = 0.05  # of W₂², beside h², the gap above which there is no map to speak of
 _solved: OrderedDict = OrderedDict()
 
 
@@ -106,6 +107,17 @@ def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
             _solved.popitem(last=False)
     _solved.move_to_end(key)
     return _solved[key]
+
+
+def trusted(mu, nu):
+    """Potentials good enough for a map. Raises RuntimeError where the gap stays open."""
+    found = grid_transport(mu, nu, fine=True)
+    if found.gap > _OPEN * found.squared + max(mu.grid.spacing) ** 2:
+        raise RuntimeError(
+            f"mu, nu: back-and-forth left a gap of {found.gap:.1e} in W2² = {found.squared:.1e}, too much "
+            "for a map; take a finer grid, smooth the densities, or sample them into Particles"
+        )
+    return found
 
 
 def _digest(mu):

@@ -50,7 +50,7 @@ def _time(t):
 
 def _density_displacement(mu, nu, t):
     if mu.dimension > 1:
-        from jko.transport.grid_map import displaced
+        from jko.transport.grid_geodesic import displaced
 
         return displaced(mu, nu, t)
     width, a0, b0, a1, b1 = matched_segments(_segments(mu), _segments(nu))

@@ -101,3 +101,15 @@ def fills(values, axis, ends):
     keeps, where both measures have them."""
     box = np.asarray(values)[tuple(slice(a, b) for a, b in ends)]
     return bool(np.all(box.take([0, -1], axis) > _EMPTY * box.max()))
+
+
+def walls_kept(mu, nu):
+    """For each axis, whether both densities fill the same two walls of the box, which the map then
+    keeps."""
+    ends = [support(m.values) for m in (mu, nu)]
+    whole = [(0, n) for n in mu.grid.cells]
+    return [
+        ends[0][axis] == ends[1][axis] == whole[axis]
+        and all(fills(m.values, axis, e) for m, e in zip((mu, nu), ends, strict=True))
+        for axis in range(mu.dimension)
+    ]

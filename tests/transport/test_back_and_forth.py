@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jko import Density, Gaussian, Grid, Particles, wasserstein
+from jko.transport import brenier_map, interpolate
 
 SHIFT = np.array([0.35, 0.4])
 
@@ -154,6 +155,9 @@ def test_where_the_gap_stays_open_another_method_steps_in():
     assert found.method == "exact"
     assert "left a gap" in found.reason
     assert found**2 == pytest.approx(2.0 / 3.0 * (20**2 + 14**2) / 32**2, rel=1e-9)
+    for ask in (brenier_map, lambda a, b: interpolate(a, b, 0.5)):
+        with pytest.raises(RuntimeError, match="too much for a map; take a finer grid"):
+            ask(mu, nu)
 
 
 def test_a_density_and_a_cloud_in_the_plane_meet_in_power_cells():
