@@ -112,11 +112,13 @@ class Langevin(Scheme):
     def diverged(self, mu, flow, first, last, tau) -> Records:
         """The records of a block that did not stay finite."""
         with precision(mu.positions):
-            gradient = field_of(flow.terms).gradient
-            limit = 2.0 / max(largest_curvature(gradient, mu.positions, mu.weights), 1e-300)
+            curvature = largest_curvature(field_of(flow.terms).gradient, mu.positions, mu.weights)
+        # far out the curvature overflows as well
+        known = 0.0 < curvature < np.inf
+        limit = f", about 2/L = {2.0 / curvature:.3g} where the block began" if known else ""
         note = (
             f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what "
-            f"the drift allows, about 2/L = {limit:.3g} where the block began; take a smaller tau"
+            f"the drift allows{limit}; take a smaller tau"
         )
         return Records.constant(last - first, status="unstable", note=note)
 

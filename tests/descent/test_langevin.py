@@ -269,4 +269,6 @@ def test_a_step_beyond_the_stability_limit_names_it():
         jko.flow(FUNCTIONAL, draws(20, 0), Langevin(), tau=2.5, n_steps=1)
     stiff = fn.Entropy() + fn.Interaction(lambda z: 500.0 * jnp.sum(z**2))
     with pytest.raises(StepFailed, match=r"2/L = 0\.002"):
+        jko.flow(stiff, draws(20, 0), Langevin(), tau=1.0, n_steps=200, store_every=200)
+    with pytest.raises(StepFailed, match=r"the drift allows.*; take a smaller tau"):
         jko.flow(stiff, draws(20, 0), Langevin(), tau=1.0, n_steps=200)
