@@ -39,7 +39,7 @@ class Entropic(Scheme):
 
     epsilon: float | None = None
     debias: bool = True
-    tolerance: float = 1e-5
+    tolerance: float = 3e-5
     max_iterations: int = 500
     interaction_passes: int = 3
 
