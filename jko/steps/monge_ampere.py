@@ -15,7 +15,7 @@ _FOLDED = 1e-4  # of the mass, what may lie where the map folds
 _DEFECT = 0.02  # of the mass, the most that the transported density may miss
 _DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but for the differences' error
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
-_SHARP = 1e-8  # the relative gap of a step that is reflected
+_SHARP = 1e-9  # the relative gap of the steps within one of second order
 _FEWEST = 8  # cells along an axis
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
 
@@ -86,12 +86,15 @@ class MongeAmpere(Scheme):
                     return Density(mu.grid, found.values), state, self._record(found, mu, note)
         return self._fall_back(F, mu, tau, state, reason)
 
+    def sharpened(self) -> MongeAmpere:
+        """The same, solved to a gap that does not add up over many steps of second order."""
+        return replace(self, tolerance=min(self.tolerance, _SHARP))
+
     def reflect(self, F, mu, tau, state):
-        """2 J_{τ/2} − id for steps.SecondOrder, solved to a gap that does not add up over many steps."""
+        """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.dual.grid_reflection import reflect_on_grid
 
-        exact = replace(self, tolerance=min(self.tolerance, _SHARP))
-        return reflect_on_grid(exact, state.workspace.problem, F, mu, tau, state)
+        return reflect_on_grid(self.sharpened(), state.workspace.problem, F, mu, tau, state)
 
     def _solve(self, ladder, mu, tau, caution):
         field, values, p, note, spent = ladder.problem.interaction(mu.values), mu.values, None, "", 0

@@ -7,7 +7,8 @@ A step that can be reflected defines
                                                    J_{2τ/3} from X_k + (X_k − X_{k−1})/3
 
 in the form in which it holds a transport: edges on the line, matrices between Gaussians, potentials on
-grids. `past` is what such a step needs to know of the measure before the last one, as the last one handed
+grids. One that stops at a tolerance may define sharpened(), the same step solved so well that errors do not
+add up. `past` is what such a step needs to know of the measure before the last one, as the last one handed
 it on.
 """
 

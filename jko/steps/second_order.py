@@ -68,7 +68,8 @@ def reflect_or_halve(scheme, F, mu, tau, state, plain=None):
     if plain is None and reflected.wary:
         refusal = refusal or "the first step from given data"
     if refusal:
-        new, state, info = scheme.step(F, half, 0.5 * tau, half_state)
+        exact = scheme.sharpened() if hasattr(scheme, "sharpened") else scheme
+        new, state, info = exact.step(F, half, 0.5 * tau, half_state)
         return new, state, _of_two(half_info, info, mu, new, f"two plain half steps: {refusal}"), {}
     new = reflected.measure
     info = replace(
