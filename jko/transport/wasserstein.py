@@ -55,6 +55,10 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1) -> Distance:
     """
     check_pair(mu, nu)
     options = methods.Options(float(np.sqrt(mass_of(mu))), whole_number("threads", threads), epsilon)
+    if epsilon is not None and method != "entropic":
+        raise ValueError(
+            f'epsilon: it is for method="entropic" alone, got {epsilon!r} with method={method!r}'
+        )
     if method is None:
         return _chosen(mu, nu, options)
     return METHODS[one_of("method", method, METHODS)](mu, nu, options, "asked for")

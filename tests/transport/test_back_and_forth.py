@@ -239,6 +239,8 @@ def test_refusals():
         wasserstein(mu, nu, method="semi-discrete")
     with pytest.raises(ValueError, match="same mass"):
         wasserstein(mu, nu.with_values(2.0 * nu.values), method="back-and-forth")
+    with pytest.raises(ValueError, match="epsilon: it is for"):
+        wasserstein(mu, nu, epsilon=0.1)
     with pytest.raises(ValueError, match="threads"):
         wasserstein(mu, nu, threads=0)
     with pytest.raises(ValueError, match="so wide a Gaussian"):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jko import Density, Gaussian, Grid, Particles, wasserstein
-from jko.transport import brenier_map
+from jko.transport import brenier_map, interpolate
 
 
 def numerical_gradient(u, x, step=1e-5):
@@ -141,3 +141,15 @@ def test_a_density_pulled_apart_goes_to_both_sides():
     assert np.quantile(np.abs(T(x) - exact).max(axis=1), 0.95) < 1.0 / 64
     with pytest.raises(ValueError, match="in the box of mu's grid, got 1 outside"):
         T(np.array([[0.5, 0.5], [1.5, 0.5]]))
+
+
+def test_in_space_too():
+    grid = Grid.uniform((-3.0,) * 3, (3.0,) * 3, (20,) * 3)
+    mu, nu = Density.gaussian(grid, std=0.6), Density.gaussian(grid, mean=(0.5, 0.0, -0.3), std=0.8)
+    T = brenier_map(mu, nu)
+    x = Gaussian(np.zeros(3), 0.36 * np.eye(3)).sample(300, 0).positions
+    error = T(x) - (np.array([0.5, 0.0, -0.3]) + 0.8 / 0.6 * x)
+    assert np.sqrt(np.mean(np.sum(error**2, axis=1))) < 0.05
+    middle = interpolate(mu, nu, 0.5)
+    exact = Density.gaussian(grid, mean=(0.25, 0.0, -0.15), std=0.7)
+    assert np.abs(middle.values - exact.values).sum() * grid.cell_volume < 0.05
