@@ -14,6 +14,7 @@ from jko.diffusion.network import Network, conservative, initial_layers, plain
 from jko.errors import positive_number, whole_number
 
 _BLOCK = 50
+_WORSE = 3.0
 _DECAYS, _TINY = (0.9, 0.999), 1e-8
 
 
@@ -60,7 +61,8 @@ class Fit:
                 losses.append(scale**2 * np.asarray(block, float)[: self.steps - first])
                 bar.update(len(losses[-1]))
         losses = np.concatenate(losses)
-        if not np.all(np.isfinite(losses)):
+        # the network starts at zero: a fit that is worse than none has not converged
+        if not np.all(np.isfinite(losses)) or np.median(losses[-_BLOCK:]) > _WORSE * losses[0]:
             raise ValueError(f"rate: the training diverged at {self.rate:g}: take a smaller one")
         return Network(field, jax.tree.map(np.asarray, state[0]), np.asarray(centre), float(scale), losses)
 

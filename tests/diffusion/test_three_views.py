@@ -80,9 +80,8 @@ def plane_error(cells, angle, ratio):
     return np.abs(final.values - exact.values).sum() * grid.cell_volume
 
 
-@pytest.mark.parametrize(("angle", "ratio"), [(0.6, 0.5), (1.1, 0.3)])
-def test_fokker_planck_is_of_second_order_in_the_plane_with_a_full_tensor(angle, ratio):
-    errors = [plane_error(cells, angle, ratio) for cells in (64, 128)]
+def test_fokker_planck_is_of_second_order_in_the_plane_with_a_full_tensor():
+    errors = [plane_error(cells, angle=1.1, ratio=0.3) for cells in (48, 96)]
     assert np.log2(errors[0] / errors[1]) > 1.8
 
 
