@@ -118,10 +118,12 @@ class _Embedding:
 
     def _sum(self, f, x, zero):
         def add(total, chunk):
-            y, b = (jnp.asarray(array, x.dtype) for array in chunk)
+            y, b = chunk
             return total + jnp.tensordot(b, jax.vmap(lambda point: f(x - point))(y), axes=1), None
 
-        return jax.lax.scan(add, zero, (self.points, self.masses))[0]
+        # in the precision of x from the start: one loop must not be traced for two of them
+        chunks = (jnp.asarray(self.points, x.dtype), jnp.asarray(self.masses, x.dtype))
+        return jax.lax.scan(add, zero, chunks)[0]
 
     def __call__(self, x):
         return self._value(x)

@@ -64,7 +64,8 @@ class StochasticDescent(Scheme):
             block = _block(flow, type(self).move, self.noise)
             moved, *carried = block(carried, mu.weights, coefficients, key_of(self.seed), first, first + n)
             moved, carried = np.asarray(moved), [np.asarray(array) for array in carried]
-        if not np.all(np.isfinite(moved)):
+        # far out nothing overflows yet but the energies of what is there
+        if not np.max(np.abs(moved)) < np.cbrt(np.finfo(moved.dtype).max):
             return mu, state, self._diverged(mu, flow, first, first + n, tau)
         data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0)

@@ -15,7 +15,6 @@ from tests.descent.laws import gaussian_quantiles
 
 STEEP = fn.Potential(lambda x: jnp.sum(jnp.cosh(x)))
 WELLS = fn.Potential(lambda x: 0.25 * jnp.sum((x**2 - 1.0) ** 2))
-GAS = fn.Interaction("quadratic_logarithmic")
 
 
 def cloud(n=20, dtype=np.float64):
@@ -27,10 +26,9 @@ def exact(x, t):
     return 2.0 * np.arctanh(np.exp(-t) * np.tanh(0.5 * x))
 
 
-@pytest.mark.parametrize("method", ["tsit5", "dopri5"])
-def test_order_five_where_an_inner_step_is_the_whole_step(method):
+def test_order_five_where_an_inner_step_is_the_whole_step():
     """ẋ = x − x³ has x/√(x² + (1 − x²)e^{−2t})."""
-    scheme = AdaptiveRungeKutta(rtolerance=1.0, atolerance=1.0, method=method)
+    scheme = AdaptiveRungeKutta(rtolerance=1.0, atolerance=1.0)
     x, errors = np.linspace(-1.0, 1.0, 7)[:, None], []
     exact = x / np.sqrt(x**2 + (1.0 - x**2) * np.exp(-2.0))
     for k in (16, 32):
@@ -65,24 +63,20 @@ def test_an_implicit_method_takes_a_stiff_drift_in_few_steps():
     assert runs["tsit5"].info.accepted.sum() > 20 * runs["kvaerno5"].info.accepted.sum()
 
 
-def test_it_agrees_with_the_trapezoidal_rule_on_regularised_and_singular_energies():
-    cases = (
-        (0.5 * fn.Entropy() + STEEP, gaussian_quantiles(24, 0.3, 0.6)),
-        (GAS, gaussian_quantiles(24, 0.0, 1.0)),
-    )
-    for functional, x in cases:
-        ours = jko.flow(functional, Particles(x), AdaptiveRungeKutta(), tau=0.2, n_steps=2)
-        other = jko.flow(functional, Particles(x), Trapezoidal(), tau=0.01, n_steps=40, store_every=20)
-        assert np.abs(ours.final.positions - other.final.positions).max() < 2e-4
-        assert ours.energy == pytest.approx(other.energy, abs=1e-5)
-        assert ours.energy_kind == other.energy_kind
+def test_it_agrees_with_the_trapezoidal_rule_on_a_regularised_energy():
+    functional, start = 0.5 * fn.Entropy() + STEEP, Particles(gaussian_quantiles(20, 0.3, 0.6))
+    ours = jko.flow(functional, start, AdaptiveRungeKutta(), tau=0.2, n_steps=2)
+    other = jko.flow(functional, start, Trapezoidal(), tau=0.01, n_steps=40, store_every=20)
+    assert np.abs(ours.final.positions - other.final.positions).max() < 2e-4
+    assert ours.energy == pytest.approx(other.energy, abs=1e-5)
+    assert ours.energy_kind == other.energy_kind == "regularised"
 
 
 def test_a_resume_gives_the_same_bits(tmp_path):
     mu, path, scheme = cloud(dtype=np.float32), tmp_path / "run.ckpt", AdaptiveRungeKutta(rtolerance=1e-4)
-    whole = jko.flow(GAS, mu, scheme, tau=0.05, n_steps=6)
-    jko.flow(GAS, mu, scheme, tau=0.05, n_steps=2, checkpoint=path)
-    resumed = jko.flow(GAS, mu, scheme, tau=0.05, n_steps=6, checkpoint=path)
+    whole = jko.flow(STEEP, mu, scheme, tau=0.05, n_steps=6)
+    jko.flow(STEEP, mu, scheme, tau=0.05, n_steps=2, checkpoint=path)
+    resumed = jko.flow(STEEP, mu, scheme, tau=0.05, n_steps=6, checkpoint=path)
     assert whole.final.positions.dtype == np.float32
     assert np.array_equal(resumed.final.positions, whole.final.positions)
     assert np.array_equal(resumed.info.accepted, whole.info.accepted)

@@ -10,13 +10,14 @@ import jko
 from jko import Particles
 from jko.descent import SVGD, ForwardEuler, NoiseInjection
 from jko.descent.field import field, outside_terms
-from jko.descent.stein import PROFILES, SteinField, median_bandwidth
+from jko.descent.stein import SteinField, median_bandwidth
 from jko.errors import StepFailed
 from tests.descent.laws import gaussian_quantiles
 
 BANANA = fn.Potential(lambda x: 0.5 * x[0] ** 2 + 2.0 * (x[1] - 0.3 * x[0] ** 2) ** 2)
-F = 0.7 * fn.Entropy() + BANANA + fn.Interaction("gaussian", strength=0.5)
+F = 0.7 * fn.Entropy() + BANANA
 TARGET = Particles(np.random.default_rng(8).normal(size=(40, 2)) + 1.0)
+DISCREPANCY = fn.MMD(TARGET, width=0.9)
 
 
 def cloud(n=30, dtype=np.float64):
@@ -73,24 +74,25 @@ def test_the_energy_of_a_gaussian_falls_at_the_rate_that_is_recorded():
     assert (energy(mu) - energy(moved)) / tau == pytest.approx(records.stein_discrepancy[0], rel=0.02)
 
 
-def test_svgd_comes_to_the_target_with_both_kernels():
+def test_svgd_comes_to_the_target():
     functional, start = (
         fn.KL(jko.Gaussian.of(0.0, 1.0, dimension=2)),
         Particles(cloud(150).positions * 0.5 + 2.0),
     )
-    for kernel in PROFILES:
-        run = jko.flow(functional, start, SVGD(kernel=kernel), tau=0.3, n_steps=150, store_every=50)
-        assert np.all(np.diff(run.energy) < 0.02)
-        assert run.energy[-1] < 0.1 * run.energy[0]
-        assert run.info.stein_discrepancy[-1] < 0.05 * run.info.stein_discrepancy[0]
-        assert np.all(run.info.stein_discrepancy > 0.0)
+    run = jko.flow(
+        functional, start, SVGD(kernel="inverse multiquadric"), tau=0.3, n_steps=150, store_every=50
+    )
+    assert np.all(np.diff(run.energy) < 0.02)
+    assert run.energy[-1] < 0.1 * run.energy[0]
+    assert run.info.stein_discrepancy[-1] < 0.05 * run.info.stein_discrepancy[0]
+    assert np.all(run.info.stein_discrepancy > 0.0)
     assert np.abs(run.final.mean()).max() < 0.1
     assert np.abs(run.final.covariance() - np.eye(2)).max() < 0.2
 
 
 @pytest.mark.parametrize(
     ("scheme", "functional"),
-    [(SVGD(bandwidth=0.8), fn.Entropy() + BANANA), (NoiseInjection(level=1e-9), fn.MMD(TARGET))],
+    [(SVGD(bandwidth=0.8), F), (NoiseInjection(level=1e-9), DISCREPANCY)],
     ids=["SVGD", "NoiseInjection"],
 )
 def test_order_one_in_tau(scheme, functional):
@@ -106,7 +108,7 @@ def test_order_one_in_tau(scheme, functional):
 
 @pytest.mark.parametrize(
     ("scheme", "functional"),
-    [(SVGD(), F), (NoiseInjection(decay=0.4), fn.MMD(TARGET))],
+    [(SVGD(), F), (NoiseInjection(decay=0.4), DISCREPANCY)],
     ids=["SVGD", "noise"],
 )
 def test_a_resume_gives_the_same_bits(scheme, functional, tmp_path):
@@ -124,7 +126,7 @@ def test_noise_injection_takes_gradients_beside_the_particles():
     from jko.descent.noise import increments, key_of
 
     mu, scheme, tau = cloud(), NoiseInjection(level=0.6, decay=0.5, seed=4), 0.2
-    functional = fn.MMD(TARGET, width=0.9)
+    functional = DISCREPANCY
     state = scheme.init(functional, mu)
     there = mu
     for number in range(2):

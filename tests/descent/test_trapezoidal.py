@@ -14,6 +14,7 @@ from tests.descent.laws import gaussian_quantiles
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 CONTRACTION = fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
 WELLS = 0.25 * fn.Potential("double_well") + fn.Interaction("gaussian", strength=-0.7, width=0.8)
+DIFFUSION = 0.5 * fn.Entropy() + 0.5 * fn.Power(2) + QUADRATIC
 CONVEX = fn.Potential(lambda x: jnp.sum(jnp.cosh(2.0 * x)))
 
 
@@ -25,15 +26,13 @@ def cloud(n=24, dimension=2, dtype=np.float64):
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 3e-5)])
-def test_a_step_on_quadratics_is_exact_and_the_energy_balance_closes(dtype, tolerance):
+def test_a_step_on_quadratics_is_exact_and_the_energy_balance_closes():
     """Factors (1 − rτ/2)/(1 + rτ/2), and F(α) − F(α⁺) = Σ w|x⁺ − x|²/τ, also where rτ/2 is far above 1."""
-    mu, tau = cloud(dtype=dtype), 3.0
+    mu, tau, tolerance = cloud(), 3.0, 1e-12
     run = jko.flow(QUADRATIC + CONTRACTION, mu, Trapezoidal(), tau=tau, n_steps=3)
     mean_factor, factor = ((1.0 - 0.5 * r * tau) / (1.0 + 0.5 * r * tau) for r in (1.0, 2.0))
     mean = mu.mean()
     exact = mean * mean_factor**3 + (mu.positions - mean) * factor**3
-    assert run.final.positions.dtype == dtype
     assert np.abs(run.final.positions - exact).max() < tolerance
     for before, after, fall in zip(run.measures[:-1], run.measures[1:], -np.diff(run.energy), strict=True):
         moved = np.sum(mu.weights[:, None] * (after.positions - before.positions) ** 2)
@@ -45,14 +44,12 @@ def test_a_step_on_quadratics_is_exact_and_the_energy_balance_closes(dtype, tole
     ("functional", "start", "horizon", "kind"),
     [
         (WELLS, cloud(), 0.5, "exact"),
-        (fn.Interaction("quadratic_logarithmic"), Particles(gaussian_quantiles(24, 0.0, 1.0)), 0.5, "exact"),
-        (fn.Entropy() + QUADRATIC, Particles(gaussian_quantiles(40, 1.0, 0.5)), 0.8, "regularised"),
-        (fn.Power(2), Particles(gaussian_quantiles(40, 0.0, 1.0)), 0.8, "regularised"),
+        (DIFFUSION, Particles(gaussian_quantiles(24, 1.0, 0.5)), 0.4, "regularised"),
     ],
-    ids=["wells", "log-gas", "entropy", "porous-medium"],
+    ids=["wells", "blob"],
 )
 def test_order_two_in_tau_with_falling_energy(functional, start, horizon, kind):
-    steps = (8, 16, 32, 256)
+    steps = (8, 16, 32, 128)
     runs = [
         jko.flow(functional, start, Trapezoidal(), tau=horizon / k, n_steps=k, store_every=k // 8)
         for k in steps
@@ -66,9 +63,9 @@ def test_order_two_in_tau_with_falling_energy(functional, start, horizon, kind):
 
 
 def test_it_follows_the_blob_method():
-    start, functional = Particles(gaussian_quantiles(40, 1.0, 0.5)), fn.Entropy() + QUADRATIC
-    ours = jko.flow(functional, start, Trapezoidal(), tau=0.02, n_steps=40, store_every=40)
-    blob = jko.flow(functional, start, Blob(), tau=0.02, n_steps=40, store_every=40)
+    start = Particles(gaussian_quantiles(24, 1.0, 0.5))
+    ours = jko.flow(DIFFUSION, start, Trapezoidal(), tau=0.02, n_steps=40, store_every=40)
+    blob = jko.flow(DIFFUSION, start, Blob(), tau=0.02, n_steps=40, store_every=40)
     assert np.abs(ours.final.positions - blob.final.positions).max() < 4e-4
     assert ours.energy == pytest.approx(blob.energy, abs=1e-4)
 
@@ -82,7 +79,7 @@ def test_gradients_fall_on_a_convex_energy_however_large_the_step():
 
 
 def test_a_resume_gives_the_same_bits():
-    scheme, functional, mu = Trapezoidal(), 0.3 * fn.Entropy() + WELLS, cloud()
+    scheme, functional, mu = Trapezoidal(), WELLS, cloud(dtype=np.float32)
     state, there = scheme.init(functional, mu), mu
     for k in range(6):
         there, state, _ = scheme.step(functional, there, 0.05, state)
@@ -91,6 +88,7 @@ def test_a_resume_gives_the_same_bits():
     again = scheme.init(functional, mu).with_data(**data)
     for _ in range(3):
         saved, again, _ = scheme.step(functional, saved, 0.05, again)
+    assert there.positions.dtype == np.float32
     assert np.array_equal(saved.positions, there.positions)
     assert again.data == state.data
 
