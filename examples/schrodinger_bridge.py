@@ -24,8 +24,8 @@ end = jko.Density.mixture(grid, [-1.6, 1.2], [0.2, 0.4], weights=[0.4, 0.6])
 half_squared = 0.5 * float(jko.wasserstein(start, end)) ** 2
 
 # %%
-# The density is a product :math:`\rho_t = \Psi_t\hat\Psi_t` of a solution of the backward heat equation and one
-# of the forward; the drift is :math:`2\varepsilon\nabla\log\Psi_t`.
+# The density is a product :math:`\rho_t = \Psi_t\hat\Psi_t` of a solution of the backward heat equation and
+# one of the forward; the drift is :math:`2\varepsilon\nabla\log\Psi_t`.
 
 figure, panels = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
 times = np.linspace(0.0, 1.0, 101)
