@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from jko.descent.energy_descent import EnergyDescent, compiled_energy, transport_cost
+from jko.descent.host_newton import proximal_step_on_the_host
 from jko.descent.newton import proximal_step
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import precision
@@ -40,19 +41,25 @@ class BackwardEuler(EnergyDescent):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with precision(x):
-            solve = proximal_step(flow, self.max_iterations, self.max_inner_iterations)
-            moved, error, count, _ = solve(x, x, w, np.asarray(tau, x.dtype), np.asarray(tolerance, x.dtype))
-            moved, error = np.asarray(moved), float(error)
-            after = float(compiled_energy(flow)(moved, w))
+            limits = self.max_iterations, self.max_inner_iterations
+            if flow.native(x):
+                moved, error, count = proximal_step_on_the_host(flow, x, w, tau, tolerance, *limits)
+                after = float(flow.compiled_energy(moved, w))
+            else:
+                solve = proximal_step(flow, *limits)
+                scalars = np.asarray([tau, tolerance], x.dtype)
+                moved, error, count, _ = solve(x, x, w, *scalars)
+                moved, error = np.asarray(moved), float(error)
+                after = float(compiled_energy(flow)(moved, w))
         converged = error <= tolerance
         info = StepInfo(
             status="converged" if converged else "not converged",
             iterations=int(count),
             mass_error=0.0,
             dissipation=state.data["energy"] - after - transport_cost(x, moved, w, tau),
-            note="" if converged else _not_converged(error, tolerance, int(count)),
+            note=state.data.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
-        return mu.with_positions(moved), state.with_data(energy=after), info
+        return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
 
 
 def _not_converged(error, tolerance, count):

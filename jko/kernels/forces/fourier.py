@@ -110,14 +110,14 @@ def resolution(step: float, tolerance: float, lengths, n: int) -> Resolution:
     choices = []
     for width in range(4, 17):
         ratio = math.log(_WINDOW / tolerance) / (math.pi * width)
-        if ratio <= 0.8165:  # σ ≤ 3
-            oversampling = min(max(1.25, 1.0 / (1.0 - ratio**2)), 3.0)
+        if ratio <= 0.866:  # σ ≤ 4
+            oversampling = min(max(1.25, 1.0 / (1.0 - ratio**2)), 4.0)
             fine = Resolution(step, 2.0 * a * step / math.pi, width, oversampling)
             choices.append((evaluation_cost(fine, lengths, n), width, fine))
     return min(choices, key=lambda choice: choice[:2])[2]
 
 
-_WINDOW = 500.0
+_WINDOW = 1500.0
 
 
 def evaluation_cost(fine: Resolution, lengths, n: int) -> float:
