@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
+from jko.steps.reflection import Reflected
 
 # tried in turn: what ρ_k is raised to, of its maximum, and whether the grids are nested
 _ATTEMPTS = ((1e-9, True), (1e-6, True), (1e-6, False))
 _ACCEPTED = 100.0  # of the tolerance, the most that counts as converged
 _SETTLED = 1e-6
-_EXACT = 1e-13
+_KEPT = 0.25  # of the half step's density, what a reflection leaves in a cell
+_STRAIGHT = 1e-6  # more of a reflection bent tells of rough data
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,9 @@ class Linearized(Scheme):
     `gap` is ½Σ r²/(AᵀU*″A)|c| for the residual r of the balance, an estimate from above of what the minimum
     lacks; `relative_gap` is over the step's cost (τ/2)∫|∇φ|²ρ, which `dissipation` takes in the place of
     W₂²/2τ. Cells below 1e-9 of the maximum are raised to that, 1e-6 where that fails, and the mass is kept.
+
+    Of second order in τ by `steps.SecondOrder(steps.Linearized())`: `reflect` is the implicit midpoint rule,
+    (ρ′ − ρ_k)/τ = ∇·(ρ₁∇(U′(ρ₁) + V)), 2ρ₁ = ρ_k + ρ′ [HairerLubichWanner2006].
 
     `init` raises UnsupportedFunctional unless U′(0) = −∞, which keeps ρ positive.
     """
@@ -63,12 +68,32 @@ class Linearized(Scheme):
         return State({}, LinearizedLadder(F, mu, self.scheme_name()))
 
     def step(self, F, mu, tau, state):
-        tau = positive_number("tau", tau)
-        ladder, notes = state.workspace, []
-        field, values, spent = ladder.problem.interaction(mu.values), mu.values, 0
-        start = ladder.problem.energy(mu.values, field)
+        solved = self._passes(state.workspace, mu, positive_number("tau", tau), 1.0)
+        if solved.found is None:
+            return mu, state, self._failed(solved)
+        return Density(mu.grid, solved.values), state, self._record(solved, mu)
+
+    def reflect(self, F, mu, tau, state):
+        """2ρ₁ − ρ with ρ₁ the half step of implicit Euler: the implicit midpoint rule for ∂ρ = ∇·(ρ∇δF)."""
+        ladder = state.workspace
+        solved = self._passes(ladder, mu, 0.5 * positive_number("tau", tau), 0.0)
+        if solved.found is None:
+            return Reflected((mu, state, self._failed(solved)), None, None, np.nan, solved.before)
+        half = Density(mu.grid, solved.values), state, self._record(solved, mu)
+        new, bent = _reflected(mu.values, solved.values)
+        field = ladder.problem.interaction(new)
+        # twice the cost of the half step, whose velocity is that of the whole
+        dissipation = solved.before - ladder.problem.energy(new, field) - 2.0 * solved.found.transport
+        new = Density(mu.grid, new)
+        return Reflected(half, new, state, dissipation, solved.before, bent, wary=bent > _STRAIGHT)
+
+    def _passes(self, ladder, mu, tau, bend):
+        """The step of which `bend` (τ/2)|∇φ|² is kept, by passes of the interaction."""
+        notes, values, spent, problem = [], mu.values, 0, ladder.problem
+        field = problem.interaction(values)
+        before = problem.energy(values, field)
         for _ in range(self.interaction_passes if field is not None else 1):
-            found, iterations, floor = self._solve(ladder, mu, tau, field)
+            found, iterations, floor = self._solve(ladder, mu, tau, field, bend)
             spent += iterations
             if found is None:
                 break
@@ -77,38 +102,60 @@ class Linearized(Scheme):
             values = new
             if field is None:
                 break
-            field = ladder.problem.interaction(values)
+            field = problem.interaction(values)
             if change < _SETTLED:
                 break
-        if field is not None:
+        if field is not None and found is not None:
             notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
         if floor > _ATTEMPTS[0][0]:
             notes.append(f"ρ_k was raised to {floor:g} of its maximum in the tails")
-        if found is None:
-            notes.append("Newton's method did not converge: take tau smaller or the box tighter")
-            return mu, state, StepInfo("not converged", iterations=spent, note="; ".join(notes))
-        end = ladder.problem.energy(values, field)
-        return Density(mu.grid, values), state, self._record(found, mu, values, start - end, spent, notes)
+        after = problem.energy(values, field)
+        return _Solved(found, values, before, after, spent, notes)
 
-    def _solve(self, ladder, mu, tau, field):
+    def _solve(self, ladder, mu, tau, field, bend):
         spent = 0
         for floor, nested in _ATTEMPTS:
             found, iterations = ladder.climb(
-                mu, tau, field, floor, nested, self.tolerance, self.max_iterations
+                mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
             )
             spent += iterations
             if found.gap <= _ACCEPTED * self.tolerance * found.transport + 1e-12:
                 return found, spent, floor
         return None, spent, floor
 
-    def _record(self, found, mu, values, fall, spent, notes):
+    def _failed(self, solved):
+        solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")
+        return StepInfo("not converged", iterations=solved.iterations, note="; ".join(solved.notes))
+
+    def _record(self, solved, mu):
+        found, values = solved.found, solved.values
         relative = found.gap / found.transport if found.transport > 0.0 else 0.0
         return StepInfo(
             gap=found.gap,
             relative_gap=relative if math.isfinite(relative) else 0.0,
-            iterations=spent,
+            iterations=solved.iterations,
             mass_error=abs(float(values.sum()) * mu.grid.cell_volume - mu.mass),
             min_density=float(values.min()),
-            dissipation=fall - found.transport,
-            note="; ".join(notes),
+            dissipation=solved.before - solved.after - found.transport,
+            note="; ".join(solved.notes),
         )
+
+
+class _Solved(NamedTuple):
+    """What Newton's method found (None where it failed), the density, F before and after, iterations."""
+
+    found: Any
+    values: np.ndarray
+    before: float
+    after: float
+    iterations: int
+    notes: list
+
+
+def _reflected(start, half):
+    """(2ρ₁ − ρ, no less than a quarter of ρ₁ and of its mass; what that changed, of how far ρ moved)."""
+    straight = 2.0 * half - start
+    new = np.maximum(straight, _KEPT * half)
+    new *= start.sum() / new.sum()
+    moved = float(np.abs(straight - start).sum())
+    return new, float(np.abs(new - straight).sum()) / moved if moved > 0.0 else 0.0

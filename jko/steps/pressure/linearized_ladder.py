@@ -40,18 +40,22 @@ class LinearizedLadder:
             fields.append(average(fields[-1], size))
         return fields
 
-    def climb(self, mu, tau, field, floor, nested, tolerance, most):
+    def climb(self, mu, tau, field, floor, nested, tolerance, most, bend=1.0):
         """(the Pair on the finest grid with U′(ρ) as φ gives it, iterations)."""
         potentials, spent, now, was = self.potentials, 0, None, None
         if field is not None:
             potentials = [v + w for v, w in zip(potentials, self._coarsened(field), strict=True)]
         rho = np.maximum(mu.values, floor * mu.values.max())
+        newton = LinearizedNewton(self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend)
+        found = newton.eliminated(tolerance, most) if newton.direct else None
+        if found is not None and found.gap <= tolerance * found.transport + 1e-15:
+            return found, newton.iterations
         densities = self._coarsened(rho)
         for depth in reversed(range(len(self.sizes) if nested else 1)):
             size = self.sizes[depth]
             spacing = tuple(e / n for e, n in zip(self.extent, size, strict=True))
             newton = LinearizedNewton(
-                self.problem.internal, tau, spacing, densities[depth], potentials[depth]
+                self.problem.internal, tau, spacing, densities[depth], potentials[depth], bend
             )
             now = newton.start() if now is None else newton.at(*(_finer(f, was, size) for f in now))
             found = newton.solve(now, tolerance, most)

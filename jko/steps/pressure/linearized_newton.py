@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from jko.kernels import linearized_direct
 from jko.kernels.linearized_flux import adjoint, advected, balance, hamilton_jacobi
 from jko.kernels.multigrid import Multigrid
 
@@ -13,6 +15,7 @@ _VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is
 _LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
 _RISE = 2.0  # of log ρ in one iteration, at most
 _TINY = 1e-290
+_DIRECT = 1e6  # cells times the square of the bandwidth: below, elimination is quicker than multigrid
 
 
 @dataclass
@@ -22,32 +25,36 @@ class Pair:
 
     phi: np.ndarray
     pressure: np.ndarray
-    density: np.ndarray
-    curvature: np.ndarray
-    imbalance: np.ndarray
-    mismatch: np.ndarray
-    diagonal: np.ndarray
     gap: float
     transport: float
+    density: np.ndarray | None = None
+    curvature: np.ndarray | None = None
+    imbalance: np.ndarray | None = None
+    mismatch: np.ndarray | None = None
+    diagonal: np.ndarray | None = None
 
 
 class LinearizedNewton:
     """U′(ρ) = φ + (τ/2)|∇φ|² − V, ρ − τ∇·(ρ∇φ) = ρ_k on one grid.
 
-    U′(ρ) and φ are iterated side by side, so that no exponential of |∇φ|² is met on the way.
+    U′(ρ) and φ are iterated side by side, so that no exponential of |∇φ|² is met on the way. `bend` is the
+    share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself.
     """
 
-    def __init__(self, internal, tau, spacing, density, potential):
+    def __init__(self, internal, tau, spacing, density, potential, bend=1.0):
         cells = density.shape
         self.internal, self.tau, self.cells = internal, tau, cells
         self.shape = (1,) * (3 - len(cells)) + cells
         self.before = np.ascontiguousarray(density).reshape(self.shape)
         self.potential = np.ascontiguousarray(potential).reshape(self.shape)
         self.scale = np.array([0.0] * (3 - len(cells)) + [tau / h**2 for h in spacing])
-        self.cell_volume = float(np.prod(spacing))
+        self.bend = bend
+        self.cell_volume = float(math.prod(spacing))
         terms = internal.terms
         self.temperature = terms[0][0] if len(terms) == 1 and terms[0][1].is_entropy else None
         self.iterations = self.linear_iterations = 0
+        self.bandwidth = linearized_direct.bandwidth(self.shape)
+        self.direct = self.temperature is not None and self.before.size * self.bandwidth**2 <= _DIRECT
 
     def start(self) -> Pair:
         """No motion: φ = 0, ρ = ρ_k. One iteration from there is the semi-implicit step."""
@@ -57,7 +64,7 @@ class LinearizedNewton:
     def at(self, phi, pressure=None) -> Pair:
         """What φ and q give; q = φ + (τ/2)|∇φ|² − V if None."""
         phi, exact = np.ascontiguousarray(phi).reshape(self.shape), np.empty(self.shape)
-        hamilton_jacobi(phi, self.potential, self.scale, exact)
+        hamilton_jacobi(phi, self.potential, self.bend * self.scale, exact)
         pressure = exact if pressure is None else np.ascontiguousarray(pressure).reshape(self.shape)
         with np.errstate(all="ignore"):
             density = self.internal.conjugate_derivative(pressure)
@@ -66,9 +73,17 @@ class LinearizedNewton:
             balance(density, phi, self.before, self.scale, imbalance)
             mismatch = pressure - exact
             gap = np.vdot(imbalance, imbalance / diagonal) + np.vdot(mismatch, mismatch * curvature)
-            transport = float(np.vdot(exact + self.potential - phi, density)) * self.cell_volume
+            transport = self._transport(phi, density, exact)
         gap = 0.5 * float(gap) * self.cell_volume
-        return Pair(phi, pressure, density, curvature, imbalance, mismatch, diagonal, gap, transport)
+        return Pair(phi, pressure, gap, transport, density, curvature, imbalance, mismatch, diagonal)
+
+    def _transport(self, phi, density, exact):
+        """(τ/2)∫|∇φ|²ρ."""
+        if self.bend == 1.0:
+            return float(np.vdot(exact + self.potential - phi, density)) * self.cell_volume
+        square = np.empty(self.shape)
+        hamilton_jacobi(phi, phi, self.scale, square)
+        return float(np.vdot(square, density)) * self.cell_volume
 
     def _curvature(self, density):
         """U*″ and the zeroth-order coefficient of the Hessian."""
@@ -91,9 +106,22 @@ class LinearizedNewton:
                 now = self.at(now.phi + correction, now.pressure + self._rise(now, correction))
         return now
 
+    def eliminated(self, tolerance, most) -> Pair | None:
+        """The answer from no motion in one compiled call, for an entropy on few cells; None if that failed."""
+        phi = np.zeros(self.shape)
+        pressure = self.internal.derivative(np.maximum(self.before, _TINY))
+        iterations, gap, transport = linearized_direct.solve(
+            self.before, self.potential, self.scale, self.bend, self.temperature, self.bandwidth,
+            self.cell_volume, tolerance, most, phi, pressure,
+        )  # fmt: skip
+        if iterations < 0:
+            return None
+        self.iterations += iterations
+        return Pair(phi, pressure, gap=gap, transport=transport)
+
     def _rise(self, now, correction):
         change = np.empty(self.shape)
-        advected(correction, now.phi, self.scale, change)
+        advected(correction, self.bend * now.phi, self.scale, change)
         change -= now.mismatch
         if self.temperature is not None:
             np.minimum(change, _RISE * self.temperature, out=change)
@@ -104,19 +132,20 @@ class LinearizedNewton:
         cycle = self._preconditioner(now)
         work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
         r = np.empty(self.shape)
-        adjoint(now.curvature * now.mismatch, now.phi, now.density, x, self.scale, r)
+        bent = self.bend * now.phi
+        adjoint(now.curvature * now.mismatch, bent, now.density, x, self.scale, r)
         r += now.imbalance
         z = cycle(r)
         rz = start = float(np.vdot(r, z))
         d = z.copy()
         for _ in range(30):
             self.linear_iterations += 1
-            advected(d, now.phi, self.scale, work)
+            advected(d, bent, self.scale, work)
             work *= now.curvature
-            bend = adjoint(work, now.phi, now.density, d, self.scale, q)
-            if not (bend > 0.0 and rz > 0.0):
+            curved = adjoint(work, bent, now.density, d, self.scale, q)
+            if not (curved > 0.0 and rz > 0.0):
                 break
-            alpha = rz / bend
+            alpha = rz / curved
             x += alpha * d
             r -= alpha * q
             z = cycle(r)
@@ -133,9 +162,10 @@ class LinearizedNewton:
         floor = _TINY if self.temperature is not None else _VACUUM * now.density.max()
         rho = np.maximum(now.density, floor)
         mobility = [
-            (self.scale[axis] * (1.0 + self._squared_slope(now.phi, axis) * now.curvature / rho)).reshape(
-                self.cells
-            )
+            (
+                self.scale[axis]
+                * (1.0 + self._squared_slope(self.bend * now.phi, axis) * now.curvature / rho)
+            ).reshape(self.cells)
             for axis in range(3 - len(self.cells), 3)
         ]
         share = np.clip(rho / now.diagonal, 1e-12, 1e12).reshape(self.cells)
