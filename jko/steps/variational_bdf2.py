@@ -24,7 +24,8 @@ class VariationalBDF2(Scheme):
 
     The record's gap is that of the step of 2τ/3 from the extrapolation, its dissipation F(ρ_k) − F(ρ_{k+1})
     − W₂²/2τ that of the whole step: the scheme is bound to F falling, and so to nothing that W₂² adds.
-    TypeError for a scheme that cannot be continued.
+    TypeError for a scheme that cannot be continued: on grids the map from ρ_k to ρ_{k−1} is not at hand,
+    since a step from an extrapolation knows only its own.
     """
 
     scheme: Scheme
@@ -32,6 +33,13 @@ class VariationalBDF2(Scheme):
     order: ClassVar[int] = 2
 
     def __post_init__(self):
+        if hasattr(self.scheme, "reflect") and not hasattr(self.scheme, "continued"):
+            name = self.scheme.scheme_name()
+            raise TypeError(
+                "scheme: steps.VariationalBDF2 extrapolates along the map from a density to the one before, "
+                f"which {name} does not know (it would take a transport problem more a step): take "
+                f"steps.SecondOrder({name}())"
+            )
         require(self.scheme, "continued", "steps.VariationalBDF2")
 
     def check(self, F, mu) -> None:

@@ -36,6 +36,17 @@ def test_order_two_in_tau_of_a_front_above_the_noise_of_the_grid():
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.25)
 
 
+def test_order_two_in_tau_of_a_smooth_density_in_the_plane():
+    solution = exact.OrnsteinUhlenbeck((1.0, 0.5), 0.7)
+    mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128)), 0.0), []
+    for n in (4, 8, 16):
+        scheme = steps.SecondOrder(steps.MongeAmpere(), plain_steps=0)
+        run = flow(CONFINED, mu, scheme, tau=0.8 / n, n_steps=n)
+        errors.append(l1(run.final, solution, 0.8))
+        assert run.info.dissipation.min() > 0.0
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.1)
+
+
 def test_order_two_in_tau_of_a_mixture():
     solution = exact.GaussianMixture([[-1.0, -0.5], [1.0, 0.5]], [0.6, 0.7])
     mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128))), []
@@ -58,3 +69,9 @@ def test_caps_and_obstacles_are_taken_in_half_steps():
     _, _, info = scheme.step(F, mu, 0.02, scheme.init(F, mu))
     assert "reflections know neither caps nor obstacles" in info.note
     assert info.dissipation > 0.0
+
+
+def test_bdf2_on_grids_is_refused_with_its_reason():
+    for scheme in (steps.BackAndForth(), steps.MongeAmpere()):
+        with pytest.raises(TypeError, match=r"extrapolates along the map .* take steps\.SecondOrder"):
+            steps.VariationalBDF2(scheme)
