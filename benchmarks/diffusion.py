@@ -85,7 +85,7 @@ def flows():
     print(f"{'':>18s}{'':>3s}" + "".join(f"{name:>13s}" for name in names))
     for name, source, data, fresh, options in cases:
         flow = None
-        for _ in range(4):
+        for _ in range(3):
             began = time.perf_counter()
             flow = (
                 diffusion.flow_matching(source, data, progress=False, **options)
@@ -93,8 +93,8 @@ def flows():
                 else flow.rectify(progress=False)
             )
             took = time.perf_counter() - began
-            ours = np.mean([jko.wasserstein(flow.sample(2000, k), fresh(2000, 10 + k)) for k in range(3)])
-            floor = np.mean([jko.wasserstein(fresh(2000, 20 + k), fresh(2000, 10 + k)) for k in range(3)])
+            ours = np.mean([jko.wasserstein(flow.sample(1000, k), fresh(1000, 10 + k)) for k in range(6)])
+            floor = np.mean([jko.wasserstein(fresh(1000, 20 + k), fresh(1000, 10 + k)) for k in range(6)])
             cost, best = flow.transport_cost, flow.wasserstein_squared
             row = cost, best, cost / best, flow.straightness, ours, floor, took
             print(f"{name:>18s}{flow.rectified:3d}" + "".join(f"{value:13.4f}" for value in row), flush=True)

@@ -11,7 +11,7 @@ from jko.diffusion.coefficients import at_points
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 MEANS, COVARIANCES = np.array([[-1.0, 0.3], [0.9, -0.4]]), np.array([0.15, 0.25])
 LAW = diffusion.NoisedMixture(MEANS, COVARIANCES, [0.4, 0.6], schedule=SCHEDULE)
-TINY = {"steps": 800, "batch": 256, "width": 24, "depth": 2, "rate": 1e-2, "start": 0.05, "progress": False}
+TINY = {"steps": 1500, "batch": 128, "width": 16, "depth": 2, "rate": 1e-2, "start": 0.05, "progress": False}
 
 
 def data(n, seed):

@@ -1,5 +1,7 @@
 """The three views of an SDE against exact laws and against each other."""
 
+import functools
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ def sinh_start(cells):
     return jko.Density(grid, sinh_law(grid.axes[0], 0.0)).normalized()
 
 
+@functools.cache
 def sinh_error(cells):
     path = SINH.fokker_planck(sinh_start(cells), [0.0, 0.5], substeps=cells // 10)
     exact = sinh_law(path.grid.axes[0], 0.5)
