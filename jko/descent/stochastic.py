@@ -87,10 +87,13 @@ class StochasticDescent(Scheme):
 
     def _diverged(self, mu, flow, first, last, tau):
         with precision(mu.positions):
-            curvature = max(largest_curvature(flow.gradient, mu.positions, mu.weights), 1e-300)
+            curvature = largest_curvature(flow.gradient, mu.positions, mu.weights)
+        # far out the curvature overflows as well
+        known = 0.0 < curvature < np.inf
+        limit = f", about {self.limit(curvature):.3g} where the block began" if known else ""
         note = (
             f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the "
-            f"drift allows, about {self.limit(curvature):.3g} where the block began; take a smaller tau"
+            f"drift allows{limit}; take a smaller tau"
         )
         return Records.constant(last - first, status="unstable", note=note)
 
