@@ -46,9 +46,9 @@ def film(kind, path):
         axes.set(title=f"{kind}, t = {t:.2f}", xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1))
         if kind == "displacement":
             v = jko.transport.geodesic_velocity(start, end, t)
-            v = np.where((rho > 0.1 * rho.max())[..., None], v, np.nan)[::3, ::3].transpose(2, 1, 0)
+            v = np.where((rho > 0.03 * rho.max())[..., None], v, np.nan)[::3, ::3].transpose(2, 1, 0)
             x, y = (a[::3] for a in grid.axes)
-            axes.streamplot(x, y, *v, color="cyan", linewidth=0.8, arrowsize=0.7, density=1.2)
+            axes.streamplot(x, y, *v, color="cyan", linewidth=0.8, arrowsize=0.7, density=1.3)
 
     FuncAnimation(figure, draw, np.linspace(0.02, 0.98, 21)).save(path, PillowWriter(fps=7))
 
