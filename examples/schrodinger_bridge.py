@@ -28,15 +28,15 @@ half_squared = 0.5 * float(jko.wasserstein(start, end)) ** 2
 # one of the forward; the drift is :math:`2\varepsilon\nabla\log\Psi_t`.
 
 figure, panels = plt.subplots(1, 3, figsize=(13, 4.2), sharey=True, layout="constrained")
-times = np.linspace(0.0, 1.0, 101)
+times = np.linspace(0.0, 1.0, 61)
 for panel, epsilon in zip(panels, (0.5, 0.05, 0.002), strict=True):
     bridge = jko.transport.schrodinger_bridge(start, end, epsilon)
-    _, paths = bridge.simulate(n_paths=60, n_steps=400, seed=2)
+    _, paths = bridge.simulate(n_paths=60, n_steps=200, seed=2)
     rho = np.stack([bridge.marginal(t).values for t in times])
     panel.pcolormesh(times, grid.axes[0], rho.T**0.5, cmap="Blues", shading="gouraud", rasterized=True)
     late = plt.cm.coolwarm((paths[-1, :, 0] > -0.5).astype(float))
     for path, colour in zip(paths[:, :, 0].T, late, strict=True):
-        panel.plot(np.linspace(0.0, 1.0, 401), path, color=colour, linewidth=0.6)
+        panel.plot(np.linspace(0.0, 1.0, 201), path, color=colour, linewidth=0.6)
     panel.set(title=f"ε = {epsilon}, cost {bridge.cost:.3f}", xlabel="t", ylim=(-3.0, 3.0))
     print(f"epsilon {epsilon}: cost {bridge.cost:.5f}, dynamically {bridge.dynamic_cost():.5f}")
 print(f"without noise, W2²/2 = {half_squared:.5f}")
