@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.reading import as_it_reads_now
 from jko.kernels.forces.terms import Terms, named_terms, tabulated_terms
 
 
@@ -68,14 +69,16 @@ def _radial(function, dimension):
     return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded)
 
 
-@lru_cache(maxsize=64)
 def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
     """W as compiled loops read it: its named terms or a table; None where it is not radial or fits no table.
 
     Raises ValueError where W is not 0 beyond the cutoff.
     """
-    from dataclasses import replace
+    return _terms_of(as_it_reads_now(W), dimension, cutoff)
 
+
+@lru_cache(maxsize=64)
+def _terms_of(W, dimension, cutoff):
     reading = radial(W, dimension)
     if reading is None:
         return None

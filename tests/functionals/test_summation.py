@@ -158,3 +158,11 @@ def test_a_kernel_without_a_gradient_at_zero_pushes_no_particle_by_itself():
     r = np.sqrt(np.sum(z**2, axis=-1))
     exact = np.mean(z / np.where(r > 0, r, 1.0)[..., None], axis=1)
     assert np.abs(got - exact).max() < 1e-13
+
+
+def test_a_changed_constant_of_ones_own_kernel_is_seen():
+    mu, scale = cloud(300), 1.0
+    F = fn.Interaction(lambda z: scale * jnp.exp(-jnp.sum(z**2)), method="fourier")
+    once = F.wasserstein_gradient(mu)
+    scale = 2.0
+    assert relative(F.wasserstein_gradient(mu), 2.0 * once) < 1e-12
