@@ -12,6 +12,7 @@ from jko.errors import UnsupportedFunctional
 from jko.scheme import Scheme, State
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.cvxpy import Cvxpy
+from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
 from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.quantile import Quantile
@@ -54,8 +55,9 @@ def auto(F, mu) -> Chosen:
 
     Gaussians: closed form. On the line: Newton on quantiles. On grids of more dimensions: Newton on the
     Monge–Ampère equation for a functional that keeps densities positive and one that is, back-and-forth
-    where there is vacuum or a cap. What these refuse: a convex program, up to some 64² cells. Choices are
-    made before any step, from the measure given; the note of the first step gives the reason.
+    where there is vacuum or a cap, entropic scaling where neither internal energy nor cap holds more than
+    64² cells together. What these refuse: a convex program, up to some 64² cells. Choices are made before any
+    step, from the measure given; the note of the first step gives the reason.
 
     Raises TypeError for Particles, UnsupportedFunctional where no JKO step takes the functional.
     """
@@ -95,6 +97,8 @@ def _candidates(F, mu):
         yield BackAndForth(), f"{why}: ascent of the dual, robust at fronts"
     elif F.parts.constraints:
         yield BackAndForth(), f"a cap on {size} cells: ascent of the dual"
+    elif mu.grid.size > _SMALL:
+        yield Entropic(), f"no internal energy nor cap on {size} cells, many for a convex program: scaling"
 
 
 def _fills(internal) -> bool:

@@ -124,6 +124,16 @@ def test_without_an_internal_energy(cap):
     assert info.relative_gap < 1e-3
 
 
+def test_auto_takes_it_where_nothing_holds_many_cells_together():
+    grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), (72, 72))
+    rho = jko.Density.gaussian(grid, (1.0, 0.0), std=0.5)
+    chosen = jko.steps.auto(fn.Potential(quadratic), rho)
+    assert isinstance(chosen.scheme, Entropic)
+    run = jko.flow(fn.Potential(quadratic), rho, chosen, tau=0.1, n_steps=1)
+    assert distance(run.final, jko.Density.gaussian(grid, (1.0 / 1.1, 0.0), std=0.5 / 1.1)) < 1e-2
+    assert run.info.note[0].startswith("steps.Entropic: no internal energy nor cap")
+
+
 def test_self_attraction_by_passes():
     grid = jko.Grid.uniform((-3.0, -3.0), (4.0, 3.0), (70, 60))
     rho = jko.Density.gaussian(grid, mean=(1.0, 0.0), std=0.6)
