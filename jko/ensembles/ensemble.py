@@ -35,10 +35,10 @@ def ensemble(
     the entropy), and the arguments of `functional` and `measure` where these are functions that return one:
     `ensemble(lambda stiffness: ..., mu, Langevin(), over={"seed": range(8), "stiffness": [1.0, 2.0]}, ...)`.
 
-    The dataset holds `time`, `energy`, `energy_uncertainty`, `mean`, `covariance` and what `observe` names (a
-    function of a measure, or of a `jko.Trajectory`'s measures one by one) at the stored times, by default the
-    first and the last; the scheme's own observables at every step; and `failure`, empty or the sentence of
-    a member that failed, whose numbers are NaN.
+    The dataset holds `time`, `energy`, `energy_uncertainty`, `mean`, `covariance` and what `observe` names,
+    functions of a measure, at the stored times, by default the first and the last; the scheme's own
+    observables at every step; and `failure`, empty or the sentence of a member that failed, whose numbers are
+    NaN.
 
     Runs of Langevin in one process are compiled into one call over all members where the functional can be
     traced in its parameters. Otherwise members run one after the other, or on an `executor`: a number of
