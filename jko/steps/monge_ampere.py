@@ -82,7 +82,7 @@ class MongeAmpere(Scheme):
                 found, note = self._solve(ladder, mu, tau, caution)
                 reason = self._rejects(found)
                 if reason is None:
-                    note = "; ".join(filter(None, (_STEEP if caution is None else "", note)))
+                    note = "; ".join(filter(None, (_STEEP if isinstance(caution, int) else "", note)))
                     return Density(mu.grid, found.values), state, self._record(found, mu, note)
         return self._fall_back(F, mu, tau, state, reason)
 

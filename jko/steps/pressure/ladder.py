@@ -48,10 +48,11 @@ class PressureLadder:
     """The potential on all grids of a ladder, and Newton's method up along it.
 
     `cautions`: (limit, tail) of the corrections on the coarsest grid and on the others, to be tried in turn;
-    None begins with back-and-forth on a grid of medium size and goes on with `SteepNewton`.
+    a number begins with back-and-forth on a grid of that many times `_MEDIUM` cells and goes on with
+    `SteepNewton`.
     """
 
-    cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)), None)
+    cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)), 1, 2)
 
     def __init__(self, F, mu, scheme):
         self.problem = DualProblem(F, mu, None, scheme)
@@ -80,8 +81,8 @@ class PressureLadder:
             potentials = [v + w for v, w in zip(potentials, self._coarsened(field), strict=True)]
         logs = self._coarsened(log) if p is None else [log]
         free, spent = _far_walls(log), 0
-        steep = caution is None
-        first = self._medium() if steep and p is None else len(logs) - 1
+        steep = isinstance(caution, int)
+        first = self._medium(caution) if steep and p is None else len(logs) - 1
         for depth in reversed(range(first + 1)):
             size = self.sizes[depth]
             data = tau, self._spacing(size), logs[depth], potentials[depth]
@@ -105,9 +106,9 @@ class PressureLadder:
     def _spacing(self, size):
         return tuple(e / n for e, n in zip(self.extent, size, strict=True))
 
-    def _medium(self):
-        """The depth of the finest grid of `_MEDIUM` cells at most along an axis."""
-        most = _MEDIUM[self.grid.dimension]
+    def _medium(self, times):
+        """The depth of the finest grid of so many times `_MEDIUM` cells at most along an axis."""
+        most = times * _MEDIUM[self.grid.dimension]
         return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
 
     def _back_and_forth(self, mu, size, data):
