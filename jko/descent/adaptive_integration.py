@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.descent.energy_descent import RegularisedDescent, compiled_energy, rose, transport_cost
+from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
+from jko.descent.sharded_field import energy_at
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import Records, StepInfo
@@ -90,8 +91,8 @@ class AdaptiveRungeKutta(RegularisedDescent):
             scalars = np.asarray([tau, inner, self.rtolerance, self.atolerance], x.dtype)
             moved, accepted, rejected, done = solve(x, w, scalars)
             moved, accepted, rejected = np.asarray(moved), int(accepted), int(rejected)
-            after = float(compiled_energy(flow)(moved, w)) if done else np.nan
         count = (accepted, rejected)
+        after = energy_at(flow, mu.with_positions(moved)) if done else np.nan
         if not done:
             failed = StepInfo("not converged", iterations=sum(count), note=_short(tau, self.max_steps))
             return mu, state, failed, count
@@ -104,7 +105,7 @@ class AdaptiveRungeKutta(RegularisedDescent):
             mass_error=0.0,
             dissipation=before - after - transport_cost(x, moved, w, tau),
         )
-        data = {"energy": after, "inner_step": tau / max(accepted, 1)}
+        data = state.data | {"energy": after, "inner_step": tau / max(accepted, 1)}
         return mu.with_positions(moved), state.with_data(**data), info, count
 
     def _allowed(self, x):

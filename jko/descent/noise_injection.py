@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
-from jko.descent.energy_descent import EnergyDescent, compiled_energy
+from jko.descent.energy_descent import EnergyDescent
 from jko.descent.noise import increments, key_of
+from jko.descent.sharded_field import energy_at
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
 from jko.scheme import StepInfo
@@ -55,9 +56,13 @@ class NoiseInjection(EnergyDescent):
             moved = np.asarray(_step(flow)(x, w, scalars, key_of(self.seed), np.int32(number)))
             if not np.all(np.isfinite(moved)):
                 return mu, state, StepInfo("unstable", note=_diverged(number, tau))
-            after = float(compiled_energy(flow)(moved, w))
+        after = energy_at(flow, mu.with_positions(moved))
         info = StepInfo(iterations=1, mass_error=0.0)
-        return mu.with_positions(moved), state.with_data(energy=after, step=number + 1), info
+        return (
+            mu.with_positions(moved),
+            state.with_data(**(state.data | {"energy": after, "step": number + 1})),
+            info,
+        )
 
 
 @lru_cache(maxsize=64)

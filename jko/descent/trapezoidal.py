@@ -9,8 +9,11 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from jko.descent.energy_descent import RegularisedDescent, compiled_energy, rose, transport_cost
+from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
+from jko.descent.field import Field
+from jko.descent.host_newton import proximal_step_on_the_host
 from jko.descent.newton import proximal_step
+from jko.descent.sharded_field import energy_at
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import StepInfo
@@ -48,14 +51,20 @@ class Trapezoidal(RegularisedDescent):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         before = state.data["energy"]
+        limits = self.max_iterations, self.max_inner_iterations
         with precision(x):
-            half = np.asarray(0.5 * tau, x.dtype)
-            solve = proximal_step(flow, self.max_iterations, self.max_inner_iterations)
-            middle = _explicit(flow)(x, w, half)
-            # the explicit half step may lie far out where the drift is stiff, x does not
-            moved, error, count, _ = solve(middle, x, w, half, np.asarray(tolerance, x.dtype))
+            if isinstance(flow, Field) and flow.native(x):
+                middle = x - x.dtype.type(0.5 * tau) * np.asarray(flow.compiled_gradient(x, w))
+                moved, error, count = proximal_step_on_the_host(
+                    flow, middle, w, 0.5 * tau, tolerance, *limits
+                )
+            else:
+                scalars = np.asarray([0.5 * tau, tolerance], x.dtype)
+                middle = _explicit(flow)(x, w, scalars[0])
+                # the explicit half step may lie far out where the drift is stiff, x does not
+                moved, error, count, _ = proximal_step(flow, *limits)(middle, x, w, *scalars)
             moved, error = np.asarray(moved), float(error)
-            after = float(compiled_energy(flow)(moved, w)) if np.all(np.isfinite(moved)) else np.nan
+        after = energy_at(flow, mu.with_positions(moved)) if np.all(np.isfinite(moved)) else np.nan
         converged = error <= tolerance
         if converged and rose(before, after, x.dtype):
             return mu, state, StepInfo("unstable", iterations=int(count), note=_rose(tau, before, after))
@@ -64,9 +73,9 @@ class Trapezoidal(RegularisedDescent):
             iterations=int(count),
             mass_error=0.0,
             dissipation=before - after - transport_cost(x, moved, w, tau),
-            note="" if converged else _not_converged(error, tolerance, int(count)),
+            note=state.data.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
-        return mu.with_positions(moved), state.with_data(energy=after), info
+        return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
 
 
 @lru_cache(maxsize=64)

@@ -93,6 +93,18 @@ def test_a_resume_gives_the_same_bits():
     assert again.data == state.data
 
 
+def test_sums_that_are_taken_outside_jax_take_the_same_steps():
+    runs = [
+        jko.flow(
+            QUADRATIC + fn.Interaction("gaussian", method=method), cloud(), Trapezoidal(), tau=0.2, n_steps=2
+        )
+        for method in ("direct", "fourier")
+    ]
+    assert np.abs(runs[0].final.positions - runs[1].final.positions).max() < 1e-5
+    assert "fourier" in runs[1].info.note[0]
+    assert runs[1].info.dissipation.min() > 0.0
+
+
 def test_refusals():
     mu = cloud()
     for settings in ({"tolerance": 0.0}, {"bandwidth": -1.0}, {"max_iterations": 0}):
