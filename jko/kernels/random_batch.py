@@ -6,6 +6,7 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from jko.kernels.pair_sums import precision
@@ -22,10 +23,12 @@ def random_batch_gradients(kernel, x, w, partners: int, seed: int):
     meets another order, and a resumed run the same one.
     """
     with precision(x):
-        return _gradients(kernel, partners, seed, jnp.asarray(x), jnp.asarray(w, dtype=x.dtype))
+        return _gradients(
+            kernel, partners, np.uint32(seed % 2**32), jnp.asarray(x), jnp.asarray(w, dtype=x.dtype)
+        )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(jax.jit, static_argnums=(0, 1))
 def _gradients(kernel, partners, seed, x, w):
     n = x.shape[0]
     reach = min(partners // 2, max(1, (n - 1) // 2))
