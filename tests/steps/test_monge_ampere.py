@@ -142,6 +142,15 @@ def test_a_steep_well_that_tears_mass_apart():
     assert l1(new, new.with_values(answer[0])) < 2e-2 < 0.02 * l1(mu, new)
 
 
+def test_a_steep_well_on_a_line_of_any_size():
+    F = fn.Entropy() + fn.Potential(lambda x: 20.0 * (x[0] ** 2 - 1.0) ** 2)
+    for cells in (100, 512):
+        mu = Density.gaussian(Grid.uniform(-2.0, 2.0, cells), 0.1, std=0.3)
+        _, info = one_step(F, mu, 0.1)
+        assert info.note.startswith("mass is torn apart")
+        assert info.relative_gap < 1e-3
+
+
 def test_tau_beyond_the_variance():
     answer = exact.GaussianJKO((1.0, 0.0), 0.5, 0.5)
     mu = answer.on(box(96, 2), 0.0)
