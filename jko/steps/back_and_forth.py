@@ -17,6 +17,7 @@ _ROUND = 8
 _HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
 _MASS_TOLERANCE = 1e-8
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
+_STILL = 0.125  # cells: where mass neither moves nor spreads by more, the step is lost in the grid's error
 _AIM = 0.5  # of h²/8τ: a gap below the grid's own bias cannot be told from it, and half of it is aimed at
 
 
@@ -183,6 +184,11 @@ class BackAndForth(Scheme):
         before = problem.energy(mu.values, problem.interaction(mu.values))
         after = problem.energy(values, problem.interaction(values))
         converged = self._closed(certificate)
+        if certificate.cells_moved < _STILL and problem.spread(mu.values, tau) < _STILL * max(grid.spacing):
+            converged = False
+            notes.append(
+                "what a grid adds to a step exceeds the step: take a larger tau, or steps.MongeAmpere"
+            )
         if not problem.parts.interaction and after > before + bias:
             converged = False
             notes.append(f"the energy rose by {after - before:.1e}")

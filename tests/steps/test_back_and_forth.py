@@ -191,6 +191,9 @@ def test_a_grid_too_coarse_for_tau_is_named():
     F, rho, _ = ornstein_uhlenbeck(1, 100)
     assert one_step(F, rho, 0.1)[1].note == ""
     assert "too coarse for tau" in one_step(F, rho, 1e-3)[1].note
+    lost = one_step(F, rho, 1e-6)[1]
+    assert lost.status == "not converged"
+    assert "exceeds the step" in lost.note
 
 
 def test_a_step_that_did_not_converge_says_so():

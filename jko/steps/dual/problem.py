@@ -53,6 +53,13 @@ class DualProblem:
                 f"has {mu.mass:g}: widen the grid or raise the cap"
             )
 
+    def spread(self, values, tau) -> float:
+        """√(2Dτ) with the diffusivity D = ρU″(ρ) where ρ is largest; ∞ under a cap, which has none."""
+        if self.cap is not None:
+            return float("inf")
+        top = np.array([values.max()])
+        return float(np.sqrt(2.0 * tau * top * self.internal.second_derivative(top))[0])
+
     def interaction(self, values) -> np.ndarray | None:
         """The first variation of the interaction energy, W∗ρ, or None."""
         if not self.parts.interaction:
