@@ -161,8 +161,8 @@ def _record(problem, solution, old, new, note):
         why = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
         remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
         note = "; ".join(filter(None, (note, why + remedy)))
-    elif not solution.closed and not note:
-        note = "Newton's method did not close the gap: take tau smaller"
+    elif not solution.closed:
+        note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
     return StepInfo(
         status="converged" if solution.closed else "not converged",
         gap=solution.gap if problem.convexity > 0.0 else np.nan,

@@ -107,7 +107,7 @@ class LinearizedNewton:
         return now
 
     def eliminated(self, tolerance, most) -> Pair | None:
-        """The answer from no motion in one compiled call, for an entropy on few cells; None if that failed."""
+        """The answer from no motion in one compiled call, an entropy on few cells; None where it failed."""
         phi = np.zeros(self.shape)
         pressure = self.internal.derivative(np.maximum(self.before, _TINY))
         iterations, gap, transport = linearized_direct.solve(
