@@ -34,6 +34,7 @@ __all__ = [
     "descent",
     "diffusion",
     "dissipation",
+    "ensemble",
     "exact",
     "flow",
     "limits",
