@@ -10,11 +10,8 @@ from typing import Any, ClassVar
 from jko.errors import one_of, positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import KINDS, Scheme, State
-from jko.steps.convex.eulerian import Eulerian
-from jko.steps.convex.lagrangian import Lagrangian
-from jko.steps.convex.program import Program
 
-_FORMULATIONS = {"eulerian": Eulerian, "lagrangian": Lagrangian}
+_FORMULATIONS = ("eulerian", "lagrangian")
 
 
 @dataclass(frozen=True)
@@ -79,11 +76,16 @@ class Cvxpy(Scheme):
         return mu, state.with_data(**data), info
 
     def _form(self, F, mu):
-        if self.formulation is not None:
-            return _FORMULATIONS[self.formulation]
-        return Lagrangian if Lagrangian.suits(F, mu) else Eulerian
+        from jko.steps.convex.eulerian import Eulerian
+        from jko.steps.convex.lagrangian import Lagrangian
+
+        if self.formulation is None:
+            return Lagrangian if Lagrangian.suits(F, mu) else Eulerian
+        return Lagrangian if self.formulation == "lagrangian" else Eulerian
 
     def _program(self, clarabel_options, problem_of):
+        from jko.steps.convex.program import Program
+
         defaults = clarabel_options if self.solver.upper() == "CLARABEL" else {}
         return Program(problem_of, self.solver.upper(), defaults, dict(self.solver_options))
 
