@@ -36,7 +36,7 @@ def both(method):
 
 @pytest.mark.parametrize(
     ("method", "scheme"),
-    [*(("fourier", scheme) for scheme in SCHEMES), ("split", SCHEMES[0])],
+    [("split", SCHEMES[0]), *(("fourier", scheme) for scheme in SCHEMES[1:])],
     ids=lambda s: s if isinstance(s, str) else type(s).__name__,
 )
 def test_steps_and_energies_are_those_of_all_pairs(method, scheme):
@@ -50,7 +50,7 @@ def test_steps_and_energies_are_those_of_all_pairs(method, scheme):
     assert all(note == "" for note in runs[1].info.note)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize("scheme", [SCHEMES[0], SCHEMES[3]], ids=lambda s: type(s).__name__)
 def test_blocks_steps_and_resumes_give_the_same_bits(scheme):
     (F, *_), mu = both("fourier"), cloud(dtype=np.float32)
     whole, end, records = scheme.advance(F, mu, 0.01, 5, scheme.init(F, mu))
@@ -85,8 +85,8 @@ def test_a_run_taken_up_from_its_file_repeats_the_bits(tmp_path):
     assert np.array_equal(resumed.info.note, whole.info.note)
 
 
-@pytest.mark.parametrize("scheme", SCHEMES[:2], ids=lambda s: type(s).__name__)
-def test_what_becomes_infinite_ends_the_block(scheme):
+def test_what_becomes_infinite_ends_the_block():
+    scheme = Langevin()
     F = fn.Entropy() + fn.Potential(lambda x: jnp.sum(x**4)) + fn.Interaction("logarithmic", method="split")
     mu = Particles(100.0 * cloud().positions)
     same, _, records = scheme.advance(F, mu, 0.01, 40, scheme.init(F, mu).with_data(step=1))
