@@ -163,6 +163,26 @@ def semicircle_quantiles(n):
     return np.sqrt(2.0) * np.sin(theta)
 
 
+def keller_segel(n=100_000):
+    """Langevin with log attraction in the plane (Keller and Segel's model, half the critical mass)."""
+    for kernel, count, steps in ({"tolerance": 1e-4}, n, 5), ({"method": "direct"}, 4000, 5):
+        F = fn.Entropy() + fn.Interaction("logarithmic", strength=-2.0, **kernel)
+        mu = jko.Particles(RANDOM.normal(size=(count, 2)))
+        scheme = jko.descent.Langevin(observables={"spread": "covariance"})
+        state = scheme.init(F, mu)
+        mu, state, _ = scheme.step(F, mu, 0.01, state)
+        wall, processor = time.perf_counter(), time.process_time()
+        mu, state, records = scheme.advance(F, mu, 0.01, steps, state)
+        wall, processor = (time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps
+        print(
+            f"  n = {count:6d}: {wall:.2f} s a step, {processor:.2f} of processors; "
+            f"{records.note[-1] or 'all pairs in the compiled block'}"
+        )
+    print(
+        f"    the compiled block at n = {n}, by n²: {processor * (n / count) ** 2:.0f} s of processors a step"
+    )
+
+
 def blob(n=100_000):
     """Seconds a step of the blob method in the plane."""
     for F in (fn.Entropy() + fn.Potential("quadratic"), fn.Power(2)):
@@ -197,7 +217,18 @@ def barenblatt_quantiles(q, t):
     return (9.0 * t) ** (1 / 3) * 2 * np.sin(np.arcsin(2 * q - 1) / 3)
 
 
-ROWS = (all_pairs, smooth, logarithm, riesz, compact, ones_own, aggregation, blob, porous_medium)
+ROWS = (
+    all_pairs,
+    smooth,
+    logarithm,
+    riesz,
+    compact,
+    ones_own,
+    aggregation,
+    keller_segel,
+    blob,
+    porous_medium,
+)
 
 
 def main(names):

@@ -48,6 +48,13 @@ class Field:
         """Whether an interaction sums over these particles outside jax."""
         return self.mesh is None and any(_is_native(atom, *x.shape) for _, atom in self.terms)
 
+    def leaves_jax(self, x) -> bool:
+        """Whether a step should not run within a compiled block: where jax there would sum more pairs."""
+        if self.mesh is not None:
+            return False
+        pairs = [atom for _, atom in self.terms if _is_native(atom, *x.shape)]
+        return any(forces.outruns_jax(len(x), atom.summation) for atom in pairs)
+
     def compiled_energy(self, x, w):
         """F(α) of numpy arrays, a scalar."""
         if not self.native(x):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import jax
@@ -12,11 +12,12 @@ import numpy as np
 from jax import lax
 
 from jko.descent.field import field as field_of
-from jko.descent.field import outside_terms
+from jko.descent.field import noted, outside_terms
+from jko.descent.host_steps import host_steps, within_reach
 from jko.descent.noise import NOISES, increments, key_of
-from jko.descent.observables import checked_observables, measure_columns, statistics_of
+from jko.descent.observables import averages, checked_observables, measure_columns, statistics_of
 from jko.descent.sharded_field import energy_at, mesh_of, spread_field
-from jko.descent.stability import largest_curvature, mean_stiffness
+from jko.descent.stability import host_product, largest_curvature, mean_stiffness
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
@@ -33,7 +34,8 @@ class Langevin(Scheme):
 
     θ is read off the functional (without an entropy it is 0 and the step is ForwardEuler's); G is potentials,
     interactions and functionals of particles. Steps are compiled in blocks, in memory that does not grow with
-    their number; the noise of a step is a function of `seed`, the step's number and the particle's alone.
+    their number, or taken on the host where an interaction sums outside jax; the noise of a step is a
+    function of `seed`, the step's number and the particle's alone.
     `noise="three-point"` has the same weak order and is cheaper.
 
     `observables` names averages over the particles that are taken after every step without storing them:
@@ -67,32 +69,52 @@ class Langevin(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
-        return State(data={"step": 0}, workspace=spread_field(outside_terms(F.parts)))
+        flow = spread_field(outside_terms(F.parts))
+        return State(data={"step": 0, **noted(flow, mu)}, workspace=flow)
 
     def step(self, F, mu, tau, state):
         mu, state, records = self.advance(F, mu, tau, 1, state)
         return mu, state, records.row(0)
 
     def advance(self, F, mu, tau, n, state):
-        """n steps in compiled blocks; the same numbers as n calls of `step`."""
+        """n steps, in compiled blocks or on the host; the same numbers as n calls of `step`."""
         tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
         if first == 0:
             refuse_unstable(F.parts, mu, tau)
         with precision(mu.positions):
             scalars = coefficients(tau, F.parts.temperature, mu.positions.dtype)
-            x, w = spread(mesh_of(flow), mu.positions, mu.weights)
-            block = _block(flow, self.noise, tuple(self.observables.items()))
-            seed, measured = seed_words(self.seed), []
-            for begin in range(first, first + n, BLOCK):
-                end = min(begin + BLOCK, first + n)
-                x, values = block(x, w, scalars, seed, begin, end)
-                measured.append({name: gather(column, end - begin) for name, column in values.items()})
-            moved = gather(x, mu.n)
+            run = self._on_the_host if flow.leaves_jax(mu.positions) else self._compiled
+            moved, columns = run(flow, mu, scalars, first, first + n)
         if not np.all(np.isfinite(moved)):
             return mu, state, self.diverged(mu, flow, first, first + n, tau)
+        note = state.data.get("note", "")
+        records = Records.constant(n, iterations=1, mass_error=0.0, note=note).with_columns(**columns)
+        return mu.with_positions(moved), state.with_data(**(state.data | {"step": first + n})), records
+
+    def _compiled(self, flow, mu, scalars, first, last):
+        """(positions, averages by name) after the steps first … last − 1."""
+        x, w = spread(mesh_of(flow), mu.positions, mu.weights)
+        block = _block(flow, self.noise, tuple(self.observables.items()))
+        seed, measured = seed_words(self.seed), []
+        for begin in range(first, last, BLOCK):
+            end = min(begin + BLOCK, last)
+            x, values = block(x, w, scalars, seed, begin, end)
+            measured.append({name: gather(column, end - begin) for name, column in values.items()})
         columns = {name: np.concatenate([block[name] for block in measured]) for name in self.observables}
-        records = Records.constant(n, iterations=1, mass_error=0.0).with_columns(**columns)
-        return mu.with_positions(moved), state.with_data(step=first + n), records
+        return gather(x, mu.n), columns
+
+    def _on_the_host(self, flow, mu, scalars, first, last):
+        """The same where sums are taken outside jax; positions that are not finite where it diverged."""
+        observables, w = tuple(self.observables.items()), mu.weights
+        columns = jax.tree.map(np.array, statistics_of(observables, mu.dimension, w.dtype, last - first))
+
+        def watch(row, x):
+            for name, value in averages(observables)(x, w).items():
+                columns[name][row] = value
+
+        carried, noise = (mu.positions,), (self.noise, self.seed)
+        (moved,) = host_steps(flow, move, carried, w, scalars, *noise, first, last, watch)
+        return (moved if within_reach(moved) else np.full_like(moved, np.inf)), columns
 
     def energy(self, F, mu, state):
         parts, outside = F.parts, outside_terms(F.parts)
@@ -112,7 +134,8 @@ class Langevin(Scheme):
     def diverged(self, mu, flow, first, last, tau) -> Records:
         """The records of a block that did not stay finite."""
         with precision(mu.positions):
-            curvature = largest_curvature(field_of(flow.terms).gradient, mu.positions, mu.weights)
+            whole, here = field_of(flow.terms), (mu.positions, mu.weights)
+            curvature = largest_curvature(whole.gradient, *here, host_product(whole, *here))
         # far out the curvature overflows as well
         known = 0.0 < curvature < np.inf
         limit = f", about 2/L = {2.0 / curvature:.3g} where the block began" if known else ""
@@ -135,21 +158,26 @@ def block_of(flow, noise, observables):
     """
 
     def block(x, w, scalars, seed, first, last):
-        tau, amplitude = scalars
-        key = jax.random.wrap_key_data(seed, impl="threefry2x32")
+        key, dtype = jax.random.wrap_key_data(seed, impl="threefry2x32"), x.dtype
 
         def step(number, carry):
             columns, values = carry
-            kicks = increments(noise, key, number, columns.shape, x.dtype)
-            columns = columns - tau * flow.columns_gradient(columns, w) + amplitude * kicks
-            return columns, measure_columns(observables, columns, w, values, number - first)
+            gradient, draw = partial(flow.columns_gradient, w=w), partial(increments, noise, key)
+            (x,) = move(gradient, (columns,), scalars, lambda k: draw(number + k, columns.shape, dtype))
+            return x, measure_columns(observables, x, w, values, number - first)
 
-        values = statistics_of(observables, x.shape[1], x.dtype, BLOCK)
+        values = statistics_of(observables, x.shape[1], dtype, BLOCK)
         # the bounds are traced: one program whatever the length of the block, hence the same numbers
         columns, values = lax.fori_loop(first, last, step, (x.T, values))
         return columns.T, values
 
     return block
+
+
+def move(gradient, carried, coefficients, kicks):
+    """One step of positions `[d, n]`, of numpy or of jax."""
+    (x,), (tau, amplitude) = carried, coefficients
+    return (x - tau * gradient(x) + amplitude * kicks(0),)
 
 
 def coefficients(tau, temperature, dtype) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,12 @@ def statistics_of(observables, d: int, dtype, steps: int) -> dict:
 def measure_columns(observables, columns, w, values: dict, row) -> dict:
     """The averages over particles, columns `[d, n]` and weights `[n]`, put into a row."""
     return {name: values[name].at[row].set(_average(f, columns, w)) for name, f in observables}
+
+
+@lru_cache(maxsize=64)
+def averages(observables):
+    """A compiled function of columns `[d, n]` and weights `[n]`: the averages by name."""
+    return jax.jit(lambda columns, w: {name: _average(f, columns, w) for name, f in observables})
 
 
 def _average(f, columns, w):

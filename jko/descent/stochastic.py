@@ -10,10 +10,11 @@ import jax
 import numpy as np
 from jax import lax
 
-from jko.descent.field import field, outside_terms
+from jko.descent.field import field, noted, outside_terms
+from jko.descent.host_steps import host_steps, within_reach
 from jko.descent.langevin import Langevin
 from jko.descent.noise import NOISES, increments, key_of
-from jko.descent.stability import largest_curvature, mean_stiffness
+from jko.descent.stability import host_product, largest_curvature, mean_stiffness
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
@@ -47,7 +48,8 @@ class StochasticDescent(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
-        return State(data={"step": 0}, workspace=field(outside_terms(F.parts)))
+        flow = field(outside_terms(F.parts))
+        return State(data={"step": 0, **noted(flow, mu)}, workspace=flow)
 
     def step(self, F, mu, tau, state):
         mu, state, records = self.advance(F, mu, tau, 1, state)
@@ -61,20 +63,30 @@ class StochasticDescent(Scheme):
         with precision(mu.positions):
             coefficients = np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
             carried = (mu.positions, *(state.data[name] for name in self.carries))
-            block = _block(flow, type(self).move, self.noise)
-            moved, *carried = block(carried, mu.weights, coefficients, key_of(self.seed), first, first + n)
-            moved, carried = np.asarray(moved), [np.asarray(array) for array in carried]
+            run = self._on_the_host if flow.leaves_jax(mu.positions) else self._compiled
+            moved, *carried = run(flow, carried, mu.weights, coefficients, first, first + n)
         # far out nothing overflows yet but the energies of what is there
-        if not np.max(np.abs(moved)) < np.cbrt(np.finfo(moved.dtype).max):
+        if not within_reach(moved):
             return mu, state, self._diverged(mu, flow, first, first + n, tau)
         data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
-        records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0)
+        note = state.data.get("note", "")
+        records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
         return mu.with_positions(moved), state.with_data(**data), records
+
+    def _compiled(self, flow, carried, w, coefficients, first, last):
+        """What is carried after the steps first … last − 1, arrays `[n, d]`."""
+        block = _block(flow, type(self).move, self.noise)
+        carried = block(carried, w, coefficients, key_of(self.seed), first, last)
+        return [np.asarray(array) for array in carried]
+
+    def _on_the_host(self, flow, carried, w, coefficients, first, last):
+        """The same where sums are taken outside jax."""
+        move, noise = type(self).move, self.noise
+        return host_steps(flow, move, carried, w, coefficients, noise, self.seed, first, last)
 
     def energy(self, F, mu, state):
         """As `Langevin` estimates it."""
-        langevin = Langevin(neighbours=self.neighbours)
-        return langevin.energy(F, mu, langevin.init(F, mu))
+        return Langevin(neighbours=self.neighbours).energy(F, mu, state)
 
     def _refuse_beyond_the_limit(self, F, mu, tau):
         stiffness = mean_stiffness(F.parts.potential, mu)
@@ -87,7 +99,8 @@ class StochasticDescent(Scheme):
 
     def _diverged(self, mu, flow, first, last, tau):
         with precision(mu.positions):
-            curvature = largest_curvature(flow.gradient, mu.positions, mu.weights)
+            x, w = mu.positions, mu.weights
+            curvature = largest_curvature(flow.gradient, x, w, host_product(flow, x, w))
         # far out the curvature overflows as well
         known = 0.0 < curvature < np.inf
         limit = f", about {self.limit(curvature):.3g} where the block began" if known else ""

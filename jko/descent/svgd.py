@@ -88,8 +88,7 @@ class SVGD(Scheme):
         return mu.with_positions(x), state.with_data(**(state.data | {"step": first + n})), records
 
     def energy(self, F, mu, state):
-        langevin = Langevin(neighbours=self.neighbours)
-        return langevin.energy(F, mu, langevin.init(F, mu))
+        return Langevin(neighbours=self.neighbours).energy(F, mu, State(workspace=state.workspace.drift))
 
 
 def _refuse_beyond_the_limit(flow, mu, tau):

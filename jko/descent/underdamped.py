@@ -54,7 +54,7 @@ class UnderdampedLangevin(StochasticDescent):
             gradient = np.asarray(state.workspace.compiled_gradient(x, mu.weights))
         draws = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
         velocities = (draws * thermal if self.start == "thermal" else np.zeros_like(draws)).astype(x.dtype)
-        return state.with_data(step=0, velocities=velocities, gradient=gradient)
+        return state.with_data(**(state.data | {"velocities": velocities, "gradient": gradient}))
 
     def coefficients(self, temperature, tau):
         """Half a kick, half a drift, what is kept of a velocity, and the size of its noise."""

@@ -11,7 +11,7 @@ import numpy as np
 from functionals.base import Functional
 from jko.descent.field import Field, outside_terms
 from jko.descent.langevin import BLOCK, Langevin, block_of, coefficients, refuse_unstable, seed_words
-from jko.ensembles.problem import Problem, frame, kept, sentence
+from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
 from jko.kernels.pair_sums import precision
 from jko.sharding import active
 
@@ -43,6 +43,9 @@ def _run_group(problem, members, keep):
         try:
             made = problem.of(parameters)
             state = made[2].init(made[0], mu)
+            if state.workspace.leaves_jax(mu.positions):
+                keep(index, run_member(problem, parameters))
+                continue
             refuse_unstable(made[0].parts, mu, made[3])
             ready.append((index, parameters, *made, state))
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import numpy as np
 
 from functionals.summation import Summation
@@ -62,6 +63,17 @@ def is_native(W, n: int, dimension: int, summation: Summation | None = None) -> 
         f"method: {how.method!r} needs a kernel that is a smooth function of |z| away from 0, and this one "
         "is not: use method='direct' or 'random batch'"
     )
+
+
+def outruns_jax(n: int, summation: Summation) -> bool:
+    """Whether the host's sums over n particles, where there are any, take less time than jax's.
+
+    Not a random batch, which jax draws as well; and on an accelerator not those over all pairs.
+    """
+    if summation.method == "random batch":
+        return False
+    fast = summation.method not in ("direct", "auto") or (summation.method == "auto" and n >= FAST)
+    return fast or jax.default_backend() == "cpu"
 
 
 class Sums:

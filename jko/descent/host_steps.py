@@ -1,0 +1,47 @@
+"""Steps with noise on the host, one at a time, where an interaction sums over the particles outside jax."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+
+from jko.descent.noise import increments, key_of
+
+
+def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, watch=None) -> list:
+    """What is carried, arrays `[n, d]` and the positions first, after the steps first … last − 1 of a `move`.
+
+    `move(gradient, carried, coefficients, kicks)` is that of `StochasticDescent`, called with numpy arrays
+    `[d, n]`; the noise is that of the compiled steps. `watch(row, positions)` is called after every step. A
+    step whose positions are out of reach is the last.
+    """
+    columns = tuple(np.ascontiguousarray(array.T) for array in carried)
+    shape, dtype = columns[0].shape, columns[0].dtype
+    draw = partial(_increments, noise, key_of(seed), shape=shape, dtype=dtype.name)
+
+    def gradient(x):
+        return np.asarray(flow.compiled_gradient(x.T, w), dtype).T
+
+    for number in range(first, last):
+
+        def kicks(ahead, number=number):
+            return np.asarray(draw(step=number + ahead))
+
+        columns = move(gradient, columns, coefficients, kicks)
+        if not within_reach(columns[0]):
+            break
+        if watch is not None:
+            watch(number - first, columns[0])
+    return [np.ascontiguousarray(array.T) for array in columns]
+
+
+def within_reach(x) -> bool:
+    """Whether energies of what is there do not overflow."""
+    return bool(np.max(np.abs(x)) < np.cbrt(np.finfo(x.dtype).max))
+
+
+@partial(jax.jit, static_argnames=("kind", "shape", "dtype"))
+def _increments(kind, key, step, shape, dtype):
+    return increments(kind, key, step, shape, dtype)
