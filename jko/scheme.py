@@ -135,9 +135,9 @@ class State:
 class Scheme:
     """The base of every scheme: a frozen dataclass of settings with `init` and `step`.
 
-    A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, and its
-    `order` in τ. Where steps are cheap it may define `advance(F, mu, tau, n, state) -> (mu′, state,
-    Records)`, a compiled block of n steps.
+    A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
+    `order` in τ, and whether it takes densities on `periodic` grids. Where steps are cheap it may define
+    `advance(F, mu, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()
@@ -145,6 +145,7 @@ class Scheme:
     order: ClassVar[int] = 1
     energy_kind: ClassVar[str] = "exact"
     on_many_devices: ClassVar[bool] = False
+    periodic: ClassVar[bool] = False
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
     def __init_subclass__(cls, **kwargs):
@@ -183,6 +184,7 @@ class Scheme:
             raise TypeError(
                 f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {_conversion(wanted)}"
             )
+        self._check_walls(mu)
         self._check_devices(mu)
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
@@ -193,6 +195,13 @@ class Scheme:
                 else "no scheme takes all of it"
             )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
+
+    def _check_walls(self, mu) -> None:
+        grid = getattr(mu, "grid", None)
+        if grid is None or not grid.is_periodic or self.periodic:
+            return
+        able = ", ".join(name for name, scheme in sorted(Scheme.known.items()) if scheme.periodic)
+        grid.require_walls("measure", f"{self.scheme_name()} takes no periodic grid, {able} do")
 
     def _check_devices(self, mu) -> None:
         if sharding.active() is None:

@@ -84,6 +84,8 @@ class Trajectory:
         if isinstance(measure, Density):
             attributes["grid_lower"] = np.array(measure.grid.lower)
             attributes["grid_upper"] = np.array(measure.grid.upper)
+            if measure.grid.is_periodic:
+                attributes["grid_periodic"] = np.array(measure.grid.periodic, dtype=int)
         return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
 
     def save(self, path) -> Path:
@@ -133,7 +135,7 @@ def _from_dataset(dataset) -> Trajectory:
         "units",
         "displacement_modulus",
     }
-    known |= {"grid_lower", "grid_upper"}
+    known |= {"grid_lower", "grid_upper", "grid_periodic"}
     columns = {name[5:]: dataset[name].values for name in dataset if name.startswith("step_")}
     columns = {
         name: column.astype(str) if column.dtype == object else column for name, column in columns.items()
@@ -182,6 +184,7 @@ def _densities(dataset):
         tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
         tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
         values.shape[1:],
+        tuple(np.atleast_1d(dataset.attrs.get("grid_periodic", 0)).astype(bool).tolist()),
     )
     return [Density(grid, v) for v in values]
 

@@ -20,7 +20,7 @@ def coarsened(density: Density) -> Density:
         raise ValueError(
             f"density: order 4 needs an even number of cells, 12 or more, along every axis, got {grid.cells}"
         )
-    coarse = Grid.uniform(grid.lower, grid.upper, tuple(n // 2 for n in grid.cells))
+    coarse = Grid.uniform(grid.lower, grid.upper, tuple(n // 2 for n in grid.cells), grid.periodic)
     floor = FLOOR * density.values.max()
     values = np.exp(_resampled(np.log(density.values + floor), grid.axes, coarse.axes)) - floor
     return Density(coarse, np.maximum(values, 0.0)).normalized()

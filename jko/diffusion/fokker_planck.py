@@ -28,6 +28,7 @@ def solve(sde, density: Density, times, substeps: int = 1, order: int = 2) -> De
     """
     if not isinstance(density, Density):
         raise TypeError(f"density: expected a Density, got {type(density).__name__}: put it on a grid first")
+    density.grid.require_walls("density", "take limits.FiniteVolume for a gradient flow on a torus")
     if density.dimension > 2:
         raise ValueError(
             f"density: expected one or two dimensions, got {density.dimension}: use simulate in more"

@@ -8,14 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from jko.errors import positive_number
+from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density
 from jko.scheme import KINDS, Scheme, State, StepInfo
 
 
 @dataclass(frozen=True)
 class FiniteVolume(Scheme):
-    """The Wasserstein gradient flow ∂_tρ = ∇·(ρ∇ξ), ξ = δF/δρ, no flux through the boundary, d = 1, 2, 3.
+    """The Wasserstein gradient flow ∂_tρ = ∇·(ρ∇ξ), ξ = δF/δρ, d = 1, 2, 3, no flux through walls.
 
     Fluxes −M Δξ/h with a mobility M ≥ 0 on the faces, implicit in the diffusion, one axis after the other
     (Strang's splitting); order 2 in h and τ where the solution is smooth. Along an axis, with V and the
@@ -25,6 +25,9 @@ class FiniteVolume(Scheme):
     * any other convex U, and caps: ρ′ = (U*)′(ξ − Ψ) between 0 and the cap, a convex problem a line, M
       iterated;
     * no internal energy and no cap: limited upwind fluxes [VanLeer1974].
+
+    A periodic axis closes on itself; V and the kernel are read on the box, W at the nearest image. There the
+    entropy alone, potentials, interactions and energies without a structure are taken, no other U and no cap.
 
     Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
@@ -43,6 +46,15 @@ class FiniteVolume(Scheme):
     takes: ClassVar[frozenset[str]] = KINDS
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 2
+    periodic: ClassVar[bool] = True
+
+    def check(self, F, mu) -> None:
+        super().check(F, mu)
+        if mu.grid.is_periodic and F.parts.kinds & {"internal", "constraint"}:
+            raise UnsupportedFunctional(
+                f"limits.FiniteVolume takes the entropy, potentials and interactions on a periodic grid, got "
+                f"{F!r}: take steps.Entropic, or a grid with walls"
+            )
 
     def init(self, F, mu) -> State:
         from jko.limits.problem import GridProblem

@@ -17,6 +17,22 @@ def field_of(lines: np.ndarray, axis: int, cells: tuple[int, ...]) -> np.ndarray
     return np.ascontiguousarray(np.moveaxis(lines.reshape(cells[axis], *others), 0, axis))
 
 
+def jumps(psi: np.ndarray, periodic: bool) -> np.ndarray:
+    """Differences over the faces of lines `[n, lines]`, n − 1 of them; on a periodic axis one more, from the
+    last cell to the first."""
+    return np.diff(psi, axis=0, append=psi[:1]) if periodic else np.diff(psi, axis=0)
+
+
+def leaving(right: np.ndarray, left: np.ndarray, periodic: bool) -> np.ndarray:
+    """What leaves each cell `[n, lines]` by rates (i → i+1, i+1 → i) on its faces."""
+    if periodic:
+        return right + np.roll(left, 1, axis=0)
+    out = np.zeros((right.shape[0] + 1, right.shape[1]))
+    out[:-1] += right
+    out[1:] += left
+    return out
+
+
 def strang(dimension: int) -> list[tuple[int, float]]:
     """The symmetric order of (axis, share of τ): half steps up to the last axis, and back [Strang1968]."""
     halves = [(axis, 0.5) for axis in range(dimension - 1)]

@@ -19,7 +19,7 @@ class GridProblem:
         self.cap = np.full(grid.cells, np.inf)
         for atom in parts.constraints:
             self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
-        self.lines = _line_solver(parts, self.cap, grid.spacing)
+        self.lines = _line_solver(parts, self.cap, grid)
         self._plans: dict = {}
 
     def moving_potential(self, mu) -> np.ndarray:
@@ -67,17 +67,18 @@ class GridProblem:
         return 1e-14 * float(terms.sum()) * self.grid.cell_volume
 
 
-def _line_solver(parts, cap, spacing):
+def _line_solver(parts, cap, grid):
+    spacing = grid.spacing
     capped = bool(np.isfinite(cap).any())
     if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
         from jko.limits.scharfetter_gummel import ScharfetterGummel
 
-        return ScharfetterGummel(parts.temperature, spacing)
+        return ScharfetterGummel(parts.temperature, spacing, grid.periodic)
     if not parts.internal:
         from jko.limits.crowd import CrowdMotion
         from jko.limits.upwind import Upwind
 
-        return CrowdMotion(cap, spacing) if capped else Upwind(spacing)
+        return CrowdMotion(cap, spacing) if capped else Upwind(spacing, grid.periodic)
     from jko.limits.nonlinear_diffusion import NonlinearDiffusion
 
     return NonlinearDiffusion(parts.internal_energy, cap, spacing)

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from jko.kernels.tridiagonal import combine_conserving, factor, generate, limit_fluxes, solve
-from jko.limits.lines import lines_along
+from jko.kernels.tridiagonal import combine_conserving, generate, limit_fluxes
+from jko.limits.line_solves import Resolvent, circulate, limit_around
+from jko.limits.lines import jumps, leaving, lines_along
 
 _GAMMA = 1.0 - math.sqrt(0.5)
 _KEPT = 1e-3
@@ -27,18 +28,21 @@ class ScharfetterGummel:
     limited to the positive ones of implicit Euler.
     """
 
-    def __init__(self, temperature: float, spacing: tuple[float, ...]):
+    def __init__(self, temperature: float, spacing: tuple[float, ...], periodic: tuple[bool, ...]):
         self.temperature = temperature
+        self.periodic = periodic
         self.spacing = spacing
 
     def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
         """The stages of one sweep for a fixed Ψ `[*cells]`."""
         h, theta = self.spacing[axis], self.temperature
-        right, left = rates(lines_along(psi, axis), theta, h)
+        jump = jumps(lines_along(psi, axis), self.periodic[axis])
+        right, left = rates(jump, theta, h)
         compact = h * h / (12.0 * theta)
-        euler = _Stage(right, left, tau, compact)
+        turns = self.periodic[axis]
+        euler = _Stage(right, left, tau, compact, turns)
         return (
-            (_Stage(right, left, _GAMMA * tau, compact, positive=False), euler)
+            (_Stage(right, left, _GAMMA * tau, compact, turns, positive=False), euler)
             if second_order
             else (None, euler)
         )
@@ -58,38 +62,33 @@ class ScharfetterGummel:
         if fine is None:
             return low
         limited = np.empty_like(rho)
-        limit_fluxes(low, out, _KEPT, limited)
+        (limit_around if euler.periodic else limit_fluxes)(low, out, _KEPT, limited)
         return limited
 
 
 class _Stage:
     """ρ ↦ (I − (s − δ)Q)⁻¹(I + δQ)ρ; factored when first used."""
 
-    def __init__(self, right, left, length, compact, positive=True):
-        leaving = np.zeros((right.shape[0] + 1, right.shape[1]))
-        leaving[:-1] += right
-        leaving[1:] += left
+    def __init__(self, right, left, length, compact, periodic, positive=True):
+        self.periodic, self.positive = periodic, positive
         # I + δQ stays diagonally dominant, also where Ψ jumps by many θ from cell to cell.
-        self.compact = min(compact, 0.4 / leaving.max(), 0.5 * length if positive else math.inf)
+        self.compact = min(
+            compact, 0.4 / leaving(right, left, periodic).max(), 0.5 * length if positive else math.inf
+        )
         self.right, self.left, self.step = right, left, length - self.compact
-        self.factors = None
+        self.resolvent = None
 
     def __call__(self, rho):
-        if self.factors is None:
-            shape = (self.right.shape[0] + 1, self.right.shape[1])
-            multiplier, inverse = np.empty_like(self.right), np.empty(shape)
-            backward = self.step * self.left
-            factor(np.ones(shape), self.step * self.right, backward, multiplier, inverse)
-            self.factors = multiplier, inverse, backward
+        if self.resolvent is None:
+            self.resolvent = Resolvent(self.step * self.right, self.step * self.left, self.periodic)
         out = np.empty_like(rho)
-        generate(self.right, self.left, self.compact, rho, out)
-        solve(*self.factors, out, out)
-        return out
+        (circulate if self.periodic else generate)(self.right, self.left, self.compact, rho, out)
+        return self.resolvent(out, self.positive)
 
 
-def rates(psi: np.ndarray, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rates (i → i+1, i+1 → i) `[n − 1, lines]` of the Scharfetter–Gummel flux for a potential on lines."""
-    jump = np.diff(psi, axis=0) / theta
+def rates(jump: np.ndarray, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:
+    """Rates (i → i+1, i+1 → i) of the Scharfetter–Gummel flux through faces over which Ψ jumps so."""
+    jump = jump / theta
     magnitude = np.abs(jump)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         small = np.where(magnitude > 1e-5, magnitude / np.expm1(magnitude), 1.0 - 0.5 * magnitude)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from jko.kernels.face_mobility import upwind
-from jko.kernels.tridiagonal import combine_conserving, factor, solve
-from jko.limits.lines import lines_along
+from jko.kernels.tridiagonal import combine_conserving
+from jko.limits.line_solves import Resolvent
+from jko.limits.lines import jumps, leaving, lines_along
 
 _MOST_SUBSTEPS = 400
 
@@ -19,38 +20,34 @@ class Upwind:
     order 1, the implicit upwind flux: an M-matrix for any τ. Both lower ΣΨρ, by ΣM|∂Ψ|².
     """
 
-    def __init__(self, spacing: tuple[float, ...]):
-        self.spacing = spacing
+    def __init__(self, spacing: tuple[float, ...], periodic: tuple[bool, ...]):
+        self.spacing, self.periodic = spacing, periodic
 
     def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
         """The face velocities of one sweep in cells a step, and how to take it."""
-        jump = np.diff(lines_along(psi, axis), axis=0) * (tau / self.spacing[axis] ** 2)
+        turns = self.periodic[axis]
+        jump = jumps(lines_along(psi, axis), turns) * (tau / self.spacing[axis] ** 2)
         right, left = np.maximum(-jump, 0.0), np.maximum(jump, 0.0)
-        out = np.zeros((jump.shape[0] + 1, jump.shape[1]))
-        out[:-1] += right
-        out[1:] += left
-        substeps = max(1, int(np.ceil(2.0 * out.max())))
+        substeps = max(1, int(np.ceil(2.0 * leaving(right, left, turns).max())))
         if second_order and substeps <= _MOST_SUBSTEPS:
-            return jump / substeps, substeps
-        multiplier, inverse = np.empty_like(right), np.empty_like(out)
-        factor(np.ones_like(out), right, left, multiplier, inverse)
-        return (multiplier, inverse, left), 0
+            return (jump / substeps, turns), substeps
+        return Resolvent(right, left, turns), 0
 
     def sweep(self, rho: np.ndarray, prepared) -> np.ndarray:
         """One step of every line of `[n, lines]`."""
         data, substeps = prepared
         if substeps == 0:
-            multiplier, inverse, left = data
-            one, out = np.empty_like(rho), np.empty_like(rho)
-            solve(multiplier, inverse, left, rho, one)
+            one, out = data(rho.copy(), True), np.empty_like(rho)
             combine_conserving(rho.sum(axis=0), 0.0, one, one, out)
             return out
         for _ in range(substeps):
-            rho = 0.5 * (rho + _euler(_euler(rho, data), data))
+            rho = 0.5 * (rho + _euler(_euler(rho, *data), *data))
         return rho
 
 
-def _euler(rho, jump):
+def _euler(rho, jump, periodic):
+    if periodic:
+        return _euler_around(rho, jump)
     mobility = np.empty_like(jump)
     upwind(rho, np.concatenate([np.zeros((1, jump.shape[1])), np.cumsum(jump, axis=0)]), mobility)
     flux = mobility * jump
@@ -58,3 +55,14 @@ def _euler(rho, jump):
     out[:-1] += flux
     out[1:] -= flux
     return np.maximum(out, 0.0)
+
+
+def _euler_around(rho, jump):
+    """Two cells of the other end on either side, as far as the limiter looks."""
+    around = np.arange(-2, rho.shape[0] + 2) % rho.shape[0]
+    wide = np.ascontiguousarray(rho[around])
+    faces = jump[around[:-1]]
+    mobility = np.empty_like(faces)
+    upwind(wide, np.concatenate([np.zeros((1, jump.shape[1])), np.cumsum(faces, axis=0)]), mobility)
+    flux = mobility[2:-1] * jump
+    return np.maximum(rho + flux - np.roll(flux, 1, axis=0), 0.0)

@@ -16,6 +16,8 @@ from jko.measures.density_constructors import DensityConstructors
 from jko.measures.grid import Grid
 from jko.measures.measure import Measure
 
+_OVERLAP = 24  # cells round a periodic axis, after which a spline has forgotten its ends
+
 
 class Density(DensityConstructors, Measure):
     """A density ρ ≥ 0 by its values at the cell centres of a grid; mass Σ ρ_c|c|.
@@ -93,7 +95,10 @@ class Density(DensityConstructors, Measure):
                 f"log ρ needs a positive density, got {np.sum(self.values <= 0)} empty cells: "
                 "mix in a small uniform part"
             )
-        return GriddedFunction(np.log(self.values), self.grid.lower, self.grid.upper)
+        around = [_OVERLAP if turns else 0 for turns in self.grid.periodic]
+        shift = np.array(around) * self.grid.spacing
+        logs = np.pad(np.log(self.values), [(k, k) for k in around], mode="wrap")
+        return GriddedFunction(logs, self.grid.lower - shift, self.grid.upper + shift)
 
     def sample(self, n: int, seed: int):
         """n particles of equal weight drawn from the density, uniform within a cell."""

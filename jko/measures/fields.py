@@ -1,7 +1,12 @@
-"""Fields on a grid: differences, and convolution with a kernel."""
+"""Fields on a grid: differences, and convolution with a kernel.
+
+Along a periodic axis differences wrap round, and a kernel W is taken at the difference to the nearest image,
+at half a turn as the mean over both.
+"""
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import jax
@@ -15,10 +20,19 @@ from jko.measures.cell_averages import cell_averages
 def gradient(grid, field) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
 
-    Second order inside and at the box's boundary; next to a cell where the field is infinite (log ρ in
-    vacuum) one-sided, and 0 where no finite neighbour is left.
+    Second order inside and at walls, and across the ends of a periodic axis; next to a cell where the field
+    is infinite (log ρ in vacuum) one-sided, and 0 where no finite neighbour is left.
     """
-    return np.stack([_axis_gradient(field, axis, h) for axis, h in enumerate(grid.spacing)], axis=-1)
+    axes = enumerate(zip(grid.spacing, grid.periodic, strict=True))
+    slopes = [(_wrapped_gradient if turns else _axis_gradient)(field, axis, h) for axis, (h, turns) in axes]
+    return np.stack(slopes, axis=-1)
+
+
+def _wrapped_gradient(field, axis, h):
+    field = np.asarray(field, dtype=float)
+    around = [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)]
+    slope = _axis_gradient(np.pad(field, around, mode="wrap"), axis, h)
+    return np.take(slope, np.arange(1, field.shape[axis] + 1), axis)
 
 
 def _axis_gradient(field, axis, h):
@@ -38,7 +52,10 @@ def _axis_gradient(field, axis, h):
 
 
 def convolve(grid, W, masses):
-    """Σ_j W(x_i − x_j) a_j on the grid, `[*cells]`, by zero-padded FFT (no periodic images)."""
+    """Σ_j W(x_i − x_j) a_j on the grid, `[*cells]`, by zero-padded FFT.
+
+    Walls reflect no images; on a periodic axis x_i − x_j is the difference to the nearest image.
+    """
     transform, shape = _kernel_transform(grid, W)
     return _convolve(transform, shape, grid.cells, masses)
 
@@ -86,11 +103,21 @@ def _transform(table):
 
 
 def kernel_table(grid, W) -> np.ndarray:
-    """W at every difference of cell centres, `[2·cells − 1]`; of a singular kernel its cell averages."""
-    offsets = _offsets(grid)
+    """W at every difference of cell centres, `[2·cells − 1]`; of a singular kernel its cell averages.
+
+    On a periodic axis the difference is the one to the nearest image.
+    """
+    return _mean([_kernel_values(grid, W, offsets) for offsets in _offsets(grid)])
+
+
+def _kernel_values(grid, W, offsets):
     if is_singular(W, grid.dimension):
         return cell_averages(W, offsets, grid.spacing)
     return pointwise.values(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape[:-1])
+
+
+def _mean(tables):
+    return tables[0] if len(tables) == 1 else sum(tables) / len(tables)
 
 
 def gradient_tables(grid, W) -> list[np.ndarray]:
@@ -100,10 +127,13 @@ def gradient_tables(grid, W) -> list[np.ndarray]:
     out what the cell round 0 contributes, an error of first order.
     """
     if is_singular(W, grid.dimension):
-        averages = cell_averages(W, _offsets(grid, margin=1), grid.spacing)
+        averages = _mean([cell_averages(W, offsets, grid.spacing) for offsets in _offsets(grid, margin=1)])
         return [_centred_difference(averages, axis, h) for axis, h in enumerate(grid.spacing)]
-    offsets = _offsets(grid)
-    table = pointwise.gradients(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape)
+    tables = [
+        pointwise.gradients(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape)
+        for offsets in _offsets(grid)
+    ]
+    table = np.array(_mean(tables))
     table[tuple(n - 1 for n in grid.cells)] = 0.0
     return [table[..., axis] for axis in range(grid.dimension)]
 
@@ -114,6 +144,13 @@ def _centred_difference(table, axis, h):
     return np.moveaxis((table[2:] - table[:-2]) / (2.0 * h), 0, axis)
 
 
-def _offsets(grid, margin: int = 0) -> np.ndarray:
-    axes = [h * np.arange(1 - n - margin, n + margin) for n, h in zip(grid.cells, grid.spacing, strict=True)]
-    return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+def _offsets(grid, margin: int = 0) -> list[np.ndarray]:
+    """Differences of cell centres, wrapped where an axis turns; several where half a turn has two images."""
+    axes = []
+    for n, h, turns in zip(grid.cells, grid.spacing, grid.periodic, strict=True):
+        steps = np.arange(1 - n - margin, n + margin)
+        if turns:
+            steps = (steps + n // 2) % n - n // 2
+        both = (steps, np.where(2 * steps == -n, n // 2, steps)) if turns and n % 2 == 0 else (steps,)
+        axes.append([h * s for s in both])
+    return [np.stack(np.meshgrid(*sides, indexing="ij"), axis=-1) for sides in itertools.product(*axes)]

@@ -15,18 +15,28 @@ _MOST_CELLS = 2_000_000_000
 
 @dataclass(frozen=True)
 class Grid:
-    """A uniform grid of cells on the box [lower, upper] in R^d, d = 1, 2, 3; make it with `Grid.uniform`."""
+    """A uniform grid of cells on the box [lower, upper] in R^d, d = 1, 2, 3; make it with `Grid.uniform`.
+
+    Along an axis with `periodic` the upper end is the lower end again: a torus of that length, where
+    differences of points are those to the nearest image. Along the others the box has walls.
+    """
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     cells: tuple[int, ...]
+    periodic: tuple[bool, ...] = ()
+
+    def __post_init__(self):
+        if not self.periodic:
+            object.__setattr__(self, "periodic", (False,) * len(self.cells))
 
     @classmethod
-    def uniform(cls, lower, upper, cells) -> Grid:
+    def uniform(cls, lower, upper, cells, periodic=False) -> Grid:
         """A grid from its corners and its number of cells; numbers in one dimension, tuples in several.
 
-        A single number among tuples is taken for every axis. Raises ValueError for an empty box, fewer than
-        2 cells along an axis, lengths that differ, or more than three dimensions.
+        A single number among tuples is taken for every axis. periodic: whether the box closes on itself, for
+        all axes or one bool an axis. Raises ValueError for an empty box, fewer than 2 cells along an axis,
+        lengths that differ, or more than three dimensions, TypeError for a periodic that is no bool.
         """
         sizes = [np.size(value) for value in (lower, upper, cells)]
         dimension = max(sizes)
@@ -52,12 +62,23 @@ class Grid:
             raise ValueError(
                 "cells: the cells are too small for float64 so far from 0: shift the coordinates"
             )
-        return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers))
+        turns = _flags(periodic, dimension)
+        return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers), turns)
 
     @property
     def dimension(self) -> int:
         """d."""
         return len(self.cells)
+
+    @property
+    def is_periodic(self) -> bool:
+        """Whether any axis closes on itself."""
+        return any(self.periodic)
+
+    def require_walls(self, name: str, instead: str) -> None:
+        """Raises ValueError for a periodic grid, in the name of an argument, saying what to do instead."""
+        if self.is_periodic:
+            raise ValueError(f"{name}: expected a density between walls, got one on {self!r}: {instead}")
 
     @cached_property
     def spacing(self) -> tuple[float, ...]:
@@ -100,6 +121,17 @@ class Grid:
         return self.centers.reshape(-1, self.dimension)
 
     def __repr__(self) -> str:
+        turns = self.periodic[0] if len(set(self.periodic)) == 1 else self.periodic
+        turns = f", periodic={turns}" if self.is_periodic else ""
         if self.dimension == 1:
-            return f"Grid.uniform({self.lower[0]:g}, {self.upper[0]:g}, {self.cells[0]})"
-        return f"Grid.uniform({self.lower}, {self.upper}, {self.cells})"
+            return f"Grid.uniform({self.lower[0]:g}, {self.upper[0]:g}, {self.cells[0]}{turns})"
+        return f"Grid.uniform({self.lower}, {self.upper}, {self.cells}{turns})"
+
+
+def _flags(periodic, dimension) -> tuple[bool, ...]:
+    flags = np.atleast_1d(np.asarray(periodic))
+    if flags.dtype != bool or flags.ndim != 1:
+        raise TypeError(f"periodic: expected True, False or one of them an axis, got {periodic!r}")
+    if flags.size not in (1, dimension):
+        raise ValueError(f"periodic: expected one bool or {dimension}, one an axis, got {flags.size}")
+    return tuple(np.broadcast_to(flags, (dimension,)).tolist())

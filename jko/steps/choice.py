@@ -83,6 +83,9 @@ def auto(F, mu) -> Chosen:
 def _candidates(F, mu):
     """What may be tried, best first, with the reason."""
     size = "×".join(map(str, mu.grid.cells))
+    if mu.grid.is_periodic:
+        yield Entropic(), "the grid is periodic: scaling"
+        return
     if mu.dimension == 1:
         yield Quantile(), f"a density on the line, {size} cells: Newton's method on the edges, exact and fast"
     if F.parts.internal_energy is not None and not F.parts.constraints:

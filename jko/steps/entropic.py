@@ -15,6 +15,7 @@ _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _MASS_TOLERANCE = 1e-8
+_WRAPPED = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,8 @@ class Entropic(Scheme):
 
     `gap` is of the entropic step: what its objective exceeds the least by, at the plan's own second marginal.
     The note says α/2, and what the gap of the exact step is at most. `relative_gap` and `dissipation` take
-    W₂²/2τ from the plan's barycentric map. Paths are those of free space, the mass stays on the grid.
+    W₂²/2τ from the plan's barycentric map. Paths are those of free space, the mass stays on the grid;
+    on a periodic grid |x − y| is the distance on the torus, and √ε at most 1/16 of its length.
     """
 
     epsilon: float | None = None
@@ -48,6 +50,7 @@ class Entropic(Scheme):
     )
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.epsilon is not None:
@@ -64,8 +67,16 @@ class Entropic(Scheme):
 
     def _epsilon(self, grid):
         widest = max(grid.spacing)
+        epsilon = (_BLUR * widest) ** 2 if self.epsilon is None else self.epsilon
+        turns = [b - a for a, b, turns in zip(grid.lower, grid.upper, grid.periodic, strict=True) if turns]
+        most = (min(turns) / _WRAPPED) ** 2 if turns else np.inf
+        if epsilon > most:
+            raise ValueError(
+                f"epsilon: expected at most (length/16)² = {most:.2g} on a periodic axis, got {epsilon:.2g}; "
+                "take a smaller one or a finer grid"
+            )
         if self.epsilon is None:
-            return (_BLUR * widest) ** 2
+            return epsilon
         if self.epsilon < (_LEAST_BLUR * widest) ** 2:
             raise ValueError(
                 f"epsilon: expected at least (0.7 h)² = {(_LEAST_BLUR * widest) ** 2:.2g} on cells of width "

@@ -7,16 +7,20 @@ from jko.measures import Density, Gaussian, Grid, Particles
 _SAME_MASS = 1e-6
 _REACH, _CELLS = 7.0, {1: 1000, 2: 160, 3: 48}
 MOST_CELLS = 4e6
+IN_FREE_SPACE = "transport here is that of free space; compare densities on a torus by L1"
 
 
 def check_pair(mu, nu):
-    """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass."""
+    """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
+    for densities on periodic grids."""
     for name, measure in (("mu", mu), ("nu", nu)):
         if not isinstance(measure, Density | Particles | Gaussian):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"
             )
+        if isinstance(measure, Density):
+            measure.grid.require_walls(name, IN_FREE_SPACE)
     if mu.dimension != nu.dimension:
         raise ValueError(
             f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}; project one "

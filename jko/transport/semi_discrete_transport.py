@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.errors import finite_array, positive_number, whole_number
 from jko.measures import Density, Gaussian, Grid, Particles
+from jko.transport.pairs import IN_FREE_SPACE
 
 _REACH, _CELLS = 6.0, 256  # a Gaussian's grid: standard deviations to each side, and cells
 
@@ -101,6 +102,8 @@ def _checked(mu, nu):
         raise TypeError(f"mu: expected a Density or a Gaussian, got {type(mu).__name__}")
     if not isinstance(nu, Particles):
         raise TypeError(f"nu: expected Particles, the points to go to, got {type(nu).__name__}; sample it")
+    if isinstance(mu, Density):
+        mu.grid.require_walls("mu", IN_FREE_SPACE)
     if mu.dimension != nu.dimension:
         raise ValueError(f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}")
     if mu.dimension > 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,7 @@ def certify(scaled, cell_volume: float, axes) -> EntropicCertificate:
     step, q = scaled.step, scaled.slope
     density = scaled.density if step.cap is None else np.minimum(scaled.density, step.cap)
     gap = _fenchel_young(step, q + step.potential, density)
-    cost, transport = _costs(scaled, axes)
+    cost, transport = (_costs_around if any(step.periodic or ()) else _costs)(scaled, axes)
     slack = cost - float(np.vdot(_conjugate(step, q), step.rho)) - float(np.vdot(q, scaled.density))
     return EntropicCertificate(*(cell_volume * max(v, 0.0) for v in (gap, slack, transport)))
 
@@ -55,7 +55,12 @@ def _fenchel_young(step, minus_pressure, density):
 def _conjugate(step, q):
     from jko.kernels.c_transform import c_transform
 
-    return c_transform(q, step.spacing, step.tau)
+    if not any(step.periodic or ()):
+        return c_transform(q, step.spacing, step.tau)
+    around = [n // 2 if turns else 0 for n, turns in zip(q.shape, step.periodic, strict=True)]
+    wide = np.pad(q, [(k, k) for k in around], mode="wrap")
+    middle = tuple(slice(k, k + n) for k, n in zip(around, q.shape, strict=True))
+    return c_transform(wide, step.spacing, step.tau)[middle]
 
 
 def _costs(scaled, axes):
@@ -71,4 +76,25 @@ def _costs(scaled, axes):
         mean = low + np.exp(heat(scaled.g + np.log(y - low)) + scaled.f)
         cost += float((step.rho * (y**2 - 2.0 * y * mean) + scaled.density * y**2).sum())
         transport += float((step.rho * (y - mean) ** 2).sum())
+    return cost / (2.0 * step.tau), transport / (2.0 * step.tau)
+
+
+def _costs_around(scaled, axes):
+    """`_costs` with the nearest image of y: along a periodic axis the field goes on for half a turn."""
+    step = scaled.step
+    cost = transport = 0.0
+    for a, axis in enumerate(axes):
+        n, pad = len(axis), len(axis) // 2 if step.periodic[a] else 0
+        wide = np.pad(scaled.g, [(pad, pad) if b == a else (0, 0) for b in range(len(axes))], mode="wrap")
+        flags = tuple(turns and b != a for b, turns in enumerate(step.periodic))
+        heat = replace(step, rho=wide, periodic=flags).heat()
+        shape = [-1 if b == a else 1 for b in range(len(axes))]
+        beyond = step.spacing[a] * (0.5 + np.arange(n + 2 * pad)).reshape(shape)
+        u = beyond + beyond.max()  # positive, so that it has a logarithm
+        here = np.take(u, np.arange(pad, pad + n), a)
+        first, second = (
+            np.exp(np.take(heat(wide + k * np.log(u)), np.arange(pad, pad + n), a) + scaled.f) for k in (1, 2)
+        )
+        cost += float((step.rho * (here**2 - 2.0 * here * first + second)).sum())
+        transport += float((step.rho * (here - first) ** 2).sum())
     return cost / (2.0 * step.tau), transport / (2.0 * step.tau)

@@ -10,7 +10,7 @@ import numpy as np
 from jko.kernels.anderson import Anderson
 from jko.steps.scaling.prox import DensityProx
 
-_COARSEST = 16
+_COARSEST, _COARSEST_TURN = 16, 32
 _DEPTH = 8
 _START_MIXING = 0.5
 _LARGEST = 600.0
@@ -29,6 +29,7 @@ class EntropicStep:
     tau: float
     epsilon: float
     share: float
+    periodic: tuple[bool, ...] | None = None
 
     @property
     def alpha(self) -> float:
@@ -39,7 +40,8 @@ class EntropicStep:
         """l ↦ log ∫N(x − y; ε)e^l dy over the box."""
         from jko.kernels.log_gaussian import LogGaussian
 
-        kernel = LogGaussian(self.rho.shape, [0.5 * h * h / self.epsilon for h in self.spacing])
+        decay = [0.5 * h * h / self.epsilon for h in self.spacing]
+        kernel = LogGaussian(self.rho.shape, decay, self.periodic)
         scale = sum(math.log(h) - 0.5 * math.log(2.0 * math.pi * self.epsilon) for h in self.spacing)
         return lambda logs: kernel(logs) + scale
 
@@ -121,7 +123,8 @@ def _levels(step):
     from jko.kernels.resample import average
 
     shapes = [step.rho.shape]
-    while max(shapes[0]) > _COARSEST:
+    coarsest = _COARSEST_TURN if any(step.periodic or ()) else _COARSEST
+    while max(shapes[0]) > coarsest:
         shapes.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in shapes[0]))
     extent = [n * h for n, h in zip(step.rho.shape, step.spacing, strict=True)]
     for shape in shapes[:-1]:
@@ -135,5 +138,6 @@ def _levels(step):
             step.tau,
             max(step.epsilon, max(spacing) ** 2),
             step.share,
+            step.periodic,
         )
     yield step

@@ -28,7 +28,15 @@ class ScalingProblem:
         """The step from these values, with the interaction's first variation in V."""
         potential = self.potential if interaction is None else self.potential + interaction
         return EntropicStep(
-            values, potential, self.cap, self.internal, self.grid.spacing, tau, self.epsilon, share
+            values,
+            potential,
+            self.cap,
+            self.internal,
+            self.grid.spacing,
+            tau,
+            self.epsilon,
+            share,
+            self.grid.periodic,
         )
 
     def interaction(self, values) -> np.ndarray | None:
