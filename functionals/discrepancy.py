@@ -126,10 +126,19 @@ class _Embedding:
         return jax.lax.scan(add, zero, chunks)[0]
 
     def __call__(self, x):
+        _require_dimension(x, self.points.shape[-1])
         return self._value(x)
 
     def __repr__(self):
         return "mean embedding of the target"
+
+
+def _require_dimension(x, dimension: int) -> None:
+    """Refuse a point `[d]` of another dimension than the target's: it would be broadcast."""
+    if x.shape != (dimension,):
+        raise ValueError(
+            f"target: expected a measure in {x.shape[-1]}D like the one it is compared with, got {dimension}D"
+        )
 
 
 def _gradient_off_zero(kernel, z):
@@ -150,6 +159,7 @@ class _SmoothedGaussian:
         self.offset = offset
 
     def __call__(self, x):
+        _require_dimension(x, len(self.mean))
         z = x - jnp.asarray(self.mean, x.dtype)
         return self.offset - self.peak * jnp.exp(-0.5 * z @ jnp.asarray(self.precision, x.dtype) @ z)
 

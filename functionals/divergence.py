@@ -37,7 +37,17 @@ class KL(Functional):
     def _terms(self):
         log_density = self._log_density
         modulus = getattr(self.target, "log_concavity", None)
-        return Entropy(), Potential(lambda x: -log_density(x), modulus=modulus)
+        dimension = getattr(self.target, "dimension", None)
+
+        def potential(x):
+            if dimension is not None and x.shape != (dimension,):
+                raise ValueError(
+                    f"target: expected a measure in {x.shape[-1]}D like the one it is compared with, "
+                    f"got {dimension}D"
+                )
+            return -log_density(x)
+
+        return Entropy(), Potential(potential, modulus=modulus)
 
     def primitives(self):
         return tuple((1.0, term) for term in self._terms)

@@ -98,3 +98,13 @@ def test_refusals():
         fn.MMD(TARGET, "gauss")
     with pytest.raises(ValueError, match="width must be a positive number"):
         fn.MMD(TARGET, width=-1.0)
+
+
+def test_a_target_of_another_dimension_is_refused():
+    cloud = jko.Particles(np.random.default_rng(0).normal(size=(20, 2)))
+    for target in (jko.Particles(np.zeros((3, 1))), jko.Gaussian(np.zeros(3), np.eye(3))):
+        with pytest.raises(ValueError, match="target: expected a measure in 2D"):
+            fn.MMD(target, width=0.7).energy(cloud)
+    density = jko.Density.gaussian(jko.Grid.uniform(-3.0, 3.0, 30), mean=0.0, std=1.0)
+    with pytest.raises(ValueError, match="target: expected a measure in 1D"):
+        fn.KL(jko.Gaussian(np.zeros(3), np.eye(3))).energy(density)

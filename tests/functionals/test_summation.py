@@ -166,3 +166,11 @@ def test_a_changed_constant_of_ones_own_kernel_is_seen():
     once = F.wasserstein_gradient(mu)
     scale = 2.0
     assert relative(F.wasserstein_gradient(mu), 2.0 * once) < 1e-12
+
+
+@pytest.mark.parametrize("method", ["auto", "fourier", "split"])
+def test_coincident_particles_have_no_mesh(method):
+    cloud = Particles(np.ones((6000, 2)))
+    W = fn.Interaction("gaussian", method=method)
+    assert np.all(W.wasserstein_gradient(cloud) == 0.0)
+    assert W(cloud) == pytest.approx(0.5, rel=1e-12)
