@@ -98,11 +98,17 @@ def dilated(field, factor):
 
 
 def convolved(a, b):
-    """Σ_j a_j b_{i-j} of two fields `[*cells]` on those cells, which hold all of it for dilations by 1-t and
-    t."""
+    """Σ_j a_j b_{i-j} of two fields `[*cells]` on those cells, for dilations by 1-t and t: what rounding of
+    the dilations puts beyond the upper wall is laid down in the cell before it."""
     from scipy.signal import fftconvolve
 
-    return fftconvolve(a, b)[tuple(slice(0, n) for n in a.shape)]
+    full = fftconvolve(a, b)
+    for axis, n in enumerate(a.shape):
+        full = np.moveaxis(full, axis, 0)
+        kept = full[:n].copy()
+        kept[-1] += full[n:].sum(axis=0)
+        full = np.moveaxis(kept, 0, axis)
+    return full
 
 
 def _gaussian_displacement(mu, nu, t):
