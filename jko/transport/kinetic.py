@@ -33,7 +33,8 @@ def kinetic_energy_of_flux(grid, values, flux):
 def _along_the_line(values, through, h):
     face = 0.5 * (values[1:] + values[:-1])
     held = face > _VACUUM * values.max()
-    if np.any(np.abs(through[~held]) > 1e-12 * max(np.abs(through).max(), 1e-300)):
+    rounding = 1e-14 * values.max() * values.size * h  # of a flux summed up along the line
+    if np.any(np.abs(through[~held]) > 1e-12 * np.abs(through).max() + rounding):
         return np.inf
     return float(np.sum(through[held] ** 2 / face[held]) * h)
 
@@ -59,17 +60,17 @@ def _elliptic(grid, values, rate):
         (np.concatenate([w, w, -w, -w]), (np.hstack([i, j, i, j]), np.hstack([i, j, j, i]))),
         shape=(grid.size, grid.size),
     ).tocsc()
-    return _energy(matrix, rate.ravel(), grid.cell_volume)
+    return _energy(matrix, rate.ravel(), grid.cell_volume, 1e-13 * values.sum())
 
 
-def _energy(matrix, rate, volume):
+def _energy(matrix, rate, volume, rounding):
     from scipy.sparse import diags
     from scipy.sparse.csgraph import connected_components
     from scipy.sparse.linalg import splu
 
     _, labels = connected_components(matrix, directed=False)
     sums = np.bincount(labels, weights=rate)
-    if np.any(np.abs(sums) > 1e-10 * np.abs(rate).sum()):
+    if np.any(np.abs(sums) > 1e-10 * np.abs(rate).sum() + rounding):
         return np.inf
     rate = rate - (sums / np.bincount(labels))[labels]
     pinned = np.zeros(rate.size)
