@@ -18,9 +18,8 @@ def is_general(F):
 
 DIMENSIONS = (1, 2, 3)
 ALL = [(d, F) for d in DIMENSIONS for F in problems.functionals(d)]
-KERNELS = [F for F in problems.functionals(2) if F.parts.interaction]
 ON_PARTICLES = [(d, F) for d, F in ALL if d < 3 and not problems.needs_density(F)]
-ON_GAUSSIANS = [(1, F) for F in KERNELS if not problems.singular(F)]
+ON_GAUSSIANS = [(1, F) for F in problems.functionals(1) if F.parts.interaction and not problems.singular(F)]
 ON_GAUSSIANS += [
     (2, F) for F in problems.functionals(2) if not F.parts.interaction and not F.parts.constraints
 ]
