@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from jko.kernels.forces.direct import squared_distances
 from jko.kernels.forces.elementary import FAST
+from jko.kernels.forces.meeting import squared_distances
 from jko.kernels.forces.profiles import BLOCK, fill
 from jko.kernels.forces.spreading import sorted_into_bins
 

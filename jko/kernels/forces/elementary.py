@@ -1,11 +1,11 @@
-"""exp and log written so that a loop of them is compiled to vector instructions."""
+"""2^t and log written so that a loop of them is compiled to vector instructions."""
 
 from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 from numpy.polynomial import chebyshev
 
 EXACT = {"contract", "nsz", "arcp", "nnan", "ninf"}  # no reassociation: the rounding trick below needs it
@@ -33,6 +33,16 @@ def bits_of(typingctx, number):
 
 
 @intrinsic
+def single_bits_of(typingctx, number):
+    """The 32 bits of a float32."""
+
+    def generate(context, builder, signature, args):
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
+
+
+@intrinsic
 def float_of(typingctx, bits):
     """The float32 with these 32 bits."""
 
@@ -47,42 +57,44 @@ def _polynomial(function, half_width, degree):
     return chebyshev.cheb2poly(coefficients) / half_width ** np.arange(degree + 1)
 
 
-# e^r on |r| ≤ ½ log 2, to 3e-16 and 1e-7
-_P0, _P1, _P2, _P3, _P4, _P5, _P6, _P7, _P8, _P9, _P10 = (
-    float(p) for p in _polynomial(np.exp, 0.5 * np.log(2.0), 10)
-)
-_Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(q) for q in _polynomial(np.exp, 0.5 * np.log(2.0), 5))
-_SHIFT = 6755399441055744.0  # 1.5 · 2^52: adding it rounds to a whole number, left in the low bits
-_LOG2E, _LOG2_HIGH, _LOG2_LOW = 1.4426950408889634, 0.693147180369123816490, 1.90821492927058770002e-10
-_LEAST = -700.0
-_LEAST32, _LOG2E32 = np.float32(-87.0), np.float32(1.4426950408889634)
-_HIGH32, _LOW32 = np.float32(0.693145751953125), np.float32(1.428606765330187e-06)
-_HALF32, _BIAS32, _MANTISSA32 = np.float32(0.5), np.int32(127), np.int32(23)
+# 2^r on |r| ≤ ½, to 2e-16 and 2e-7
+_P0, _P1, _P2, _P3, _P4, _P5, _P6, _P7, _P8, _P9, _P10 = (float(p) for p in _polynomial(np.exp2, 0.5, 10))
+_Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(q) for q in _polynomial(np.exp2, 0.5, 5))
+# 1.5 · 2^52 and 1.5 · 2^23: adding them rounds to a whole number, left in the low bits
+_SHIFT, _SHIFT32 = 6755399441055744.0, np.float32(12582912.0)
+_LEAST, _LEAST32 = -1021.0, np.float32(-125.0)
+_MANTISSA32 = np.int32(23)
+_LOG2_HIGH, _LOG2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
+LOG2E = 1.4426950408889634
 
 
-@njit(fastmath=EXACT, error_model="numpy")
-def exp64(x):
-    """e^x for −∞ < x < 700 in float64; e^{−700} below −700."""
-    x = max(x, _LEAST)
-    t = x * _LOG2E + _SHIFT
-    n = t - _SHIFT
-    r = (x - n * _LOG2_HIGH) - n * _LOG2_LOW
+def exp2(t):
+    """2^t for t < 1000 (100 in float32), in compiled code alone; 2^{−1021} (2^{−125}) below that."""
+    raise NotImplementedError("exp2 is for compiled loops")
+
+
+@overload(exp2, jit_options={"fastmath": EXACT, "error_model": "numpy"})
+def _exp2(t):
+    return _exp2_single if t == types.float32 else _exp2_double
+
+
+def _exp2_double(t):
+    t = max(t, _LEAST)
+    shifted = t + _SHIFT
+    r = t - (shifted - _SHIFT)
     r2 = r * r
     r4 = r2 * r2
     high = ((_P4 + _P5 * r) + r2 * (_P6 + _P7 * r)) + r4 * ((_P8 + _P9 * r) + r2 * _P10)
     p = ((_P0 + _P1 * r) + r2 * (_P2 + _P3 * r)) + r4 * high
-    return p * double_of((bits_of(t) + 1023) << 52)
+    return double_of(bits_of(p) + (bits_of(shifted) << 52))
 
 
-@njit(fastmath=EXACT, error_model="numpy")
-def exp32(x):
-    """e^x for x ≤ 0 in float32; e^{−87} below −87."""
-    x = max(x, _LEAST32)
-    n = np.int32(x * _LOG2E32 - _HALF32)
-    f = np.float32(n)
-    r = (x - f * _HIGH32) - f * _LOW32
+def _exp2_single(t):
+    t = max(t, _LEAST32)
+    shifted = t + _SHIFT32
+    r = t - (shifted - _SHIFT32)
     p = ((((_Q5 * r + _Q4) * r + _Q3) * r + _Q2) * r + _Q1) * r + _Q0
-    return p * float_of(np.int32((n + _BIAS32) << _MANTISSA32))
+    return float_of(np.int32(single_bits_of(p) + (single_bits_of(shifted) << _MANTISSA32)))
 
 
 _SQRT2 = 1.4142135623730951

@@ -19,16 +19,13 @@ def values(terms: Terms, x, w, chosen: Plan):
         return total
     zero = terms.zero(0)
     if chosen.method == "direct":
-        x, w, arrays = _contiguous(terms, x, w)
-        return total + direct.pair_values(x, w, *arrays, x.dtype.type(zero))
+        return total + _direct(0, terms, x, x, w)[0]
     x64, w64 = _double(x, w)
     if chosen.method != "cells":
         total = total + mesh_of(terms, chosen).sums(x64, w64, derivatives=False)[0]
     if chosen.cutoff > 0.0:
         near = _near(terms, chosen)
-        total = (
-            total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays(), zero, near, gradients=False)[0]
-        )
+        total = total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, zero, near, gradients=False)[0]
     return total.astype(x.dtype)
 
 
@@ -38,14 +35,13 @@ def gradients(terms: Terms, x, w, chosen: Plan):
     if terms.empty:
         return total
     if chosen.method == "direct":
-        x, w, arrays = _contiguous(terms, x, w)
-        return total + direct.pair_gradients(x, w, *arrays)
+        return total + _direct(1, terms, x, x, w)
     x64, w64 = _double(x, w)
     if chosen.method != "cells":
         total = total + mesh_of(terms, chosen).sums(x64, w64)[1]
     if chosen.cutoff > 0.0:
         near = _near(terms, chosen)
-        total = total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays(), 0.0, near, values=False)[1]
+        total = total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, 0.0, near, values=False)[1]
     return total.astype(x.dtype)
 
 
@@ -60,7 +56,7 @@ def both(terms: Terms, x, w, chosen: Plan):
         parts.append(mesh_of(terms, chosen).sums(x64, w64))
     if chosen.cutoff > 0.0:
         near = _near(terms, chosen)
-        parts.append(cells.near_sums(x64, w64, chosen.cutoff, terms.arrays(), terms.zero(0), near))
+        parts.append(cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, terms.zero(0), near))
     return tuple((a + sum(part[k] for part in parts)).astype(x.dtype) for k, a in enumerate(total))
 
 
@@ -70,8 +66,7 @@ def products(terms: Terms, x, v, w, chosen: Plan):
     if terms.empty:
         return total
     if chosen.method == "direct":
-        x, w, arrays = _contiguous(terms, x, w)
-        return total + direct.pair_products(x, np.ascontiguousarray(v), w, *arrays)
+        return total + _direct(2, terms, x, v, w)
     x64, w64 = _double(x, w)
     v64 = np.ascontiguousarray(v, dtype=float)
     if chosen.method != "cells":
@@ -82,8 +77,7 @@ def products(terms: Terms, x, v, w, chosen: Plan):
     if chosen.cutoff > 0.0:
         near = _near(terms, chosen)
         total = (
-            total
-            + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays(), 0.0, near, values=False, v=v64)[1]
+            total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, 0.0, near, values=False, v=v64)[1]
         )
     return total.astype(x.dtype)
 
@@ -97,7 +91,7 @@ def errors(terms: Terms, x, w, chosen: Plan, seed: int = 0):
     n = x.shape[1]
     targets = np.random.default_rng(seed).choice(n, min(n, _CHECKED), replace=False)
     rest = terms.without_quadratic()
-    exact = direct.row_sums(targets, x64, w64, *terms.arrays(), terms.zero(0))
+    exact = direct.row_sums(targets, x64, w64, *terms.arrays, terms.zero(0))
     got = values(rest, x64, w64, chosen)[targets], gradients(rest, x64, w64, chosen)[:, targets]
     return tuple(_relative(a, b) for a, b in zip(got, exact, strict=True))
 
@@ -114,9 +108,9 @@ def _double(x, w):
     return np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(w, dtype=float)
 
 
-def _contiguous(terms, x, w):
-    single = x.dtype == np.float32
-    return np.ascontiguousarray(x), np.ascontiguousarray(w, dtype=x.dtype), terms.arrays(single)
+def _direct(order, terms, x, v, w):
+    x, v, w = (np.ascontiguousarray(a, dtype=x.dtype) for a in (x, v, w))
+    return direct.pair_sums(order, x, v, w, *terms.arrays, x.dtype.type(terms.zero(0)))
 
 
 def _about_mean(x, w):

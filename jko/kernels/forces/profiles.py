@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from jko.kernels.forces.elementary import FAST, bits_of, double_of, exp32, exp64, log64
-from jko.kernels.forces.terms import DEGREE, EXPONENTIAL, FIRST_BIN, GAUSSIAN, GAUSSIAN32, LOG, POWER
+from jko.kernels.forces.elementary import FAST, LOG2E, bits_of, double_of, exp2, log64
+from jko.kernels.forces.terms import DEGREE, EXPONENTIAL, FIRST_BIN, GAUSSIAN, LOG, POWER
 
 BLOCK = 256
 _MASK = (1 << 49) - 1
@@ -26,13 +26,9 @@ def fill(order, s, m, codes, numbers, table, zero, k):
     for t in range(codes.size):
         a, b = numbers[t, 0], numbers[t, 1]
         if codes[t] == GAUSSIAN:
-            scale = a * (2.0 * b) ** order
+            scale, rate = s.dtype.type(a * (2.0 * b) ** order), s.dtype.type(b * LOG2E)
             for j in range(m):
-                k[j] += scale * exp64(b * s[j])
-        elif codes[t] == GAUSSIAN32:
-            scale32, b32 = np.float32(a * (2.0 * b) ** order), np.float32(b)
-            for j in range(m):
-                k[j] += scale32 * exp32(b32 * np.float32(s[j]))
+                k[j] += scale * exp2(rate * s[j])
         elif codes[t] == LOG:
             _logarithm(order, s, m, a, k)
         elif codes[t] == POWER:
@@ -75,17 +71,18 @@ def _power(s, m, a, b, k):
             k[j] += a * np.sqrt(s[j])
     else:
         for j in range(m):
-            k[j] += a * exp64(b * log64(s[j] if s[j] > 0 else 1.0))
+            k[j] += a * exp2(b * LOG2E * log64(s[j] if s[j] > 0 else 1.0))
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
 def _exponential(order, s, m, a, b, k):
     # a e^{−r/b}
     rate = 1.0 / b
+    fall = -rate * LOG2E
     for j in range(m):
         t = s[j] if s[j] > 0 else 1.0
         r = np.sqrt(t)
-        e = a * exp64(-rate * r)
+        e = a * exp2(fall * r)
         if order == 0:
             k[j] += e
         elif order == 1:

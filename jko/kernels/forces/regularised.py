@@ -37,7 +37,7 @@ def profile(terms: Terms, s) -> np.ndarray:
     """f at squared distances."""
     s = np.ascontiguousarray(s, dtype=float)
     each = _profile if s.size > _SMALL else _small_profile
-    return each(s.ravel(), *terms.arrays(), terms.zero(0)).reshape(s.shape)
+    return each(s.ravel(), *terms.arrays, terms.zero(0)).reshape(s.shape)
 
 
 def smooth_profile(terms: Terms, s, cutoff: float, near) -> np.ndarray:

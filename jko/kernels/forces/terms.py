@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-GAUSSIAN, LOG, POWER, EXPONENTIAL, GAUSSIAN32 = range(5)
+GAUSSIAN, LOG, POWER, EXPONENTIAL = range(4)
 DEGREE = 9
 _LOWEST, _HIGHEST = -160, 120  # binary exponents of s = |z|² that a table covers, eight intervals each
 FIRST_BIN = (1023 + _LOWEST) << 3
@@ -32,10 +32,10 @@ class Terms:
         """Whether nothing is left beside the quadratic."""
         return self.codes.size == 0 and len(self.table) == 0
 
-    def arrays(self, single: bool = False):
-        """(codes, numbers, table) for the compiled loops; `single` where distances are float32."""
-        codes = np.where(self.codes == GAUSSIAN, GAUSSIAN32, self.codes) if single else self.codes
-        return codes, self.numbers, self.table
+    @property
+    def arrays(self):
+        """(codes, numbers, table) for the compiled loops."""
+        return self.codes, self.numbers, self.table
 
     def zero(self, order: int) -> float:
         """What a coincident pair contributes."""
