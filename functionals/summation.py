@@ -34,8 +34,8 @@ class Summation:
             positive("cutoff", self.cutoff)
         if not _is_whole(self.partners) or self.partners < 2 or self.partners % 2:
             raise ValueError(f"partners: expected an even whole number of at least 2, got {self.partners!r}")
-        if not _is_whole(self.seed) or self.seed < 0:
-            raise ValueError(f"seed: expected a whole number of at least 0, got {self.seed!r}")
+        if not _is_whole(self.seed) or not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed: expected a whole number from 0 to 2**64 - 1, got {self.seed!r}")
         if self.method == "cells" and self.cutoff is None:
             raise ValueError(
                 "method: 'cells' needs a kernel that is 0 beyond some distance: declare it with cutoff=, or "

@@ -50,6 +50,14 @@ def whole_number(name: str, value, least: int = 1) -> int:
     return int(value)
 
 
+def seed_number(name: str, value) -> int:
+    """value as an int, refused unless it is a whole number from 0 to 2⁶⁴ − 1."""
+    seed = whole_number(name, value, least=0)
+    if seed >= 2**64:
+        raise ValueError(f"{name}: expected a whole number below 2**64, got {seed}")
+    return seed
+
+
 def finite_array(name: str, value, dtype=float) -> np.ndarray:
     """value as an array of finite numbers."""
     try:

@@ -16,7 +16,7 @@ from jko.comparison.reference import Reference
 from jko.comparison.row import row_of
 from jko.comparison.text import comparison_text
 from jko.comparison.times import common_times
-from jko.errors import whole_number
+from jko.errors import seed_number
 from jko.trajectory import Trajectory
 
 EXACT = "exact"
@@ -49,7 +49,7 @@ class Comparison:
         """Compare runs; see `compare`."""
         runs = _checked(runs, exact)
         chosen = common_times(runs, times)
-        comparison = cls(runs=runs, exact=exact, times=chosen, seed=whole_number("seed", seed, least=0))
+        comparison = cls(runs=runs, exact=exact, times=chosen, seed=seed_number("seed", seed))
         comparison.names = [*runs] + ([EXACT] if exact is not None else [])
         comparison._measure()
         rates = decays(runs, exact, minimum)

@@ -10,9 +10,9 @@ import numpy as np
 from jko.descent.bandwidth import default_bandwidth
 from jko.descent.blob_field import blob_field
 from jko.descent.blob_sums import BlobSums, blob_sums
+from jko.descent.curvature import largest_curvature
 from jko.descent.field import outside_terms
 from jko.descent.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
-from jko.descent.stability import largest_curvature
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.kernels.gaussian_mesh import REACH, mesh_size
 from jko.kernels.pair_sums import precision

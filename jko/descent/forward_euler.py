@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jko.descent.curvature import host_product, largest_curvature
 from jko.descent.energy_descent import EnergyDescent
 from jko.descent.field import field, outside_terms
 from jko.descent.sharded_field import mesh_of, spread_field
-from jko.descent.stability import host_product, largest_curvature
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import StepInfo

@@ -7,7 +7,8 @@ from functools import partial
 import jax
 import numpy as np
 
-from jko.descent.noise import increments, key_of
+from jko.descent.noise import increments
+from jko.kernels.random_keys import key_of
 
 
 def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, watch=None) -> list:

@@ -31,11 +31,6 @@ def increments(kind: str, key, step, shape, dtype):
     return lax.select_n(jnp.broadcast_to((row // calls).astype(jnp.int32), shape), *parts(*words, dtype))
 
 
-def key_of(seed: int):
-    """A threefry key, whatever generator jax is configured for: a seed means the same numbers everywhere."""
-    return jax.random.key(seed, impl="threefry2x32")
-
-
 def threefry(key, first, second):
     """Two random words of two counter words, 20 rounds of Threefry [SalmonEtAl2011], all uint32.
 

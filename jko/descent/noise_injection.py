@@ -12,10 +12,12 @@ import numpy as np
 
 from functionals import pointwise
 from jko.descent.energy_descent import EnergyDescent
-from jko.descent.noise import increments, key_of
+from jko.descent.noise import increments
 from jko.descent.sharded_field import energy_at
-from jko.errors import positive_number, whole_number
+from jko.descent.stability import refuse_unstable
+from jko.errors import positive_number, seed_number
 from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
+from jko.kernels.random_keys import key_of
 from jko.scheme import StepInfo
 
 
@@ -27,7 +29,8 @@ class NoiseInjection(EnergyDescent):
     β_k; the particle itself is not displaced, so this is no diffusion, and with β_k → 0 it is `ForwardEuler`.
     Made for `MMD`, whose particles may come to rest, or drift out of the kernel's reach, short of the target:
     β must stay large for long, Σ β_k² = ∞, so that a `decay` above ½ is refused. The energy falls where β is
-    small against the gradient, and may rise; it is recorded as it is.
+    small against the gradient, and may rise; it is recorded as it is. A τ beyond 2/L is refused as `Langevin`
+    does.
     """
 
     level: float = 1.0
@@ -39,7 +42,7 @@ class NoiseInjection(EnergyDescent):
 
     def __post_init__(self):
         positive_number("level", self.level)
-        whole_number("seed", self.seed, least=0)
+        seed_number("seed", self.seed)
         if not (isinstance(self.decay, (int, float)) and 0.0 <= self.decay <= 0.5):
             raise ValueError(f"decay: expected a number from 0 to 1/2, got {self.decay!r}")
 
@@ -50,6 +53,8 @@ class NoiseInjection(EnergyDescent):
     def step(self, F, mu, tau, state):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
         number = state.data["step"]
+        if number == 0:
+            refuse_unstable(F.parts, mu, tau, self.scheme_name(), lambda curvature: 2.0 / curvature)
         level = self.level / (1.0 + number * tau) ** self.decay
         with precision(x):
             scalars = np.asarray([tau, level], x.dtype)

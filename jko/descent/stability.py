@@ -1,125 +1,97 @@
-"""The stiffness of a drift: its largest curvature L, hence the limit 2/L of an explicit step."""
+"""How stiff a functional is at a cloud, hence how long an explicit step may be."""
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import lru_cache
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
 
 from functionals import pointwise
-from jko.kernels.pair_sums import precision
 
-_SAMPLE = 10_000
-
-
-def host_product(flow, x, w):
-    """v ↦ the derivative of the flow's gradient along v, where its sums are taken outside jax; else None."""
-    return (lambda v: flow.compiled_product(x, w, v)) if flow.native(x) else None
+_SAMPLE, _ENTRIES = 2_000, 2**22  # particles, and second derivatives held at once
+_TARGETS, _SOURCES = 128, 1024
 
 
-def largest_curvature(gradient, x, w, product=None, iterations: int = 12) -> float:
-    """An estimate from below of the largest eigenvalue of the Hessian of F at x, 0 where none is positive.
+def refuse_unstable(parts, mu, tau: float, name: str, limit: Callable[[float], float]) -> None:
+    """Refuse a τ beyond `limit(L)`, L the `mean_stiffness` at the particles: before any step, by ValueError.
 
-    `gradient(x, w)` is ∇_W F; its derivative is symmetric in ⟨u, v⟩ = Σ w_i u_i·v_i, and Lanczos' method with
-    `iterations` products finds the end of its spectrum [GolubVanLoan2013, section 10.1]. A `product` of the
-    derivative with v `[n, d]`, on the host, stands in for jax's.
+    Every explicit scheme that does not see its energy rise asks this at its first step. On a quadratic F the
+    limit is sharp; functionals of kind "rest" do not count.
     """
-    start = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)
-    run = _lanczos(gradient, iterations) if product is None else partial(_host_lanczos, product, iterations)
-    diagonal, off = (np.asarray(a, dtype=float) for a in run(x, w, start))
-    if not np.all(np.isfinite(diagonal)):
-        return float("inf")
-    usable = len(diagonal)
-    tiny = np.flatnonzero(off <= 1e-6 * max(abs(diagonal).max(), 1e-300))
-    if tiny.size:
-        usable = int(tiny[0]) + 1
-    matrix = np.diag(diagonal[:usable]) + np.diag(off[: usable - 1], 1) + np.diag(off[: usable - 1], -1)
-    return max(0.0, float(np.linalg.eigvalsh(matrix)[-1]))
+    stiffness = mean_stiffness(parts, mu, np.sqrt(2.0 * parts.temperature * tau))
+    if stiffness > 0.0 and not tau <= limit(stiffness):
+        of = f"L = {stiffness:.3g}, the mean largest curvature of potential and interaction"
+        raise ValueError(beyond_the_limit(tau, limit(stiffness), name, of))
 
 
-def spectral_radius(velocity, x, w, iterations: int = 16) -> float:
-    """An estimate of the largest |eigenvalue| of the derivative of velocity(x, w) in x, by powers.
+def beyond_the_limit(tau: float, limit: float, name: str, of: str) -> str:
+    """The sentence of a refused step."""
+    return f"tau: {tau:g} is beyond the stability limit {limit:.3g} of {name} at {of}: take a smaller tau"
 
-    For velocities that are no gradients; exact in the limit of many iterations where one eigenvalue leads.
+
+def mean_stiffness(parts, mu, reach: float = 0.0) -> float:
+    """The mean over particles of the largest eigenvalue of D²(V + W∗α), or of D²V alone where that is larger.
+
+    Negative ones count as 0. V and W are the sums of potentials and interactions; a cloud moves under V as a
+    whole and under both within. Pairs nearer than `reach` count as if they were that far apart: no step
+    resolves pairs nearer than the √(2θτ) that noise moves them, and singular kernels are infinitely stiff
+    there. Means are over at most 2000 particles for V, 128 for W.
     """
-
-    @jax.jit
-    def run(x, w, start):
-        def step(_, carry):
-            v, _ = carry
-            product = jax.jvp(lambda y: velocity(y, w), (x,), (v,))[1]
-            size = jnp.sqrt(jnp.sum(product**2))
-            return product / jnp.where(size > 0, size, 1), size
-
-        first = start / jnp.sqrt(jnp.sum(start**2))
-        return lax.fori_loop(0, iterations, step, (first, jnp.zeros((), x.dtype)))[1]
-
-    size = float(run(x, w, np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)))
-    return size if np.isfinite(size) else float("inf")
-
-
-def mean_stiffness(potential, mu) -> float:
-    """The mean over (at most 10⁴ of) the particles of the largest eigenvalue of D²V, 0 where it is negative.
-
-    `potential` is a tuple of (coefficient, Potential), V their sum.
-    """
-    terms = tuple((float(c), atom) for c, atom in potential)
-    if not terms:
+    if not (parts.potential or parts.interaction):
         return 0.0
-    stride = -(-mu.n // _SAMPLE)
-    x, w = mu.positions[::stride], np.asarray(mu.weights[::stride], dtype=float)
-    with precision(x):
-        curvatures = np.asarray(_largest_eigenvalues(terms)(x), dtype=float)
-    return float(w @ np.maximum(curvatures, 0.0) / w.sum())
+    x, w = _some(mu, min(_SAMPLE, max(1, _ENTRIES // mu.dimension**2)))
+    alone = _mean_largest(_of_potential(parts.potential, x), w)
+    if not parts.interaction:
+        return alone
+    x, w = _some(mu, _TARGETS)
+    both = _of_potential(parts.potential, x) + _of_interaction(parts.interaction, x, mu, reach)
+    return max(alone, _mean_largest(both, w))
+
+
+def _some(mu, most: int):
+    """(positions, weights) in float64 of every k-th particle, at most so many."""
+    stride = -(-mu.n // most)
+    weights = np.asarray(mu.weights[::stride], dtype=float)
+    return np.asarray(mu.positions[::stride], dtype=float), weights / weights.sum()
+
+
+def _mean_largest(hessians, w) -> float:
+    # what overflows far out is not known, and a step there will say so
+    finite = np.all(np.isfinite(hessians), axis=(1, 2))
+    largest = np.linalg.eigvalsh(np.where(finite[:, None, None], hessians, 0.0))[:, -1]
+    return float(w @ np.maximum(largest, 0.0))
+
+
+def _of_potential(potential, x):
+    """D²V at points `[n, d, d]`."""
+    total = np.zeros((*x.shape, x.shape[1]))
+    for c, atom in potential:
+        total = total + float(c) * pointwise.hessians(atom.V, x)
+    return total
+
+
+def _of_interaction(interaction, x, mu, reach):
+    """Σ_j w_j D²W(x_i − y_j) `[n, d, d]`, over at most 1024 particles y."""
+    d = x.shape[1]
+    y, w = _some(mu, max(1, min(_SOURCES, _ENTRIES // (len(x) * d * d))))
+    z = x[:, None] - y[None]
+    distance = np.linalg.norm(z, axis=-1, keepdims=True)
+    apart = np.where(distance > 0, z / np.where(distance > 0, distance, 1.0), np.eye(d)[0])
+    z = np.where(distance < reach, reach * apart, z).reshape(-1, d)
+    total = np.zeros((len(x), d, d))
+    for c, atom in interaction:
+        if atom.general:
+            points = np.concatenate([z + np.tile(y, (len(x), 1)), np.tile(y, (len(x), 1))], axis=1)
+            hessians = pointwise.hessians(_of_both_points(atom.symmetric_kernel, d), points)[:, :d, :d]
+        else:
+            hessians = pointwise.hessians(atom.W, z)
+        hessians = np.where(np.isfinite(hessians), hessians, 0.0).reshape(len(x), len(y), d, d)
+        total = total + float(c) * np.einsum("j,ijab->iab", w, hessians)
+    return total
 
 
 @lru_cache(maxsize=64)
-def _largest_eigenvalues(terms):
-    def largest(x):
-        hessian = sum(c * jax.hessian(pointwise.scalar(atom.V))(x) for c, atom in terms)
-        return hessian[0, 0] if x.size == 1 else jnp.linalg.eigvalsh(hessian)[-1]
-
-    return jax.jit(jax.vmap(largest))
-
-
-@lru_cache(maxsize=64)
-def _lanczos(gradient, iterations):
-    def run(x, w, start):
-        def norm(v):
-            return jnp.sqrt(jnp.sum(w[:, None] * v * v))
-
-        def step(carry, _):
-            before, now, beta = carry
-            product = jax.jvp(partial(gradient, w=w), (x,), (now,))[1]
-            alpha = jnp.sum(w[:, None] * product * now)
-            rest = product - alpha * now - beta * before
-            size = norm(rest)
-            following = jnp.where(size > 0, rest / jnp.where(size > 0, size, 1), 0)
-            return (now, following, size), (alpha, size)
-
-        first = start / norm(start)
-        return lax.scan(
-            step, (jnp.zeros_like(first), first, jnp.zeros((), x.dtype)), None, length=iterations
-        )[1]
-
-    return jax.jit(run)
-
-
-def _host_lanczos(product, iterations, x, w, start):
-    def norm(v):
-        return np.sqrt(np.sum(w[:, None] * v * v, dtype=float))
-
-    now, before, beta = start / norm(start), np.zeros_like(start), 0.0
-    diagonal, off = [], []
-    for _ in range(iterations):
-        image = product(now.astype(x.dtype))
-        alpha = np.sum(w[:, None] * image * now, dtype=float)
-        rest = image - alpha * now - beta * before
-        beta = norm(rest)
-        before, now = now, rest / beta if beta > 0 else np.zeros_like(rest)
-        diagonal.append(alpha)
-        off.append(beta)
-    return diagonal, off
+def _of_both_points(kernel, d: int):
+    return lambda both: jnp.reshape(kernel(both[:d], both[d:]), ())

@@ -1,24 +1,30 @@
-"""What the stochastic integrators share: compiled blocks of steps whose noise is a function of the seed."""
+"""What the stochastic integrators share: blocks of steps whose noise is a function of the seed."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax
 import numpy as np
-from jax import lax
 
-from jko.descent.field import field, noted, outside_terms
+from jko.descent.compiled_steps import BLOCK, compiled_block
+from jko.descent.curvature import host_product, largest_curvature
+from jko.descent.energy_estimate import ENTROPY_SAMPLE, estimated_energy
+from jko.descent.field import field as field_of
+from jko.descent.field import noted, outside_terms
 from jko.descent.host_steps import host_steps, within_reach
-from jko.descent.langevin import Langevin
-from jko.descent.noise import NOISES, increments, key_of
-from jko.descent.stability import host_product, largest_curvature, mean_stiffness
-from jko.errors import one_of, positive_number, whole_number
+from jko.descent.noise import NOISES
+from jko.descent.observables import averages, checked_observables, statistics_of
+from jko.descent.sharded_field import mesh_of, spread_field
+from jko.descent.stability import refuse_unstable
+from jko.errors import one_of, positive_number, seed_number, whole_number
 from jko.kernels.pair_sums import precision
+from jko.kernels.random_keys import seed_words
 from jko.measures import Particles
 from jko.scheme import Records, Scheme, State
+from jko.sharding import gather, spread
 
 
 @dataclass(frozen=True)
@@ -27,28 +33,33 @@ class StochasticDescent(Scheme):
 
     A subclass gives `move(gradient, carried, coefficients, kicks)`, a function of the arrays `[d, n]` that it
     carries, the positions first and then those named in `carries`; `coefficients(θ, τ)`, the numbers that
-    `move` needs; and `limit(L)`, the largest τ that a curvature L of the potential allows. `kicks(k)` are the
-    unit increments of the k-th step from now.
+    `move` needs; and `limit(L)`, the largest τ that a curvature L allows. `kicks(k)` are the unit increments
+    of the k-th step from now.
     """
 
     seed: int = 0
     noise: str = "gaussian"
     neighbours: int | None = None
+    observables: Mapping = field(default_factory=dict, hash=False)
+    entropy_sample: int = ENTROPY_SAMPLE
 
     measures: ClassVar = (Particles,)
     energy_kind: ClassVar[str] = "estimate"
+    on_many_devices: ClassVar[bool] = True
     carries: ClassVar[tuple[str, ...]] = ()
     gradients_a_step: ClassVar[int] = 1
 
     def __post_init__(self):
-        whole_number("seed", self.seed, least=0)
+        seed_number("seed", self.seed)
+        whole_number("entropy_sample", self.entropy_sample, least=2)
         if self.neighbours is not None:
             whole_number("neighbours", self.neighbours)
         one_of("noise", self.noise, NOISES)
+        checked_observables(self.observables)
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
-        flow = field(outside_terms(F.parts))
+        flow = spread_field(outside_terms(F.parts))
         return State(data={"step": 0, **noted(flow, mu)}, workspace=flow)
 
     def step(self, F, mu, tau, state):
@@ -56,51 +67,65 @@ class StochasticDescent(Scheme):
         return mu, state, records.row(0)
 
     def advance(self, F, mu, tau, n, state):
-        """n steps in one compiled block; the same numbers as n calls of `step`."""
+        """n steps, in compiled blocks or on the host; the same numbers as n calls of `step`."""
         tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
         if first == 0:
-            self._refuse_beyond_the_limit(F, mu, tau)
+            self.refuse_unstable(F, mu, tau)
         with precision(mu.positions):
-            coefficients = np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
+            coefficients = self.numbers(F, tau, mu)
             carried = (mu.positions, *(state.data[name] for name in self.carries))
             run = self._on_the_host if flow.leaves_jax(mu.positions) else self._compiled
-            moved, *carried = run(flow, carried, mu.weights, coefficients, first, first + n)
+            (moved, *carried), columns = run(flow, carried, mu.weights, coefficients, first, first + n)
         # far out nothing overflows yet but the energies of what is there
         if not within_reach(moved):
-            return mu, state, self._diverged(mu, flow, first, first + n, tau)
+            return mu, state, self.diverged(mu, flow, first, first + n, tau)
         data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
         note = state.data.get("note", "")
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
-        return mu.with_positions(moved), state.with_data(**data), records
+        return mu.with_positions(moved), state.with_data(**data), records.with_columns(**columns)
+
+    def numbers(self, F, tau, mu) -> np.ndarray:
+        """The coefficients of a move in the dtype of the positions."""
+        return np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
 
     def _compiled(self, flow, carried, w, coefficients, first, last):
-        """What is carried after the steps first … last − 1, arrays `[n, d]`."""
-        block = _block(flow, type(self).move, self.noise)
-        carried = block(carried, w, coefficients, key_of(self.seed), first, last)
-        return [np.asarray(array) for array in carried]
+        """(what is carried, averages by name) after the steps first … last − 1."""
+        mesh, n = mesh_of(flow), len(w)
+        carried, w = tuple(spread(mesh, array, w)[0] for array in carried), spread(mesh, carried[0], w)[1]
+        block = compiled_block(flow, type(self).move, self.noise, tuple(self.observables.items()))
+        seed, measured = seed_words(self.seed), []
+        for begin in range(first, last, BLOCK):
+            end = min(begin + BLOCK, last)
+            carried, values = block(carried, w, coefficients, seed, begin, end)
+            measured.append({name: gather(column, end - begin) for name, column in values.items()})
+        columns = {name: np.concatenate([part[name] for part in measured]) for name in self.observables}
+        return [gather(array, n) for array in carried], columns
 
     def _on_the_host(self, flow, carried, w, coefficients, first, last):
         """The same where sums are taken outside jax."""
-        move, noise = type(self).move, self.noise
-        return host_steps(flow, move, carried, w, coefficients, noise, self.seed, first, last)
+        observables, dimension = tuple(self.observables.items()), carried[0].shape[1]
+        columns = jax.tree.map(np.array, statistics_of(observables, dimension, w.dtype, last - first))
+
+        def watch(row, x):
+            for name, value in averages(observables)(x, w).items():
+                columns[name][row] = value
+
+        noise = self.noise, self.seed
+        moved = host_steps(flow, type(self).move, carried, w, coefficients, *noise, first, last, watch)
+        return moved, columns
 
     def energy(self, F, mu, state):
-        """As `Langevin` estimates it."""
-        return Langevin(neighbours=self.neighbours).energy(F, mu, state)
+        return estimated_energy(F, mu, state.workspace, self.neighbours, self.entropy_sample)
 
-    def _refuse_beyond_the_limit(self, F, mu, tau):
-        stiffness = mean_stiffness(F.parts.potential, mu)
-        if stiffness > 0.0 and not tau <= self.limit(stiffness):
-            raise ValueError(
-                f"tau: {tau:g} is beyond the stability limit {self.limit(stiffness):.3g} of "
-                f"{self.scheme_name()} at L = {stiffness:.3g}, the mean largest curvature of the potential: "
-                "take a smaller tau"
-            )
+    def refuse_unstable(self, F, mu, tau) -> None:
+        """Refuse a τ beyond the stability limit at the particles."""
+        refuse_unstable(F.parts, mu, tau, self.scheme_name(), self.limit)
 
-    def _diverged(self, mu, flow, first, last, tau):
+    def diverged(self, mu, flow, first, last, tau) -> Records:
+        """The records of a block that did not stay finite."""
         with precision(mu.positions):
-            x, w = mu.positions, mu.weights
-            curvature = largest_curvature(flow.gradient, x, w, host_product(flow, x, w))
+            whole, here = field_of(flow.terms), (mu.positions, mu.weights)
+            curvature = largest_curvature(whole.gradient, *here, host_product(whole, *here))
         # far out the curvature overflows as well
         known = 0.0 < curvature < np.inf
         limit = f", about {self.limit(curvature):.3g} where the block began" if known else ""
@@ -109,19 +134,3 @@ class StochasticDescent(Scheme):
             f"drift allows{limit}; take a smaller tau"
         )
         return Records.constant(last - first, status="unstable", note=note)
-
-
-@lru_cache(maxsize=64)
-def _block(flow, move, noise):
-    def block(carried, w, coefficients, key, first, last):
-        def step(number, columns):
-            def kicks(ahead):
-                return increments(noise, key, number + ahead, columns[0].shape, columns[0].dtype)
-
-            return move(lambda x: flow.columns_gradient(x, w), columns, coefficients, kicks)
-
-        # the bounds are traced: one program whatever the length of the block, hence the same numbers
-        columns = lax.fori_loop(first, last, step, tuple(array.T for array in carried))
-        return tuple(array.T for array in columns)
-
-    return jax.jit(block)

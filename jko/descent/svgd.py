@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from jko.descent.curvature import spectral_radius
+from jko.descent.energy_estimate import estimated_energy
 from jko.descent.field import field, outside_terms
-from jko.descent.langevin import Langevin
-from jko.descent.stability import spectral_radius
+from jko.descent.stability import beyond_the_limit
 from jko.descent.stein import PROFILES, SteinField, compiled_velocity, median_bandwidth
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
@@ -88,16 +89,14 @@ class SVGD(Scheme):
         return mu.with_positions(x), state.with_data(**(state.data | {"step": first + n})), records
 
     def energy(self, F, mu, state):
-        return Langevin(neighbours=self.neighbours).energy(F, mu, State(workspace=state.workspace.drift))
+        return estimated_energy(F, mu, state.workspace.drift, self.neighbours)
 
 
 def _refuse_beyond_the_limit(flow, mu, tau):
     stiffness = spectral_radius(lambda x, w: flow.velocity(x, w)[0], mu.positions, mu.weights)
     if not tau * stiffness <= 2.0:
-        raise ValueError(
-            f"tau: {tau:g} is beyond the stability limit 2/L = {2.0 / stiffness:.3g} of an explicit step, "
-            "L the spectral radius of the velocity's derivative: take a smaller tau"
-        )
+        of = f"L = {stiffness:.3g}, the spectral radius of the velocity's derivative"
+        raise ValueError(beyond_the_limit(tau, 2.0 / stiffness, "descent.SVGD", of))
 
 
 def _diverged(first, last, tau):

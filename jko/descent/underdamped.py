@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from jko.descent.field import field, outside_terms
 from jko.descent.phase_space import phase_space_energy
 from jko.descent.stochastic import StochasticDescent
 from jko.errors import one_of, positive_number
@@ -51,7 +52,7 @@ class UnderdampedLangevin(StochasticDescent):
         state = super().init(F, mu)
         x, thermal = mu.positions, math.sqrt(F.parts.temperature / self.mass)
         with precision(x):
-            gradient = np.asarray(state.workspace.compiled_gradient(x, mu.weights))
+            gradient = np.asarray(field(outside_terms(F.parts)).compiled_gradient(x, mu.weights))
         draws = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
         velocities = (draws * thermal if self.start == "thermal" else np.zeros_like(draws)).astype(x.dtype)
         return state.with_data(**(state.data | {"velocities": velocities, "gradient": gradient}))

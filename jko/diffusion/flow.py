@@ -11,7 +11,7 @@ from jax import lax
 
 from jko.diffusion.coefficients import require_shape
 from jko.diffusion.paths import Paths, checked_times, refine
-from jko.errors import finite_array, one_of, whole_number
+from jko.errors import finite_array, one_of, seed_number, whole_number
 from jko.measures import Density, Particles
 
 
@@ -53,7 +53,7 @@ class Flow:
             field = _with_divergence(self.velocity)
         else:
             shape = (len(x), whole_number("probes", probes), x.shape[1])
-            signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=shape)
+            signs = np.random.default_rng(seed_number("seed", seed)).choice([-1.0, 1.0], size=shape)
             field = _with_estimated_divergence(self.velocity, signs)
         state = np.concatenate([x, np.zeros((len(x), 1))], axis=1)
         start = _run(field, state, times[::-1], substeps)[-1]

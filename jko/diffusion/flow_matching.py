@@ -8,7 +8,7 @@ from jko.diffusion.coupling import COUPLINGS, conditional, matched, pool, straig
 from jko.diffusion.gaussian_path import GaussianPath
 from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.regression import Fit
-from jko.errors import one_of, whole_number
+from jko.errors import one_of, seed_number
 
 _POOL, _PAIRS = 50_000, 16_384
 
@@ -40,7 +40,7 @@ def flow_matching(
     different dimension or of a mass other than 1, an unknown coupling, or a training that diverges.
     """
     one_of("coupling", coupling, COUPLINGS)
-    seed = whole_number("seed", seed, 0)
+    seed = seed_number("seed", seed)
     fit = Fit(gradient=gradient, width=width, depth=depth, steps=steps, batch=batch, rate=rate, seed=seed)
     end = pool("data", data, _POOL, seed + 1)
     if isinstance(source, GaussianPath):

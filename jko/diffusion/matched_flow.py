@@ -15,7 +15,7 @@ from jko.diffusion.flow import Flow
 from jko.diffusion.network import Network
 from jko.diffusion.paths import Paths
 from jko.diffusion.regression import Fit
-from jko.errors import whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import Particles
 from jko.transport import wasserstein
 
@@ -93,7 +93,7 @@ class MatchedFlow:
         No cost that is convex in x₁ − x₀ grows, and paths become straight [LiuGongLiu2023]; of gradients, the
         limit is the optimal map [Liu2022].
         """
-        seed = self._fit.seed + 1 if seed is None else whole_number("seed", seed, 0)
+        seed = self._fit.seed + 1 if seed is None else seed_number("seed", seed)
         fit = replace(self._fit, seed=seed, steps=self._fit.steps if steps is None else steps)
         start = self._draw(_PAIRS, seed)
         draw = straight(start.positions, self.transport(start).positions, together=True)
@@ -111,7 +111,7 @@ class MatchedFlow:
         return cost, float(np.trapezoid(bend, paths.times)) / cost, paths
 
     def _draw(self, n, seed):
-        generator = np.random.default_rng(whole_number("seed", seed, 0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         points = pool("source", self.source, whole_number("n", n), seed)
         return Particles(points if len(points) == n else points[generator.integers(len(points), size=n)])
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.diffusion.schedule import Schedule
-from jko.errors import finite_array, whole_number
+from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import Density, Particles
 
 
@@ -54,7 +54,7 @@ class NoisedMixture:
 
     def sample(self, n: int, t, seed: int) -> Particles:
         """n independent draws of xₜ."""
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed_number("seed", seed))
         part = generator.choice(len(self.weights), size=whole_number("n", n), p=self.weights)
         a, s = float(self.schedule.alpha(float(t))), float(self.schedule.sigma(float(t)))
         root = np.sqrt(a**2 * self._variances[part] + s**2) * generator.normal(size=(n, self.dimension))

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from jko.diffusion.network import Network, conservative, initial_layers, plain
-from jko.errors import positive_number, whole_number
+from jko.errors import positive_number, seed_number, whole_number
 
 _BLOCK = 50
 _WORSE = 3.0
@@ -34,7 +34,7 @@ class Fit:
         for name in ("width", "depth", "steps", "batch"):
             whole_number(name, getattr(self, name))
         positive_number("rate", self.rate)
-        whole_number("seed", self.seed, 0)
+        seed_number("seed", self.seed)
 
     def run(self, draw, centre, scale, progress=None, label="fit", layers=None) -> Network:
         """Train from random layers, or from those given.

@@ -11,7 +11,7 @@ from jko.diffusion.network import Network
 from jko.diffusion.regression import Fit
 from jko.diffusion.samplers import even_times
 from jko.diffusion.schedule import Schedule
-from jko.errors import whole_number
+from jko.errors import seed_number
 
 _POOL, _NODES = 50_000, 400
 
@@ -40,7 +40,7 @@ def score_matching(
     """
     if not isinstance(schedule, Schedule):
         raise TypeError(f"schedule: expected a Schedule, got {type(schedule).__name__}")
-    seed = whole_number("seed", seed, 0)
+    seed = seed_number("seed", seed)
     fit = Fit(gradient=gradient, width=width, depth=depth, steps=steps, batch=batch, rate=rate, seed=seed)
     points = pool("data", data, _POOL, seed + 1)
     score = LearntScore(schedule, even_times(schedule, end, start, _NODES)[::-1], points)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jko.diffusion import coefficients
 from jko.diffusion.paths import Paths, checked_times, euler_maruyama
-from jko.errors import whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import Density, Particles
 
 
@@ -41,7 +41,7 @@ class SDE:
         self.check(particles.dimension)
         times = checked_times(times, self.backward)
         substeps = whole_number("substeps", substeps)
-        seed = whole_number("seed", seed, 0)
+        seed = seed_number("seed", seed)
         positions = euler_maruyama(self.drift, self.diffusion, particles.positions, times, substeps, seed)
         return Paths(times, positions, particles.weights)
 

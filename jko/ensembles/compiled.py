@@ -1,4 +1,4 @@
-"""Members of Langevin dynamics as one compiled call."""
+"""Members of an overdamped Langevin dynamics as one compiled call."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ import jax
 import numpy as np
 
 from functionals.base import Functional
+from jko.descent.compiled_steps import BLOCK, block_of
 from jko.descent.field import Field, outside_terms
-from jko.descent.langevin import BLOCK, Langevin, block_of, coefficients, refuse_unstable, seed_words
+from jko.descent.host_steps import within_reach
+from jko.descent.stochastic import StochasticDescent
 from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
 from jko.kernels.pair_sums import precision
+from jko.kernels.random_keys import seed_words
 from jko.sharding import active
 
 _NUMBERS = 2**27  # positions held at once
 
 
 def can_be_compiled(problem: Problem, axes) -> bool:
-    """Whether the members differ in nothing but numbers that a compiled block of Langevin can take."""
+    """Whether the members differ in nothing but numbers that a compiled block can take."""
     numbers = {"seed", "tau", "temperature", *problem.of_functional}
     return (
-        type(problem.scheme) is Langevin
+        isinstance(problem.scheme, StochasticDescent)
+        and not problem.scheme.carries
         and not callable(problem.measure)
         and active() is None
         and set(axes) <= numbers
@@ -46,7 +50,7 @@ def _run_group(problem, members, keep):
             if state.workspace.leaves_jax(mu.positions):
                 keep(index, run_member(problem, parameters))
                 continue
-            refuse_unstable(made[0].parts, mu, made[3])
+            made[2].refuse_unstable(made[0], mu, made[3])
             ready.append((index, parameters, *made, state))
         except Exception as error:
             keep(index, {"failure": sentence(error)})
@@ -75,7 +79,7 @@ def _advance_all(problem, ready, block, keep):
     names = _names(problem, ready[0][1])
     numbers = {name: np.array([r[1][name] for r in ready], dtype) for name in names}
     seeds = np.stack([seed_words(scheme.seed) for _, _, _, _, scheme, _, _ in ready])
-    scalars = np.stack([coefficients(tau, F.parts.temperature, dtype) for _, _, F, _, _, tau, _ in ready])
+    scalars = np.stack([scheme.numbers(F, tau, mu) for _, _, F, _, scheme, tau, _ in ready])
     x, frames, columns, done = np.broadcast_to(mu.positions, (len(ready), *mu.positions.shape)), [], [], 0
     frames.append([_stored(problem, entry, mu.positions) for entry in ready])
     while done < problem.n_steps:
@@ -104,18 +108,25 @@ def _advance_all(problem, ready, block, keep):
 def _stored(problem, entry, positions):
     """(energy, uncertainty, frame) of a member at a stored time, or the sentence of its failure."""
     _, _, F, mu, scheme, tau, state = entry
-    if not np.all(np.isfinite(positions)):
-        return scheme.diverged(mu, state.workspace, 0, problem.n_steps, tau).row(0).note
-    measure = mu.with_positions(positions)
-    return *scheme.energy(F, measure, state), frame(measure, problem.observe)
+    if not within_reach(positions):
+        note = scheme.diverged(mu, state.workspace, 0, problem.n_steps, tau).row(0).note
+        return f"StepFailed: {note}"
+    try:
+        measure = mu.with_positions(positions)
+        return *scheme.energy(F, measure, state), frame(measure, problem.observe)
+    except Exception as error:  # what is observed is the user's, and one member's failure is not the others'
+        return sentence(error)
 
 
 def _result(times, frames, columns) -> dict:
     for stored in frames:
         if isinstance(stored, str):
-            return {"failure": f"StepFailed: {stored}"}
+            return {"failure": stored}
     energy, uncertainty, seen = zip(*frames, strict=True)
-    return kept(times, energy, uncertainty, list(seen), columns)
+    try:
+        return kept(times, energy, uncertainty, list(seen), columns)
+    except ValueError as error:  # what is observed has another shape at another time
+        return {"failure": sentence(error)}
 
 
 def _names(problem, parameters) -> tuple[str, ...]:
@@ -125,9 +136,11 @@ def _names(problem, parameters) -> tuple[str, ...]:
 def _traced(problem, parameters):
     """The compiled block over members, or None where the functional cannot be traced in its parameters."""
     scheme, names, mu = problem.scheme, _names(problem, parameters), problem.measure
-    one, block = _block(problem.functional, scheme.noise, tuple(scheme.observables.items()))
+    observables = tuple(scheme.observables.items())
+    one, block = _block(problem.functional, type(scheme).move, scheme.noise, observables)
     number = jax.ShapeDtypeStruct((), mu.positions.dtype)
-    scalars, seed = jax.ShapeDtypeStruct((2,), mu.positions.dtype), jax.ShapeDtypeStruct((2,), np.uint32)
+    scalars = scheme.coefficients(1.0, 1.0)
+    seed = jax.ShapeDtypeStruct((2,), np.uint32)
     try:
         jax.eval_shape(one, dict.fromkeys(names, number), mu.positions, mu.weights, scalars, seed, 0, 1)
     except Exception:  # whatever the making of the functional raises when it is given no number
@@ -136,11 +149,13 @@ def _traced(problem, parameters):
 
 
 @lru_cache(maxsize=64)
-def _block(functional, noise, observables):
+def _block(functional, move, noise, observables):
     """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 
     def one(numbers, x, w, scalars, seed, first, last):
         F = functional if isinstance(functional, Functional) else functional(**numbers)
-        return block_of(Field(outside_terms(F.parts)), noise, observables)(x, w, scalars, seed, first, last)
+        block = block_of(Field(outside_terms(F.parts)), move, noise, observables)
+        (x,), values = block((x,), w, scalars, seed, first, last)
+        return x, values
 
     return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None)))

@@ -9,6 +9,7 @@ def labelled(problem, axes: dict, results: list[dict]):
     """An xarray.Dataset with a dimension for each parameter, members in the order of their product."""
     import xarray
 
+    results = _of_one_shape(results)
     shape = tuple(len(values) for values in axes.values())
     failures = np.array([result["failure"] for result in results], dtype=object).reshape(shape)
     variables = {"failure": (tuple(axes), failures)}
@@ -27,6 +28,25 @@ def labelled(problem, axes: dict, results: list[dict]):
         "units": "nondimensional",
     }
     return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def _of_one_shape(results) -> list[dict]:
+    """The results, where one whose arrays differ in shape from the first's is a failure."""
+    wanted, checked = {kind: _shapes(results, kind) for kind in ("stored", "steps")}, []
+    for result in results:
+        if not result["failure"]:
+            found = {kind: {name: a.shape for name, a in result[kind].items()} for kind in wanted}
+            differing = [
+                name
+                for kind in wanted
+                for name in wanted[kind]
+                if found[kind].get(name) != wanted[kind][name]
+            ]
+            if differing:
+                sentence = f"ValueError: {', '.join(differing)} have other shapes than in the first member"
+                result = {"failure": sentence}
+        checked.append(result)
+    return checked
 
 
 def _shapes(results, kind) -> dict[str, tuple[int, ...]]:

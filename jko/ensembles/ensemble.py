@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functionals.base import Functional
 from jko.ensembles.compiled import can_be_compiled, run_together
 from jko.ensembles.dataset import labelled
-from jko.ensembles.executors import submitting
+from jko.ensembles.executors import answers
 from jko.ensembles.problem import Problem, run_member
 from jko.ensembles.store import Store
 from jko.errors import positive_number, whole_number
@@ -40,10 +40,11 @@ def ensemble(
     observables at every step; and `failure`, empty or the sentence of a member that failed, whose numbers are
     NaN.
 
-    Runs of Langevin in one process are compiled into one call over all members where the functional can be
-    traced in its parameters. Otherwise members run one after the other, or on an `executor`: a number of
-    processes, a concurrent.futures executor, a dask Client, or the address of a dask scheduler. With
-    `folder`, finished members are kept there, and the same call goes on with those that are not.
+    Runs of Langevin, StochasticHeun or LeimkuhlerMatthews in one process are compiled into one call over all
+    members where the functional can be traced in its parameters. Otherwise members run one after the other,
+    or on an `executor`: a number of processes, a concurrent.futures executor, a dask Client, or the address
+    of a dask scheduler. With `folder`, each member is kept there as it finishes, and the same call goes on
+    with those that are not, also after a worker, or the whole program, was killed.
 
     Raises TypeError or ValueError, before any work, for parameters that nothing takes.
     """
@@ -64,10 +65,8 @@ def ensemble(
         for index in missing:
             keep(index, run_member(problem, members[index]))
     else:
-        with submitting(executor, problem) as submit:
-            futures = [(index, submit(members[index])) for index in missing]
-            for index, result in futures:
-                keep(index, result())
+        for at, result in answers(executor, problem, [members[index] for index in missing]):
+            keep(missing[at], result)
     return labelled(problem, axes, results)
 
 
@@ -80,8 +79,13 @@ def _checked(functional, measure, scheme, over, tau, n_steps, store_every, obser
             raise TypeError(f"{name}: expected {wanted}, got {type(value).__name__}")
     if not isinstance(scheme, Scheme):
         raise TypeError(f"scheme: expected one such as jko.descent.Langevin(), got {type(scheme).__name__}")
-    if not isinstance(over, Mapping) or not over:
-        raise TypeError("over: expected a mapping of names to lists of values, such as {'seed': range(8)}")
+    if not isinstance(over, Mapping):
+        raise TypeError(
+            "over: expected a mapping of names to lists of values, such as {'seed': range(8)}, got "
+            f"{type(over).__name__}"
+        )
+    if not over:
+        raise ValueError("over: expected at least one name to vary, such as {'seed': range(8)}, got none")
     n_steps = whole_number("n_steps", n_steps)
     store_every = n_steps if store_every is None else whole_number("store_every", store_every)
     problem = Problem(functional, measure, scheme, tau, n_steps, store_every, dict(observe))

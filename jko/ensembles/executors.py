@@ -3,31 +3,53 @@
 from __future__ import annotations
 
 import pickle
-from contextlib import ExitStack, contextmanager
+from asyncio import CancelledError
+from concurrent.futures import BrokenExecutor
+from contextlib import ExitStack
+from queue import SimpleQueue
 
 from jko.ensembles.problem import run_member, sentence
-from jko.errors import whole_number
+from jko.errors import ProcessLost, whole_number
 
 
-@contextmanager
-def submitting(executor, problem):
-    """A function that sends a member away and returns another one that waits for what is kept of it."""
+def answers(executor, problem, members):
+    """(number, what is kept of it) of every member, run elsewhere, as they finish."""
     with ExitStack() as stack:
         executor = _made(executor, stack)
-        content = _packed(problem)
+        content, packed = _packed(problem), [_packed(member) for member in members]
+        finished, futures = SimpleQueue(), []
+        for number, member in enumerate(packed):
+            futures.append(_submitted(executor, content, member))
+            if hasattr(futures[number], "add_done_callback"):
+                futures[number].add_done_callback(lambda _, number=number: finished.put(number))
+            else:
+                finished.put(number)
+        for _ in members:
+            number = finished.get()
+            yield number, _answer(futures[number])
 
-        def submit(member):
-            future = executor.submit(run_packed, content, _packed(member))
 
-            def result():
-                try:
-                    return future.result()
-                except Exception as error:  # a worker that died, or a result that could not travel
-                    return {"failure": sentence(error)}
+def _submitted(executor, content, member):
+    """A future, or the error that the executor had none for."""
+    try:
+        return executor.submit(run_packed, content, member)
+    except Exception as error:  # a pool that broke before all members were sent
+        return error
 
-            return result
 
-        yield submit
+def _answer(future) -> dict:
+    """What a worker sent back, or why it did not: it died, or its result could not travel."""
+    try:
+        if isinstance(future, Exception):
+            raise future
+        return future.result()
+    except (Exception, CancelledError) as error:
+        if isinstance(error, BrokenExecutor) or type(error).__name__ == "KilledWorker":
+            error = ProcessLost(
+                "a worker process ended without an answer, and took this member with it: call again, and "
+                f"with folder= no more than what is missing is run ({type(error).__name__})"
+            )
+        return {"failure": sentence(error)}
 
 
 def run_packed(problem: bytes, member: bytes) -> dict:

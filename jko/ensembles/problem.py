@@ -104,8 +104,13 @@ def kept(times, energy, uncertainty, frames, columns) -> dict:
 
 def frame(measure, observe) -> dict:
     """The mean, the covariance and what else is observed of a measure."""
-    named = {"mean": measure.mean(), "covariance": measure.covariance()}
-    return named | {name: np.asarray(f(measure), dtype=float) for name, f in observe.items()}
+    seen = {"mean": measure.mean(), "covariance": measure.covariance()}
+    for name, f in observe.items():
+        try:
+            seen[name] = np.asarray(f(measure), dtype=float)
+        except Exception as error:
+            raise ValueError(f"observe[{name!r}]: {sentence(error)}") from error
+    return seen
 
 
 def sentence(error: BaseException) -> str:

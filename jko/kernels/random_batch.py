@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jko.kernels.pair_sums import precision
+from jko.kernels.random_keys import key_of
 
 
 def random_batch_gradients(kernel, x, w, partners: int, seed: int):
@@ -32,9 +33,7 @@ def random_batch_gradients(kernel, x, w, partners: int, seed: int):
 def _gradients(kernel, partners, seed, x, w):
     n = x.shape[0]
     reach = min(partners // 2, max(1, (n - 1) // 2))
-    order = jax.random.permutation(
-        jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), _digest(x)), n
-    )
+    order = jax.random.permutation(jax.random.fold_in(key_of(seed), _digest(x)), n)
     y, mass = x[order], w[order]
     gradient = jax.vmap(jax.grad(_safe(kernel)))
     total = jnp.zeros_like(y)

@@ -10,7 +10,7 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.gridded import GriddedFunction
-from jko.errors import finite_array, whole_number
+from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.density_constructors import DensityConstructors
 from jko.measures.grid import Grid
@@ -104,7 +104,7 @@ class Density(DensityConstructors, Measure):
         """n particles of equal weight drawn from the density, uniform within a cell."""
         from jko.measures.particles import Particles
 
-        generator = np.random.default_rng(whole_number("seed", seed, least=0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         masses = np.asarray(self.masses)
         cells = generator.choice(self.grid.size, size=whole_number("n", n), p=masses / masses.sum())
         jitter = generator.random((n, self.dimension)) - 0.5

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from functionals.quadratic_form import quadratic_form
-from jko.errors import finite_array, positive_number, whole_number
+from jko.errors import finite_array, positive_number, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.measure import Measure
 
@@ -172,7 +172,7 @@ class Gaussian(Measure):
         """n particles of equal weight."""
         from jko.measures.particles import Particles
 
-        z = np.random.default_rng(whole_number("seed", seed, least=0)).standard_normal(
+        z = np.random.default_rng(seed_number("seed", seed)).standard_normal(
             (whole_number("n", n), self.dimension)
         )
         return Particles(self._mean + z @ self._root.T)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.errors import finite_array
+from jko.errors import finite_array, seed_number
 from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
 
@@ -132,7 +132,7 @@ class Particles(Measure):
 
     def subsample(self, n: int, seed: int) -> Particles:
         """n particles of equal weight, drawn by weight without replacement where the weights are equal."""
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(seed_number("seed", seed))
         equal = np.ptp(self.weights) <= 1e-6 / self.n
         if n >= self.n and equal:
             return self

@@ -54,6 +54,9 @@ def _chosen(devices) -> list:
     if isinstance(devices, (list, tuple)):
         if not devices or not all(isinstance(device, jax.Device) for device in devices):
             raise TypeError(f"devices: expected a number or a list of jax devices, got {devices!r}")
+        if len(set(devices)) < len(devices):
+            twice = next(device for device in devices if devices.count(device) > 1)
+            raise ValueError(f"devices: expected each device once, got {twice} more than once")
         return list(devices)
     count = whole_number("devices", devices)
     if count > len(there):

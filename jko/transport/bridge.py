@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.errors import finite_array, whole_number
+from jko.errors import finite_array, seed_number, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class SchrodingerBridge:
         """Times `[k + 1]` and paths `[k + 1, n_paths, d]` of dX = v dt + √(2ε) dB by the Euler–Maruyama
         method, started from mu."""
         steps = whole_number("n_steps", n_steps)
-        generator = np.random.default_rng(whole_number("seed", seed, least=0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         start_seed, dt = int(generator.integers(2**31)), 1.0 / steps
         paths = [self._start(whole_number("n_paths", n_paths), start_seed)]
         for k in range(steps):

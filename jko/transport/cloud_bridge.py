@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.errors import whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import Particles
 from jko.transport.bridge import SchrodingerBridge, checked_points, checked_time
 
@@ -55,7 +55,7 @@ class CloudBridge(SchrodingerBridge):
         if checked_time(t) in (0.0, 1.0):
             return self.mu if t == 0.0 else self.nu
         count = self.mu.n if n is None else whole_number("n", n)
-        generator = np.random.default_rng(whole_number("seed", seed, least=0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         x, y = self._pairs(count, generator)
         noise = math.sqrt(2.0 * self.epsilon * t * (1.0 - t)) * generator.standard_normal(x.shape)
         return Particles((1.0 - t) * x + t * y + noise)

@@ -123,7 +123,8 @@ def test_a_resume_gives_the_same_bits(scheme, functional, tmp_path):
 
 def test_noise_injection_takes_gradients_beside_the_particles():
     """With the noise of a step known: ∇k∗(α − ν) at x + βξ, moved from x."""
-    from jko.descent.noise import increments, key_of
+    from jko.descent.noise import increments
+    from jko.kernels.random_keys import key_of
 
     mu, scheme, tau = cloud(), NoiseInjection(level=0.6, decay=0.5, seed=4), 0.2
     functional = DISCREPANCY
@@ -177,12 +178,10 @@ def test_refusals():
             NoiseInjection(**settings)
 
 
-def test_steps_too_long_are_named():
-    steep = fn.Entropy() + fn.Potential("quadratic", stiffness=100.0)
-    with pytest.raises(ValueError, match=r"tau: 5 is beyond the stability limit 2/L = "):
-        jko.flow(steep, cloud(), SVGD(), tau=5.0, n_steps=1)
+def test_what_becomes_infinite_is_named():
+    hill = fn.Potential(lambda x: -jnp.sum(x**4))
     with pytest.raises(StepFailed, match="a position became infinite in step"):
-        jko.flow(BANANA, Particles([[3e150, 0.0]]), NoiseInjection(), tau=1.0, n_steps=5)
+        jko.flow(hill, Particles([[3e150, 0.0]]), NoiseInjection(), tau=1.0, n_steps=5)
 
 
 def test_the_median_rule():

@@ -9,8 +9,9 @@ import pytest
 from jax.extend.random import threefry_2x32
 from scipy import stats
 
-from jko.descent import noise
-from jko.descent.noise import increments, key_of, threefry
+from jko.descent import Langevin, NoiseInjection, UnderdampedLangevin, noise
+from jko.descent.noise import increments, threefry
+from jko.kernels.random_keys import key_of
 
 N = 400_000
 
@@ -27,6 +28,18 @@ def test_threefry_is_jax_s():
     key, counters = jax.random.key_data(key_of(5)), np.arange(64, dtype=np.uint32)
     ours = np.concatenate(threefry((key[0], key[1]), counters[:32], counters[32:]))
     assert np.array_equal(ours, threefry_2x32(key, counters))
+
+
+def test_all_bits_of_a_seed_count_and_more_are_refused():
+    """In float32 jax drops the higher half of a seed, and from 2⁶³ on it overflows."""
+    for dtype in (np.float32, np.float64):
+        draws = [draw("gaussian", (1, 50), seed, dtype=dtype) for seed in (1, 1 + 2**32, 2**64 - 1)]
+        assert not np.any(draws[0] == draws[1]) | np.any(draws[1] == draws[2])
+    for scheme in (Langevin, UnderdampedLangevin, NoiseInjection):
+        scheme(seed=2**64 - 1)
+        for seed, error in ((2**64, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)):
+            with pytest.raises(error, match="seed: expected a whole number"):
+                scheme(seed=seed)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,25 @@
-"""The largest curvature of a drift, and the stages that a step needs."""
+"""The largest curvature of a drift, the stages that a step needs, and the limits that refusals name."""
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import functionals as fn
+import jko
+from jko import Particles
+from jko.descent import (
+    SVGD,
+    ForwardEuler,
+    Langevin,
+    LeimkuhlerMatthews,
+    NoiseInjection,
+    StochasticHeun,
+    UnderdampedLangevin,
+)
+from jko.descent.curvature import largest_curvature
 from jko.descent.field import field, outside_terms
 from jko.descent.stabilised import stable_product, stages_for
-from jko.descent.stability import largest_curvature
+from jko.descent.stability import mean_stiffness
 from jko.kernels.pair_sums import precision
 
 
@@ -41,3 +53,61 @@ def test_stages_are_the_least_that_carry_the_step():
         stages = stages_for(product)
         assert stable_product(stages) >= product * (1.0 - 1e-6)
         assert stages == 2 or stable_product(stages - 1) < product
+
+
+# a cloud moves as a whole with curvature 1, within with 4
+PULL = fn.Potential("quadratic") + fn.Interaction("quadratic", strength=3.0)
+COLD = 1e-12 * fn.Entropy() + PULL
+START = Particles(np.random.default_rng(2).normal(size=(12, 1)) + 1.0)
+
+
+def growth(scheme, functional, tau, steps=60):
+    """How many times the cloud has grown where nothing is refused beforehand; infinite for a failed step."""
+    state, mu = scheme.init(functional, START), START
+    state = state.with_data(**(state.data | {"step": 1}))
+    for _ in range(steps):
+        mu, state, info = scheme.step(functional, mu, tau, state)
+        if not info.converged:
+            assert "beyond the stability limit 2/L = 0.5" in info.note
+            return np.inf
+    return np.abs(mu.positions).max() / np.abs(START.positions).max()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "functional", "limit"),
+    [
+        (ForwardEuler(), PULL, 0.5),
+        (NoiseInjection(level=1e-9), PULL, 0.5),
+        (Langevin(), COLD, 0.5),
+        (StochasticHeun(), COLD, 0.5),
+        (LeimkuhlerMatthews(), COLD, 0.5),
+        (UnderdampedLangevin(mass=0.25), COLD, 0.5),
+        (SVGD(bandwidth=1e3), COLD, 2.0),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, jko.scheme.Scheme) else "",
+)
+def test_the_limit_that_a_message_gives_is_sharp(scheme, functional, limit):
+    assert growth(scheme, functional, 0.97 * limit) < 1.0
+    assert growth(scheme, functional, 1.03 * limit) > 2.0
+    if not isinstance(scheme, ForwardEuler):
+        name = type(scheme).__name__
+        with pytest.raises(
+            ValueError, match=rf"beyond the stability limit {limit:g} of descent\.{name} at L"
+        ):
+            jko.flow(functional, START, scheme, tau=1.01 * limit, n_steps=1)
+        jko.flow(functional, START, scheme, tau=0.99 * limit, n_steps=1)
+
+
+def test_pairs_nearer_than_noise_moves_them_do_not_stiffen():
+    """∫ over the square of the second derivative of −log|z|, cut at the reach."""
+    x = Particles(np.linspace(0.0, 1.0, 1000))
+    gas = fn.Interaction("logarithmic").parts
+    assert mean_stiffness(gas, x, reach=0.1) == pytest.approx(
+        mean_stiffness(gas, Particles(x.positions[::4]), 0.1), rel=0.05
+    )
+    assert mean_stiffness(gas, x, reach=0.1) == pytest.approx(2.0 / 0.1 * 2.0, rel=0.2)
+    assert mean_stiffness(gas, x) > 1000.0
+    general = fn.Interaction(lambda x, y: 1.5 * jnp.sum((x - y) ** 2), general=True)
+    assert mean_stiffness(general.parts, x) == pytest.approx(3.0)
+    assert mean_stiffness(fn.Potential(lambda x: -jnp.sum(x**2)).parts, x) == 0.0
+    assert mean_stiffness(fn.Entropy().parts, x) == 0.0

@@ -1,5 +1,7 @@
 """Many runs as one: the numbers of single runs, labels, failures as data, what is finished stays finished."""
 
+import multiprocessing
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -26,6 +28,13 @@ def by_stiffness(stiffness):
 def by_name(stiffness):
     """It looks at its number, so it cannot be traced in it."""
     return 0.5 * fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness)
+
+
+class Stiff(fn.Functional):
+    """500∫|x|², of no kind that a scheme looks into before it starts."""
+
+    def energy(self, mu):
+        return mu.integrate(lambda x: 500.0 * jnp.sum(x**2))
 
 
 def far(mu):
@@ -87,8 +96,7 @@ def test_a_member_that_fails_is_recorded_with_its_sentence():
     over = {"tau": [0.02, 3.0], "seed": [0, 1]}
     together = jko.ensemble(F, MU, SCHEME, over=over, n_steps=4)
     apart = jko.ensemble(F, MU, SCHEME, over=over, n_steps=4, executor=ThreadPoolExecutor(1))
-    stiff = fn.Interaction(lambda z: 500.0 * jnp.sum(z**2))
-    diverging = jko.ensemble(stiff, MU, jko.descent.Langevin(), over={"tau": [1.0]}, n_steps=300)
+    diverging = jko.ensemble(Stiff(), MU, jko.descent.Langevin(), over={"tau": [1.0]}, n_steps=300)
     for result in (together, apart):
         assert np.all(result["failure"].sel(tau=0.02) == "")
         assert np.all(np.isfinite(result["energy"].sel(tau=0.02)))
@@ -153,6 +161,50 @@ def test_a_lost_worker_is_a_failed_member():
     assert list(result["failure"].values) == ["ConnectionError: the worker is gone"] * 2
 
 
+def fatal(slope):
+    """Ends the process that makes the second member, unless that is the test's."""
+    if slope == 1.0 and multiprocessing.parent_process() is not None:
+        os._exit(9)
+    return fn.Potential(lambda x: slope * jnp.sum(x**2))
+
+
+def test_a_killed_process_is_named_and_the_rest_is_run_by_the_same_call(tmp_path):
+    def run(executor, folder=tmp_path):
+        over, scheme = {"slope": [0.5, 1.0, 2.0]}, jko.descent.ForwardEuler()
+        return jko.ensemble(
+            fatal, MU, scheme, over=over, tau=0.1, n_steps=2, executor=executor, folder=folder
+        )
+
+    stopped = run(1)
+    assert stopped["failure"].values[0] == ""
+    for failure in stopped["failure"].values[1:]:
+        assert failure.startswith("ProcessLost: a worker process ended without an answer")
+        assert "call again, and with folder= no more than what is missing is run" in failure
+    assert len(list(tmp_path.iterdir())) == 1
+    assert run(None).identical(run(None, folder=None))
+
+
+@pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(1)], ids=["compiled", "apart"])
+def test_what_cannot_be_observed_of_one_member_is_its_own_failure(executor):
+    def strange(mu):
+        if mu.mean()[0] > 50.0:
+            raise RuntimeError("out of sight")
+        return np.zeros(2 if mu.mean()[0] > 20.0 else 1)
+
+    def drift(shift):
+        return 0.1 * fn.Entropy() + fn.Potential(lambda x: -shift * x[0])
+
+    scheme = jko.descent.StochasticHeun() if executor is None else jko.descent.Langevin()
+    over, observe = {"shift": [0.0, 30.0, 60.0]}, {"strange": strange}
+    result = jko.ensemble(
+        drift, MU, scheme, over=over, observe=observe, executor=executor, tau=0.5, n_steps=2, store_every=2
+    )
+    assert result["failure"].values[0] == ""
+    assert np.all(np.isfinite(result["energy"].sel(shift=0.0)))
+    assert "shape" in result["failure"].values[1]
+    assert result["failure"].values[2] == "ValueError: observe['strange']: RuntimeError: out of sight"
+
+
 def test_without_dask_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "dask.distributed", None)
     monkeypatch.setitem(sys.modules, "cloudpickle", None)
@@ -166,8 +218,8 @@ def test_without_dask_it_says_what_to_install(monkeypatch):
     ("changes", "error", "match"),
     [
         ({"over": {"sead": [0]}}, ValueError, "nothing takes 'sead'; known are seed, noise"),
-        ({"over": {}}, TypeError, "over: expected a mapping"),
-        ({"over": [1, 2]}, TypeError, "over: expected a mapping"),
+        ({"over": {}}, ValueError, "over: expected at least one name to vary"),
+        ({"over": [1, 2]}, TypeError, "over: expected a mapping .* got list"),
         ({"over": {"seed": 5}}, ValueError, "expected a list of values of 'seed', got 5"),
         ({"over": {"seed": []}}, ValueError, "expected a list of values of 'seed'"),
         ({"over": {"seed": [1, 1]}}, ValueError, "repeat each other"),

@@ -14,6 +14,7 @@ import functionals as fn
 import jko
 
 NOISY = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))  # in whose force nothing is rounded apart
+INERTIA = jko.descent.UnderdampedLangevin(seed=1, observables={"centre": "mean"})
 SCHEME = jko.descent.Langevin(seed=1, observables={"centre": "mean", "spread": "covariance"})
 TAU = 0.01
 
@@ -50,6 +51,7 @@ def runs():
     found = {}
     for name, functional, scheme, mu in (
         ("noise", NOISY, SCHEME, particles(np.float32)),
+        ("noise and inertia", NOISY, INERTIA, particles(np.float32)),
         ("pairs with noise", fn.Entropy() + PAIRS, SCHEME, particles()),
         ("pairs", PAIRS, jko.descent.ForwardEuler(), particles()),
     ):
@@ -57,9 +59,9 @@ def runs():
         found[f"{name}: positions"] = run.final.positions
         found[f"{name}: energy"] = run.energy
         found[f"{name}: dissipation"] = run.info["dissipation"]
-        if scheme is SCHEME:
-            found[f"{name}: centre"] = run.info["centre"]
-            found[f"{name}: spread"] = run.info["spread"]
+        for column in ("centre", "spread"):
+            if column in run.info:
+                found[f"{name}: {column}"] = run.info[column]
     return found
 
 

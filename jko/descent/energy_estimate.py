@@ -1,0 +1,30 @@
+"""The energy of a cloud under an entropy: an estimate from nearest neighbours, with its standard error."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.descent.field import outside_terms
+from jko.descent.sharded_field import energy_at
+from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, standard_error
+
+ENTROPY_SAMPLE = 1_000_000
+
+
+def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE) -> tuple[float, float]:
+    """(F(α), its standard error) for F = θ∫ρ log ρ + G: G(α), the energy of `flow`, and an estimated entropy.
+
+    The entropy comes from `neighbours` nearest neighbours (`entropy_estimate`) of at most `entropy_sample` of
+    the particles; without one the value is exact and the error 0.
+    """
+    theta, value = F.parts.temperature, energy_at(flow, mu)
+    if theta == 0.0:
+        return value, 0.0
+    sample = mu if mu.n <= entropy_sample else mu.subsample(entropy_sample, seed=0)
+    neighbours = neighbours or default_neighbours(mu.dimension)
+    estimate = entropy_estimate(sample, neighbours)
+    influence = theta * estimate.log_density
+    for c, atom in outside_terms(F.parts):
+        influence = influence + c * np.asarray(atom.first_variation(sample), dtype=float)
+    weights = np.asarray(sample.weights, dtype=float)
+    return theta * estimate.value + value, standard_error(influence, weights, neighbours, theta)
