@@ -10,7 +10,7 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps.line import active_set, newton, passes
+from jko.steps.line import active_set, newton, passes, safeguard
 from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
@@ -124,14 +124,20 @@ class Quantile(Scheme):
             problem = without_light(problem)  # at the cap they would be narrower than rounding
         if energy.interaction is not None:
             return problem, *passes.minimise(problem, self._minimise, self.tolerance)
-        solution, note = self._minimise(problem, self.tolerance)
+        solution, note = self._certified(problem, mu.grid)
         for share in () if solution.closed else LIGHT:
             fewer = without_light(problem, share)
             if fewer.masses.size < problem.masses.size:
-                again, why = self._minimise(fewer, self.tolerance)
+                again, why = self._certified(fewer, mu.grid)
                 if again.closed:
                     return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
         return problem, solution, note
+
+    def _certified(self, problem, grid):
+        solution, note = self._minimise(problem, self.tolerance)
+        if problem.convexity > 0.0:
+            return solution, note
+        return safeguard.certified(problem, self._minimise, solution, note, self.tolerance, grid)
 
     def _minimise(self, problem, tolerance, first=None):
         energy, masses = problem.energy, problem.masses
@@ -142,31 +148,32 @@ class Quantile(Scheme):
                 return solution, ""
             note = "Newton's method stalled, an active set took over"
             least = -np.inf if energy.keeps_open else 0.0
-            return self._bounded(problem, np.full(masses.size, least), tolerance), note if least else ""
+            bounds = np.full(masses.size, least)
+            return self._bounded(problem, bounds, tolerance, first), note if least else ""
         bounds = np.where(masses > 0.0, -np.inf, 0.0)
         if not energy.keeps_open:
             bounds = np.zeros(masses.size)
         if energy.cap is not None:
             bounds = masses / energy.cap
-        solution = self._bounded(problem, bounds, tolerance)
-        return solution, ""
+        return self._bounded(problem, bounds, tolerance, first), ""
 
-    def _bounded(self, problem, bounds, tolerance):
-        return active_set.minimise_bounded(problem, bounds, tolerance, self.most_iterations)
+    def _bounded(self, problem, bounds, tolerance, first):
+        return active_set.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
 
 
 def _record(problem, solution, old, new, note):
     cost = 0.5 * solution.squared_distance / problem.tau
-    if problem.convexity <= 0.0:
-        why = f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
+    gap = solution.gap
+    if problem.convexity <= 0.0 and problem.energy.interaction is not None:
+        gap, why = np.nan, f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
         remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
         note = "; ".join(filter(None, (note, why + remedy)))
     elif not solution.closed:
         note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
     return StepInfo(
         status="converged" if solution.closed else "not converged",
-        gap=solution.gap if problem.convexity > 0.0 else np.nan,
-        relative_gap=solution.gap / cost if cost > _STILL and problem.convexity > 0.0 else np.nan,
+        gap=gap,
+        relative_gap=gap / cost if cost > _STILL else np.nan,
         iterations=solution.iterations,
         mass_error=abs(new.mass - old.mass),
         min_density=float(new.values.min()),

@@ -37,7 +37,8 @@ class LineEnergy:
 
     def __init__(self, parts, grid, mass=1.0):
         self.internal = parts.internal_energy
-        self.potential = line_potential(parts, capacity=2 * grid.size)
+        self.capacity = 2 * grid.size
+        self.potential = line_potential(parts, capacity=self.capacity)
         self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
         self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, grid)
         if self.interaction is not None:

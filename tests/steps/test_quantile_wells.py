@@ -1,0 +1,80 @@
+"""Quantile where V is less convex than the step: the duality gap, and the second start that lowers it."""
+
+import numpy as np
+import pytest
+
+import functionals as fn
+from jko import Density, Grid, exact, steps
+from jko.steps.line.cumulative import rough_step
+from jko.steps.line.duality import duality_gap
+from jko.steps.line.newton import minimise
+from jko.steps.line.problem import Point
+from jko.steps.line.safeguard import SECOND_START
+
+WELLS = fn.Potential("double_well")
+QUADRATIC = fn.Potential("quadratic", stiffness=1.0)
+
+
+def taken(F, mu, tau):
+    """The problem of a step, its solution and the objective there."""
+    scheme = steps.Quantile()
+    state = scheme.init(F, mu)
+    problem, solution, note = scheme._solved(mu, tau, state.data, state.workspace)
+    return problem, solution, note, solution.energy + 0.5 * solution.squared_distance / tau
+
+
+def test_the_duality_gap_bounds_the_distance_from_the_exact_minimum_and_falls_at_order_two():
+    F, tau, gaps = fn.Entropy() + QUADRATIC, 0.1, []
+    start, end = exact.GaussianJKO(0.5, 0.5, tau).at(0.0), exact.GaussianJKO(0.5, 0.5, tau).at(tau)
+    std = [float(np.sqrt(g.covariance()[0, 0])) for g in (start, end)]
+    least = F(end) + 0.5 / tau * (float((start.mean() - end.mean())[0] ** 2) + (std[1] - std[0]) ** 2)
+    for n in (100, 200, 400):
+        grid = Grid.uniform(-6.0, 6.0, n)
+        problem, solution, _, value = taken(F, Density.gaussian(grid, 0.5, 0.5), tau)
+        gaps.append(duality_gap(problem, solution.edges, solution.widths, grid.edges[0]))
+        assert gaps[-1] >= value - least
+        halfway = 0.5 * (problem.start + solution.edges)
+        early = Point(problem, halfway, np.diff(halfway))
+        assert duality_gap(problem, halfway, np.diff(halfway), grid.edges[0]) >= early.value - least > 1e-2
+    assert np.log2(np.divide(gaps[:-1], gaps[1:])) == pytest.approx(2.0, abs=0.2)
+
+
+@pytest.mark.parametrize("hold", [0.2 * fn.Entropy(), 0.2 * fn.Power(2.0), fn.Cap(1.0)], ids=repr)
+def test_a_step_across_a_barrier_is_the_lowest_of_many_and_says_so(hold):
+    grid, generator = Grid.uniform(-3.0, 3.0, 200), np.random.default_rng(2)
+    F, mu = hold + WELLS, Density.gaussian(grid, -0.3, 0.5)
+    problem, solution, note, value = taken(F, mu, 5.0)
+    assert solution.closed
+    assert SECOND_START in note
+    assert problem.convexity < 0.0
+    for _ in range(12):
+        shifted = problem.start + generator.uniform(-1.0, 1.0) * np.sign(problem.start)
+        first = np.sort(np.clip(shifted, -2.9, 2.9) + 1e-6 * np.arange(problem.start.size))
+        other = steps.Quantile()._minimise(problem, 1e-9, (first, np.diff(first)))[0]
+        assert value <= other.energy + 0.1 * other.squared_distance + 1e-9
+    alone = steps.Quantile()._minimise(problem, 1e-9)[0]
+    assert alone.energy + 0.1 * alone.squared_distance > value + 1e-3
+    assert -1e-12 < solution.gap < 0.01
+
+
+def test_in_wells_alone_every_point_goes_to_its_own_lowest_well():
+    grid = Grid.uniform(-2.0, 2.0, 200)
+    mu = Density.gaussian(grid, 0.2, 0.4)
+    scheme, tau = steps.Quantile(), 4.0
+    state = scheme.init(WELLS, mu)
+    _, after, info = scheme.step(WELLS, mu, tau, state)
+    x = state.data["edges"]
+    y = np.linspace(-2.0, 2.0, 40_001)
+    nearest = y[np.argmin((y[None, :] - x[:, None]) ** 2 / (2.0 * tau) + WELLS.values(y[:, None]), axis=1)]
+    assert info.converged
+    assert np.abs(after.data["edges"] - nearest).max() < 0.02
+    assert 0.0 <= info.gap < 0.02
+
+
+def test_the_rough_step_is_the_step_to_the_grid_and_needs_no_convexity():
+    grid = Grid.uniform(-3.0, 3.0, 400)
+    for F, tau in ((fn.Entropy() + QUADRATIC, 0.1), (0.3 * fn.Power(2.0) + WELLS, 0.2)):
+        problem, solution, _, value = taken(F, Density.gaussian(grid, 0.5, 0.4), tau)
+        edges, widths = rough_step(problem, grid.edges[0])
+        assert value - 1e-9 < Point(problem, edges, widths).value < value + 2e-3
+        assert minimise(problem, 1e-9, 60, (edges, widths)).edges == pytest.approx(solution.edges, abs=1e-6)
