@@ -61,7 +61,7 @@ def seed_number(name: str, value) -> int:
 def finite_array(name: str, value, dtype=float) -> np.ndarray:
     """value as an array of finite numbers."""
     try:
-        if np.asarray(value).dtype.kind not in "biufO":
+        if value is None or np.asarray(value).dtype.kind not in "biufO":
             raise TypeError
         array = np.asarray(value, dtype=dtype)
     except (TypeError, ValueError):
@@ -70,6 +70,15 @@ def finite_array(name: str, value, dtype=float) -> np.ndarray:
         bad = int(np.sum(~np.isfinite(array)))
         raise ValueError(f"{name}: expected finite numbers, got {bad} NaN or infinite of {array.size}")
     return array
+
+
+def fraction(name: str, value) -> float:
+    """value as a float, refused unless it is one number between 0 and 1."""
+    if isinstance(value, bool) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected a number between 0 and 1, got {value!r}")
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name}: expected a number between 0 and 1, got {value:g}")
+    return float(value)
 
 
 def one_of(name: str, value, choices) -> str:

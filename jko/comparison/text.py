@@ -171,6 +171,6 @@ def _distance_notes(comparison, rows) -> list[str]:
     worst = float(np.max(comparison.error_bounds, initial=0.0))
     if worst > 0.0:
         notes.append(
-            f"W2 in several dimensions is taken between gathered cells: to within {worst:.2g} at most"
+            f"W2 in several dimensions is taken on grids or gathered cells: to within about {worst:.2g}"
         )
     return notes

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from jko.transport.modes import number_of_modes
     from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
     from jko.transport.optimal_map import OptimalMap
+    from jko.transport.power_map import PowerMap
     from jko.transport.schrodinger import schrodinger_bridge
     from jko.transport.semi_discrete_transport import SemiDiscrete, semi_discrete
     from jko.transport.sinkhorn_divergence import sinkhorn
@@ -33,6 +34,7 @@ __all__ = [
     "GridMap",
     "MonotoneMap",
     "OptimalMap",
+    "PowerMap",
     "SchrodingerBridge",
     "SemiDiscrete",
     "benamou_brenier",
@@ -61,6 +63,7 @@ _ROOMS = {
     "grid_geodesic": ("geodesic_velocity",),
     "grid_map": ("GridMap",),
     "optimal_map": ("OptimalMap",),
+    "power_map": ("PowerMap",),
     "between": ("Curves", "curves"),
     "dynamic": ("DynamicTransport", "benamou_brenier"),
     "interpolation": ("interpolate",),

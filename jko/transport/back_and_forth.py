@@ -13,6 +13,7 @@ from jko.kernels.multigrid import Multigrid
 from jko.kernels.resample import average, interpolate
 
 _COARSEST = {1: 64, 2: 32, 3: 12}
+_TINY = 8
 _ROUNDS = (8, 12, 16, 24)  # at most, on the given grid, the next coarser, …
 _STILL = 2e-6  # of ½W₂², what a round must gain for another; times the cells per fine cell on coarser grids
 _EASE, _LOWEST = 0.25, 1e-4  # the mobility of a vacuum falls by the first from round to round, to the second
@@ -29,7 +30,8 @@ class Potentials:
     """A pair of conjugate potentials for |x − y|²/2 on one box: `value` = ∫ψ dμ + ∫φ dν, ½W₂² from below.
 
     `gap` is primal minus dual, the primal moving by x − ∇ψ and then along the least flux to ν;
-    `residual` is ∫|T_#μ − ν|.
+    `residual` is ∫|T_#μ − ν|; `coarse` the value on cells twice as wide, densities averaged: how far it
+    is tells what the grid errs by.
     """
 
     psi: np.ndarray
@@ -38,6 +40,7 @@ class Potentials:
     gap: float
     residual: float
     rounds: int
+    coarse: float
 
 
 def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
@@ -47,13 +50,14 @@ def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
     densities and a tenth of the largest, one multigrid cycle, and takes the conjugate; then the same for
     the other. From coarse to fine, started from the map between Gaussians of the same moments.
     """
-    phi = None
+    phi, value = None, math.nan
     for depth, cells in reversed(list(enumerate(_levels(overlap.first.shape)))):
         level = _Level(overlap, cells, threads)
         phi = level.affine() if phi is None else level.prolong(phi)
         psi, phi = level.climb(phi, rounds[min(depth, len(rounds) - 1)], still * 2.0**depth)
+        coarse, value = value, level.value(psi, phi)
     gap, residual = level.gap(psi, phi)
-    return Potentials(psi, phi, level.value(psi, phi), gap, residual, level.rounds)
+    return Potentials(psi, phi, value, gap, residual, level.rounds, coarse)
 
 
 def mismatch(overlap, potentials) -> float:
@@ -65,8 +69,8 @@ def mismatch(overlap, potentials) -> float:
 
 def _levels(cells):
     levels = [cells]
-    while max(levels[-1]) > 1.5 * _COARSEST[len(cells)]:
-        levels.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in levels[-1]))
+    while max(levels[-1]) > 1.5 * _COARSEST[len(cells)] or (len(levels) == 1 and max(cells) > _TINY):
+        levels.append(tuple(n if n <= _TINY else math.ceil(n / 2) for n in levels[-1]))
     return levels
 
 

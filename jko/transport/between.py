@@ -1,6 +1,6 @@
 """The three curves between two measures side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Curves:
     dicts: `measures` (a list over the times), `kinetic_energy` `[k]` and `modes` `[k]` (whole numbers)."""
 
     times: np.ndarray
-    measures: dict
+    measures: dict = field(repr=False)
     kinetic_energy: dict
     modes: dict
 
@@ -33,6 +33,10 @@ def curves(mu, nu, times) -> Curves:
     appear at another, as along a mixture of clouds. Raises as `interpolate`.
     """
     times = np.atleast_1d(finite_array("times", times))
+    if times.ndim != 1 or not times.size or times.min() < 0.0 or times.max() > 1.0:
+        raise ValueError(
+            f"times: expected numbers between 0 and 1, a list or array [k], got {times.tolist()!r:.60}"
+        )
     mu, nu = alike(mu, nu)
     measures = {kind: [interpolate(mu, nu, float(t), kind) for t in times] for kind in KINDS}
     energies = {

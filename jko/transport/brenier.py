@@ -9,7 +9,7 @@ import numpy as np
 from jko.measures import Gaussian, Particles
 from jko.transport.affine import optimal_matrix
 from jko.transport.optimal_map import OptimalMap, require_convex, support_defect
-from jko.transport.pairs import alike, as_densities, check_pair
+from jko.transport.pairs import as_densities, check_pair
 from jko.transport.plan import optimal_plan
 from jko.transport.quantile import matched_segments, quantile_function
 
@@ -27,18 +27,34 @@ def brenier_map(mu, nu) -> OptimalMap:
 
     - Two densities in the plane or in space, on grids of one spacing, or one of them Gaussian: the
       gradient of |x|²/2 - ψ with ψ from back-and-forth (`GridMap`).
+    - A Density or Gaussian in the plane to a cloud: constant on the power cells of `semi_discrete`
+      (`PowerMap`).
 
-    Raises ValueError for measures of different mass or dimension, and for a density and a cloud off the
-    line, where the density is to be sampled; RuntimeError where the map found is not the gradient of a
-    convex function.
+    Raises ValueError for measures of different mass or dimension, for a cloud to anything but a cloud, whose
+    points would have to be torn, and for a density in space to a cloud; RuntimeError where the map found is
+    not the gradient of a convex function.
     """
     check_pair(mu, nu)
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return AffineMap(mu.mean(), nu.mean(), optimal_matrix(mu.covariance(), nu.covariance()))
     if mu.dimension == 1 and not isinstance(mu, Particles):
         return _monotone(mu, nu)
-    if isinstance(mu, Particles) or isinstance(nu, Particles):
-        return _barycentric(*alike(mu, nu))
+    if isinstance(mu, Particles) and not isinstance(nu, Particles):
+        raise ValueError(
+            f"mu, nu: no map leads from points to a {type(nu).__name__}, each would have to be torn; take "
+            "semi_discrete(nu, mu) and its barycentres, or sample nu"
+        )
+    if isinstance(mu, Particles):
+        return _barycentric(mu, nu)
+    if isinstance(nu, Particles) and mu.dimension == 2:
+        from jko.transport.power_map import power_map
+
+        return power_map(mu, nu)
+    if isinstance(nu, Particles):
+        raise ValueError(
+            f"mu, nu: a map from a {type(mu).__name__} to points is found in 1 and 2 dimensions, got "
+            f"{mu.dimension}; sample mu"
+        )
     from jko.transport.grid_map import grid_map
 
     return grid_map(*as_densities(mu, nu, "back-and-forth"))
@@ -73,8 +89,8 @@ class MonotoneMap(OptimalMap):
     Two knots at one place are a jump, where the map takes its upper value.
     """
 
-    knots: np.ndarray
-    images: np.ndarray
+    knots: np.ndarray = field(repr=False)
+    images: np.ndarray = field(repr=False)
     dimension: int = field(default=1, init=False)
 
     def __call__(self, x):
@@ -116,10 +132,10 @@ class BarycentricMap(OptimalMap):
     subgradient of it. Off the cloud T is its gradient, the y_j where the maximum is.
     """
 
-    points: np.ndarray
-    images: np.ndarray
-    targets: np.ndarray
-    heights: np.ndarray
+    points: np.ndarray = field(repr=False)
+    images: np.ndarray = field(repr=False)
+    targets: np.ndarray = field(repr=False)
+    heights: np.ndarray = field(repr=False)
     splits: bool
     convexity_defect: float
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.errors import seed_number, whole_number
+from jko.errors import fraction, seed_number, whole_number
 from jko.measures import Particles
-from jko.transport.bridge import SchrodingerBridge, checked_points, checked_time
+from jko.transport.bridge import SchrodingerBridge
+from jko.transport.pairs import checked_points
 
 _NEARLY_ONE = 1e-9
 
@@ -22,8 +23,8 @@ class CloudBridge(SchrodingerBridge):
 
     mu: Particles
     nu: Particles
-    log_last: np.ndarray
-    log_first: np.ndarray
+    log_last: np.ndarray = field(repr=False)
+    log_first: np.ndarray = field(repr=False)
     static_cost: float
 
     @property
@@ -52,7 +53,7 @@ class CloudBridge(SchrodingerBridge):
     def marginal(self, t, n: int | None = None, seed: int = 0) -> Particles:
         """n particles of ρ_t, drawn from the mixture of bridges; as many as mu has unless told. At t = 0 and
         1 the clouds themselves."""
-        if checked_time(t) in (0.0, 1.0):
+        if fraction("t", t) in (0.0, 1.0):
             return self.mu if t == 0.0 else self.nu
         count = self.mu.n if n is None else whole_number("n", n)
         generator = np.random.default_rng(seed_number("seed", seed))
@@ -74,10 +75,10 @@ class CloudBridge(SchrodingerBridge):
         return x, y[targets]
 
     def _ahead(self, x, t):
-        return self._heated(x, self.nu, self.log_last, 1.0 - checked_time(t))
+        return self._heated(x, self.nu, self.log_last, 1.0 - fraction("t", t))
 
     def _behind(self, x, t):
-        return self._heated(x, self.mu, self.log_first, checked_time(t))
+        return self._heated(x, self.mu, self.log_first, fraction("t", t))
 
     def _heated(self, x, cloud, logs, duration):
         from jko.kernels.log_cloud import log_sums_and_means

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 _LARGEST_PLAN = 4e7
 _LARGEST = 600.0  # exponents above are as good as infinite
+
+
+class _Rounded(NamedTuple):
+    rows: np.ndarray
+    columns: np.ndarray
+    log_scale: np.ndarray
+    left_mu: np.ndarray
+    left_nu: np.ndarray
+    missing: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,9 +76,29 @@ class Discrete:
         return float((f * self.mu).sum() + (g * self.nu).sum() - self.epsilon * (total - 1.0))
 
     def primal(self, f, g) -> float:
-        """The objective of a plan with both marginals, made from that of f and g: columns too heavy are
-        scaled down, what is then missing is coupled independently [AltschulerWeedRigollet2017]. KL of the
-        sum of the two is at most the sum by convexity."""
+        """The objective of a plan with both marginals, made from that of f and g; KL of the sum of its two
+        parts is at most their sum by convexity."""
+        part = self._rounded(f, g)
+        kept = (part.rows * f).sum() + (part.columns * (g + self.epsilon * part.log_scale)).sum()
+        if part.missing < 1.0:
+            kept -= self.epsilon * (1.0 - part.missing) * np.log1p(-part.missing)
+        if not part.missing > 0.0:
+            return float(kept)
+        divergence = _relative(part.left_mu / part.left_mu.sum(), self.mu)
+        divergence += _relative(part.left_nu / part.left_nu.sum(), self.nu)
+        return float(kept + part.missing * (self._independent(part) + self.epsilon * divergence))
+
+    def feasible_cost(self, f, g) -> float:
+        """∫|x − y|²dπ of the same plan, W₂² from above."""
+        part = self._rounded(f, g)
+        squares = self._squares(part.rows, g + self.epsilon * part.log_scale, part.columns)
+        if part.missing > 0.0:
+            squares += part.missing * self._independent(part)
+        return self.mass * float(squares + self.shift @ self.shift)
+
+    def _rounded(self, f, g):
+        """What makes a plan with both marginals from that of f and g: columns too heavy are scaled down,
+        what is then missing is coupled independently [AltschulerWeedRigollet2017]."""
         columns = self.second_marginal(f, g)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_scale = np.where(self.nu > 0, np.minimum(self.log_nu - np.log(columns), 0.0), 0.0)
@@ -78,16 +107,12 @@ class Discrete:
             f / self.epsilon + self.kernel.forth(g / self.epsilon + self.log_nu + log_scale)
         )
         left_mu, left_nu = np.maximum(self.mu - rows, 0.0), np.maximum(self.nu - columns, 0.0)
-        missing = 0.5 * float(left_mu.sum() + left_nu.sum())
-        kept = (rows * f).sum() + (columns * (g + self.epsilon * log_scale)).sum()
-        kept -= self.epsilon * (1.0 - missing) * np.log1p(-missing)
-        if missing < 1e-300:
-            return float(kept)
-        divergence = _relative(left_mu / missing, self.mu) + _relative(left_nu / missing, self.nu)
-        return float(kept + missing * (self._independent(left_mu, left_nu) + self.epsilon * divergence))
+        sums = left_mu.sum(), left_nu.sum()
+        missing = 0.5 * float(sum(sums)) if min(sums) > 0.0 else 0.0  # rounding alone leaves one side empty
+        return _Rounded(rows, columns, log_scale, left_mu, left_nu, missing)
 
-    def _independent(self, a, b):
-        a, b = a.ravel() / a.sum(), b.ravel() / b.sum()
+    def _independent(self, part):
+        a, b = (left.ravel() / left.sum() for left in (part.left_mu, part.left_nu))
         x, y = self.x.reshape(a.size, -1), self.y.reshape(b.size, -1)
         return a @ np.sum(x**2, axis=1) + b @ np.sum(y**2, axis=1) - 2.0 * (a @ x) @ (b @ y)
 
@@ -107,11 +132,13 @@ class Discrete:
 
     def transport_cost(self, f, g):
         """∫|x − y|²dπ."""
-        barycentres = self._centred_barycentres(g)
-        columns = self.second_marginal(f, g)
-        squares = (self.mu * np.sum(self.x**2 - 2.0 * self.x * barycentres, axis=-1)).sum()
-        squares += (columns * np.sum(self.y**2, axis=-1)).sum()
+        squares = self._squares(self.mu, g, self.second_marginal(f, g))
         return self.mass * float(squares + self.shift @ self.shift)
+
+    def _squares(self, rows, g, columns):
+        barycentres = self._centred_barycentres(g)
+        squares = (rows * np.sum(self.x**2 - 2.0 * self.x * barycentres, axis=-1)).sum()
+        return squares + (columns * np.sum(self.y**2, axis=-1)).sum()
 
     def plan(self, f, g):
         if self.mu.size * self.nu.size > _LARGEST_PLAN:

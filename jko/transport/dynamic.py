@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.errors import one_of, positive_number, whole_number
+from jko.errors import fraction, one_of, positive_number, whole_number
 from jko.measures import Density, Grid
 from jko.transport.bures import bures_wasserstein
 from jko.transport.pairs import alike
@@ -31,19 +31,17 @@ class DynamicTransport:
 
     value: float
     grid: Grid
-    times: np.ndarray
-    density: np.ndarray
-    velocity: np.ndarray
-    kinetic_energy: np.ndarray
+    times: np.ndarray = field(repr=False)
+    density: np.ndarray = field(repr=False)
+    velocity: np.ndarray = field(repr=False)
+    kinetic_energy: np.ndarray = field(repr=False)
     continuity_residual: float
     mismatch: float
     iterations: tuple
 
     def at(self, t) -> Density:
         """The Density at t in [0, 1], linear between the times; what is below 0 is cut off."""
-        if not 0.0 <= t <= 1.0:
-            raise ValueError(f"t: expected a number between 0 and 1, got {t!r}")
-        place = t * (len(self.times) - 1)
+        place = fraction("t", t) * (len(self.times) - 1)
         k = min(int(place), len(self.times) - 2)
         values = np.maximum(self.density[k] + (place - k) * (self.density[k + 1] - self.density[k]), 0.0)
         return Density(self.grid, values * (self.density[0].sum() / values.sum()))
@@ -129,7 +127,7 @@ def _answer(mu, saddle, length, peak, iterations):
     weight = 2.0 * peak * grid.cell_volume * length**2
     by_time = np.sum(sum(a * b for a, b in zip(means, y, strict=True)), axis=(1, 2))
     return DynamicTransport(
-        value=weight * pairing(means, y) / steps,
+        value=float(weight * pairing(means, y) / steps),
         grid=grid,
         times=np.linspace(0.0, 1.0, steps + 1),
         density=peak * u[0].reshape(steps + 1, *grid.cells),

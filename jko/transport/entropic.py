@@ -27,7 +27,7 @@ class EntropicTransport:
     marginal_error: float
     iterations: int
     method: str
-    potentials: tuple[np.ndarray, np.ndarray] | None = None
+    potentials: tuple[np.ndarray, np.ndarray] | None = field(default=None, repr=False)
     problem: Any = field(default=None, repr=False)
     centred: Any = field(default=None, repr=False)
 

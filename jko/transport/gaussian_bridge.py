@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.errors import fraction
 from jko.measures import Gaussian
-from jko.transport.bridge import SchrodingerBridge, checked_points, checked_time
+from jko.transport.bridge import SchrodingerBridge
 from jko.transport.entropic_gaussian import cross_covariance, gaussian_cost
+from jko.transport.pairs import checked_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +29,7 @@ class GaussianBridge(SchrodingerBridge):
 
     def marginal(self, t) -> Gaussian:
         """ρ_t."""
-        t = checked_time(t)
+        t = fraction("t", t)
         m0, m1, S0, S1 = self.mu.mean(), self.nu.mean(), self.mu.covariance(), self.nu.covariance()
         noise = self.cross + self.cross.T + 2.0 * self.epsilon * np.eye(self.dimension)
         return Gaussian((1.0 - t) * m0 + t * m1, (1.0 - t) ** 2 * S0 + t**2 * S1 + t * (1.0 - t) * noise)
@@ -47,7 +49,7 @@ class GaussianBridge(SchrodingerBridge):
 
     def _slope(self, t):
         """∇v: Cov(X₁ − X_t, X_t)/(1 − t) over Σ_t, in which 1 − t cancels."""
-        t, C = checked_time(t), self.cross
+        t, C = fraction("t", t), self.cross
         S0, S1 = self.mu.covariance(), self.nu.covariance()
         moved = t * (S1 - C) - (1.0 - t) * (S0 - C.T) - 2.0 * self.epsilon * t * np.eye(self.dimension)
         return moved @ np.linalg.inv(self.marginal(t).covariance())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from jko.errors import fraction
 from jko.measures import Density
-from jko.transport.bridge import SchrodingerBridge, checked_points, checked_time
+from jko.transport.bridge import SchrodingerBridge
+from jko.transport.pairs import checked_points
 
 _LOST = 0.1  # of the mass: more is no marginal
 
@@ -20,8 +22,8 @@ class GridBridge(SchrodingerBridge):
 
     mu: Density
     nu: Density
-    log_last: np.ndarray
-    log_first: np.ndarray
+    log_last: np.ndarray = field(repr=False)
+    log_first: np.ndarray = field(repr=False)
 
     @property
     def grid(self):
@@ -30,11 +32,11 @@ class GridBridge(SchrodingerBridge):
 
     def log_psi(self, t) -> np.ndarray:
         """log Ψ_t, `[*cells]`."""
-        return self._heated(self.log_last, 1.0 - checked_time(t))
+        return self._heated(self.log_last, 1.0 - fraction("t", t))
 
     def log_psi_hat(self, t) -> np.ndarray:
         """log Ψ̂_t, `[*cells]`."""
-        return self._heated(self.log_first, checked_time(t))
+        return self._heated(self.log_first, fraction("t", t))
 
     def _heated(self, logs, duration):
         from jko.kernels.log_heat import log_heat
@@ -43,7 +45,7 @@ class GridBridge(SchrodingerBridge):
 
     def marginal(self, t) -> Density:
         """ρ_t = Ψ_tΨ̂_t as a Density, mu and nu themselves at the ends; its mass is made that of mu."""
-        if checked_time(t) in (0.0, 1.0):
+        if fraction("t", t) in (0.0, 1.0):
             return self.mu if t == 0.0 else self.nu
         values = np.exp(self.log_psi(t) + self.log_psi_hat(t))
         kept = values.sum() * self.grid.cell_volume / self.mu.mass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.errors import fraction
 from jko.transport.grid_transport import trusted
 from jko.transport.overlap import walls_kept
 from jko.transport.pairs import alike, as_densities
@@ -33,11 +34,10 @@ def geodesic_velocity(mu, nu, t):
     measures that differ in dimension, mass or grid.
     """
     mu, nu = as_densities(*alike(mu, nu), "back-and-forth")
-    if mu.dimension == 1 or not 0.0 < t < 1.0:
-        raise ValueError(
-            f"t: expected a number between 0 and 1, got {t}, and densities in 2 or 3 dimensions, got "
-            f"{mu.dimension}"
-        )
+    if mu.dimension == 1:
+        raise ValueError("mu, nu: expected 2 or 3 dimensions, got 1; on the line take brenier_map(mu, nu)")
+    if fraction("t", t) in (0.0, 1.0):
+        raise ValueError(f"t: expected a number between 0 and 1, neither of them, got {t:g}")
     _, potential, _, rim = _from_nearer_end(mu, nu, t)
     slopes = [np.gradient(potential, h, axis=axis) for axis, h in enumerate(mu.grid.spacing)]
     return (1.0 if t <= 0.5 else -1.0) * np.stack([_within(s, rim) for s in slopes], axis=-1)

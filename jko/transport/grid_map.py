@@ -28,8 +28,8 @@ class GridMap(OptimalMap):
     """
 
     grid: object
-    coefficients: np.ndarray
-    least_eigenvalue: np.ndarray
+    coefficients: np.ndarray = field(repr=False)
+    least_eigenvalue: np.ndarray = field(repr=False)
     least_stretch: float
     pushforward_error: float
     convexity_defect: float = field(default=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -9,6 +10,7 @@ from hashlib import blake2b
 import numpy as np
 
 from jko.transport.distance import Certificate
+from jko.transport.grid_error import grid_error
 from jko.transport.overlap import Overlap
 
 _KEPT = 4
@@ -29,6 +31,12 @@ class GridTransport:
     @property
     def squared(self) -> float:
         return max(2.0 * self.inner.value + self.overlap.surplus, 0.0)
+
+    @property
+    def error(self) -> float:
+        """What W₂ may err by, an estimate: the gap and `grid_error`."""
+        off, root = self.gap + grid_error(self.overlap, self.inner), math.sqrt(self.squared)
+        return max(math.sqrt(self.squared + off) - root, root - math.sqrt(max(self.squared - off, 0.0)))
 
     @property
     def gap(self) -> float:

@@ -1,11 +1,10 @@
 """Three curves between two measures: displacement, mixture, and the product coupling's."""
 
 import math
-from numbers import Real
 
 import numpy as np
 
-from jko.errors import one_of
+from jko.errors import fraction, one_of
 from jko.measures import Density, Gaussian, Particles
 from jko.transport.affine import optimal_matrix
 from jko.transport.pairs import alike, common_grid
@@ -32,20 +31,12 @@ def interpolate(mu, nu, t, kind="displacement"):
     A Gaussian beside a Density is taken on its grid. Raises ValueError for t outside [0, 1], and for measures
     that differ in dimension, mass, kind or grid.
     """
-    t = _time(t)
+    t = fraction("t", t)
     one_of("kind", kind, KINDS)
     mu, nu = alike(mu, nu)
     if t in (0.0, 1.0):
         return (mu, nu)[int(t)]
     return _CURVES[type(mu), kind](mu, nu, t)
-
-
-def _time(t):
-    if isinstance(t, bool) or not isinstance(t, Real | np.floating):
-        raise TypeError(f"t: expected a number between 0 and 1, got {t!r}")
-    if not 0.0 <= t <= 1.0:
-        raise ValueError(f"t: expected a number between 0 and 1, got {t:g}")
-    return float(t)
 
 
 def _density_displacement(mu, nu, t):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -62,12 +63,11 @@ def back_and_forth(mu, nu, options, reason):
 
     mu, nu = as_densities(mu, nu, "back-and-forth")
     found = grid_transport(mu, nu, options.threads)
-    value, upper = np.sqrt(found.squared), np.sqrt(found.squared + found.gap)
     return Distance(
-        options.scale * value,
+        options.scale * np.sqrt(found.squared),
         "back-and-forth",
         f"{reason}; {found.inner.rounds} rounds on the finest grid",
-        options.scale * (upper - value),
+        options.scale * found.error,
         lambda: _scaled(found.certificate(), options.scale),
         options.scale**2 * found.gap,
     )
@@ -99,25 +99,29 @@ def mixture_path(mu, nu, options, reason):
 
 def entropic(mu, nu, options, reason):
     """By the Sinkhorn divergence."""
+    from jko.transport.entropic_bracket import entropic_bracket
     from jko.transport.sinkhorn_divergence import sinkhorn
 
     epsilon = options.epsilon
     if epsilon is None:
-        epsilon = _TEMPERATURE * float(np.trace(mu.covariance()) + np.trace(nu.covariance()))
+        spread = float(np.trace(mu.covariance()) + np.trace(nu.covariance()))
+        epsilon = max(_TEMPERATURE * (spread if spread > 0.0 else 1.0), _width(mu, nu) ** 2)
     found = sinkhorn(mu, nu, epsilon)
-
-    def certify():
-        if found.potentials is None:
-            raise ValueError('method: "entropic" between Gaussians has no potentials; take "bures"')
-        return Certificate(tuple(0.5 * f for f in found.potentials), found.gap)
-
-    reason = f"{reason}; the Sinkhorn divergence at ε = {epsilon:.3g}"
-    return Distance(np.sqrt(max(found.value, 0.0)), "entropic", reason, np.nan, certify, found.gap)
+    value = np.sqrt(max(found.value, 0.0))
+    lower, upper, certificate = entropic_bracket(mu, nu, found)
+    return Distance(
+        value,
+        "entropic",
+        f"{reason}; the Sinkhorn divergence at ε = {epsilon:.3g}",
+        max(np.sqrt(upper) - value, value - np.sqrt(max(lower, 0.0)), 0.0) + options.scale * _cells(mu, nu),
+        lambda: certificate,
+    )
 
 
 def semi_discrete(mu, nu, options, reason):
     """By the power cells of points in a density."""
     from jko.transport.atom_plan import conjugate_from
+    from jko.transport.semi_discrete_transport import gaussian_cells_error
     from jko.transport.semi_discrete_transport import semi_discrete as solve
 
     if isinstance(mu, Particles) == isinstance(nu, Particles):
@@ -138,10 +142,21 @@ def semi_discrete(mu, nu, options, reason):
         options.scale * np.sqrt(max(found.value, 0.0)),
         "semi-discrete",
         f"{reason}; {found.iterations} steps of Newton's method",
-        0.0,
+        options.scale * (gaussian_cells_error(spread) if isinstance(spread, Gaussian) else 0.0),
         certify,
         options.scale**2 * found.gap,
     )
+
+
+def _width(mu, nu):
+    """Of the widest cell, 0 for clouds."""
+    return max((max(m.grid.spacing) for m in (mu, nu) if isinstance(m, Density)), default=0.0)
+
+
+def _cells(mu, nu):
+    """How far densities that are constant on each cell are from atoms at the centres, both together."""
+    grid = next((m.grid for m in (mu, nu) if isinstance(m, Density)), None)
+    return 0.0 if grid is None else math.sqrt(sum(h * h for h in grid.spacing) / 3.0)
 
 
 def _moment_distance(mu, nu):

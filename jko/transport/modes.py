@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from jko.errors import positive_number
-from jko.measures import Density, Gaussian, Grid
+from jko.measures import Density, Gaussian, Grid, Particles
 
 _CELLS = {1: 400, 2: 96, 3: 32}
 _MARGIN = 0.25
@@ -15,14 +15,22 @@ def number_of_modes(mu, prominence=0.01):
     """How many maxima of the density rise by more than `prominence` times its largest value above the highest
     saddle that leads to a higher one (the persistence of a maximum, [EdelsbrunnerHarer2010]).
 
-    A Gaussian has one. A cloud is counted in its kernel estimate, up to three dimensions. Neighbours on a
+    A Gaussian has one, and so has a single point. A cloud is counted in its kernel estimate, up to three
+    dimensions, along the axes in which it is not flat. Neighbours on a
     grid are the 3^d - 1 cells around.
     """
-    positive_number("prominence", prominence)
+    if not positive_number("prominence", prominence) < 1.0:
+        raise ValueError(f"prominence: expected less than 1, a fraction of the highest, got {prominence:g}")
     if isinstance(mu, Gaussian):
         return 1
-    values = mu.values if isinstance(mu, Density) else _estimate(mu).values
-    return _persistent_maxima(values, prominence * values.max())
+    if isinstance(mu, Particles):
+        spread = np.ptp(mu.positions, axis=0) > 0.0  # a cloud is counted along the axes that it has
+        if not spread.any():
+            return 1
+        mu = _estimate(Particles(mu.positions[:, spread], mu.weights))
+    if not isinstance(mu, Density):
+        raise TypeError(f"mu: expected a Density, Particles or a Gaussian, got {type(mu).__name__}")
+    return _persistent_maxima(mu.values, prominence * mu.values.max())
 
 
 def _estimate(mu):
@@ -52,7 +60,7 @@ def _persistent_maxima(values, least):
             count += low != cell and heights[low] - heights[cell] > least
             parent[low] = high
     summits = [cell for cell, above in parent.items() if cell == above and heights[cell] > least]
-    return count + len(summits)
+    return int(count) + len(summits)
 
 
 def _neighbour_steps(shape):

@@ -88,14 +88,27 @@ def _sum_grid(grid, other, shape):
 def _values(name, f, grid):
     if not isinstance(grid, Grid):
         raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
-    values = (
-        pointwise.values(f, grid.points).reshape(grid.cells) if callable(f) else np.asarray(f, dtype=float)
-    )
+    if grid.is_periodic:
+        raise ValueError(f"grid: expected a box with walls, got {grid!r}; leave periodic out")
+    values = pointwise.values(f, grid.points) if callable(f) else _array(name, f)
+    values = values.reshape(grid.cells) if callable(f) and values.size == grid.size else values
     if values.shape != grid.cells:
         raise ValueError(f"{name}: expected shape {grid.cells}, the grid's cells, got {values.shape}")
     if np.any(np.isnan(values)) or np.any(values == -np.inf) or not np.any(np.isfinite(values)):
         raise ValueError(f"{name}: expected numbers or +inf, finite somewhere, got NaN, -inf or +inf alone")
     return values
+
+
+def _array(name, f):
+    try:
+        if np.asarray(f).dtype.kind not in "biuf":
+            raise TypeError
+        return np.asarray(f, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(
+            f"{name}: expected an array of numbers at the grid's cells, or a jax function of a point, got "
+            f"{type(f).__name__}"
+        ) from None
 
 
 def _same_dimension(name, grid, reference):

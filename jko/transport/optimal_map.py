@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.errors import finite_array
+from jko.transport.pairs import checked_points
 
 _LARGEST_CHECK = 4e6
 
@@ -20,11 +20,7 @@ class OptimalMap:
     convexity_defect: float = 0.0
 
     def _points(self, x):
-        x = finite_array("x", x)
-        x = x[:, None] if x.ndim == 1 and self.dimension == 1 else x
-        if x.ndim != 2 or x.shape[1] != self.dimension:
-            raise ValueError(f"x: expected points [n, {self.dimension}], got shape {x.shape}")
-        return x
+        return checked_points(x, self.dimension)
 
 
 def support_defect(x, images, u):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Grid, Particles
 
 _SAME_MASS = 1e-6
@@ -33,6 +34,16 @@ def check_pair(mu, nu):
         )
 
 
+def checked_points(x, dimension) -> np.ndarray:
+    """Points `[n, d]`; on the line `[n]` will do."""
+    x = finite_array("x", x)
+    if dimension == 1 and x.ndim < 2:
+        x = x.reshape(-1, 1)
+    if x.ndim != 2 or x.shape[1] != dimension:
+        raise ValueError(f"x: expected points of shape [n, {dimension}], got {x.shape}")
+    return x
+
+
 def mass_of(mu) -> float:
     """The mass of a measure, 1 but for densities."""
     return float(mu.mass) if isinstance(mu, Density) else 1.0
@@ -46,11 +57,14 @@ def alike(mu, nu):
     mu, nu = _beside_densities(mu, nu)
     if isinstance(mu, Particles) != isinstance(nu, Particles):
         raise ValueError(
-            f"mu, nu: expected measures of one kind, got {type(mu).__name__} and {type(nu).__name__}; sample "
-            "the other into Particles, or put the cloud on a grid by Density.kernel_estimate"
+            f"mu, nu: expected measures of one kind, got {type(mu).__name__} and {type(nu).__name__}; make "
+            "the other a cloud by .sample(n, seed), or the cloud a Density.kernel_estimate(cloud, grid)"
         )
     if isinstance(mu, Density) and mu.grid != nu.grid:
-        raise ValueError(f"mu, nu: expected densities on one grid, got {mu.grid!r} and {nu.grid!r}")
+        raise ValueError(
+            f"mu, nu: expected densities on one grid, got {mu.grid!r} and {nu.grid!r}; make the second anew "
+            "on the first's grid, or take Density.histogram(nu.sample(n, seed), mu.grid)"
+        )
     return mu, nu
 
 

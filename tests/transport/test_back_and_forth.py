@@ -58,6 +58,14 @@ def test_compact_densities_approach_the_closed_form(problem, errors):
         assert dual_value(mu, nu, found) == pytest.approx(found**2, rel=5e-6)
 
 
+@pytest.mark.parametrize("problem", [bumps, from_the_line])
+@pytest.mark.parametrize("cells", [24, 40, 64, 96])
+def test_the_error_bound_holds_the_grids_error(problem, cells):
+    mu, nu, exact = problem(cells)
+    found = wasserstein(mu, nu)
+    assert abs(found - np.sqrt(exact)) < found.error_bound < 40.0 / cells**2
+
+
 def test_smooth_densities_that_fill_the_box_have_order_two():
     errors = []
     fine = Grid.uniform(0.0, 1.0, 16384)

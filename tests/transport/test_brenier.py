@@ -98,8 +98,10 @@ def test_a_map_that_is_no_gradient_is_caught():
 def test_refusals():
     grid = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (16, 16))
     rho = Density.gaussian(grid, std=1.0)
-    with pytest.raises(ValueError, match="measures of one kind"):
-        brenier_map(rho, rho.sample(10, 0))
+    with pytest.raises(ValueError, match="no map leads from points to a Density"):
+        brenier_map(rho.sample(10, 0), rho)
+    with pytest.raises(ValueError, match="is found in 1 and 2 dimensions, got 3; sample mu"):
+        brenier_map(Gaussian.of([0.0] * 3, 1.0), Particles(np.zeros((1, 3))))
     with pytest.raises(TypeError, match="nu: expected"):
         brenier_map(rho, np.ones(3))
     T = brenier_map(Gaussian.of(0.0, 1.0), Gaussian.of(1.0, 2.0))
@@ -141,6 +143,18 @@ def test_a_density_pulled_apart_goes_to_both_sides():
     assert np.quantile(np.abs(T(x) - exact).max(axis=1), 0.95) < 1.0 / 64
     with pytest.raises(ValueError, match="in the box of mu's grid, got 1 outside"):
         T(np.array([[0.5, 0.5], [1.5, 0.5]]))
+
+
+def test_a_density_to_points_is_constant_on_power_cells():
+    mu, points = Gaussian([0.2, 0.0], np.eye(2)), Particles(np.array([[-1.0, 0.0], [1.0, 0.5], [0.0, 2.0]]))
+    T = brenier_map(mu, points)
+    x = mu.sample(20_000, 0).positions
+    images = T(x)
+    shares = [np.mean(np.all(images == y, axis=1)) for y in points.positions]
+    assert shares == pytest.approx(np.full(3, 1 / 3), abs=0.012)  # 3.5 standard deviations
+    assert T.potential(x[:50]) == pytest.approx(
+        np.max([T.potential(x[k : k + 1]) + (x[:50] - x[k]) @ images[k] for k in range(300)], axis=0)
+    )
 
 
 def test_in_space_too():

@@ -106,6 +106,20 @@ def test_points_moved_to_the_barycentres_of_their_cells_quantise_at_the_known_ra
     assert np.all(np.array(scaled) < 1.1 / 6.0)
 
 
+def test_the_distance_from_a_gaussian_bounds_what_its_grid_errs_by():
+    found = wasserstein(Gaussian([0.0, 0.0], np.eye(2)), Particles(np.array([[-0.5, 0.0], [0.5, 0.0]])))
+    exact = np.sqrt(2.0 - np.sqrt(2.0 / np.pi) + 0.25)
+    assert 0.0 < abs(found - exact) < found.error_bound < 1e-3
+
+
+def test_the_points_to_which_others_go():
+    found = semi_discrete(UNIFORM, Particles(lattice(2)))
+    assert list(found.assign([[0.1, 0.2], [0.9, 0.1]])) == [0, 2]
+    for wrong in (np.zeros((2, 3)), np.zeros((4, 4)), np.zeros(2), 0.5):
+        with pytest.raises(ValueError, match=r"x: expected points of shape \[n, 2\]"):
+            found.assign(wrong)
+
+
 def test_refusals():
     with pytest.raises(TypeError, match="nu: expected Particles"):
         semi_discrete(UNIFORM, UNIFORM)

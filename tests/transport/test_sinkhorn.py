@@ -122,6 +122,42 @@ def test_a_volume():
     assert found.value == pytest.approx(sinkhorn(mu, nu, 0.05).value, rel=1e-3)
 
 
+@pytest.mark.parametrize("sizes", [(1, 2), (2, 1), (1, 1)])
+def test_clouds_of_one_point_and_of_two(sizes):
+    mu, nu = (Particles(np.array([[0.5, 0.1], [0.0, 3.0]])[:n] + n) for n in sizes)
+    found = sinkhorn(mu, nu, 0.1)
+    assert found.gap == pytest.approx(0.0, abs=1e-12)
+    assert found.transport_cost == pytest.approx(wasserstein(mu, nu) ** 2, abs=1e-12)
+    assert found.plan.sum() == pytest.approx(1.0)
+    alone = wasserstein(Particles(np.zeros((1, 2))), Particles(np.array([[3.0, 4.0]])), method="entropic")
+    assert (float(alone), alone.gap, alone.error_bound) == (5.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.3])
+def test_the_distance_by_entropy_has_admissible_potentials_and_holds_the_exact_one_in_its_bound(epsilon):
+    generator = np.random.default_rng(4)
+    clouds = tuple(Particles(generator.normal(size=(n, 2)) * s + 0.1 * n) for n, s in ((30, 1.0), (20, 0.5)))
+    grid = Grid.uniform((-3.0, -3.0), (3.0, 3.0), (16, 18))
+    disks = tuple(
+        Density(grid, np.maximum(r - np.sum((grid.centers - m) ** 2, axis=-1), 0.0)).normalized()
+        for r, m in ((1.0, [-1.0, 0.0]), (2.0, [0.7, 0.3]))
+    )
+    for mu, nu in (clouds, disks, TILTED):
+        found, exact = wasserstein(mu, nu, method="entropic", epsilon=epsilon), wasserstein(mu, nu)
+        assert abs(found - exact) <= found.error_bound
+        psi, phi = found.potentials
+        if isinstance(mu, Gaussian):
+            x, y = generator.standard_normal((2, 50, 2))
+            assert np.all(psi(x) + phi(y) <= 0.5 * np.sum((x - y) ** 2, axis=1) + 1e-12)
+            continue
+        half = 0.5 * np.sum((mu.points[:, None] - nu.points) ** 2, axis=-1)
+        assert np.max(psi.reshape(-1, 1) + phi.reshape(1, -1) - half) < 1e-12
+        weights = [m.weights if isinstance(m, Particles) else m.masses.ravel() for m in (mu, nu)]
+        dual = 2.0 * (weights[0] @ psi.ravel() + weights[1] @ phi.ravel())
+        atoms = wasserstein(*(Particles(m.points[w > 0], w[w > 0]) for m, w in zip((mu, nu), weights)))
+        assert dual <= atoms**2 + 1e-12 <= dual + found.gap + 2e-12
+
+
 def test_refusals():
     mu, nu = line(60)
     with pytest.raises(ValueError, match="the same mass"):
