@@ -20,7 +20,7 @@ with get_sample_data("grace_hopper.jpg") as file:
     portrait = plt.imread(file)[::3, ::3] / 255.0
 with get_sample_data("Minduka_Present_Blue_Pack.png") as file:
     present = plt.imread(file)
-opaque = present[..., 3] > 0.9
+opaque, seen = present[..., 3] > 0.9, present[..., 3] > 0.1
 cube = jko.Grid.uniform(lower=(-0.1,) * 3, upper=(1.1,) * 3, cells=(24,) * 3)
 first, second = portrait.reshape(-1, 3), present[opaque][:, :3]
 palettes = [jko.Density.kernel_estimate(jko.Particles(c), cube, bandwidth=0.045) for c in (first, second)]
@@ -36,7 +36,7 @@ print(f"W2 between the palettes: {jko.wasserstein(*palettes):.3f}")
 image = there(first)
 recoloured, half_way = (np.clip(c, 0.0, 1.0).reshape(portrait.shape) for c in (image, 0.5 * (first + image)))
 wrapped = present.copy()
-wrapped[opaque, :3] = np.clip(back(second), 0.0, 1.0)
+wrapped[seen, :3] = np.clip(back(present[seen, :3]), 0.0, 1.0)
 
 # %%
 # Half-way along the displacement of the colours is a picture too.

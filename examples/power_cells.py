@@ -37,15 +37,17 @@ print(f"W2² from {values[0]:.4f} to {values[-1]:.5f}, gap {found.gap:.1e}")
 # The cells before, the cells after, and the distance on the way.
 
 figure, panels = plt.subplots(1, 3, figsize=(13, 4.2), width_ratios=(1, 1, 1.1), layout="constrained")
-fine = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (320, 320))
-colours = np.random.default_rng(1).permutation(300)
+fine = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (640, 640))
 for panel, cells, title in zip(
     panels, (start, found), ("300 points anywhere", "15 rounds later"), strict=False
 ):
-    owner = colours[cells.assign(fine.points)].reshape(fine.cells)
-    panel.imshow(owner.T, origin="lower", extent=(-2, 2, -2, 2), cmap="Pastel1", interpolation="nearest")
-    panel.contour(*grid.axes, rho.values.T, levels=4, colors="grey", linewidths=0.5)
-    panel.scatter(*cells.points.T, s=4, color="black")
+    owner = cells.assign(fine.points).reshape(fine.cells)
+    sides = np.any([owner != np.roll(owner, 1, axis) for axis in (0, 1)], axis=0)
+    panel.imshow(
+        rho.values.T, origin="lower", extent=(-2, 2, -2, 2), cmap="Blues", vmax=1.3 * rho.values.max()
+    )
+    panel.contourf(*fine.axes, sides.T, levels=[0.5, 1.5], colors=["0.45"])
+    panel.scatter(*cells.points.T, s=5, color="crimson")
     panel.set(title=title, aspect="equal", xlim=(-2, 2), ylim=(-2, 2))
 panels[2].loglog(np.arange(1, len(values) + 1), values, "o-", markersize=3)
 panels[2].set(xlabel="round", title="W₂² to the points")

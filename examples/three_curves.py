@@ -18,8 +18,8 @@ import jko
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 grid = jko.Grid.uniform(lower=-5.0, upper=5.0, cells=400)
-start = jko.Density.mixture(grid, [-2.2], [0.5])
-end = jko.Density.mixture(grid, [0.4, 2.6], [0.3, 0.5], weights=[0.4, 0.6])
+start = jko.Density.mixture(grid, [-2.6, 0.2], [0.4, 0.4])
+end = jko.Density.mixture(grid, [-0.6, 2.6], [0.3, 0.5], weights=[0.4, 0.6])
 times = np.linspace(0.02, 0.98, 33)
 curves = jko.transport.curves(start, end, times)
 

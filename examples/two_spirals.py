@@ -19,8 +19,8 @@ import jko
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 Path(folder).mkdir(parents=True, exist_ok=True)
 grid = jko.Grid.uniform(lower=(-1.0, -1.0), upper=(1.0, 1.0), cells=(96, 96))
-s = np.linspace(0.1, 1.0, 4000)
-arm = 0.75 * s[:, None] * np.stack([np.cos(7.5 * s), np.sin(7.5 * s)], axis=1)
+s = np.linspace(0.12, 1.0, 4000)
+arm = 0.82 * s[:, None] * np.stack([np.cos(8.5 * s - 0.8), np.sin(8.5 * s - 0.8)], axis=1)
 start, end = (
     jko.Density.kernel_estimate(jko.Particles(arm * flip, weights=s / s.sum()), grid, bandwidth=0.045)
     for flip in ([1.0, 1.0], [-1.0, 1.0])
@@ -36,7 +36,7 @@ for kind, energy in jko.transport.curves(start, end, [0.5]).kinetic_energy.items
 
 
 def film(kind, path):
-    figure, axes = plt.subplots(figsize=(3.4, 3.6), dpi=75)
+    figure, axes = plt.subplots(figsize=(3.4, 3.6), dpi=100)
     figure.subplots_adjust(0.02, 0.02, 0.98, 0.92)
 
     def draw(t):
@@ -46,9 +46,10 @@ def film(kind, path):
         axes.set(title=f"{kind}, t = {t:.2f}", xticks=[], yticks=[], xlim=(-1, 1), ylim=(-1, 1))
         if kind == "displacement":
             v = jko.transport.geodesic_velocity(start, end, t)
-            v = np.where((rho > 0.03 * rho.max())[..., None], v, np.nan)[::3, ::3].transpose(2, 1, 0)
-            x, y = (a[::3] for a in grid.axes)
-            axes.streamplot(x, y, *v, color="cyan", linewidth=0.8, arrowsize=0.7, density=1.3)
+            v = np.where((rho > 0.01 * rho.max())[..., None], v, np.nan)
+            seeds = grid.centers[2::5, 2::5][rho[2::5, 2::5] > 0.25 * rho.max()]
+            short = {"minlength": 0.02, "maxlength": 0.13, "integration_direction": "forward", "density": 5}
+            axes.streamplot(*grid.axes, *v.transpose(2, 1, 0), start_points=seeds, color="cyan", **short)
 
     FuncAnimation(figure, draw, np.linspace(0.02, 0.98, 21)).save(path, PillowWriter(fps=7))
 
