@@ -94,7 +94,8 @@ class MongeAmpere(Scheme):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.dual.grid_reflection import reflect_on_grid
 
-        return reflect_on_grid(self.sharpened(), state.workspace.problem, F, mu, tau, state)
+        half = self.sharpened().step(F, mu, 0.5 * tau, state)
+        return reflect_on_grid(half, state.workspace.problem, mu, tau)
 
     def _solve(self, ladder, mu, tau, caution):
         field, values, p, note, spent = ladder.problem.interaction(mu.values), mu.values, None, "", 0

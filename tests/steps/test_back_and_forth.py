@@ -6,28 +6,11 @@ import functionals as fn
 import jko
 from jko.errors import StepFailed, UnsupportedFunctional
 from jko.steps import BackAndForth
-
-
-def quadratic(x):
-    return 0.5 * jnp.sum(x**2)
+from tests.steps.grid_steps import attracted, distance, ornstein_uhlenbeck, quadratic, take_step
 
 
 def one_step(F, rho, tau, **settings):
-    scheme = BackAndForth(**settings)
-    new, _, info = scheme.step(F, rho, tau, scheme.init(F, rho))
-    return new, info
-
-
-def distance(a, b):
-    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
-
-
-def ornstein_uhlenbeck(dimension, cells, half_width=4.5, tau=0.1):
-    grid = jko.Grid.uniform((-half_width,) * dimension, (half_width,) * dimension, (cells,) * dimension)
-    mean = np.eye(dimension)[0]
-    rho = jko.Density.gaussian(grid, mean=mean, std=0.6)
-    exact = jko.exact.GaussianJKO(mean=mean, std=0.6, tau=tau).at(tau).on(grid)
-    return fn.Entropy() + fn.Potential(quadratic), rho, exact
+    return take_step(BackAndForth(**settings), F, rho, tau)
 
 
 @pytest.mark.parametrize(("dimension", "sizes"), [(1, (50, 100, 200, 400)), (2, (64, 128, 256))])
@@ -158,13 +141,10 @@ def test_crowd_round_an_obstacle():
 
 
 def test_self_attraction_by_passes():
-    # ½∬|x−y|²/2 acts on a centred Gaussian as ½∫|x|² does
     _, rho, _ = ornstein_uhlenbeck(2, 96)
     F = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
-    std = (0.6 + np.sqrt(0.36 + 0.44)) / 2.2
-    exact = jko.Density.gaussian(rho.grid, mean=(1.0, 0.0), std=std)
     new, info = one_step(F, rho, 0.1)
-    assert distance(new, exact) < 2e-3
+    assert distance(new, attracted(rho)) < 2e-3
     assert "passes" in info.note or "pass" in info.note
 
 
@@ -193,7 +173,49 @@ def test_a_grid_too_coarse_for_tau_is_named():
     assert "too coarse for tau" in one_step(F, rho, 1e-3)[1].note
     lost = one_step(F, rho, 1e-6)[1]
     assert lost.status == "not converged"
-    assert "exceeds the step" in lost.note
+    assert "exceeds the step: take tau above" in lost.note
+
+
+def under_a_cap(tau, n_steps):
+    """F, densities before and after, and records of steps under a cap on 60 cells, converged or not."""
+    F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2)
+    mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 60), mean=-0.4, std=0.5)
+    scheme = BackAndForth()
+    state, found = scheme.init(F, mu), []
+    for _ in range(n_steps):
+        new, state, info = scheme.step(F, mu, tau, state)
+        found.append((mu, new, info))
+        mu = new
+    return F, found
+
+
+@pytest.mark.parametrize("tau", [1e-8, 1e-4, 1e-2, 0.1])
+def test_the_energy_never_rises(tau):
+    # the cap alone lets the grid's error through: at τ = 1e-8 F rose by .86 in a step
+    F, found = under_a_cap(tau, 20)
+    for before, after, info in found:
+        assert F(after) <= F(before) + 1e-12
+        assert info.dissipation >= -1e-11
+        assert info.gap >= -1e-12
+
+
+def test_a_step_lost_in_the_grid_is_not_converged():
+    F, found = under_a_cap(1e-4, 4)
+    assert all(info.status == "not converged" and "take tau above" in info.note for *_, info in found)
+    stayed = [(mu, info) for mu, _, info in found if "the density stays" in info.note]
+    assert stayed
+    for mu, info in stayed:
+        # what the exact step improves by, the gap of staying
+        scheme = jko.steps.Quantile()
+        _, _, exact = scheme.step(F, mu, 1e-4, scheme.init(F, mu))
+        assert info.gap == pytest.approx(exact.dissipation, rel=0.2)
+
+
+def test_a_flow_that_ends_stays_converged():
+    F, found = under_a_cap(0.1, 20)
+    assert all(info.status == "converged" for *_, info in found)
+    half = 0.5 / 0.9
+    assert F(found[-1][1]) == pytest.approx(0.9 * 4.0 * half**3 / 3.0, rel=0.02)
 
 
 def test_a_step_that_did_not_converge_says_so():

@@ -26,6 +26,10 @@ class Certificate:
         """gap/(W₂²/2τ)."""
         return self.gap / self.transport if self.transport > 0 else 0.0
 
+    def closes(self, gap, tolerance, share=1.0) -> bool:
+        """Whether a gap is below `tolerance` of W₂²/2τ or a share of h²/8τ."""
+        return gap <= max(tolerance * self.transport, share * self.grid_bias)
+
 
 def certify(ascent: DualAscent, phi, density, cell_volume: float) -> Certificate:
     """Of a normalised φ and its density ρ′ = U*′(−φ − V)."""

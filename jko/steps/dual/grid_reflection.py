@@ -16,19 +16,20 @@ _RIM = 2  # cells round the support of ρ_k that the c-transform keeps
 _PASSES = 4
 
 
-def reflect_on_grid(scheme, problem, F, mu, tau, state) -> Reflected:
+def reflect_on_grid(half, problem, mu, tau) -> Reflected:
     """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
     implicit half, then an explicit one, and no map is inverted.
 
     φ = −δF/δρ at the half step. Positive densities are pulled back with the determinant and scaled to the
     mass, whose defect is noted; where there is vacuum φ comes from the c-transform of the support,
-    smoothed, and cells are laid down as rectangles. `problem` is the scheme's DualProblem.
+    smoothed, and cells are laid down as rectangles. `half` is (J_{τ/2}(ρ), state, record), `problem` the
+    scheme's DualProblem.
     """
-    half, after, info = scheme.step(F, mu, 0.5 * tau, state)
+    taken, (half, after, info) = half, half
     if not info.converged:
-        return _none(half, after, info, info.note)
+        return none(taken, info.note)
     if problem.cap is not None or problem.blocked is not None:
-        return _none(half, after, info, "reflections know neither caps nor obstacles")
+        return none(taken, "reflections know neither caps nor obstacles")
     before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
     if problem.full_support:
         values, least, note = _pulled_back(problem, half, tau)
@@ -37,18 +38,17 @@ def reflect_on_grid(scheme, problem, F, mu, tau, state) -> Reflected:
     dense = half.values > _DENSE * half.values.max()
     folded = float(half.values[dense & (least < 0.0)].sum() / half.values.sum())
     if folded > _FOLDED:
-        return _none(half, after, info, f"2T − id folds over {folded:.0%} of the mass")
+        return none(taken, f"2T − id folds over {folded:.0%} of the mass")
     new = half.with_values(values)
     # W₂(ρ, ρ′) = 2W₂(ρ, ρ₁), so that W₂²/2τ is twice the half step's own cost
     cost = 2.0 * (before - middle - info.dissipation)
     dissipation = before - problem.energy(values, problem.interaction(values)) - cost
-    return Reflected(
-        (half, after, info), new, after, dissipation, before, note=note, wary=problem.full_support
-    )
+    return Reflected(taken, new, after, dissipation, before, note=note, wary=problem.full_support)
 
 
-def _none(half, state, info, note):
-    return Reflected((half, state, info), None, None, math.nan, math.nan, note=note)
+def none(half, note) -> Reflected:
+    """No reflection of a half step (measure, state, record), and why."""
+    return Reflected(half, None, None, math.nan, math.nan, note=note)
 
 
 def _variation(problem, half, where):

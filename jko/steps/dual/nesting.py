@@ -69,8 +69,16 @@ class Region:
         if self.cells == whole:
             return values
         out = np.zeros(whole)
-        out[tuple(slice(f, f + n) for f, n in zip(self.first, self.cells, strict=True))] = values
+        out[self._within] = values
         return out
+
+    def cut(self, values) -> np.ndarray:
+        """The whole grid's values in the box."""
+        return values[self._within]
+
+    @property
+    def _within(self):
+        return tuple(slice(f, f + n) for f, n in zip(self.first, self.cells, strict=True))
 
     def levels(self, coarsest: int) -> list[tuple[int, ...]]:
         """Numbers of cells from the finest grid down, halved upwards while an axis exceeds `coarsest`."""

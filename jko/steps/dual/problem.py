@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from functionals import Power
 from functionals.parts import GatheredInternal
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density
+from jko.steps.grid_energy import GridEnergy
 
 _FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
+_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 
 
-class DualProblem:
-    """F = ∫U(ρ) + ∫Vρ + interaction + caps on a grid, with cells blocked by an obstacle."""
+class DualProblem(GridEnergy):
+    """F on a grid, with cells blocked by an obstacle."""
 
     def __init__(self, F, mu, obstacle, scheme):
-        grid, parts = mu.grid, F.parts
-        self.grid, self.parts = grid, parts
-        self.potential = parts.potential_values(grid.points).reshape(grid.cells)
-        self.blocked = _blocked(obstacle, grid)
-        self.cap = _least_cap(parts.constraints, grid)
+        super().__init__(F, mu)
+        self.blocked = _blocked(obstacle, self.grid)
         self.regularisation = 0.0
-        self.internal = parts.internal_energy
+        self.internal = self.parts.internal_energy
         if self.internal is None:
             if self.cap is None:
                 raise UnsupportedFunctional(
@@ -34,7 +35,7 @@ class DualProblem:
             self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
             thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
         self.stiff = self.cap is not None or bool(thin < _FLAT * dense)
-        self._check_room(mu)
+        self._require_room(mu, self.blocked)
 
     def _hold_together(self):
         """(ε/2)ρ² with a slope that spreads a front of the cap over one cell; without it U*′ jumps."""
@@ -43,37 +44,47 @@ class DualProblem:
         self.regularisation = rise / float(self.cap.max())
         return GatheredInternal(((0.5 * self.regularisation, Power(2.0)),))
 
-    def _check_room(self, mu):
-        if self.cap is None:
-            return
-        room = self.cap if self.blocked is None else np.where(self.blocked, 0.0, self.cap)
-        if mu.mass >= room.sum() * self.grid.cell_volume:
-            raise ValueError(
-                f"cap: the box holds a mass of {room.sum() * self.grid.cell_volume:g} at most, the density "
-                f"has {mu.mass:g}: widen the grid or raise the cap"
-            )
+    def admits(self, values) -> bool:
+        """Whether ρ keeps below the cap and out of the obstacle."""
+        if self.blocked is not None and values[self.blocked].any():
+            return False
+        return self.cap is None or bool((values <= self.cap * (1.0 + _EXCESS)).all())
 
-    def spread(self, values, tau) -> float:
-        """√(2Dτ) with the diffusivity D = ρU″(ρ) where ρ is largest; ∞ under a cap, which has none."""
-        if self.cap is not None:
-            return float("inf")
-        top = np.array([values.max()])
-        return float(np.sqrt(2.0 * tau * top * self.internal.second_derivative(top))[0])
-
-    def interaction(self, values) -> np.ndarray | None:
-        """The first variation of the interaction energy, W∗ρ, or None."""
-        if not self.parts.interaction:
-            return None
-        rho = Density(self.grid, values)
-        return sum(c * np.asarray(atom.first_variation(rho)) for c, atom in self.parts.interaction)
-
-    def energy(self, values, interaction=None) -> float:
-        """F(ρ) without the constraints."""
-        density = self.potential if interaction is None else self.potential + 0.5 * interaction
-        total = np.vdot(density, values)
+    def least_tau(self, values, field, length) -> float:
+        """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, or under a cap
+        is driven by τ|∇(V + W∗ρ)|, that far; 0 where the cap or the obstacle pushes it."""
+        if not self.admits(values):
+            return 0.0
+        rates = []
         if self.parts.internal_energy is not None:
-            total += self.internal.density(values).sum()
-        return float(total) * self.grid.cell_volume
+            top = np.array([values.max()])
+            spread = 2.0 * float((top * self.parts.internal_energy.second_derivative(top))[0])
+            rates.append(length**2 / spread)
+        if self.cap is not None:
+            drift = math.sqrt(self._squared_slope(values, self._outer(field)) / float(values.sum()))
+            rates.append(length / drift if drift > 0.0 else 0.0)
+        return min(rates)
+
+    def forces(self, values, field, tau) -> float:
+        """(τ/2)∫|∇(V + W∗ρ)|² + |∇U′(ρ)|² dρ: what a step would gain if nothing held them in balance."""
+        total = self._squared_slope(values, self._outer(field))
+        if self.parts.internal_energy is not None:
+            with np.errstate(all="ignore"):
+                total += self._squared_slope(values, self.parts.internal_energy.derivative(values))
+        return 0.5 * tau * total * self.grid.cell_volume
+
+    def _outer(self, field):
+        return self.potential if field is None else self.potential + field
+
+    def _squared_slope(self, values, field):
+        """Σ|∇field|²ρ over the faces between cells with mass."""
+        total = 0.0
+        for axis, h in enumerate(self.grid.spacing):
+            rho, lines = np.moveaxis(values, axis, 0), np.moveaxis(field, axis, 0)
+            held = (rho[:-1] > 0.0) & (rho[1:] > 0.0)
+            slopes = (lines[1:][held] - lines[:-1][held]) / h
+            total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
+        return total
 
 
 def _blocked(obstacle, grid):
@@ -88,8 +99,3 @@ def _blocked(obstacle, grid):
     if blocked.all():
         raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
     return blocked if blocked.any() else None
-
-
-def _least_cap(constraints, grid):
-    caps = [atom.values(grid.points).reshape(grid.cells) for atom in constraints]
-    return np.minimum.reduce(caps) if caps else None

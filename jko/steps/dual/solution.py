@@ -38,3 +38,13 @@ class DualSolution:
     def values(self, grid) -> np.ndarray:
         """ρ′ on the whole grid."""
         return self.region.embed(self.density, grid.cells)
+
+    def gap_of(self, values, cost, grid) -> float:
+        """What the objective of a density on the whole grid, W₂²/2τ + ∫U + ∫Vρ with `cost` for the first,
+        exceeds the dual value ∫φᶜdρ_k − ∫U*(−φ − V) by, which no density's is below."""
+        ascent, energy = self.ascent, self.ascent.energy
+        rho = self.region.cut(values)
+        primal = float(energy.internal.density(rho).sum() + np.vdot(ascent.potential, rho))
+        conjugate = energy.total_conjugate(-self.phi - ascent.potential, self.density)
+        dual = float(np.vdot(ascent.transform(self.phi), ascent.rho)) - conjugate
+        return (primal - dual) * grid.cell_volume + cost

@@ -1,0 +1,147 @@
+"""What becomes of a dual step's density: shortened where the grid's error would raise its objective, and the
+record."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.scheme import StepInfo
+
+_MASS_TOLERANCE = 1e-8
+_ROUNDING = 1e-12
+_HALVINGS = 10
+_STILL = 0.125  # cells: where mass neither moves nor spreads by more, the step is lost in the grid's error
+_FLOOR = 1e-6  # of 1 + |F|: gaps below it count as none
+
+
+@dataclass(frozen=True)
+class Taken:
+    """ρ′ = (1 − share)·ρ_k + share·ρ̃ of a solution's ρ̃; F(ρ_k), F(ρ′), and `cost` share·W₂²(ρ_k, ρ̃)/2τ."""
+
+    values: np.ndarray
+    share: float
+    before: float
+    after: float
+    cost: float
+
+    @property
+    def objective(self) -> float:
+        """F(ρ′) + cost, no less than the step's own objective since W₂² is convex along mixtures."""
+        return self.after + self.cost
+
+    @property
+    def dissipation(self) -> float:
+        """F(ρ_k) − F(ρ′) − cost."""
+        return self.before - self.objective
+
+
+def take(problem, mu, values, cost) -> Taken:
+    """ρ̃ itself, or where F(ρ̃) + W₂²/2τ exceeds F(ρ_k), as by the grid's error it may, the mixture of the
+    least objective among halved shares.
+
+    At share 0 the density stays, which no exact step does worse than: F never rises.
+    """
+    start = mu.values
+    fields = problem.interaction(start), problem.interaction(values)
+    before = problem.energy(start, fields[0]) if problem.admits(start) else math.inf
+
+    def mixed(share):
+        rho = values if share == 1.0 else (1.0 - share) * start + share * values
+        field = None if fields[0] is None else (1.0 - share) * fields[0] + share * fields[1]
+        return Taken(rho, share, before, problem.energy(rho, field), share * cost)
+
+    whole = mixed(1.0)
+    if whole.dissipation >= -_ROUNDING * (1.0 + abs(whole.after)):
+        return whole
+    shares = [0.5**k for k in range(1, _HALVINGS + 1)] + [0.0]
+    return min(map(mixed, shares), key=lambda taken: taken.objective)
+
+
+def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
+    """The StepInfo of what was taken of a solution."""
+    certificate, values = solution.certificate, taken.values
+    gap = certificate.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
+    cautions = [_shortened(taken), _coarse(certificate), _held(problem), _inadmissible(taken)]
+    mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
+    failures = [
+        _lost(problem, mu, tau, certificate),
+        f"the mass changed by {mass_error:.1e}" if mass_error > _MASS_TOLERANCE * mu.mass else "",
+        "" if certificate.closes(gap, settings.tolerance) else _open(gap, certificate),
+        "" if taken.share == 1.0 else _unfinished(problem, settings, mu, tau, gap, taken),
+    ]
+    return StepInfo(
+        status="not converged" if any(failures) else "converged",
+        gap=gap,
+        relative_gap=gap / taken.cost if taken.cost > 0.0 else (math.inf if gap > 0.0 else 0.0),
+        iterations=solution.iterations,
+        mass_error=mass_error,
+        min_density=float(values.min()),
+        dissipation=taken.dissipation,
+        note="; ".join(filter(None, [*notes, *cautions, *failures])),
+    )
+
+
+def _shortened(taken):
+    if taken.share == 1.0:
+        return ""
+    if taken.share == 0.0:
+        return "no part of the step lowers F + W₂²/2τ on this grid: the density stays"
+    return f"shortened to the share {taken.share:.2g} of itself, where F + W₂²/2τ is least on this grid"
+
+
+def _coarse(certificate):
+    if certificate.cells_moved >= 1.0:
+        return ""
+    share = certificate.grid_bias / max(certificate.transport, 1e-300)
+    return (
+        f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is {share:.2g} of W₂²/2τ: "
+        "the grid is too coarse for tau"
+    )
+
+
+def _held(problem):
+    if not problem.regularisation:
+        return ""
+    return f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}"
+
+
+def _inadmissible(taken):
+    if math.isfinite(taken.before):
+        return ""
+    return "the density before breaks the cap or the obstacle, so that F fell from ∞"
+
+
+def _lost(problem, mu, tau, certificate):
+    if certificate.cells_moved >= _STILL:
+        return ""
+    least = _least_tau(problem, mu, _STILL)
+    if tau >= least:
+        return ""
+    other = "" if problem.cap is not None or problem.blocked is not None else ", or steps.MongeAmpere"
+    return f"what a grid adds to a step exceeds the step: take tau above {least:.1e}, or a finer grid{other}"
+
+
+def _unfinished(problem, settings, mu, tau, gap, taken):
+    """Why a shortened step is not the flow's end."""
+    field = problem.interaction(mu.values)
+    enough = settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(taken.before))
+    if gap <= enough:
+        return ""
+    return (
+        f"the gap {gap:.1e} is more than a flow at its end leaves, {enough:.1e}, so the grid is too coarse: "
+        f"take a finer one, or tau above {max(_least_tau(problem, mu, 1.0), 2.0 * tau):.1e}"
+    )
+
+
+def _least_tau(problem, mu, cells):
+    return problem.least_tau(mu.values, problem.interaction(mu.values), cells * max(mu.grid.spacing))
+
+
+def _open(gap, certificate):
+    return (
+        f"the gap {gap:.1e} stayed above h²/8τ = {certificate.grid_bias:.1e}: take a finer grid, a smaller "
+        "tau or steps.Cvxpy"
+    )
