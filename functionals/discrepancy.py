@@ -62,7 +62,7 @@ class MMD(Functional):
         offset = 0.5 * float(self.target.difference_integrate(self.interaction.W))
         if self._scale is not None and hasattr(self.target, "log_density_function"):
             return Potential(_SmoothedGaussian(self.target, *self._scale, offset), modulus=self._dent)
-        return Potential(_Embedding(self.target, self.interaction.W, offset), modulus=self._dent)
+        return Potential(MeanEmbedding(self.target, self.interaction, offset), modulus=self._dent)
 
     @property
     def _dent(self):
@@ -92,18 +92,25 @@ class MMD(Functional):
         return f"MMD({self.target!r}, {self.interaction!r})"
 
 
-class _Embedding:
-    """x ↦ c − Σ_j b_j k(x − y_j), its gradient likewise by chunks: memory does not grow with n × m."""
+class MeanEmbedding:
+    """x ↦ c − Σ_j b_j k(x − y_j), its gradient likewise by chunks: memory does not grow with n × m.
 
-    def __init__(self, target, W, offset):
+    `W` is k, `points` `[m, d]` the y, `masses` `[m]` the b and `offset` c: for sums that are taken in another
+    way than by jax, as `summation` says.
+    """
+
+    def __init__(self, target, interaction, offset):
+        W, self.summation = interaction.W, interaction.summation
         masses = np.asarray(target.masses, dtype=float).ravel()
         points = np.asarray(target.points, dtype=float)[masses > 0.0]
         masses, chunk = masses[masses > 0.0], min(_CHUNK, len(points))
+        self.W, self.points, self.masses, self.offset = W, points, masses, offset
         missing = -len(points) % chunk
-        self.points = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
-        self.points = self.points.reshape(-1, chunk, points.shape[1])
-        self.masses = np.concatenate([masses, np.zeros(missing)]).reshape(-1, chunk)
-        self.offset = offset
+        padded = np.concatenate([points, np.repeat(points[-1:], missing, axis=0)])
+        self._chunks = (
+            padded.reshape(-1, chunk, points.shape[1]),
+            np.concatenate([masses, np.zeros(missing)]).reshape(-1, chunk),
+        )
         kernel = pointwise.scalar(W)
 
         @jax.custom_jvp
@@ -122,7 +129,7 @@ class _Embedding:
             return total + jnp.tensordot(b, jax.vmap(lambda point: f(x - point))(y), axes=1), None
 
         # in the precision of x from the start: one loop must not be traced for two of them
-        chunks = (jnp.asarray(self.points, x.dtype), jnp.asarray(self.masses, x.dtype))
+        chunks = tuple(jnp.asarray(array, x.dtype) for array in self._chunks)
         return jax.lax.scan(add, zero, chunks)[0]
 
     def __call__(self, x):

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
-from jko.measures import Particles, forces
+from jko.descent import native_terms
+from jko.measures import Particles
 
 
 class Field:
@@ -45,15 +46,15 @@ class Field:
         return total
 
     def native(self, x) -> bool:
-        """Whether an interaction sums over these particles outside jax."""
-        return self.mesh is None and any(_is_native(atom, *x.shape) for _, atom in self.terms)
+        """Whether a term sums over these particles outside jax."""
+        return self.mesh is None and any(native_terms.is_native(atom, *x.shape) for _, atom in self.terms)
 
     def leaves_jax(self, x) -> bool:
         """Whether a step should not run within a compiled block: where jax there would sum more pairs."""
         if self.mesh is not None:
             return False
-        pairs = [atom for _, atom in self.terms if _is_native(atom, *x.shape)]
-        return any(forces.outruns_jax(len(x), atom.summation) for atom in pairs)
+        native = [atom for _, atom in self.terms if native_terms.is_native(atom, *x.shape)]
+        return any(native_terms.outruns_jax(atom, len(x)) for atom in native)
 
     def compiled_energy(self, x, w):
         """F(α) of numpy arrays, a scalar."""
@@ -61,7 +62,7 @@ class Field:
             return self._energy(x, w)
         inside, outside = self._split(*x.shape)
         mu = Particles.moved(x, w)
-        native = sum(c * float(atom.energy(mu)) for c, atom in inside)
+        native = sum(c * native_terms.energy(atom, mu) for c, atom in inside)
         return native + (float(outside._energy(x, w)) if outside.terms else 0.0)
 
     def compiled_gradient(self, x, w):
@@ -70,7 +71,7 @@ class Field:
             return self._gradient(x, w)
         inside, outside = self._split(*x.shape)
         mu = Particles.moved(x, w)
-        native = sum(c * atom.wasserstein_gradient(mu) for c, atom in inside)
+        native = sum(c * native_terms.gradient(atom, mu) for c, atom in inside)
         return native + (np.asarray(outside._gradient(x, w)) if outside.terms else 0.0)
 
     def compiled_product(self, x, w, v):
@@ -79,7 +80,7 @@ class Field:
             return self._product(x, w, v)
         inside, outside = self._split(*x.shape)
         mu = Particles.moved(x, w)
-        native = sum(c * atom.hessian_product(mu, v) for c, atom in inside)
+        native = sum(c * native_terms.product(atom, mu, v) for c, atom in inside)
         return native + (np.asarray(outside._product(x, w, v)) if outside.terms else 0.0)
 
     def note(self, mu) -> str:
@@ -102,14 +103,8 @@ class Field:
 
     @lru_cache(maxsize=8)  # noqa: B019 fields are kept as long as the program runs
     def _split(self, n, d):
-        inside = tuple(term for term in self.terms if _is_native(term[1], n, d))
+        inside = tuple(term for term in self.terms if native_terms.is_native(term[1], n, d))
         return inside, field(tuple(term for term in self.terms if term not in inside))
-
-
-def _is_native(atom, n, d) -> bool:
-    if atom.kind != "interaction" or atom.general:
-        return False
-    return forces.is_native(atom.W, n, d, atom.summation)
 
 
 def _term_gradient(atom, columns, w):

@@ -17,7 +17,7 @@ from jko.descent.sharded_field import mesh_of, spread_field
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
 from jko.scheme import StepInfo
-from jko.sharding import active, gather, spread
+from jko.sharding import gather, spread
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,6 @@ class ForwardEuler(EnergyDescent):
 
     def field(self, F, mu):
         return spread_field(outside_terms(F.parts))
-
-    def energy(self, F, mu, state):
-        return (state.data["energy"] if active() else F(mu)), 0.0
 
     def step(self, F, mu, tau, state):
         tau, flow, dtype = positive_number("tau", tau), state.workspace, mu.positions.dtype

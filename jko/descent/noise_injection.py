@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import ClassVar
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from jko.descent import native_terms
 from jko.descent.energy_descent import EnergyDescent
 from jko.descent.noise import increments
 from jko.descent.sharded_field import energy_at
@@ -58,11 +59,15 @@ class NoiseInjection(EnergyDescent):
         level = self.level / (1.0 + number * tau) ** self.decay
         with precision(x):
             scalars = np.asarray([tau, level], x.dtype)
-            moved = np.asarray(_step(flow)(x, w, scalars, key_of(self.seed), np.int32(number)))
+            if flow.leaves_jax(x):
+                beside = np.asarray(_beside(x, level, key_of(self.seed), np.int32(number)))
+                moved = x - x.dtype.type(tau) * _gradient_on_the_host(flow, beside, x, w)
+            else:
+                moved = np.asarray(_step(flow)(x, w, scalars, key_of(self.seed), np.int32(number)))
             if not np.all(np.isfinite(moved)):
                 return mu, state, StepInfo("unstable", note=_diverged(number, tau))
         after = energy_at(flow, mu.with_positions(moved))
-        info = StepInfo(iterations=1, mass_error=0.0)
+        info = StepInfo(iterations=1, mass_error=0.0, note=state.data.get("note", ""))
         return (
             mu.with_positions(moved),
             state.with_data(**(state.data | {"energy": after, "step": number + 1})),
@@ -74,10 +79,31 @@ class NoiseInjection(EnergyDescent):
 def _step(flow):
     def step(x, w, scalars, key, number):
         tau, level = scalars
-        beside = x + level * increments("gaussian", key, number, x.T.shape, x.dtype).T
+        beside = _beside(x, level, key, number)
         return x - tau * sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
 
     return jax.jit(step)
+
+
+def _gradient_on_the_host(flow, beside, x, w):
+    """∇(δF/δρ)(α) at the points beside, its sums over many particles taken outside jax."""
+    native = [native_terms.is_native(atom, *x.shape) for _, atom in flow.terms]
+    total = np.zeros_like(x)
+    for (c, atom), outside in zip(flow.terms, native, strict=True):
+        slopes = native_terms.gradient_at(atom, beside, x, w) if outside else _compiled(atom)(beside, x, w)
+        total = total + x.dtype.type(c) * np.asarray(slopes)
+    return total
+
+
+@lru_cache(maxsize=64)
+def _compiled(atom):
+    return jax.jit(partial(_gradient_beside, atom))
+
+
+@jax.jit
+def _beside(x, level, key, number):
+    level = jnp.asarray(level, x.dtype)
+    return x + level * increments("gaussian", key, number, x.T.shape, x.dtype).T
 
 
 def _gradient_beside(atom, beside, x, w):

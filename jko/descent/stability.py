@@ -11,7 +11,7 @@ import numpy as np
 from functionals import pointwise
 
 _SAMPLE, _ENTRIES = 2_000, 2**22  # particles, and second derivatives held at once
-_TARGETS, _SOURCES = 128, 1024
+_TARGETS, _SOURCES, _PAIRS = 128, 1024, 2**23
 
 
 def refuse_unstable(parts, mu, tau: float, name: str, limit: Callable[[float], float]) -> None:
@@ -37,21 +37,24 @@ def mean_stiffness(parts, mu, reach: float = 0.0) -> float:
     Negative ones count as 0. V and W are the sums of potentials and interactions; a cloud moves under V as a
     whole and under both within. Pairs nearer than `reach` count as if they were that far apart: no step
     resolves pairs nearer than the √(2θτ) that noise moves them, and singular kernels are infinitely stiff
-    there. Means are over at most 2000 particles for V, 128 for W.
+    there. Means are over at most 2000 particles for V (fewer for a potential that is itself
+    a sum over many points), 128 for W.
     """
     if not (parts.potential or parts.interaction):
         return 0.0
-    x, w = _some(mu, min(_SAMPLE, max(1, _ENTRIES // mu.dimension**2)))
-    alone = _mean_largest(_of_potential(parts.potential, x), w)
+    sources = max((len(getattr(atom.V, "masses", ())) for _, atom in parts.potential), default=0)
+    x, w = _some(mu, max(1, min(_SAMPLE, _ENTRIES // mu.dimension**2, _PAIRS // max(1, sources))))
+    alone = _of_potential(parts.potential, x)
+    largest = _mean_largest(alone, w)
     if not parts.interaction:
-        return alone
-    x, w = _some(mu, _TARGETS)
-    both = _of_potential(parts.potential, x) + _of_interaction(parts.interaction, x, mu, reach)
-    return max(alone, _mean_largest(both, w))
+        return largest
+    few = slice(None, None, -(-len(x) // _TARGETS))
+    both = alone[few] + _of_interaction(parts.interaction, x[few], mu, reach)
+    return max(largest, _mean_largest(both, w[few]))
 
 
 def _some(mu, most: int):
-    """(positions, weights) in float64 of every k-th particle, at most so many."""
+    """(positions, weights that sum to 1) in float64 of every k-th particle, at most so many."""
     stride = -(-mu.n // most)
     weights = np.asarray(mu.weights[::stride], dtype=float)
     return np.asarray(mu.positions[::stride], dtype=float), weights / weights.sum()
@@ -61,7 +64,7 @@ def _mean_largest(hessians, w) -> float:
     # what overflows far out is not known, and a step there will say so
     finite = np.all(np.isfinite(hessians), axis=(1, 2))
     largest = np.linalg.eigvalsh(np.where(finite[:, None, None], hessians, 0.0))[:, -1]
-    return float(w @ np.maximum(largest, 0.0))
+    return float(w @ np.maximum(largest, 0.0)) / w.sum()
 
 
 def _of_potential(potential, x):

@@ -53,8 +53,8 @@ class SteinField:
         smoothed = radial_sum(f.value, unit, unit, w[:, None] * g)
         # ∇ₓ of Σ_j w_j k(x, x_j), and the sum of the Laplacians
         push = radial_gradient_sum(_twice(f.slope), unit, unit, w) / h
-        laplacian = radial_sum(_laplacian(self.kernel, d), unit, unit, w) / h**2
-        stein = jnp.sum(w * (jnp.sum(g * (smoothed + 2.0 * theta * push), axis=1) - theta**2 * laplacian))
+        curvature = radial_sum(laplacian(self.kernel, d), unit, unit, w) / h**2
+        stein = jnp.sum(w * (jnp.sum(g * (smoothed + 2.0 * theta * push), axis=1) - theta**2 * curvature))
         return (-smoothed - theta * push).astype(x.dtype), stein
 
 
@@ -64,7 +64,7 @@ def _twice(slope):
 
 
 @lru_cache(maxsize=16)
-def _laplacian(kernel, d):
+def laplacian(kernel, d):
     """Δ of f(|z|²), z in R^d: 2d f′ + 4 s f″."""
     f = PROFILES[kernel]
     return lambda s: 2.0 * d * f.slope(s) + 4.0 * s * f.curvature(s)
@@ -79,9 +79,17 @@ def compiled_velocity(flow: SteinField):
 def median_bandwidth(mu, most: int = 2000) -> float:
     """h = m/√(2 log n), m the median distance between particles, of at most so many [LiuWang2016, section 3].
 
-    Then Σ_j k(x_i, x_j) is about 2 for the Gaussian kernel: a particle and its neighbours balance.
+    Then Σ_j k(x_i, x_j) is about 2 for the Gaussian kernel: a particle and its neighbours balance. Raises
+    ValueError where there is no distance to go by.
     """
+    if mu.n == 1:
+        raise ValueError("bandwidth: one particle has no distances, so no rule gives one: give bandwidth=")
     from scipy.spatial.distance import pdist
 
     x = np.asarray(mu.positions, dtype=float)[:: -(-mu.n // most)]
-    return float(np.median(pdist(x)) / np.sqrt(2.0 * np.log(mu.n))) if mu.n > 2 else 0.0
+    bandwidth = float(np.median(pdist(x)) / np.sqrt(2.0 * np.log(mu.n)))
+    if not bandwidth > 0.0:
+        raise ValueError(
+            "bandwidth: half of the particles or more coincide, so no rule gives one: give bandwidth="
+        )
+    return bandwidth

@@ -160,6 +160,37 @@ def test_noise_injection_fetches_particles_from_beyond_the_reach_of_the_kernel()
     assert noisy.energy[-1] < 0.6 * plain.energy[-1]
 
 
+@pytest.mark.parametrize("kernel", ["gaussian", "inverse multiquadric"])
+def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
+    mu = cloud()
+    plain, fast = (SVGD(kernel=kernel, bandwidth=0.8, sums=sums) for sums in ("direct", "fourier"))
+    moved, _, direct = plain.advance(F, mu, 0.05, 2, plain.init(F, mu))
+    there, _, records = fast.advance(F, mu, 0.05, 2, fast.init(F, mu))
+    assert np.abs(there.positions - moved.positions).max() < 1e-7
+    assert records.stein_discrepancy == pytest.approx(direct.stein_discrepancy, rel=1e-7)
+    assert set(direct.note) == {""}
+    assert all("pair sums: fourier" in note and "error of the forces" in note for note in records.note)
+
+
+def test_fast_sums_of_a_discrepancy_are_those_of_all_pairs():
+    """Of the kernel over the particles, and of its embedding over the target's points."""
+    mu, fast = cloud(), fn.MMD(TARGET, width=0.9, method="fourier", tolerance=1e-9)
+    for scheme in (NoiseInjection(level=0.6), ForwardEuler()):
+        runs = [jko.flow(functional, mu, scheme, tau=0.2, n_steps=2) for functional in (DISCREPANCY, fast)]
+        assert np.abs(runs[0].final.positions - mu.positions).max() > 0.01
+        assert np.abs(runs[0].final.positions - runs[1].final.positions).max() < 1e-8
+        assert runs[1].energy == pytest.approx(runs[0].energy, abs=1e-8)
+        assert all("fourier" in note for note in runs[1].info.note)
+    v = np.random.default_rng(1).normal(size=mu.positions.shape)
+    with jax.enable_x64(True):
+        products = [
+            np.asarray(field(outside_terms(functional.parts)).compiled_product(mu.positions, mu.weights, v))
+            for functional in (DISCREPANCY, fast)
+        ]
+    # a mesh gives products by differences, which is enough for Newton's method
+    assert np.abs(products[0] - products[1]).max() < 2e-4 * np.abs(products[0]).max()
+
+
 def test_refusals():
     mu = cloud()
     with pytest.raises(ValueError, match=r"has none: use descent\.ForwardEuler"):
@@ -168,7 +199,11 @@ def test_refusals():
         SVGD().init(F + fn.Power(2), mu)
     with pytest.raises(ValueError, match=r"bandwidth.*coincide"):
         SVGD().init(F, Particles(np.zeros((5, 2))))
-    for settings in ({"kernel": "box"}, {"bandwidth": 0.0}, {"neighbours": 0}):
+    with pytest.raises(ValueError, match=r"bandwidth: one particle has no distances"):
+        SVGD().init(F, Particles([[1.0, 2.0]]))
+    two = SVGD().init(F, Particles([[0.0, 0.0], [3.0, 4.0]]))
+    assert two.data["bandwidth"] == pytest.approx(5.0 / np.sqrt(2.0 * np.log(2.0)))
+    for settings in ({"kernel": "box"}, {"bandwidth": 0.0}, {"neighbours": 0}, {"sums": "fast"}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             SVGD(**settings)
     with pytest.raises(ValueError, match="Entropy"):
