@@ -3,11 +3,13 @@
     python benchmarks/grid_jko.py                              every problem, every scheme that takes it
     python benchmarks/grid_jko.py gaussian-512 barenblatt-512  some problems
     python benchmarks/grid_jko.py --schemes BackAndForth       some schemes
+    python benchmarks/grid_jko.py mixture-512                  orders in τ of the schemes of second order
 
 `dct` is the CPU time in units of one scipy.fft.dctn and idctn of the same size, timed in the same run. Times
 are medians of three repetitions of each step after one that compiles, what `init` does left out. L1 is the
-distance from the exact JKO iterate after as many exact steps, where it is known; `mass` the change of mass.
-Of problems in several sizes the growth follows: CPU time of the first step ∝ cells^exponent, fitted.
+distance from the exact JKO iterate after as many exact steps, for schemes of second order from the PDE's
+solution, where it is known; `mass` the change of mass. Of problems in several sizes the growth follows: CPU
+time of the first step ∝ cells^exponent, fitted.
 """
 
 import argparse
@@ -27,18 +29,29 @@ SCHEMES = {  # a new solver adds its line here
     for name in ("BackAndForth", "Linearized", "MongeAmpere", "Entropic")
     if hasattr(jko.steps, name)
 }
+
+
+def second_order(inner):
+    """steps.SecondOrder of a step with given settings, its first steps no exception."""
+    return lambda **settings: jko.steps.SecondOrder(getattr(jko.steps, inner)(**settings), plain_steps=0)
+
+
+SCHEMES |= {f"2nd({name})": second_order(name) for name in ("BackAndForth", "Linearized", "MongeAmpere")}
 REPETITIONS = 3
+ORDERS = "mixture-512"
 
 
 @dataclass
 class Problem:
-    """A functional, a start, a step, and the exact iterate after k steps where it is known."""
+    """A functional, a start, a step, and after k steps the exact iterate and the PDE's solution where they
+    are known."""
 
     F: object
     start: jko.Density
     tau: float
     steps: int = 1
     exact: object = None
+    limit: object = None
     settings: dict | None = None
 
 
@@ -48,7 +61,14 @@ def gaussian(cells, dimension=2):
     mean = 1.5 * np.eye(dimension)[0]
     iterates = jko.exact.GaussianJKO(mean=mean, std=0.5, tau=0.1)
     F = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
-    return Problem(F, iterates.at(0.0).on(grid), 0.1, exact=lambda k: iterates.at(0.1 * k).on(grid))
+    flow = jko.exact.OrnsteinUhlenbeck(mean=mean, std=0.5)
+    return Problem(
+        F,
+        iterates.at(0.0).on(grid),
+        0.1,
+        exact=lambda k: iterates.at(0.1 * k).on(grid),
+        limit=lambda k: flow.on(grid, 0.1 * k),
+    )
 
 
 def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, steps=5):
@@ -61,7 +81,8 @@ def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, step
             solution = solution.jko_step(tau)
         return solution.on(grid)
 
-    return Problem(fn.Power(exponent), exact(0), tau, steps, exact)
+    flow = jko.exact.Barenblatt(exponent, dimension, 1.0, start)
+    return Problem(fn.Power(exponent), exact(0), tau, steps, exact, lambda k: flow.on(grid, k * tau))
 
 
 def double_well(cells, tau, height=20.0):
@@ -101,7 +122,7 @@ PROBLEMS = {
     "opening-512": partial(opening, 512),
     "crowd-256": partial(crowd, 256),
 }
-HEADER = f"{'problem':20s}{'scheme':14s}{'step':>5s}{'wall s':>8s}{'CPU s':>8s}{'dct':>7s}{'iter':>6s}"
+HEADER = f"{'problem':20s}{'scheme':18s}{'step':>5s}{'wall s':>8s}{'CPU s':>8s}{'dct':>7s}{'iter':>6s}"
 HEADER += f"{'gap':>9s}{'rel.gap':>9s}{'L1':>9s}{'mass':>8s}  status"
 
 
@@ -109,12 +130,15 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("problems", nargs="*", default=list(PROBLEMS), metavar="problem")
+    parser.add_argument("problems", nargs="*", default=[*PROBLEMS, ORDERS], metavar="problem")
     parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=list(SCHEMES))
     arguments = parser.parse_args()
     print(HEADER)
     seconds = {}
     for name in arguments.problems:
+        if name == ORDERS:
+            orders(int(name.rsplit("-", 1)[1]))
+            continue
         problem = PROBLEMS[name]()
         unit = cosine_pair(problem.start.grid.cells)
         for scheme in arguments.schemes:
@@ -136,7 +160,7 @@ def rows(name, scheme_name, problem, unit):
         scheme = SCHEMES[scheme_name](**(problem.settings or {}))
         state = scheme.init(problem.F, problem.start)
     except (TypeError, ValueError) as refusal:
-        yield f"{name:20s}{scheme_name:14s} {refusal}", None
+        yield f"{name:20s}{scheme_name:18s} {refusal}", None
         return
     mu = problem.start
     scheme.step(problem.F, mu, problem.tau, state)
@@ -148,21 +172,45 @@ def rows(name, scheme_name, problem, unit):
             wall.append(time.perf_counter() - clock)
             cpu.append(time.process_time() - processor)
         mu, state = new, after
-        line = row(name, scheme_name, k, np.median(wall), np.median(cpu), unit, info, error(mu, problem, k))
+        distance = error(mu, problem.exact if scheme.order == 1 else problem.limit, k)
+        line = row(name, scheme_name, k, np.median(wall), np.median(cpu), unit, info, distance)
         yield line, np.median(cpu)
 
 
-def error(mu, problem, k):
-    """L1 from the exact iterate, NaN where none is known."""
-    if problem.exact is None:
+def error(mu, answer, k):
+    """L1 from the exact iterate, or the PDE's solution; NaN where none is known."""
+    if answer is None:
         return np.nan
-    return np.abs(mu.values - problem.exact(k).values).sum() * mu.grid.cell_volume
+    return np.abs(mu.values - answer(k).values).sum() * mu.grid.cell_volume
+
+
+def orders(cells, end=0.4):
+    """Three Gaussians under Ornstein–Uhlenbeck, exact: L1 from the PDE at time 0.4, τ = .1 … .0125."""
+    solution = jko.exact.GaussianMixture([[-1.5, 0], [1, 1], [0.5, -1.2]], [0.6, 0.5, 0.7], [0.4, 0.35, 0.25])
+    F = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+    mu = solution.on(jko.Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells)))
+    for scheme in (jko.steps.MongeAmpere(), jko.steps.SecondOrder(jko.steps.MongeAmpere())):
+        errors, dissipated, start, counts = [], [], time.process_time(), (4, 8, 16, 32)
+        for n in counts:
+            run = jko.flow(F, mu, scheme, tau=end / n, n_steps=n)
+            errors.append(error(run.final, lambda _: solution.on(mu.grid, end), n))
+            dissipated.append(run.info.dissipation.min())
+        seconds = (time.process_time() - start) / sum(counts)
+        rates = np.log2(np.divide(errors[:-1], errors[1:]))
+        print(
+            f"mixture {cells}x{cells} {scheme.scheme_name():18s} L1",
+            *(f"{e:.2e}" for e in errors),
+            " orders",
+            *(f"{r:.2f}" for r in rates),
+            f" least dissipation {min(dissipated):.1e} {seconds:.2f} CPU s a step",
+            flush=True,
+        )
 
 
 def row(name, scheme, k, wall, cpu, unit, info, distance):
     times = f"{k:5d}{wall:8.3f}{cpu:8.3f}{cpu / unit:7.1f}{info.iterations:6d}"
     quality = f"{info.gap:9.1e}{info.relative_gap:9.1e}{distance:9.1e}{info.mass_error:8.0e}"
-    return f"{name:20s}{scheme:14s}{times}{quality}  {info.status}"
+    return f"{name:20s}{scheme:18s}{times}{quality}  {info.status}"
 
 
 def cosine_pair(cells):

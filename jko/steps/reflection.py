@@ -27,8 +27,8 @@ class Reflected(NamedTuple):
 
     dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ; energy: F(ρ), in the step's own quadrature; bent: by how much
     of its own length, in W₂, the reflection was changed to keep it a transport between densities. measure
-    is None where there is none; `note` then says why. wary: whether ρ should come from a plain step, which
-    smooths it.
+    is None where there is none; `note` then says why. wary: whether ρ should come from plain steps, which
+    smooth it.
     """
 
     half: tuple[Any, State, StepInfo]

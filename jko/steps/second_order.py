@@ -9,6 +9,9 @@ from jko.errors import positive_number, whole_number
 from jko.scheme import Scheme, State, StepInfo
 from jko.steps.reflection import require
 
+_STARTING = 2  # steps from given data that may have to be plain
+_PIECES = 3  # of a plain step at the start
+
 
 @dataclass(frozen=True)
 class SecondOrder(Scheme):
@@ -21,10 +24,11 @@ class SecondOrder(Scheme):
 
     2T − id is a transport as long as DT ≥ ½. Where it is not one, from rough or far data, or where F(ρ′) +
     W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why.
-    So are the first `plain_steps`, which smooth rough data [Rannacher1984]; None is none of them, or one on
-    a grid where the support is full.
+    The first `plain_steps` are J_{τ/3} three times, which damps the fast modes of rough data, where a
+    reflection turns their sign and keeps them [Rannacher1984]; None is none of them, or two on a grid where
+    the support is full.
 
-    The record is that of the half step (of two, their sums and the worse relative gap), with the mass
+    The record is that of the half step (of plain ones, their sums and the worst relative gap), with the mass
     error, least density and dissipation F(ρ) − F(ρ′) − W₂²/2τ of the whole. TypeError for a scheme that
     cannot be reflected.
     """
@@ -49,28 +53,29 @@ class SecondOrder(Scheme):
     def step(self, F, mu, tau, state):
         tau = positive_number("tau", tau)
         inner, taken = State(state.data["inner"], state.workspace), state.data["taken"]
-        plain = None if self.plain_steps is None and taken == 0 else taken < (self.plain_steps or 0)
-        new, inner, info, _ = reflect_or_halve(self.scheme, F, mu, tau, inner, plain)
+        if taken < (self.plain_steps or 0):
+            new, inner, info = _thirds(self.scheme, F, mu, tau, inner, "as asked")
+        else:
+            starting = self.plain_steps is None and taken < _STARTING
+            new, inner, info, _ = reflect_or_halve(self.scheme, F, mu, tau, inner, starting)
         return new, state.with_data(taken=taken + 1, inner=inner.data), info
 
     def energy(self, F, mu, state):
         return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
 
 
-def reflect_or_halve(scheme, F, mu, tau, state, plain=None):
+def reflect_or_halve(scheme, F, mu, tau, state, starting=True):
     """(ρ′, state, record, past) of a reflected half-step where it may be taken, of two half steps
-    elsewhere; the past is empty after those."""
+    elsewhere, of three thirds at the start from what may be rough; the past is empty after those."""
     reflected = scheme.reflect(F, mu, tau, state)
     half, half_state, half_info = reflected.half
     if not half_info.converged:
         return half, half_state, half_info, {}
-    refusal = "as asked" if plain else reflected.refusal
-    if plain is None and reflected.wary:
-        refusal = refusal or "the first step from given data"
-    if refusal:
-        exact = scheme.sharpened() if hasattr(scheme, "sharpened") else scheme
-        new, state, info = exact.step(F, half, 0.5 * tau, half_state)
-        return new, state, _of_two(half_info, info, mu, new, f"two plain half steps: {refusal}"), {}
+    if starting and reflected.wary:
+        return *_thirds(scheme, F, mu, tau, state, "the first steps from given data"), {}
+    if reflected.refusal:
+        note = f"two plain half steps: {reflected.refusal}"
+        return *_plain(scheme, F, mu, 0.5 * tau, 1, note, reflected.half), {}
     new = reflected.measure
     info = replace(
         half_info,
@@ -82,18 +87,35 @@ def reflect_or_halve(scheme, F, mu, tau, state, plain=None):
     return new, reflected.state, info, reflected.past
 
 
-def _of_two(first, second, mu, new, note):
-    """By the triangle inequality W₂²(ρ, ρ″)/2τ ≤ the sum of the two steps' own costs: dissipations add."""
-    return StepInfo(
-        status=second.status,
-        gap=first.gap + second.gap,
-        relative_gap=max(first.relative_gap, second.relative_gap),
-        iterations=first.iterations + second.iterations,
+def _thirds(scheme, F, mu, tau, state, why):
+    note = f"three plain third steps: {why}"
+    return _plain(scheme, F, mu, tau / _PIECES, _PIECES, note, (mu, state, None))
+
+
+def _plain(scheme, F, mu, tau, number, note, taken):
+    """(ρ′, state, record) of so many plain steps of τ after what was `taken` from μ.
+
+    W₂²(ρ, ρ″)/2Στ is no more than the sum of the steps' own costs, by Cauchy: dissipations add.
+    """
+    exact = scheme.sharpened() if hasattr(scheme, "sharpened") else scheme
+    new, state, info = taken
+    records = [] if info is None else [info]
+    for _ in range(number):
+        new, state, info = exact.step(F, new, tau, state)
+        records.append(info)
+        if not info.converged:
+            break
+    summed = StepInfo(
+        status=info.status,
+        gap=sum(r.gap for r in records),
+        relative_gap=max(r.relative_gap for r in records),
+        iterations=sum(r.iterations for r in records),
         mass_error=abs(new.mass - mu.mass),
-        min_density=second.min_density,
-        dissipation=first.dissipation + second.dissipation,
-        note=joined(note, second.note),
+        min_density=info.min_density,
+        dissipation=sum(r.dissipation for r in records),
+        note=joined(note, info.note),
     )
+    return new, state, summed
 
 
 def _least(measure, info):

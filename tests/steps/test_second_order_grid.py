@@ -14,6 +14,10 @@ def l1(found, solution, time):
     return np.abs(found.values - solution.on(found.grid, time).values).sum() * found.grid.cell_volume
 
 
+def l1_apart(a, b):
+    return np.abs(a.values - b.values).sum() * a.grid.cell_volume
+
+
 def test_five_steps_of_the_porous_medium():
     solution = exact.Barenblatt(2.0, dimension=2, start_time=1.5708e-4)
     mu = solution.on(Grid.uniform((-0.5, -0.5), (0.5, 0.5), (256, 256)))
@@ -47,18 +51,35 @@ def test_order_two_in_tau_of_a_smooth_density_in_the_plane():
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.1)
 
 
-def test_order_two_in_tau_of_a_mixture():
-    solution = exact.GaussianMixture([[-1.0, -0.5], [1.0, 0.5]], [0.6, 0.7])
+def test_order_two_in_tau_of_a_mixture_with_a_valley():
+    solution = exact.GaussianMixture([[-1.5, 0], [1, 1], [0.5, -1.2]], [0.6, 0.5, 0.7], [0.4, 0.35, 0.25])
     mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128))), []
     for n in (4, 8, 16):
-        run = flow(CONFINED, mu, steps.SecondOrder(steps.MongeAmpere()), tau=0.8 / n, n_steps=n)
-        errors.append(l1(run.final, solution, 0.8))
+        run = flow(CONFINED, mu, steps.SecondOrder(steps.MongeAmpere()), tau=0.4 / n, n_steps=n)
+        errors.append(l1(run.final, solution, 0.4))
         assert np.all(np.diff(run.energy) < 0.0)
         assert run.info.dissipation.min() > 0.0
         assert run.info.mass_error.max() < 1e-12
-        assert "first step from given data" in run.info.note[0]
-        assert all(note.startswith("reflected by pull-back") for note in run.info.note[1:])
-    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.35)
+        assert all("first steps from given data" in note for note in run.info.note[:2])
+        assert all(note.startswith("reflected by pull-back") for note in run.info.note[2:])
+    assert errors[0] < 5.5e-3
+    assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.2)
+
+
+def test_reflections_blow_up_no_waves_of_a_few_cells():
+    """A wave of three cells dies out: with an implicit half of second order in h and an
+    explicit one of fourth it stays, in a valley it grew 1.4 times a step."""
+    grid = Grid.uniform((-3.0, -3.0), (3.0, 3.0), (64, 64))
+    x = grid.centers
+    smooth = Density.gaussian(grid, (0.0, 0.0), std=0.8)
+    wave = 1e-3 * np.cos(2.1 * (x[..., 0] + 0.4 * x[..., 1]) / grid.spacing[0])
+    rough = smooth.with_values(smooth.values * (1.0 + wave))
+    runs = [
+        flow(CONFINED, mu, steps.SecondOrder(steps.MongeAmpere(), plain_steps=0), tau=0.1, n_steps=8)
+        for mu in (smooth, rough)
+    ]
+    apart = [l1_apart(a, b) for a, b in zip(*(run.measures for run in runs), strict=True)]
+    assert apart[-1] < 0.3 * apart[0]
 
 
 def test_caps_and_obstacles_are_taken_in_half_steps():

@@ -20,10 +20,10 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
     """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
     implicit half, then an explicit one, and no map is inverted.
 
-    φ = −δF/δρ at the half step. Positive densities are pulled back with the determinant and scaled to the
-    mass, whose defect is noted; where there is vacuum φ comes from the c-transform of the support,
-    smoothed, and cells are laid down as rectangles. `half` is (J_{τ/2}(ρ), state, record), `problem` the
-    scheme's DualProblem.
+    φ = −δF/δρ at the half step. Positive densities are corrected to fourth order in h, pulled back with the
+    determinant and scaled to the mass, whose defect is noted; where there is vacuum φ comes from the
+    c-transform of the support, smoothed, and cells are laid down as rectangles. `half` is (J_{τ/2}(ρ), state,
+    record), `problem` the scheme's DualProblem.
     """
     taken, (half, after, info) = half, half
     if not info.converged:
@@ -32,6 +32,9 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
         return none(taken, "reflections know neither caps nor obstacles")
     before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
     if problem.full_support:
+        from jko.steps.pressure.fourth_order import corrected
+
+        half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau))
         values, least, note = _pulled_back(problem, half, tau)
     else:
         values, least, note = _laid_down(problem, mu, half, tau)
