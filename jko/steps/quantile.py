@@ -10,11 +10,12 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps.line import active_set, newton, passes, safeguard
+from jko.steps.line import active_set, newton, passes, safeguard, saturation
 from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem
+from jko.steps.line.varied_cap import VariedCap
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 
@@ -31,20 +32,23 @@ class Quantile(Scheme):
     The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of
     linear elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on
     it is tridiagonal: work and memory grow like the cells. No flux through the ends of the grid. A cap is
-    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an active set takes over.
+    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an active set takes over. A cap
+    c(x) is C(X′) − C(X) ≥ w, C its integral, and the active set works in C(X).
 
     Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is
     a remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
     ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid,
-    plus that of an interaction. Order 1 in τ.
+    plus that of an interaction. With 1/τ + λ ≤ 0, or a cap that varies, it is the duality gap among all
+    densities, with the O(h²) that the cells cost, and where it is wide a second start is tried; NaN where an
+    interaction is beside. Order 1 in τ.
 
     An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
     until the gap of the whole step closes; the note says how many.
 
-    Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and constant caps; Densities
+    Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and positive caps; Densities
     of one dimension. `init` raises ValueError for more dimensions, for a kernel of two points, one that is
-    singular at 0 but no sum of powers above −1, logarithm and quadratic, and for a cap that cannot hold the
-    mass.
+    singular at 0 but no sum of powers above −1, logarithm and quadratic, for a cap that cannot hold the
+    mass, and for one that is 0 somewhere.
     """
 
     tolerance: float = 1e-9
@@ -68,10 +72,10 @@ class Quantile(Scheme):
                 "steps.Cvxpy"
             )
         energy = LineEnergy(F.parts, mu.grid, mu.mass)
-        room = (mu.grid.upper[0] - mu.grid.lower[0]) * (energy.cap or np.inf)
-        if mu.mass >= room:
+        if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
-                f"cap: {energy.cap:g} holds a mass of {room:g} on the grid, got {mu.mass:g}; raise the cap"
+                f"cap: {F.parts.constraints} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
+                "raise the cap"
             )
         edges, masses = without_weightless(*graded(*cut(mu), mu.grid.size), energy.internal)
         return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
@@ -121,7 +125,8 @@ class Quantile(Scheme):
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = Problem(energy, *start, tau, walls)
         if energy.cap is not None or not energy.keeps_open:
-            problem = without_light(problem)  # at the cap they would be narrower than rounding
+            # at the cap they would be narrower than rounding
+            problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
         if energy.interaction is not None:
             return problem, *passes.minimise(problem, self._minimise, self.tolerance)
         solution, note = self._certified(problem, mu.grid)
@@ -141,6 +146,9 @@ class Quantile(Scheme):
 
     def _minimise(self, problem, tolerance, first=None):
         energy, masses = problem.energy, problem.masses
+        if isinstance(energy.cap, VariedCap):
+            most = self.most_iterations
+            return saturation.minimise_under(problem, energy.cap, tolerance, most, first), ""
         if (energy.keeps_open or first) and energy.cap is None and masses.all():
             patience = min(_PATIENCE if energy.keeps_open else _FEW, self.most_iterations)
             solution = newton.minimise(problem, tolerance, patience, first)
@@ -182,10 +190,16 @@ def _record(problem, solution, old, new, note):
     )
 
 
+def _room(cap, grid):
+    return cap.total if isinstance(cap, VariedCap) else cap * (grid.upper[0] - grid.lower[0])
+
+
 def _energy_before(problem):
     cap = problem.energy.cap
-    if cap is not None and np.any(problem.masses > (1.0 + 1e-9) * cap * problem.widths):
-        return np.inf
+    if cap is not None:
+        room = cap.room(problem.start) if isinstance(cap, VariedCap) else cap * problem.widths
+        if np.any(problem.masses > (1.0 + 1e-9) * room + 1e-13 * problem.masses.sum()):
+            return np.inf
     return problem.energy.value(problem.start, problem.widths, problem.masses)
 
 

@@ -50,7 +50,8 @@ def remap(edges, masses, grid, cap=None):
     front but for the grid cell that holds it.
 
     With a `cap`, fluxes from the density that is constant between edges are limited [Zalesak1979] so that
-    no cell exceeds it that did not before.
+    no cell exceeds it that did not before. A cap that varies is an object with its values on the `cells` of
+    the grid, its `faces` and its `integral` C: the density is then constant in C between edges.
 
     Raises ValueError where the edges leave the grid or decrease.
     """
@@ -71,6 +72,8 @@ def remap(edges, masses, grid, cap=None):
             "edges: expected increasing positions, got a decrease; check the step that moved them"
         )
     faces = np.asarray(grid.edges[0], dtype=np.float64)
+    if cap is not None and not np.isscalar(cap) and cap.faces.size != faces.size:
+        raise ValueError(f"cap: expected one on the grid's {faces.size - 1} cells, got {cap.cells.size}")
     inside = mass_between(edges, masses, faces)
     sharp = point_values(inside / grid.spacing[0])
     return Density(grid, sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
@@ -79,6 +82,8 @@ def remap(edges, masses, grid, cap=None):
 def _capped(edges, masses, faces, sharp, cap):
     total = np.concatenate([[0.0], np.cumsum(masses)])
     width = faces[1] - faces[0]
+    if not np.isscalar(cap):
+        faces, edges, cap = cap.integral(faces), np.maximum.accumulate(cap.integral(edges)), cap.cells
     flat = np.maximum(np.diff(np.interp(faces, edges, total)) / width, 0.0)
     flux = np.cumsum(flat - sharp)[:-1]  # rightwards, through interior faces, from flat to sharp
     into = np.append(0.0, np.maximum(flux, 0.0)) + np.append(np.maximum(-flux, 0.0), 0.0)

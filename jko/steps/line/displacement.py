@@ -22,9 +22,11 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
     target = edges1 + factor * (edges1 - edges0)
     widths = widths1 + factor * (widths1 - widths0)
     least = _least_widths(widths0, widths1, factor)
-    if cap is not None:
+    if isinstance(cap, float):
         least = np.maximum(least, masses / cap)
     edges, widths = kept_apart(target, widths, least, masses, walls)
+    if cap is not None and not isinstance(cap, float):
+        edges, widths = cap.entered(edges, masses)
     length = banded.transport_cost(masses, edges1, target)
     change = banded.transport_cost(masses, target, edges)
     return edges, widths, float(np.sqrt(change / length)) if length > 0.0 else 0.0

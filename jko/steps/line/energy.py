@@ -9,8 +9,8 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
-from jko.errors import UnsupportedFunctional
 from jko.steps.line.interaction import LineInteraction
+from jko.steps.line.varied_cap import VariedCap
 
 _SECANTS = 4096
 _THIN = 1e-150  # the density below which s² U″ would leave float64
@@ -43,7 +43,9 @@ class LineEnergy:
         self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, grid)
         if self.interaction is not None:
             self.modulus += self.interaction.modulus
-        self.cap = _cap(parts)
+        self.cap = _cap(parts, grid)
+        if isinstance(self.cap, VariedCap):  # no convex set of edges keeps to it
+            self.modulus = self.modulus_of_cells = -np.inf
 
     @property
     def keeps_open(self) -> bool:
@@ -141,13 +143,9 @@ def _modulus(parts, potential, grid):
     return float(min(curvature.min(), secants.min(initial=np.inf)))
 
 
-def _cap(parts):
-    caps = []
-    for atom in parts.constraints:
-        if callable(atom.cap):
-            raise UnsupportedFunctional(
-                f"steps.Quantile takes a cap that is one number, got {atom!r}; steps.Cvxpy takes a cap "
-                "that varies"
-            )
-        caps.append(float(atom.cap))
-    return min(caps) if caps else None
+def _cap(parts, grid):
+    """None, the least of constant caps, or a VariedCap."""
+    atoms = parts.constraints
+    if any(callable(atom.cap) for atom in atoms):
+        return VariedCap(np.minimum.reduce([atom.values(grid.points) for atom in atoms]), grid)
+    return min((float(atom.cap) for atom in atoms), default=None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.steps.line.energy import CellTerms
 from jko.steps.line.problem import certified_gap
+from jko.steps.line.varied_cap import VariedCap
 
 _MOST_PASSES = 120
 _MEMORY = 12
@@ -184,6 +185,8 @@ def _mixed(problem, past):
     edges = found.edges - share @ np.diff(np.stack([f.edges for _, f in past]), axis=0)
     widths = found.widths - share @ np.diff(np.stack([f.widths for _, f in past]), axis=0)
     least = _KEPT * found.widths
+    if isinstance(problem.energy.cap, VariedCap):
+        return problem.energy.cap.entered(np.clip(np.maximum.accumulate(edges), *problem.walls), masses)
     if problem.energy.cap is not None:
         least = np.maximum(least, masses / problem.energy.cap)
     narrow = widths < least

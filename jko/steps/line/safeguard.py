@@ -3,11 +3,15 @@ wide."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from jko.steps.line.cumulative import rough_step
 from jko.steps.line.displacement import kept_apart
 from jko.steps.line.duality import duality_gap
+from jko.steps.line.varied_cap import VariedCap
 
 _ENOUGH = 1e-3  # of W₂²/2τ
+_CERTAIN = 1e-6  # of W₂²/2τ: a gap that proves a step, stationary or not
 _OPEN = 1e-9  # of the grid's spacing: the least width of a cell from a rough step
 _CELLS = 4096  # of the rough step, at most
 _SAME = 1e-12
@@ -40,17 +44,22 @@ def _second(problem, solve, tolerance, faces):
     stride = -(-(faces.size - 1) // _CELLS)
     coarse = faces[::stride] if (faces.size - 1) % stride == 0 else faces
     cap = problem.energy.cap
-    rough = rough_step(problem, coarse, None if cap is None else cap)
+    varied = isinstance(cap, VariedCap)
+    means = cap if cap is None or not varied else np.diff(cap.integral(coarse)) / np.diff(coarse)
+    rough = rough_step(problem, coarse, means)
     if rough is None:
         return None, ""
+    if varied:
+        return solve(problem, tolerance, rough)
     least = (_OPEN * (faces[1] - faces[0]) * (problem.masses > 0.0)) if cap is None else problem.masses / cap
     return solve(problem, tolerance, kept_apart(*rough, least, problem.masses, problem.walls))
 
 
 def _with_gap(problem, solution, faces):
-    cap = problem.energy.cap
-    bound = None if cap is None else (lambda x: 0.0 * x + cap)
-    return solution._replace(gap=duality_gap(problem, solution.edges, solution.widths, faces, bound))
+    gap = duality_gap(problem, solution.edges, solution.widths, faces)
+    # light cells may be on their way still
+    closed = solution.closed or bool(abs(gap) <= _CERTAIN * _cost(problem, solution))
+    return solution._replace(gap=gap, closed=closed)
 
 
 def _cost(problem, solution):

@@ -1,0 +1,105 @@
+"""Newton's method for the Lagrangian form of a step under a cap that varies, in the coordinate that makes the
+cap a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.steps.line.displacement import kept_apart
+from jko.steps.line.problem import Point, certified_gap, solution
+
+_ROUNDS = 60
+_BENDINGS = 30
+_SUFFICIENT = 1e-4
+_ROUNDING = 1e-14
+_TIGHT, _POINT = 1e-11, 1e-14
+
+
+def minimise_under(problem, cap, tolerance, most_iterations, first=None):
+    """A stationary point of W₂²/2τ + F with w ≤ C(X′) − C(X) for every cell, C the integral of the cap.
+
+    In Y = C(X) the bounds Y′ − Y ≥ w are those of a constant cap: each iteration minimises the quadratic
+    model in Y under them by a primal–dual active set of rigid blocks, and goes along the arc of nearest
+    admissible Y. Not convex in Y: closed means ½rᵀ(M/τ)⁻¹r + Σ z s below tolerance · W₂²/2τ, r the gradient
+    that pressures z ≥ 0 leave, in x.
+    """
+    edges, _ = cap.entered(np.maximum.accumulate((first or (problem.start,))[0]), problem.masses)
+    at, closed = _At(problem, cap, edges), False
+    active = np.zeros(problem.masses.size + 2, bool)
+    for iteration in range(most_iterations + 1):
+        direction = at.direction(active)
+        gap = at.stationarity(active)
+        cost = 0.5 * at.point.squared_distance / problem.tau
+        last, closed = closed, gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(at.point.value)))
+        if (last and closed) or iteration == most_iterations or direction is None:
+            break
+        moved = at.searched(direction)
+        if moved is None:
+            break
+        at = moved
+    return solution(at.point, gap, iteration, bool(closed))
+
+
+class _At:
+    """Edges, with the gradient and the Hessian in Y."""
+
+    def __init__(self, problem, cap, edges, y=None):
+        self.problem, self.cap = problem, cap
+        self.y = cap.integral(edges) if y is None else y
+        self.point = Point(problem, edges, np.diff(edges))
+
+    def assemble(self, convex):
+        point = self.point
+        point.assemble(self.problem, convex)
+        c, slope = self.cap.at(point.edges)
+        self.c, self.gradient = c, point.gradient / c
+        bend = -point.gradient * slope / c**3  # of the inverse of C
+        diagonal = point.rows - np.append(point.upper, 0.0) - np.append(0.0, point.upper)
+        self.upper = point.upper / (c[1:] * c[:-1])
+        diagonal = diagonal / c**2 + (np.maximum(bend, 0.0) if convex else bend)
+        self.rows = diagonal + np.append(self.upper, 0.0) + np.append(0.0, self.upper)
+
+    def slack(self):
+        ends = self.y[:1], np.array([self.cap.total - self.y[-1]])
+        room = np.concatenate([ends[0], np.diff(self.y) - self.problem.masses, ends[1]])
+        least = _TIGHT * np.concatenate([[0.0], self.problem.masses, [0.0]]) + _POINT * self.cap.total
+        return np.where(room <= least, 0.0, room)
+
+    def direction(self, active):
+        from jko.kernels import rigid_blocks
+
+        out, room, masses = np.empty(self.y.size), self.slack(), self.problem.masses
+        for convex in (False, True):
+            self.assemble(convex)
+            tried = active.copy()
+            if rigid_blocks.bounded_direction(
+                self.rows, self.upper, self.gradient, masses, room, tried, _ROUNDS, out
+            ):
+                active[:] = tried
+                if float(self.gradient @ out) <= 0.0:
+                    return out
+        return None
+
+    def stationarity(self, active):
+        from jko.kernels import rigid_blocks
+
+        room = self.slack()
+        tight = active & (room <= 0.0)
+        pressure, residual = np.empty(room.size), np.empty(room.size - 1)
+        wrong = rigid_blocks.multipliers(self.gradient, self.problem.masses, tight, pressure, residual)
+        return certified_gap(self.problem, self.c * residual) + wrong * self.cap.total
+
+    def searched(self, direction):
+        """A point of lower J on the arc of nearest admissible Y along the direction."""
+        masses, step = self.problem.masses, 1.0
+        noise = 1e-13 * (1.0 + abs(self.point.value))
+        for _ in range(_BENDINGS):
+            target = self.y + step * direction
+            y, _ = kept_apart(target, np.diff(target), masses, masses, (0.0, self.cap.total))
+            descent = float(self.gradient @ (y - self.y))
+            if descent < 0.0:
+                moved = _At(self.problem, self.cap, self.cap.position(y), y)
+                if moved.point.value <= self.point.value + _SUFFICIENT * descent + noise:
+                    return moved
+            step *= 0.5
+        return None
