@@ -3,70 +3,13 @@
 Each prints what it measured: medians of three calls after one that compiles, one thread unless said.
 """
 
-import sys
-import time
-from functools import partial
-
 import numpy as np
+from rows import row, run, seconds
+from transport_problems import TILTED, from_the_line, tilted_gaussians, translated_and_dilated, waves
 
 import jko
-from jko import Density, Gaussian, Grid
+from jko import Gaussian, Grid
 from jko.transport import benamou_brenier, grid_transport
-
-ROWS = []
-TILTED = Gaussian([-1.0, 0.0], [[0.3, 0.1], [0.1, 0.2]]), Gaussian([1.0, 0.5], [[0.3, -0.1], [-0.1, 0.5]])
-
-
-def row(function):
-    """Adds a function to the table under its name."""
-    ROWS.append(function)
-    return function
-
-
-def seconds(call, repetitions=3):
-    """(the median time of a call, what it returned), after one that compiles."""
-    call()
-    times = []
-    for _ in range(repetitions):
-        start = time.perf_counter()
-        found = call()
-        times.append(time.perf_counter() - start)
-    return float(np.median(times)), found
-
-
-def unit_square(cells):
-    return Grid.uniform((0.0, 0.0), (1.0, 1.0), (cells, cells))
-
-
-def bump(grid, centre, radius):
-    away = grid.centers - np.asarray(centre)
-    return Density(grid, np.maximum(radius**2 - np.sum(away**2, axis=-1), 0.0)).normalized()
-
-
-def translated_and_dilated(cells):
-    """Parabola bumps; W₂² = |shift|² + (change of radius)²/3."""
-    grid = unit_square(cells)
-    return bump(grid, (0.3, 0.3), 0.15), bump(grid, (0.65, 0.7), 0.25), 0.35**2 + 0.4**2 + 0.1**2 / 3.0
-
-
-def from_the_line(cells):
-    """Products of marginals, a parabola to two bumps with a gap between; W₂² by quantile functions."""
-    fine, line = Grid.uniform(0.0, 1.0, 2**17), Grid.uniform(0.0, 1.0, cells)
-
-    def one(x):
-        return np.maximum(0.04 - (x - 0.35) ** 2, 0.0)
-
-    def two(x):
-        return np.maximum(0.01 - (x - 0.3) ** 2, 0.0) + 0.5 * np.maximum(0.0225 - (x - 0.7) ** 2, 0.0)
-
-    along = jko.wasserstein(*(Density(fine, f(fine.axes[0])).normalized() for f in (one, two)))
-    x, plane = line.axes[0], unit_square(cells)
-    return *(Density(plane, np.outer(f(x), f(x))).normalized() for f in (one, two)), 2.0 * float(along) ** 2
-
-
-def tilted_gaussians(cells):
-    grid = Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells))
-    return *(m.on(grid) for m in TILTED), float(jko.wasserstein(*TILTED)) ** 2
 
 
 def _back_and_forth(name, problem, sizes=(256, 512)):
@@ -161,6 +104,20 @@ def static_and_dynamic():
 
 
 @row
+def order_of_the_dynamic_value():
+    """Cells and times refined together; what the dynamic value errs by and the order seen."""
+    for dimension, sizes in ((1, (32, 64, 128, 256)), (2, (16, 32, 64, 128))):
+        errors = []
+        for cells in sizes:
+            mu, nu, exact = waves(cells, dimension)
+            run = benamou_brenier(mu, nu, cells // 4, tolerance=1e-6, max_iterations=20_000)
+            errors.append(run.value / exact - 1.0)
+        orders = np.log2(np.array(errors[:-1]) / errors[1:])
+        told = ", ".join(f"{n}: {e:+.1e}" for n, e in zip(sizes, errors, strict=True))
+        print(f"waves in {dimension}D, n cells an axis and n/4 times: {told}; orders {np.round(orders, 2)}")
+
+
+@row
 def static_and_dynamic_compact():
     for cells, times in ((32, 8), (64, 16), (128, 32)):
         mu, nu, exact = from_the_line(cells)
@@ -189,102 +146,5 @@ def geodesics():
         )
 
 
-SINKHORN = (
-    Gaussian([0.3, 0.4], [[0.01, 0.004], [0.004, 0.008]]),
-    Gaussian([0.6, 0.6], [[0.012, -0.004], [-0.004, 0.01]]),
-)
-
-
-@row
-def sinkhorn_on_grids():
-    """Two Gaussians in the unit square, to an L1 error of 1e-3 in the marginal: plan and divergence."""
-    for cells in (256, 512):
-        mu, nu = (m.on(unit_square(cells)) for m in SINKHORN)
-        for epsilon in (1e-3, 1e-4):
-            call = partial(jko.transport.sinkhorn, mu, nu, epsilon, tolerance=1e-3)
-            plain, found = seconds(partial(call, debias=False))
-            both, _ = seconds(call)
-            print(
-                f"Sinkhorn {cells}², ε = {epsilon:g}: {plain:.3f} s ({both:.3f} s de-biased), "
-                f"{found.iterations} rounds on it, marginal {found.marginal_error:.1e}, "
-                f"gap {found.gap / found.cost:.1e}"
-            )
-
-
-@row
-def sinkhorn_divergence_of_gaussians():
-    """Against the closed form, on a box that holds the tails."""
-    for epsilon in (4.0, 0.4, 0.04):
-        mu, nu = (m.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128))) for m in TILTED)
-        found = jko.transport.sinkhorn(mu, nu, epsilon, tolerance=1e-6)
-        exact = jko.transport.sinkhorn(*TILTED, epsilon)
-        squared = float(jko.wasserstein(*TILTED)) ** 2
-        print(
-            f"divergence 128², ε = {epsilon:g}: {found.value / exact.value - 1:+.1e} from its closed form, "
-            f"{exact.value / squared - 1:+.1e} from W₂², without de-biasing {exact.cost / squared - 1:+.1e}"
-        )
-
-
-@row
-def sinkhorn_between_clouds():
-    generator = np.random.default_rng(0)
-    for n in (1000, 2000):
-        mu, nu = (jko.Particles(generator.normal(size=(n, 2)) * s + m) for s, m in ((0.3, 0.0), (0.4, 0.5)))
-        exact = float(jko.wasserstein(mu, nu)) ** 2
-        for epsilon in (0.1, 0.01):
-            spent, found = seconds(partial(jko.transport.sinkhorn, mu, nu, epsilon), 1)
-            print(
-                f"clouds of {n}, ε = {epsilon:g}: {spent:.2f} s, divergence {found.value / exact - 1:+.1e} "
-                f"and cost {found.cost / exact - 1:+.1e} from W₂²"
-            )
-
-
-@row
-def schrodinger_on_the_line():
-    """N(-1, .7²) to N(1.5, 1) on [-9, 9], 400 cells, against the closed form; and the limit of no noise."""
-    pair = Gaussian.of(-1.0, 0.7), Gaussian.of(1.5, 1.0)
-    mu, nu = (m.on(Grid.uniform(-9.0, 9.0, 400)) for m in pair)
-    half, slope = 0.5 * float(jko.wasserstein(*pair)) ** 2, -np.log(1.0 / 0.7)
-    for epsilon in (1.0, 0.1, 0.04, 0.02, 0.01, 0.005):
-        exact = jko.transport.schrodinger_bridge(*pair, epsilon)
-        spent, found = seconds(partial(jko.transport.schrodinger_bridge, mu, nu, epsilon))
-        print(
-            f"bridge ε = {epsilon:g}: {spent:.3f} s, static {found.cost / exact.cost - 1:+.0e}, dynamic "
-            f"{found.dynamic_cost() / exact.cost - 1:+.0e}, cost - W₂²/2 {exact.cost - half:+.2e}, less "
-            f"ε(∫ν log ν - ∫μ log μ) {exact.cost - half - slope * epsilon:+.2e}"
-        )
-
-
-@row
-def schrodinger_in_the_plane():
-    for cells, epsilon in ((128, 0.05), (256, 0.05), (256, 0.005)):
-        mu, nu = (m.on(Grid.uniform((-5.0, -5.0), (5.0, 5.0), (cells, cells))) for m in TILTED)
-        exact = jko.transport.schrodinger_bridge(*TILTED, epsilon)
-        spent, found = seconds(partial(jko.transport.schrodinger_bridge, mu, nu, epsilon, tolerance=1e-6), 1)
-        marginal = found.marginal(0.5).values - exact.marginal(0.5).on(mu.grid).values
-        print(
-            f"bridge {cells}², ε = {epsilon:g}: {spent:.2f} s, static {found.cost / exact.cost - 1:+.0e}, "
-            f"ρ at ½ {np.abs(marginal).sum() * mu.grid.cell_volume:.0e} in L1"
-        )
-
-
-@row
-def density_to_points():
-    generator = np.random.default_rng(0)
-    mu = Density.mixture(unit_square(256), [(0.3, 0.3), (0.7, 0.6)], [0.1, 0.15])
-    for n in (100, 1000, 10_000):
-        for name, points in (
-            ("drawn from it", mu.sample(n, 1)),
-            ("uniform", jko.Particles(generator.random((n, 2)))),
-        ):
-            spent, found = seconds(partial(jko.transport.semi_discrete, mu, points), 1)
-            print(
-                f"256² to {n} points {name}: {spent:.2f} s, {found.iterations} Newton steps, "
-                f"masses {found.marginal_error:.0e}, gap {found.gap / found.value:.0e}"
-            )
-
-
 if __name__ == "__main__":
-    for function in ROWS:
-        if len(sys.argv) < 2 or function.__name__ in sys.argv[1:]:
-            function()
+    run()
