@@ -73,12 +73,12 @@ def samplers():
 def flows():
     """Transport cost over W2 squared of the same clouds, straightness, and samples beside fresh data."""
     moons, eight = diffusion.two_moons(50_000, 1), diffusion.eight_gaussians(50_000, 2)
-    normal = jko.Gaussian([0.0, 0.0], np.eye(2))
+    normal, plain = jko.Gaussian([0.0, 0.0], np.eye(2)), diffusion.Training(gradient=False)
     cases = [
         ("normal to eight", normal, eight, diffusion.eight_gaussians, {}),
         ("normal to moons", normal, moons, diffusion.two_moons, {}),
         ("eight to moons", eight, moons, diffusion.two_moons, {}),
-        ("  plain field", eight, moons, diffusion.two_moons, {"gradient": False}),
+        ("  plain field", eight, moons, diffusion.two_moons, {"training": plain}),
         ("  optimal pairs", eight, moons, diffusion.two_moons, {"coupling": "optimal"}),
     ]
     names = ("cost", "W2^2", "cost/W2^2", "straightness", "W2 samples", "W2 draws", "train s")
@@ -108,8 +108,8 @@ def scores():
     print(f"{'':>24s}" + "".join(f"   t = {t:<5g}" for t in times) + "    curl at 0.05  train s")
     for gradient in (True, False):
         for batch in (256, 1024):
-            began = time.perf_counter()
-            score = diffusion.score_matching(data, SCHEDULE, gradient=gradient, batch=batch, progress=False)
+            began, training = time.perf_counter(), diffusion.Training(gradient=gradient, batch=batch)
+            score = diffusion.score_matching(data, SCHEDULE, training=training, progress=False)
             took, errors = time.perf_counter() - began, []
             for t in times:
                 points = LAW.sample(4000, t, seed=5).positions

@@ -8,6 +8,7 @@ is a gradient goes on to the optimal map, a plain one may keep turning for ever.
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,10 +18,10 @@ from jko.plotting import style
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 source, data = diffusion.eight_gaussians(20_000, seed=0), diffusion.two_moons(20_000, seed=1)
-quick = {"steps": 2000, "width": 48}
-bent = diffusion.flow_matching(source, data, **quick)
+quick = diffusion.Training(steps=2000, width=48)
+bent = diffusion.flow_matching(source, data, training=quick)
 straight = bent.rectify()
-plain = diffusion.flow_matching(source, data, gradient=False, **quick).rectify()
+plain = diffusion.flow_matching(source, data, training=replace(quick, gradient=False)).rectify()
 
 # %%
 # The transport cost beside the least possible between the same two clouds, and the distance of samples from

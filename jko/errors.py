@@ -35,7 +35,7 @@ class ProcessLost(ConnectionError):
 def positive_number(name: str, value) -> float:
     """value as a float, refused unless it is one finite positive number."""
     if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):
-        raise TypeError(f"{name}: expected a positive number, got {value!r}")
+        raise TypeError(f"{name}: expected a positive number, got {shown(value)}")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name}: expected a positive number, got {value:g}")
     return float(value)
@@ -44,7 +44,7 @@ def positive_number(name: str, value) -> float:
 def whole_number(name: str, value, least: int = 1) -> int:
     """value as an int, refused unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+        raise TypeError(f"{name}: expected a whole number, got {shown(value)}")
     if value < least:
         raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
     return int(value)
@@ -83,6 +83,12 @@ def fraction(name: str, value) -> float:
 
 def one_of(name: str, value, choices) -> str:
     """value, refused unless it is one of the choices."""
-    if value not in choices:
-        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {value!r}")
+    if getattr(value, "ndim", 0) or value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {shown(value)}")
     return value
+
+
+def shown(value) -> str:
+    """value as a message shows it: on one line, and no longer than that."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."

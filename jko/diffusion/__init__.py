@@ -3,7 +3,7 @@
 from jko.diffusion.clouds import eight_gaussians, two_moons
 from jko.diffusion.consistency import ConsistencyFunction
 from jko.diffusion.density_path import DensityPath
-from jko.diffusion.flow import Flow
+from jko.diffusion.flow import Flow, LogDensityEstimate
 from jko.diffusion.flow_matching import flow_matching
 from jko.diffusion.gaussian_path import GaussianPath, MarginalPath
 from jko.diffusion.matched_flow import MatchedFlow
@@ -16,6 +16,7 @@ from jko.diffusion.schedule import Schedule
 from jko.diffusion.score_matching import LearntScore, score_matching
 from jko.diffusion.scores import circulation, curl, kernel_score, log_density_difference
 from jko.diffusion.sde import SDE
+from jko.diffusion.training import Training
 from jko.diffusion.views import Views
 
 __all__ = [
@@ -27,11 +28,13 @@ __all__ = [
     "Flow",
     "GaussianPath",
     "LearntScore",
+    "LogDensityEstimate",
     "MarginalPath",
     "MatchedFlow",
     "NoisedMixture",
     "Paths",
     "Schedule",
+    "Training",
     "Views",
     "circulation",
     "convert",

@@ -1,4 +1,4 @@
-"""The coefficients of an SDE as jax functions, checked and derived from each other."""
+"""The coefficients of an SDE as jax functions, derived from each other and evaluated."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals.pointwise import describe
+from functionals.reading import as_it_reads_now
 
 
 def covariance(diffusion):
@@ -33,25 +33,10 @@ def row_divergence(matrix):
 def at_points(function, points, t) -> np.ndarray:
     """function(x, t) at numpy points `[n, d]`, in float64."""
     with jax.enable_x64(True):
-        return np.array(_batched(function)(jnp.asarray(points, jnp.float64), jnp.asarray(float(t))))
+        batched = _batched(as_it_reads_now(function))
+        return np.array(batched(jnp.asarray(points, jnp.float64), jnp.asarray(float(t))))
 
 
 @lru_cache(maxsize=64)
 def _batched(function):
     return jax.jit(jax.vmap(function, in_axes=(0, None)))
-
-
-def require_shape(name, function, dimension, expected):
-    """Refuse a coefficient whose value at (x, t) has not the expected shape; None stands for any length."""
-    with jax.enable_x64(True):
-        point = jax.ShapeDtypeStruct((dimension,), jnp.float64)
-        shape = jax.eval_shape(function, point, jax.ShapeDtypeStruct((), jnp.float64)).shape
-    fits = len(shape) == len(expected) and all(
-        want is None or want == got for got, want in zip(shape, expected, strict=True)
-    )
-    if not fits:
-        wanted = ", ".join("k" if want is None else str(want) for want in expected)
-        raise ValueError(
-            f"{name}: expected {describe(function)}(x, t) of shape [{wanted}] for a point of shape "
-            f"[{dimension}], got {list(shape)}"
-        )

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jko.diffusion.coefficients import require_shape
+from jko.diffusion.arguments import finite_outcome, known_times, within
+from jko.diffusion.checked import checked, probe
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.schedule import Schedule
 from jko.errors import finite_array, positive_number
@@ -29,11 +30,18 @@ class ConsistencyFunction:
             score, schedule = law.score, law.schedule
         else:
             score = law
-        if not callable(score):
-            raise TypeError(f"law: expected a NoisedMixture or a score (x, t), got {type(law).__name__}")
+        score = checked("law", score)
         if not isinstance(schedule, Schedule):
             raise TypeError(f"schedule: a score needs its Schedule, got {type(schedule).__name__}")
         self.end, self.tolerance = positive_number("end", end), positive_number("tolerance", tolerance)
+        self._last = schedule.end
+        if self.end >= self._last:
+            raise ValueError(
+                f"end: expected a time before the last of the schedule, {self._last:g}, got {end:g}"
+            )
+        known = known_times(law)
+        within("end", [self.end], known)
+        self._last = self._last if known is None else min(self._last, max(known))
         self.closed_form = isinstance(law, NoisedMixture) and len(law.weights) == 1
         self._law, self._score = law, score
         self._solve = jax.jit(_solver(schedule.sde().probability_flow(score).velocity))
@@ -45,12 +53,14 @@ class ConsistencyFunction:
             raise ValueError(
                 f"points, t: expected points [n, d] and a time or [n], got shapes {points.shape}, {t.shape}"
             )
-        if t.size and t.min() < self.end:
-            raise ValueError(f"t: expected times from end = {self.end:g} on, got {t.min():g}")
+        if t.size and not self.end <= t.min() <= t.max() <= self._last:
+            raise ValueError(
+                f"t: expected times from end = {self.end:g} to {self._last:g}, got {t.min():g} to {t.max():g}"
+            )
         d = getattr(self._law, "dimension", points.shape[1])
         if points.shape[1] != d:
             raise ValueError(f"points: expected {d} dimensions as the law has, got {points.shape[1]}")
-        require_shape("law", self._score, d, (d,))
+        probe(self._score, d)
         t = np.broadcast_to(t, len(points))
         with jax.enable_x64(True):
             if self.closed_form:
@@ -69,6 +79,7 @@ class ConsistencyFunction:
         while steps < _MOST:
             steps *= 2
             fine = np.asarray(self._solve(points, t, self.end, steps))
+            finite_outcome("law", fine[None], [self.end])
             change = np.abs(fine - coarse).max(initial=0.0) / 15.0
             if change <= self.tolerance * max(1.0, np.abs(fine).max(initial=0.0)):
                 return fine + (fine - coarse) / 15.0

@@ -7,8 +7,8 @@ import numpy as np
 from jko.diffusion.coupling import COUPLINGS, conditional, matched, pool, straight
 from jko.diffusion.gaussian_path import GaussianPath
 from jko.diffusion.matched_flow import MatchedFlow
-from jko.diffusion.regression import Fit
-from jko.errors import one_of, seed_number
+from jko.diffusion.training import Training
+from jko.errors import one_of
 
 _POOL, _PAIRS = 50_000, 16_384
 
@@ -18,30 +18,24 @@ def flow_matching(
     data,
     *,
     coupling: str = "independent",
-    gradient: bool = True,
-    steps: int = 4000,
-    batch: int = 256,
-    width: int = 64,
-    depth: int = 3,
-    rate: float = 5e-3,
-    seed: int = 0,
+    training: Training | None = None,
     progress: bool | None = None,
 ) -> MatchedFlow:
     """A velocity v(x, t) whose flow carries `source` at t = 0 to `data` at t = 1, learnt from samples.
 
-    v = argmin E|v(xₜ, t) − (x₁ − x₀)|², xₜ = (1 − t)x₀ + t x₁, over networks of `depth` layers of `width`
-    units; pₜ is then the law of xₜ [LipmanEtAl2023, LiuGongLiu2023]. The measures are Particles, Densities
-    or Gaussians; the source may be a `GaussianPath` instead, whose conditional velocity is the target.
+    v = argmin E|v(xₜ, t) − (x₁ − x₀)|², xₜ = (1 − t)x₀ + t x₁, over networks fitted as `training` says; pₜ
+    is then the law of xₜ [LipmanEtAl2023, LiuGongLiu2023]. The measures are Particles, Densities or
+    Gaussians; the source may be a `GaussianPath` instead, whose conditional velocity is the target.
     `coupling` "independent" draws x₀ and x₁ apart, "optimal" matches batches of 1024 draws by their optimal
-    plan [TongEtAl2024]. With `gradient`, v is the gradient of a function, which keeps the marginals and lets
-    `rectify` go on to the optimal map [Liu2022]; without it, training takes half the time.
+    plan [TongEtAl2024]. Of a gradient, v keeps the marginals, and `rectify` goes on to the optimal map
+    [Liu2022].
 
-    `steps` steps of Adam on `batch` pairs each, in float32. Raises TypeError or ValueError for measures of
-    different dimension or of a mass other than 1, an unknown coupling, or a training that diverges.
+    Raises TypeError or ValueError for measures of different dimension or of a mass other than 1, an unknown
+    coupling, or a training that diverges.
     """
     one_of("coupling", coupling, COUPLINGS)
-    seed = seed_number("seed", seed)
-    fit = Fit(gradient=gradient, width=width, depth=depth, steps=steps, batch=batch, rate=rate, seed=seed)
+    training = Training.given(training)
+    seed = training.seed
     end = pool("data", data, _POOL, seed + 1)
     if isinstance(source, GaussianPath):
         if coupling != "independent":
@@ -57,8 +51,8 @@ def flow_matching(
     if draw is None:
         together = coupling == "optimal"
         draw = straight(*(matched(start, end, _PAIRS, seed) if together else (start, end)), together)
-    network = fit.run(draw, *_units(start, end), progress, "flow matching")
-    return MatchedFlow(source, data, network, fit)
+    network = training.fit(draw, *_units(start, end), progress, "flow matching")
+    return MatchedFlow(source, data, network, training)
 
 
 def _units(start, end):

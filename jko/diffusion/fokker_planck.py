@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 
+from jko.diffusion.arguments import instance, within
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.extrapolation import coarsened, extrapolated
 from jko.diffusion.generator import generator
 from jko.diffusion.paths import checked_times, refine
-from jko.errors import whole_number
+from jko.errors import one_of, whole_number
 from jko.measures import Density
 
 _GAMMA = 1.0 - math.sqrt(0.5)
@@ -26,8 +27,7 @@ def solve(sde, density: Density, times, substeps: int = 1, order: int = 2) -> De
     [Zalesak1979]. Mass is kept to rounding, p ≥ 0. With `order=4` a second solution on cells twice as wide
     removes the error in h² of log p. Raises ValueError for a GGᵀ that is singular on the grid.
     """
-    if not isinstance(density, Density):
-        raise TypeError(f"density: expected a Density, got {type(density).__name__}: put it on a grid first")
+    instance("density", density, Density, ": put it on a grid first")
     density.grid.require_walls("density", "take limits.FiniteVolume for a gradient flow on a torus")
     if density.dimension > 2:
         raise ValueError(
@@ -35,11 +35,10 @@ def solve(sde, density: Density, times, substeps: int = 1, order: int = 2) -> De
         )
     sde.check(density.dimension)
     times = checked_times(times, backward=False)
+    within("times", times, sde.known_times)
     substeps = whole_number("substeps", substeps)
-    if order == 2:
+    if one_of("order", order, (2, 4)) == 2:
         return _solve(sde, density, times, substeps)
-    if order != 4:
-        raise ValueError(f"order: expected 2 or 4, got {order!r}")
     coarse = coarsened(density)
     return extrapolated(_solve(sde, density, times, substeps), _solve(sde, coarse, times, substeps))
 

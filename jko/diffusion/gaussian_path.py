@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.diffusion.coefficients import require_shape
+from jko.diffusion.arguments import cloud, instance, moment, point
+from jko.diffusion.checked import checked, probe
 from jko.errors import positive_number
 from jko.measures import Gaussian, Particles
 
@@ -17,29 +18,28 @@ class GaussianPath:
     `mean(x1, t)` `[d]` and `covariance(x1, t)` `[d, d]`, positive definite on [0, 1], are jax functions of a
     point; at t = 0 they must not depend on x₁. The law moves along u = ṁ + A(x − m), A symmetric with
     AΣ + ΣA = Σ̇: of all fields that do, the gradient, with the least kinetic energy [LipmanEtAl2023].
+    Raises TypeError for what is no function, ValueError for values of another shape and times outside [0, 1].
     """
 
     def __init__(self, mean, covariance):
-        for name, function in (("mean", mean), ("covariance", covariance)):
-            if not callable(function):
-                raise TypeError(f"{name}: expected a jax function of (x1, t), got {type(function).__name__}")
-        self.mean, self.covariance = mean, covariance
+        self.mean = checked("mean", mean, of="(x1, t)")
+        self.covariance = checked("covariance", covariance, ("d", "d"), of="(x1, t)")
 
     @classmethod
     def displacement(cls, source: Gaussian, std: float = 0.05) -> GaussianPath:
         """The W₂ geodesics from a Gaussian to N(x₁, std² I): root covariance (1 − t)Σ^½ + t std I."""
-        if not isinstance(source, Gaussian):
-            raise TypeError(f"source: expected a Gaussian, got {type(source).__name__}")
-        values, axes = np.linalg.eigh(source.covariance())
+        values, axes = np.linalg.eigh(instance("source", source, Gaussian).covariance())
         std, start = positive_number("std", std), source.mean()
 
         def covariance(x1, t):
-            return axes @ jnp.diag(((1.0 - t) * np.sqrt(values) + t * std) ** 2) @ axes.T
+            spread, turn = jnp.asarray(np.sqrt(values), x1.dtype), jnp.asarray(axes, x1.dtype)
+            return turn @ jnp.diag(((1.0 - t) * spread + t * std) ** 2) @ turn.T
 
-        return cls(lambda x1, t: (1.0 - t) * start + t * x1, covariance)
+        return cls(lambda x1, t: (1.0 - t) * jnp.asarray(start, x1.dtype) + t * x1, covariance)
 
     def velocity(self, x, t, x1):
         """u(x, t | x₁) `[d]`, a jax function of points."""
+        x, x1, t = self._read(x, x1, t)
         m, rate = self._with_rate(self.mean, x1, t)
         S, growth = self._with_rate(self.covariance, x1, t)
         values, axes = jnp.linalg.eigh(S)
@@ -48,6 +48,7 @@ class GaussianPath:
 
     def log_density(self, x, t, x1):
         """log N(x; m, Σ), a jax function of points."""
+        x, x1, t = self._read(x, x1, t)
         root = jnp.linalg.cholesky(self.covariance(x1, t))
         z = jax.scipy.linalg.solve_triangular(root, x - self.mean(x1, t), lower=True)
         return -0.5 * (z @ z + z.size * jnp.log(2.0 * jnp.pi)) - jnp.sum(jnp.log(jnp.diag(root)))
@@ -59,9 +60,8 @@ class GaussianPath:
 
     def source(self, data) -> Gaussian:
         """The law at t = 0; raises ValueError where it depends on the data points `[n, d]`, or is none."""
-        d = data.shape[1]
-        require_shape("mean", self.mean, d, (d,))
-        require_shape("covariance", self.covariance, d, (d, d))
+        for function in (self.mean, self.covariance):
+            probe(function, data.shape[1])
         with jax.enable_x64(True):
             moments = [
                 (np.asarray(self.mean(x1, 0.0)), np.asarray(self.covariance(x1, 0.0)))
@@ -73,14 +73,18 @@ class GaussianPath:
 
     def marginal(self, data: Particles) -> MarginalPath:
         """What the conditional laws average to over a cloud of data, exactly."""
-        if not isinstance(data, Particles):
-            raise TypeError(f"data: expected Particles, got {type(data).__name__}: call .sample on it")
+        cloud("data", data)
         self.source(np.asarray(data.positions))
         return MarginalPath(self, data)
 
     @staticmethod
+    def _read(x, x1, t):
+        x = point("x", x)
+        t = moment(t, 0.0, 1.0)
+        return x, point("x1", x1, x.size), t.astype(x.dtype)
+
+    @staticmethod
     def _with_rate(function, x1, t):
-        t = jnp.asarray(t, jnp.result_type(x1, jnp.float32))
         return jax.jvp(lambda s: function(x1, s), (t,), (jnp.ones_like(t),))
 
 
@@ -91,19 +95,25 @@ class MarginalPath:
     cloud.
     """
 
+    known_times = (0.0, 1.0)
+
     def __init__(self, path: GaussianPath, data: Particles):
         self._path = path
         self._points, self._log_weights = np.asarray(data.positions, float), np.log(np.asarray(data.weights))
 
     def log_density(self, x, t):
         """log pₜ(x)."""
+        x = point("x", x, self._points.shape[1])
         return jax.scipy.special.logsumexp(self._log_parts(x, t))
 
     def velocity(self, x, t):
         """Σᵢ P(xᵢ | x) u(x, t | xᵢ)."""
+        x = point("x", x, self._points.shape[1])
         share = jax.nn.softmax(self._log_parts(x, t))
-        return share @ jax.vmap(self._path.velocity, in_axes=(None, None, 0))(x, t, jnp.asarray(self._points))
+        return share @ jax.vmap(self._path.velocity, in_axes=(None, None, 0))(
+            x, t, jnp.asarray(self._points, x.dtype)
+        )
 
     def _log_parts(self, x, t):
         each = jax.vmap(self._path.log_density, in_axes=(None, None, 0))
-        return each(x, t, jnp.asarray(self._points)) + jnp.asarray(self._log_weights)
+        return each(x, t, jnp.asarray(self._points, x.dtype)) + jnp.asarray(self._log_weights, x.dtype)

@@ -10,16 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jko.diffusion.arguments import cloud, moment, point
 from jko.diffusion.coupling import pool, straight
 from jko.diffusion.flow import Flow
 from jko.diffusion.network import Network
 from jko.diffusion.paths import Paths
-from jko.diffusion.regression import Fit
-from jko.errors import seed_number, whole_number
+from jko.diffusion.training import Training
+from jko.errors import whole_number
 from jko.measures import Particles
 from jko.transport import wasserstein
 
 _MEASURED, _PAIRS, _STEPS = 2000, 20_000, 50
+_SHAPE = ("width", "depth", "gradient")
 _MEASURING_SEED = 987_654  # the same source points before and after a rectification
 
 
@@ -30,9 +32,9 @@ class MatchedFlow:
     source and their images.
     """
 
-    def __init__(self, source, data, network: Network, fit: Fit, rectified: int = 0):
-        self.source, self.data, self.rectified = source, data, rectified
-        self._network, self._fit = network, fit
+    def __init__(self, source, data, network: Network, training: Training, rectified: int = 0):
+        self.source, self.data, self.training, self.rectified = source, data, training, rectified
+        self._network, self.known_times = network, (0.0, 1.0)
 
     @property
     def losses(self) -> np.ndarray:
@@ -46,11 +48,7 @@ class MatchedFlow:
 
     def velocity(self, x, t):
         """v(x, t) `[d]`, a jax function of a point and a time in [0, 1]."""
-        if np.shape(x) != (self.dimension,):
-            raise ValueError(f"x: expected a point of shape [{self.dimension}], got {list(np.shape(x))}")
-        if not isinstance(t, jax.core.Tracer) and not 0.0 <= t <= 1.0:
-            raise ValueError(f"t: expected a time from 0 to 1, got {t:g}")
-        return self._network(jnp.asarray(x), t)
+        return self._network(point("x", x, self.dimension), moment(t, 0.0, 1.0))
 
     @cached_property
     def flow(self) -> Flow:
@@ -86,21 +84,28 @@ class MatchedFlow:
         [LiuGongLiu2023]."""
         return self._measured[1]
 
-    def rectify(self, *, steps=None, seed: int | None = None, progress: bool | None = None) -> MatchedFlow:
+    def rectify(self, *, training: Training | None = None, progress: bool | None = None) -> MatchedFlow:
         """Flow matching once more, from this network on, between each x₀ and the x₁ that this flow takes it
         to.
 
         No cost that is convex in x₁ − x₀ grows, and paths become straight [LiuGongLiu2023]; of gradients, the
-        limit is the optimal map [Liu2022].
+        limit is the optimal map [Liu2022]. `training` is that of this flow, at the next seed, unless given;
+        raises ValueError for one of another network.
         """
-        seed = self._fit.seed + 1 if seed is None else seed_number("seed", seed)
-        fit = replace(self._fit, seed=seed, steps=self._fit.steps if steps is None else steps)
-        start = self._draw(_PAIRS, seed)
+        if training is None:
+            training = replace(self.training, seed=self.training.seed + 1)
+        training = Training.given(training)
+        if any(getattr(training, name) != getattr(self.training, name) for name in _SHAPE):
+            raise ValueError(
+                f"training: the network goes on, expected its {', '.join(_SHAPE)}: take dataclasses.replace("
+                "flow.training, …)"
+            )
+        start = self._draw(_PAIRS, training.seed)
         draw = straight(start.positions, self.transport(start).positions, together=True)
-        centre, scale = self._network.centre, self._network.scale
         label = f"rectification {self.rectified + 1}"
-        network = fit.run(draw, centre, scale, progress, label, self._network.layers)
-        return MatchedFlow(self.source, self.data, network, fit, self.rectified + 1)
+        network = self._network
+        network = training.fit(draw, network.centre, network.scale, progress, label, network.layers)
+        return MatchedFlow(self.source, self.data, network, training, self.rectified + 1)
 
     @cached_property
     def _measured(self):
@@ -111,15 +116,12 @@ class MatchedFlow:
         return cost, float(np.trapezoid(bend, paths.times)) / cost, paths
 
     def _draw(self, n, seed):
-        generator = np.random.default_rng(seed_number("seed", seed))
+        generator = np.random.default_rng(whole_number("seed", seed, 0))
         points = pool("source", self.source, whole_number("n", n), seed)
         return Particles(points if len(points) == n else points[generator.integers(len(points), size=n)])
 
     def _run(self, particles, steps):
-        if not isinstance(particles, Particles):
-            raise TypeError(f"particles: expected Particles, got {type(particles).__name__}")
-        if particles.dimension != self.dimension:
-            raise ValueError(f"particles: expected {self.dimension} dimensions, got {particles.dimension}")
+        cloud("particles", particles, self.dimension)
         network, steps = self._network, whole_number("steps", steps)
         start = np.asarray((particles.positions - network.centre) / network.scale, np.float32)
         states, velocities = _march(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 
+from jko.diffusion.checked import checked
 from jko.diffusion.coefficients import covariance, row_divergence
 from jko.diffusion.sde import SDE
 from jko.errors import positive_number
@@ -30,7 +33,7 @@ def variance_preserving(least: float = 0.1, most: float = 20.0) -> SDE:
 def variance_exploding(least: float = 0.01, most: float = 10.0) -> SDE:
     """dx = √(dσ²/dt) dB with σ(t) = least·(most/least)ᵗ, t from 0 to 1 [SongEtAl2021]."""
     least, most = positive_number("least", least), positive_number("most", most)
-    growth = jnp.log(most / least).item()
+    growth = math.log(most / least)
     if growth <= 0.0:
         raise ValueError(f"most: expected more than least = {least:g}, got {most:g}")
 
@@ -46,7 +49,8 @@ def reversible(log_target, diffusion) -> SDE:
     f = ½D∇log π + ½∇·D, D = GGᵀ: the current ½D(p∇log π − ∇p) vanishes at p = π [Pavliotis2014,
     section 4.6]. `log_target(x)` is a jax function of a point.
     """
-    D = covariance(diffusion)
+    log_target = checked("log_target", log_target, (), of="(x)")
+    D = covariance(checked("diffusion", diffusion, ("d", None)))
     divergence = row_divergence(D)
 
     def drift(x, t):

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jko.errors import finite_array
-from jko.kernels.random_keys import key_of
+from jko.errors import finite_array, shown
 from jko.measures import Particles
 
 
@@ -21,6 +20,15 @@ class Paths:
     times: np.ndarray
     positions: np.ndarray
     weights: np.ndarray
+
+    def __post_init__(self):
+        shapes = [np.shape(part) for part in (self.times, self.positions, self.weights)]
+        times, positions, weights = shapes
+        if len(positions) != 3 or times != positions[:1] or weights != positions[1:2]:
+            raise ValueError(
+                "times, positions, weights: expected shapes [m + 1], [m + 1, n, d] and [n], got "
+                + ", ".join(map(str, shapes))
+            )
 
     @property
     def measures(self) -> list[Particles]:
@@ -40,7 +48,7 @@ def checked_times(times, backward=None) -> np.ndarray:
         raise ValueError(f"times: expected two times or more, from the start on, got shape {times.shape}")
     steps = np.diff(times)
     if not (np.all(steps > 0) or np.all(steps < 0)):
-        raise ValueError(f"times: expected strictly monotone times, got {times.tolist()}")
+        raise ValueError(f"times: expected strictly monotone times, got {shown(times)}")
     if backward is not None and (steps[0] < 0) != backward:
         wanted = "decreasing times for a reverse SDE" if backward else "increasing times"
         raise ValueError(f"times: expected {wanted}, got {times[0]:g} to {times[-1]:g}")
@@ -87,5 +95,5 @@ def euler_maruyama(drift, diffusion, positions, times, substeps, seed) -> np.nda
         return march(advance, x, times, substeps)
 
     with jax.enable_x64(True):
-        later = np.asarray(run(jnp.asarray(positions), key_of(seed)))
+        later = np.asarray(run(jnp.asarray(positions), jax.random.key(seed, impl="threefry2x32")))
     return np.concatenate([np.asarray(positions)[None], later])

@@ -9,7 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jko.diffusion.coefficients import require_shape
+from jko.diffusion.arguments import (
+    cloud,
+    common_times,
+    finite_number,
+    finite_outcome,
+    instance,
+    known_times,
+    within,
+)
+from jko.diffusion.checked import checked, probe
 from jko.diffusion.parametrisation import convert
 from jko.diffusion.schedule import Schedule
 from jko.errors import one_of, whole_number
@@ -26,30 +35,43 @@ def sample(
 
     The steps are even in λ = log(α/σ). "euler" and "heun" integrate dx/dt = (α′/α)x − ½g² score, orders 1
     and 2; "dpm-solver-1" (DDIM) and "dpm-solver-2" solve its linear part exactly, and the noise ε̂ = −σ score
-    in e^{−λ}dλ to orders 1 and 2 [LuEtAl2022]. Raises ValueError where λ is not finite and monotone.
+    in e^{−λ}dλ to orders 1 and 2 [LuEtAl2022]. Raises ValueError for times outside the schedule or at which
+    λ is not finite and falling or the score is not known, and for a score that is not finite.
     """
     one_of("method", method, METHODS)
-    if not isinstance(particles, Particles):
-        raise TypeError(f"particles: expected Particles, got {type(particles).__name__}")
-    require_shape("score", score, particles.dimension, (particles.dimension,))
+    dimension, known = cloud("particles", particles).dimension, known_times(score)
+    score = checked("score", score)
+    probe(score, dimension)
     half = 2 * whole_number("steps", steps)
     with jax.enable_x64(True):
         # every other time is the middle of a step in λ
         times = even_times(schedule, start, end, half)
+        within("start, end", times, known)
         nodes = jnp.asarray(np.stack([times[:-1:2], times[1::2], times[2::2]], axis=1))
         final = _compiled(score, schedule, method)(jnp.asarray(particles.positions, jnp.float64), nodes)
+        finite_outcome("score", np.asarray(final)[None], times[-1:])
         return Particles(np.asarray(final), particles.weights)
 
 
 def even_times(schedule: Schedule, start: float, end: float, steps: int) -> np.ndarray:
-    """Times `[steps + 1]` from start to end, even in λ = log(α/σ), by bisection."""
+    """Times `[steps + 1]` from start to end, even in λ = log(α/σ), by bisection.
+
+    Raises ValueError for times outside the schedule, or at which λ is not finite and falling.
+    """
+    instance("schedule", schedule, Schedule)
+    start, end = finite_number("start", start), finite_number("end", end)
+    for name, t in (("start", start), ("end", end)):
+        if not 0.0 <= t <= schedule.end:
+            raise ValueError(f"{name}: the schedule runs from t = 0 to {schedule.end:g}, got {t:g}")
+    if start == end:
+        raise ValueError(f"start, end: expected two times, got {start:g} twice")
     with jax.enable_x64(True):
         signal = jax.jit(jax.vmap(schedule.log_signal_to_noise))
-        ends = np.asarray(signal(jnp.array([float(start), float(end)])))
+        ends = np.asarray(signal(jnp.array([start, end])))
         if not (np.all(np.isfinite(ends)) and (ends[1] - ends[0]) * (start - end) > 0):
             raise ValueError(
                 f"start, end: log(α/σ) must be finite and fall with time, got {ends[0]:g} at {start:g} and "
-                f"{ends[1]:g} at {end:g}: stay inside (0, 1)"
+                f"{ends[1]:g} at {end:g}: stay inside (0, {schedule.end:g})"
             )
         wanted = np.linspace(ends[0], ends[1], whole_number("steps", steps) + 1)
         low, high = np.full(wanted.shape, min(start, end)), np.full(wanted.shape, max(start, end))
@@ -68,7 +90,15 @@ def guided(conditional, unconditional, weight: float):
     w = 0 and w = 1 give the two laws. Another w does not sample p₀^{1−w}q₀^w, since the noised product is
     not the product of the noised: between Gaussians the guided law is known, and the tests hold this to it.
     """
-    return lambda x, t: (1.0 - weight) * unconditional(x, t) + weight * conditional(x, t)
+    weight = finite_number("weight", weight)
+    known = common_times(known_times(conditional), known_times(unconditional))
+    towards, away = checked("conditional", conditional), checked("unconditional", unconditional)
+
+    def score(x, t):
+        return (1.0 - weight) * away(x, t) + weight * towards(x, t)
+
+    score.known_times = known
+    return score
 
 
 @lru_cache(maxsize=16)

@@ -5,21 +5,25 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from jko.diffusion.arguments import moment
+from jko.diffusion.checked import checked
 from jko.diffusion.sde import SDE
 from jko.errors import positive_number
 
+_FIRST = 1e-12
+
 
 class Schedule:
-    """xₜ = α(t)x₀ + σ(t)ε with ε ~ N(0, I); α and σ jax functions of t, α > 0, α/σ decreasing.
+    """xₜ = α(t)x₀ + σ(t)ε with ε ~ N(0, I); α and σ jax functions of t, α > 0, α/σ decreasing, t in [0, end].
 
-    It is the law of dx = (α′/α)x dt + g dB, g² = (σ²)′ − 2(α′/α)σ² [KingmaEtAl2021].
+    It is the law of dx = (α′/α)x dt + g dB, g² = (σ²)′ − 2(α′/α)σ² [KingmaEtAl2021]. Raises TypeError for
+    what is no function, ValueError for times outside [0, end].
     """
 
-    def __init__(self, alpha, sigma):
-        for name, function in (("alpha", alpha), ("sigma", sigma)):
-            if not callable(function):
-                raise TypeError(f"{name}: expected a jax function of t, got {type(function).__name__}")
-        self.alpha, self.sigma = alpha, sigma
+    def __init__(self, alpha, sigma, end: float = 1.0):
+        self.alpha = checked("alpha", alpha, None, of="(t)")
+        self.sigma = checked("sigma", sigma, None, of="(t)")
+        self.end = positive_number("end", end)
 
     @classmethod
     def variance_preserving(cls, least: float = 0.1, most: float = 20.0) -> Schedule:
@@ -35,6 +39,8 @@ class Schedule:
     def variance_exploding(cls, least: float = 0.01, most: float = 10.0) -> Schedule:
         """α = 1, σ = least·(most/least)ᵗ."""
         least, most = positive_number("least", least), positive_number("most", most)
+        if most <= least:
+            raise ValueError(f"most: expected more than least = {least:g}, got {most:g}")
         return cls(lambda t: jnp.ones_like(t), lambda t: least * (most / least) ** t)
 
     @classmethod
@@ -44,18 +50,35 @@ class Schedule:
 
     def rate(self, t):
         """α′/α."""
-        return jax.grad(lambda s: jnp.log(self.alpha(s)))(t)
+        return jax.grad(lambda s: jnp.log(self.alpha(s)))(self.time(t))
 
     def squared_noise(self, t):
         """g²."""
+        # where σ is a root of t, as at 0, its derivative has no value, and g² has
+        t = jnp.maximum(self.time(t), _FIRST * self.end)
         return jax.grad(lambda s: self.sigma(s) ** 2)(t) - 2.0 * self.rate(t) * self.sigma(t) ** 2
 
     def log_signal_to_noise(self, t):
         """λ = log(α/σ)."""
+        t = self.time(t)
         return jnp.log(self.alpha(t)) - jnp.log(self.sigma(t))
 
+    def time(self, t):
+        """t as a jax number; one that is known is refused outside [0, end]."""
+        if isinstance(t, jax.core.Tracer):
+            return moment(t)
+        return moment(t, 0.0, self.end, known="a time of the schedule,")
+
+    def at(self, t) -> tuple[float, float]:
+        """α and σ at a known time, in float64."""
+        with jax.enable_x64(True):
+            t = self.time(t)
+            return float(self.alpha(t)), float(self.sigma(t))
+
     def sde(self) -> SDE:
-        """The SDE that has this law; start it where t > 0 if σ(0) = 0 is not wanted."""
-        return SDE(
+        """The SDE that has this law, for t in [0, end]."""
+        sde = SDE(
             lambda x, t: self.rate(t) * x, lambda x, t: jnp.sqrt(self.squared_noise(t)) * jnp.eye(x.size)
         )
+        sde.known_times = 0.0, self.end
+        return sde

@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jko.diffusion.arguments import moment, point
 from jko.diffusion.coupling import pool, spread_times
 from jko.diffusion.network import Network
-from jko.diffusion.regression import Fit
 from jko.diffusion.samplers import even_times
 from jko.diffusion.schedule import Schedule
-from jko.errors import seed_number
+from jko.diffusion.training import Training
 
 _POOL, _NODES = 50_000, 400
 
@@ -22,37 +22,33 @@ def score_matching(
     *,
     start: float = 0.01,
     end: float = 1.0,
-    gradient: bool = True,
-    steps: int = 4000,
-    batch: int = 256,
-    width: int = 64,
-    depth: int = 3,
-    rate: float = 5e-3,
-    seed: int = 0,
+    training: Training | None = None,
     progress: bool | None = None,
 ) -> LearntScore:
     """∇log pₜ of xₜ = αx₀ + σε, x₀ from `data`, for t from `start` to `end`, learnt from draws [Vincent2011].
 
     The noise that is best predicted, argmin E|ε̂(xₜ, t) − ε|², is −σ∇log pₜ; the network adds to what a
     Gaussian of the data's mean and spread would predict, in units of what that leaves [KarrasEtAl2022], at
-    times even in log(α/σ). With `gradient` it is the gradient of a function, as a score is. `data` is
-    Particles, a Density or a Gaussian; the rest as for `flow_matching`.
+    times even in log(α/σ). Of a gradient, the default of `training`, it is conservative as a score is. `data`
+    is Particles, a Density or a Gaussian. Raises TypeError or ValueError for data of a mass other than 1,
+    times outside the schedule, or a training that diverges.
     """
-    if not isinstance(schedule, Schedule):
-        raise TypeError(f"schedule: expected a Schedule, got {type(schedule).__name__}")
-    seed = seed_number("seed", seed)
-    fit = Fit(gradient=gradient, width=width, depth=depth, steps=steps, batch=batch, rate=rate, seed=seed)
-    points = pool("data", data, _POOL, seed + 1)
-    score = LearntScore(schedule, even_times(schedule, end, start, _NODES)[::-1], points)
+    training = Training.given(training)
+    points = pool("data", data, _POOL, training.seed + 1)
+    times = even_times(schedule, end, start, _NODES)[::-1]
+    if times[0] > times[-1]:
+        raise ValueError(f"start, end: expected start before end, got {start:g} and {end:g}")
+    score = LearntScore(schedule, times, points)
     origin = np.zeros(points.shape[1])
-    score.network = fit.run(score.draw, origin, 1.0, progress, "score matching")
+    score.network = training.fit(score.draw, origin, 1.0, progress, "score matching")
     return score
 
 
 class LearntScore:
     """∇log pₜ(x) as a jax function `score(x, t)` of a point `[d]` and a time; see `score_matching`.
 
-    `network` holds its layers, and as `losses` `[steps]` those of its training, 1 for the Gaussian's guess.
+    Outside the times of its training a known time is refused, and a traced one gives NaN. `network` holds
+    its layers, and as `losses` `[steps]` those of its training, 1 for the Gaussian's guess.
     """
 
     network: Network
@@ -62,14 +58,15 @@ class LearntScore:
         self._mean = points.mean(axis=0)
         self._variance = float(np.mean(np.var(points, axis=0))) or 1.0
 
+    @property
+    def known_times(self):
+        """The first and the last time of the training."""
+        return self.times[0], self.times[-1]
+
     def __call__(self, x, t):
-        if np.shape(x) != self._mean.shape:
-            raise ValueError(f"x: expected a point of shape [{self._mean.size}], got {list(np.shape(x))}")
-        first, last = self.times[[0, -1]]
-        if not isinstance(t, jax.core.Tracer) and not first <= t <= last:
-            raise ValueError(f"t: expected a time from {first:g} to {last:g}, got {t:g}")
-        x = jnp.asarray(x)
-        t = jnp.asarray(t, x.dtype)
+        x = point("x", x, self._mean.size)
+        t = moment(t, *self.known_times, known="a time")
+        t = t.astype(x.dtype)
         a, s = self.schedule.alpha(t), self.schedule.sigma(t)
         size = self._size(a, s)
         z = (x - a * jnp.asarray(self._mean, x.dtype)) / size

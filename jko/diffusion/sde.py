@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from jko.diffusion import coefficients
+from jko.diffusion.arguments import cloud, common_times, finite_outcome, known_times, within
+from jko.diffusion.checked import checked, probe
 from jko.diffusion.paths import Paths, checked_times, euler_maruyama
 from jko.errors import seed_number, whole_number
 from jko.measures import Density, Particles
@@ -14,49 +16,49 @@ class SDE:
     Its law solves ∂ₜp = −∇·(fp) + ½ Σ ∂ᵢ∂ⱼ[(GGᵀ)ᵢⱼ p]; three views of that law are paths (`simulate`), a
     density on a grid (`fokker_planck`) and an ODE of the same marginals (`probability_flow`)
     [SongEtAl2021]; `compare_views` lays them side by side. Raises TypeError for coefficients that are no
-    functions.
+    functions; wherever they are used, ValueError for one that returns another shape or that jax cannot trace.
     """
 
     def __init__(self, drift, diffusion, *, backward: bool = False):
-        for name, function in (("drift", drift), ("diffusion", diffusion)):
-            if not callable(function):
-                raise TypeError(
-                    f"{name}: expected a jax function of (x, t), got {type(function).__name__}: wrap a "
-                    "constant in a lambda"
-                )
-        self.drift, self.diffusion, self.backward = drift, diffusion, backward
-        self.covariance = coefficients.covariance(diffusion)
+        self.drift, self.diffusion = checked("drift", drift), checked("diffusion", diffusion, ("d", None))
+        if not isinstance(backward, bool):
+            raise TypeError(f"backward: expected True or False, got {type(backward).__name__}")
+        self.backward = backward
+        self.known_times = common_times(known_times(drift), known_times(diffusion))
+        self.covariance = coefficients.covariance(self.diffusion)
         self.covariance_divergence = coefficients.row_divergence(self.covariance)
 
     def simulate(self, particles: Particles, times, *, seed: int, substeps: int = 20) -> Paths:
         """The cloud at each of `times` `[m + 1]`, of which the first is its own, by Euler–Maruyama.
 
         `substeps` steps lead from each time to the next: weak order 1 in their length. A reverse SDE takes
-        decreasing times. Raises ValueError for times that run the wrong way.
+        decreasing times. Raises ValueError for times that run the wrong way or at which the score of a
+        reverse SDE is not known, and for paths that become infinite.
         """
-        if not isinstance(particles, Particles):
-            raise TypeError(
-                f"particles: expected Particles, got {type(particles).__name__}: call .sample on a density"
-            )
-        self.check(particles.dimension)
+        self.check(cloud("particles", particles).dimension)
         times = checked_times(times, self.backward)
+        within("times", times, self.known_times)
         substeps = whole_number("substeps", substeps)
         seed = seed_number("seed", seed)
         positions = euler_maruyama(self.drift, self.diffusion, particles.positions, times, substeps, seed)
+        finite_outcome("drift, diffusion", positions, times)
         return Paths(times, positions, particles.weights)
 
-    def reverse(self, score) -> SDE:
+    def reverse(self, law) -> SDE:
         """The SDE whose paths, followed from a late time to an early one, have the marginals of this one.
 
-        dx = (f − ∇·(GGᵀ) − GGᵀ∇log pₜ) dt + G dB̄ with t decreasing [Anderson1982]; `score(x, t)` is
-        ∇log pₜ `[d]`.
+        dx = (f − ∇·(GGᵀ) − GGᵀ∇log pₜ) dt + G dB̄ with t decreasing [Anderson1982]. `law` is the score
+        ∇log pₜ `[d]` as a jax function of (x, t), or the `DensityPath` of `fokker_planck`.
         """
         self._require_forward()
+        score, known = _score_of(law)
 
         def drift(x, t):
             return self.drift(x, t) - self.covariance_divergence(x, t) - self.covariance(x, t) @ score(x, t)
 
-        return SDE(drift, self.diffusion, backward=True)
+        reverse = SDE(drift, self.diffusion, backward=True)
+        reverse.known_times = common_times(self.known_times, known)
+        return reverse
 
     def fokker_planck(self, density: Density, times, *, substeps: int = 1, order: int = 2):
         """The density at each of `times`, the first of which is its own, as a `DensityPath`.
@@ -77,15 +79,13 @@ class SDE:
         from jko.diffusion.flow import Flow
 
         self._require_forward()
-        score = getattr(law, "score", law)
-        if not callable(score):
-            raise TypeError(f"law: expected a score or a DensityPath, got {type(law).__name__}")
+        score, known = _score_of(law)
 
         def velocity(x, t):
             osmotic = self.covariance_divergence(x, t) + self.covariance(x, t) @ score(x, t)
             return self.drift(x, t) - 0.5 * osmotic
 
-        return Flow(velocity)
+        return Flow(velocity, known_times=common_times(self.known_times, known))
 
     def compare_views(self, density: Density, times, *, n: int = 20_000, seed: int = 0, steps: int = 200):
         """Paths, density and ODE from one start, and how far their marginals are apart, as `Views`.
@@ -95,13 +95,22 @@ class SDE:
         """
         from jko.diffusion.views import compare
 
+        self._require_forward()
         return compare(self, density, times, n, seed, steps)
 
     def check(self, dimension: int):
-        """Refuse coefficients of the wrong shape in this dimension."""
-        coefficients.require_shape("drift", self.drift, dimension, (dimension,))
-        coefficients.require_shape("diffusion", self.diffusion, dimension, (dimension, None))
+        """Refuse coefficients that do not fit this dimension."""
+        probe(self.drift, dimension)
+        probe(self.diffusion, dimension)
 
     def _require_forward(self):
         if self.backward:
             raise ValueError("this SDE runs backward in time and can only be simulated: use the forward one")
+
+
+def _score_of(law):
+    """The score of a law, or the score itself, and the times between which it is known."""
+    score = getattr(law, "score", law)
+    if not callable(score):
+        raise TypeError(f"law: expected a score (x, t) or a DensityPath, got {type(law).__name__}")
+    return checked("score", score), known_times(score)

@@ -41,7 +41,7 @@ def test_one_step_samples_the_law():
 
 
 def test_refusals(monkeypatch):
-    with pytest.raises(ValueError, match=r"t: expected times from end = 0\.02 on, got 0\.01"):
+    with pytest.raises(ValueError, match=r"t: expected times from end = 0\.02 to 1, got 0\.01"):
         f(np.zeros((1, 2)), 0.01)
     with pytest.raises(ValueError, match=r"points \[n, d\] and a time or \[n\]"):
         f(np.zeros((3, 2)), np.ones(2))

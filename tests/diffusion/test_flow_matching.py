@@ -1,6 +1,7 @@
 """Learnt flows against the exact ones that they are to learn; rectification; conditional paths."""
 
 import importlib
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,9 @@ from jko.diffusion import matched_flow
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.coupling import matched
 
-TINY = {"steps": 400, "batch": 128, "width": 16, "depth": 2, "rate": 1e-2, "progress": False}
+TINY = diffusion.Training(steps=400, batch=128, width=16, depth=2, rate=1e-2)
+QUIET = {"training": TINY, "progress": False}
+SHORT = {"training": replace(TINY, steps=60), "progress": False}
 NORMAL = jko.Gaussian([0.0, 0.0], np.eye(2))
 
 
@@ -28,7 +31,7 @@ def few_points(monkeypatch):
 @pytest.fixture(scope="module")
 def to_a_gaussian():
     target = jko.Gaussian([1.0, -0.5], [[0.5, 0.2], [0.2, 0.3]])
-    return target, diffusion.flow_matching(NORMAL, target, **{**TINY, "steps": 1000})
+    return target, diffusion.flow_matching(NORMAL, target, training=replace(TINY, steps=1000), progress=False)
 
 
 def test_between_gaussians_the_known_velocity_is_learnt(to_a_gaussian):
@@ -66,7 +69,7 @@ def test_the_cost_is_that_of_the_paths_and_no_less_than_the_distance(to_a_gaussi
 def test_rectification_straightens_and_of_gradients_goes_on_to_the_optimum():
     """A plain field may go on turning; a gradient field cannot: [Liu2022]."""
     source, data = diffusion.eight_gaussians(4000, 0), diffusion.two_moons(4000, 1)
-    first = diffusion.flow_matching(source, data, **{**TINY, "steps": 1200})
+    first = diffusion.flow_matching(source, data, training=replace(TINY, steps=1200), progress=False)
     second = first.rectify(progress=False)
     assert (first.rectified, second.rectified) == (0, 1)
     assert second.transport_cost < first.transport_cost
@@ -77,7 +80,7 @@ def test_rectification_straightens_and_of_gradients_goes_on_to_the_optimum():
 
 def test_optimal_pairs_start_where_rectification_ends():
     source, data = diffusion.eight_gaussians(4000, 0), diffusion.two_moons(4000, 1)
-    flow = diffusion.flow_matching(source, data, coupling="optimal", **TINY)
+    flow = diffusion.flow_matching(source, data, coupling="optimal", **QUIET)
     assert flow.transport_cost < 1.02 * flow.wasserstein_squared
     assert flow.straightness < 0.03
 
@@ -90,12 +93,12 @@ def test_matched_pairs_are_optimal_in_their_batch():
 
 def test_the_same_seed_gives_the_same_flow_and_units_do_not_matter():
     data = diffusion.two_moons(500, 0)
-    one, two = (diffusion.flow_matching(NORMAL, data, **{**TINY, "steps": 60}) for _ in range(2))
+    one, two = (diffusion.flow_matching(NORMAL, data, **SHORT) for _ in range(2))
     np.testing.assert_array_equal(one.sample(5, 0).positions, two.sample(5, 0).positions)
     shift = np.array([300.0, -50.0])
     wide = jko.Particles(40.0 * data.positions + shift)
     start = jko.Gaussian(shift, 1600.0 * np.eye(2))
-    scaled = diffusion.flow_matching(start, wide, **{**TINY, "steps": 60})
+    scaled = diffusion.flow_matching(start, wide, **SHORT)
     np.testing.assert_allclose(
         (scaled.sample(5, 0).positions - shift) / 40.0, one.sample(5, 0).positions, atol=1e-3
     )
@@ -144,7 +147,8 @@ def test_a_flow_learns_the_average_of_a_conditional_path():
     """The average of gradients is no gradient where the covariance is not a multiple of I."""
     data = jko.Particles([[1.5, 0.0], [-1.5, 0.0]])
     path = diffusion.GaussianPath.displacement(jko.Gaussian([0.0, 0.0], [[0.6, 0.3], [0.3, 0.6]]), 0.4)
-    flow, law = diffusion.flow_matching(path, data, gradient=False, **TINY), path.marginal(data)
+    plain = replace(TINY, gradient=False)
+    flow, law = diffusion.flow_matching(path, data, training=plain, progress=False), path.marginal(data)
     np.testing.assert_allclose(flow.source.covariance(), [[0.6, 0.3], [0.3, 0.6]], atol=1e-12)
     points = np.random.default_rng(0).normal(size=(400, 2))
     exact, found = (at_points(field, points, 0.5) for field in (law.velocity, flow.velocity))
@@ -166,16 +170,15 @@ def test_the_clouds_are_what_they_say():
         ({"coupling": "sorted"}, ValueError, "coupling: expected one of 'independent', 'optimal'"),
         ({"source": jko.Gaussian([0.0], [[1.0]])}, ValueError, "same dimension, got 1 and 2"),
         ({"source": np.zeros((3, 2))}, TypeError, "source: expected Particles, a Density or a Gaussian"),
-        ({"steps": 0}, ValueError, "steps: expected a whole number of at least 1"),
-        ({"rate": -1.0}, ValueError, "rate: expected a positive number"),
-        ({"rate": 100.0}, ValueError, "rate: the training diverged at 100"),
+        ({"training": {"steps": 5}}, TypeError, "training: expected a Training, got dict"),
+        ({"training": replace(TINY, rate=100.0)}, ValueError, "rate: the training diverged at 100"),
         ({"source": PATHS["turning"], "coupling": "optimal"}, ValueError, "coupling: a GaussianPath draws"),
     ],
 )
 def test_refusals(change, error, message):
-    arguments = {"source": NORMAL, "data": diffusion.two_moons(50, 0), **TINY, **change}
+    arguments = {"source": NORMAL, "data": diffusion.two_moons(50, 0), **QUIET}
     with pytest.raises(error, match=message):
-        diffusion.flow_matching(**arguments)
+        diffusion.flow_matching(**{**arguments, **change})
 
 
 def test_refusals_of_a_flow_and_a_path(to_a_gaussian):
@@ -190,4 +193,4 @@ def test_refusals_of_a_flow_and_a_path(to_a_gaussian):
         diffusion.GaussianPath(lambda x1, t: x1, turning).marginal(diffusion.two_moons(5, 0))
     double = jko.Density(jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (4, 4)), np.full((4, 4), 0.5))
     with pytest.raises(ValueError, match="expected mass 1, got 2"):
-        diffusion.flow_matching(double, NORMAL, **TINY)
+        diffusion.flow_matching(double, NORMAL, training=TINY)

@@ -1,5 +1,7 @@
 """Learnt scores against exact ones."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +13,11 @@ from jko.diffusion.coefficients import at_points
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 MEANS, COVARIANCES = np.array([[-1.0, 0.3], [0.9, -0.4]]), np.array([0.15, 0.25])
 LAW = diffusion.NoisedMixture(MEANS, COVARIANCES, [0.4, 0.6], schedule=SCHEDULE)
-TINY = {"steps": 1500, "batch": 128, "width": 16, "depth": 2, "rate": 1e-2, "start": 0.05, "progress": False}
+TINY = diffusion.Training(steps=1500, batch=128, width=16, depth=2, rate=1e-2)
+
+
+def learn(data, training=TINY):
+    return diffusion.score_matching(data, SCHEDULE, start=0.05, training=training, progress=False)
 
 
 def data(n, seed):
@@ -23,7 +29,7 @@ def data(n, seed):
 
 @pytest.fixture(scope="module")
 def learnt():
-    return diffusion.score_matching(data(20_000, 0), SCHEDULE, **TINY)
+    return learn(data(20_000, 0))
 
 
 def test_the_score_of_a_mixture_is_learnt(learnt):
@@ -42,7 +48,7 @@ def test_a_gradient_is_conservative_and_a_plain_field_is_seen_not_to_be(learnt):
 
     assert np.abs(diffusion.curl(learnt, points, 0.1)).max() < 1e-10
     assert abs(diffusion.circulation(learnt, ellipse, 0.1)) < 1e-9
-    plain = diffusion.score_matching(data(20_000, 0), SCHEDULE, gradient=False, **TINY)
+    plain = learn(data(20_000, 0), replace(TINY, gradient=False))
     assert np.abs(diffusion.curl(plain, points, 0.1)).max() > 1e-2
     assert abs(diffusion.circulation(plain, ellipse, 0.1)) > 1e-3
     exact, found = (at_points(score, points, 0.1) for score in (LAW.score, plain))
@@ -59,7 +65,7 @@ def test_line_integrals_give_the_density_up_to_a_constant(learnt):
 def test_a_gaussian_is_known_before_any_training():
     """The Gaussian part of the prediction is exact, and what is left to learn is nothing."""
     gaussian = jko.Gaussian([2.0, -1.0], 0.3 * np.eye(2))
-    score = diffusion.score_matching(gaussian, SCHEDULE, **{**TINY, "steps": 50})
+    score = learn(gaussian, replace(TINY, steps=50))
     law = diffusion.NoisedMixture([gaussian.mean()], 0.3, schedule=SCHEDULE)
     points = law.sample(500, 0.2, seed=0).positions
     exact = at_points(law.score, points, 0.2)

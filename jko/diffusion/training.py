@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
-from jko.errors import positive_number, seed_number, whole_number
+from jko.errors import positive_number, shown, whole_number
 
 _BLOCK = 50
 _WORSE = 3.0
@@ -19,24 +20,37 @@ _DECAYS, _TINY = (0.9, 0.999), 1e-8
 
 
 @dataclass(frozen=True)
-class Fit:
-    """argmin E|v(x, t) − target|² over networks, by Adam [KingmaBa2015] with a cosine decay to rate 0."""
+class Training:
+    """How a small network is fitted: argmin E|v(x, t) − target|² by Adam [KingmaBa2015], in float32.
 
-    gradient: bool
-    width: int
-    depth: int
-    steps: int
-    batch: int
-    rate: float
-    seed: int
+    `steps` steps on `batch` draws each, at a rate that falls from `rate` to 0 as a cosine; `depth` hidden
+    layers of `width` units; `seed` fixes the first weights and every draw. With `gradient`, v(·, t) is the
+    gradient of a function of the network, whatever its weights; without it, a step takes half the time.
+    Raises TypeError or ValueError for what is no such number.
+    """
+
+    steps: int = 4000
+    batch: int = 256
+    width: int = 64
+    depth: int = 3
+    rate: float = 5e-3
+    seed: int = 0
+    gradient: bool = True
 
     def __post_init__(self):
-        for name in ("width", "depth", "steps", "batch"):
+        for name in ("steps", "batch", "width", "depth"):
             whole_number(name, getattr(self, name))
         positive_number("rate", self.rate)
-        seed_number("seed", self.seed)
+        whole_number("seed", self.seed, 0)
+        if not isinstance(self.gradient, bool):
+            raise TypeError(f"gradient: expected True or False, got {shown(self.gradient)}")
 
-    def run(self, draw, centre, scale, progress=None, label="fit", layers=None) -> Network:
+    @classmethod
+    def given(cls, training) -> Training:
+        """The settings that were given, or the default ones for None."""
+        return cls() if training is None else instance("training", training, cls, f": take {cls.__name__}(…)")
+
+    def fit(self, draw, centre, scale, progress=None, label="fit", layers=None) -> Network:
         """Train from random layers, or from those given.
 
         `draw(generator, shape)` gives (x `[*shape, d]`, t `[*shape]`, target as x) in the units of the data,
@@ -49,6 +63,8 @@ class Fit:
             layers = initial_layers(d, 1 if self.gradient else d, self.width, self.depth, self.seed)
         zero = jax.tree.map(np.zeros_like, layers)
         state, losses, generator = (layers, zero, zero), [], np.random.default_rng(self.seed)
+        if progress is not None and not isinstance(progress, bool):
+            raise TypeError(f"progress: expected True, False or None, got {shown(progress)}")
         hidden = None if progress is None else not progress
         with tqdm(total=self.steps, desc=label, unit="step", delay=1.0, disable=hidden, leave=False) as bar:
             for first in range(0, self.steps, _BLOCK):
