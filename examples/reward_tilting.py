@@ -19,10 +19,15 @@ from jko.plotting import style
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 schedule = diffusion.Schedule.variance_preserving(0.1, 20.0)
-means, variance, weights = np.array([-1.4, 0.0, 1.4]), 0.2, np.array([0.5, 0.3, 0.2])
-reference = diffusion.NoisedMixture(means, variance, weights, schedule=schedule)
-slope, beta, n = 0.6, 0.5, 10_000
-F = fn.Reward(lambda x: slope * x[0], lambda x: reference.log_density(x, 0.0), strength=beta)
+reference = diffusion.NoisedMixture([-1.4, 0.0, 1.4], 0.2, [0.5, 0.3, 0.2], schedule=schedule)
+beta, n = 0.5, 10_000
+
+
+def reward(x):
+    return 0.8 * jnp.tanh(2.0 * x[0]) - 0.3 * jnp.cos(3.0 * x[0])
+
+
+F = fn.Reward(reward, lambda x: reference.log_density(x, 0.0), strength=beta)
 grid = jko.Grid.uniform(-5.0, 5.0, 300)
 start, exact = reference.on(grid, 0.0), jko.Density.from_function(grid, lambda x: jnp.exp(F.log_minimiser(x)))
 
@@ -33,14 +38,12 @@ steps = jko.flow(F, start, jko.steps.BackAndForth(), tau=2.0, n_steps=20)
 cloud, particles = start.sample(n, seed=0), jko.descent.Langevin(seed=1)
 walk = jko.flow(F, cloud, particles, tau=0.02, n_steps=1500, store_every=1500)
 # %%
-# Guidance adds :math:`\nabla\log E[e^{r(x_0)/\beta} | x_t]` to the reference's score: for a linear reward the
-# difference of the scores of two mixtures.
+# Guidance adds :math:`\nabla\log E[e^{r(x_0)/\beta} | x_t]` to the reference's score. Given :math:`x_t`, the
+# data are a mixture of Gaussians, so that quadrature gives the expectation.
 
-shifted, heavier = means + variance * slope / beta, weights * np.exp(slope / beta * means)
-tilted = diffusion.NoisedMixture(shifted, variance, heavier, schedule=schedule)
-score = diffusion.guided(tilted.score, reference.score, 1.0)
+tilted = diffusion.TiltedMixture(reference, reward, beta)
 noise = jko.Particles(np.random.default_rng(2).normal(size=(n, 1)))
-guided = diffusion.sample(score, schedule, noise, 1.0, 1e-3, steps=40, method="dpm-solver-2")
+guided = diffusion.sample(tilted.score, schedule, noise, 1.0, 1e-3, steps=40, method="dpm-solver-2")
 
 # %%
 # All three beside the answer, and beside the distance that as many independent draws have from it.

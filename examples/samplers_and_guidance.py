@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 
+import jko
 from jko import diffusion
 from jko.plotting import style
 
@@ -24,7 +25,7 @@ end = 0.02
 # %%
 # Root mean square distance to the exact flow, by the number of steps: the slopes are the orders.
 
-exact = schedule.sde().probability_flow(law.score).transport(noise, [1.0, end], substeps=2000).final.positions
+exact = diffusion.ConsistencyFunction(law, end)(noise.positions, 1.0)
 figure = style.new_figure(11.5, 3.7)
 panels = figure.subplots(1, 3)
 steps = [10, 20, 40, 80, 160]
@@ -38,14 +39,24 @@ style.legend(panels[0])
 
 # %%
 # Guidance towards the two components on the right, with weights 1 and 3: a weight of 1 samples the
-# conditional law, a larger one sharpens it beyond.
+# conditional law, a larger one sharpens it beyond. The lines are the density that guidance samples, by the
+# change of variables along its flow.
 
 chosen = diffusion.NoisedMixture(means[[0, 1]], 0.05, schedule=schedule)
+grid = jko.Grid.uniform((-0.6, -1.2), (2.6, 2.4), (40, 45))
 for axes, weight in zip(panels[1:], (1.0, 3.0), strict=True):
     score = diffusion.guided(chosen.score, law.score, weight)
     cloud = diffusion.sample(score, schedule, noise, 1.0, end, steps=60, method="dpm-solver-2")
+    flow = schedule.sde().probability_flow(score)
+    log_density = flow.log_density(grid.points, lambda x: law.log_density(x, 1.0), [1.0, end], substeps=40)
+    density = np.exp(log_density)
     axes.scatter(*exact.T, s=2, color="#bbbbbb", label="unconditional")
     axes.scatter(*cloud.positions.T, s=2, color=style.colour(1), label=f"guided, weight {weight:g}")
+    levels = density.max() * np.array([0.03, 0.2, 0.6])
+    axes.contour(*grid.axes, density.reshape(grid.cells).T, levels, colors="black", linewidths=0.8)
+    print(
+        f"weight {weight:g}: the density of the guided flow has mass {density.sum() * grid.cell_volume:.4f}"
+    )
     style.tidy(axes, "x₁", "x₂", f"guidance, weight {weight:g}")
     axes.set(xlim=(-2.6, 2.9), ylim=(-2.6, 2.9), aspect="equal")
     style.legend(axes)

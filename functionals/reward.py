@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 
 from functionals.base import Functional
 from functionals.divergence import KL
+from functionals.numbers import is_number
 from functionals.pointwise import describe
 from functionals.potential import Potential
 from functionals.registry import register
@@ -19,7 +19,8 @@ class Reward(Functional):
     `reward` is a jax function r of a point `[d]`, `reference` a measure with a density or log ρ_ref as such
     a function, as for `KL`, and `strength` β. F dissolves into β Entropy + Potential(−r − β log ρ_ref): its
     flow is Langevin at temperature β. λ is known where `modulus` declares that of −r and the reference knows
-    its own. Raises TypeError for a reward that is no function, ValueError for β ≤ 0.
+    its own. Raises TypeError for a reward that is no function and a reference without
+    a density, ValueError for β ≤ 0.
     """
 
     linearly_convex = True
@@ -27,8 +28,14 @@ class Reward(Functional):
     def __init__(self, reward, reference, strength: float = 1.0, *, modulus: float | None = None):
         if not callable(reward):
             raise TypeError(f"reward: expected a jax function of a point, got {type(reward).__name__}")
-        if not (isinstance(strength, (int, float)) and math.isfinite(strength) and strength > 0):
-            raise ValueError(f"strength: expected a positive number, got {strength!r}")
+        if not (callable(reference) or hasattr(reference, "log_density_function")):
+            raise TypeError(
+                "reference: expected a measure with a density or log ρ_ref as a jax function of a point, got "
+                f"{type(reference).__name__}"
+            )
+        if not (is_number(strength) and strength > 0):
+            shown = " ".join(repr(strength).split())
+            raise ValueError(f"strength: expected a positive number, got {shown}")
         self.reward, self.reference, self.strength = reward, reference, float(strength)
         self._terms = (1.0, Potential(lambda x: -reward(x), modulus=modulus)), (self.strength, KL(reference))
 

@@ -16,6 +16,7 @@ from jko.diffusion.schedule import Schedule
 from jko.diffusion.score_matching import LearntScore, score_matching
 from jko.diffusion.scores import circulation, curl, kernel_score, log_density_difference
 from jko.diffusion.sde import SDE
+from jko.diffusion.tilted_mixture import TiltedMixture
 from jko.diffusion.training import Training
 from jko.diffusion.views import Views
 
@@ -34,6 +35,7 @@ __all__ = [
     "NoisedMixture",
     "Paths",
     "Schedule",
+    "TiltedMixture",
     "Training",
     "Views",
     "circulation",

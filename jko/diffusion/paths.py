@@ -22,7 +22,8 @@ class Paths:
     weights: np.ndarray
 
     def __post_init__(self):
-        shapes = [np.shape(part) for part in (self.times, self.positions, self.weights)]
+        parts = ("times", self.times), ("positions", self.positions), ("weights", self.weights)
+        shapes = [finite_array(name, part).shape for name, part in parts]
         times, positions, weights = shapes
         if len(positions) != 3 or times != positions[:1] or weights != positions[1:2]:
             raise ValueError(

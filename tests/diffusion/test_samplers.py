@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from scipy.integrate import quad
+from scipy.stats import norm
 
 import jko
 from jko import diffusion
+from jko.diffusion.coefficients import at_points
 
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 LAW = diffusion.NoisedMixture([[-1.0, 0.3], [0.9, -0.4]], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)
@@ -70,13 +72,36 @@ def test_guidance_between_gaussians_is_the_known_law():
     np.testing.assert_allclose(final.positions, expected, atol=2e-4)
 
 
-def test_guidance_moves_a_mixture_towards_its_component():
-    component = diffusion.NoisedMixture(LAW.means[:1], 0.15, schedule=SCHEDULE)
-    start = LAW.sample(2000, START, seed=3)
-    score = diffusion.guided(component.score, LAW.score, 1.0)
-    final = diffusion.sample(score, SCHEDULE, start, START, END, steps=40, method="heun")
-    alpha = float(SCHEDULE.alpha(END))
-    np.testing.assert_allclose(final.mean(), alpha * LAW.means[0], atol=0.04)
+def test_guidance_of_a_mixture_samples_the_density_that_its_flow_carries():
+    """On the line a flow keeps the order: the sampler takes the quantile of q to where ∫p = q."""
+    law = diffusion.NoisedMixture([-1.0, 1.0], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)
+    chosen = diffusion.NoisedMixture([1.0], 0.25, schedule=SCHEDULE)
+    score, end = diffusion.guided(chosen.score, law.score, 2.5), 0.1
+    q, start = np.array([0.1, 0.3, 0.5, 0.7, 0.9]), jko.Gaussian([0.0], [[1.0]])
+    noise = jko.Particles(norm.ppf(q)[:, None])
+    final = diffusion.sample(score, SCHEDULE, noise, 1.0, end, steps=80, method="dpm-solver-2").positions
+    grid = jko.Grid.uniform(-3.0, 4.0, 400)
+    flow = SCHEDULE.sde().probability_flow(score)
+    log_density = flow.log_density(grid.points, start.log_density_function, [1.0, end], substeps=100)
+    mass = np.append(0.0, np.cumsum(np.exp(log_density)) * grid.cell_volume)
+    assert mass[-1] == pytest.approx(1.0, abs=1e-6)
+    np.testing.assert_allclose(np.interp(final[:, 0], grid.edges[0], mass), q, atol=1e-3)
+    # a weight above 1 overshoots the component
+    conditional = float(SCHEDULE.alpha(end))
+    assert final[2, 0] > conditional + 0.1
+
+
+def test_a_linear_reward_tilts_a_mixture_into_a_mixture():
+    """e^{a·x} shifts every component by S a and multiplies its weight by e^{a·m + ½a·Sa}."""
+    S = np.array([[[0.3, 0.1], [0.1, 0.2]], [[0.2, -0.05], [-0.05, 0.4]]])
+    law, a = diffusion.NoisedMixture(LAW.means, S, [0.4, 0.6], schedule=SCHEDULE), np.array([1.2, -0.6])
+    weights = law.weights * np.exp(law.means @ a + 0.5 * np.einsum("kab,a,b->k", S, a, a))
+    exact = diffusion.NoisedMixture(law.means + S @ a, S, weights, schedule=SCHEDULE)
+    tilted = diffusion.TiltedMixture(law, lambda x: 0.5 * (1.2 * x[0] - 0.6 * x[1]), 0.5, nodes=16)
+    assert tilted.log_normalisation == pytest.approx(np.log(weights.sum()), abs=1e-12)
+    for t in (0.01, 0.4, 1.0):
+        found, known = (at_points(one.score, CLOUD.positions, t) for one in (tilted, exact))
+        np.testing.assert_allclose(found, known, atol=1e-9)
 
 
 def test_refusals():

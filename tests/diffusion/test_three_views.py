@@ -2,12 +2,14 @@
 
 import functools
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import jko
 from jko import diffusion
+from jko.diffusion.coefficients import at_points
 from jko.diffusion.generator import generator
 from jko.diffusion.selling import decompose
 
@@ -145,6 +147,24 @@ def test_the_divergence_of_the_noise_matters():
     )
     assert np.abs(right - exact).sum() * path.grid.cell_volume <= 1e-2
     assert np.abs(wrong - exact).sum() * path.grid.cell_volume > 0.1
+
+
+def test_at_equilibrium_the_reverse_is_the_forward_and_the_flow_stands_still():
+    """In the plane, with a full state-dependent G of three columns: f − ∇·D − D∇log π = −f, v = 0."""
+
+    def noise(x, t):
+        rows = [1.0 + 0.3 * jnp.sin(x[1]), x[0], 0.2], [0.5 * x[1], 0.7, jnp.cos(x[0] * x[1])]
+        return jnp.array(rows)
+
+    sde, score = diffusion.reversible(log_target, noise), jax.grad(log_target)
+    back, flow = sde.reverse(lambda x, t: score(x)), sde.probability_flow(lambda x, t: score(x))
+    points = np.random.default_rng(0).normal(size=(20, 2))
+    drift, reverse, velocity = (
+        at_points(field, points, 0.0) for field in (sde.drift, back.drift, flow.velocity)
+    )
+    np.testing.assert_allclose(reverse, -drift, atol=1e-12)
+    np.testing.assert_allclose(velocity, 0.0, atol=1e-12)
+    assert np.abs(at_points(sde.covariance_divergence, points, 0.0)).min() > 1e-3
 
 
 def test_reverse_paths_return_to_the_start():

@@ -1,0 +1,99 @@
+"""A Gaussian mixture tilted by a reward, under noise: what a sampler guided by the reward has to follow."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jko.diffusion.arguments import instance, point
+from jko.diffusion.checked import checked
+from jko.diffusion.noised_mixture import NoisedMixture
+from jko.errors import positive_number, whole_number
+from jko.measures import Density, Grid
+
+_MOST = 3
+
+
+class TiltedMixture:
+    """The law p̃ₜ of xₜ = αₜx₀ + σₜε where x₀ has the density p₀ e^{r/β}/Z, p₀ that of a `NoisedMixture`.
+
+    p̃ₜ(x) = pₜ(x) E[e^{r(x₀)/β} | xₜ = x]/Z, so that its score is that of pₜ and the guidance ∇log E, as in
+    classifier guidance [DhariwalNichol2021]. Given xₜ, x₀ is a mixture of Gaussians, and the expectation is
+    taken by Gauss–Hermite quadrature with `nodes` a coordinate about each, in at most 3 dimensions; twice as
+    many tell its error. `reward` is a jax function r of a point `[d]`, `strength` is β > 0.
+    Raises TypeError or ValueError for a law that is no such mixture and a reward that returns no number.
+    """
+
+    def __init__(self, law: NoisedMixture, reward, strength: float = 1.0, *, nodes: int = 32):
+        self.law = instance("law", law, NoisedMixture)
+        if law.dimension > _MOST:
+            raise ValueError(
+                f"law: expected at most {_MOST} dimensions for the quadrature, got {law.dimension}: take "
+                "functionals.Reward with descent.Langevin"
+            )
+        self.reward, self.strength = (
+            checked("reward", reward, (), of="(x)"),
+            positive_number("strength", strength),
+        )
+        with jax.enable_x64(True):
+            jax.eval_shape(self.reward, jax.ShapeDtypeStruct((law.dimension,), jnp.float64))
+        x, w = np.polynomial.hermite_e.hermegauss(whole_number("nodes", nodes, 2))
+        meshes = np.meshgrid(*[x] * law.dimension, indexing="ij")
+        self._nodes = np.stack([mesh.ravel() for mesh in meshes], axis=1)
+        log_weights = np.meshgrid(*[np.log(w / w.sum())] * law.dimension, indexing="ij")
+        self._log_weights = sum(log_weights).ravel()
+        with jax.enable_x64(True):
+            means, log_shares = jnp.asarray(law.means), jnp.log(jnp.asarray(law.weights))
+            self.log_normalisation = float(
+                jax.jit(self._log_mean)(log_shares, means, jnp.asarray(law._variances))
+            )
+        if not np.isfinite(self.log_normalisation):
+            raise ValueError(
+                f"reward: E exp(r/β) is not finite under the law, log Z = {self.log_normalisation:g}"
+            )
+
+    @property
+    def dimension(self) -> int:
+        """The dimension of the points."""
+        return self.law.dimension
+
+    @property
+    def known_times(self):
+        """The first and the last time of the schedule."""
+        return self.law.known_times
+
+    def log_density(self, x, t):
+        """log p̃ₜ(x), a jax function of a point `[d]` and a time."""
+        law, x = self.law, point("x", x, self.dimension)
+        t = law.schedule.time(t)
+        a, s = law.schedule.alpha(t), law.schedule.sigma(t)
+        axes, variances, means = (
+            jnp.asarray(part, x.dtype) for part in (law._axes, law._variances, law.means)
+        )
+        total = a**2 * variances + s**2
+        off = jnp.einsum("kab,ka->kb", axes, x - a * means)
+        posterior = means + jnp.einsum("kab,kb->ka", axes, a * variances / total * off)
+        return (
+            self._log_mean(law._log_parts(x, t), posterior, variances * s**2 / total) - self.log_normalisation
+        )
+
+    def score(self, x, t):
+        """∇log p̃ₜ(x) `[d]`."""
+        return jax.grad(self.log_density)(point("x", x, self.dimension), t)
+
+    def on(self, grid: Grid, t) -> Density:
+        """The density on a grid, of mass 1."""
+        if instance("grid", grid, Grid).dimension != self.dimension:
+            raise ValueError(f"grid: expected {self.dimension} dimensions, got {grid.dimension}")
+        self.law.schedule.at(t)
+        return Density.from_function(grid, lambda x: jnp.exp(self.log_density(x, t)))
+
+    def _log_mean(self, log_shares, means, variances):
+        """log Σᵢ e^{log_sharesᵢ} E e^{r/β} under N(meansᵢ, axesᵢ diag(variancesᵢ) axesᵢᵀ)."""
+        dtype = means.dtype
+        nodes = jnp.sqrt(variances)[:, None, :] * jnp.asarray(self._nodes, dtype)
+        points = means[:, None, :] + jnp.einsum("kab,kqb->kqa", jnp.asarray(self.law._axes, dtype), nodes)
+        rewards = jax.vmap(jax.vmap(self.reward))(points) / self.strength
+        exponents = log_shares[:, None] + jnp.asarray(self._log_weights, dtype) + rewards
+        return jax.scipy.special.logsumexp(exponents)
