@@ -52,8 +52,13 @@ for k, (name, run) in enumerate(densities.items()):
     centre.semilogy(times, divergence, **look)
     right.semilogy(times, fisher, **look)
     right.semilogy(times[1:] - 0.0125, -np.diff(divergence) / 0.025, "o", color=style.colour(k), ms=3)
-style.tidy(left, "x", "density", "one law in four ways, t = 0, 0.1, 0.5").set_xlim(-4, 4)
+for height, t in ((0.61, 0), (0.43, 0.1), (0.335, 0.5)):
+    left.annotate(f"t = {t:g}", (1.25, height), fontsize=8)
+style.tidy(left, "x", "density", "one law in four ways").set_xlim(-4, 4)
 style.tidy(centre, style.TIME, "KL to N(0, 1)", "the divergence falls")
-style.tidy(right, style.TIME, "", "its rate (dots), the Fisher information (lines)")
-style.legend(centre)
+style.tidy(right, style.TIME, "−dKL/dt and I", "its rate (dots), the Fisher information (lines)")
+for axes, ticks in ((centre, [0.02, 0.05, 0.1, 0.2, 0.5]), (right, [0.1, 0.3, 1, 3, 10])):
+    axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_yticks([], minor=True)
+    style.legend(axes)
 style.save(figure, f"{folder}/noising_is_a_gradient_flow.png")

@@ -50,9 +50,10 @@ figure = style.new_figure(11.5, 3.9)
 for axes, (name, flow) in zip(figure.subplots(1, 3), flows.items(), strict=True):
     x, y = flow.paths(start).positions.transpose(2, 0, 1)
     axes.plot(x, y, color=style.GREY, linewidth=0.5, alpha=0.6)
-    for k, end in enumerate((0, -1)):
-        axes.scatter(x[end], y[end], s=7, color=style.colour(k), zorder=3)
+    for k, (end, label) in enumerate(((0, "t = 0"), (-1, "t = 1"))):
+        axes.scatter(x[end], y[end], s=7, color=style.colour(k), zorder=3, label=label)
     ratio = flow.transport_cost / flow.wasserstein_squared
     style.tidy(axes, "x₁", "x₂", f"{name}: cost {ratio:.2f} W₂²")
     axes.set(aspect="equal", xlim=(-2.7, 2.7), ylim=(-2.5, 2.5))
+    style.legend(axes, loc="upper right")
 style.save(figure, f"{folder}/rectified_flow.png")

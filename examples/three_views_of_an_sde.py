@@ -47,7 +47,7 @@ left, middle, right = figure.subplots(1, 3)
 for axes, run, title in zip((left, middle), runs, ("paths of the SDE", "paths of the ODE"), strict=True):
     axes.pcolormesh(times, grid.axes[0], np.array([rho.values for rho in law.densities]).T, cmap="Greys")
     axes.plot(run.times, run.positions[..., 0], color=style.colour(0), linewidth=0.7)
-    style.tidy(axes, style.TIME, "x", title)
+    style.tidy(axes, style.TIME, "x", title).set_ylim(-3.4, 3.4)
 for k, t in enumerate(views.times[1:], start=1):
     look = {"color": style.colour(k - 1)}
     right.hist(views.paths.positions[k, :, 0], bins=grid.edges[0][::4], density=True, alpha=0.3, **look)

@@ -75,7 +75,7 @@ def finite_array(name: str, value, dtype=float) -> np.ndarray:
 def fraction(name: str, value) -> float:
     """value as a float, refused unless it is one number between 0 and 1."""
     if isinstance(value, bool) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
-        raise TypeError(f"{name}: expected a number between 0 and 1, got {value!r}")
+        raise TypeError(f"{name}: expected a number between 0 and 1, got {shown(value)}")
     if not 0.0 <= value <= 1.0:
         raise ValueError(f"{name}: expected a number between 0 and 1, got {value:g}")
     return float(value)

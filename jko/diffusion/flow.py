@@ -14,7 +14,7 @@ from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
 from jko.diffusion.checked import checked, probe
 from jko.diffusion.paths import Paths, checked_times, refine
-from jko.errors import finite_array, whole_number
+from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import Density, Particles
 
 
@@ -62,7 +62,7 @@ class Flow:
         """
         x, times, substeps, log_initial = self._ready(x, log_initial, times, substeps)
         shape = (len(x), whole_number("probes", probes, 2), x.shape[1])
-        signs = np.random.default_rng(whole_number("seed", seed, 0)).choice([-1.0, 1.0], size=shape)
+        signs = np.random.default_rng(seed_number("seed", seed)).choice([-1.0, 1.0], size=shape)
         state = np.concatenate([x, np.zeros(shape[:2])], axis=1)
         field = _with_estimated_divergence(self.velocity, signs)
         start = _run(field, state, times[::-1], substeps)[-1]

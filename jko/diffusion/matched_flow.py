@@ -16,7 +16,7 @@ from jko.diffusion.flow import Flow
 from jko.diffusion.network import Network
 from jko.diffusion.paths import Paths
 from jko.diffusion.training import Training
-from jko.errors import whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import Particles
 from jko.transport import wasserstein
 
@@ -116,7 +116,7 @@ class MatchedFlow:
         return cost, float(np.trapezoid(bend, paths.times)) / cost, paths
 
     def _draw(self, n, seed):
-        generator = np.random.default_rng(whole_number("seed", seed, 0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         points = pool("source", self.source, whole_number("n", n), seed)
         return Particles(points if len(points) == n else points[generator.integers(len(points), size=n)])
 

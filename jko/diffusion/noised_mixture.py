@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.diffusion.arguments import instance, point
 from jko.diffusion.schedule import Schedule
-from jko.errors import finite_array, shown, whole_number
+from jko.errors import finite_array, seed_number, shown, whole_number
 from jko.measures import Density, Grid, Particles
 
 _ASYMMETRY = 1e-9
@@ -60,7 +60,7 @@ class NoisedMixture:
     def sample(self, n: int, t, seed: int) -> Particles:
         """n independent draws of xₜ."""
         (a, s), n = self.schedule.at(t), whole_number("n", n)
-        generator = np.random.default_rng(whole_number("seed", seed, 0))
+        generator = np.random.default_rng(seed_number("seed", seed))
         part = generator.choice(len(self.weights), size=n, p=self.weights)
         root = np.sqrt(a**2 * self._variances[part] + s**2) * generator.normal(size=(n, self.dimension))
         return Particles(a * self.means[part] + np.einsum("nab,nb->na", self._axes[part], root))

@@ -10,6 +10,7 @@ import numpy as np
 from jax import lax
 
 from jko.errors import finite_array, shown
+from jko.kernels.random_keys import key_of
 from jko.measures import Particles
 
 
@@ -96,5 +97,5 @@ def euler_maruyama(drift, diffusion, positions, times, substeps, seed) -> np.nda
         return march(advance, x, times, substeps)
 
     with jax.enable_x64(True):
-        later = np.asarray(run(jnp.asarray(positions), jax.random.key(seed, impl="threefry2x32")))
+        later = np.asarray(run(jnp.asarray(positions), key_of(seed)))
     return np.concatenate([np.asarray(positions)[None], later])

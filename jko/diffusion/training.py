@@ -12,7 +12,7 @@ from jax import lax
 
 from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
-from jko.errors import positive_number, shown, whole_number
+from jko.errors import positive_number, seed_number, shown, whole_number
 
 _BLOCK = 50
 _WORSE = 3.0
@@ -41,7 +41,7 @@ class Training:
         for name in ("steps", "batch", "width", "depth"):
             whole_number(name, getattr(self, name))
         positive_number("rate", self.rate)
-        whole_number("seed", self.seed, 0)
+        seed_number("seed", self.seed)
         if not isinstance(self.gradient, bool):
             raise TypeError(f"gradient: expected True or False, got {shown(self.gradient)}")
 

@@ -9,7 +9,7 @@ import numpy as np
 from jko.diffusion.arguments import instance
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.paths import Paths, checked_times, refine
-from jko.errors import whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import Density
 from jko.transport import wasserstein
 
@@ -49,7 +49,7 @@ class Views:
 def compare(sde, density: Density, times, n: int, seed: int, steps: int) -> Views:
     """See `SDE.compare_views`; the score of the ODE is that of the density on the grid."""
     instance("density", density, Density, ": put it on a grid first")
-    times, n, seed = checked_times(times, False), whole_number("n", n, 2), whole_number("seed", seed, 0)
+    times, n, seed = checked_times(times, False), whole_number("n", n, 2), seed_number("seed", seed)
     fine, chosen = _even_steps(times, whole_number("steps", steps))
     order = 2 if any(cells % 2 or cells < 12 for cells in density.grid.cells) else 4
     law = sde.fokker_planck(density, fine, order=order)
