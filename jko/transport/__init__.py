@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from jko.transport.bridge import SchrodingerBridge
     from jko.transport.dynamic import DynamicTransport, benamou_brenier
     from jko.transport.entropic import EntropicTransport
+    from jko.transport.functional_envelope import WassersteinEnvelope, wasserstein_envelope
     from jko.transport.grid_geodesic import geodesic_velocity
     from jko.transport.grid_map import GridMap
     from jko.transport.interpolation import interpolate
@@ -37,6 +38,7 @@ __all__ = [
     "PowerMap",
     "SchrodingerBridge",
     "SemiDiscrete",
+    "WassersteinEnvelope",
     "benamou_brenier",
     "brenier_map",
     "conjugate",
@@ -55,6 +57,7 @@ __all__ = [
     "sinkhorn",
     "wasserstein",
     "wasserstein_distance",
+    "wasserstein_envelope",
 ]
 
 # What no scheme needs is imported when it is asked for.
@@ -74,6 +77,7 @@ _ROOMS = {
     "schrodinger": ("schrodinger_bridge",),
     "semi_discrete_transport": ("SemiDiscrete", "semi_discrete"),
     "sinkhorn_divergence": ("sinkhorn",),
+    "functional_envelope": ("WassersteinEnvelope", "wasserstein_envelope"),
 }
 
 
