@@ -29,9 +29,10 @@ class Interaction(Functional):
     The rest says how sums over particles are taken; grids have their own. `method` "auto" sums all pairs of
     fewer than 20 000 particles, and of more picks the cheapest way to a relative root mean square error of
     the forces of `tolerance`: "direct" (all pairs), "cells" (a W that is 0 beyond `cutoff`), "fourier" (a
-    smooth W), "split" (a W smooth away from 0: a Fourier series, and near pairs one by one). `choice(mu)`
-    tells which, and its measured error. "random batch" [JinLiLiu2020] gives each particle `partners` others,
-    drawn from `seed` and from where the particles are, and leaves the energy exact.
+    smooth W), "split" (a W smooth away from 0: a Fourier series, and near pairs one by one), "tree" (the
+    same W over clouds of any shape: boxes within boxes). `choice(mu)` tells which, and its measured error.
+    "random batch" [JinLiLiu2020] gives each particle `partners` others, drawn from `seed` and from where the
+    particles are, and leaves the energy exact.
     """
 
     kind = "interaction"

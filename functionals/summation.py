@@ -7,7 +7,7 @@ from numbers import Integral
 
 from functionals.numbers import is_number, positive
 
-METHODS = ("auto", "direct", "cells", "fourier", "split", "random batch")
+METHODS = ("auto", "direct", "cells", "fourier", "split", "tree", "random batch")
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,7 @@ def relative(got, exact):
     [
         (plummer, {"method": "split"}, 3e-6),
         ("logarithmic", {"method": "split", "tolerance": 1e-4}, 3e-4),
+        ("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4),
         ("quadratic_logarithmic", {"method": "split"}, 3e-6),
         ("gaussian", {"method": "fourier"}, 3e-6),
         ("morse", {"method": "split"}, 3e-6),
@@ -121,7 +122,7 @@ def test_a_random_batch_is_repeated_by_a_resumed_run_and_changes_with_the_cloud(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "tree"}, "method: expected one of"),
+        ({"method": "forest"}, "method: expected one of"),
         ({"tolerance": 0.0}, "tolerance"),
         ({"tolerance": 0.5}, r"tolerance: expected a number from 1e-12 to 0\.01"),
         ({"method": "cells"}, "cutoff="),

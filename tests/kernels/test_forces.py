@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jko.kernels.forces import evaluate, plan
+from jko.kernels.forces import evaluate, plan, tree
 from jko.kernels.forces.terms import named_terms, tabulated_terms
 
 KERNELS = {
@@ -110,27 +110,32 @@ def test_single_precision(name):
     assert relative(gradients, exact[1]) < 2e-6
 
 
-@pytest.mark.parametrize("kind", ["normal", "clusters"])
+@pytest.mark.parametrize(("kind", "tolerance"), [("normal", 1e-6), ("clusters", 1e-4)])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 @pytest.mark.parametrize("name", KERNELS)
-def test_meshes_keep_their_tolerance(name, dimension, kind):
-    """The gradients to the tolerance, the values to a tenth of it."""
+def test_meshes_and_trees_keep_their_tolerance(name, dimension, kind, tolerance):
+    """The gradients three times the tolerance at most, the values one time."""
     x, w = cloud(dimension, kind)
     exact = dense(name, x, w, np.zeros(x.shape))
     terms = terms_of(name)
-    for tolerance in (1e-4, 1e-6):
-        method = "fourier" if name == "gaussian" else "split"
+    for method in ("fourier",) if name == "gaussian" else ("split", "tree"):
         chosen = plan.plan(terms, x, tolerance, method)
         assert chosen.method == method
+        if method == "tree":
+            # boxes of few particles, that there be some far apart
+            chosen = replace(chosen, detail=replace(chosen.detail, leaf=12))
         assert relative(evaluate.gradients(terms, x, w, chosen), exact[1]) < 3.0 * tolerance
         assert relative(evaluate.values(terms, x, w, chosen), exact[0]) < tolerance
 
 
-def test_the_gradient_of_a_mesh_is_the_derivative_of_its_energy():
-    """Through the pieces of the window, hence far closer than the tolerance."""
+@pytest.mark.parametrize("method", ["split", "tree"])
+def test_the_gradient_of_fast_sums_is_the_derivative_of_their_energy(method):
+    """Through the pieces of the window or of the boxes, hence far closer than the tolerance."""
     x, w = cloud(2, "normal", 400)
     terms = terms_of("logarithm")
-    chosen = plan.plan(terms, x, 1e-4, "split")
+    chosen = plan.plan(terms, x, 1e-4, method)
+    if method == "tree":
+        chosen = replace(chosen, detail=replace(chosen.detail, points=3, leaf=8))
     v = np.random.default_rng(1).normal(size=x.shape)
     h = 1e-6
     energies = [0.5 * w @ evaluate.values(terms, x + s * h * v, w, chosen) for s in (1.0, -1.0)]
@@ -138,13 +143,35 @@ def test_the_gradient_of_a_mesh_is_the_derivative_of_its_energy():
     assert (energies[0] - energies[1]) / (2.0 * h) == pytest.approx(slope, rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "logarithm"])
-def test_hessian_products_through_a_mesh(name):
+@pytest.mark.parametrize(
+    ("name", "method"), [("gaussian", "fourier"), ("logarithm", "split"), ("logarithm", "tree")]
+)
+def test_hessian_products_through_a_mesh_or_a_tree(name, method):
     x, w = cloud(2, "normal")
     v = np.random.default_rng(0).normal(size=x.shape)
     terms = terms_of(name)
-    chosen = plan.plan(terms, x, 1e-6, "fourier" if name == "gaussian" else "split")
+    chosen = plan.plan(terms, x, 1e-6, method)
     assert relative(evaluate.products(terms, x, v, w, chosen), dense(name, x, w, v)[2]) < 2e-3
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_boxes_meet_each_pair_of_particles_once(dimension):
+    """Whether far from each other or near, and however deep a cluster goes."""
+    x, _ = cloud(dimension, "clusters", 600)
+    t = tree.grow(x, 5)
+    far, near = tree.encounters(t.start, t.stop, t.after, t.centre, t.half, 2.5, 30)
+    met = np.zeros((600, 600), int)
+    for a, b in far:
+        met[t.start[a] : t.stop[a], t.start[b] : t.stop[b]] += 1
+        met[t.start[b] : t.stop[b], t.start[a] : t.stop[a]] += 1
+    for first, end, begin, stop in tree.runs(near, t.start, t.stop):
+        for i in range(first, end):
+            met[i, begin : min(stop, i)] += 1
+            met[begin : min(stop, i), i] += 1
+    assert np.array_equal(met, 1 - np.eye(600, dtype=int))
+    for box in range(len(t.half)):
+        inside = x[:, t.order[t.start[box] : t.stop[box]]] - t.centre[box, :dimension, None]
+        assert np.abs(inside).max() <= t.half[box] * (1.0 + 1e-9)
 
 
 @pytest.mark.parametrize("kind", ["normal", "clusters"])

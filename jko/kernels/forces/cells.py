@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from jko.kernels.forces.elementary import FAST
-from jko.kernels.forces.meeting import squared_distances
+from jko.kernels.forces.meeting import room, squared_distances
 from jko.kernels.forces.profiles import BLOCK, fill
 from jko.kernels.forces.spreading import sorted_into_bins
 
@@ -16,14 +16,11 @@ ORDER = 16  # coefficients of the polynomial that is subtracted
 NOTHING = np.zeros((3, 0))
 
 
-def near_sums(
-    x, w, cutoff: float, arrays, zero: float, smooth=NOTHING, *, values=True, gradients=True, v=None
-):
-    """(values `[n]`, gradients `[d, n]`) of Σ_j w_j (f − g)(|x_i − x_j|²) over |x_i − x_j| < cutoff.
+def near_sums(rank, x, v, w, cutoff: float, arrays, zero: float, smooth=NOTHING):
+    """The sums of `meeting.meet` over |x_i − x_j| < cutoff, of f − g: `[1, n]` of order 0, else `[d, n]`.
 
-    x `[d, n]`; `arrays` are f's of `Terms.arrays`, `zero` is f(0). `smooth` `[3, ORDER]` holds g and its
-    derivatives as polynomials of |z|²/cutoff² − 1, `NOTHING` for g = 0. What is not asked for comes back as
-    zeros. With v `[d, n]` the gradients are Σ_j w_j D²(f − g)(x_i − x_j)(v_i − v_j).
+    `arrays` are f's of `Terms.arrays`, `zero` is f(0). `smooth` `[3, ORDER]` holds g and its derivatives as
+    polynomials of |z|²/cutoff² − 1, `NOTHING` for g = 0.
     """
     keys, strides = _cell_keys(x, cutoff)
     n = keys.size
@@ -35,13 +32,11 @@ def near_sums(
     first = np.flatnonzero(np.concatenate([[True], sorted_keys[1:] != sorted_keys[:-1]]))
     cells, first = sorted_keys[first], np.append(first, n)
     xs, ws = np.ascontiguousarray(x[:, order]), w[order]
-    vs = np.zeros((x.shape[0], 0), x.dtype) if v is None else np.ascontiguousarray(v[:, order])
+    vs = np.ascontiguousarray(v[:, order]) if rank == 2 else xs
     rows = _neighbouring_rows(strides)
-    wanted = np.array([values, gradients and v is None, v is not None])
-    sums = _near(xs, ws, vs, cells, first, rows, cutoff * cutoff, *arrays, zero, smooth, wanted)
-    back = tuple(np.empty_like(a) for a in sums)
-    for a, b in zip(sums, back, strict=True):
-        b[..., order] = a
+    sums = _near(rank, xs, vs, ws, cells, first, rows, cutoff * cutoff, *arrays, zero, smooth)
+    back = np.empty_like(sums)
+    back[:, order] = sums
     return back
 
 
@@ -65,13 +60,13 @@ def _neighbouring_rows(strides):
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def _near(x, w, v, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth, wanted):
+def _near(order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth):
     d, n = x.shape
-    values, gradients = np.zeros(n, x.dtype), np.zeros((d, n), x.dtype)
+    out = np.zeros((d if order > 0 else 1, n), x.dtype)
     count = cells.size
     chunk = max(1, min(64, count // 64))
     for block in prange((count + chunk - 1) // chunk):
-        s, k, q = np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype), np.empty(BLOCK, x.dtype)
+        scratch = room(x)
         # the particles round a cell, gathered from its rows of neighbours, a block at a time
         y, u, z = np.empty((d, BLOCK), x.dtype), np.empty(BLOCK, x.dtype), np.empty((d, BLOCK), x.dtype)
         for cell in range(block * chunk, min(count, block * chunk + chunk)):
@@ -85,57 +80,52 @@ def _near(x, w, v, cells, first, rows, cutoff2, codes, numbers, table, zero, smo
                 for j in range(first[a], first[b]):
                     for c in range(d):
                         y[c, m] = x[c, j]
-                        if wanted[2]:
+                        if order == 2:
                             z[c, m] = v[c, j]
                     u[m] = w[j]
                     m += 1
                     if m == BLOCK:
-                        _cell(x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers, table,
-                              zero, smooth, wanted, s, k, q, values, gradients)  # fmt: skip
+                        _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers,
+                              table, zero, smooth, scratch, out)  # fmt: skip
                         m = 0
             if m > 0:
-                _cell(x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers, table, zero,
-                      smooth, wanted, s, k, q, values, gradients)  # fmt: skip
-    return values, gradients
+                _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers, table,
+                      zero, smooth, scratch, out)  # fmt: skip
+    return out
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _cell(x, v, start, stop, y, z, w, m, cutoff2, codes, numbers, table, zero, smooth, wanted, s, k, q,
-          values, gradients):  # fmt: skip
+def _cell(order, x, v, start, stop, y, z, w, m, cutoff2, codes, numbers, table, zero, smooth, scratch, out):
     # what m particles y do to those of one cell
     d = x.shape[0]
+    s, k, q, dot = scratch[0], scratch[1], scratch[2], scratch[3]
     for i in range(start, stop):
         squared_distances(x, i, y, 0, m, s)
-        if wanted[0]:
-            fill(0, s, m, codes, numbers, table, zero, k)
-            _subtract(0, s, m, cutoff2, smooth, k)
+        fill(min(order, 1), s, m, codes, numbers, table, zero if order == 0 else 0.0, k)
+        _subtract(min(order, 1), s, m, cutoff2, smooth, k)
+        if order == 0:
             e = x.dtype.type(0)
             for j in range(m):
                 e += w[j] * k[j]
-            values[i] += e
-        if wanted[1]:
-            fill(1, s, m, codes, numbers, table, 0.0, k)
-            _subtract(1, s, m, cutoff2, smooth, k)
+            out[0, i] += e
+        elif order == 1:
             for c in range(d):
                 e, xi = x.dtype.type(0), x[c, i]
                 for j in range(m):
                     e += w[j] * k[j] * (xi - y[c, j])
-                gradients[c, i] += e
-        if wanted[2]:
-            fill(1, s, m, codes, numbers, table, 0.0, k)
-            _subtract(1, s, m, cutoff2, smooth, k)
+                out[c, i] += e
+        else:
             fill(2, s, m, codes, numbers, table, 0.0, q)
             _subtract(2, s, m, cutoff2, smooth, q)
-            for j in range(m):
-                dot = x.dtype.type(0)
-                for c in range(d):
-                    dot += (x[c, i] - y[c, j]) * (v[c, i] - z[c, j])
-                q[j] *= dot
+            for c in range(d):
+                for j in range(m):
+                    part = (x[c, i] - y[c, j]) * (v[c, i] - z[c, j])
+                    dot[j] = part if c == 0 else dot[j] + part
             for c in range(d):
                 e, xi, vi = x.dtype.type(0), x[c, i], v[c, i]
                 for j in range(m):
-                    e += w[j] * (k[j] * (vi - z[c, j]) + q[j] * (xi - y[c, j]))
-                gradients[c, i] += e
+                    e += w[j] * (k[j] * (vi - z[c, j]) + q[j] * dot[j] * (xi - y[c, j]))
+                out[c, i] += e
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.kernels.forces import cells, direct
+from jko.kernels.forces.multipole import Boxes
 from jko.kernels.forces.plan import Plan, mesh_of, near_of
 from jko.kernels.forces.terms import Terms
 
@@ -14,72 +15,56 @@ _STEP = 0.03  # mesh points: small against the window, large against its jumps
 
 def values(terms: Terms, x, w, chosen: Plan):
     """Σ_j w_j W(x_i − x_j) `[n]` over all j; positions `[d, n]`, weights `[n]`."""
-    total = _quadratic_values(terms.quadratic, x, w)
-    if terms.empty:
-        return total
-    zero = terms.zero(0)
-    if chosen.method == "direct":
-        return total + _direct(0, terms, x, x, w)[0]
-    x64, w64 = _double(x, w)
-    if chosen.method != "cells":
-        total = total + mesh_of(terms, chosen).sums(x64, w64, derivatives=False)[0]
-    if chosen.cutoff > 0.0:
-        near = _near(terms, chosen)
-        total = total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, zero, near, gradients=False)[0]
-    return total.astype(x.dtype)
+    return _sums(0, terms, x, x, w, chosen)[0]
 
 
 def gradients(terms: Terms, x, w, chosen: Plan):
     """Σ_j w_j ∇W(x_i − x_j) `[d, n]`."""
-    total = terms.quadratic * _about_mean(x, w)
-    if terms.empty:
-        return total
-    if chosen.method == "direct":
-        return total + _direct(1, terms, x, x, w)
-    x64, w64 = _double(x, w)
-    if chosen.method != "cells":
-        total = total + mesh_of(terms, chosen).sums(x64, w64)[1]
-    if chosen.cutoff > 0.0:
-        near = _near(terms, chosen)
-        total = total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, 0.0, near, values=False)[1]
-    return total.astype(x.dtype)
+    return _sums(1, terms, x, x, w, chosen)
+
+
+def products(terms: Terms, x, v, w, chosen: Plan):
+    """Σ_j w_j D²W(x_i − x_j)(v_i − v_j) `[d, n]`; far away by central differences of the gradients."""
+    return _sums(2, terms, x, v, w, chosen)
 
 
 def both(terms: Terms, x, w, chosen: Plan):
     """(values `[n]`, gradients `[d, n]`), for the price of the gradients where a mesh gives them."""
-    if chosen.method == "direct" or terms.empty:
+    if chosen.method != "fourier" or terms.empty:
         return values(terms, x, w, chosen), gradients(terms, x, w, chosen)
-    total = [_quadratic_values(terms.quadratic, x, w), terms.quadratic * _about_mean(x, w)]
-    x64, w64 = _double(x, w)
-    parts = []
-    if chosen.method != "cells":
-        parts.append(mesh_of(terms, chosen).sums(x64, w64))
-    if chosen.cutoff > 0.0:
-        near = _near(terms, chosen)
-        parts.append(cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, terms.zero(0), near))
-    return tuple((a + sum(part[k] for part in parts)).astype(x.dtype) for k, a in enumerate(total))
+    total = _quadratic(0, terms.quadratic, x, x, w)[0], _quadratic(1, terms.quadratic, x, x, w)
+    parts = mesh_of(terms, chosen).sums(*_double(x, w))
+    return tuple((a + part).astype(x.dtype) for a, part in zip(total, parts, strict=True))
 
 
-def products(terms: Terms, x, v, w, chosen: Plan):
-    """Σ_j w_j D²W(x_i − x_j)(v_i − v_j) `[d, n]`; of a mesh by central differences of its gradients."""
-    total = terms.quadratic * _about_mean(v, w)
+def _sums(order, terms, x, v, w, chosen):
+    total = _quadratic(order, terms.quadratic, x, v, w)
     if terms.empty:
         return total
     if chosen.method == "direct":
-        return total + _direct(2, terms, x, v, w)
-    x64, w64 = _double(x, w)
-    v64 = np.ascontiguousarray(v, dtype=float)
+        x, v, w = (np.ascontiguousarray(a, dtype=x.dtype) for a in (x, v, w))
+        return total + direct.pair_sums(order, x, v, w, *terms.arrays, x.dtype.type(terms.zero(0)))
+    arrays = _double(x, v, w)
+    if chosen.method == "tree":
+        return (total + Boxes(arrays[0], chosen.detail).sums(order, terms, *arrays)).astype(x.dtype)
     if chosen.method != "cells":
-        mesh = mesh_of(terms, chosen)
-        size = _STEP * min(mesh.spacing) / max(float(np.abs(v64).max()), 1e-290)
-        ahead, behind = (mesh.sums(x64 + sign * size * v64, w64)[1] for sign in (1.0, -1.0))
-        total = total + (ahead - behind) / (2.0 * size)
+        total = total + _meshed(order, mesh_of(terms, chosen), *arrays)
     if chosen.cutoff > 0.0:
-        near = _near(terms, chosen)
-        total = (
-            total + cells.near_sums(x64, w64, chosen.cutoff, terms.arrays, 0.0, near, values=False, v=v64)[1]
-        )
+        total = total + _near(order, terms, *arrays, chosen)
     return total.astype(x.dtype)
+
+
+def _meshed(order, mesh, x, v, w):
+    if order < 2:
+        return np.atleast_2d(mesh.sums(x, w, derivatives=order == 1)[order])
+    size = _STEP * min(mesh.spacing) / max(float(np.abs(v).max()), 1e-290)
+    ahead, behind = (mesh.sums(x + sign * size * v, w)[1] for sign in (1.0, -1.0))
+    return (ahead - behind) / (2.0 * size)
+
+
+def _near(order, terms, x, v, w, chosen):
+    near = cells.NOTHING if chosen.method == "cells" else near_of(terms, chosen.cutoff)
+    return cells.near_sums(order, x, v, w, chosen.cutoff, terms.arrays, terms.zero(order), near)
 
 
 def errors(terms: Terms, x, w, chosen: Plan, seed: int = 0):
@@ -100,22 +85,17 @@ def _relative(got, exact):
     return float(np.sqrt(np.sum((got - exact) ** 2) / max(float(np.sum(exact**2)), 1e-290)))
 
 
-def _near(terms, chosen):
-    return cells.NOTHING if chosen.method == "cells" else near_of(terms, chosen.cutoff)
+def _double(*arrays):
+    return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
 
 
-def _double(x, w):
-    return np.ascontiguousarray(x, dtype=float), np.ascontiguousarray(w, dtype=float)
-
-
-def _direct(order, terms, x, v, w):
-    x, v, w = (np.ascontiguousarray(a, dtype=x.dtype) for a in (x, v, w))
-    return direct.pair_sums(order, x, v, w, *terms.arrays, x.dtype.type(terms.zero(0)))
-
-
-def _about_mean(x, w):
-    mass = w.sum(dtype=float)
-    return (mass * x - (x.astype(float) @ np.asarray(w, float))[:, None]).astype(x.dtype)
+def _quadratic(order, strength, x, v, w):
+    # of strength |z|²/2, from moments: `[1 or d, n]`
+    if order == 0:
+        return _quadratic_values(strength, x, w)[None]
+    moved = v if order == 2 else x
+    about_mean = w.sum(dtype=float) * moved - (moved.astype(float) @ np.asarray(w, float))[:, None]
+    return (strength * about_mean).astype(x.dtype)
 
 
 def _quadratic_values(strength, x, w):

@@ -8,11 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from jko.kernels.forces import fourier, regularised
+from jko.kernels.forces import detail, fourier, regularised, resolution
 from jko.kernels.forces.cells import NOTHING
 from jko.kernels.forces.terms import Terms
 
-METHODS = ("direct", "cells", "fourier", "split")
 _PAIR_COST, _NEAR_COST = 0.7e-9, 6e-9  # seconds a pair, of all pairs and of those in neighbouring cells
 _LARGEST_MESH = 2.0**25
 _NO_EXTENT = 1e-100  # below, mesh points a length overflow
@@ -25,7 +24,8 @@ _FINER, _LONGEST = 40.0, 8192.0  # mesh points within the near field's cutoff; a
 
 @dataclass(frozen=True)
 class Plan:
-    """`method`, the near field's `cutoff` (0 where there is none), the far field's `resolution` for a box.
+    """`method`, the near field's `cutoff` (0 where there is none), the far field's `resolution` for a box, or
+    the `detail` of a tree.
 
     `seconds` is what an evaluation was expected to cost, `reason` a phrase that says why this method.
     """
@@ -33,9 +33,10 @@ class Plan:
     method: str
     cutoff: float = 0.0
     lengths: tuple[float, ...] = ()
-    resolution: fourier.Resolution | None = None
+    resolution: resolution.Resolution | None = None
     seconds: float = math.nan
     reason: str = ""
+    detail: detail.Detail | None = None
 
 
 def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
@@ -60,6 +61,8 @@ def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
     if method in ("auto", "split") and (method == "split" or not choices):
         steps = max(lengths) * 2.0 ** (-0.5 * np.arange(2, 27))
         choices += _with_mesh(terms, x, lengths, tolerance, steps)
+    if method in ("auto", "tree"):
+        choices += _with_tree(terms, x, lengths, tolerance)
     if method != "auto" and not choices:
         raise ValueError(_refusal(method, terms))
     return min(choices + [direct] * (method == "auto"), key=lambda choice: choice.seconds)
@@ -95,8 +98,8 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
         step = _step(terms, float(cutoff), max(lengths), tolerance * _SLACK[cutoff > 0.0], least)
         if step is None:
             continue
-        fine = fourier.resolution(step, tolerance, lengths, x.shape[1])
-        seconds = fourier.evaluation_cost(fine, lengths, x.shape[1]) + near
+        fine = resolution.resolution(step, tolerance, lengths, x.shape[1])
+        seconds = resolution.evaluation_cost(fine, lengths, x.shape[1]) + near
         method = "split" if cutoff > 0.0 else "fourier"
         reason = f"a Fourier series of {math.pi / step * max(lengths) / math.pi:.0f} waves across the cloud"
         if cutoff > 0.0:
@@ -110,7 +113,7 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
 
 @lru_cache(maxsize=1024)
 def _step(terms, cutoff, length, tolerance, finest):
-    return fourier.needed_step(terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest)
+    return resolution.needed_step(terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest)
 
 
 def _finest(lengths):
@@ -118,6 +121,16 @@ def _finest(lengths):
     longest = max(lengths)
     share = math.prod(3.0 * length / longest for length in lengths)
     return longest * (share / _LARGEST_MESH) ** (1.0 / len(lengths))
+
+
+def _with_tree(terms, x, lengths, tolerance):
+    d = x.shape[0]
+    points = detail.needed_points(terms, d, max(lengths), tolerance)
+    if points is None:
+        return []
+    fine = detail.Detail(points, detail.leaf_of(points, d))
+    seconds, reason = detail.evaluation_cost(fine, x), f"boxes of {points}{'²³'[d - 2 : d - 1]} points"
+    return [Plan("tree", lengths=lengths, detail=fine, seconds=seconds, reason=reason)]
 
 
 def _cells(terms, x):
@@ -153,4 +166,5 @@ def _refusal(method, terms):
             "method: 'fourier' needs a kernel smooth on the scale of the cloud, and this one asks for a "
             "larger mesh than there is room for: use method='split' or 'auto'"
         )
-    return f"method: {method!r} finds no mesh fine enough for this kernel and cloud: use method='auto'"
+    what = "mesh fine enough" if method == "split" else "boxes of enough points"
+    return f"method: {method!r} finds no {what} for this kernel and cloud: use method='auto'"

@@ -33,11 +33,11 @@ def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
     return rows
 
 
-def profile(terms: Terms, s) -> np.ndarray:
-    """f at squared distances."""
+def profile(terms: Terms, s, order: int = 0) -> np.ndarray:
+    """f, 2f′ or 4f″ at squared distances."""
     s = np.ascontiguousarray(s, dtype=float)
     each = _profile if s.size > _SMALL else _small_profile
-    return each(s.ravel(), *terms.arrays, terms.zero(0)).reshape(s.shape)
+    return each(order, s.ravel(), *terms.arrays, terms.zero(order)).reshape(s.shape)
 
 
 def smooth_profile(terms: Terms, s, cutoff: float, near) -> np.ndarray:
@@ -62,17 +62,17 @@ def folded(z, period: float, turn: float) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _small_profile(s, codes, numbers, table, zero):
+def _small_profile(order, s, codes, numbers, table, zero):
     out = np.empty(s.size)
-    fill(0, s, s.size, codes, numbers, table, zero, out)
+    fill(order, s, s.size, codes, numbers, table, zero, out)
     return out
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def _profile(s, codes, numbers, table, zero):
+def _profile(order, s, codes, numbers, table, zero):
     out = np.empty(s.size)
     for block in prange((s.size + BLOCK - 1) // BLOCK):
         lo = block * BLOCK
         m = min(BLOCK, s.size - lo)
-        fill(0, s[lo : lo + m], m, codes, numbers, table, zero, out[lo : lo + m])
+        fill(order, s[lo : lo + m], m, codes, numbers, table, zero, out[lo : lo + m])
     return out
