@@ -65,7 +65,10 @@ def inf_convolution(f, g, grid, other=None):
     if not np.allclose(grid.spacing, other.spacing, rtol=1e-12, atol=0.0):
         raise ValueError(f"other: expected the spacing {grid.spacing} of grid, got {other.spacing}")
     if grid.dimension > 2:
-        raise ValueError(f"grid: inf_convolution takes 1 or 2 dimensions, got {grid.dimension}")
+        raise ValueError(
+            f"grid: inf_convolution takes 1 or 2 dimensions, got {grid.dimension}; for convex f and g "
+            "take the conjugate of f* + g*"
+        )
     if grid.size * other.size > _LARGEST_PAIRS:
         raise ValueError(
             f"grid, other: {grid.size} x {other.size} pairs of cells are too many; take coarser grids, or "
