@@ -97,13 +97,14 @@ def parse(text: str, folder=".", default_title: str = "experiment", copies=None)
 
 
 def _grid(table) -> Grid:
-    table.allow(("lower", "upper", "cells"))
+    table.allow(("lower", "upper", "cells", "periodic"))
     corners = {key: table.numbers(key) for key in ("lower", "upper", "cells")}
     cells = np.asarray(corners["cells"], dtype=float)
     if cells.ndim < 2 and cells.min() >= 2 and (cells.prod() if cells.ndim else cells) > _MOST_CELLS:
         table.refuse("cells", f"expected at most {_MOST_CELLS} cells together, got {cells.prod():.3g}")
     with prefixed(table.path):
-        return Grid.uniform(**{k: tuple(v) if isinstance(v, list) else v for k, v in corners.items()})
+        sides = {k: tuple(v) if isinstance(v, list) else v for k, v in corners.items()}
+        return Grid.uniform(**sides, periodic=table.value("periodic", False))
 
 
 def exact_solutions() -> dict[str, type]:

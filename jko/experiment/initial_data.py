@@ -51,7 +51,12 @@ def image(table, grid, exact, files):
     averaged = np.asarray(picture, dtype=float)
     pixels = "×".join(map(str, values.shape[::-1]))
     note = f"an image of {pixels} pixels averaged to the grid's {columns}×{rows} cells"
-    return of_density("image", lambda: Density.from_image(averaged, grid.lower, grid.upper), grid, note)
+    return of_density(
+        "image",
+        lambda: Density(grid, Density.from_image(averaged, grid.lower, grid.upper).values),
+        grid,
+        note,
+    )
 
 
 def gridded(table, grid, exact, files):

@@ -1,4 +1,5 @@
-"""Conjugate gradients with multigrid for δ − κ/ρ ∇·(ρ g ∇δ) on a box without flux, in single precision.
+"""Conjugate gradients with multigrid for δ − κ/ρ ∇·(ρ g ∇δ) on a box without flux or a torus, in single
+precision.
 
 The operator is symmetric for the inner product Σ (ρ/κ) u v and scaled row by row: a log ρ that falls by
 hundreds does no harm. Faces carry harmonic means of ρ: a row's coefficients stay bounded however steep ρ is.
@@ -21,11 +22,12 @@ class Multigrid:
 
     log_density: log ρ `[*cells]`; stiffness: κ, a number or `[*cells]`; mobility: for each axis g `[*cells]`
     over the square of the spacing, averaged to the faces. A V-cycle with Chebyshev–Jacobi smoothing of degree
-    2 is the preconditioner.
+    2 is the preconditioner. `periodic` joins the ends of axes.
     """
 
-    def __init__(self, log_density, stiffness, mobility):
+    def __init__(self, log_density, stiffness, mobility, periodic=None):
         cells = log_density.shape
+        periodic = (False,) * (3 - len(cells)) + tuple(periodic or (False,) * len(cells))
         shape = (1,) * (3 - len(cells)) + cells
         log_density = np.asarray(log_density, np.float32).reshape(shape)
         stiffness = np.broadcast_to(np.asarray(stiffness, np.float32), cells).reshape(shape)
@@ -36,7 +38,7 @@ class Multigrid:
         mobility = [None] * (3 - len(cells)) + [np.asarray(g, np.float32).reshape(shape) for g in mobility]
         self.cells, self.levels = cells, []
         while True:
-            level = _Level(log_density, stiffness, mobility)
+            level = _Level(log_density, stiffness, mobility, periodic)
             self.levels.append(level)
             if max(level.shape) <= _COARSEST or level.largest < _LOCAL:
                 break
@@ -86,7 +88,7 @@ class Multigrid:
 class _Level:
     """The operator on one grid: coefficients towards the six neighbours, and the inverse of its diagonal."""
 
-    def __init__(self, log_density, stiffness, mobility):
+    def __init__(self, log_density, stiffness, mobility, periodic=(False,) * 3):
         self.shape = log_density.shape
         none = np.zeros((1, 1, 1), np.float32)
         self.faces, total = [], np.zeros(self.shape, np.float32)
@@ -94,7 +96,7 @@ class _Level:
             if g is None or self.shape[axis] == 1:
                 self.faces += [none, none]
                 continue
-            up, down = _faces(log_density, stiffness, g, axis)
+            up, down = _faces(log_density, stiffness, g, axis, periodic[axis])
             self.faces += [up, down]
             total += up
             total += down
@@ -121,16 +123,19 @@ class _Level:
         return u
 
 
-def _faces(log_density, stiffness, g, axis):
+def _faces(log_density, stiffness, g, axis, periodic):
     """Coefficients towards the upper and lower neighbours along an axis, 0 at the walls."""
-    lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-    upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-    with np.errstate(over="ignore"):
-        share = 1.0 / (1.0 + np.exp(log_density[lower] - log_density[upper]))
-    mean = g[lower] + g[upper]
+    sides = [(slice(None, -1), slice(1, None))]
+    if periodic:
+        sides.append((slice(-1, None), slice(None, 1)))
     up, down = np.zeros_like(log_density), np.zeros_like(log_density)
-    up[lower] = stiffness[lower] * mean * share
-    down[upper] = stiffness[upper] * mean * (1.0 - share)
+    for side in sides:
+        lower, upper = (tuple(s if a == axis else slice(None) for a in range(3)) for s in side)
+        with np.errstate(over="ignore"):
+            share = 1.0 / (1.0 + np.exp(log_density[lower] - log_density[upper]))
+        mean = g[lower] + g[upper]
+        up[lower] = stiffness[lower] * mean * share
+        down[upper] = stiffness[upper] * mean * (1.0 - share)
     return up, down
 
 

@@ -55,9 +55,9 @@ def jacobi(u, d, f, inverse, scale):
 
 @njit(cache=True, fastmath=_FAST)
 def _row(i, j, u, out, a_up, a_down, b_up, b_down, c_up, c_down):
-    """out = Σ c(uᵢ − uⱼ) along one row."""
+    """out = Σ c(uᵢ − uⱼ) along one row; the coefficients through the ends of an axis are 0 at walls."""
     planes, rows, n = u.shape
-    centre, upper, lower = u[i, j], u[i, min(j + 1, rows - 1)], u[i, max(j - 1, 0)]
+    centre, upper, lower = u[i, j], u[i, j + 1 if j + 1 < rows else 0], u[i, j - 1]
     if rows > 1:
         up, down = b_up[i, j], b_down[i, j]
         for k in range(n):
@@ -66,16 +66,16 @@ def _row(i, j, u, out, a_up, a_down, b_up, b_down, c_up, c_down):
         for k in range(n):
             out[k] = np.float32(0.0)
     if planes > 1:
-        upper, lower = u[min(i + 1, planes - 1), j], u[max(i - 1, 0), j]
+        upper, lower = u[i + 1 if i + 1 < planes else 0, j], u[i - 1, j]
         up, down = a_up[i, j], a_down[i, j]
         for k in range(n):
             out[k] += up[k] * (centre[k] - upper[k]) + down[k] * (centre[k] - lower[k])
     if n > 1:
         up, down = c_up[i, j], c_down[i, j]
-        out[0] += up[0] * (centre[0] - centre[1])
+        out[0] += up[0] * (centre[0] - centre[1]) + down[0] * (centre[0] - centre[n - 1])
         for k in range(1, n - 1):
             out[k] += up[k] * (centre[k] - centre[k + 1]) + down[k] * (centre[k] - centre[k - 1])
-        out[n - 1] += down[n - 1] * (centre[n - 1] - centre[n - 2])
+        out[n - 1] += up[n - 1] * (centre[n - 1] - centre[0]) + down[n - 1] * (centre[n - 1] - centre[n - 2])
 
 
 @njit(cache=True, fastmath=_FAST)

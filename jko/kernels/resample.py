@@ -10,15 +10,16 @@ from numba import njit
 _TILE = 16
 
 
-def interpolate(field, shapes, starts, ratios):
-    """Cubic values of a field at other cell centres; even-mirrored beyond the walls.
+def interpolate(field, shapes, starts, ratios, periodic=None):
+    """Cubic values of a field at other cell centres; even-mirrored beyond the walls, repeated along axes
+    that are periodic.
 
     Along axis a there are shapes[a] new centres, number j at starts[a] + (j + ½)·ratios[a], in old cells from
     the old lower wall.
     """
-    return _apply(
-        field, [_cubic_taps(*args) for args in zip(field.shape, shapes, starts, ratios, strict=True)]
-    )
+    periodic = periodic or (False,) * field.ndim
+    axes = zip(field.shape, shapes, starts, ratios, periodic, strict=True)
+    return _apply(field, [_cubic_taps(*axis) for axis in axes])
 
 
 def average(field, shapes):
@@ -26,7 +27,7 @@ def average(field, shapes):
     return _apply(field, [_mean_taps(n, count) for n, count in zip(field.shape, shapes, strict=True)])
 
 
-def _cubic_taps(n, count, start, ratio):
+def _cubic_taps(n, count, start, ratio, periodic):
     s = start + (np.arange(count) + 0.5) * ratio - 0.5
     base = np.floor(s).astype(int)
     t = s - base
@@ -36,7 +37,10 @@ def _cubic_taps(n, count, start, ratio):
         -(t + 1) * t * (t - 2) / 2,
         (t + 1) * t * (t - 1) / 6,
     ]
-    index = (base[:, None] + np.arange(-1, 3)) % (2 * n)
+    index = base[:, None] + np.arange(-1, 3)
+    if periodic:
+        return index % n, np.stack(weights, axis=-1)
+    index %= 2 * n
     return np.where(index >= n, 2 * n - 1 - index, index), np.stack(weights, axis=-1)
 
 

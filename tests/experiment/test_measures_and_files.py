@@ -45,6 +45,19 @@ def both(initial, grid=LINE, particles=MANY, folder="."):
     return experiment.runs["PDE"].measure, experiment.runs["Langevin"].measure, experiment
 
 
+def test_a_periodic_axis(tmp_path):
+    runs = RUNS.split("[runs.Langevin]")[0]
+    start = '[initial]\nkind = "expression"\ndensity = "2 + cos(2*pi*x1)"'
+    experiment = parse(f"{PLANE}periodic = [true, false]\n{start}\n{runs}")
+    assert experiment.grid.periodic == (True, False)
+    run = experiment.runs["PDE"]
+    assert run.flow(experiment.functional).final.grid == experiment.grid
+    assert parse(f"{PLANE}periodic = true\n{start}\n{runs}").grid.periodic == (True, True)
+    Image.fromarray(np.full((8, 16), 200, np.uint8)).save(tmp_path / "grey.png")
+    seen = parse(f'{PLANE}periodic = true\n[initial]\nkind = "image"\nfile = "grey.png"\n{runs}', tmp_path)
+    assert seen.runs["PDE"].measure.grid == seen.grid
+
+
 @pytest.mark.parametrize(
     ("initial", "mean", "variance"),
     [

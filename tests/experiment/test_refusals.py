@@ -94,6 +94,8 @@ CASES = [
     ("cells = 64", "cells = 1", "grid.cells: expected a whole number of at least 2, got 1"),
     ("cells = 64", "cells = 1e30", "grid.cells: expected at most"),
     ("cells = 64", 'cells = "x"', "grid.cells: expected a number or a list of numbers, got 'x'"),
+    ("cells = 64", "cells = 64\nperiodic = 1", "grid.periodic: expected True, False or one of them an axis"),
+    ("cells = 64", "cells = 64\nperiodic = [true, true]", "grid.periodic: expected one bool or 1"),
     ("cells = 64", "cell = 64", "grid.cell: unknown key; did you mean 'cells'?"),
     ("upper = 6.0", "upper = -7", "grid.upper: expected to exceed lower"),
     ("upper = 6.0", "upper = nan", "grid.upper: expected a number or a list of numbers, got nan"),

@@ -14,6 +14,7 @@ from jko.steps.dual.grid_reflection import smoothed
 from jko.steps.dual.nested_ascent import NestedAscent
 from jko.steps.dual.nesting import Region
 from jko.steps.dual.problem import DualProblem
+from jko.steps.pressure.levels import Levels
 from jko.steps.pressure.newton import LogEnergy, PressureNewton, transport_cost
 from jko.steps.pressure.steep import SteepNewton
 
@@ -59,17 +60,9 @@ class PressureLadder:
         self.energy = LogEnergy(self.problem.internal)
         self.dual = DualEnergy(self.problem.internal)
         self.grid = mu.grid
-        self.extent = tuple(n * h for n, h in zip(mu.grid.cells, mu.grid.spacing, strict=True))
-        self.sizes = [mu.grid.cells]
-        while max(self.sizes[-1]) > 1.5 * _COARSEST[mu.grid.dimension]:
-            self.sizes.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in self.sizes[-1]))
-        self.potentials = self._coarsened(self.problem.potential)
-
-    def _coarsened(self, field):
-        fields = [field]
-        for size in self.sizes[1:]:
-            fields.append(average(fields[-1], size))
-        return fields
+        self.levels = Levels(mu.grid, _COARSEST[mu.grid.dimension])
+        self.sizes = self.levels.sizes
+        self.potentials = self.levels.coarsened(self.problem.potential)
 
     def climb(self, mu, tau, field, p, tolerance, most, caution) -> Found:
         """The step's pressure; from a given p on the finest grid alone."""
@@ -78,14 +71,14 @@ class PressureLadder:
         np.maximum(log, log.max() - _DEEPEST, out=log)
         potentials = self.potentials
         if field is not None:
-            potentials = [v + w for v, w in zip(potentials, self._coarsened(field), strict=True)]
-        logs = self._coarsened(log) if p is None else [log]
+            potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
+        logs = self.levels.coarsened(log) if p is None else [log]
         free, spent = _far_walls(log), 0
         steep = isinstance(caution, int)
         first = self._medium(caution) if steep and p is None else len(logs) - 1
         for depth in reversed(range(first + 1)):
             size = self.sizes[depth]
-            data = tau, self._spacing(size), logs[depth], potentials[depth]
+            data = tau, self.levels.spacing(size), logs[depth], potentials[depth]
             if p is None:
                 p = self._back_and_forth(mu, size, data) if steep else self._start(*data)
             elif p.shape != size:
@@ -102,9 +95,6 @@ class PressureLadder:
                 now = replace(now, gap=np.inf)
                 break
         return self._certify(now, mu, log, potentials[0], tau, spent)
-
-    def _spacing(self, size):
-        return tuple(e / n for e, n in zip(self.extent, size, strict=True))
 
     def _medium(self, times):
         """The depth of the finest grid of so many times `_MEDIUM` cells at most along an axis."""

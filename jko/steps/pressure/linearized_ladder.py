@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.kernels.resample import average, interpolate
+from jko.kernels.resample import interpolate
 from jko.steps.dual.energy import DualEnergy
 from jko.steps.dual.problem import DualProblem
+from jko.steps.pressure.levels import Levels
 from jko.steps.pressure.linearized_newton import LinearizedNewton
 
 _COARSEST = {1: 64, 2: 32, 3: 16}  # cells along the longest axis, by dimension
@@ -28,36 +27,31 @@ class LinearizedLadder:
             )
         self.dual = DualEnergy(self.problem.internal)
         self.grid = mu.grid
-        self.extent = tuple(n * h for n, h in zip(mu.grid.cells, mu.grid.spacing, strict=True))
-        self.sizes = [mu.grid.cells]
-        while max(self.sizes[-1]) > 1.5 * _COARSEST[mu.grid.dimension]:
-            self.sizes.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in self.sizes[-1]))
-        self.potentials = self._coarsened(self.problem.potential)
-
-    def _coarsened(self, field):
-        fields = [field]
-        for size in self.sizes[1:]:
-            fields.append(average(fields[-1], size))
-        return fields
+        self.levels = Levels(mu.grid, _COARSEST[mu.grid.dimension])
+        self.potentials = self.levels.coarsened(self.problem.potential)
 
     def climb(self, mu, tau, field, floor, nested, tolerance, most, bend=1.0):
         """(the Pair on the finest grid with U′(ρ) as φ gives it, iterations)."""
         potentials, spent, now, was = self.potentials, 0, None, None
         if field is not None:
-            potentials = [v + w for v, w in zip(potentials, self._coarsened(field), strict=True)]
+            potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
         rho = np.maximum(mu.values, floor * mu.values.max())
-        newton = LinearizedNewton(self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend)
+        turns = self.grid.periodic
+        newton = LinearizedNewton(
+            self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend, turns
+        )
         found = newton.eliminated(tolerance, most) if newton.direct else None
         if found is not None and found.gap <= tolerance * found.transport + 1e-15:
             return found, newton.iterations
-        densities = self._coarsened(rho)
-        for depth in reversed(range(len(self.sizes) if nested else 1)):
-            size = self.sizes[depth]
-            spacing = tuple(e / n for e, n in zip(self.extent, size, strict=True))
+        densities = self.levels.coarsened(rho)
+        sizes = self.levels.sizes
+        for depth in reversed(range(len(sizes) if nested else 1)):
+            size = sizes[depth]
+            spacing = self.levels.spacing(size)
             newton = LinearizedNewton(
-                self.problem.internal, tau, spacing, densities[depth], potentials[depth], bend
+                self.problem.internal, tau, spacing, densities[depth], potentials[depth], bend, turns
             )
-            now = newton.start() if now is None else newton.at(*(_finer(f, was, size) for f in now))
+            now = newton.start() if now is None else newton.at(*(_finer(f, was, size, turns) for f in now))
             found = newton.solve(now, tolerance, most)
             now, was, spent = (found.phi, found.pressure), size, spent + newton.iterations
             if not np.isfinite(found.gap):
@@ -70,6 +64,6 @@ class LinearizedLadder:
         return self.dual.normalise(-pressure, float(mu.values.sum()), _EXACT)[1]
 
 
-def _finer(field, cells, size):
+def _finer(field, cells, size, periodic):
     ratios = [m / n for m, n in zip(cells, size, strict=True)]
-    return interpolate(field.reshape(cells), size, (0.0,) * len(size), ratios)
+    return interpolate(field.reshape(cells), size, (0.0,) * len(size), ratios, periodic)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.kernels import linearized_direct
-from jko.kernels.linearized_flux import adjoint, advected, balance, hamilton_jacobi
+from jko.kernels.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
 from jko.kernels.multigrid import Multigrid
 
 _VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is vacuum
@@ -38,13 +38,15 @@ class LinearizedNewton:
     """U′(ρ) = φ + (τ/2)|∇φ|² − V, ρ − τ∇·(ρ∇φ) = ρ_k on one grid.
 
     U′(ρ) and φ are iterated side by side, so that no exponential of |∇φ|² is met on the way. `bend` is the
-    share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself.
+    share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself. Axes may be periodic.
     """
 
-    def __init__(self, internal, tau, spacing, density, potential, bend=1.0):
+    def __init__(self, internal, tau, spacing, density, potential, bend=1.0, periodic=None):
         cells = density.shape
         self.internal, self.tau, self.cells = internal, tau, cells
         self.shape = (1,) * (3 - len(cells)) + cells
+        self.periodic = tuple(periodic or (False,) * len(cells))
+        self.faces = Faces((False,) * (3 - len(cells)) + self.periodic)
         self.before = np.ascontiguousarray(density).reshape(self.shape)
         self.potential = np.ascontiguousarray(potential).reshape(self.shape)
         self.scale = np.array([0.0] * (3 - len(cells)) + [tau / h**2 for h in spacing])
@@ -55,6 +57,7 @@ class LinearizedNewton:
         self.iterations = self.linear_iterations = 0
         self.bandwidth = linearized_direct.bandwidth(self.shape)
         self.direct = self.temperature is not None and self.before.size * self.bandwidth**2 <= _DIRECT
+        self.direct &= not any(self.periodic)
 
     def start(self) -> Pair:
         """No motion: φ = 0, ρ = ρ_k. One iteration from there is the semi-implicit step."""
@@ -63,14 +66,13 @@ class LinearizedNewton:
 
     def at(self, phi, pressure=None) -> Pair:
         """What φ and q give; q = φ + (τ/2)|∇φ|² − V if None."""
-        phi, exact = np.ascontiguousarray(phi).reshape(self.shape), np.empty(self.shape)
-        hamilton_jacobi(phi, self.potential, self.bend * self.scale, exact)
+        phi = np.ascontiguousarray(phi).reshape(self.shape)
+        exact = self.faces.apply(hamilton_jacobi, phi, self.potential, scale=self.bend * self.scale)
         pressure = exact if pressure is None else np.ascontiguousarray(pressure).reshape(self.shape)
         with np.errstate(all="ignore"):
             density = self.internal.conjugate_derivative(pressure)
             curvature, diagonal = self._curvature(density)
-            imbalance = np.empty(self.shape)
-            balance(density, phi, self.before, self.scale, imbalance)
+            imbalance = self.faces.apply(balance, density, phi, self.before, scale=self.scale)
             mismatch = pressure - exact
             gap = np.vdot(imbalance, imbalance / diagonal) + np.vdot(mismatch, mismatch * curvature)
             transport = self._transport(phi, density, exact)
@@ -81,8 +83,7 @@ class LinearizedNewton:
         """(τ/2)∫|∇φ|²ρ."""
         if self.bend == 1.0:
             return float(np.vdot(exact + self.potential - phi, density)) * self.cell_volume
-        square = np.empty(self.shape)
-        hamilton_jacobi(phi, phi, self.scale, square)
+        square = self.faces.apply(hamilton_jacobi, phi, phi, scale=self.scale)
         return float(np.vdot(square, density)) * self.cell_volume
 
     def _curvature(self, density):
@@ -120,8 +121,7 @@ class LinearizedNewton:
         return Pair(phi, pressure, gap=gap, transport=transport)
 
     def _rise(self, now, correction):
-        change = np.empty(self.shape)
-        advected(correction, self.bend * now.phi, self.scale, change)
+        change = self.faces.apply(advected, correction, self.bend * now.phi, scale=self.scale)
         change -= now.mismatch
         if self.temperature is not None:
             np.minimum(change, _RISE * self.temperature, out=change)
@@ -131,18 +131,18 @@ class LinearizedNewton:
         """δ with AᵀU*″Aδ − τ∇·(ρ∇δ) = imbalance + AᵀU*″ mismatch, by conjugate gradients."""
         cycle = self._preconditioner(now)
         work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
-        r = np.empty(self.shape)
         bent = self.bend * now.phi
-        adjoint(now.curvature * now.mismatch, bent, now.density, x, self.scale, r)
+        r = self.faces.apply(adjoint, now.curvature * now.mismatch, bent, now.density, x, scale=self.scale)
         r += now.imbalance
         z = cycle(r)
         rz = start = float(np.vdot(r, z))
         d = z.copy()
         for _ in range(30):
             self.linear_iterations += 1
-            advected(d, bent, self.scale, work)
+            self.faces.apply(advected, d, bent, scale=self.scale, out=work)
             work *= now.curvature
-            curved = adjoint(work, bent, now.density, d, self.scale, q)
+            self.faces.apply(adjoint, work, bent, now.density, d, scale=self.scale, out=q)
+            curved = float(np.vdot(d, q))
             if not (curved > 0.0 and rz > 0.0):
                 break
             alpha = rz / curved
@@ -169,7 +169,7 @@ class LinearizedNewton:
             for axis in range(3 - len(self.cells), 3)
         ]
         share = np.clip(rho / now.diagonal, 1e-12, 1e12).reshape(self.cells)
-        multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility)
+        multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility, self.periodic)
 
         def cycle(r):
             return multigrid.cycle((r / now.diagonal).astype(np.float32)).astype(float)
@@ -182,4 +182,7 @@ class LinearizedNewton:
         slope *= slope
         square[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))] = slope
         square[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))] += slope
+        if axis in self.faces.around:
+            ends = phi.take([0], axis) - phi.take([-1], axis)
+            square[tuple([0, -1] if a == axis else slice(None) for a in range(3))] += ends**2
         return 0.5 * self.scale[axis] * square
