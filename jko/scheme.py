@@ -23,7 +23,8 @@ class StepInfo:
     status: "converged", or what else happened; gap: primal − dual, an upper bound on the step's
     suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
     min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
-    decay of energy; note: fallbacks taken and why. What a scheme does not compute is NaN.
+    decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
+    where F(ρ) is; note: fallbacks taken and why. What a scheme does not compute is NaN.
     """
 
     status: str = CONVERGED

@@ -88,7 +88,7 @@ class BackAndForth(Scheme):
         return State({}, DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
     def step(self, F, mu, tau, state):
-        values, info, _ = self._take(mu, positive_number("tau", tau), state.workspace)
+        values, info, _ = self._take(mu, state.workspace.checked(tau), state.workspace)
         return Density(mu.grid, values), state, info
 
     def reflect(self, F, mu, tau, state):

@@ -15,6 +15,8 @@ _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _MASS_TOLERANCE = 1e-8
+_BALANCED = 0.01  # of what forces out of balance would gain: a rise of F, or a cost below 0, by the bias
+_FLOOR = 1e-9  # of 1 + |F|
 _WRAPPED = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
 
 
@@ -34,9 +36,13 @@ class Entropic(Scheme):
     interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′.
 
     `gap` is of the entropic step: what its objective exceeds the least by, at the plan's own second marginal.
-    The note says α/2, and what the gap of the exact step is at most. `relative_gap` and `dissipation` take
-    W₂²/2τ from the plan's barycentric map. Paths are those of free space, the mass stays on the grid;
-    on a periodic grid |x − y| is the distance on the torus, and √ε at most 1/16 of its length.
+    `dissipation` is what the same objective falls by from ρ_k to ρ′, F(ρ_k) − F(ρ′) − C with C the plan's
+    cost less that of the best plan from ρ_k to itself, and with `debias` less (α/2)∫ρ log ρ between the
+    two. Its sign is proved, ρ_k being a candidate (∞ where ρ_k exceeds a cap). De-biased, C is W₂²/2τ up to
+    O(α²), and `relative_gap` is relative to it; where it is negative, or F rose, the bias exceeds the step,
+    which is then not converged. The note says α/2, and what the gap of the exact step is at most.
+    Paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the distance on
+    the torus, and √ε at most 1/16 of its length.
     """
 
     epsilon: float | None = None
@@ -87,14 +93,16 @@ class Entropic(Scheme):
     def step(self, F, mu, tau, state):
         from jko.steps.scaling.ladder import solve
 
-        tau = positive_number("tau", tau)
         problem, scaled, notes = state.workspace, None, []
+        tau = problem.checked(tau)
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, spent = problem.interaction(mu.values), mu.values, 0
         for _ in range(passes):
             step = problem.step(mu.values, field, tau, 0.5 if self.debias else 0.0)
             scaled = solve(step, self.tolerance, self.max_iterations, scaled)
             spent += scaled.iterations
+            if not np.isfinite(scaled.mismatch):
+                return mu, state, _overflowed(scaled.step.alpha, tau)
             change = float(np.abs(scaled.wanted - values).sum()) * mu.grid.cell_volume / mu.mass
             values, previous = scaled.wanted, field
             field = problem.interaction(values)
@@ -108,28 +116,54 @@ class Entropic(Scheme):
         from jko.steps.scaling.certificate import certify
 
         certificate = certify(scaled, mu.grid.cell_volume, mu.grid.axes)
-        alpha = scaled.step.alpha
+        field, alpha, tau = problem.interaction(mu.values), scaled.step.alpha, scaled.step.tau
+        before = problem.energy(mu.values, field) if problem.admits(mu.values) else np.inf
+        after = problem.energy(values, problem.interaction(values))
+        mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
         said = "removed to first order" if self.debias else "left in"
         notes.append(
             f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}; the exact step's gap is at most "
             f"{certificate.gap + certificate.plan_slack:.1e}"
         )
-        before = problem.energy(mu.values, problem.interaction(mu.values))
-        after = problem.energy(values, problem.interaction(values))
-        mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
-        converged = scaled.mismatch <= self.tolerance and mass_error <= _MASS_TOLERANCE * mu.mass
-        if scaled.mismatch > self.tolerance:
-            notes.append(
-                f"the marginals are {scaled.mismatch:.1e} apart after {scaled.iterations} rounds: raise "
-                "max_iterations, epsilon or tolerance"
-            )
+        slack = _BALANCED * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(after))
+        failures = [
+            _apart(scaled, self.tolerance),
+            f"the mass changed by {mass_error:.1e}" if mass_error > _MASS_TOLERANCE * mu.mass else "",
+            _biased(certificate.transport, after - before, slack) if self.debias else "",
+        ]
+        transport = certificate.transport
         return StepInfo(
-            status="converged" if converged else "not converged",
+            status="not converged" if any(failures) else "converged",
             gap=certificate.gap,
-            relative_gap=certificate.gap / certificate.transport if certificate.transport > 0 else 0.0,
+            relative_gap=certificate.gap / transport if transport > 0.0 else np.inf,
             iterations=spent,
             mass_error=mass_error,
             min_density=float(values.min()),
-            dissipation=before - after - certificate.transport,
-            note="; ".join(notes),
+            dissipation=before - after - certificate.cost,
+            note="; ".join(filter(None, [*notes, *failures])),
         )
+
+
+def _overflowed(alpha, tau):
+    return StepInfo(
+        status="not converged",
+        note=f"the potentials overflow where α = ε/τ is {alpha:.1e} at tau = {tau:g}: raise epsilon, or take "
+        "a smaller tau",
+    )
+
+
+def _apart(scaled, tolerance):
+    if scaled.mismatch <= tolerance:
+        return ""
+    return (
+        f"the marginals are {scaled.mismatch:.1e} apart after {scaled.iterations} rounds: raise "
+        "max_iterations, epsilon or tolerance"
+    )
+
+
+def _biased(transport, rise, slack):
+    """Why what is left of the bias is too much for a step, or nothing."""
+    if transport >= -slack and rise <= slack:
+        return ""
+    found = f"the energy rose by {rise:.1e}" if rise > slack else f"its cost is {transport:.1e}"
+    return f"what the entropy adds to a step exceeds the step, {found}: take a larger tau or a finer grid"

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.errors import positive_number
 from jko.measures import Density
+
+_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+_FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h² below, that float32 holds
 
 
 class GridEnergy:
-    """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap, on a grid."""
+    """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap and ρ = 0 in blocked cells, on a grid."""
+
+    blocked = None
 
     def __init__(self, F, mu):
         self.grid, self.parts = mu.grid, F.parts
@@ -29,6 +35,46 @@ class GridEnergy:
         if self.parts.internal_energy is not None:
             total += self.parts.internal_energy.density(values).sum()
         return float(total) * self.grid.cell_volume
+
+    def admits(self, values) -> bool:
+        """Whether ρ keeps below the cap and out of the blocked cells, so that F(ρ) < ∞."""
+        if self.blocked is not None and values[self.blocked].any():
+            return False
+        return self.cap is None or bool((values <= self.cap * (1.0 + _EXCESS)).all())
+
+    def outer(self, field) -> np.ndarray:
+        """V + W∗ρ."""
+        return self.potential if field is None else self.potential + field
+
+    def forces(self, values, field, tau) -> float:
+        """(τ/2)∫|∇(V + W∗ρ)|² + |∇U′(ρ)|² dρ: what a step would gain if nothing held them in balance."""
+        total = self.squared_slope(values, self.outer(field))
+        if self.parts.internal_energy is not None:
+            with np.errstate(all="ignore"):
+                total += self.squared_slope(values, self.parts.internal_energy.derivative(values))
+        return 0.5 * tau * total * self.grid.cell_volume
+
+    def squared_slope(self, values, field) -> float:
+        """Σ|∇field|²ρ over the faces between cells with mass."""
+        total = 0.0
+        for axis, h in enumerate(self.grid.spacing):
+            rho, lines = np.moveaxis(values, axis, 0), np.moveaxis(field, axis, 0)
+            held = (rho[:-1] > 0.0) & (rho[1:] > 0.0)
+            slopes = (lines[1:][held] - lines[:-1][held]) / h
+            total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
+        return total
+
+    def checked(self, tau) -> float:
+        """τ, refused where squared lengths over it leave the range of floats."""
+        tau = positive_number("tau", tau)
+        longest = max(b - a for a, b in zip(self.grid.lower, self.grid.upper, strict=True))
+        least, most = min(self.grid.spacing) ** 2 / _FARTHEST, longest**2 * _FARTHEST
+        if not least <= tau <= most:
+            raise ValueError(
+                f"tau: expected between {least:.1e} and {most:.1e} on this grid, so that |x − y|²/2τ keeps "
+                f"to the range of floats, got {tau:g}"
+            )
+        return tau
 
     def _require_room(self, mu, blocked=None):
         if self.cap is None:

@@ -74,8 +74,8 @@ class MongeAmpere(Scheme):
         return State({}, PressureLadder(F, mu, self.scheme_name()))
 
     def step(self, F, mu, tau, state):
-        tau = positive_number("tau", tau)
         ladder = state.workspace
+        tau = ladder.problem.checked(tau)
         reason = unsuited(mu)
         if reason is None:
             for caution in ladder.cautions:

@@ -87,7 +87,68 @@ def test_barenblatt_step(exponent, bound):
     assert info.relative_gap < 1e-5
     assert info.mass_error < 1e-12
     assert info.min_density >= 0.0
+
+
+def objective_fall(F, rho, new, tau):
+    return float(F(rho) - F(new)) - 0.5 * float(jko.wasserstein(rho, new)) ** 2 / tau
+
+
+def test_dissipation_is_that_of_the_exact_cost_to_second_order():
+    F, rho, _ = gaussian(1, 500)
+    errors = []
+    for epsilon in (0.04, 0.02, 0.01):
+        new, info = one_step(F, rho, 0.1, epsilon=epsilon, tolerance=1e-8)
+        errors.append(abs(info.dissipation - objective_fall(F, rho, new, 0.1)))
+    assert np.allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 2.0, atol=0.2), errors
+    assert errors[-1] < 1e-3 * info.dissipation
+
+
+def test_with_its_bias_the_objective_includes_the_entropy():
+    F, rho, _ = gaussian(1, 300)
+    epsilon, tau = 0.004, 0.1
+    new, info = one_step(F, rho, tau, epsilon=epsilon, debias=False, tolerance=1e-8)
+    followed = F + 0.5 * epsilon / tau * fn.Entropy()
+    assert info.dissipation == pytest.approx(objective_fall(followed, rho, new, tau), rel=1e-3)
+
+
+@pytest.mark.parametrize("debias", [True, False])
+def test_the_objective_falls_from_the_equilibrium_too(debias):
+    # where W₂ of the biased plan would make it negative: staying costs what the best plan to itself costs
+    rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 60), 0.0, std=1.0)
+    F = fn.Entropy() + fn.Potential(quadratic)
+    new, info = one_step(F, rho, 0.05, debias=debias)
+    assert -1e-9 < info.dissipation < 1e-2
+    assert info.status == "converged"
+    if debias:
+        assert abs(info.dissipation) < 1e-4
+        assert F(new) < F(rho) + 1e-5
+
+
+@pytest.mark.parametrize("tau", [1e-12, 1e-5, 1e-3])
+def test_a_step_that_the_bias_exceeds_is_not_converged(tau):
+    # at τ = 1e-3, 60 cells, F falls by twice what the exact step takes
+    rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 60), 0.5, std=0.5)
+    F = fn.Entropy() + fn.Potential(quadratic)
+    _, info = one_step(F, rho, tau)
+    assert info.status == "not converged"
+    assert "take a larger tau or a finer grid" in info.note
     assert info.dissipation > 0.0
+
+
+@pytest.mark.parametrize("scheme", [Entropic, jko.steps.BackAndForth, jko.steps.MongeAmpere])
+@pytest.mark.parametrize("tau", [1e-310, 1e-300, 1e300])
+def test_a_tau_beyond_floats_is_refused(scheme, tau):
+    F, rho, _ = gaussian(1, 60)
+    with pytest.raises(ValueError, match="tau: expected between"):
+        take_step(scheme(), F, rho, tau)
+
+
+def test_potentials_that_overflow_are_a_record():
+    rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 60), 0.5, std=0.5)
+    new, info = one_step(fn.Power(2.0) + fn.Potential(quadratic), rho, 1e10)
+    assert info.status == "not converged"
+    assert "raise epsilon" in info.note
+    np.testing.assert_array_equal(new.values, rho.values)
 
 
 def test_other_engines_agree_where_there_is_a_cap():

@@ -13,7 +13,6 @@ from jko.measures import Density
 from jko.steps.grid_energy import GridEnergy
 
 _FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
-_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 
 
 class DualProblem(GridEnergy):
@@ -44,12 +43,6 @@ class DualProblem(GridEnergy):
         self.regularisation = rise / float(self.cap.max())
         return GatheredInternal(((0.5 * self.regularisation, Power(2.0)),))
 
-    def admits(self, values) -> bool:
-        """Whether ρ keeps below the cap and out of the obstacle."""
-        if self.blocked is not None and values[self.blocked].any():
-            return False
-        return self.cap is None or bool((values <= self.cap * (1.0 + _EXCESS)).all())
-
     def least_tau(self, values, field, length) -> float:
         """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, or under a cap
         is driven by τ|∇(V + W∗ρ)|, that far; 0 where the cap or the obstacle pushes it."""
@@ -61,30 +54,9 @@ class DualProblem(GridEnergy):
             spread = 2.0 * float((top * self.parts.internal_energy.second_derivative(top))[0])
             rates.append(length**2 / spread)
         if self.cap is not None:
-            drift = math.sqrt(self._squared_slope(values, self._outer(field)) / float(values.sum()))
+            drift = math.sqrt(self.squared_slope(values, self.outer(field)) / float(values.sum()))
             rates.append(length / drift if drift > 0.0 else 0.0)
         return min(rates)
-
-    def forces(self, values, field, tau) -> float:
-        """(τ/2)∫|∇(V + W∗ρ)|² + |∇U′(ρ)|² dρ: what a step would gain if nothing held them in balance."""
-        total = self._squared_slope(values, self._outer(field))
-        if self.parts.internal_energy is not None:
-            with np.errstate(all="ignore"):
-                total += self._squared_slope(values, self.parts.internal_energy.derivative(values))
-        return 0.5 * tau * total * self.grid.cell_volume
-
-    def _outer(self, field):
-        return self.potential if field is None else self.potential + field
-
-    def _squared_slope(self, values, field):
-        """Σ|∇field|²ρ over the faces between cells with mass."""
-        total = 0.0
-        for axis, h in enumerate(self.grid.spacing):
-            rho, lines = np.moveaxis(values, axis, 0), np.moveaxis(field, axis, 0)
-            held = (rho[:-1] > 0.0) & (rho[1:] > 0.0)
-            slopes = (lines[1:][held] - lines[:-1][held]) / h
-            total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
-        return total
 
 
 def _blocked(obstacle, grid):

@@ -80,7 +80,10 @@ def solve(step: EntropicStep, tolerance, max_iterations, start=None) -> Scaled:
     """On the grid of `step`, begun on halved grids whose ε is no less than their h², or from a `Scaled`."""
     guess = start
     for level in [step] if start else _levels(step):
-        guess = _scale(level, tolerance, max_iterations, *_start(level, guess))
+        with np.errstate(over="ignore", invalid="ignore"):
+            guess = _scale(level, tolerance, max_iterations, *_start(level, guess))
+        if not math.isfinite(guess.mismatch):
+            break
     return guess
 
 
@@ -112,7 +115,7 @@ def _scale(step, tolerance, most, g, r):
         image, wanted = r - blurred, np.exp(r)
         excess = np.expm1(np.minimum(g - image, _LARGEST))
         mismatch = float(np.abs(wanted * excess).sum() / step.rho.sum())
-        if mismatch <= tolerance or done == most:
+        if mismatch <= tolerance or done == most or not math.isfinite(mismatch):
             break
         mixing = mixing or Anderson(step.rho + wanted, _DEPTH)
         g = mixing(g, image) if mismatch < _START_MIXING else image
