@@ -28,7 +28,7 @@ def bumps(*centres, radius):
 
 start = bumps((0.3, 0.4), radius=0.2)
 end = bumps((0.75, 0.8), (0.8, 0.2), (0.3, 0.85), radius=0.13)
-run = jko.transport.benamou_brenier(start, end, n_times=16, tolerance=1e-4)
+run = jko.transport.benamou_brenier(start, end, n_times=16, tolerance=1e-3)
 
 # %%
 # The value is that of the static problem, and what was asked of the density and the velocity holds.

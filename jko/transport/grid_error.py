@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 
 import numpy as np
 
@@ -16,10 +15,8 @@ def grid_error(overlap, potentials) -> float:
     How far the value is from that on cells twice as wide; and how far samples on every second cell along
     each axis move it, to first order, ∫ψ dδμ + ∫φ dδν, at worst over where they begin: kinks and edges of
     supports between the cells. Both have the order 2 of what they estimate, and are some three times as
-    large. inf on grids too small to tell.
+    large.
     """
-    if math.isnan(potentials.coarse):
-        return math.inf
     halving = 2.0 * abs(potentials.value - potentials.coarse)
     axes = [h * np.arange(n) for h, n in zip(overlap.spacing, overlap.first.shape, strict=True)]
     places = np.meshgrid(*axes, indexing="ij", sparse=True)

@@ -34,8 +34,13 @@ class GridTransport:
 
     @property
     def error(self) -> float:
-        """What W₂ may err by, an estimate: the gap and `grid_error`."""
-        off, root = self.gap + grid_error(self.overlap, self.inner), math.sqrt(self.squared)
+        """What W₂ may err by, an estimate: the gap and `grid_error`; on a box of 8 cells or fewer, with no
+        coarser ones, the gap and atoms at the centres of cells."""
+        root = math.sqrt(self.squared)
+        if math.isnan(self.inner.coarse):
+            cells = math.sqrt(sum(h * h for h in self.overlap.spacing) / 3.0)
+            return math.sqrt(self.squared + self.gap) - root + cells
+        off = self.gap + grid_error(self.overlap, self.inner)
         return max(math.sqrt(self.squared + off) - root, root - math.sqrt(max(self.squared - off, 0.0)))
 
     @property

@@ -66,6 +66,14 @@ def test_the_error_bound_holds_the_grids_error(problem, cells):
     assert abs(found - np.sqrt(exact)) < found.error_bound < 40.0 / cells**2
 
 
+def test_few_cells_have_a_bound_too():
+    grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), (6, 6))
+    x = grid.axes[0]
+    mu, nu = (Density(grid, np.outer(f, f)).normalized() for f in (1.0 + x, 2.0 - x))
+    found = wasserstein(mu, nu, method="back-and-forth")
+    assert abs(found - wasserstein(mu, nu, method="exact")) < found.error_bound < 0.2
+
+
 def test_smooth_densities_that_fill_the_box_have_order_two():
     errors = []
     fine = Grid.uniform(0.0, 1.0, 16384)
