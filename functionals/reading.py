@@ -9,6 +9,7 @@ import numpy as np
 
 _DEPTH = 3
 _LARGEST_ARRAY = 4096
+_SETTLED = frozenset({"functionals", "jko", "jax", "numpy", "scipy"})  # packages whose globals nobody changes
 
 
 def as_it_reads_now(f: Callable) -> Callable:
@@ -34,7 +35,9 @@ def _reads(f, depth: int) -> tuple:
     code = getattr(f, "__code__", None)
     if code is None or depth == 0:
         return ()
-    outside = [f.__globals__[name] for name in code.co_names if name in f.__globals__]
+    known = f.__globals__
+    settled = known.get("__name__", "").partition(".")[0] in _SETTLED
+    outside = [] if settled else [known[name] for name in code.co_names if name in known]
     for cell in f.__closure__ or ():
         try:
             outside.append(cell.cell_contents)

@@ -1,6 +1,21 @@
-"""One thread for linear algebra, and numpy's and jax's switches as a user finds them."""
+"""One thread for linear algebra, and programs that are compiled once for all processes of the suite.
+
+The compiled programs lie in a folder of this run alone, which the workers and the processes that tests
+start find by the environment; nothing is left from one run to the next.
+"""
 
 import os
+import shutil
+import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_configure(config):
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="jko_compiled_")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+        os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
