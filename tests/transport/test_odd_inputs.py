@@ -57,6 +57,14 @@ def test_too_few_times(odd):
         benamou_brenier(MU, NU, 2.5)
 
 
+def test_points_that_are_none():
+    for ask in (brenier_map(MU, NU), lambda x: BRIDGE.drift(x, 0.5)):
+        with pytest.raises(TypeError, match="x: expected an array of numbers, got NoneType"):
+            ask(None)
+        with pytest.raises(ValueError, match="x: expected points of shape"):
+            ask(np.zeros((3, 2)))
+
+
 def test_modes_of_points():
     assert number_of_modes(ONE) == number_of_modes(Particles(np.zeros((3, 4)))) == 1
     apart = np.array([[0.0, 2.0], [0.1, 2.0], [0.05, 2.0], [9.0, 2.0], [9.1, 2.0], [9.05, 2.0]])
