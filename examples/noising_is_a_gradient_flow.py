@@ -52,8 +52,8 @@ for k, (name, run) in enumerate(densities.items()):
     centre.semilogy(times, divergence, **look)
     right.semilogy(times, fisher, **look)
     right.semilogy(times[1:] - 0.0125, -np.diff(divergence) / 0.025, "o", color=style.colour(k), ms=3)
-for height, t in ((0.61, 0), (0.43, 0.1), (0.335, 0.5)):
-    left.annotate(f"t = {t:g}", (1.25, height), fontsize=8)
+for height, t in ((0.6, 0), (0.42, 0.1), (0.22, 0.5)):
+    left.annotate(f"t = {t:g}", (1.35 + 0.9 * t, height), fontsize=8)
 style.tidy(left, "x", "density", "one law in four ways").set_xlim(-4, 4)
 style.tidy(centre, style.TIME, "KL to N(0, 1)", "the divergence falls")
 style.tidy(right, style.TIME, "−dKL/dt and I", "its rate (dots), the Fisher information (lines)")

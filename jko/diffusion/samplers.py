@@ -26,6 +26,7 @@ from jko.measures import Particles
 
 METHODS = ("euler", "heun", "dpm-solver-1", "dpm-solver-2")
 _HALVINGS = 80
+_BLOCK = 512
 
 
 def sample(
@@ -47,8 +48,9 @@ def sample(
         # every other time is the middle of a step in λ
         times = even_times(schedule, start, end, half)
         within("start, end", times, known)
-        nodes = jnp.asarray(np.stack([times[:-1:2], times[1::2], times[2::2]], axis=1))
-        final = _compiled(score, schedule, method)(jnp.asarray(particles.positions, jnp.float64), nodes)
+        nodes = _padded(np.stack([times[:-1:2], times[1::2], times[2::2]], axis=1))
+        start_positions = jnp.asarray(particles.positions, jnp.float64)
+        final = _compiled(score, schedule, method)(start_positions, nodes, half // 2)
         finite_outcome("score", np.asarray(final)[None], times[-1:])
         return Particles(np.asarray(final), particles.weights)
 
@@ -66,8 +68,7 @@ def even_times(schedule: Schedule, start: float, end: float, steps: int) -> np.n
     if start == end:
         raise ValueError(f"start, end: expected two times, got {start:g} twice")
     with jax.enable_x64(True):
-        signal = jax.jit(jax.vmap(schedule.log_signal_to_noise))
-        ends = np.asarray(signal(jnp.array([start, end])))
+        ends = _signal(schedule, np.array([start, end]))
         if not (np.all(np.isfinite(ends)) and (ends[1] - ends[0]) * (start - end) > 0):
             raise ValueError(
                 f"start, end: log(α/σ) must be finite and fall with time, got {ends[0]:g} at {start:g} and "
@@ -77,7 +78,7 @@ def even_times(schedule: Schedule, start: float, end: float, steps: int) -> np.n
         low, high = np.full(wanted.shape, min(start, end)), np.full(wanted.shape, max(start, end))
         for _ in range(_HALVINGS):
             middle = 0.5 * (low + high)
-            early = np.asarray(signal(jnp.asarray(middle))) > wanted
+            early = _signal(schedule, middle) > wanted
             low, high = np.where(early, middle, low), np.where(early, high, middle)
     times = 0.5 * (low + high)
     times[0], times[-1] = start, end
@@ -106,10 +107,25 @@ def _compiled(score, schedule, method):
     step = _STEPS[method]
     batched = jax.vmap(score, in_axes=(0, None))
 
-    def one(x, nodes):
-        return step(batched, schedule, x, *nodes), None
+    def run(x, nodes, steps):
+        return lax.fori_loop(0, steps, lambda k, x: step(batched, schedule, x, *nodes[k]), x)
 
-    return jax.jit(lambda x, nodes: lax.scan(one, x, nodes)[0])
+    return jax.jit(run)
+
+
+def _signal(schedule, times):
+    return np.asarray(_compiled_signal(schedule)(_padded(times)))[: len(times)]
+
+
+@lru_cache(maxsize=16)
+def _compiled_signal(schedule):
+    return jax.jit(jax.vmap(schedule.log_signal_to_noise))
+
+
+def _padded(rows):
+    """The rows, and the last again up to a multiple of 512: one program serves any number of steps."""
+    missing = -len(rows) % _BLOCK
+    return jnp.asarray(np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]))
 
 
 def _euler(score, schedule, x, start, middle, end):
