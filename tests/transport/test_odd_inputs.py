@@ -116,7 +116,7 @@ def test_what_cannot_be_put_together_says_what_to_type():
     with pytest.raises(ValueError, match=r"Density.histogram\(nu.sample\(n, seed\), mu.grid\)"):
         interpolate(MU, Density.gaussian(Grid.uniform(-4.0, 4.0, 40), std=1.0), 0.5)
     with pytest.raises(ValueError, match=r"use mu.on\(grid\)"):
-        benamou_brenier(Gaussian.of(0.0, 1.0), Gaussian.of(1.0, 1.0))
+        benamou_brenier(Gaussian.of([0.0] * 3, 1.0), Gaussian.of([1.0] * 3, 1.0))
     with pytest.raises(ValueError, match="on the line take brenier_map"):
         geodesic_velocity(MU, NU, 0.5)
 
