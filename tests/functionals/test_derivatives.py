@@ -66,8 +66,10 @@ def test_the_first_variation_on_weights(dimension, F):
     mu = problems.particles(dimension, weighted=True)
     gamma = np.random.default_rng(3).uniform(-1.0, 1.0, mu.n) * mu.weights
     gamma -= mu.weights * gamma.sum()
-    slope = np.sum(np.asarray(F.first_variation(mu)) * gamma)
-    assert F.first_variation(mu).shape == (mu.n,)
+    variation = np.asarray(F.first_variation(mu))
+    slope = np.sum(variation * gamma)
+    assert variation.shape == (mu.n,)
+    assert variation.dtype == np.float64
     assert remainder_order(lambda t: F(Particles(mu.positions, mu.weights + t * gamma)), slope) > 1.9
 
 
@@ -76,6 +78,7 @@ def test_the_wasserstein_gradient_on_particles_is_that_of_the_energy(dimension, 
     mu = problems.particles(dimension, weighted=dimension != 1)
     gradient = np.asarray(F.wasserstein_gradient(mu))
     assert gradient.shape == mu.positions.shape
+    assert gradient.dtype == np.float64
     with jax.enable_x64(True):
         exact = np.asarray(jax.grad(lambda x: F.energy(mu.with_positions(x)))(jnp.asarray(mu.positions)))
     np.testing.assert_allclose(gradient, exact / mu.weights[:, None], rtol=1e-10, atol=1e-11)
@@ -154,6 +157,7 @@ def test_the_wasserstein_gradient_on_a_grid_is_of_second_order(dimension, F):
     errors = []
     for rho, gradient in zip(rhos if smooth else rhos[:-1], found):
         assert gradient.shape == (*rho.grid.cells, dimension)
+        assert gradient.dtype == np.float64
         inner = rho.values > 1e-3 * rho.values.max()
         if smooth:
             exact = exact_gradient(F, mu, rho.grid.points[inner.ravel()])
@@ -244,18 +248,18 @@ def test_internal_energy_by_differentiation_is_the_closed_form():
             np.testing.assert_allclose(getattr(own, method)(s), getattr(closed, method)(s), rtol=1e-12)
 
 
-@pytest.mark.parametrize("F", problems.functionals(1), ids=problems.identifier)
-def test_results_are_float64_on_grids_and_keep_the_dtype_of_particles(F):
+@each([(d, F) for d, F in ON_PARTICLES if d == 1])
+def test_results_keep_the_dtype_of_particles(dimension, F):
     assert not jax.config.jax_enable_x64
-    rho = problems.density(1)
-    assert np.asarray(F.first_variation(rho)).dtype == np.float64
-    assert np.asarray(F.wasserstein_gradient(rho)).dtype == np.float64
-    if not problems.needs_density(F):
-        for dtype in (np.float32, np.float64):
-            mu = problems.particles(1, dtype=dtype)
-            assert np.asarray(F.first_variation(mu)).dtype == dtype
-            assert np.asarray(F.wasserstein_gradient(mu)).dtype == dtype
+    mu = problems.particles(dimension, dtype=np.float32)
+    assert np.asarray(F.first_variation(mu)).dtype == np.float32
+    assert np.asarray(F.wasserstein_gradient(mu)).dtype == np.float32
     assert not jax.config.jax_enable_x64
+
+
+def test_a_cap_has_a_float64_gradient_on_a_grid():
+    for F in (F for F in problems.functionals(1) if F.parts.constraints):
+        assert np.asarray(F.wasserstein_gradient(problems.density(1))).dtype == np.float64
 
 
 def test_float32_particles_agree_with_float64_ones():
