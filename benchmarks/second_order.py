@@ -1,6 +1,6 @@
 """Errors from the PDE, and orders in τ, of steps.SecondOrder and steps.VariationalBDF2 beside the plain step:
 
-python benchmarks/second_order.py [line] [gaussian] [plane] [front] [mixture]
+python benchmarks/second_order.py [line] [gaussian] [plane] [front] [halving] [mixture]
 """
 
 import sys
@@ -85,6 +85,49 @@ def front(cells=512):
               " CPU s", *(f"{t:.2f}" for t in seconds), f" least dissipation {min(falls):.1e}")  # fmt: skip
 
 
+def halving(end=1.6e-3):
+    """Order at a front, the error of τ apart from the grid's: reflections keep the Barenblatt family."""
+    solution = exact.Barenblatt(2.0, dimension=2, start_time=1.5708e-4)
+    for cells in (256, 512):
+        mu, found = solution.on(Grid.uniform((-0.5, -0.5), (0.5, 0.5), (cells, cells))), []
+        after = solution.on(mu.grid, end)
+        inner = after.values > 0.1 * after.values.max()
+        for n in COUNTS[:4]:
+            n //= 2
+            run = flow(fn.Power(2.0), mu, steps.SecondOrder(steps.BackAndForth()), tau=end / n, n_steps=n)
+            off, ours = reflected(solution, end / n, n).on(mu.grid), run.final
+            found.append([
+                l1(off, after), l1(ours, after), l1(ours, after, inner), l1(ours, off)
+            ])  # fmt: skip
+        for label, errors in zip(
+            ("exact reflections", "grid", "inner", "grid - exact"), np.transpose(found), strict=True
+        ):
+            report(f"halving {cells}x{cells}", label, errors)
+    line, grid = exact.Barenblatt(2.0, start_time=0.1), Grid.uniform(-2.5, 2.5, 20_000)
+    errors = []
+    for n in (1, 2, 4, 8, 16, 32):
+        run = flow(fn.Power(2.0), line.on(grid), steps.SecondOrder(steps.Quantile()), tau=0.4 / n, n_steps=n)
+        errors.append([l1(run.final, line.on(grid, 0.4)), wasserstein(run.final, line.on(grid, 0.4))])
+    for label, of_one in zip(("L1", "W2"), np.transpose(errors), strict=True):
+        report("halving on the line", label, of_one)
+
+
+def reflected(solution, tau, n):
+    """The Barenblatt solution that n exact reflected half-steps lead to."""
+    for _ in range(n):
+        power = 1.0 / solution.beta
+        scale = (
+            2.0 * solution.jko_step(0.5 * tau).start_time ** solution.beta
+            - solution.start_time**solution.beta
+        )
+        solution = exact.Barenblatt(2.0, solution.dimension, 1.0, scale**power)
+    return solution
+
+
+def l1(a, b, where=...):
+    return np.abs(a.values - b.values)[where].sum() * a.grid.cell_volume
+
+
 def mixture(cells=512, end=0.4):
     solution = exact.GaussianMixture([[-1.5, 0], [1, 1], [0.5, -1.2]], [0.6, 0.5, 0.7], [0.4, 0.35, 0.25])
     mu = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells)))
@@ -112,4 +155,11 @@ def report(problem, label, errors, fallbacks=(), seconds=None):
 
 if __name__ == "__main__":
     for word in sys.argv[1:] or ["line", "gaussian"]:
-        {"line": line, "gaussian": gaussian, "plane": plane, "front": front, "mixture": mixture}[word]()
+        {
+            "line": line,
+            "gaussian": gaussian,
+            "plane": plane,
+            "front": front,
+            "halving": halving,
+            "mixture": mixture,
+        }[word]()
