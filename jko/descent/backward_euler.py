@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from jko.descent.dense_newton import has_dense_newton
 from jko.descent.energy_descent import EnergyDescent, compiled_energy, transport_cost
 from jko.descent.host_newton import proximal_step_on_the_host
 from jko.descent.newton import proximal_step
@@ -42,7 +43,7 @@ class BackwardEuler(EnergyDescent):
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with precision(x):
             limits = self.max_iterations, self.max_inner_iterations
-            if flow.native(x):
+            if flow.native(x) or has_dense_newton(flow, x):
                 moved, error, count = proximal_step_on_the_host(flow, x, w, tau, tolerance, *limits)
                 after = float(flow.compiled_energy(moved, w))
             else:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.descent.dense_newton import dense_direction, has_dense_newton
+
+_FEW = 12  # conjugate gradients about as dear as a factorisation
 _HALVINGS = 30
 _SUFFICIENT = 1e-4
 
 
 def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: int, max_inner: int):
-    """(x, relative residual, iterations) as `newton.proximal_step` has them, in numpy, from the start on."""
+    """(x, relative residual, iterations) as `newton.proximal_step` has them, in numpy, from the start on.
+
+    Where conjugate gradients take long and the whole matrix is at hand, it is factored instead.
+    """
+    dense = has_dense_newton(flow, start)
 
     def inner(u, v):
         return float(np.sum(w[:, None] * u * v, dtype=float))
@@ -31,7 +38,11 @@ def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: in
         def product(v, x=x):
             return v + tau * np.asarray(flow.compiled_product(x, w, v))
 
-        direction = _conjugate_gradients(product, -r, inner, min(0.1, np.sqrt(error)), max_inner)
+        few = min(max_inner, _FEW) if dense else max_inner
+        direction, solved = _conjugate_gradients(product, -r, inner, min(0.1, np.sqrt(error)), few)
+        if dense and not solved:
+            whole = dense_direction(flow, x, w, tau, r)
+            direction = direction if whole is None else whole
         x, value, moved = _line_search(objective, x, direction, value, inner(r, direction) / tau)
         r, count = residual(x), count + 1
         error = relative(x, r)
@@ -41,20 +52,21 @@ def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: in
 
 
 def _conjugate_gradients(product, b, inner, forcing, max_inner):
+    # (an inexact solution, whether it is as good as asked)
     v, r, p, rr = np.zeros_like(b), b, b, inner(b, b)
     target = forcing**2 * rr
     for count in range(max_inner):
         if not rr > target:
-            break
+            return v, True
         image = product(p)
         curvature = inner(p, image)
         if curvature <= 0:
-            return v if count else p
+            return (v if count else p), False
         length = rr / curvature
         v, r = v + length * p, r - length * image
         new = inner(r, r)
         p, rr = r + (new / rr) * p, new
-    return v
+    return v, not rr > target
 
 
 def _line_search(objective, x, direction, value, slope):

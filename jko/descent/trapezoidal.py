@@ -9,6 +9,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
+from jko.descent.dense_newton import has_dense_newton
 from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.field import Field
 from jko.descent.host_newton import proximal_step_on_the_host
@@ -53,7 +54,7 @@ class Trapezoidal(RegularisedDescent):
         before = state.data["energy"]
         limits = self.max_iterations, self.max_inner_iterations
         with precision(x):
-            if isinstance(flow, Field) and flow.native(x):
+            if isinstance(flow, Field) and (flow.native(x) or has_dense_newton(flow, x)):
                 middle = x - x.dtype.type(0.5 * tau) * np.asarray(flow.compiled_gradient(x, w))
                 moved, error, count = proximal_step_on_the_host(
                     flow, middle, w, 0.5 * tau, tolerance, *limits

@@ -171,3 +171,17 @@ def test_bad_settings():
     for settings in ({"tolerance": 0.0}, {"max_iterations": 0}, {"max_inner_iterations": -1}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             BackwardEuler(**settings)
+
+
+def test_a_step_of_many_particles_on_the_line_solves_its_equation():
+    """From the zeros' far-off arcsine law, by factors of the whole matrix: few iterations, where x⁺ solves
+    x⁺_i − x_i = −τ(x⁺_i − (1/n)Σ_j 1/(x⁺_i − x⁺_j))."""
+    n, tau = 220, 1.0
+    start = 1.2 * np.cos(np.pi * (np.arange(n) + 0.5) / n)
+    run = flow(LOGARITHMIC, Particles(start[:, None]), BackwardEuler(), tau=tau, n_steps=1)
+    x = run.final.positions[:, 0]
+    z = x[:, None] - x
+    np.fill_diagonal(z, np.inf)
+    equation = x - start + tau * (x - x.mean() - np.sum(1.0 / z, axis=1) / n)
+    assert np.abs(equation).max() < 1e-7
+    assert run.info.iterations[0] <= 20
