@@ -149,10 +149,8 @@ def aggregation():
 
 
 def semicircle_on_the_line(F):
-    """Backward Euler, τ = 1, t = 20: W2, the density between neighbours, the energy, and their orders in n."""
-    print(
-        "  line: W2 to the semicircle, mean |density − √(2 − x²)/π| over the inner nine tenths, exact − energy"
-    )
+    """Backward Euler, τ = 1, t = 20: W2, the density between neighbours, energy, and their orders in n."""
+    print("  line: W2 to the semicircle, mean |density − exact| over the inner nine tenths, exact − energy")
     counts, errors = (64, 256, 1024), []
     for n in counts:
         x = np.sqrt(2.0) * np.cos(np.pi * (np.arange(n) + 0.5) / n)[:, None] * 0.9
