@@ -10,7 +10,7 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
-from jko.steps.line import active_set, newton, passes, safeguard, saturation
+from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
 from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
@@ -128,7 +128,7 @@ class Quantile(Scheme):
             # at the cap they would be narrower than rounding
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
         if energy.interaction is not None:
-            return problem, *passes.minimise(problem, self._minimise, self.tolerance)
+            return problem, *self._interacting(problem)
         solution, note = self._certified(problem, mu.grid)
         for share in () if solution.closed else LIGHT:
             fewer = without_light(problem, share)
@@ -137,6 +137,13 @@ class Quantile(Scheme):
                 if again.closed:
                     return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
         return problem, solution, note
+
+    def _interacting(self, problem):
+        if repulsion.takes(problem):
+            solution, note = repulsion.minimise(problem, self.tolerance)
+            if solution.closed:
+                return solution, note
+        return passes.minimise(problem, self._minimise, self.tolerance)
 
     def _certified(self, problem, grid):
         solution, note = self._minimise(problem, self.tolerance)

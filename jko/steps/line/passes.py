@@ -152,7 +152,7 @@ def _distance(problem, edges, others):
 def _gap(problem, found, model, new):
     """½(|r| + |δ|)² + Σ z s ≤ this: the pass's own gap, ½|r|² and Σ z s, is not told apart and counts
     twice."""
-    missing = _edge_forces(problem.masses, new.pairs.slope - model.forces(found.edges)[1])
+    missing = edge_forces(problem.masses, new.pairs.slope - model.forces(found.edges)[1])
     push = -model.spring(found.widths, problem.masses)[1]
     missing[:-1] += push
     missing[1:] -= push
@@ -163,7 +163,8 @@ def _gap(problem, found, model, new):
     return unbalanced**2 + found.gap
 
 
-def _edge_forces(masses, slope):
+def edge_forces(masses, slope):
+    """The gradient at the edges `[n+1]` of forces per unit mass at the Gauss points `[2, n]`."""
     from jko.kernels.banded import FAR, NEAR
 
     out = np.zeros(masses.size + 1)
