@@ -22,6 +22,12 @@ def as_it_reads_now(f: Callable) -> Callable:
     return f if not reads else _named(f, reads)
 
 
+def what_it_reads(functional) -> tuple:
+    """What the functions of a functional read now: equal as long as a compilation of them may be kept."""
+    functions = [value for value in vars(functional).values() if callable(value)]
+    return tuple(_reads(f, _DEPTH) for f in (*functions, type(functional).energy))
+
+
 @functools.lru_cache(maxsize=512)
 def _named(f, reads):
     @functools.wraps(f)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 
 from functionals.conjugate import GatheredInternal
-from jko.descent.field import field
+from jko.descent.field import field, readings
 from jko.kernels.gaussian_mesh import gaussian_mesh_sum
 from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
 
@@ -27,6 +27,7 @@ class BlobField:
     outside: tuple
     bandwidth: float
     mesh: int | None = None
+    readings: tuple = ()  # what the functions read when this was made
 
     def energy(self, x, w):
         """F_ε(α) + G(α)."""
@@ -61,10 +62,14 @@ class BlobField:
         return (2.0 * math.pi * self.bandwidth**2) ** (-0.5 * dimension)
 
 
-@lru_cache(maxsize=64)
 def blob_field(internal, outside, bandwidth, mesh=None) -> BlobField:
-    """The same `BlobField` for the same arguments, so that it is compiled once."""
-    return BlobField(internal, outside, bandwidth, mesh)
+    """The same `BlobField` for the same arguments, as long as what their functions read does not change."""
+    return _blob_field(internal, outside, bandwidth, mesh, readings(internal + outside))
+
+
+@lru_cache(maxsize=64)
+def _blob_field(*settings):
+    return BlobField(*settings)
 
 
 def slope_of(U, s):

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.reading import what_it_reads
 from jko.descent import native_terms
 from jko.measures import Particles
 
@@ -115,10 +116,20 @@ def _term_gradient(atom, columns, w):
     return jax.grad(lambda y: jnp.asarray(atom.energy(Particles(y.T, w))))(columns) / w
 
 
-@lru_cache(maxsize=64)
 def field(terms) -> Field:
-    """The `Field` of a tuple of (coefficient, functional); the same object for the same tuple."""
+    """The `Field` of a tuple of (coefficient, functional); the same object for the same tuple, as long as
+    what its functions read does not change."""
+    return _field(terms, readings(terms))
+
+
+@lru_cache(maxsize=64)
+def _field(terms, readings):
     return Field(terms)
+
+
+def readings(terms) -> tuple:
+    """What the functions of terms (coefficient, functional) read from outside."""
+    return tuple(what_it_reads(atom) for _, atom in terms)
 
 
 def outside_terms(parts):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
-from jko.descent.field import Field, field
+from jko.descent.field import Field, field, readings
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.sharding import AXIS, active, spread
@@ -99,14 +99,14 @@ def _gradient(atom, columns, w):
 
 
 @lru_cache(maxsize=64)
-def _sharded(terms, mesh):
+def _sharded(terms, readings, mesh):
     return ShardedField(terms, mesh)
 
 
 def spread_field(terms):
     """The `Field` of the terms on the devices of the active mesh, or the plain one where there is none."""
     mesh = active()
-    return field(terms) if mesh is None else _sharded(terms, mesh)
+    return field(terms) if mesh is None else _sharded(terms, readings(terms), mesh)
 
 
 def mesh_of(flow) -> Mesh | None:

@@ -55,19 +55,24 @@ def ensemble(
     results = [store.get(member) for member in members]
     missing = [index for index, result in enumerate(results) if result is None]
 
-    def keep(index, result):
-        results[index] = result
-        store.put(members[index], result)
+    def keep(at, result):
+        results[missing[at]] = result
+        store.put(members[missing[at]], result)
 
-    if executor is None and can_be_compiled(problem, axes):
-        run_together(problem, [members[index] for index in missing], lambda at, r: keep(missing[at], r))
-    elif executor is None:
-        for index in missing:
-            keep(index, run_member(problem, members[index]))
-    else:
-        for at, result in answers(executor, problem, [members[index] for index in missing]):
-            keep(missing[at], result)
+    _run(problem, axes, [members[index] for index in missing], executor, keep)
     return labelled(problem, axes, results)
+
+
+def _run(problem, axes, members, executor, keep):
+    """Run the members and give each result to `keep(its number, result)`."""
+    if executor is not None:
+        for number, result in answers(executor, problem, members):
+            keep(number, result)
+    elif can_be_compiled(problem, axes):
+        run_together(problem, members, keep)
+    else:
+        for number, member in enumerate(members):
+            keep(number, run_member(problem, member))
 
 
 def _checked(functional, measure, scheme, over, tau, n_steps, store_every, observe) -> Problem:

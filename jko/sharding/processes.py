@@ -34,8 +34,20 @@ def initialize(
             raise ValueError("address: with an address, give processes= and process= as well")
         if not whole_number("process", process, least=0) < whole_number("processes", processes):
             raise ValueError(f"process: expected 0 to {processes - 1}, got {process}")
+        if not (
+            isinstance(address, str) and address.rpartition(":")[0] and address.rpartition(":")[2].isdigit()
+        ):
+            raise ValueError(f'address: expected "host:port" of process 0, got {address!r}')
         options |= {"num_processes": processes, "process_id": process, "coordinator_bind_address": address}
-    jax.distributed.initialize(address, **options)
+    try:
+        jax.distributed.initialize(address, **options)
+    except ValueError as error:
+        if address is not None:
+            raise
+        raise ValueError(
+            "address: no cluster manager was found that says which processes there are: give the address "
+            f'"host:port" of process 0, processes= and process= ({error})'
+        ) from None
 
 
 def leads() -> bool:

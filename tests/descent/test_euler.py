@@ -6,7 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Particles, flow
-from jko.descent import BackwardEuler, ForwardEuler
+from jko.descent import BackwardEuler, Blob, ForwardEuler
 from jko.errors import StepFailed
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
@@ -165,6 +165,18 @@ def test_a_resume_gives_the_same_bits():
             saved, again, _ = scheme.step(functional, saved, 0.01, again)
         assert np.array_equal(saved.positions, there.positions)
         assert again.data == state.data
+
+
+@pytest.mark.parametrize("scheme", [ForwardEuler(), Blob(bandwidth=0.5)], ids=["forward", "blob"])
+def test_a_number_that_a_potential_reads_may_change_between_runs(scheme):
+    mu, strength = Particles([[1.0]]), 1.0
+    functional = fn.Potential(lambda x: 0.5 * strength * jnp.sum(x**2))
+    functional = functional if isinstance(scheme, ForwardEuler) else fn.Entropy() + functional
+    moved = [flow(functional, mu, scheme, tau=0.1, n_steps=1).final.positions.item()]
+    strength = 2.0
+    moved.append(flow(functional, mu, scheme, tau=0.1, n_steps=1).final.positions.item())
+    exact = [0.9, 0.8] if isinstance(scheme, ForwardEuler) else np.exp([-0.1, -0.2])
+    assert moved == pytest.approx(exact, abs=2e-3 if isinstance(scheme, Blob) else 1e-12)
 
 
 def test_bad_settings():

@@ -110,11 +110,22 @@ def test_devices_that_are_not_there(devices, error, match):
         pass
 
 
+def alone(*_, **__):
+    """What jax says where nothing tells it of other processes."""
+    raise ValueError("coordinator_address should be defined.")
+
+
 def test_refusals(monkeypatch):
     with pytest.raises(ValueError, match="processes= and process="):
         jko.sharding.initialize("127.0.0.1:1234")
     with pytest.raises(ValueError, match="process: expected 0 to 1, got 2"):
         jko.sharding.initialize("127.0.0.1:1234", 2, 2)
+    with pytest.raises(ValueError, match=r'address: expected "host:port" of process 0'):
+        jko.sharding.initialize("node-1", 2, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr("jax.distributed.initialize", alone)
+        with pytest.raises(ValueError, match="address: no cluster manager was found"):
+            jko.sharding.initialize()
     with jko.sharding.over(1):
         with pytest.raises(ValueError, match=r"BackwardEuler runs on one device.*ForwardEuler.*Langevin"):
             jko.flow(program.PAIRS, program.particles(), jko.descent.BackwardEuler(), tau=0.1, n_steps=1)
