@@ -72,15 +72,8 @@ class Flow:
 
     def density(self, initial: Density, times, *, log_initial=None, substeps: int = 20) -> Density:
         """The image of a density at the last of `times`, by the change of variables at the cell centres."""
-        from jko.diffusion.density_path import DensityPath
-
         instance("initial", initial, Density, ": put it on a grid first")
-        if log_initial is None:
-            spline = DensityPath([0.0, 1.0], [initial, initial])
-
-            def log_initial(x):
-                return spline.log_density(x, 0.0)
-
+        log_initial = _log_spline(initial) if log_initial is None else log_initial
         log_values = self.log_density(initial.points, log_initial, times, substeps=substeps)
         return initial.with_values(np.exp(log_values).reshape(initial.grid.cells))
 
@@ -107,7 +100,20 @@ class LogDensityEstimate(NamedTuple):
 
 def _at_start(log_initial, points):
     with jax.enable_x64(True):
-        return np.asarray(jax.vmap(log_initial)(jnp.asarray(points)))
+        return np.asarray(_batched_start(log_initial)(jnp.asarray(points)))
+
+
+@lru_cache(maxsize=16)
+def _batched_start(log_initial):
+    return jax.jit(jax.vmap(log_initial))
+
+
+@lru_cache(maxsize=4)
+def _log_spline(density):
+    from jko.diffusion.density_path import DensityPath
+
+    spline = DensityPath([0.0, 1.0], [density, density])
+    return lambda x: spline.log_density(x, 0.0)
 
 
 def _run(field, start, times, substeps):
