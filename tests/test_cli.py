@@ -238,6 +238,24 @@ def test_a_bad_file_is_one_sentence_and_writes_nothing(experiment, capsys):
         main(["--traceback", "compare", "small.toml"])
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('scheme = "FiniteVolume"', 'scheme = "Cvxpy"\nsolver = "NOSUCH"'),
+        ('scheme = "FiniteVolume"', 'scheme = "Langevin"\nparticles = 9\nseed = 0\nnoise = "brown"'),
+    ],
+)
+@pytest.mark.parametrize("out", ["results/small", "results/a/b"])
+def test_a_late_refusal_leaves_nothing_behind(experiment, capsys, old, new, out):
+    experiment.write_text(EXPERIMENT.replace(old, new))
+    assert main(["run", "small.toml", "--quiet", "--out", out]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not Path("results").exists()
+    Path(out).mkdir(parents=True)
+    assert main(["run", "small.toml", "--quiet", "--out", out]) == 2
+    assert Path(out).exists()
+
+
 def test_a_run_that_fails_leaves_the_others(experiment, capsys):
     unstable = EXPERIMENT.replace("x1^2/2", "x1^2/2 + x1^8").replace("modulus = 1.0\n", "")
     experiment.write_text(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -61,8 +62,22 @@ def _start(experiment: Experiment, options, names, compared) -> int:
         "plots": list(experiment.output.plots) if options.plots else [],
         "animate": names if options.animate else [n for n in experiment.output.animate if n in names],
     }
-    results.prepare(experiment, settings, options.overwrite)
-    return _finish(results, experiment, settings, options.quiet)
+    new = _first_new(results.folder)
+    try:
+        results.prepare(experiment, settings, options.overwrite)
+        return _finish(results, experiment, settings, options.quiet)
+    except Exception:
+        if new is not None and not any(
+            path.suffix in (".nc", ".checkpoint") for path in results.folder.rglob("*")
+        ):
+            shutil.rmtree(new, ignore_errors=True)  # refused before any step: as if it had not been called
+        raise
+
+
+def _first_new(folder: Path) -> Path | None:
+    """The uppermost folder that making this one would make, None where it is there already."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    return missing[-1] if missing else None
 
 
 def _finish(results: Results, experiment: Experiment, settings: dict, quiet: bool) -> int:
