@@ -242,7 +242,11 @@ def test_a_bad_file_is_one_sentence_and_writes_nothing(experiment, capsys):
     ("old", "new"),
     [
         ('scheme = "FiniteVolume"', 'scheme = "Cvxpy"\nsolver = "NOSUCH"'),
-        ('scheme = "FiniteVolume"', 'scheme = "Langevin"\nparticles = 9\nseed = 0\nnoise = "brown"'),
+        (
+            'scheme = "FiniteVolume"\ntau = 0.02',
+            'scheme = "ForwardEuler"\nparticles = 9\nseed = 0\ntau = 3.0',
+        ),
+        ('scheme = "FiniteVolume"\ntau = 0.02', 'scheme = "Langevin"\nparticles = 9\nseed = 0\ntau = 3.0'),
     ],
 )
 @pytest.mark.parametrize("out", ["results/small", "results/a/b"])

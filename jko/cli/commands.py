@@ -66,10 +66,8 @@ def _start(experiment: Experiment, options, names, compared) -> int:
     try:
         results.prepare(experiment, settings, options.overwrite)
         return _finish(results, experiment, settings, options.quiet)
-    except Exception:
-        if new is not None and not any(
-            path.suffix in (".nc", ".checkpoint") for path in results.folder.rglob("*")
-        ):
+    except (ValueError, TypeError, ImportError):
+        if new is not None and not any(results.began(experiment, name) for name in names):
             shutil.rmtree(new, ignore_errors=True)  # refused before any step: as if it had not been called
         raise
 

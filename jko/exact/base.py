@@ -31,7 +31,7 @@ class ExactSolution:
                 f"x: expected points of shape [n, {self.dimension}], got {x.shape}; reshape them"
             )
         with jax.enable_x64(True):
-            return np.asarray(self.formula(jnp.asarray(float(t)), jnp.asarray(x)))
+            return np.asarray(self.formula(jnp.asarray(time_since_start(t)), jnp.asarray(x)))
 
     def on(self, grid, t=0.0) -> Density:
         """The Density of point values at the cell centres of `grid`, scaled to carry the exact mass."""
@@ -49,6 +49,14 @@ class ExactSolution:
     def mass_at(self, t) -> float:
         """The total mass, 1 unless a solution says otherwise."""
         return 1.0
+
+
+def time_since_start(t) -> float:
+    """t as a number of at least 0, which is where a run starts; raises ValueError for others."""
+    t = float(t)
+    if not 0.0 <= t < np.inf:
+        raise ValueError(f"t: expected a finite time of at least 0, the start of the solution, got {t:g}")
+    return t
 
 
 def vector(name, value) -> np.ndarray:

@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.errors import finite_array
-from jko.exact.base import ExactSolution, covariance_matrix, gaussian_formula, square_matrix, vector
+from jko.exact.base import (
+    ExactSolution,
+    covariance_matrix,
+    gaussian_formula,
+    square_matrix,
+    time_since_start,
+    vector,
+)
 from jko.measures import Gaussian
 
 
@@ -32,8 +39,8 @@ class OrnsteinUhlenbeck(ExactSolution):
         self._rates, self._axes = np.linalg.eigh(self.stiffness)
 
     def at(self, t) -> Gaussian:
-        """N(m(t), S(t))."""
-        return Gaussian(*(np.asarray(part) for part in self._moments(float(t), np)))
+        """N(m(t), S(t)); raises ValueError for a time before the start."""
+        return Gaussian(*(np.asarray(part) for part in self._moments(time_since_start(t), np)))
 
     def _values(self, t, x):
         return np.exp(self.at(t).log_density(x))

@@ -80,24 +80,34 @@ class Results:
         """The experiment of the copy."""
         return load(self.experiment_path, copies=self.settings()["files"])
 
-    def _require_own(self, experiment, name):
+    def began(self, experiment: Experiment, name: str) -> bool:
+        """Whether a step of the run, or all of it, is kept."""
+        return self.data(name).exists() or self._steps_done(experiment, name) > 0
+
+    def _steps_done(self, experiment, name) -> int:
+        """How many steps the checkpoint of a run holds; raises CheckpointMismatch where it is another's."""
         run, path = experiment.runs[name], self.checkpoint(name)
         if not path.exists():
-            return
+            return 0
         problem = describe_problem(experiment.functional, run.measure, run.scheme, run.tau, run.store_every)
         journal = Journal(path, problem)
-        remedy = "give --out another folder, or --overwrite to start anew"
         try:
             chunks = journal.open()
-        except CheckpointMismatch as error:
-            raise ExperimentError(f"runs.{name}: {error}, that is, {remedy}") from error
         finally:
             journal.close()
-        done = chunks[-1]["done"] if chunks else 0
-        if done > run.n_steps:
+        return chunks[-1]["done"] if chunks else 0
+
+    def _require_own(self, experiment, name):
+        remedy = "give --out another folder, or --overwrite to start anew"
+        try:
+            done = self._steps_done(experiment, name)
+        except CheckpointMismatch as error:
+            raise ExperimentError(f"runs.{name}: {error}, that is, {remedy}") from error
+        n_steps = experiment.runs[name].n_steps
+        if done > n_steps:
             raise ExperimentError(
                 f"runs.{name}.n_steps: expected {done} or more, which {str(self.folder)!r} holds already, "
-                f"got {run.n_steps}: {remedy}"
+                f"got {n_steps}: {remedy}"
             )
 
 

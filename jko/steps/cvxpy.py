@@ -24,7 +24,7 @@ class Cvxpy(Scheme):
     * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of
       Benamou–Brenier;
     * "lagrangian", d = 1: the edges of cells of fixed mass move, with the exact W₂ of piecewise constant
-      densities.
+      densities, and no inner slices: `slices` above 1 is refused.
 
     formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
     diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
@@ -62,7 +62,13 @@ class Cvxpy(Scheme):
 
     def check(self, F, mu):
         super().check(F, mu)
-        self._form(F, mu).check(F, mu)
+        kind = self._form(F, mu)
+        if self.slices > 1 and not kind.has_slices:
+            raise ValueError(
+                f"slices: the Lagrangian form has no inner time, got {self.slices}: leave it out, or take "
+                "formulation='eulerian'"
+            )
+        kind.check(F, mu)
 
     def init(self, F, mu) -> State:
         self.check(F, mu)

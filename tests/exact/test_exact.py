@@ -204,6 +204,15 @@ def test_keller_segel_blows_up_above_the_critical_value():
         law.second_moment(0.3)
 
 
+def test_a_time_before_the_start_is_refused():
+    for solution in (exact.OrnsteinUhlenbeck(), exact.Heat()):
+        for t in (-5.0, np.nan):
+            with pytest.raises(ValueError, match="t: expected a finite time of at least 0"):
+                solution.on(Grid.uniform(-4.0, 4.0, 16), t)
+    with pytest.raises(ValueError, match="t: expected a finite time of at least 0"):
+        exact.OrnsteinUhlenbeck().at(-5)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="Heat"):
         exact.Barenblatt(1.0)

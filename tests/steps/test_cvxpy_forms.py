@@ -157,3 +157,11 @@ def test_refusals_are_one_sentence(make, error, words):
     with pytest.raises(error, match=words) as caught:
         make()
     assert "\n" not in str(caught.value)
+
+
+def test_slices_of_the_lagrangian_form_are_refused():
+    mu = jko.Density.uniform(jko.Grid.uniform(-1.0, 1.0, 8))
+    for scheme in (Cvxpy(slices=2), Cvxpy(slices=2, formulation="lagrangian")):
+        with pytest.raises(ValueError, match=r"slices: the Lagrangian form.*formulation='eulerian'"):
+            scheme.check(fn.Entropy(), mu)
+    Cvxpy(slices=2, formulation="eulerian").check(fn.Entropy(), mu)

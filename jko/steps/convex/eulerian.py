@@ -46,6 +46,8 @@ class Eulerian:
     the gap closes.
     """
 
+    has_slices = True
+
     def __init__(self, F, mu, settings, program):
         self.settings, self._new_program = settings, program
         self.functional = CellFunctional(F, mu)

@@ -33,6 +33,8 @@ class Lagrangian:
     edges, renewed until the gap closes.
     """
 
+    has_slices = False
+
     def __init__(self, F, mu, settings, program):
         self.grid, self.settings, self._new_program = mu.grid, settings, program
         parts = F.parts
