@@ -6,11 +6,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from jko.kernels.pair_sums import precision
-from jko.kernels.random_keys import key_of
+from jko.kernels.random_keys import seed_words
 
 
 def random_batch_gradients(kernel, x, w, partners: int, seed: int):
@@ -24,16 +23,15 @@ def random_batch_gradients(kernel, x, w, partners: int, seed: int):
     meets another order, and a resumed run the same one.
     """
     with precision(x):
-        return _gradients(
-            kernel, partners, np.uint32(seed % 2**32), jnp.asarray(x), jnp.asarray(w, dtype=x.dtype)
-        )
+        return _gradients(kernel, partners, seed_words(seed), jnp.asarray(x), jnp.asarray(w, dtype=x.dtype))
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _gradients(kernel, partners, seed, x, w):
+def _gradients(kernel, partners, words, x, w):
     n = x.shape[0]
     reach = min(partners // 2, max(1, (n - 1) // 2))
-    order = jax.random.permutation(jax.random.fold_in(key_of(seed), _digest(x)), n)
+    key = jax.random.wrap_key_data(words, impl="threefry2x32")
+    order = jax.random.permutation(jax.random.fold_in(key, _digest(x)), n)
     y, mass = x[order], w[order]
     gradient = jax.vmap(jax.grad(_safe(kernel)))
     total = jnp.zeros_like(y)

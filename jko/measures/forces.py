@@ -8,10 +8,13 @@ import jax
 import numpy as np
 
 from functionals.summation import Summation
-from jko.measures.radial import terms_of
+from jko.measures.radial import refute, terms_of
 
 NATIVE = 4_096  # particles from which compiled loops are worth their loading
 FAST = 20_000  # particles below which "auto" sums all pairs, to round-off
+# differences of a cloud at which a kernel of one's own is asked whether it depends on |z| alone: in every
+# sum, and where a choice is made
+_ASKED, _ASKED_ONCE = 512, 2**16
 _DEFAULT = Summation()
 
 
@@ -45,6 +48,7 @@ def native_sums(W, x, w, summation: Summation | None = None):
     Raises ValueError where the method asked for does not carry the kernel.
     """
     how = summation or _DEFAULT
+    refute(W, x, _ASKED)
     return Sums(terms_of(W, x.shape[1], how.cutoff), x, w, how) if is_native(W, *x.shape, how) else None
 
 
@@ -123,6 +127,7 @@ class Sums:
 def choice_of(W, x, w, summation: Summation | None = None) -> Choice:
     """How the forces of W on a cloud are summed, and how well."""
     how = summation or _DEFAULT
+    refute(W, x, _ASKED_ONCE)
     if how.method == "random batch":
         reason = f"{how.partners} partners a particle, drawn from seed {how.seed}"
         return Choice("random batch", reason, how.tolerance)

@@ -46,21 +46,51 @@ class Radial:
         return jax.vmap(lambda s: function(jnp.sqrt(s) * axis))(squared.ravel()).reshape(squared.shape)
 
 
+_PROBES = 4096
+_refuted: set = set()  # kernels that a cloud's own differences showed not to be functions of |z|
+
+
 def radial(W, dimension: int) -> Radial | None:
-    """W as a function of |z|², or None where it is not one: asked at random directions and lengths."""
-    return _radial(pointwise.scalar(W), dimension)
+    """W as a function of |z|², or None where it is not one: asked at random directions and lengths.
+
+    What random differences miss, those of a cloud may show: see `refute`.
+    """
+    function = pointwise.scalar(W)
+    return None if (function, dimension) in _refuted else _radial(function, dimension)
+
+
+def refute(W, x, pairs: int) -> bool:
+    """Whether W is shown to be no function of |z| by so many differences of positions `[n, d]`.
+
+    Then `radial` and `terms_of` say so from now on. The pairs drawn depend on n alone, so that a resumed run
+    asks the same. Kernels known by name are not asked.
+    """
+    dimension = x.shape[1]
+    if hasattr(W, "terms") or radial(W, dimension) is None:
+        return False
+    generator = np.random.default_rng(20260106)
+    i, j = generator.integers(0, len(x), size=(2, pairs))
+    if not _alike(W, np.asarray(x[i] - x[j], dtype=float)):
+        _refuted.add((pointwise.scalar(W), dimension))
+        _terms_of.cache_clear()
+        return True
+    return False
+
+
+def _alike(function, z):
+    # the values at z and at |z| along the first axis
+    lengths = np.linalg.norm(z, axis=1)
+    there = pointwise.values(function, z)
+    along = pointwise.values(function, lengths[:, None] * _first(z.shape[1]))
+    size = np.nanmax(np.abs(along[np.isfinite(along)]), initial=0.0)
+    return np.allclose(there, along, rtol=1e-10, atol=1e-13 * size, equal_nan=True)
 
 
 @lru_cache(maxsize=256)
 def _radial(function, dimension):
     generator = np.random.default_rng(20260104)
-    z = generator.normal(size=(48, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(48, 1))
-    lengths = np.linalg.norm(z, axis=1)
-    there, along = (
-        pointwise.values(function, z),
-        pointwise.values(function, lengths[:, None] * _first(dimension)),
-    )
-    if not np.allclose(there, along, rtol=1e-10, atol=1e-13 * np.nanmax(np.abs(along), initial=0.0)):
+    z = generator.normal(size=(_PROBES, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(_PROBES, 1))
+    if not _alike(function, z):
         return None
     at_zero = float(pointwise.values(function, np.zeros((1, dimension)))[0])
     small = np.array([[1e-12], [1e-6]]) * _first(dimension)

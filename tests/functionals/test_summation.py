@@ -6,9 +6,11 @@ import pytest
 
 import functionals as fn
 import jko
+from functionals import pointwise
 from jko import Particles
 from jko.kernels.pair_sums import Difference
 from jko.kernels.random_batch import random_batch_gradients
+from jko.measures.radial import radial
 
 
 def cloud(n=700, dimension=2, dtype=float):
@@ -148,6 +150,25 @@ def test_methods_that_do_not_carry_a_kernel_are_named():
         fn.Interaction(lambda x, y: x @ y, general=True, method="split")
     with pytest.raises(TypeError, match="on Particles has a choice"):
         fn.Interaction("gaussian").choice(jko.Gaussian([0.0], [[1.0]]))
+
+
+def test_a_kernel_that_is_radial_but_for_a_small_region_is_found_out_where_the_cloud_meets_it():
+    """A bump of radius 0.001 at ±(0.3, 0.4), of which random differences know nothing."""
+    place = jnp.array([0.3, 0.4])
+
+    def dented(z):
+        bumps = (jnp.exp(-jnp.sum((z - side * place) ** 2) / 2e-7) for side in (1.0, -1.0))
+        return jnp.exp(-jnp.sum(z**2)) + sum(bumps)
+
+    assert radial(dented, 2) is not None
+    x = 0.001 * np.random.default_rng(0).normal(size=(80, 2))
+    x[40:] += np.asarray(place)
+    z = (x[:, None] - x[None]).reshape(-1, 2)
+    exact = pointwise.gradients(dented, z).reshape(80, 80, 2).mean(axis=1)
+    assert relative(fn.Interaction(dented).wasserstein_gradient(Particles(x)), exact) < 1e-12
+    assert radial(dented, 2) is None
+    with pytest.raises(ValueError, match="'split' needs a kernel that is a smooth function"):
+        fn.Interaction(dented, method="split").wasserstein_gradient(Particles(x))
 
 
 def test_a_kernel_without_a_gradient_at_zero_pushes_no_particle_by_itself():
