@@ -9,12 +9,13 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Scheme, State
 from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
 from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem
+from jko.steps.line.record import energy_before, energy_of, record
 from jko.steps.line.varied_cap import VariedCap
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
@@ -22,7 +23,6 @@ from jko.transport import cut, graded
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
 _PATIENCE = 100  # Newton steps before an active set is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
-_STILL = 1e-15  # below, nothing moved
 
 
 @dataclass(frozen=True)
@@ -83,19 +83,19 @@ class Quantile(Scheme):
     def step(self, F, mu, tau, state):
         problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
         new, data, _ = settled(problem, solution, mu)
-        return new, state.with_data(**data), _record(problem, solution, mu, new, note)
+        return new, state.with_data(**data), record(problem, solution, mu, new, note)
 
     def reflect(self, F, mu, tau, state):
         """2X₁ − X with X₁ the edges of the half step."""
         problem, solution, note = self._solved(mu, 0.5 * tau, state.data, state.workspace)
         half, data, _ = settled(problem, solution, mu)
-        half = half, state.with_data(**data), _record(problem, solution, mu, half, note)
+        half = half, state.with_data(**data), record(problem, solution, mu, half, note)
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
         edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
         point = Point(problem, edges, widths)
         new, data, kept = settled(problem, point, mu)
-        energy = _energy_before(problem)
-        dissipation = energy - _energy_of(problem, point) - 0.5 * point.squared_distance / tau
+        energy = energy_before(problem)
+        dissipation = energy - energy_of(problem, point) - 0.5 * point.squared_distance / tau
         past = kept_cells(*before, kept)
         return Reflected(half, new, state.with_data(**data), dissipation, energy, bent, past=past)
 
@@ -113,9 +113,9 @@ class Quantile(Scheme):
         if problem.kept is not None:
             now = kept_cells(now["edges"], now["widths"], problem.kept)
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
-        energy = _energy_before(whole)
+        energy = energy_before(whole)
         cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
-        info = replace(_record(problem, solution, mu, new, note), dissipation=energy - solution.energy - cost)
+        info = replace(record(problem, solution, mu, new, note), dissipation=energy - solution.energy - cost)
         return Continued(
             new, state.with_data(**data), info, kept_cells(now["edges"], now["widths"], kept), energy
         )
@@ -176,41 +176,5 @@ class Quantile(Scheme):
         return active_set.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
 
 
-def _record(problem, solution, old, new, note):
-    cost = 0.5 * solution.squared_distance / problem.tau
-    gap = solution.gap
-    if problem.convexity <= 0.0 and problem.energy.interaction is not None:
-        gap, why = np.nan, f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
-        remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
-        note = "; ".join(filter(None, (note, why + remedy)))
-    elif not solution.closed:
-        note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
-    return StepInfo(
-        status="converged" if solution.closed else "not converged",
-        gap=gap,
-        relative_gap=gap / cost if cost > _STILL else np.nan,
-        iterations=solution.iterations,
-        mass_error=abs(new.mass - old.mass),
-        min_density=float(new.values.min()),
-        dissipation=_energy_before(problem) - solution.energy - cost,
-        note=note,
-    )
-
-
 def _room(cap, grid):
     return cap.total if isinstance(cap, VariedCap) else cap * (grid.upper[0] - grid.lower[0])
-
-
-def _energy_before(problem):
-    cap = problem.energy.cap
-    if cap is not None:
-        room = cap.room(problem.start) if isinstance(cap, VariedCap) else cap * problem.widths
-        if np.any(problem.masses > (1.0 + 1e-9) * room + 1e-13 * problem.masses.sum()):
-            return np.inf
-    return problem.energy.value(problem.start, problem.widths, problem.masses)
-
-
-def _energy_of(problem, point):
-    if problem.energy.interaction is None:
-        return point.terms.energy
-    return problem.energy.value(point.edges, point.widths, problem.masses)
