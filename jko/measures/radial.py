@@ -72,7 +72,6 @@ def refute(W, x, pairs: int) -> bool:
     i, j = generator.integers(0, len(x), size=(2, pairs))
     if not _alike(W, np.asarray(x[i] - x[j], dtype=float)):
         _refuted.add((pointwise.scalar(W), dimension))
-        _terms_of.cache_clear()
         return True
     return False
 
@@ -104,6 +103,8 @@ def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
 
     Raises ValueError where W is not 0 beyond the cutoff.
     """
+    if radial(W, dimension) is None:
+        return None
     return _terms_of(as_it_reads_now(W), dimension, cutoff)
 
 
