@@ -120,7 +120,8 @@ class Linearized(Scheme):
                 mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
             )
             spent += iterations
-            if found.gap <= _ACCEPTED * self.tolerance * found.transport + 1e-12:
+            enough = _ACCEPTED * self.tolerance * found.transport + 1e-12
+            if found.gap <= enough < np.inf:
                 return found, spent, floor
         return None, spent, floor
 

@@ -164,3 +164,15 @@ def test_a_step_that_fails_says_so_and_moves_nothing():
     assert info.status == "not converged"
     assert "take tau smaller" in info.note
     assert np.array_equal(new.values, mu.values)
+
+
+def test_an_infinite_gap_over_an_infinite_cost_is_no_convergence(monkeypatch):
+    from jko.steps.pressure.linearized_ladder import LinearizedLadder
+    from jko.steps.pressure.linearized_newton import Pair
+
+    lost = Pair(np.zeros((1, 8, 8)), np.zeros((1, 8, 8)), gap=np.inf, transport=np.inf)
+    monkeypatch.setattr(LinearizedLadder, "climb", lambda *_: (lost, 1))
+    mu = Density.gaussian(Grid.uniform((-3.0, -3.0), (3.0, 3.0), (16, 16)), (0.0, 0.0), std=1.0)
+    new, info = one_step(QUADRATIC, mu, 0.1)
+    assert info.status == "not converged"
+    assert new is mu
