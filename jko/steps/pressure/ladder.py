@@ -25,7 +25,7 @@ _ROUNDER = 1.25  # p starts with I + ττ′D²p ≥ 0 for τ′ = 1.25τ
 _LOST = 0.3  # relative gap of a coarse answer from which finer grids are not begun
 _EXACT = 1e-13
 _MEDIUM = {1: 128, 2: 128, 3: 32}  # cells along the longest axis up to which back-and-forth may begin
-_SMOOTHING = 16  # passes
+_SMOOTHING = 4  # passes
 _ENOUGH = 2e-4  # relative gap at which a steep step is left
 _PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
 

@@ -8,11 +8,11 @@ from jko.kernels.monge_ampere import LEAST, transported
 from jko.kernels.weighted_multigrid import WeightedMultigrid
 from jko.steps.pressure.newton import Iterate, PressureNewton, transport_cost
 
-_DENSE = 8.0  # of log ρ_k below its maximum, where much compression is taken for what it is
+_DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken for what it is
 _HELD = 24.0  # of log ρ′ below its maximum, from where on p only follows its neighbours
 _FOLLOWS = 16.0  # cells, over which it does
 _STIFFEST = 100.0  # cells, over which a correction reaches at most
-_LARGEST = 3.0  # residual that a logarithmic row answers
+_LARGEST = 1.0  # residual that a logarithmic row answers
 _NEGATIVE = -1e-3  # least eigenvalue of DS that rounding explains
 _HALVINGS = 5
 _HELPS = 0.7  # times the gap, at most, after an iteration that is worth another
