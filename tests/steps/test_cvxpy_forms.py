@@ -165,3 +165,15 @@ def test_slices_of_the_lagrangian_form_are_refused():
         with pytest.raises(ValueError, match=r"slices: the Lagrangian form.*formulation='eulerian'"):
             scheme.check(fn.Entropy(), mu)
     Cvxpy(slices=2, formulation="eulerian").check(fn.Entropy(), mu)
+
+
+def test_the_note_says_that_a_gap_does_not_bound_the_slices():
+    # a step that tears mass apart, whose one slice is 22 % of the move off
+    grid = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (16, 16))
+    F = fn.Entropy() + fn.Potential(lambda x: 5.0 * (x[0] ** 2 - 1.0) ** 2 + 2.5 * x[1] ** 2)
+    rho = jko.Density.gaussian(grid, (0.05, 0.2), std=0.4)
+    scheme = jko.steps.Cvxpy()
+    state = scheme.init(F, rho)
+    notes = [scheme.step(F, rho, tau, state)[2].note for tau in (0.2, 0.04)]
+    assert "does not bound the time error of its one slice" in notes[0]
+    assert notes[1] == ""

@@ -45,6 +45,13 @@ class CellFunctional:
         exact_pair = self.pair is None or (self.pair.convex and self.pair.exact_factor)
         return self.modelled is None and not self.rest and exact_pair
 
+    def most_concave(self) -> float:
+        """The least second difference of the potential along an axis, +∞ on fewer than three cells."""
+        V, least = self.potential.reshape(self.grid.cells), np.inf
+        for axis, h in enumerate(self.grid.spacing):
+            least = min(least, float(np.diff(V, 2, axis=axis).min(initial=np.inf)) / h**2)
+        return least
+
     @property
     def is_convex(self) -> bool:
         """Whether a tangent lies below the functional, so that every bound is one for the step itself."""

@@ -14,6 +14,10 @@ from jko.steps.convex.cell_functional import CellFunctional
 from jko.steps.convex.faces import Faces
 from jko.steps.convex.outcome import closed, record, rounding
 
+_TORN = (
+    "V'' falls to {:.2g} < -1/tau, where mass is torn apart: the gap is that of the discrete step and does "
+    "not bound the time error of its {}, so compare with more slices, a smaller tau or steps.auto"
+)
 _TANGENT = "the gap is that of the step with the concave part of the interaction replaced by its tangent"
 
 
@@ -51,6 +55,7 @@ class Eulerian:
     def __init__(self, F, mu, settings, program):
         self.settings, self._new_program = settings, program
         self.functional = CellFunctional(F, mu)
+        self._bend = self.functional.most_concave()
         self.faces = Faces.of(mu.grid, settings.slices)
         self.programs: dict[float, object] = {}
 
@@ -99,9 +104,15 @@ class Eulerian:
             settings, solution, gap, path.cost, path.energy, before, iterations,
             mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),
             remedy="take other solver_options, fewer cells or a larger tolerance",
-            note="" if F.is_convex else _TANGENT,
+            note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
         )  # fmt: skip
         return F.density(path.end), data, info
+
+    def _torn(self, tau):
+        if self._bend >= -1.0 / tau:
+            return ""
+        slices = self.settings.slices
+        return _TORN.format(self._bend, "one slice" if slices == 1 else f"{slices} slices")
 
     def _program(self, tau, action):
         if tau not in self.programs:

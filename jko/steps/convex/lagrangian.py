@@ -18,10 +18,7 @@ from jko.steps.convex.line_model import admissible_edges, quadratic_model
 from jko.steps.convex.line_potential import LinePotential
 from jko.steps.convex.outcome import closed, record, rounding
 
-_NOT_CONVEX = (
-    "took the Eulerian form, since V'' < -1/tau: the gap is that of its discrete step, and the inner time "
-    "error of its slices comes on top, so compare with more slices or a smaller tau"
-)
+_NOT_CONVEX = "took the Eulerian form, which is convex where V'' < -1/tau"
 
 
 class Lagrangian:

@@ -143,5 +143,5 @@ def _least_tau(problem, mu, cells):
 def _open(gap, certificate):
     return (
         f"the gap {gap:.1e} stayed above h²/8τ = {certificate.grid_bias:.1e}: take a finer grid, a smaller "
-        "tau or steps.Cvxpy"
+        "tau or a larger max_extra"
     )
