@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _ROUNDS = 30
-_SETTLED = 1e-10  # of the cost: what a further round would still add
+_SETTLED = 1e-8  # of the cost: what a further round would still add
 
 
 def self_cost(step) -> float:
