@@ -21,9 +21,9 @@ class Report(Comparison):
         given = {row["minimum_energy"] for row in self.table if row["minimum_source"] == "given"}
         return plotting.plot_energy(self.runs, self.exact, minimum=next(iter(given), None), path=path)
 
-    def plot_density(self, path=None, times=None):
-        """The densities at a few times. Returns the figure, and writes it to `path`."""
-        return plotting.plot_density(self.runs, self.exact, times=times, path=path)
+    def plot_density(self, path=None, times=None, *, shared_scale=True):
+        """The densities at a few times, see `plotting.plot_density`. Returns the figure, and writes it."""
+        return plotting.plot_density(self.runs, self.exact, times=times, path=path, shared_scale=shared_scale)
 
     def plot_particles(self, path=None, *, potential=None, time=None):
         """The clouds among the runs. Returns the figure, and writes it to `path`."""

@@ -9,20 +9,22 @@ from jko.plotting import draw, style
 from jko.plotting.inputs import chosen_times, named, window
 
 
-def plot_density(runs, exact=None, *, times=None, path=None):
+def plot_density(runs, exact=None, *, times=None, path=None, shared_scale=True):
     """The density of each run at a few times, beside the exact one.
 
     On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
-    a time, on one colour scale; three dimensions are integrated over the third; clouds are histograms.
-    `times` are the nearest stored ones, by default four. Returns the figure, and writes it to `path`;
-    ValueError for d > 3.
+    a time, all on one colour scale with one bar; `shared_scale=False` gives each time a scale and a bar of
+    its own, where a density flattens so much that the late ones fade. Three dimensions are integrated over
+    the third; clouds are histograms. `times` are the nearest stored ones, by default four. Returns the
+    figure, and writes it to `path`; ValueError for d > 3.
     """
     runs = named(runs)
     dimension = next(iter(runs.values())).measures[0].dimension
     if dimension > 3:
         raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")
     times = chosen_times(runs, times, 4)
-    figure = _curves(runs, exact, times) if dimension == 1 else _heat_maps(runs, exact, times)
+    line = dimension == 1
+    figure = _curves(runs, exact, times) if line else _heat_maps(runs, exact, times, shared_scale)
     return style.save(figure, path)
 
 
@@ -53,7 +55,7 @@ def _curves(runs, exact, times):
     return figure
 
 
-def _heat_maps(runs, exact, times):
+def _heat_maps(runs, exact, times, shared_scale):
     lower, upper = window(runs, exact, times)
     rows = {_row_title(name, run): [run.at(t) for t in times] for name, run in runs.items()}
     maps = {
@@ -65,21 +67,23 @@ def _heat_maps(runs, exact, times):
     figure = style.new_figure(2.35 * len(times) + 1.1, height * len(maps) + 0.7)
     panels = figure.subplots(len(maps), len(times), squeeze=False, sharex=True, sharey=True)
     highest = [max(column[k][0].max() for column in maps.values()) for k in range(len(times))]
-    for number, (title, images) in enumerate(maps.items()):
-        row = panels[number]
-        for k, (axes, (values, extent)) in enumerate(zip(row, images, strict=True)):
-            image = draw.heat(axes, values, extent, highest[k])
+    if shared_scale:
+        highest = [max(highest)] * len(times)
+    for row, (title, images) in zip(panels, maps.items(), strict=True):
+        for axes, (values, extent), top in zip(row, images, highest, strict=True):
+            draw.heat(axes, values, extent, top)
             axes.set_xlim(lower[0], upper[0])
             axes.set_ylim(lower[1], upper[1])
             axes.tick_params(labelsize=8)
-            if number == 0:
-                axes.set_title(f"t = {times[k]:.3g}", fontsize=10)
-            if number == len(maps) - 1:
-                axes.set_xlabel("x₁", fontsize=9)
-                bar = figure.colorbar(image, ax=list(panels[:, k]), location="bottom", shrink=0.85, aspect=18)
-                bar.ax.tick_params(labelsize=7.5)
-                bar.ax.set_xlabel("density ρ", fontsize=8)
         row[0].set_ylabel(f"{title}\nx₂", fontsize=9)
+    for t, first, last in zip(times, panels[0], panels[-1], strict=True):
+        first.set_title(f"t = {t:.3g}", fontsize=10)
+        last.set_xlabel("x₁", fontsize=9)
+    if shared_scale:
+        draw.colour_bar(figure, panels[0, 0].images[0], panels)
+    else:
+        for column in panels.T:
+            draw.colour_bar(figure, column[0].images[0], column, location="bottom", shrink=0.85, aspect=18)
     return figure
 
 

@@ -68,6 +68,16 @@ def heat(axes, values, extent, highest, **options):
     return axes.imshow(values.T, extent=extent, interpolation="nearest", **shown)
 
 
+def colour_bar(figure, image, panels, location="right", shrink=0.9, aspect=25):
+    """The colour bar of heat maps on one scale, beside all of their panels."""
+    bar = figure.colorbar(
+        image, ax=list(np.ravel(panels)), location=location, shrink=shrink, aspect=aspect, pad=0.02
+    )
+    bar.ax.tick_params(labelsize=7.5)
+    bar.set_label("density ρ", fontsize=8)
+    return bar
+
+
 def dots(axes, cloud, colour, size=None, **options):
     """At most MOST_DOTS particles of a cloud in the plane of the first two coordinates."""
     shown = cloud.subsample(MOST_DOTS, seed=0) if cloud.n > MOST_DOTS else cloud

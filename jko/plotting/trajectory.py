@@ -11,11 +11,12 @@ _CURVES = 9
 _MAPS = 4
 
 
-def plot_trajectory(run, *, path=None):
+def plot_trajectory(run, *, path=None, shared_scale=True):
     """The measure at several times, the energy, and the certificate of the steps, in one picture.
 
-    Returns the figure, and writes it to `path`. In more than three dimensions only energy and certificate
-    are drawn.
+    The heat maps of planar densities share one colour scale and its bar; `shared_scale=False` gives each its
+    own, without a bar. Returns the figure, and writes it to `path`. In more than three dimensions only energy
+    and certificate are drawn.
     """
     dimension = run.measures[0].dimension
     if dimension == 1:
@@ -28,7 +29,7 @@ def plot_trajectory(run, *, path=None):
         parts = figure.subfigures(2 if len(times) else 1, 1, squeeze=False)[:, 0]
         if len(times):
             parts[0].suptitle(run.scheme.split("(")[0], fontsize=11)
-            _maps(parts[0], run, times)
+            _maps(parts[0], run, times, shared_scale)
         middle, right = parts[-1].subplots(1, 2)
     _energy(middle, run)
     _certificate(right, run)
@@ -55,22 +56,30 @@ def _curves(figure, axes, run):
     bar.set_label("time t", fontsize=9)
 
 
-def _maps(part, run, times):
+def _maps(part, run, times, shared_scale):
     lower, upper = window({"run": run}, None, times)
-    for axes, t in zip(
-        part.subplots(1, len(times), sharex=True, sharey=True, squeeze=False)[0], times, strict=True
-    ):
-        mu = run.at(t)
+    panels = part.subplots(1, len(times), sharex=True, sharey=True, squeeze=False)[0]
+    for axes, t in zip(panels, times, strict=True):
         style.tidy(axes, "x₁", "x₂" if t == times[0] else "", f"t = {t:.3g}")
         axes.grid(False)
-        if hasattr(mu, "positions"):
-            draw.dots(axes, mu, style.colour(0))
-            axes.set_aspect("equal")
-        else:
-            values, extent = draw.heat_values(mu, lower, upper)
-            draw.heat(axes, values, extent, values.max())
+        axes.set_aspect("equal")
+    if hasattr(run.measures[0], "positions"):
+        for axes, t in zip(panels, times, strict=True):
+            draw.dots(axes, run.at(t), style.colour(0))
+    else:
+        _heat_row(part, panels, [draw.heat_values(run.at(t), lower, upper) for t in times], shared_scale)
+    for axes in panels:
         axes.set_xlim(lower[0], upper[0])
         axes.set_ylim(lower[1], upper[1])
+
+
+def _heat_row(part, panels, maps, shared_scale):
+    """Heat maps side by side: on one scale with its bar, or each on its own, without."""
+    highest = max(values.max() for values, _ in maps)
+    for axes, (values, extent) in zip(panels, maps, strict=True):
+        draw.heat(axes, values, extent, highest if shared_scale else values.max())
+    if shared_scale:
+        draw.colour_bar(part, panels[0].images[0], panels)
 
 
 def _energy(axes, run):

@@ -79,7 +79,7 @@ def test_every_measure_has_its_density_plot_overview_and_film(kind, dimension, t
     solution, measures = kind(dimension)
     run = trajectory(measures)
     figure = plotting.plot_density({"run": run}, solution, times=[0.0, 1.0], path=tmp_path / "density.png")
-    panels = 2 if dimension == 1 else 4 + 2  # run and exact at two times, a colour bar a time
+    panels = 2 if dimension == 1 else 4 + 1  # run and exact at two times, one colour bar
     assert len(figure.axes) == panels
     plotting.plot_trajectory(run, path=tmp_path / "run.png")
     jko.animate(run, tmp_path / "film.gif", fps=20, frames=3)
@@ -113,6 +113,27 @@ def test_a_heat_map_has_x1_to_the_right_and_x2_upwards():
     assert image.origin == "lower"
     assert tuple(image.get_extent()) == (0.0, 4.0, 0.0, 2.0)
     assert np.unravel_index(np.argmax(image.get_array()), (2, 4)) == (0, 3)
+
+
+def _scales(figure):
+    return [image.get_clim() for axes in figure.axes for image in axes.images]
+
+
+def test_heat_maps_share_one_colour_scale_unless_each_time_is_given_its_own():
+    grid = jko.Grid.uniform((-3.0, -3.0), (3.0, 3.0), (12, 12))
+    measures = [jko.Density.gaussian(grid, mean=0.0, std=std) for std in (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
+    run = trajectory(measures)
+    peaks = [measures[0].values.max(), measures[-1].values.max()]
+    times = [0.0, 1.0]
+    figure = plotting.plot_density({"a": run, "b": run}, times=times)
+    assert _scales(figure) == [(0.0, peaks[0])] * 4
+    assert len(figure.axes) == 4 + 1
+    figure = plotting.plot_density({"a": run, "b": run}, times=times, shared_scale=False)
+    assert _scales(figure) == [(0.0, peaks[0]), (0.0, peaks[1])] * 2
+    assert len(figure.axes) == 4 + 2
+    assert set(_scales(plotting.plot_trajectory(run))) == {(0.0, peaks[0])}
+    overview = _scales(plotting.plot_trajectory(run, shared_scale=False))
+    assert len(set(overview)) == len(overview) == 4
 
 
 def test_a_histogram_of_particles_has_their_mass():
