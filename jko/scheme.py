@@ -1,119 +1,17 @@
-"""What a scheme is: settings with `init` and `step`, the record of a step, and what a scheme takes."""
+"""What a scheme is: settings with `init` and `step`, and what it takes."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
-
-import numpy as np
 
 import jko.sharding as sharding
 from jko.errors import UnsupportedFunctional
+from jko.records import CONVERGED, Records, StepInfo
+
+__all__ = ["CONVERGED", "KINDS", "Records", "Scheme", "State", "StepInfo"]
 
 KINDS = frozenset({"entropy", "internal", "potential", "interaction", "constraint", "rest"})
-CONVERGED = "converged"
-
-
-@dataclass(frozen=True)
-class StepInfo:
-    """The record of one step. Energies are in the units of F, which is nondimensional.
-
-    status: "converged", or what else happened; gap: primal − dual, an upper bound on the step's
-    suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
-    min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
-    decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
-    where F(ρ) is; note: fallbacks taken and why. What a scheme does not compute is NaN.
-    """
-
-    status: str = CONVERGED
-    gap: float = math.nan
-    relative_gap: float = math.nan
-    iterations: int = 0
-    mass_error: float = math.nan
-    min_density: float = math.nan
-    dissipation: float = math.nan
-    note: str = ""
-
-    @property
-    def converged(self) -> bool:
-        """Whether the step may be used."""
-        return self.status == CONVERGED
-
-
-class Records(Mapping):
-    """Step records as arrays over steps: `records["gap"]` or `records.gap`, for every field of StepInfo.
-
-    A scheme may add columns of its own `[n_steps, ...]`, such as averages over particles.
-    """
-
-    def __init__(self, columns: dict[str, np.ndarray]):
-        named = {f.name: np.asarray(columns[f.name]) for f in fields(StepInfo)}
-        self._columns = named | {name: np.asarray(column) for name, column in columns.items()}
-
-    @classmethod
-    def of(cls, infos) -> Records:
-        """From a list of StepInfo."""
-        rows = [asdict(info) for info in infos]
-        return cls({f.name: _column(f.name, [row[f.name] for row in rows]) for f in fields(StepInfo)})
-
-    @classmethod
-    def constant(cls, n: int, **values) -> Records:
-        """n equal records."""
-        row = asdict(StepInfo(**values))
-        return cls({name: _column(name, [value] * n) for name, value in row.items()})
-
-    @classmethod
-    def concatenate(cls, records) -> Records:
-        """One after the other."""
-        records = list(records) or [cls.of([])]
-        columns = {name: column for r in records for name, column in r.items()}
-        return cls(
-            {name: np.concatenate([r._column_like(name, c) for r in records]) for name, c in columns.items()}
-        )
-
-    def with_columns(self, **columns) -> Records:
-        """The same records with columns `[n_steps, ...]` beside those of StepInfo."""
-        return Records(self._columns | columns)
-
-    def _column_like(self, name, other) -> np.ndarray:
-        """A column, or NaN in the shape of the same one elsewhere: a failed step has none of its own."""
-        missing = np.full((self.n_steps, *other.shape[1:]), math.nan)
-        return self._columns.get(name, missing)
-
-    def __getitem__(self, name):
-        return self._columns[name]
-
-    def __getattr__(self, name):
-        if name.startswith("_") or name not in self._columns:
-            known = self.__dict__.get("_columns", ())
-            raise AttributeError(f"a record has no {name!r}; it has {', '.join(known)}")
-        return self._columns[name]
-
-    def __iter__(self):
-        return iter(self._columns)
-
-    def __len__(self):
-        return len(self._columns)
-
-    @property
-    def n_steps(self) -> int:
-        """The number of steps."""
-        return len(self._columns["status"])
-
-    def row(self, index: int) -> StepInfo:
-        """One step's record."""
-        return StepInfo(**{f.name: self._columns[f.name][index].item() for f in fields(StepInfo)})
-
-    def __repr__(self) -> str:
-        return f"Records of {self.n_steps} steps: {', '.join(self._columns)}"
-
-
-def _column(name, values) -> np.ndarray:
-    if name in ("status", "note"):
-        return np.array(values, dtype=str)
-    return np.array(values, dtype=int if name == "iterations" else float)
 
 
 @dataclass

@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.dataset import FORMAT, dataset_of, fields_of
 from jko.scheme import Records
-
-FORMAT = 1
 
 
 @dataclass
@@ -55,38 +53,7 @@ class Trajectory:
 
     def to_xarray(self):
         """The run as an xarray.Dataset, the axes labelled."""
-        import xarray
-
-        measure = self.measures[0]
-        variables, coordinates = _FIELDS[type(measure)](self.measures)
-        variables["energy"] = ("time", self.energy)
-        variables["energy_uncertainty"] = ("time", self.energy_uncertainty)
-        for name, column in self.info.items():
-            dimensions = ("step", *(f"{name}_axis{axis}" for axis in range(1, column.ndim)))
-            variables[f"step_{name}"] = (
-                dimensions,
-                column.astype(object) if column.dtype.kind == "U" else column,
-            )
-        coordinates["time"] = self.times
-        coordinates["step"] = np.arange(1, self.info.n_steps + 1)
-        attributes = {
-            "format": FORMAT,
-            "measure": type(measure).__name__,
-            "functional": self.functional,
-            "scheme": self.scheme,
-            "tau": self.tau,
-            "energy_kind": self.energy_kind,
-            "units": "nondimensional",
-            **self.attributes,
-        }
-        if self.displacement_modulus is not None:
-            attributes["displacement_modulus"] = self.displacement_modulus
-        if isinstance(measure, Density):
-            attributes["grid_lower"] = np.array(measure.grid.lower)
-            attributes["grid_upper"] = np.array(measure.grid.upper)
-            if measure.grid.is_periodic:
-                attributes["grid_periodic"] = np.array(measure.grid.periodic, dtype=int)
-        return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+        return dataset_of(self)
 
     def save(self, path) -> Path:
         """Write the run as netCDF, beside and then renamed, so that an old file is never left broken."""
@@ -118,84 +85,6 @@ class Trajectory:
         if dataset.attrs.get("format") != FORMAT:
             raise ValueError(foreign)
         try:
-            return _from_dataset(dataset)
+            return cls(**fields_of(dataset))
         except KeyError as error:
             raise ValueError(f"{foreign}: {error} is missing") from error
-
-
-def _from_dataset(dataset) -> Trajectory:
-    attributes = dict(dataset.attrs)
-    known = {
-        "format",
-        "measure",
-        "functional",
-        "scheme",
-        "tau",
-        "energy_kind",
-        "units",
-        "displacement_modulus",
-    }
-    known |= {"grid_lower", "grid_upper", "grid_periodic"}
-    columns = {name[5:]: dataset[name].values for name in dataset if name.startswith("step_")}
-    columns = {
-        name: column.astype(str) if column.dtype == object else column for name, column in columns.items()
-    }
-    modulus = attributes.get("displacement_modulus")
-    return Trajectory(
-        times=dataset["time"].values,
-        energy=dataset["energy"].values,
-        measures=_MEASURES[attributes["measure"]](dataset),
-        info=Records(columns),
-        tau=float(attributes["tau"]),
-        functional=str(attributes["functional"]),
-        scheme=str(attributes["scheme"]),
-        energy_kind=str(attributes["energy_kind"]),
-        energy_uncertainty=dataset["energy_uncertainty"].values,
-        displacement_modulus=None if modulus is None else float(modulus),
-        attributes={name: value for name, value in attributes.items() if name not in known},
-    )
-
-
-def _density_fields(measures):
-    grid = measures[0].grid
-    axes = [f"x{axis + 1}" for axis in range(grid.dimension)]
-    stacked = np.stack([mu.values for mu in measures])
-    return {"density": (("time", *axes), stacked)}, dict(zip(axes, grid.axes, strict=True))
-
-
-def _particle_fields(measures):
-    positions = np.stack([mu.positions for mu in measures])
-    return {
-        "position": (("time", "particle", "axis"), positions),
-        "weight": ("particle", measures[0].weights),
-    }, {}
-
-
-def _gaussian_fields(measures):
-    return {
-        "mean": (("time", "axis"), np.stack([mu.mean() for mu in measures])),
-        "covariance": (("time", "axis", "axis2"), np.stack([mu.covariance() for mu in measures])),
-    }, {}
-
-
-def _densities(dataset):
-    values = dataset["density"].values
-    grid = Grid.uniform(
-        tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
-        tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
-        values.shape[1:],
-        tuple(np.atleast_1d(dataset.attrs.get("grid_periodic", 0)).astype(bool).tolist()),
-    )
-    return [Density(grid, v) for v in values]
-
-
-def _particles(dataset):
-    return [Particles(x, dataset["weight"].values) for x in dataset["position"].values]
-
-
-def _gaussians(dataset):
-    return [Gaussian(m, S) for m, S in zip(dataset["mean"].values, dataset["covariance"].values, strict=True)]
-
-
-_FIELDS = {Density: _density_fields, Particles: _particle_fields, Gaussian: _gaussian_fields}
-_MEASURES = {"Density": _densities, "Particles": _particles, "Gaussian": _gaussians}

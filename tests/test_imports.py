@@ -12,9 +12,9 @@ FILES = sorted([*ROOT.glob("functionals/**/*.py"), *ROOT.glob("jko/**/*.py")])
 
 # the rooms from the ground up; a room looks at the floors below its own, and at what is named beside it
 FLOORS = [
-    {"functionals": [], "errors": [], "packing": [], "kernels": [], "sharding": ["errors"]},
+    {"functionals": [], "errors": [], "packing": [], "records": [], "kernels": [], "sharding": ["errors"]},
     {"measures": [], "scheme": ["measures"]},
-    {"transport": [], "exact": ["transport"], "trajectory": []},
+    {"transport": [], "exact": ["transport"], "dataset": [], "trajectory": ["dataset"]},
     {
         "checkpoint": [],
         "shared_journal": ["checkpoint"],

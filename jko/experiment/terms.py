@@ -8,8 +8,8 @@ import re
 import numpy as np
 
 import functionals as fn
-from functionals import pointwise
 from functionals.expression import Expression, PointExpression
+from jko.experiment.expressions import expression, require_numbers, require_symmetric
 from jko.experiment.files import Files, gridded_values
 from jko.experiment.table import Table, counted, nearest, prefixed, show
 from jko.measures import Gaussian, Grid
@@ -83,11 +83,11 @@ def _named_or_expression(table, dimension, letters, key, named, create, facts, g
                 table.refuse(name, f"expected {counted(dimension)} an axis, got {show(value)}")
         return create(text, **parameters)
     table.allow((*_COMMON, key, *facts), " beside an expression")
-    function = _expression(table, key, dimension, letters)
+    function = expression(table, key, dimension, letters)
     if key == "kernel":
-        _require_symmetric(table, function, dimension)
+        require_symmetric(table, function, dimension)
     elif grid is not None:
-        _require_numbers(table, key, function, grid)
+        require_numbers(table, key, function, grid)
     declared = {"modulus": _number(table, "modulus")}
     declared |= {fact: table.flag(fact) for fact in facts if fact != "modulus" and fact in table}
     return create(function, **declared)
@@ -108,7 +108,7 @@ def _internal(table, dimension, grid, files):
 def _cap(table, dimension, grid, files):
     table.allow((*_COMMON, "cap"))
     if isinstance(table.value("cap"), str):
-        cap = _expression(table, "cap", dimension, "x")
+        cap = expression(table, "cap", dimension, "x")
         if grid is not None and not fn.Cap(cap).values(grid.points).min() > 0:
             table.refuse("cap", "must be positive on the whole grid")
         return fn.Cap(cap)
@@ -122,7 +122,7 @@ def _kl(table, dimension, grid, files):
 
 def _reward(table, dimension, grid, files):
     table.allow((*_COMMON, *_TARGET, "reward", "strength", "modulus"))
-    reward = _expression(table, "reward", dimension, "x")
+    reward = expression(table, "reward", dimension, "x")
     strength, modulus = table.positive("strength", 1.0), _number(table, "modulus")
     return fn.Reward(reward, _target(table, dimension), strength, modulus=modulus)
 
@@ -141,7 +141,7 @@ def _target(table, dimension):
     source = table.exactly_one(("mean", "V", "log_density"))
     if source == "mean":
         return gaussian(table, dimension)
-    written = _expression(table, source, dimension, "x")
+    written = expression(table, source, dimension, "x")
     return written if source == "log_density" else PointExpression(f"-({written.text})", dimension)
 
 
@@ -165,24 +165,6 @@ def _from_signature(table, dimension, grid, files):
         for key in parameters
     }
     return fn.create(name, **{key: read[key](key) for key in parameters if key in table})
-
-
-def _expression(table, key, dimension, letters):
-    with prefixed(table.at(key)):
-        return PointExpression(table.value(key), dimension, letters)
-
-
-def _require_symmetric(table, W, dimension):
-    """An even W, probed at a few points; a general kernel k(x, y) need not be symmetric."""
-    z = np.random.default_rng(0).standard_normal((8, dimension))
-    if W.letters == "z" and not np.allclose(pointwise.values(W, z), pointwise.values(W, -z), rtol=1e-8):
-        table.refuse("kernel", "must be even, W(-z) = W(z); general = true takes a k(x, y) in x1, …, y1, …")
-
-
-def _require_numbers(table, key, V, grid):
-    wrong = int(np.sum(np.isnan(pointwise.values(V, grid.points))))
-    if wrong:
-        table.refuse(key, f"is no number in {wrong} of the grid's {grid.size} cells")
 
 
 def _number(table, key):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +11,7 @@ import numpy as np
 from jko.errors import finite_array, seed_number
 from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
+from jko.measures.number_table import read_table
 
 
 class Particles(Measure):
@@ -42,19 +42,7 @@ class Particles(Measure):
         `columns` picks columns by their number from 0; all of them are coordinates unless given.
         Raises ValueError for a file that is no such table.
         """
-        lines = _lines_of(path)
-        header = bool(lines) and any(_is_word(entry) for entry in lines[0].split(","))
-        if len(lines) == header:
-            raise ValueError(f"{str(path)!r} holds no numbers")
-        try:
-            table = np.loadtxt(lines, delimiter=",", skiprows=int(header), ndmin=2)
-        except ValueError as error:
-            raise ValueError(f"{str(path)!r} is not a table of numbers: {error}") from None
-        if columns is None:
-            return cls(table)
-        if not all(0 <= column < table.shape[1] for column in np.atleast_1d(columns)):
-            raise ValueError(f"columns: expected numbers from 0 to {table.shape[1] - 1}, got {columns!r}")
-        return cls(table[:, list(np.atleast_1d(columns))])
+        return cls(read_table(path, columns))
 
     @property
     def n(self) -> int:
@@ -186,20 +174,3 @@ def _checked_weights(weights, positions) -> np.ndarray:
 def _normalised(weights):
     weights = np.asarray(weights, dtype=float)
     return weights / weights.sum()
-
-
-def _lines_of(path) -> list[str]:
-    if not Path(path).is_file():
-        raise ValueError(f"no file {str(path)!r}")
-    try:
-        return [line for line in Path(path).read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        raise ValueError(f"{str(path)!r} is not a text file") from None
-
-
-def _is_word(entry: str) -> bool:
-    try:
-        float(entry)
-    except ValueError:
-        return True
-    return False
