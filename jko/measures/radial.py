@@ -117,7 +117,7 @@ def _terms_of(W, dimension, cutoff):
         _check_cutoff(W, dimension, cutoff)
     named = getattr(W, "terms", None)
     if named is None:
-        terms = tabulated_terms(_derivatives(reading), reading.at_zero)
+        terms = tabulated_terms(_derivatives(reading), reading.at_zero, cutoff=cutoff)
     else:
         terms = named_terms(named, reading.at_zero)
     return terms if terms is None else replace(terms, cutoff=cutoff)

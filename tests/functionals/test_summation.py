@@ -33,6 +33,10 @@ def bump(z):
     return jnp.maximum(1.0 - jnp.sum(z**2) / 0.25, 0.0) ** 4
 
 
+def ending(z):
+    return jnp.maximum(1.0 - jnp.sum(z**2) / 0.09, 0.0) ** 3
+
+
 def relative(got, exact):
     return np.sqrt(np.sum((got - exact) ** 2) / np.sum(exact**2))
 
@@ -45,6 +49,7 @@ def relative(got, exact):
         ("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4),
         ("quadratic_logarithmic", {"method": "split"}, 3e-6),
         ("gaussian", {"method": "fourier"}, 3e-6),
+        (ending, {"method": "cells", "cutoff": 0.3}, 1e-12),
         ("morse", {"method": "split"}, 3e-6),
         (bump, {"method": "split", "tolerance": 1e-4}, 3e-4),
     ],

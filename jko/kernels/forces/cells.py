@@ -19,7 +19,7 @@ NOTHING = np.zeros((3, 0))
 def near_sums(rank, x, v, w, cutoff: float, arrays, zero: float, smooth=NOTHING):
     """The sums of `meeting.meet` over |x_i − x_j| < cutoff, of f − g: `[1, n]` of order 0, else `[d, n]`.
 
-    `arrays` are f's of `Terms.arrays`, `zero` is f(0). `smooth` `[3, ORDER]` holds g and its derivatives as
+    `arrays` are those of its `Terms`, `zero` is f(0). `smooth` `[3, ORDER]` holds g and its derivatives as
     polynomials of |z|²/cutoff² − 1, `NOTHING` for g = 0.
     """
     keys, strides = _cell_keys(x, cutoff)

@@ -43,7 +43,7 @@ def pair_sums(order, x, v, w, codes, numbers, table, zero):
 
 @njit(cache=True, parallel=True)
 def added(sums):
-    """The sum of shares `[shares, rows, n]`, in order."""
+    """The sum of shares `[shares, rows, n]`, one after the other."""
     total = np.empty(sums.shape[1:], sums.dtype)
     for i in prange(sums.shape[2]):
         for c in range(sums.shape[1]):

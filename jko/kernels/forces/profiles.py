@@ -38,7 +38,7 @@ def fill(order, s, m, codes, numbers, table, zero, k):
         elif codes[t] == EXPONENTIAL:
             _exponential(order, s, m, a, b, k)
     if table.shape[0] > 0:
-        _tabulated(order, s, m, table, k)
+        _tabulated(order, s, m, table, numbers[0, 0], k)
     for j in range(m):
         k[j] = k[j] if s[j] > 0 else zero
 
@@ -92,10 +92,10 @@ def _exponential(order, s, m, a, b, k):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _tabulated(order, s, m, table, k):
+def _tabulated(order, s, m, table, scale, k):
     last = table.shape[0] - 1
     for j in range(m):
-        bits = bits_of(np.float64(s[j]))
+        bits = bits_of(np.float64(s[j]) * scale)
         row = table[min(max((bits >> 49) - FIRST_BIN, 0), last), order]
         u = 16.0 * (double_of((bits & _MASK) | _ONE) - 1.0) - 1.0
         p = row[DEGREE]

@@ -17,6 +17,7 @@ _BINS = (_HIGHEST - _LOWEST) << 3
 class Terms:
     """W(z) = f(|z|²): `quadratic` |z|²/2 times a number, which moments sum, and what `profiles.fill` reads.
 
+    A `table` is read at |z|² times `numbers[0, 0]`.
     `at_zero` is W(0), None where W is infinite there. `cutoff` is a radius beyond which W is 0, or None.
     """
 
@@ -73,23 +74,26 @@ def named_terms(terms, at_zero) -> Terms:
                  quadratic=quadratic)  # fmt: skip
 
 
-def tabulated_terms(derivatives, at_zero, tolerance: float = 1e-11) -> Terms | None:
+def tabulated_terms(derivatives, at_zero, tolerance: float = 1e-11, cutoff=None) -> Terms | None:
     """A table of f, 2f′ and 4f″ from `derivatives(s) -> [3, n]`; None where a table does not hold them.
 
     s = |z|² runs over 280 binades, each in eight intervals with a polynomial of degree 9: a profile smooth
     on the scale of its own argument is held to 1e-14. Values between the nodes are compared, relative to the
-    size of each derivative nearby.
+    size of each derivative nearby. A `cutoff` is put between two intervals, since f may have a kink there.
     """
+    scale = 1.0 if cutoff is None else float(2.0 ** np.ceil(np.log2(cutoff**2))) / cutoff**2
     nodes = np.cos((np.arange(DEGREE + 1) + 0.5) * np.pi / (DEGREE + 1))
     left = _left_ends()
-    s = left[:, None] * 1.0 + (nodes + 1.0) / 16.0 * _binade(left)[:, None]
+    s = (left[:, None] + (nodes + 1.0) / 16.0 * _binade(left)[:, None]) / scale
     values = np.asarray(derivatives(s.ravel()), dtype=float).reshape(3, *s.shape)
     if not np.all(np.isfinite(values)):
         values = _nearest_finite(values)
         if values is None:
             return None
     table = np.ascontiguousarray(np.einsum("ab,kib->ika", interpolation_matrix(nodes), values))
-    return Terms(table=table, at_zero=at_zero) if _holds(table, derivatives, left, tolerance) else None
+    if not _holds(table, derivatives, left, scale, tolerance):
+        return None
+    return Terms(numbers=np.array([[scale, 0.0]]), table=table, at_zero=at_zero)
 
 
 def interpolation_matrix(nodes):
@@ -120,10 +124,10 @@ def _nearest_finite(values):
     return values[:, np.clip(np.arange(len(finite)), good[0], good[-1])]
 
 
-def _holds(table, derivatives, left, tolerance):
+def _holds(table, derivatives, left, scaling, tolerance):
     generator = np.random.default_rng(20260103)
     u = generator.uniform(-1.0, 1.0, len(left))
-    s = left + (u + 1.0) / 16.0 * _binade(left)
+    s = (left + (u + 1.0) / 16.0 * _binade(left)) / scaling
     exact = np.asarray(derivatives(s), dtype=float)
     got = np.einsum("ika,ia->ki", table, np.polynomial.polynomial.polyvander(u, DEGREE))
     # weigh each derivative as it acts, f against 2f′s and 4f″s²
