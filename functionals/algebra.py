@@ -23,10 +23,12 @@ class Sum(Functional):
 
     @cached_property
     def parts(self):
+        """The sum with its like terms gathered, as a `Parts`; once."""
         return super().parts
 
     @cached_property
     def linearly_convex(self) -> bool | None:
+        """True where every term is convex, False for one term that is not, else None: not known."""
         facts = [term.linearly_convex for _, term in self._terms]
         if all(fact is True for fact in facts):
             return True

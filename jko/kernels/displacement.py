@@ -71,4 +71,5 @@ def lift(field):
 
 
 def lift_all(fields):
+    """Several fields `[k, *cells]`, each as `lift` does."""
     return np.ascontiguousarray(fields).reshape((len(fields),) + (1,) * (4 - fields.ndim) + fields.shape[1:])

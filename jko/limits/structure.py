@@ -24,6 +24,7 @@ class Outcome:
     notes: dict[str, int] = field(default_factory=dict)
 
     def noted(self, sentence: str) -> Outcome:
+        """The same, with one more count of a sentence in its notes."""
         self.notes[sentence] = self.notes.get(sentence, 0) + 1
         return self
 

@@ -35,6 +35,7 @@ class Density(DensityConstructors, Measure):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return self.grid.dimension
 
     @property

@@ -56,6 +56,7 @@ class Gaussian(Measure):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return len(self._mean)
 
     def mean(self) -> np.ndarray:

@@ -51,6 +51,7 @@ class Particles(Measure):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return self.positions.shape[1]
 
     @property

@@ -70,6 +70,7 @@ class AffineMap(OptimalMap):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return len(self.matrix)
 
     def __call__(self, x):
@@ -141,6 +142,7 @@ class BarycentricMap(OptimalMap):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return self.points.shape[1]
 
     def __call__(self, x):

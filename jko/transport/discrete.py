@@ -58,11 +58,13 @@ class Discrete:
 
     @cached_property
     def log_mu(self):
+        """log μ, −∞ where there is no mass."""
         with np.errstate(divide="ignore"):
             return np.log(self.mu)
 
     @cached_property
     def log_nu(self):
+        """log ν, −∞ where there is no mass."""
         with np.errstate(divide="ignore"):
             return np.log(self.nu)
 
@@ -141,6 +143,7 @@ class Discrete:
         return squares + (columns * np.sum(self.y**2, axis=-1)).sum()
 
     def plan(self, f, g):
+        """The coupling `[n, m]` of the potentials, μν exp((f + g − |x − y|²)/ε) times the mass."""
         if self.mu.size * self.nu.size > _LARGEST_PLAN:
             raise ValueError(
                 f"plan: {self.mu.size} x {self.nu.size} pairs are too many to hold; use map, or potentials"

@@ -49,10 +49,12 @@ class Distance(float):
 
     @property
     def potentials(self) -> tuple:
+        """(ψ, φ) with ψ(x) + φ(y) ≤ |x − y|²/2; ValueError where the method has none."""
         return self._certified().potentials
 
     @property
     def gap(self) -> float:
+        """W₂² of the transport found, less that of the potentials; ValueError where there are none."""
         return self._certified().gap if self._gap is None else self._gap
 
     def _certified(self) -> Certificate:

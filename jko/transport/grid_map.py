@@ -36,6 +36,7 @@ class GridMap(OptimalMap):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return self.grid.dimension
 
     def __call__(self, x):

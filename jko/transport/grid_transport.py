@@ -30,6 +30,7 @@ class GridTransport:
 
     @property
     def squared(self) -> float:
+        """W₂², of the potentials."""
         return max(2.0 * self.inner.value + self.overlap.surplus, 0.0)
 
     @property
@@ -45,6 +46,7 @@ class GridTransport:
 
     @property
     def gap(self) -> float:
+        """Primal minus dual, in units of W₂²."""
         return 2.0 * self.inner.gap
 
     def certificate(self) -> Certificate:

@@ -19,6 +19,14 @@ class OptimalMap:
     dimension: int
     convexity_defect: float = 0.0
 
+    def __call__(self, x) -> np.ndarray:
+        """T(x) `[n, d]` at points `[n, d]`."""
+        raise NotImplementedError
+
+    def potential(self, x) -> np.ndarray:
+        """u(x) `[n]` at points `[n, d]`, up to a constant."""
+        raise NotImplementedError
+
     def _points(self, x):
         return checked_points(x, self.dimension)
 

@@ -24,6 +24,7 @@ class PowerMap(OptimalMap):
 
     @property
     def dimension(self) -> int:
+        """The dimension d of the points."""
         return self.points.shape[1]
 
     def __call__(self, x):

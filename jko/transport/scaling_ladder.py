@@ -51,11 +51,13 @@ class CloudKernel:
         )
 
     def forth(self, logs):
+        """log Σⱼ exp(−|xᵢ − yⱼ|²/ε + bⱼ) `[n]` for logs b `[m]`."""
         from jko.kernels.log_cloud import log_sums
 
         return log_sums(self.x, self.y, self.epsilon, logs)
 
     def back(self, logs):
+        """log Σᵢ exp(−|xᵢ − yⱼ|²/ε + aᵢ) `[m]` for logs a `[n]`."""
         from jko.kernels.log_cloud import log_sums
 
         return log_sums(self.y, self.x, self.epsilon, logs)

@@ -32,6 +32,7 @@ class DualSolution:
 
     @classmethod
     def of(cls, ascent, phi, region, grid) -> DualSolution:
+        """The density that φ gives, of the mass before, with its certificate."""
         phi, density = ascent.normalise(phi, _EXACT)
         return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
 
