@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 
 from jko.transport.power_cells import power_cells
 
 _HALVINGS = 40
-_FILLED = (0.1, 1e-2, 1e-3, 1e-4)  # of uniform density mixed in, in turn, where there is vacuum
+_FILLED = tuple(10.0**-k for k in range(1, 13))  # of uniform density mixed in, in turn, beside vacuum
 _SHRINKS = (0.9, 0.5, 0.2, 0.05)
 
 
@@ -20,17 +22,34 @@ def in_the_plane(mu, points, target, tolerance, most):
     y = points - shift - origin
     values = np.asarray(mu.values, dtype=float)
     values = values / values.sum()
-    weights, spent = _start(values, spacing, y), 0
-    cells = power_cells(values, spacing, y, weights)
-    for share in _FILLED if cells.masses.min() <= 0.0 else ():
-        filled = (1.0 - share) * values + share / values.size
-        weights, _, steps = _newton(filled, spacing, y, weights, target, 0.1 * target.min(), most)
-        spent += steps
-    weights, cells, steps = _newton(values, spacing, y, weights, target, tolerance, most)
+    weights = _start(values, spacing, y)
+    problem = (values, spacing, y, weights, target, tolerance, most)
+    vacuum = values.min() * values.size < _FILLED[-1]
+    if vacuum and not power_cells(values, spacing, y, weights).masses.min() > 0.0:
+        weights, cells, spent = _beside_vacuum(*problem)
+    else:
+        try:
+            weights, cells, spent = _newton(*problem)
+        except RuntimeError:
+            if not vacuum:
+                raise
+            weights, cells, spent = _beside_vacuum(*problem)
     first = origin * cells.masses[:, None] + cells.first
     second = np.sum(origin**2) * cells.masses + 2.0 * cells.first @ origin + cells.second
     weights += 2.0 * (y @ shift)
-    return weights, cells.masses, first, second, spent + steps
+    return weights, cells.masses, first, second, spent
+
+
+def _beside_vacuum(values, spacing, y, weights, target, tolerance, most):
+    """Weights for the density with 1e-12 of uniform density mixed in, through larger shares, and the cells
+    they have in the density itself: prices of parts that a vacuum keeps apart are settled by that."""
+    spent = 0
+    for share in _FILLED:
+        filled = (1.0 - share) * values + share / values.size
+        enough = tolerance if share == _FILLED[-1] else max(tolerance, 0.1 * target.min())
+        weights, _, steps = _newton(filled, spacing, y, weights, target, enough, most)
+        spent += steps
+    return weights, power_cells(values, spacing, y, weights), spent
 
 
 def _newton(values, spacing, y, weights, target, tolerance, most):
@@ -42,6 +61,8 @@ def _newton(values, spacing, y, weights, target, tolerance, most):
         if error <= tolerance:
             return weights, cells, done
         step = _newton_step(cells, missing)
+        if not np.all(np.isfinite(step)):
+            break
         share = 1.0
         for _ in range(_HALVINGS):
             trial = power_cells(values, spacing, y, weights + share * step)
@@ -62,7 +83,7 @@ def _newton(values, spacing, y, weights, target, tolerance, most):
 def _newton_step(cells, missing):
     """The step of mean 0 that would make the masses right, with the Laplacian of the facets."""
     from scipy.sparse import coo_matrix, diags_array
-    from scipy.sparse.linalg import spsolve
+    from scipy.sparse.linalg import MatrixRankWarning, spsolve
 
     n = len(missing)
     i, j = cells.pairs.T
@@ -72,7 +93,9 @@ def _newton_step(cells, missing):
     laplacian = (diags_array(degree + 1e-14 * degree.max()) - exchange).tocsc()
     step = np.zeros(n)
     if n > 1:
-        step[1:] = spsolve(laplacian[1:, 1:], missing[1:])
+        with warnings.catch_warnings():  # a singular matrix, cells apart in a vacuum, gives NaN
+            warnings.simplefilter("ignore", MatrixRankWarning)
+            step[1:] = spsolve(laplacian[1:, 1:], missing[1:])
     return step - step.mean()
 
 

@@ -45,7 +45,9 @@ def semi_discrete(mu, nu, *, tolerance=1e-9, max_iterations=100) -> SemiDiscrete
     On the line by quantiles. In the plane the concave dual of the weights is maximised by damped Newton
     [KitagawaMerigotThibert2019]: the diagram comes from a convex hull, masses and facets are integrated
     exactly, and a step is halved while a cell would lose its mass. Where cells of equal weights are empty it
-    starts from points drawn into the density, and a density with vacuum is approached through ones without.
+    starts from points drawn into the density. Where a vacuum stops it, it goes through densities with .1
+    down to 1e-12 of uniform density mixed in and answers with the last one's cells: `gap` and
+    `marginal_error` are what these have in the density itself, 2e-12 more than `tolerance` at most.
     A Gaussian is put on a grid of 256 cells an axis.
     tolerance: the L1 error of the cells' masses, over the mass.
 

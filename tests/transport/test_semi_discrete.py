@@ -93,6 +93,27 @@ def test_hard_starts(where):
     assert found.gap < 1e-7 * found.value
 
 
+def strip(a, b, y):
+    return ((b - y) ** 3 - (a - y) ** 3) / 3.0 / 0.8
+
+
+def test_strips_apart_with_shares_that_do_not_add_up_to_theirs():
+    # [0, .4] and [.6, 1] times [0, 1] to points at 1/4 and 3/4: cut on a vertical line
+    grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), (20, 20))
+    strips = Density(grid, 1.0 * (abs(grid.centers[..., 0] - 0.5) > 0.1)).normalized()
+    for share in (0.3, 0.5, 0.7):
+        points = np.array([[0.25, 0.5], [0.75, 0.5]])
+        found = semi_discrete(strips, Particles(points, np.array([share, 1.0 - share])))
+        cut = 0.8 * share if share <= 0.5 else 0.6 + 0.8 * (share - 0.5)
+        pieces = [(0.0, 0.4), (0.6, 1.0)]
+        left = sum(strip(a, min(b, cut), 0.25) for a, b in pieces if a < cut)
+        right = sum(strip(max(a, cut), b, 0.75) for a, b in pieces if b > cut)
+        assert found.value == pytest.approx(left + right + 1.0 / 12.0, rel=1e-8)
+    found = semi_discrete(strips, Particles(lattice(2), np.array([0.1, 0.2, 0.3, 0.4])))
+    assert found.marginal_error < 1.1e-9
+    assert abs(found.gap) < 1e-9
+
+
 def test_points_moved_to_the_barycentres_of_their_cells_quantise_at_the_known_rate():
     # of a square by n points: about 5/(18√3 n) at best, the hexagons', and no worse than squares'
     scaled = []
