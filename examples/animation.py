@@ -33,4 +33,4 @@ jko.animate(cloud, f"{folder}/ring_particles.gif", fps=10)
 # %%
 # And one run at a glance: the measure at four times, the energy, and what every step certifies.
 
-jko.plotting.plot_trajectory(density, path=f"{folder}/ring.png")
+jko.plotting.plot_trajectory(density, path=f"{folder}/ring.png", shared_scale=False)

@@ -51,5 +51,5 @@ runs = {
 }
 comparison = jko.compare(runs)
 print(comparison)
-comparison.plot_density(f"{folder}/terrain_density.png", times=[0.0, 0.006, 0.06])
+comparison.plot_density(f"{folder}/terrain_density.png", times=[0.0, 0.006, 0.06], shared_scale=False)
 comparison.plot_particles(f"{folder}/terrain_particles.png", potential=terrain)

@@ -15,8 +15,8 @@ def plot_trajectory(run, *, path=None, shared_scale=True):
     """The measure at several times, the energy, and the certificate of the steps, in one picture.
 
     The heat maps of planar densities share one colour scale and its bar; `shared_scale=False` gives each its
-    own, without a bar. Returns the figure, and writes it to `path`. In more than three dimensions only energy
-    and certificate are drawn.
+    own. Returns the figure, and writes it to `path`. In more than three dimensions only energy and
+    certificate are drawn.
     """
     dimension = run.measures[0].dimension
     if dimension == 1:
@@ -74,12 +74,15 @@ def _maps(part, run, times, shared_scale):
 
 
 def _heat_row(part, panels, maps, shared_scale):
-    """Heat maps side by side: on one scale with its bar, or each on its own, without."""
+    """Heat maps side by side, on one scale with one bar or each on its own."""
     highest = max(values.max() for values, _ in maps)
     for axes, (values, extent) in zip(panels, maps, strict=True):
         draw.heat(axes, values, extent, highest if shared_scale else values.max())
     if shared_scale:
         draw.colour_bar(part, panels[0].images[0], panels)
+        return
+    for axes in panels:
+        draw.colour_bar(part, axes.images[0], axes, shrink=0.8)
 
 
 def _energy(axes, run):
