@@ -45,8 +45,8 @@ for step in range(3001):
     state = adam(*state, step + 1.0)
 
 # %%
-# The energy of the flow falls at every step, towards nothing. On the right each neuron stands at |a|w, red
-# for negative a: those that carry the output have come to the rays of the teachers.
+# The energy of the flow falls at every step, towards nothing. On the right each neuron stands at
+# :math:`|a| w`, red for negative a: those that carry the output have come to the rays of the teachers.
 
 left, right = (figure := style.new_figure(9.0, 4.0)).subplots(1, 2)
 losses = np.array([flow.energy, [F(mu) for mu in langevin.measures], adams]).T
