@@ -115,14 +115,14 @@ def common_times(*intervals):
     return max(min(interval) for interval in intervals), min(max(interval) for interval in intervals)
 
 
-def finite_outcome(name: str, values, times):
+def finite_outcome(name: str, values, times, else_: str = "else take more substeps"):
     """Refuse states `[m, …]` at times `[m]` that are not finite, naming the first such time."""
     values = np.asarray(values)
     broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if broken.any():
         raise ValueError(
             f"{name}: NaN or infinite values by t = {times[int(broken.argmax())]:g}: is every "
-            "coefficient finite where the paths go, and at every time? else take more substeps"
+            f"coefficient finite where the paths go, and at every time? {else_}"
         )
 
 

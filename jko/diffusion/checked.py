@@ -29,10 +29,8 @@ def checked(name: str, function, shape=("d",), of: str = "(x, t)"):
     that compiled programs are found again.
     """
     if not callable(function):
-        raise TypeError(
-            f"{name}: expected a jax function of {of}, got {type(function).__name__}: wrap a constant in a "
-            "lambda"
-        )
+        advice = "take its .score" if hasattr(function, "score") else "wrap a constant in a lambda"
+        raise TypeError(f"{name}: expected a jax function of {of}, got {type(function).__name__}: {advice}")
     function = as_it_reads_now(function)
     try:
         hash(function)

@@ -27,6 +27,8 @@ class ConsistencyFunction:
 
     def __init__(self, law, end: float, *, schedule: Schedule | None = None, tolerance: float = 1e-9):
         if isinstance(law, NoisedMixture):
+            if schedule is not None and schedule is not law.schedule:
+                raise ValueError("schedule: the law has its own, law.schedule: leave this out")
             score, schedule = law.score, law.schedule
         else:
             score = law
@@ -79,7 +81,7 @@ class ConsistencyFunction:
         while steps < _MOST:
             steps *= 2
             fine = np.asarray(self._solve(points, t, self.end, steps))
-            finite_outcome("law", fine[None], [self.end])
+            finite_outcome("law", fine[None], [self.end], "else take a later end")
             change = np.abs(fine - coarse).max(initial=0.0) / 15.0
             if change <= self.tolerance * max(1.0, np.abs(fine).max(initial=0.0)):
                 return fine + (fine - coarse) / 15.0

@@ -71,7 +71,11 @@ class Flow:
         return LogDensityEstimate(_at_start(log_initial, point) + gathered.mean(axis=1), error)
 
     def density(self, initial: Density, times, *, log_initial=None, substeps: int = 20) -> Density:
-        """The image of a density at the last of `times`, by the change of variables at the cell centres."""
+        """The image of a density at the last of `times`, by the change of variables at the cell centres.
+
+        Without `log_initial` there is no mass outside the grid of `initial`: cells whose path comes from
+        there are empty.
+        """
         instance("initial", initial, Density, ": put it on a grid first")
         log_initial = _log_spline(initial) if log_initial is None else log_initial
         log_values = self.log_density(initial.points, log_initial, times, substeps=substeps)
@@ -113,7 +117,13 @@ def _log_spline(density):
     from jko.diffusion.density_path import DensityPath
 
     spline = DensityPath([0.0, 1.0], [density, density])
-    return lambda x: spline.log_density(x, 0.0)
+    lower, upper = density.grid.lower, density.grid.upper
+
+    def log_density(x):
+        inside = jnp.all((x >= jnp.asarray(lower)) & (x <= jnp.asarray(upper)))
+        return jnp.where(inside, spline.log_density(x, 0.0), -jnp.inf)
+
+    return log_density
 
 
 def _run(field, start, times, substeps):

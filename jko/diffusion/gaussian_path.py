@@ -63,13 +63,14 @@ class GaussianPath:
         for function in (self.mean, self.covariance):
             probe(function, data.shape[1])
         with jax.enable_x64(True):
+            points = jnp.asarray(data, jnp.float64)
             moments = [
-                (np.asarray(self.mean(x1, 0.0)), np.asarray(self.covariance(x1, 0.0)))
-                for x1 in jnp.asarray(data[[0, -1]], jnp.float64)
+                np.asarray(jax.vmap(function, in_axes=(0, None))(points, 0.0))
+                for function in (self.mean, self.covariance)
             ]
-        if not all(np.allclose(a, b) for a, b in zip(*moments, strict=True)):
+        if not all(np.allclose(of_each[0], of_each) for of_each in moments):
             raise ValueError("mean, covariance: expected the same at t = 0 for every x1: one source")
-        return Gaussian(*moments[0])
+        return Gaussian(*(of_each[0] for of_each in moments))
 
     def marginal(self, data: Particles) -> MarginalPath:
         """What the conditional laws average to over a cloud of data, exactly."""

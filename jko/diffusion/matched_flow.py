@@ -113,7 +113,7 @@ class MatchedFlow:
         chord = paths.positions[-1] - paths.positions[0]
         cost = float(np.mean(np.sum(chord**2, axis=1)))
         bend = np.mean(np.sum((velocities - chord) ** 2, axis=2), axis=1)
-        return cost, float(np.trapezoid(bend, paths.times)) / cost, paths
+        return cost, float(np.trapezoid(bend, paths.times)) / cost if cost > 0.0 else 0.0, paths
 
     def _draw(self, n, seed):
         generator = np.random.default_rng(seed_number("seed", seed))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jko.diffusion.arguments import instance, precision
 from jko.diffusion.schedule import Schedule
@@ -17,12 +18,20 @@ def convert(prediction, x, t, schedule: Schedule, source: str, target: str):
 
     With xₜ = αx₀ + σε: score = −ε̂/σ, x̂₀ = (x + σ² score)/α, and the velocity of the probability flow
     v = (α′/α)x − ½g² score [SalimansHo2022]. The four are "noise" ε̂, "data" x̂₀, "score" and "velocity".
-    jax in, jax out, at one time. Raises ValueError for a prediction that has not the shape of x, and for a
-    time at which α or σ is 0 and they do not determine each other.
+    At one time; numpy's float64 in and out, else jax in, jax out, in its precision (float32 loses digits
+    where σ is small: α x̂₀ − x cancels). Raises ValueError for a prediction that has not the shape of x, and
+    for a time at which α or σ is 0 and they do not determine each other.
     """
     one_of("source", source, PARAMETRISATIONS)
     one_of("target", target, PARAMETRISATIONS)
     instance("schedule", schedule, Schedule)
+    if all(isinstance(a, np.ndarray) and a.dtype == np.float64 for a in (prediction, x)):
+        with jax.enable_x64(True):
+            return np.asarray(_converted(prediction, x, t, schedule, source, target))
+    return _converted(prediction, x, t, schedule, source, target)
+
+
+def _converted(prediction, x, t, schedule, source, target):
     prediction, x = _array("prediction", prediction), _array("x", x)
     if prediction.shape != x.shape:
         raise ValueError(f"prediction: expected the shape of x, {x.shape}, got {prediction.shape}")

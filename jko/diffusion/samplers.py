@@ -51,7 +51,7 @@ def sample(
         nodes = _padded(np.stack([times[:-1:2], times[1::2], times[2::2]], axis=1))
         start_positions = jnp.asarray(particles.positions, jnp.float64)
         final = _compiled(score, schedule, method)(start_positions, nodes, half // 2)
-        finite_outcome("score", np.asarray(final)[None], times[-1:])
+        finite_outcome("score", np.asarray(final)[None], times[-1:], "else take more steps")
         return Particles(np.asarray(final), particles.weights)
 
 
@@ -74,6 +74,7 @@ def even_times(schedule: Schedule, start: float, end: float, steps: int) -> np.n
                 f"start, end: log(α/σ) must be finite and fall with time, got {ends[0]:g} at {start:g} and "
                 f"{ends[1]:g} at {end:g}: stay inside (0, {schedule.end:g})"
             )
+        schedule.require_falling(min(start, end), max(start, end))
         wanted = np.linspace(ends[0], ends[1], whole_number("steps", steps) + 1)
         low, high = np.full(wanted.shape, min(start, end)), np.full(wanted.shape, max(start, end))
         for _ in range(_HALVINGS):

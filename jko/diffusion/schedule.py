@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jko.diffusion.arguments import moment
 from jko.diffusion.checked import checked
@@ -11,13 +12,16 @@ from jko.diffusion.sde import SDE
 from jko.errors import positive_number
 
 _FIRST = 1e-12
+_LOOKED_AT = 257
+_ROUNDING = 1e-9
 
 
 class Schedule:
     """xₜ = α(t)x₀ + σ(t)ε with ε ~ N(0, I); α and σ jax functions of t, α > 0, α/σ decreasing, t in [0, end].
 
     It is the law of dx = (α′/α)x dt + g dB, g² = (σ²)′ − 2(α′/α)σ² [KingmaEtAl2021]. Raises TypeError for
-    what is no function, ValueError for times outside [0, end].
+    what is no function, ValueError for times outside [0, end] and, where an SDE or samples are asked for, for
+    α/σ that rises somewhere.
     """
 
     def __init__(self, alpha, sigma, end: float = 1.0):
@@ -75,8 +79,27 @@ class Schedule:
             t = self.time(t)
             return float(self.alpha(t)), float(self.sigma(t))
 
+    def require_falling(self, start: float, end: float):
+        """Refuse α/σ that is not finite and falling at 257 even times strictly between two."""
+        with jax.ensure_compile_time_eval(), jax.enable_x64(True):
+            times = np.linspace(start, end, _LOOKED_AT + 2)[1:-1]
+            values = np.asarray(jax.vmap(self.log_signal_to_noise)(jnp.asarray(times)))
+        if not np.all(np.isfinite(values)):
+            t = times[~np.isfinite(values)][0]
+            raise ValueError(
+                f"schedule: α and σ must be positive inside ({start:g}, {end:g}), not so at t = {t:g}"
+            )
+        rise = np.diff(values)
+        if rise.max() > _ROUNDING:
+            k = int(rise.argmax())
+            raise ValueError(
+                "schedule: α/σ must fall with time, but log(α/σ) rises from "
+                f"{values[k]:.4g} at t = {times[k]:.4g} to {values[k + 1]:.4g} at t = {times[k + 1]:.4g}"
+            )
+
     def sde(self) -> SDE:
         """The SDE that has this law, for t in [0, end]."""
+        self.require_falling(0.0, self.end)
         sde = SDE(
             lambda x, t: self.rate(t) * x, lambda x, t: jnp.sqrt(self.squared_noise(t)) * jnp.eye(x.size)
         )

@@ -13,6 +13,7 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid
 
 _MOST = 3
+_TOLERATED = 1e-3
 
 
 class TiltedMixture:
@@ -21,8 +22,10 @@ class TiltedMixture:
     p̃ₜ(x) = pₜ(x) E[e^{r(x₀)/β} | xₜ = x]/Z, so that its score is that of pₜ and the guidance ∇log E, as in
     classifier guidance [DhariwalNichol2021]. Given xₜ, x₀ is a mixture of Gaussians, and the expectation is
     taken by Gauss–Hermite quadrature with `nodes` a coordinate about each, in at most 3 dimensions; twice as
-    many tell its error. `reward` is a jax function r of a point `[d]`, `strength` is β > 0.
-    Raises TypeError or ValueError for a law that is no such mixture and a reward that returns no number.
+    many tell its error, which for log Z must be below 10⁻³. `reward` is a jax function r of a
+    point `[d]`, `strength` is β > 0.
+    Raises TypeError or ValueError for a law that is no such mixture, a reward that returns no number and one
+    too steep for the nodes, as any is at a small β.
     """
 
     def __init__(self, law: NoisedMixture, reward, strength: float = 1.0, *, nodes: int = 32):
@@ -38,19 +41,20 @@ class TiltedMixture:
         )
         with jax.enable_x64(True):
             jax.eval_shape(self.reward, jax.ShapeDtypeStruct((law.dimension,), jnp.float64))
-        x, w = np.polynomial.hermite_e.hermegauss(whole_number("nodes", nodes, 2))
-        meshes = np.meshgrid(*[x] * law.dimension, indexing="ij")
-        self._nodes = np.stack([mesh.ravel() for mesh in meshes], axis=1)
-        log_weights = np.meshgrid(*[np.log(w / w.sum())] * law.dimension, indexing="ij")
-        self._log_weights = sum(log_weights).ravel()
-        with jax.enable_x64(True):
-            means, log_shares = jnp.asarray(law.means), jnp.log(jnp.asarray(law.weights))
-            self.log_normalisation = float(
-                jax.jit(self._log_mean)(log_shares, means, jnp.asarray(law._variances))
-            )
+        nodes = whole_number("nodes", nodes, 2)
+        self._nodes, self._log_weights = _rule(2 * nodes, law.dimension)
+        finer = self._log_total()
+        self._nodes, self._log_weights = _rule(nodes, law.dimension)
+        self.log_normalisation = self._log_total()
         if not np.isfinite(self.log_normalisation):
             raise ValueError(
                 f"reward: E exp(r/β) is not finite under the law, log Z = {self.log_normalisation:g}"
+            )
+        change = abs(finer - self.log_normalisation)
+        if not change <= _TOLERATED:
+            raise ValueError(
+                f"nodes: {nodes} do not resolve exp(r/β) at β = {self.strength:g}: twice as many change "
+                f"log Z from {self.log_normalisation:.6g} to {finer:.6g}: more nodes or a larger strength"
             )
 
     @property
@@ -89,6 +93,13 @@ class TiltedMixture:
         self.law.schedule.at(t)
         return Density.from_function(grid, lambda x: jnp.exp(self.log_density(x, t)))
 
+    def _log_total(self):
+        """log Z by the present nodes."""
+        law = self.law
+        with jax.enable_x64(True):
+            means, log_shares = jnp.asarray(law.means), jnp.log(jnp.asarray(law.weights))
+            return float(jax.jit(self._log_mean)(log_shares, means, jnp.asarray(law._variances)))
+
     def _log_mean(self, log_shares, means, variances):
         """log Σᵢ e^{log_sharesᵢ} E e^{r/β} under N(meansᵢ, axesᵢ diag(variancesᵢ) axesᵢᵀ)."""
         dtype = means.dtype
@@ -97,3 +108,14 @@ class TiltedMixture:
         rewards = jax.vmap(jax.vmap(self.reward))(points) / self.strength
         exponents = log_shares[:, None] + jnp.asarray(self._log_weights, dtype) + rewards
         return jax.scipy.special.logsumexp(exponents)
+
+
+def _rule(nodes, dimension):
+    """Nodes `[m, d]` and logarithms of weights `[m]` for the standard Gaussian, less what underflows."""
+    from scipy.special import roots_hermitenorm
+
+    x, w = roots_hermitenorm(nodes)
+    x, log_w = x[w > 0.0], np.log(w[w > 0.0] / w.sum())
+    meshes = np.meshgrid(*[x] * dimension, indexing="ij")
+    log_weights = np.meshgrid(*[log_w] * dimension, indexing="ij")
+    return np.stack([mesh.ravel() for mesh in meshes], axis=1), sum(log_weights).ravel()

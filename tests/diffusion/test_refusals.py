@@ -36,6 +36,36 @@ def mixture(means=((0.0, 0.0),), covariances=0.2, weights=None, schedule=SCHEDUL
 
 
 ODD = {
+    "a law with its own schedule": (
+        lambda: diffusion.ConsistencyFunction(LAW, 0.1, schedule=diffusion.Schedule.straight()),
+        ValueError,
+        "schedule: the law has its own",
+    ),
+    "a law for its score": (
+        lambda: diffusion.sample(LAW, SCHEDULE, CLOUD, 0.9, 0.1, steps=2, method="heun"),
+        TypeError,
+        "take its .score",
+    ),
+    "a NaN score": (lambda: sampled(lambda x, t: x * jnp.nan), ValueError, "take more steps"),
+    "source, its middle point apart": (
+        lambda: diffusion.GaussianPath(lambda x1, t: x1**2, lambda x1, t: jnp.eye(x1.size)).marginal(
+            jko.Particles([[1.0], [0.0], [-1.0]])
+        ),
+        ValueError,
+        "one source",
+    ),
+    "schedule, rising inside": (
+        lambda: diffusion.even_times(
+            diffusion.Schedule(lambda t: jnp.cos(6 * t) + 1.1, lambda t: 0.1 + t), 0.9, 0.1, 6
+        ),
+        ValueError,
+        "rises from",
+    ),
+    "reward, steep": (
+        lambda: diffusion.TiltedMixture(LAW, lambda x: -0.5 * (x[0] - 2.0) ** 2, 0.001, nodes=12),
+        ValueError,
+        "nodes: 12 do not resolve exp",
+    ),
     "path, late": (
         lambda: PATH.score(np.zeros(1), 0.3),
         ValueError,
@@ -229,3 +259,24 @@ def test_a_schedule_starts_at_zero():
     """σ is a root of t there, and the noise of its SDE finite: g² = β(0)."""
     with jax.enable_x64(True):
         assert float(SCHEDULE.squared_noise(0.0)) == pytest.approx(0.1, rel=1e-9)
+
+
+def test_a_flow_brings_no_mass_from_outside_the_grid():
+    rho = jko.Density.gaussian(jko.Grid.uniform(-5.0, 5.0, 200), mean=1.0, std=1.0)
+    final = FLOW.density(rho, [0.0, 0.5], substeps=10)
+    assert abs(final.mass - 1.0) < 1e-4
+    assert abs(final.covariance()[0, 0] / np.exp(-1.0) - 1.0) < 1e-3
+
+
+def test_numpy_is_converted_in_float64():
+    a, s = SCHEDULE.at(1e-5)
+    noise = diffusion.convert(np.ones((2, 1)), np.full((2, 1), a + s), 1e-5, SCHEDULE, "data", "noise")
+    assert noise.dtype == np.float64
+    assert np.abs(noise - 1.0).max() < 1e-12
+
+
+def test_a_point_is_carried_to_itself_at_no_cost():
+    point = jko.Particles([[0.0, 0.0]])
+    flow = diffusion.flow_matching(point, point, training=diffusion.Training(steps=1, width=4, depth=1))
+    assert flow.transport_cost == 0.0
+    assert flow.straightness == 0.0
