@@ -29,6 +29,8 @@ def quadratic_form(V, dimension: int, tolerance: float = 1e-10) -> QuadraticForm
     form_A = A.mean(axis=0)
     form_A = 0.5 * (form_A + form_A.T)
     slopes, values = pointwise.gradients(V, probes), pointwise.values(V, probes)
+    if not (np.all(np.isfinite(slopes)) and np.all(np.isfinite(values))):
+        return None
     b = (slopes - probes @ form_A).mean(axis=0)
     quadratic = 0.5 * np.einsum("ni,ij,nj->n", probes, form_A, probes) + probes @ b
     c = float((values - quadratic).mean())

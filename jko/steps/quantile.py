@@ -74,7 +74,7 @@ class Quantile(Scheme):
         energy = LineEnergy(F.parts, mu.grid, mu.mass)
         if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
-                f"cap: {F.parts.constraints} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
+                f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
                 "raise the cap"
             )
         edges, masses = without_weightless(*graded(*cut(mu), mu.grid.size), energy.internal)

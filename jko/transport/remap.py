@@ -71,6 +71,7 @@ def remap(edges, masses, grid, cap=None):
         raise ValueError(
             "edges: expected increasing positions, got a decrease; check the step that moved them"
         )
+    edges = np.clip(edges, lower, upper)
     faces = np.asarray(grid.edges[0], dtype=np.float64)
     if cap is not None and not np.isscalar(cap) and cap.faces.size != faces.size:
         raise ValueError(f"cap: expected one on the grid's {faces.size - 1} cells, got {cap.cells.size}")
@@ -84,7 +85,9 @@ def _capped(edges, masses, faces, sharp, cap):
     width = faces[1] - faces[0]
     if not np.isscalar(cap):
         faces, edges, cap = cap.integral(faces), np.maximum.accumulate(cap.integral(edges)), cap.cells
-    flat = np.maximum(np.diff(np.interp(faces, edges, total)) / width, 0.0)
+    below = np.interp(faces, edges, total)
+    below[0], below[-1] = 0.0, total[-1]
+    flat = np.maximum(np.diff(below) / width, 0.0)
     flux = np.cumsum(flat - sharp)[:-1]  # rightwards, through interior faces, from flat to sharp
     into = np.append(0.0, np.maximum(flux, 0.0)) + np.append(np.maximum(-flux, 0.0), 0.0)
     out = np.append(np.maximum(flux, 0.0), 0.0) + np.append(0.0, np.maximum(-flux, 0.0))
@@ -143,15 +146,20 @@ def merge_empty(edges, masses):
 
 
 def mass_between(edges, masses, faces):
-    """Mass `[len(faces) - 1]` between consecutive faces, from monotone cubics through the cumulative
-    mass."""
+    """Mass `[len(faces) - 1]` between consecutive faces, from monotone cubics through the cumulative mass.
+
+    An interval of no width on a face counts on its left, on the first face on its right.
+    """
     widths = np.diff(edges)
     solid = (masses > 0.0) & (widths > 0.0)
     secant = np.where(solid, masses / np.where(solid, widths, 1.0), 0.0)
     left, right = _edge_densities(widths, secant, solid)
-    where = np.clip(np.searchsorted(edges, faces, side="right") - 1, 0, masses.size - 1)
+    where = np.searchsorted(edges, faces, side="right") - 1
+    where[0] = np.searchsorted(edges, faces[0], side="left") - 1
+    where = np.clip(where, 0, masses.size - 1)
     width = widths[where]
     s = np.clip((faces - edges[where]) / np.where(width > 0.0, width, np.finfo(float).tiny), 0.0, 1.0)
+    s[1:][faces[1:] >= edges[-1]] = 1.0
     return _sums(masses, where, s, width * left[where], width * right[where])
 
 

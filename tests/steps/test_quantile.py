@@ -214,6 +214,21 @@ def test_crowds_stop_at_the_cap_and_fill_a_block():
     assert info.dissipation == np.inf
 
 
+@pytest.mark.parametrize("slope", [-2.0, 2.0])
+def test_mass_that_gathers_at_a_wall_is_kept(slope):
+    grid = Grid.uniform(-4.0, 4.0, 100)
+    run = flow(
+        fn.Potential("linear", slope=slope),
+        Density.gaussian(grid, mean=-np.sign(slope), std=0.4),
+        steps.Quantile(),
+        tau=0.5,
+        n_steps=6,
+    )
+    assert max(abs(rho.mass - 1.0) for rho in run.measures) < 1e-12
+    assert np.all(np.diff(run.energy) < 1e-12)
+    assert run.energy[-1] < -8.0 + 2.0 * grid.spacing[0]
+
+
 def test_walls_let_nothing_through_and_the_gibbs_measure_is_reached():
     grid = Grid.uniform(-3.0, 3.0, 300)
     drift = fn.Potential(lambda x: -4.0 * x[0])
@@ -269,6 +284,8 @@ def test_refusals():
         scheme.init(fn.Entropy(), Density.uniform(plane))
     with pytest.raises(ValueError, match="raise the cap"):
         scheme.init(fn.Cap(0.4) + QUADRATIC, Density.uniform(line))
+    with pytest.raises(ValueError, match="not finite in 10 cells"):
+        scheme.init(fn.Potential(lambda x: jnp.where(x[0] > 0.5, jnp.inf, 0.0)), Density.uniform(line))
     with pytest.raises(ValueError, match="tau: expected a positive number"):
         scheme.step(CONFINED, Density.uniform(line), 0.0, scheme.init(CONFINED, Density.uniform(line)))
     with pytest.raises(ValueError, match="tolerance"):

@@ -109,3 +109,13 @@ def test_refusals_name_the_argument():
         remap(np.array([-2.0, 0.0]), np.array([1.0]), line)
     with pytest.raises(ValueError, match="expected increasing positions"):
         remap(np.array([0.0, 0.5, 0.4]), np.array([0.5, 0.5]), line)
+
+
+@pytest.mark.parametrize("cap", [None, 50.0])
+@pytest.mark.parametrize(
+    "edges",
+    [[0.0, 0.0, 0.0, 0.5], [0.5, 1.0, 1.0, 1.0], [0.0] * 4, [1.0] * 4, [-1e-10, 0.0, 0.5, 1.0 + 1e-10]],
+)
+def test_atoms_on_a_wall_keep_their_mass(edges, cap):
+    found = remap(np.array(edges), np.array([0.25, 0.25, 0.5]), Grid.uniform(0.0, 1.0, 10), cap)
+    assert abs(found.mass - 1.0) < 1e-14

@@ -39,6 +39,7 @@ class LineEnergy:
         self.internal = parts.internal_energy
         self.capacity = 2 * grid.size
         self.potential = line_potential(parts, capacity=self.capacity)
+        _require_finite(self.potential, grid)
         self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
         self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, grid)
         if self.interaction is not None:
@@ -110,6 +111,20 @@ def line_potential(parts, capacity=0):
         a, b, c = float(form.A[0, 0]), float(form.b[0]), form.c
         return lambda x: ((0.5 * a * x + b) * x + c, a * x + b, np.full_like(x, a))
     return _differentiated(pointwise.scalar(V), capacity)
+
+
+def _require_finite(potential, grid) -> None:
+    from jko.kernels import banded
+
+    if potential is None:
+        return
+    values, slopes, _ = potential(banded.gauss_points(np.asarray(grid.edges[0])))
+    bad = int(np.sum(~(np.isfinite(values) & np.isfinite(slopes)).all(axis=0)))
+    if bad:
+        raise ValueError(
+            f"functional: the potential is not finite in {bad} cells of [{grid.lower[0]:g}, "
+            f"{grid.upper[0]:g}]; choose a grid inside its domain"
+        )
 
 
 def _differentiated(V, capacity):

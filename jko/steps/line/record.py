@@ -8,6 +8,7 @@ from jko.scheme import StepInfo
 from jko.steps.line.varied_cap import VariedCap
 
 _STILL = 1e-15  # below, nothing moved
+_MASS_TOLERANCE = 1e-9
 
 
 def record(problem, solution, old, new, note) -> StepInfo:
@@ -20,12 +21,16 @@ def record(problem, solution, old, new, note) -> StepInfo:
         note = "; ".join(filter(None, (note, why + remedy)))
     elif not solution.closed:
         note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
+    mass_error = abs(new.mass - old.mass)
+    kept = mass_error <= _MASS_TOLERANCE * old.mass
+    if not kept:
+        note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
     return StepInfo(
-        status="converged" if solution.closed else "not converged",
+        status="converged" if solution.closed and kept else "not converged",
         gap=gap,
         relative_gap=gap / cost if cost > _STILL else np.nan,
         iterations=solution.iterations,
-        mass_error=abs(new.mass - old.mass),
+        mass_error=mass_error,
         min_density=float(new.values.min()),
         dissipation=energy_before(problem) - solution.energy - cost,
         note=note,
