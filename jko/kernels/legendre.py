@@ -35,13 +35,16 @@ def legendre_lines(lines, slopes, sign, refine, out):
 
 
 @njit(cache=True)
-def envelope_lines(lines, curvature, out, where):
+def envelope_lines(lines, curvature, refine, out, where):
     """out[l, x] = min_y curvature·(x - y)² + lines[l, y] over indices, and the y that attains it in
-    `where`."""
+    `where`. With `refine` `out` is the minimum between the cells too, as in `c_transform`, with the digits of
+    small minima kept however large the curvature."""
     count, n = lines.shape
-    vertex, height, slope, _, _ = arrays(n)
+    vertex, height, slope, half_bend, scale = arrays(n)
     for l in range(count):
         top = lower_hull(lines[l], 1.0, curvature, vertex, height, slope)
+        if refine and top > 0:
+            dips(vertex, slope, top, half_bend, scale)
         k = 1
         for x in range(n):
             if top == 0:
@@ -51,6 +54,8 @@ def envelope_lines(lines, curvature, out, where):
                 k += 1
             y = vertex[k]
             out[l, x], where[l, x] = curvature * (x - y) ** 2 + lines[l, y], y
+            if refine:
+                out[l, x] -= dip(k, 2.0 * curvature * x, height, half_bend, scale)
 
 
 @njit(cache=True)

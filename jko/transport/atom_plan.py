@@ -6,6 +6,7 @@ import numpy as np
 
 from jko.measures import Density, Particles
 from jko.transport.distance import Certificate
+from jko.transport.plan import squared_distances
 
 _LARGEST_PLAN = 4e7
 _ITERATIONS = 100_000_000
@@ -28,9 +29,8 @@ def atom_plan(mu, nu, first, second):
     # centred, so that far-away measures do not lose their distance to cancellation in the costs
     middle = 0.5 * (first.masses @ first.positions + second.masses @ second.positions)
     x, y = first.positions - middle, second.positions - middle
-    squared, log = ot.emd2(
-        first.masses, second.masses, ot.dist(x, y, metric="sqeuclidean"), numItermax=_ITERATIONS, log=True
-    )
+    cost = squared_distances(x, y)
+    squared, log = ot.emd2(first.masses, second.masses, cost, numItermax=_ITERATIONS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(
             f"mu, nu: the exact plan did not converge ({log['warning']}); subsample the clouds"

@@ -9,7 +9,7 @@ import numpy as np
 from jko.measures import Gaussian, Particles
 from jko.transport.affine import optimal_matrix
 from jko.transport.optimal_map import OptimalMap, require_convex, support_defect
-from jko.transport.pairs import as_densities, check_pair
+from jko.transport.pairs import as_densities, check_pair, merged
 from jko.transport.plan import optimal_plan
 from jko.transport.quantile import matched_segments, quantile_function
 
@@ -23,7 +23,7 @@ def brenier_map(mu, nu) -> OptimalMap:
     - A Density or Gaussian on the line, to anything: the monotone rearrangement Q1∘F0 (`MonotoneMap`).
     - Two clouds: the barycentres of what the exact plan sends from each point; a map that pushes mu to nu
       where the plan splits no mass (`.splits` False), the conditional mean of the plan elsewhere
-      (`BarycentricMap`).
+      (`BarycentricMap`). Equal points of a cloud count as one of their weights' sum.
 
     - Two densities in the plane or in space, on grids of one spacing, or one of them Gaussian: the
       gradient of |x|²/2 - ψ with ψ from back-and-forth (`GridMap`).
@@ -158,6 +158,7 @@ class BarycentricMap(OptimalMap):
 
 
 def _barycentric(mu, nu):
+    (mu, number), (nu, _) = merged(mu), merged(nu)
     x, y = (np.asarray(m.positions, dtype=float) for m in (mu, nu))
     plan = optimal_plan(mu, nu)
     sent = np.bincount(plan.rows, weights=plan.weights, minlength=len(x))[:, None]
@@ -171,4 +172,4 @@ def _barycentric(mu, nu):
     u = np.array([np.max(y @ point - heights) for point in x])
     defect = support_defect(x, images, u)
     require_convex(defect, _ROUNDING)
-    return BarycentricMap(x, images, y, heights, splits, defect)
+    return BarycentricMap(x[number], images[number], y, heights, splits, defect)

@@ -14,7 +14,9 @@ _MOST_INTERVALS = 12  # of 21 times each, and as many halved again
 
 class DynamicCost(float):
     """The cost from the dynamics, a float with `error`, what the quadrature in time estimates that it may err
-    by, and `n_times`, how many times it took; the errors of the fields themselves are not in it."""
+    by, and `n_times`, how many times it took. The errors of the fields themselves are not in it and may be
+    far more: between 50 equal cells and one of them, ε = .05, 10.065 with an `error` of 2e-4 for 10.087. The
+    difference from the bridge's `cost` shows both."""
 
     def __new__(cls, value, error, n_times):
         self = super().__new__(cls, value)

@@ -20,9 +20,10 @@ class Distance(float):
 
     `potentials` are (ψ, φ) for the cost |x − y|²/2 with ψ(x) + φ(y) ≤ |x − y|²/2, at the cells of a Density
     `[*cells]`, the points of a cloud `[n]`, and functions of points `[n, d]` for Gaussians; for measures
-    divided by their mass, 2(∫ψ dmu + ∫φ dnu) ≤ W₂². `gap` is primal minus dual in units of W₂²: what solving
-    better would gain, by the rules that the method takes for integrals. Both are computed when asked for;
-    ValueError where a method has none.
+    divided by their mass, 2(∫ψ dmu + ∫φ dnu) ≤ W₂² with exact integrals: by sums over the cells of a Density
+    that holds to O(h²) (`"quantile"`, 200 cells: 1.7e-5 above). `gap` is primal minus dual in units of W₂²:
+    what solving better would gain, by the rules that the method takes for integrals. Both are computed when
+    asked for; ValueError where a method has none.
 
     `error_bound`, on W₂, is what is left of the gap and what discretising adds:
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import StepFailed, positive_number
 from jko.scheme import Scheme, StepInfo
 
@@ -41,10 +42,12 @@ def wasserstein_envelope(F, s, mu, scheme) -> WassersteinEnvelope:
     The value is what the scheme minimised: `steps.Linearized` and `steps.Entropic` put their own distances in
     place of W₂.
 
-    Raises TypeError for what is no scheme, ValueError for one whose step minimises nothing, StepFailed where
-    the step did not converge, and whatever the scheme refuses.
+    Raises TypeError for what is no functional or scheme, ValueError for one whose step minimises nothing,
+    StepFailed where the step did not converge, and whatever the scheme refuses.
     """
     s = positive_number("s", s)
+    if not isinstance(F, Functional):
+        raise TypeError(f"F: expected a Functional, got {type(F).__name__}: try fn.Potential(V)")
     if not isinstance(scheme, Scheme):
         raise TypeError(
             f"scheme: expected one of jko.steps, such as jko.steps.Quantile(), got {scheme!r:.60}"

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jko.errors import whole_number
 from jko.transport.remap import mass_between, merge_empty
 
 _EXPONENT = 0.25
@@ -18,8 +19,9 @@ def graded(edges, masses, cells):
     Energies of piecewise constant densities err by ∫ h² ρ′²/24ρ dx for an entropy, least when cells are
     about as dense as (ρ′²/ρ)^⅓; here as ρ^¼, a third of them spread evenly. The borders of vacua stay where
     they are, and the masses come from the monotone cubics of `remap`. More than 100 runs of occupied cells
-    are left as they are.
+    are left as they are. Raises ValueError for fewer cells than one.
     """
+    cells = whole_number("cells", cells)
     held = masses > 0.0
     stops = np.flatnonzero(~held)
     if stops.size >= _MOST_RUNS:

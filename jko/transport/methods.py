@@ -12,7 +12,7 @@ from jko.transport.atoms import atoms_of_pair
 from jko.transport.bures import bures_wasserstein
 from jko.transport.distance import Certificate, Distance
 from jko.transport.mixture_path import mixture_path_bound
-from jko.transport.pairs import as_densities
+from jko.transport.pairs import as_densities, merged
 from jko.transport.quantile import quantile_distance, quantile_function
 
 _TEMPERATURE = 2e-3  # of the total variance, the default ε
@@ -131,11 +131,12 @@ def semi_discrete(mu, nu, options, reason):
         )
     swapped = isinstance(mu, Particles)
     spread, cloud = (nu, mu) if swapped else (mu, nu)
+    cloud, number = merged(cloud)
     found = solve(spread.normalized() if isinstance(spread, Density) else spread, cloud)
 
     def certify():
         own = 0.5 * found.weights
-        pair = (conjugate_from(spread, found.points, own), own)
+        pair = (conjugate_from(spread, found.points, own), own[number])
         return Certificate(pair[::-1] if swapped else pair, options.scale**2 * found.gap)
 
     return Distance(

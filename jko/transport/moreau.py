@@ -16,14 +16,16 @@ def moreau_envelope(f, s, grid) -> np.ndarray:
     """e_s f(x) = min_y |x - y|²/2s + f(y) at the cell centres, `[*cells]` [Moreau1965].
 
     f is an array `[*cells]`, +∞ where it is not defined, or a jax function of a point `[d]`. Linear in the
-    number of cells, by lower hulls [Lucet1997]; the minimum is over the box and sought between the cells too,
-    to third order in h where f is smooth and to h²/8s at kinks. Raises ValueError for NaN, -∞, a wrong shape
-    or s ≤ 0.
+    number of cells, by lower hulls [Lucet1997]. f is known at the cell centres alone: the minimum is over the
+    box that they span, half a cell from the walls, and sought between them to third order in h where f is
+    smooth. At a kink it errs by h²/8s where the kink is on a centre, by up to h/4 times the jump of the slope
+    elsewhere (|x|, s = ½, 100, 200, 400 cells of [-3, 3]: .022, .011, .0056): lay the grid so that kinks are
+    centres. Raises TypeError for what is no function of a point, ValueError for NaN, -∞, a wrong shape or
+    s ≤ 0.
     """
-    from jko.kernels.c_transform import c_transform
-
     values = _values("f", f, grid)
-    return c_transform(-values, grid.spacing, positive_number("s", s))
+    s = positive_number("s", s)
+    return _minimised(values, [h**2 / (2.0 * s) for h in grid.spacing], refine=True)[0]
 
 
 def prox(f, s, grid) -> np.ndarray:
@@ -35,7 +37,7 @@ def prox(f, s, grid) -> np.ndarray:
     """
     values = _values("f", f, grid)
     s = positive_number("s", s)
-    index = _nearest_cells(values, [h**2 / (2.0 * s) for h in grid.spacing])
+    index = _minimised(values, [h**2 / (2.0 * s) for h in grid.spacing])[1]
     return _newton_step(values, s, grid, index)
 
 
@@ -93,13 +95,23 @@ def _values(name, f, grid):
         raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
     if grid.is_periodic:
         raise ValueError(f"grid: expected a box with walls, got {grid!r}; leave periodic out")
-    values = pointwise.values(f, grid.points) if callable(f) else _array(name, f)
+    values = _called(name, f, grid) if callable(f) else _array(name, f)
     values = values.reshape(grid.cells) if callable(f) and values.size == grid.size else values
     if values.shape != grid.cells:
         raise ValueError(f"{name}: expected shape {grid.cells}, the grid's cells, got {values.shape}")
     if np.any(np.isnan(values)) or np.any(values == -np.inf) or not np.any(np.isfinite(values)):
         raise ValueError(f"{name}: expected numbers or +inf, finite somewhere, got NaN, -inf or +inf alone")
     return values
+
+
+def _called(name, f, grid):
+    try:
+        return pointwise.values(f, grid.points)
+    except TypeError as trouble:
+        raise TypeError(
+            f"{name}: expected a jax function of a point [{grid.dimension}] to a number; calling it failed: "
+            f"{trouble}"
+        ) from trouble
 
 
 def _array(name, f):
@@ -135,8 +147,9 @@ def _conjugate(values, grid, slopes, refine):
     return lines.reshape(shape)
 
 
-def _nearest_cells(values, curvatures):
-    """The index of the minimising cell, `[d, *cells]`."""
+def _minimised(values, curvatures, refine=False):
+    """The minimum, with `refine` between the cells too, and the index of the minimising cell,
+    `[d, *cells]`."""
     from jko.kernels.legendre import envelope_lines
 
     found, d = [], values.ndim
@@ -144,10 +157,12 @@ def _nearest_cells(values, curvatures):
         lines = np.ascontiguousarray(np.moveaxis(values, axis, -1))
         out, where = np.empty_like(lines), np.empty(lines.shape, dtype=np.int64)
         n = lines.shape[-1]
-        envelope_lines(lines.reshape(-1, n), curvatures[axis], out.reshape(-1, n), where.reshape(-1, n))
+        envelope_lines(
+            lines.reshape(-1, n), curvatures[axis], refine, out.reshape(-1, n), where.reshape(-1, n)
+        )
         values, where = np.moveaxis(out, -1, axis), np.moveaxis(where, -1, axis)
         found = [where] + [np.take_along_axis(index, where, axis) for index in found]
-    return np.stack(found)
+    return np.ascontiguousarray(values), np.stack(found)
 
 
 def _newton_step(values, s, grid, index):

@@ -44,6 +44,17 @@ def checked_points(x, dimension) -> np.ndarray:
     return x
 
 
+def merged(cloud):
+    """The cloud with equal points made one of their weights' sum, and for each point given the number of its
+    own `[n]`."""
+    positions, number = np.unique(np.asarray(cloud.positions) + 0.0, axis=0, return_inverse=True)
+    number = number.ravel()
+    if len(positions) == cloud.n:
+        return cloud, np.arange(cloud.n)
+    weights = np.bincount(number, np.asarray(cloud.weights, dtype=float))
+    return Particles(positions, weights / weights.sum()), number
+
+
 def mass_of(mu) -> float:
     """The mass of a measure, 1 but for densities."""
     return float(mu.mass) if isinstance(mu, Density) else 1.0

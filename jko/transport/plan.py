@@ -34,6 +34,17 @@ def plan_on_the_line(mu, nu) -> Plan:
     return Plan(order0[rows[held]], order1[columns[held]], weights[held] / weights[held].sum(), None)
 
 
+def squared_distances(x, y):
+    """|x_i - y_j|² `[n, m]`; refuses those that float64 cannot hold."""
+    import ot
+
+    with np.errstate(over="ignore", invalid="ignore"):
+        cost = ot.dist(x, y, metric="sqeuclidean")
+    if not np.all(np.isfinite(cost)):
+        raise ValueError("mu, nu: squared distances overflow float64; measure positions in a larger unit")
+    return cost
+
+
 def optimal_plan(mu, nu) -> Plan:
     """An optimal plan for |x - y|² between clouds, by the network simplex [BonneelEtAl2011].
 
@@ -49,7 +60,7 @@ def optimal_plan(mu, nu) -> Plan:
     x, y = finite_array("mu", mu.positions), finite_array("nu", nu.positions)
     a, b = (np.asarray(m.weights, dtype=float) / np.sum(m.weights, dtype=float) for m in (mu, nu))
     shift = b @ y - a @ x  # a plan between centred clouds is a plan between the clouds, with digits to spare
-    cost = ot.dist(x + shift, y, metric="sqeuclidean")
+    cost = squared_distances(x + shift, y)
     plan, log = ot.emd(a, b, cost, numItermax=_ITERATIONS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(

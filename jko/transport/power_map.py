@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.measures import Density
 from jko.transport.optimal_map import OptimalMap
+from jko.transport.pairs import merged
 
 _BLOCK = 4096
 
@@ -49,8 +50,8 @@ class PowerMap(OptimalMap):
 
 
 def power_map(mu, nu) -> PowerMap:
-    """From a Density or a Gaussian to a cloud, by `semi_discrete`."""
+    """From a Density or a Gaussian to a cloud, by `semi_discrete`; equal points count as one."""
     from jko.transport.semi_discrete_transport import semi_discrete
 
-    found = semi_discrete(mu.normalized() if isinstance(mu, Density) else mu, nu)
+    found = semi_discrete(mu.normalized() if isinstance(mu, Density) else mu, merged(nu)[0])
     return PowerMap(found.points, found.weights, found.marginal_error)

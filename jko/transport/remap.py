@@ -53,12 +53,17 @@ def remap(edges, masses, grid, cap=None):
     no cell exceeds it that did not before. A cap that varies is an object with its values on the `cells` of
     the grid, its `faces` and its `integral` C: the density is then constant in C between edges.
 
-    Raises ValueError where the edges leave the grid or decrease.
+    Raises ValueError where the edges leave the grid or decrease, or are not one more than the masses.
     """
     edges, masses = np.asarray(edges, dtype=np.float64), np.asarray(masses, dtype=np.float64)
     if grid.dimension != 1:
         raise ValueError(
             f"grid: remap works on the line, got {grid.dimension} dimensions; use a grid of one dimension"
+        )
+    if masses.ndim != 1 or edges.shape != (masses.size + 1,):
+        raise ValueError(
+            f"edges, masses: expected n + 1 edges of n masses, got shapes {edges.shape} and {masses.shape}; "
+            "give them as cut returns them"
         )
     lower, upper = grid.lower[0], grid.upper[0]
     slack = 1e-9 * (upper - lower)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.errors import finite_array, positive_number, whole_number
+from jko.errors import finite_array, positive_number, shown, whole_number
 from jko.measures import Density, Gaussian
 from jko.transport.discrete import Discrete
 from jko.transport.entropic import EntropicTransport
@@ -29,7 +29,9 @@ def sinkhorn(mu, nu, epsilon, *, debias=True, tolerance=1e-4, max_iterations=200
     mu, nu: densities on one grid (d = 1, 2, 3), a density and a Gaussian, two clouds, or two Gaussians (in
     closed form). On grids the kernel goes axis by axis, in the log domain, from coarse grids to fine; there
     is no ε too small for the range of floating point, but the cells must see the kernel: its sums are
-    accurate to 1e-4 for ε ≥ h², and less than h²/20 is refused. Masses other than 1 multiply cost and value.
+    accurate to 1e-4 for ε ≥ h², and less than h²/20 is refused. On grids and
+    between clouds the costs round at 1e-16 ε, so that ε = 1e16 W₂² leaves no digit. Masses other than 1
+    multiply cost and value.
     tolerance: the L1 error of the second marginal, over the mass; the first is exact.
 
     Raises TypeError and ValueError for measures of different kind, grid, dimension or mass and for epsilon
@@ -37,6 +39,8 @@ def sinkhorn(mu, nu, epsilon, *, debias=True, tolerance=1e-4, max_iterations=200
     """
     mu, nu = alike(mu, nu)
     epsilon = positive_number("epsilon", epsilon)
+    if not isinstance(debias, bool | np.bool_):
+        raise TypeError(f"debias: expected True or False, got {shown(debias)}")
     tolerance = positive_number("tolerance", tolerance)
     most = whole_number("max_iterations", max_iterations)
     if isinstance(mu, Gaussian):

@@ -167,3 +167,19 @@ def test_in_space_too():
     middle = interpolate(mu, nu, 0.5)
     exact = Density.gaussian(grid, mean=(0.25, 0.0, -0.15), std=0.7)
     assert np.abs(middle.values - exact.values).sum() * grid.cell_volume < 0.05
+
+
+def test_equal_points_of_a_cloud_are_one():
+    T = brenier_map(Particles(np.zeros((2, 1))), Particles(np.array([[-1.0], [3.0]])))
+    assert T.splits
+    assert T(np.zeros((1, 1))) == pytest.approx(1.0)
+    assert T.images == pytest.approx(np.ones((2, 1)))
+    assert not brenier_map(Particles(np.array([[0.5]])), Particles(np.ones((2, 1)))).splits
+    points = np.array([[-1.0, 0.0], [1.0, 0.5], [1.0, 0.5], [0.0, 2.0]])
+    once = Particles(points[[0, 1, 3]], np.array([0.25, 0.5, 0.25]))
+    mu = Density.gaussian(Grid.uniform((-4.0, -4.0), (4.0, 4.0), (24, 24)), std=1.0)
+    twice = wasserstein(mu, Particles(points))
+    assert twice.method == "semi-discrete"
+    assert twice == pytest.approx(wasserstein(mu, once), rel=1e-9)
+    assert twice.potentials[1].shape == (4,)
+    assert brenier_map(mu, Particles(points))(points) == pytest.approx(brenier_map(mu, once)(points))

@@ -168,3 +168,19 @@ def test_refusals():
         conjugate(np.zeros(10), grid, Grid.uniform((0.0, 0.0), (1.0, 1.0), (3, 3)))
     with pytest.raises(TypeError, match="grid: expected a Grid"):
         moreau_envelope(np.zeros(10), 1.0, 0.1)
+
+
+def test_small_steps_keep_their_digits_and_kinks_off_the_centres_cost_an_order():
+    grid = Grid.uniform(-3.0, 3.0, 100)
+    x = grid.axes[0]
+    assert moreau_envelope(x**2, 1e-12, grid) == pytest.approx(x**2, abs=1e-10)
+    errors = []
+    for n in (100, 200, 400):
+        grid = Grid.uniform(-3.0, 3.0, n)
+        x, h = grid.axes[0], grid.spacing[0]
+        huber = np.where(np.abs(x) < 0.5, x**2, np.abs(x) - 0.25)
+        errors.append(np.abs(moreau_envelope(np.abs(x), 0.5, grid) - huber).max())
+        assert errors[-1] < 0.25 * 2.0 * h
+    assert orders(errors) == pytest.approx([1.0, 1.0], abs=0.1)
+    with pytest.raises(TypeError, match="f: expected a jax function of a point"):
+        moreau_envelope(lambda: 0.0, 0.5, grid)

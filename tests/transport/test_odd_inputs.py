@@ -8,14 +8,18 @@ from jko.transport import (
     benamou_brenier,
     brenier_map,
     curves,
+    cut,
     geodesic_velocity,
+    graded,
     inf_convolution,
     interpolate,
     moreau_envelope,
     number_of_modes,
+    remap,
     schrodinger_bridge,
     sinkhorn,
     wasserstein,
+    wasserstein_envelope,
 )
 
 GRID = Grid.uniform(-4.0, 4.0, 32)
@@ -132,3 +136,23 @@ def test_nothing_prints_its_arrays():
         brenier_map(MU, NU),
     ):
         assert len(repr(thing)) < 500
+
+
+def test_refusals_that_name_the_argument():
+    with pytest.raises(ValueError, match="cells: expected a whole number of at least 1"):
+        graded(*cut(MU), 0)
+    with pytest.raises(ValueError, match="expected n \\+ 1 edges of n masses"):
+        remap([0.0, 1.0], [1.0, 2.0], GRID)
+    with pytest.raises(TypeError, match="F: expected a Functional"):
+        wasserstein_envelope(None, 0.1, MU, None)
+    with pytest.raises(TypeError, match="debias: expected True or False"):
+        sinkhorn(MU, NU, 1.0, debias="no")
+    with pytest.raises(ValueError, match="squared distances overflow"):
+        wasserstein(TWO, Particles(np.array([[1e200, 0.0], [2e200, 1.0]])))
+
+
+def test_entropic_gaussians_at_any_temperature():
+    pair = Gaussian.of([0.0], 1.0), Gaussian.of([2.0], 0.7)
+    for epsilon in (1e8, 1e18, 1e150, 1e300):
+        assert sinkhorn(*pair, epsilon).value == pytest.approx(4.0, rel=1e-7)
+        assert np.isfinite(schrodinger_bridge(*pair, epsilon).cost)

@@ -161,3 +161,23 @@ def test_refusals():
     box = Density.uniform(narrow, -0.5, 0.5)
     with pytest.raises(ValueError, match="take a larger box if mass leaves it"):
         schrodinger_bridge(box, box, 0.5).marginal(0.5)
+
+
+def test_outside_of_the_box_velocities_are_sums_over_the_cells():
+    pair = Gaussian.of([-1.0], 0.7), Gaussian.of([1.0], 1.0)
+    grid = Grid.uniform(-4.0, 4.0, 200)
+    bridge = schrodinger_bridge(*(m.on(grid) for m in pair), 0.2)
+    x = np.array([[4.2], [5.0], [100.0]])
+    y, weight = grid.axes[0], np.exp(bridge.log_psi(1.0))
+    for place, found in zip(x[:, 0], bridge.drift(x, 0.4)[:, 0], strict=True):
+        seen = weight * np.exp(((place - 4.0) ** 2 - (place - y) ** 2) / (4.0 * 0.2 * 0.6))
+        assert found == pytest.approx((seen @ y / seen.sum() - place) / 0.6, rel=1e-9)
+    near = bridge.drift(np.array([[3.999], [4.001]]), 0.4)
+    assert near[0] == pytest.approx(near[1], abs=0.1)
+    near = bridge.current_velocity(np.array([[3.999], [4.001]]), 0.4)
+    assert near[0] == pytest.approx(near[1], abs=0.1)
+    with pytest.raises(ValueError, match="x: expected points in the box at t = 0 and 1"):
+        bridge.drift(x, 1.0)
+    plane = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (24, 24))
+    flat = schrodinger_bridge(Density.gaussian(plane, std=1.0), Density.gaussian(plane, std=0.8), 0.2)
+    assert np.all(flat.drift(np.array([[0.0, 5.0], [0.0, 0.0]]), 0.5)[0] @ [0.0, 1.0] < -1.0)
