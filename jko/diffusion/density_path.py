@@ -24,9 +24,13 @@ class DensityPath:
     the times nothing is known: a time there is refused by ValueError, and gives NaN where it is traced by
     jax; 10⁻⁶ of their span is taken for rounding. Raises TypeError or ValueError for times and densities
     that do not belong together.
+
+    `cell_peclet` is the number of `fokker_planck` that tells whether its grid resolved drift against noise,
+    None for another path; `note` is empty, or the sentence of the warning where it did not.
     """
 
-    def __init__(self, times, densities: list[Density]):
+    def __init__(self, times, densities: list[Density], *, cell_peclet: float | None = None, note: str = ""):
+        self.cell_peclet, self.note = cell_peclet, note
         self.times = checked_times(times, backward=False)
         if not isinstance(densities, (list, tuple)):
             raise TypeError(f"densities: expected a list of them, got {type(densities).__name__}")

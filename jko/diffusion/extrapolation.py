@@ -35,7 +35,7 @@ def extrapolated(fine: DensityPath, coarse: DensityPath) -> DensityPath:
         values = np.exp((4.0 * np.log(rho.values + floor) - upper) / 3.0) - floor
         values = np.maximum(values, 0.0)
         densities.append(rho.with_values(values * (rho.values.sum() / values.sum())))
-    return DensityPath(fine.times, densities)
+    return DensityPath(fine.times, densities, cell_peclet=fine.cell_peclet, note=fine.note)
 
 
 def _resampled(values, axes, wanted):

@@ -14,8 +14,9 @@ class Generator:
     that (I − sQ)⁻¹ is a positive matrix which keeps Σu, for any s ≥ 0.
     """
 
-    def __init__(self, size, i, j, right, left):
+    def __init__(self, size, i, j, right, left, excess=None):
         self.size, self.i, self.j, self.right, self.left = size, i, j, right, left
+        self.excess = np.zeros(size) if excess is None else excess
         self._factors = {}
 
     def flux(self, u):
@@ -49,21 +50,39 @@ def generator(grid, drift, covariance) -> Generator:
     With D = Σₑ λₑ e eᵀ over a few offsets e of the grid and λₑ ≥ 0, a jump by ±e has the rate ½λₑ B(∓qₑ),
     qₑ = 2e·D⁻¹f, B(x) = x/(eˣ − 1): exponentially fitted along every offset [ScharfetterGummel1969,
     BonnansZidani2003]. No derivative of D is taken, the rates being those of the cell that is left; `drift`
-    `[n, d]` and `covariance` `[n, d, d]` are given at the centres.
+    `[n, d]` and `covariance` `[n, d, d]` are given at the centres. Along an offset the jumps carry the noise
+    λₑ (q/2) coth(q/2), q = qₑ, which is too much where the drift outruns it: `.excess` is by how much of D,
+    at every cell, in the direction where it is most.
     """
     h = np.array(grid.spacing)
     offsets, weights = decompose(covariance / np.outer(h, h))
     pull = np.linalg.solve(covariance, drift[..., None])[..., 0]
     index = np.arange(grid.size).reshape(grid.cells)
-    edges = []
+    edges, excess = [], np.zeros_like(covariance)
     for e in np.unique(offsets.reshape(-1, grid.dimension), axis=0):
         strength = np.sum(weights * np.all(offsets == e, axis=2), axis=1)
         i, j = _pairs(index, e)
         used = (strength[i] > 0) | (strength[j] > 0)
         i, j = i[used], j[used]
         q = (pull[i] + pull[j]) @ (e * h)
+        pulled = np.abs(pull @ (e * h))
+        excess += (strength * _excess(2.0 * pulled))[:, None, None] * np.outer(e * h, e * h)
         edges.append((i, j, 0.5 * strength[i] * _bernoulli(-q), 0.5 * strength[j] * _bernoulli(q)))
-    return Generator(grid.size, *(np.concatenate(part) for part in zip(*edges, strict=True)))
+    parts = (np.concatenate(part) for part in zip(*edges, strict=True))
+    return Generator(grid.size, *parts, excess=_largest(covariance, excess))
+
+
+def _excess(q):
+    """(q/2) coth(q/2) − 1."""
+    safe = np.maximum(0.5 * q, 1e-3)
+    return np.where(q > 2e-3, safe / np.tanh(safe) - 1.0, q**2 / 12.0)
+
+
+def _largest(covariance, excess):
+    """The largest eigenvalue of D⁻¹E, at every cell."""
+    root = np.linalg.cholesky(covariance)
+    half = np.linalg.solve(root, excess)
+    return np.linalg.eigvalsh(np.linalg.solve(root, half.transpose(0, 2, 1)))[:, -1]
 
 
 def _pairs(index, e):

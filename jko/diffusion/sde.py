@@ -64,7 +64,8 @@ class SDE:
         """The density at each of `times`, the first of which is its own, as a `DensityPath`.
 
         Positive, conservative, of second order in steps and of `order` 2 or 4 in cells, on the line or in the
-        plane, with no flux through the grid's boundary; see `jko.diffusion.fokker_planck.solve`.
+        plane, with no flux through the grid's boundary; see `jko.diffusion.fokker_planck.solve`. Warns where
+        the cells are too wide for the drift and the noise, and says so in the path's `note`.
         """
         from jko.diffusion.fokker_planck import solve
 
@@ -91,7 +92,8 @@ class SDE:
         """Paths, density and ODE from one start, and how far their marginals are apart, as `Views`.
 
         About `steps` even steps lead from the first of `times` to the last. The density is of fourth order in
-        the cells where their number is even.
+        the cells where their number is even; where the grid is too coarse for it, the `note` of the views
+        says that it is the density which is wrong.
         """
         from jko.diffusion.views import compare
 

@@ -85,6 +85,7 @@ def plane_error(cells, angle, ratio):
     return np.abs(final.values - exact.values).sum() * grid.cell_volume
 
 
+@pytest.mark.filterwarnings("ignore:fokker_planck. drift outruns noise")
 def test_fokker_planck_is_of_second_order_in_the_plane_with_a_full_tensor():
     errors = [plane_error(cells, angle=1.1, ratio=0.3) for cells in (48, 96)]
     assert np.log2(errors[0] / errors[1]) > 1.8
@@ -116,6 +117,39 @@ def test_a_long_step_from_a_spike_stays_positive():
     path = diffusion.ornstein_uhlenbeck().fokker_planck(spike, [0.0, 0.05, 0.1])
     assert all(rho.values.min() >= 0.0 for rho in path.densities)
     assert path.final.mass == pytest.approx(1.0, abs=1e-13)
+
+
+def thin(ratio, cells, half_width):
+    c, s = np.cos(0.3), np.sin(0.3)
+    G = jnp.array([[c, -s / ratio], [s, c / ratio]])
+    grid = jko.Grid.uniform((-half_width,) * 2, (half_width,) * 2, (cells, cells))
+    sde = diffusion.SDE(lambda x, t: -x, lambda x, t: G)
+    return sde.fokker_planck(jko.Density.gaussian(grid, (0.0, 0.0), 0.4), [0.0, 0.05, 0.1])
+
+
+def test_a_grid_too_coarse_for_the_drift_is_named_with_the_one_that_is_not():
+    """Along the line P = 2|f|h/g², here |f| = 1 and g² = 0.02; a grid of P cells for each is fine."""
+    sde = diffusion.SDE(lambda x, t: jnp.ones_like(x), lambda x, t: 0.02**0.5 * jnp.eye(1))
+    start = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 160), mean=-0.5, std=0.3)
+    with pytest.warns(RuntimeWarning, match="Péclet number 5 at the worst time.* about 800 cells"):
+        path = sde.fokker_planck(start, [0.0, 0.1, 0.2], order=4)
+    assert path.cell_peclet == pytest.approx(5.0, rel=1e-6)
+    assert "spreads too far" in path.note
+    with pytest.warns(RuntimeWarning, match="Péclet"):
+        assert thin(20.0, 24, 2.0).cell_peclet > 5.0
+    fine = thin(1.5, 24, 2.0)
+    assert fine.cell_peclet < 1.0
+    assert fine.note == ""
+
+
+def test_the_views_say_which_of_them_is_wrong():
+    start = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 40), mean=0.5, std=0.5)
+    weak = diffusion.ornstein_uhlenbeck(1.0, 0.05)
+    with pytest.warns(RuntimeWarning, match="Péclet"):
+        views = weak.compare_views(start, [0.0, 0.2], n=50, steps=4)
+    assert str(views).splitlines()[-1].startswith("densities, and with them flow, are the wrong view")
+    with pytest.raises(ValueError, match="density: expected mass 1, got 2"):
+        weak.compare_views(start.with_values(2.0 * start.values), [0.0, 0.2])
 
 
 def log_target(x):
