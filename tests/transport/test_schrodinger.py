@@ -181,3 +181,12 @@ def test_outside_of_the_box_velocities_are_sums_over_the_cells():
     plane = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (24, 24))
     flat = schrodinger_bridge(Density.gaussian(plane, std=1.0), Density.gaussian(plane, std=0.8), 0.2)
     assert np.all(flat.drift(np.array([[0.0, 5.0], [0.0, 0.0]]), 0.5)[0] @ [0.0, 1.0] < -1.0)
+
+
+def test_the_error_of_the_dynamic_cost_has_the_fields_in_it():
+    grid = Grid.uniform(-2.0, 2.0, 60)
+    spread = Density.uniform(grid, lower=-1.0, upper=0.0)
+    cell = Density(grid, np.eye(60)[45]).normalized()
+    bridge = schrodinger_bridge(spread, cell, 0.1)
+    found = bridge.dynamic_cost(tolerance=1e-2)
+    assert 0.0 < abs(found - bridge.cost) <= found.error < 0.2 * bridge.cost
