@@ -72,6 +72,17 @@ def generator(grid, drift, covariance) -> Generator:
     return Generator(grid.size, *parts, excess=_largest(covariance, excess))
 
 
+def centred(grid, drift, covariance) -> Generator:
+    """The drift by centred fluxes along the axes, of order h² whatever the noise; rates may be negative."""
+    still = generator(grid, np.zeros_like(drift), covariance)
+    index = np.arange(grid.size).reshape(grid.cells)
+    parts = [(still.i, still.j, still.right, still.left)]
+    for axis, (e, h) in enumerate(zip(np.eye(grid.dimension, dtype=int), grid.spacing, strict=True)):
+        i, j = _pairs(index, e)
+        parts.append((i, j, 0.5 * drift[i, axis] / h, -0.5 * drift[j, axis] / h))
+    return Generator(grid.size, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
 def _excess(q):
     """(q/2) coth(q/2) − 1."""
     safe = np.maximum(0.5 * q, 1e-3)

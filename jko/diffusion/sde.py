@@ -60,17 +60,18 @@ class SDE:
         reverse.known_times = common_times(self.known_times, known)
         return reverse
 
-    def fokker_planck(self, density: Density, times, *, substeps: int = 1, order: int = 2):
+    def fokker_planck(self, density: Density, times, *, substeps=1, order: int = 2, fluxes: str = "fitted"):
         """The density at each of `times`, the first of which is its own, as a `DensityPath`.
 
         Positive, conservative, of second order in steps and of `order` 2 or 4 in cells, on the line or in the
         plane, with no flux through the grid's boundary; see `jko.diffusion.fokker_planck.solve`. Warns where
-        the cells are too wide for the drift and the noise, and says so in the path's `note`.
+        the cells are too wide for the drift and the noise, and says so in the path's `note`;
+        `fluxes="centred"` is for them.
         """
         from jko.diffusion.fokker_planck import solve
 
         self._require_forward()
-        return solve(self, density, times, substeps, order)
+        return solve(self, density, times, substeps, order, fluxes)
 
     def probability_flow(self, law):
         """The ODE dx/dt = f − ½∇·(GGᵀ) − ½GGᵀ∇log pₜ, whose flow carries p₀ to pₜ, as a `Flow`.

@@ -142,6 +142,21 @@ def test_a_grid_too_coarse_for_the_drift_is_named_with_the_one_that_is_not():
     assert fine.note == ""
 
 
+def test_centred_fluxes_add_no_noise_however_thin_the_tensor():
+    c, s, ratio = np.cos(0.3), np.sin(0.3), 1000.0
+    G = 0.9 * np.array([[c, -s / ratio**0.5], [s, c / ratio**0.5]])
+    grid = jko.Grid.uniform((-3.0, -3.0), (3.0, 3.0), (48, 48))
+    sde = diffusion.SDE(lambda x, t: -x, lambda x, t: jnp.asarray(G))
+    start = jko.Density.gaussian(grid, (0.0, 0.0), 0.6)
+    final = sde.fokker_planck(start, np.linspace(0.0, 0.5, 26), fluxes="centred").final
+    exact = 0.36 * np.exp(-1.0) * np.eye(2) + 0.5 * (1.0 - np.exp(-1.0)) * G @ G.T
+    assert np.abs(final.covariance() - exact).max() < 3e-4
+    assert final.values.min() >= 0.0
+    assert final.mass == pytest.approx(1.0, abs=1e-12)
+    with pytest.raises(ValueError, match="order: centred fluxes are of order 2"):
+        sde.fokker_planck(start, [0.0, 0.1], order=4, fluxes="centred")
+
+
 def test_the_views_say_which_of_them_is_wrong():
     start = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 40), mean=0.5, std=0.5)
     weak = diffusion.ornstein_uhlenbeck(1.0, 0.05)
