@@ -30,7 +30,8 @@ class Interaction(Functional):
     fewer than 20 000 particles, and of more picks the cheapest way to a relative root mean square error of
     the forces of `tolerance`: "direct" (all pairs), "cells" (a W that is 0 beyond `cutoff`), "fourier" (a
     smooth W), "split" (a W smooth away from 0: a Fourier series, and near pairs one by one), "tree" (the
-    same W over clouds of any shape: boxes within boxes). `choice(mu)` tells which, and its measured error.
+    same W over clouds of any shape: boxes within boxes). `choice(mu)` tells which, and its measured error;
+    one that misses the tolerance threefold gives way to the next, one asked for only below 4096 particles.
     "random batch" [JinLiLiu2020] gives each particle `partners` others, drawn from `seed` and from where the
     particles are, and leaves the energy exact.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 
 import jax.numpy as jnp
@@ -10,7 +11,12 @@ import numpy as np
 
 def is_number(value) -> bool:
     """Whether value is one finite real number."""
-    return isinstance(value, Real) and not isinstance(value, bool) and bool(np.isfinite(value))
+    if not isinstance(value, Real) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer beyond all floats
+        return False
 
 
 def positive(name: str, value) -> float:

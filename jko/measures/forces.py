@@ -36,9 +36,10 @@ class Choice:
     def __str__(self):
         if self.method in ("direct", "random batch"):
             return f"pair sums: {self.method}, {self.reason}"
+        missed = max(self.error_of_gradients, self.error_of_values) > 3.0 * self.tolerance
         return (
             f"pair sums: {self.method}, {self.reason}; error of the forces {self.error_of_gradients:.1e} and "
-            f"of the values {self.error_of_values:.1e}, asked for {self.tolerance:g}"
+            f"of the values {self.error_of_values:.1e}, asked for {self.tolerance:g}{', MISSED' * missed}"
         )
 
 
@@ -81,17 +82,21 @@ def outruns_jax(n: int, summation: Summation) -> bool:
 
 
 class Sums:
-    """Σ_j w_j W(x_i − x_j), its gradients and Hessian products, over one cloud."""
+    """Σ_j w_j W(x_i − x_j), its gradients and Hessian products, over one cloud.
+
+    Values and gradients are compared with direct sums at 32 particles, and taken by the next plan where they
+    miss (`evaluate.checked`); products, which steer iterations, are not.
+    """
 
     def __init__(self, terms, x, w, how: Summation):
-        from jko.kernels.forces.plan import Plan, plan
+        from jko.kernels.forces.plan import Plan, plans
 
         self.terms, self.w, self.how = terms, np.asarray(w), how
         self.columns = np.ascontiguousarray(np.asarray(x).T)
         if how.method in ("direct", "random batch") or (how.method == "auto" and len(x) < FAST):
-            self.plan = Plan("direct", reason=f"all pairs of {len(x)} particles")
+            self.plans = [Plan("direct", reason=f"all pairs of {len(x)} particles")]
         else:
-            self.plan = plan(terms, self.columns, self._tolerance, how.method)
+            self.plans = plans(terms, self.columns, self._tolerance, how.method)
 
     @property
     def _tolerance(self):
@@ -99,29 +104,35 @@ class Sums:
 
     def values(self) -> np.ndarray:
         """W∗α at the particles, `[n]`."""
-        from jko.kernels.forces import evaluate
-
-        return evaluate.values(self.terms, self.columns, self.w, self.plan)
+        return self._checked(0)[0][0]
 
     def gradients(self) -> np.ndarray:
         """∇W∗α at the particles, `[n, d]`."""
-        from jko.kernels.forces import evaluate
-
-        return evaluate.gradients(self.terms, self.columns, self.w, self.plan).T
+        return self._checked(1)[0].T
 
     def products(self, v) -> np.ndarray:
         """The derivative of `gradients` along v `[n, d]`."""
         from jko.kernels.forces import evaluate
 
         columns = np.ascontiguousarray(np.asarray(v, self.columns.dtype).T)
-        return evaluate.products(self.terms, self.columns, columns, self.w, self.plan).T
+        return evaluate.products(self.terms, self.columns, columns, self.w, self.plans[0]).T
 
     def choice(self) -> Choice:
         """The method taken, with its measured error."""
         from jko.kernels.forces import evaluate
 
-        errors = evaluate.errors(self.terms, self.columns, self.w, self.plan)
-        return Choice(self.plan.method, self.plan.reason, self._tolerance, *errors, self.plan.seconds)
+        _, taken, missed = self._checked(1)
+        errors = evaluate.errors(self.terms, self.columns, self.w, taken)
+        reason = taken.reason
+        if missed:
+            why = " and ".join(f"{way.method} would err by {error:.1e}" for way, error in missed)
+            reason = f"all pairs, since {why}" if taken.method == "direct" else f"{reason}, since {why}"
+        return Choice(taken.method, reason, self._tolerance, *errors, taken.seconds)
+
+    def _checked(self, order):
+        from jko.kernels.forces import evaluate
+
+        return evaluate.checked(order, self.terms, self.columns, self.w, self.plans, self._tolerance)
 
 
 def choice_of(W, x, w, summation: Summation | None = None) -> Choice:

@@ -10,6 +10,7 @@ from functionals import pointwise
 from jko import Particles
 from jko.kernels.pair_sums import Difference
 from jko.kernels.random_batch import random_batch_gradients
+from jko.measures.forces import Choice
 from jko.measures.radial import radial
 
 
@@ -136,6 +137,7 @@ def test_a_random_batch_is_repeated_by_a_resumed_run_and_changes_with_the_cloud(
         ({"cutoff": -1.0}, "cutoff"),
         ({"partners": 3}, "partners: expected an even"),
         ({"seed": -1}, "seed"),
+        ({"seed": 2**64}, "seed"),
     ],
 )
 def test_bad_settings_are_refused_by_name(options, message):
@@ -201,3 +203,18 @@ def test_coincident_particles_have_no_mesh(method):
     W = fn.Interaction("gaussian", method=method)
     assert np.all(W.wasserstein_gradient(cloud) == 0.0)
     assert W(cloud) == pytest.approx(0.5, rel=1e-12)
+
+
+def test_a_method_that_misses_gives_way_to_all_pairs_and_says_so():
+    """Forces of a cloud 1e-6 wide under a kernel of unit size: they cancel to far below the tolerance."""
+    mu = Particles(1e-6 * np.random.default_rng(0).normal(size=(300, 1)))
+    F = fn.Interaction("morse", method="split")
+    choice = F.choice(mu)
+    assert choice.method == "direct"
+    assert "since split would err by" in str(choice)
+    plain = fn.Interaction("morse").wasserstein_gradient(mu)
+    assert relative(F.wasserstein_gradient(mu), plain) < 1e-9
+
+
+def test_a_choice_that_misses_says_so():
+    assert str(Choice("split", "near pairs", 1e-6, 1e-9, 1e-5)).endswith("asked for 1e-06, MISSED")

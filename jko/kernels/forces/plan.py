@@ -13,6 +13,7 @@ from jko.kernels.forces.cells import NOTHING
 from jko.kernels.forces.terms import Terms
 
 _PAIR_COST, _NEAR_COST = 0.7e-9, 6e-9  # seconds a pair, of all pairs and of those in neighbouring cells
+_FEW, _PATIENCE = 4096, 60.0  # particles, seconds: up to which all pairs stand in for a method that misses
 _LARGEST_MESH = 2.0**25
 _NO_EXTENT = 1e-100  # below, mesh points a length overflow
 _SAMPLE = 16_384
@@ -40,18 +41,26 @@ class Plan:
 
 
 def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
-    """The plan for positions `[d, n]`: a function of them alone, so that a resumed run makes the same.
+    """The first of `plans`."""
+    return plans(terms, x, tolerance, method)[0]
 
-    Raises ValueError where the method asked for does not carry the kernel.
+
+def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]:
+    """Plans for positions `[d, n]`, the cheapest first: a function of them alone, so that a resumed run makes
+    the same. Those after the first are for where it misses the tolerance.
+
+    Of "auto" the best of each method up to all pairs, which are left out where they would take minutes; of
+    one method its own, and all pairs where particles are few. Raises ValueError where the method asked for
+    does not carry the kernel.
     """
     if terms.empty:
-        return Plan("direct", reason="moments give a quadratic kernel", seconds=0.0)
+        return [Plan("direct", reason="moments give a quadratic kernel", seconds=0.0)]
     n = x.shape[1]
     direct = Plan("direct", seconds=_PAIR_COST * n * n, reason="all pairs are the cheapest")
     if method == "direct":
-        return direct
+        return [direct]
     if not np.ptp(x, axis=1).max() > _NO_EXTENT:
-        return Plan("direct", seconds=direct.seconds, reason="the particles coincide")
+        return [Plan("direct", seconds=direct.seconds, reason="the particles coincide")]
     lengths = box(x)
     choices = []
     if method in ("auto", "cells") and terms.cutoff is not None:
@@ -65,7 +74,13 @@ def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
         choices += _with_tree(terms, x, lengths, tolerance)
     if method != "auto" and not choices:
         raise ValueError(_refusal(method, terms))
-    return min(choices + [direct] * (method == "auto"), key=lambda choice: choice.seconds)
+    best = {}
+    for choice in sorted(choices, key=lambda choice: choice.seconds):
+        best.setdefault(choice.method, choice)
+    if method != "auto":
+        return [*best.values()] + [direct] * (n < _FEW)
+    cheaper = [choice for choice in best.values() if choice.seconds < direct.seconds]
+    return cheaper + [direct] * (direct.seconds < _PATIENCE or not cheaper)
 
 
 def box(x) -> tuple[float, ...]:
