@@ -109,6 +109,7 @@ class BackAndForth(Scheme):
 
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, notes = problem.interaction(mu.values), mu.values, []
+        problem = problem.held(mu.values, field, tau)
         for _ in range(passes):
             with kernel_threads(self.threads):
                 solution = DualSolver(problem, self, mu, tau, field).solve()

@@ -78,7 +78,7 @@ class Cvxpy(Scheme):
         return State(form.first_data(mu), form)
 
     def step(self, F, mu, tau, state):
-        mu, data, info = state.workspace.step(mu, tau, state.data)
+        mu, data, info = state.workspace.step(mu, positive_number("tau", tau), state.data)
         return mu, state.with_data(**data), info
 
     def _form(self, F, mu):

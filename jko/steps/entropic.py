@@ -103,6 +103,9 @@ class Entropic(Scheme):
             spent += scaled.iterations
             if not np.isfinite(scaled.mismatch):
                 return mu, state, _overflowed(scaled.step.alpha, tau)
+            missing = abs(float(scaled.wanted.sum()) - mu.values.sum()) * mu.grid.cell_volume
+            if missing > _MASS_TOLERANCE * mu.mass:
+                return mu, state, _lost(scaled, missing, tau)
             change = float(np.abs(scaled.wanted - values).sum()) * mu.grid.cell_volume / mu.mass
             values, previous = scaled.wanted, field
             field = problem.interaction(values)
@@ -149,6 +152,15 @@ def _overflowed(alpha, tau):
         status="not converged",
         note=f"the potentials overflow where α = ε/τ is {alpha:.1e} at tau = {tau:g}: raise epsilon, or take "
         "a smaller tau",
+    )
+
+
+def _lost(scaled, missing, tau):
+    return StepInfo(
+        status="not converged",
+        iterations=scaled.iterations,
+        note=f"no density of the mass before was found at tau = {tau:g}, the best misses {missing:.1e}, so "
+        "that the density stays: take a smaller tau or a larger epsilon",
     )
 
 

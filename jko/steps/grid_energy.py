@@ -8,6 +8,7 @@ from jko.errors import positive_number
 from jko.measures import Density
 
 _EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+_LARGEST = 1e100  # of |V|
 _FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h² below, that float32 holds
 
 
@@ -18,7 +19,7 @@ class GridEnergy:
 
     def __init__(self, F, mu):
         self.grid, self.parts = mu.grid, F.parts
-        self.potential = self.parts.potential_values(self.grid.points).reshape(self.grid.cells)
+        self.potential = _finite(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
     def interaction(self, values) -> np.ndarray | None:
@@ -86,6 +87,18 @@ class GridEnergy:
                 f"cap: the box holds a mass of {most:g} at most, the density has {mu.mass:g}: widen the grid "
                 "or raise the cap"
             )
+
+
+def _finite(potential):
+    """V in the cells, refused where it is not finite or so large that its squares are not."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(potential) <= _LARGEST)
+    if wrong.any():
+        raise ValueError(
+            f"functional: the potential is {potential[wrong][0]:g} in one of {int(wrong.sum())} cells, "
+            f"expected finite numbers below {_LARGEST:g}; choose a grid inside its domain, or scale it down"
+        )
+    return potential
 
 
 def _least_cap(constraints, grid):

@@ -17,6 +17,8 @@ _DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but 
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 _SHARP = 1e-9  # the relative gap of the steps within one of second order
 _FEWEST = 8  # cells along an axis
+_OPEN = "Newton's method stopped at a relative gap of"
+_MISSED = "the transported density misses"
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
 
 
@@ -35,7 +37,8 @@ class MongeAmpere(Scheme):
 
     tolerance: the relative gap at which Newton's method stops, at least 2e-4 in steep wells. accept: the
     largest that counts as converged; above it, or where S folds over more than a ten-thousandth of the mass,
-    or ρ_k has vacuum, the step is taken by `fallback` (BackAndForth() if None) and the note says why.
+    or ρ_k has vacuum, the step is taken by `fallback` (BackAndForth() if None) and the note says why, unless
+    that leaves the larger gap.
     max_iterations: of Newton's method on a grid.
     interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′, and the note
     tells the last change.
@@ -76,15 +79,17 @@ class MongeAmpere(Scheme):
     def step(self, F, mu, tau, state):
         ladder = state.workspace
         tau = ladder.problem.checked(tau)
-        reason = unsuited(mu)
+        reason, nearest = unsuited(mu), None
         if reason is None:
             for caution in ladder.cautions:
                 found, note = self._solve(ladder, mu, tau, caution)
-                reason = self._rejects(found)
+                reason = self._rejects(found, mu.mass)
                 if reason is None:
                     note = "; ".join(filter(None, (_STEEP if isinstance(caution, int) else "", note)))
                     return Density(mu.grid, found.values), state, self._record(found, mu, note)
-        return self._fall_back(F, mu, tau, state, reason)
+                if _only_open(reason) and (nearest is None or found.gap < nearest[0].gap):
+                    nearest = found, note, reason
+        return self._fall_back(F, mu, tau, state, reason, nearest)
 
     def sharpened(self) -> MongeAmpere:
         """The same, solved to a gap that does not add up over many steps of second order."""
@@ -118,23 +123,24 @@ class MongeAmpere(Scheme):
             found = replace(found, before=before, after=ladder.problem.energy(values, field))
         return replace(found, iterations=spent), note
 
-    def _rejects(self, found):
+    def _rejects(self, found, mass):
         if not np.isfinite(found.gap):
             return "Newton's method did not converge on a coarse grid"
         if found.folded > _FOLDED:
             return f"the map folds over {found.folded:.1e} of the mass"
-        if found.gap > self.accept * found.transport + 1e-12:
-            return f"Newton's method stopped at a relative gap of {found.gap / found.transport:.1e}"
-        if not abs(found.defect) <= _DEFECT:
-            return f"the transported density misses {found.defect:.1e} of the mass"
-        if found.before - found.after < _DISSIPATED * found.transport - 1e-12 * (1.0 + abs(found.before)):
+        rounding = 1e-12 * (min(mass, 1.0) + abs(found.before))
+        if found.before - found.after < _DISSIPATED * found.transport - rounding:
             return f"the energy would fall by {found.before - found.after:.1e}, less than W₂²/2τ"
+        if found.gap > self.accept * found.transport + 1e-12 * min(mass, 1.0):
+            return f"{_OPEN} {found.gap / found.transport:.1e}"
+        if not abs(found.defect) <= _DEFECT:
+            return f"{_MISSED} {found.defect:.1e} of the mass"
         return None
 
     def _record(self, found, mu, note):
         return StepInfo(
-            gap=found.gap,
-            relative_gap=found.gap / found.transport if found.transport > 0.0 else 0.0,
+            gap=max(found.gap, 0.0),
+            relative_gap=max(found.gap, 0.0) / found.transport if found.transport > 0.0 else 0.0,
             iterations=found.iterations,
             mass_error=abs(float(found.values.sum()) * mu.grid.cell_volume - mu.mass),
             min_density=float(found.values.min()),
@@ -142,13 +148,25 @@ class MongeAmpere(Scheme):
             note=note,
         )
 
-    def _fall_back(self, F, mu, tau, state, reason):
+    def _fall_back(self, F, mu, tau, state, reason, nearest):
         from jko.steps.back_and_forth import BackAndForth
 
         scheme = BackAndForth() if self.fallback is None else self.fallback
         new, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+        if nearest is not None and nearest[0].gap < info.gap:
+            found, note, reason = nearest
+            kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
+            own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
+            good = info.status == "converged" and abs(found.defect) <= _DEFECT
+            status = "converged" if good else "not converged"
+            return Density(mu.grid, found.values), state, replace(own, status=status)
         note = f"taken by {scheme.scheme_name()}: {reason}"
         return new, state, replace(info, note="; ".join(filter(None, (note, info.note))))
+
+
+def _only_open(reason) -> bool:
+    """Whether a step was rejected for its gap or its defect of mass alone, being descent along a map."""
+    return reason is not None and reason.startswith((_OPEN, _MISSED))
 
 
 def unsuited(mu) -> str | None:

@@ -252,3 +252,40 @@ def test_a_checkpoint_tells_obstacles_apart():
     one[30:34, 30:34] = other[40:44, 30:34] = True
     names = {repr(BackAndForth(obstacle=mask)) for mask in (one, other, one.copy(), None)}
     assert len(names) == 3
+
+
+@pytest.mark.parametrize("tau", [0.01, 1.0])
+def test_a_cap_alone_projects(tau):
+    # ε takes its scale from the excess; in 1D N(0, .2²) fills [−R, R] and keeps its tails, as Quantile tells
+    mu, F = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 80), std=0.2), fn.Cap(1.0)
+    new, info = one_step(F, mu, tau)
+    exact, _ = take_step(jko.steps.Quantile(), F, mu, tau)
+    assert distance(new, exact) < 0.03
+    assert info.status == "converged"
+    assert info.relative_gap < 0.1
+
+
+def test_a_cap_with_interaction_moves():
+    mu = jko.Density.gaussian(jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (32, 32)), (0.0, 0.0), std=0.6)
+    F = fn.Cap(1.0) + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
+    _, info = one_step(F, mu, 0.5)
+    assert info.status == "converged"
+    assert info.dissipation > 0.1
+
+
+def test_the_gap_of_a_held_cap_is_of_f_itself():
+    mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 64), std=0.6)
+    F = fn.Cap(2.0) + fn.Potential(quadratic)
+    new, info = one_step(F, mu, 0.5)
+    # the cap is idle: the exact step is x/(1 + τ)
+    exact = jko.Density.gaussian(mu.grid, std=0.4)
+    costs = [F(rho) + jko.transport.wasserstein(mu, rho).distance ** 2 / (2.0 * 0.5) for rho in (new, exact)]
+    assert info.gap > costs[0] - costs[1] > 0.0
+
+
+@pytest.mark.parametrize("scheme", [BackAndForth(), jko.steps.MongeAmpere(), jko.steps.Entropic()])
+def test_a_potential_out_of_range_is_named(scheme):
+    _, rho, _ = ornstein_uhlenbeck(1, 40)
+    for V in (lambda x: jnp.where(x[0] > 2.0, jnp.inf, 0.0), lambda x: 1e200 * x[0]):
+        with pytest.raises(ValueError, match="the potential is "):
+            scheme.init(fn.Entropy() + fn.Potential(V), rho)

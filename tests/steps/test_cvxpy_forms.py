@@ -177,3 +177,11 @@ def test_the_note_says_that_a_gap_does_not_bound_the_slices():
     notes = [scheme.step(F, rho, tau, state)[2].note for tau in (0.2, 0.04)]
     assert "does not bound the time error of its one slice" in notes[0]
     assert notes[1] == ""
+
+
+@pytest.mark.parametrize("tau", [-1.0, 0.0, float("nan")])
+def test_tau_is_checked(tau):
+    mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 8), std=0.5)
+    scheme = jko.steps.Cvxpy()
+    with pytest.raises(ValueError, match="tau: expected a positive number"):
+        scheme.step(fn.Entropy(), mu, tau, scheme.init(fn.Entropy(), mu))

@@ -234,3 +234,23 @@ def test_refusals():
         Entropic().step(F, rho, -0.1, Entropic().init(F, rho))
     with pytest.raises(TypeError, match=r"steps\.Entropic"):
         Entropic().init(F, rho.sample(10, seed=0))
+
+
+@pytest.mark.parametrize("tau", [2.0, 5.0])
+def test_a_cap_at_large_tau_keeps_the_mass(tau):
+    grid = jko.Grid.uniform(-3.0, 3.0, 90)
+    rho = jko.Density.gaussian(grid, 1.2, std=0.5)
+    F = fn.Cap(1.0) + fn.Potential(quadratic)
+    new, info = one_step(F, rho, tau)
+    exact, _ = take_step(jko.steps.Quantile(), F, rho, tau)
+    assert info.status == "converged"
+    assert info.mass_error < 1e-12
+    assert distance(new, exact) < 5e-3
+
+
+def test_a_cap_that_leaves_little_room_on_a_ring():
+    grid = jko.Grid.uniform(0.0, 1.0, 64, periodic=True)
+    F = fn.Cap(1.3) + fn.Potential(lambda x: jnp.cos(2.0 * jnp.pi * x[0]))
+    new, info = one_step(F, jko.Density.uniform(grid), 0.1)
+    assert info.status == "converged"
+    assert new.mass == pytest.approx(1.0, abs=1e-12)

@@ -180,3 +180,19 @@ def test_refusals():
         steps.MongeAmpere(fallback="BackAndForth")
     with pytest.raises(TypeError, match="moves Density"):
         steps.MongeAmpere().init(QUADRATIC, mu.sample(10, seed=0))
+
+
+def test_a_small_mass_is_only_a_scale():
+    mu = Density.gaussian(box(40, 1, 4.0), 0.3, std=0.8)
+    unit, _ = one_step(QUADRATIC, mu, 0.1)
+    thin, info = one_step(QUADRATIC, mu.with_values(1e-12 * mu.values), 0.1)
+    assert info.relative_gap < 1e-5
+    assert np.allclose(1e12 * thin.values, unit.values, rtol=1e-4, atol=1e-8)
+
+
+def test_the_better_of_two_steps_is_kept():
+    mu = Density.gaussian(Grid.uniform((-1.0, -4.0), (1.0, 4.0), (64, 8)), (0.2, 0.5), std=0.4)
+    _, info = one_step(QUADRATIC, mu, 0.1)
+    assert info.relative_gap < 0.2
+    assert info.status == "not converged"
+    assert "kept, for steps.BackAndForth leaves a gap" in info.note

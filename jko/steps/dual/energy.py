@@ -59,7 +59,8 @@ class DualEnergy:
                 high = c
             new = np.nan
             if slope > 0 and np.isfinite(excess):
-                new = c - (found * np.log(found / total) if exponential else excess) / slope
+                with np.errstate(over="ignore"):
+                    new = c - (found * np.log(found / total) if exponential else excess) / slope
             if not low < new < high or (number % 4 == 3 and np.isfinite(low + high)):
                 width = (
                     2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))

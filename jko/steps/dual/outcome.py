@@ -14,6 +14,7 @@ _MASS_TOLERANCE = 1e-8
 _ROUNDING = 1e-12
 _HALVINGS = 10
 _STILL = 0.125  # cells: where mass neither moves nor spreads by more, the step is lost in the grid's error
+_HUGE = 0.1  # of W₂²/2τ: a gap above it is none of a converged step, whatever the grid's own error
 _FLOOR = 1e-6  # of 1 + |F|: gaps below it count as none
 
 
@@ -64,14 +65,17 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values
     gap = certificate.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
-    cautions = [_shortened(taken), _coarse(certificate), _held(problem), _inadmissible(taken)]
+    held = problem.held_gap(values, solution.values(mu.grid), tau)
+    cautions = [_shortened(taken), _coarse(certificate), _held(problem, held), _inadmissible(taken)]
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
     failures = [
         _lost(problem, mu, tau, certificate),
         f"the mass changed by {mass_error:.1e}" if mass_error > _MASS_TOLERANCE * mu.mass else "",
         "" if certificate.closes(gap, settings.tolerance) else _open(gap, certificate),
+        _huge(problem, settings, mu, tau, gap, taken),
         "" if taken.share == 1.0 else _unfinished(problem, settings, mu, tau, gap, taken),
     ]
+    gap = max(gap + held, 0.0)
     return StepInfo(
         status="not converged" if any(failures) else "converged",
         gap=gap,
@@ -102,10 +106,10 @@ def _coarse(certificate):
     )
 
 
-def _held(problem):
+def _held(problem, held):
     if not problem.regularisation:
         return ""
-    return f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}"
+    return f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}, {held:.1e} of the gap"
 
 
 def _inadmissible(taken):
@@ -124,10 +128,23 @@ def _lost(problem, mu, tau, certificate):
     return f"what a grid adds to a step exceeds the step: take tau above {least:.1e}, or a finer grid{other}"
 
 
+def _huge(problem, settings, mu, tau, gap, taken):
+    """Why a whole step whose gap is no small part of W₂²/2τ is not the flow's end."""
+    if taken.share < 1.0 or gap <= _HUGE * taken.cost or gap <= _at_end(problem, settings, mu, tau, taken):
+        return ""
+    share = gap / max(taken.cost, 1e-300)
+    return f"the gap {gap:.1e} is {share:.2g} of W₂²/2τ: take a finer grid or a larger tau"
+
+
+def _at_end(problem, settings, mu, tau, taken):
+    """The gap that a flow at its end may leave."""
+    field = problem.interaction(mu.values)
+    return settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(taken.after))
+
+
 def _unfinished(problem, settings, mu, tau, gap, taken):
     """Why a shortened step is not the flow's end."""
-    field = problem.interaction(mu.values)
-    enough = settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(taken.before))
+    enough = _at_end(problem, settings, mu, tau, taken)
     if gap <= enough:
         return ""
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -13,6 +14,7 @@ from jko.measures import Density
 from jko.steps.grid_energy import GridEnergy
 
 _FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
+_PUSHED = 0.25  # of the rise of the pressure in a cell that an excess over the cap, pushed out, could have
 
 
 class DualProblem(GridEnergy):
@@ -29,19 +31,37 @@ class DualProblem(GridEnergy):
                     f"{scheme} needs an internal energy or a cap that holds the density together, got {F!r}; "
                     "move particles by descent.BackwardEuler"
                 )
-            self.internal = self._hold_together()
+            self.internal = _square(1.0)
         with np.errstate(all="ignore"):
             self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
             thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
         self.stiff = self.cap is not None or bool(thin < _FLAT * dense)
         self._require_room(mu, self.blocked)
 
-    def _hold_together(self):
-        """(ε/2)ρ² with a slope that spreads a front of the cap over one cell; without it U*′ jumps."""
-        steps = [np.abs(np.diff(self.potential, axis=a)).mean() for a in range(self.grid.dimension)]
-        rise = max(float(np.sqrt(np.sum(np.square(steps)))), 1e-12)
-        self.regularisation = rise / float(self.cap.max())
-        return GatheredInternal(((0.5 * self.regularisation, Power(2.0)),))
+    def held(self, values, field, tau) -> DualProblem:
+        """This, or under a cap alone the same with (ε/2)ρ², whose slope spreads a front of the cap over one
+        cell; without it U*′ jumps. The pressure rises in a cell by h|∇(V + W∗ρ)|, or by a quarter of h/τ
+        times the distance that the excess over the cap has to go."""
+        if self.parts.internal_energy is not None:
+            return self
+        outer, most, d = self.outer(field), float(self.cap.max()), self.grid.dimension
+        steps = [np.abs(np.diff(outer, axis=a)).mean() for a in range(d)]
+        excess = float(np.maximum(values - self.cap, 0.0).sum()) * self.grid.cell_volume / most
+        pushed = _PUSHED * max(self.grid.spacing) * excess ** (1.0 / d) / tau
+        rise = max(float(np.sqrt(np.sum(np.square(steps)))), pushed, 1e-12)
+        other = copy.copy(self)
+        other.regularisation = rise / most
+        other.internal = _square(other.regularisation)
+        return other
+
+    def held_gap(self, values, found, tau) -> float:
+        """What (ε/2)∫ρ² adds to the gap of `values` against the dual value at the potential of `found`, once
+        ε times that density is taken off it: to second order in ε, (τ/2)∫|ε∇ρ|²dρ where the two are one."""
+        if not self.regularisation:
+            return 0.0
+        square = self.regularisation * (np.vdot(found, found) - np.vdot(values, values))
+        slope = tau * self.squared_slope(found, self.regularisation * found)
+        return 0.5 * float(square + slope) * self.grid.cell_volume
 
     def least_tau(self, values, field, length) -> float:
         """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, or under a cap
@@ -57,6 +77,10 @@ class DualProblem(GridEnergy):
             drift = math.sqrt(self.squared_slope(values, self.outer(field)) / float(values.sum()))
             rates.append(length / drift if drift > 0.0 else 0.0)
         return min(rates)
+
+
+def _square(epsilon):
+    return GatheredInternal(((0.5 * epsilon, Power(2.0)),))
 
 
 def _blocked(obstacle, grid):

@@ -73,7 +73,7 @@ class PressureNewton:
         """Iterates from p until the estimated gap is `tolerance` of (τ/2)∫|∇p|²ρ̂, or no step lowers it."""
         now = self.at(p)
         for _ in range(most):
-            goal = tolerance * now.transport + 1e-14
+            goal = tolerance * now.transport + 1e-14 * min(self.mass, 1.0)
             if not np.isfinite(now.gap) or now.gap <= goal:
                 break
             new = self._improve(now, goal)

@@ -34,6 +34,8 @@ class DensityProx:
     def __call__(self, z, r):
         """(log ρ, the multiplier κ of the mass): weight·log ρ + U′(ρ) = z + κ where ρ is below the cap; from
         a guess r of log ρ."""
+        if self.highest is not None and not self.terms:
+            return self._filled(z)
         kappa = float(np.average(self._slope(r)[0] - z, weights=np.exp(r - r.max())))
         bracket = [-math.inf, math.inf]
         for _ in range(_ROUNDS):
@@ -51,6 +53,19 @@ class DensityProx:
                 kappa += change
                 r = np.minimum(r + np.maximum(change / slope, -self.fall), self.ceiling)
         return (r if self.highest is None else np.minimum(r, self.highest)), kappa
+
+    def _filled(self, z):
+        """The same without U′, exactly: cells reach the cap in the order of weight·log cap − z."""
+        y, highest = (z / self.weight).ravel(), np.broadcast_to(self.highest, z.shape).ravel()
+        order = np.argsort(highest - y)
+        y, highest = y[order], highest[order]
+        free = np.logaddexp.accumulate(y[::-1])[::-1]
+        full = np.concatenate([[0.0], np.cumsum(np.exp(highest[:-1]))])
+        with np.errstate(over="ignore"):
+            mass = full + np.exp(highest - y + free)
+        k = min(int(np.searchsorted(mass, self.total)), len(y) - 1)
+        shift = math.log(max(self.total - full[k], np.exp(highest[k]) * _MASS)) - free[k]
+        return np.minimum(z / self.weight + shift, self.highest), self.weight * float(shift)
 
     def _change(self, kappa, found, rate, highest, bracket):
         """Newton's step for the logarithm of the mass, kept in the bracket."""
