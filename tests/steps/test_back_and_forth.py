@@ -279,7 +279,7 @@ def test_the_gap_of_a_held_cap_is_of_f_itself():
     new, info = one_step(F, mu, 0.5)
     # the cap is idle: the exact step is x/(1 + τ)
     exact = jko.Density.gaussian(mu.grid, std=0.4)
-    costs = [F(rho) + jko.transport.wasserstein(mu, rho).distance ** 2 / (2.0 * 0.5) for rho in (new, exact)]
+    costs = [F(rho) + jko.transport.wasserstein_distance(mu, rho) ** 2 / (2.0 * 0.5) for rho in (new, exact)]
     assert info.gap > costs[0] - costs[1] > 0.0
 
 
