@@ -26,7 +26,8 @@ class BackAndForth(Scheme):
     iterations: back-and-forth pairs on the given grid, the next coarser, …; the last holds for all coarser
     and the coarsest. tolerance: the relative gap at which a step counts as converged; up to `max_extra` more
     pairs try for it, and then longer or shorter steps. A gap below the grid's own bias, h²/8τ an axis, counts
-    as converged too, but not where mass left to itself would move or spread by less than an eighth of a cell.
+    as converged too, but not above a tenth of W₂²/2τ unless the flow is at its end, nor where mass left to
+    itself would move or spread by less than an eighth of a cell.
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
     in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
     interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′; the note tells
@@ -45,7 +46,8 @@ class BackAndForth(Scheme):
     the stored densities; dissipation is ∞ where ρ_k breaks the cap or the obstacle.
 
     `init` raises UnsupportedFunctional where neither an internal energy nor a cap holds the density together.
-    A cap alone is held together by (ε/2)∫ρ², ε so small that a front is one cell wide; the note gives ε.
+    A cap alone is held together by (ε/2)∫ρ², ε so small that a front is one cell wide. The note gives ε,
+    and the gap has what it costs F, (τ/2)∫|ε∇ρ′|²dρ′, added.
     """
 
     iterations: tuple[int, ...] = (2, 6, 12, 24, 48)
@@ -104,9 +106,11 @@ class BackAndForth(Scheme):
     def _take(self, mu, tau, problem):
         """(ρ′, its record, the share of the step that was taken)."""
         from jko.kernels.threads import kernel_threads
-        from jko.steps.dual.outcome import record, take
+        from jko.steps.dual.outcome import record, stay, take
         from jko.steps.dual.solver import DualSolver
 
+        if problem.at_rest(mu.values):
+            return mu.values, stay(mu), 1.0
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, notes = problem.interaction(mu.values), mu.values, []
         problem = problem.held(mu.values, field, tau)

@@ -263,6 +263,9 @@ def test_a_cap_alone_projects(tau):
     assert distance(new, exact) < 0.03
     assert info.status == "converged"
     assert info.relative_gap < 0.1
+    again, info = one_step(F, new, tau)
+    assert info.status == "converged"
+    assert distance(again, new) == 0.0
 
 
 def test_a_cap_with_interaction_moves():

@@ -61,6 +61,18 @@ def take(problem, mu, values, cost) -> Taken:
     return min(map(mixed, shares), key=lambda taken: taken.objective)
 
 
+def stay(mu) -> StepInfo:
+    """The record of a density at rest below the cap."""
+    return StepInfo(
+        gap=0.0,
+        relative_gap=0.0,
+        mass_error=0.0,
+        min_density=float(mu.values.min()),
+        dissipation=0.0,
+        note="the density keeps below the cap and nothing drives it: it stays",
+    )
+
+
 def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values

@@ -54,6 +54,11 @@ class DualProblem(GridEnergy):
         other.internal = _square(other.regularisation)
         return other
 
+    def at_rest(self, values) -> bool:
+        """Whether F = 0 here, a cap that holds with no force to press against it: the exact step stays."""
+        free = self.parts.internal_energy is None and not self.parts.interaction
+        return free and float(np.ptp(self.potential)) == 0.0 and self.admits(values)
+
     def held_gap(self, values, found, tau) -> float:
         """What (ε/2)∫ρ² adds to the gap of `values` against the dual value at the potential of `found`, once
         ε times that density is taken off it: to second order in ε, (τ/2)∫|ε∇ρ|²dρ where the two are one."""
