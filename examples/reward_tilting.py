@@ -33,21 +33,18 @@ start, exact = reference.on(grid, 0.0), jko.Density.from_function(grid, lambda x
 
 # %%
 # The gradient flow from the reference, as JKO steps and as particles.
-
 steps = jko.flow(F, start, jko.steps.BackAndForth(), tau=2.0, n_steps=20)
 cloud, particles = start.sample(n, seed=0), jko.descent.Langevin(seed=1)
 walk = jko.flow(F, cloud, particles, tau=0.02, n_steps=1500, store_every=1500)
 # %%
 # Guidance adds :math:`\nabla\log E[e^{r(x_0)/\beta} | x_t]` to the reference's score. Given :math:`x_t`, the
 # data are a mixture of Gaussians, so that quadrature gives the expectation.
-
 tilted = diffusion.TiltedMixture(reference, reward, beta)
 noise = jko.Particles(np.random.default_rng(2).normal(size=(n, 1)))
 guided = diffusion.sample(tilted.score, schedule, noise, 1.0, 1e-3, steps=40, method="dpm-solver-2")
 
 # %%
 # All three beside the answer, and beside the distance that as many independent draws have from it.
-
 ends = {"JKO steps": steps.final, "Langevin": walk.final, "guided sampler": guided}
 figure = style.new_figure(11.5, 3.6)
 for k, (axes, (name, found)) in enumerate(zip(figure.subplots(1, 3), ends.items(), strict=True)):

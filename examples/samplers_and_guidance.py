@@ -24,7 +24,6 @@ end = 0.02
 
 # %%
 # Root mean square distance to the exact flow, by the number of steps: the slopes are the orders.
-
 exact = diffusion.ConsistencyFunction(law, end)(noise.positions, 1.0)
 figure = style.new_figure(11.5, 3.7)
 panels = figure.subplots(1, 3)
@@ -41,7 +40,6 @@ style.legend(panels[0])
 # Guidance towards the two components on the right, with weights 1 and 3: a weight of 1 samples the
 # conditional law, a larger one sharpens it beyond. The lines are the density that guidance samples, by the
 # change of variables along its flow.
-
 chosen = diffusion.NoisedMixture(means[[0, 1]], 0.05, schedule=schedule)
 grid = jko.Grid.uniform((-0.6, -1.2), (2.6, 2.4), (40, 45))
 for axes, weight in zip(panels[1:], (1.0, 3.0), strict=True):
@@ -54,9 +52,7 @@ for axes, weight in zip(panels[1:], (1.0, 3.0), strict=True):
     axes.scatter(*cloud.positions.T, s=2, color=style.colour(1), label=f"guided, weight {weight:g}")
     levels = density.max() * np.array([0.03, 0.2, 0.6])
     axes.contour(*grid.axes, density.reshape(grid.cells).T, levels, colors="black", linewidths=0.8)
-    print(
-        f"weight {weight:g}: the density of the guided flow has mass {density.sum() * grid.cell_volume:.4f}"
-    )
+    print(f"weight {weight:g}: mass of the guided density {density.sum() * grid.cell_volume:.4f}")
     style.tidy(axes, "x₁", "x₂", f"guidance, weight {weight:g}")
     axes.set(xlim=(-2.6, 2.9), ylim=(-2.6, 2.9), aspect="equal")
     style.legend(axes)

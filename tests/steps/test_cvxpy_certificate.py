@@ -42,6 +42,8 @@ def random_problem(rng):
     ]
     chosen = [term for chance, term in terms if rng.random() < chance] or [fn.Power(2.0)]
     settings = {"formulation": None if rng.random() < 0.6 else "eulerian", "slices": int(rng.integers(1, 4))}
+    if settings["formulation"] is None:
+        del settings["slices"]
     return sum(chosen[1:], chosen[0]), mu, float(10.0 ** rng.uniform(-2.5, 0.0)), settings
 
 
