@@ -44,9 +44,7 @@ for k, (name, run) in enumerate(densities.items()):
     apart = [np.abs(a.values - exact.on(grid, t).values).sum() for a, t in zip(run, times, strict=True)]
     divergence, fisher = np.array([(F(a), jko.dissipation(F, a)) for a in run]).T
     fall = divergence[0] - divergence[-1], simpson(fisher, x=times)
-    print(
-        f"{name:>14s}: L1 {max(apart) * grid.cell_volume:.1e}, KL falls by {fall[0]:.5f}, ∫I dt {fall[1]:.5f}"
-    )
+    print(f"{name:>14s}: L1 {max(apart) * grid.cell_volume:.1e}, KL falls by {fall[0]:.5f}, ∫I dt", fall[1])
     left.plot(grid.axes[0], np.stack([run[i].values for i in (0, 4, 20)], axis=1), **look)
     centre.semilogy(times, divergence, **look)
     right.semilogy(times, fisher, **look)
