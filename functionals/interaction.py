@@ -70,6 +70,8 @@ class Interaction(Functional):
             raise TypeError(
                 f"W must be a jax function of a difference or a kernel's name, got {type(W).__name__}"
             )
+        if not isinstance(general, bool):
+            raise TypeError(f"general: expected True or False, got {general!r}")
         self.summation = Summation(method, tolerance, cutoff, partners, seed)
         if general and not (method in ("auto", "direct") and cutoff is None):
             raise ValueError(
@@ -77,7 +79,7 @@ class Interaction(Functional):
                 "kernel is summed over all pairs"
             )
         self.W = W
-        self.general = bool(general)
+        self.general = general
         self.linearly_convex = linearly_convex
         self.modulus = modulus
         self._even_in: set[int] = set()
@@ -94,6 +96,8 @@ class Interaction(Functional):
             return
         z = np.random.default_rng(20260102).normal(size=(8, dimension))
         there, back = pointwise.values(self.W, z), pointwise.values(self.W, -z)
+        if np.all(np.isnan(there)):
+            raise ValueError(f"W must be a number away from 0, but {self._label} is NaN at {z[0].tolist()}")
         if not np.allclose(there, back, rtol=1e-6, atol=1e-9, equal_nan=True):
             raise ValueError(
                 f"W must be even, but {self._label} has W({z[0].tolist()}) = {there[0]:g} and {back[0]:g} at "

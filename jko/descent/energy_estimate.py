@@ -22,6 +22,11 @@ def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE
         return value, 0.0
     sample = mu if mu.n <= entropy_sample else mu.subsample(entropy_sample, seed=0)
     neighbours = neighbours or default_neighbours(mu.dimension)
+    if sample.n <= neighbours:
+        raise ValueError(
+            f"particles: the recorded energy estimates the entropy by {neighbours} nearest neighbours, which "
+            f"needs more than {neighbours} particles, got {sample.n}: take more, or neighbours=1"
+        )
     estimate = entropy_estimate(sample, neighbours)
     influence = theta * estimate.log_density
     for c, atom in outside_terms(F.parts):

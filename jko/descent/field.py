@@ -88,7 +88,7 @@ class Field:
         """How sums over particles are taken where that is not the default, a sentence for a record."""
         chosen = (atom for _, atom in self.terms if atom.kind == "interaction" and not atom.general)
         choices = [atom.choice(mu) for atom in chosen]
-        return "; ".join(str(choice) for choice in choices if choice.method != "direct")
+        return "; ".join(str(choice) for choice in choices if choice.worth_a_note)
 
     @cached_property
     def _energy(self):

@@ -53,10 +53,20 @@ class ShardedField(Field):
     def __init__(self, terms, mesh: Mesh):
         super().__init__(terms)
         self.mesh = mesh
+        if any(_method(atom) == "random batch" for _, atom in self.terms):
+            raise ValueError(
+                "method: 'random batch' needs all particles on one device: use method='auto', which sums all "
+                "pairs on many, or leave jko.sharding.over"
+            )
 
     def native(self, x) -> bool:
         """Never: sums that one host takes are not spread."""
         return False
+
+    def note(self, mu) -> str:
+        """That sums are over all pairs, where another method was asked for."""
+        asked = sorted({_method(atom) for _, atom in self.terms} - {"auto", "direct"})
+        return f"pair sums: all pairs on {self.mesh.size} devices, not {', '.join(asked)}" if asked else ""
 
     def energy(self, x, w):
         pairs, others = _by_kind(self.terms)
@@ -84,6 +94,10 @@ class ShardedField(Field):
             out_specs=PartitionSpec(*axes),
             check_vma=False,
         )(x, w)
+
+
+def _method(atom):
+    return atom.summation.method if atom.kind == "interaction" else "auto"
 
 
 def _by_kind(terms):

@@ -23,7 +23,8 @@ class Choice:
     """How sums over a cloud are taken: the method, why, and what it was found to err.
 
     `error_of_values` and `error_of_gradients` are relative root mean squares over 64 particles against direct
-    sums, 0 where the sums are direct; `seconds` is what an evaluation was expected to cost.
+    sums, 0 where the sums are direct; `seconds` is what an evaluation was expected to cost; `missed` tells
+    whether another method came first and missed the tolerance.
     """
 
     method: str
@@ -32,6 +33,12 @@ class Choice:
     error_of_values: float = 0.0
     error_of_gradients: float = 0.0
     seconds: float = float("nan")
+    missed: bool = False
+
+    @property
+    def worth_a_note(self) -> bool:
+        """Whether not simply all pairs are summed."""
+        return self.method != "direct" or self.missed
 
     def __str__(self):
         if self.method in ("direct", "random batch"):
@@ -127,7 +134,7 @@ class Sums:
         if missed:
             why = " and ".join(f"{way.method} would err by {error:.1e}" for way, error in missed)
             reason = f"all pairs, since {why}" if taken.method == "direct" else f"{reason}, since {why}"
-        return Choice(taken.method, reason, self._tolerance, *errors, taken.seconds)
+        return Choice(taken.method, reason, self._tolerance, *errors, taken.seconds, bool(missed))
 
     def _checked(self, order):
         from jko.kernels.forces import evaluate
@@ -140,7 +147,8 @@ def choice_of(W, x, w, summation: Summation | None = None) -> Choice:
     how = summation or _DEFAULT
     refute(W, x, _ASKED_ONCE)
     if how.method == "random batch":
-        reason = f"{how.partners} partners a particle, drawn from seed {how.seed}"
+        partners = min(how.partners, 2 * max(1, (len(x) - 1) // 2))
+        reason = f"{partners} partners a particle, drawn from seed {how.seed}"
         return Choice("random batch", reason, how.tolerance)
     sums = native_sums(W, x, w, how)
     if sums is None:

@@ -37,6 +37,4 @@ def gradients(W, x, y, w):
 
 def random_gradients(W, x, y, w, summation):
     """An unbiased estimate of `gradients` from a few partners a particle."""
-    if x is not y:
-        raise ValueError("method: 'random batch' needs all particles on one device: use method='auto'")
     return random_batch_gradients(Difference(pointwise.scalar(W)), x, w, summation.partners, summation.seed)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.errors import finite_array, seed_number
+from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
 from jko.measures.number_table import read_table
@@ -121,6 +121,7 @@ class Particles(Measure):
 
     def subsample(self, n: int, seed: int) -> Particles:
         """n particles of equal weight, drawn by weight without replacement where the weights are equal."""
+        n = whole_number("n", n)
         generator = np.random.default_rng(seed_number("seed", seed))
         equal = np.ptp(self.weights) <= 1e-6 / self.n
         if n >= self.n and equal:
@@ -145,7 +146,12 @@ def _compiled_horizontal(energy):
 
 
 def _checked_positions(positions) -> np.ndarray:
-    dtype = np.asarray(positions).dtype
+    try:
+        dtype = np.asarray(positions).dtype
+    except ValueError:
+        raise ValueError("positions: expected rows of one length, [n, d], got rows of several") from None
+    if dtype.kind == "b":
+        raise TypeError("positions: expected an array of numbers, got truth values")
     array = finite_array("positions", positions, dtype=dtype if dtype in (np.float32, np.float64) else float)
     array = array[:, None] if array.ndim == 1 else array
     if array.ndim != 2 or array.size == 0:

@@ -212,9 +212,34 @@ def test_a_method_that_misses_gives_way_to_all_pairs_and_says_so():
     choice = F.choice(mu)
     assert choice.method == "direct"
     assert "since split would err by" in str(choice)
+    assert choice.worth_a_note
     plain = fn.Interaction("morse").wasserstein_gradient(mu)
     assert relative(F.wasserstein_gradient(mu), plain) < 1e-9
 
 
 def test_a_choice_that_misses_says_so():
     assert str(Choice("split", "near pairs", 1e-6, 1e-9, 1e-5)).endswith("asked for 1e-06, MISSED")
+
+
+def test_a_random_batch_is_refused_on_many_devices_and_counts_the_partners_there_are():
+    F = fn.Interaction("gaussian", method="random batch", partners=100)
+    assert "48 partners" in str(F.choice(cloud(50)))
+    with jko.sharding.over(1), pytest.raises(ValueError, match="'random batch' needs all particles on one"):
+        jko.flow(F, cloud(50), jko.descent.ForwardEuler(), tau=0.1, n_steps=1)
+
+
+def test_kernels_and_particles_that_are_none_are_refused_by_name():
+    with pytest.raises(TypeError, match="general: expected True or False"):
+        fn.Interaction(lambda x, y: x @ y, general="yes")
+    with pytest.raises(ValueError, match="W must be a number away from 0"):
+        fn.Interaction(lambda z: jnp.nan * z[0])(cloud(10))
+    with pytest.raises(ValueError, match="positions: expected rows of one length"):
+        Particles([[1, 2], [3]])
+    with pytest.raises(TypeError, match="positions: expected an array of numbers, got truth values"):
+        Particles([True, False])
+    for n in (0, -1, 1.5, "a"):
+        with pytest.raises((TypeError, ValueError), match="n: expected a whole number"):
+            cloud(10).subsample(n, 0)
+    three = cloud(3)
+    with pytest.raises(ValueError, match="the recorded energy estimates the entropy"):
+        jko.flow(fn.Entropy(), three, jko.descent.Langevin(), tau=0.1, n_steps=1)
