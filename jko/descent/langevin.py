@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -31,14 +30,6 @@ class Langevin(StochasticDescent):
 
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
     order: ClassVar[int] = 1
-
-    def coefficients(self, temperature, tau):
-        """τ and √(2θτ), what a step multiplies the drift and the noise with."""
-        return tau, math.sqrt(2.0 * temperature * tau)
-
-    def limit(self, curvature):
-        """|1 − z| ≤ 1 for z ≤ 2."""
-        return 2.0 / curvature
 
     @staticmethod
     def move(gradient, carried, coefficients, kicks):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -27,11 +26,8 @@ class LeimkuhlerMatthews(StochasticDescent):
 
     def coefficients(self, temperature, tau):
         """τ and half the size of the noise."""
-        return tau, 0.5 * math.sqrt(2.0 * temperature * tau)
-
-    def limit(self, curvature):
-        """|1 − z| ≤ 1 for z ≤ 2."""
-        return 2.0 / curvature
+        tau, noise = super().coefficients(temperature, tau)
+        return tau, 0.5 * noise
 
     @staticmethod
     def move(gradient, carried, coefficients, kicks):

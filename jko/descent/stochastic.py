@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -32,9 +33,9 @@ class StochasticDescent(Scheme):
     """A move of particles with noise, repeated; F = θ∫ρ log ρ + G gives the temperature θ, the drift −∇_W G.
 
     A subclass gives `move(gradient, carried, coefficients, kicks)`, a function of the arrays `[d, n]` that it
-    carries, the positions first and then those named in `carries`; `coefficients(θ, τ)`, the numbers that
-    `move` needs; and `limit(L)`, the largest τ that a curvature L allows. `kicks(k)` are the unit increments
-    of the k-th step from now.
+    carries, the positions first and then those named in `carries`, and where they are not the explicit step's
+    `coefficients(θ, τ)`, the numbers that `move` needs, and `limit(L)`, the largest τ that a curvature L
+    allows. `kicks(k)` are the unit increments of the k-th step from now.
     """
 
     seed: int = 0
@@ -83,6 +84,14 @@ class StochasticDescent(Scheme):
         note = state.data.get("note", "")
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
         return mu.with_positions(moved), state.with_data(**data), records.with_columns(**columns)
+
+    def coefficients(self, temperature, tau):
+        """τ and √(2θτ), what a step multiplies the drift and the noise with."""
+        return tau, math.sqrt(2.0 * temperature * tau)
+
+    def limit(self, curvature):
+        """|1 − z| ≤ 1 for z = Lτ ≤ 2."""
+        return 2.0 / curvature
 
     def numbers(self, F, tau, mu) -> np.ndarray:
         """The coefficients of a move in the dtype of the positions."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -25,14 +24,6 @@ class StochasticHeun(StochasticDescent):
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
     order: ClassVar[int] = 2
     gradients_a_step: ClassVar[int] = 2
-
-    def coefficients(self, temperature, tau):
-        """τ and the size of the noise."""
-        return tau, math.sqrt(2.0 * temperature * tau)
-
-    def limit(self, curvature):
-        """|1 − z + z²/2| ≤ 1 for z ≤ 2."""
-        return 2.0 / curvature
 
     @staticmethod
     def move(gradient, carried, coefficients, kicks):
