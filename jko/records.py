@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 
 CONVERGED = "converged"
+_LATER = ("transport_cost",)  # columns that runs saved by version 0.1 lack: NaN there
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,9 @@ class StepInfo:
     suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
     min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
     decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
-    where F(ρ) is; note: fallbacks taken and why. What a scheme does not compute is NaN.
+    where F(ρ) is; transport_cost: W₂²(ρ, ρ′)/2τ as the scheme knows it, by which gap is divided and which
+    dissipation subtracts (of several steps in one, the sum of theirs, no less than that of the whole); note:
+    fallbacks taken and why. What a scheme does not compute is NaN.
     """
 
     status: str = CONVERGED
@@ -29,6 +32,7 @@ class StepInfo:
     mass_error: float = math.nan
     min_density: float = math.nan
     dissipation: float = math.nan
+    transport_cost: float = math.nan
     note: str = ""
 
     @property
@@ -44,6 +48,9 @@ class Records(Mapping):
     """
 
     def __init__(self, columns: dict[str, np.ndarray]):
+        columns = dict(columns)
+        for name in _LATER:
+            columns.setdefault(name, np.full(len(columns["status"]), math.nan))
         named = {f.name: np.asarray(columns[f.name]) for f in fields(StepInfo)}
         self._columns = named | {name: np.asarray(column) for name, column in columns.items()}
 

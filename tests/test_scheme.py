@@ -81,6 +81,17 @@ def test_records_are_columns_of_step_infos():
         _ = records.gaps
 
 
+def test_records_of_version_0_1_lack_the_transport_cost():
+    older = {
+        name: column for name, column in Records.constant(2, gap=1.0).items() if name != "transport_cost"
+    }
+    assert np.isnan(Records(older).transport_cost).all()
+    assert Records.constant(2, transport_cost=0.5).row(1).transport_cost == 0.5
+    del older["gap"]
+    with pytest.raises(KeyError, match="gap"):
+        Records(older)
+
+
 def test_records_go_through_pickle_and_copy():
     import copy
     import pickle

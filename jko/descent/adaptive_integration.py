@@ -100,10 +100,12 @@ class AdaptiveRungeKutta(RegularisedDescent):
         if rose(before + allowed, after, x.dtype):
             failed = StepInfo("unstable", iterations=sum(count), note=_risen(before, after, self.rtolerance))
             return mu, state, failed, count
+        cost = transport_cost(x, moved, w, tau)
         info = StepInfo(
             iterations=sum(count),
             mass_error=0.0,
-            dissipation=before - after - transport_cost(x, moved, w, tau),
+            dissipation=before - after - cost,
+            transport_cost=cost,
         )
         data = state.data | {"energy": after, "inner_step": tau / max(accepted, 1)}
         return mu.with_positions(moved), state.with_data(**data), info, count

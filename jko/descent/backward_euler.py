@@ -53,11 +53,13 @@ class BackwardEuler(EnergyDescent):
                 moved, error = np.asarray(moved), float(error)
                 after = float(compiled_energy(flow)(moved, w))
         converged = error <= tolerance
+        cost = transport_cost(x, moved, w, tau)
         info = StepInfo(
             status="converged" if converged else "not converged",
             iterations=int(count),
             mass_error=0.0,
-            dissipation=state.data["energy"] - after - transport_cost(x, moved, w, tau),
+            dissipation=state.data["energy"] - after - cost,
+            transport_cost=cost,
             note=state.data.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
         return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info

@@ -105,7 +105,12 @@ class Blob(Scheme):
                     StepInfo(status="unstable", iterations=stages, note=_rose(tau, data["energy"], after)),
                 )
         cost = float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2 * tau)
-        info = StepInfo(iterations=stages, mass_error=0.0, dissipation=data["energy"] - after - cost)
+        info = StepInfo(
+            iterations=stages,
+            mass_error=0.0,
+            dissipation=data["energy"] - after - cost,
+            transport_cost=cost,
+        )
         data = data | {"step": data["step"] + 1, "curvature": curvature, "energy": after}
         return mu.with_positions(moved), State(data=data), info
 

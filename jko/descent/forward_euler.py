@@ -46,9 +46,11 @@ class ForwardEuler(EnergyDescent):
                 whole, x, w = field(flow.terms), mu.positions, mu.weights
                 limit = 2.0 / max(largest_curvature(whole.gradient, x, w, host_product(whole, x, w)), 1e-300)
                 return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, limit))
-        dissipation = before - after - 0.5 * tau * squared_gradient
+        cost = 0.5 * tau * squared_gradient
         note = state.data.get("note", "")
-        info = StepInfo(iterations=1, mass_error=0.0, dissipation=dissipation, note=note)
+        info = StepInfo(
+            iterations=1, mass_error=0.0, dissipation=before - after - cost, transport_cost=cost, note=note
+        )
         return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
 
 

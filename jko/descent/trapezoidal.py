@@ -69,11 +69,13 @@ class Trapezoidal(RegularisedDescent):
         converged = error <= tolerance
         if converged and rose(before, after, x.dtype):
             return mu, state, StepInfo("unstable", iterations=int(count), note=_rose(tau, before, after))
+        cost = transport_cost(x, moved, w, tau)
         info = StepInfo(
             status="converged" if converged else "not converged",
             iterations=int(count),
             mass_error=0.0,
-            dissipation=before - after - transport_cost(x, moved, w, tau),
+            dissipation=before - after - cost,
+            transport_cost=cost,
             note=state.data.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
         return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info

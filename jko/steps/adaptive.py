@@ -167,6 +167,7 @@ class _Journey:
             mass_error=abs(new.mass - old.mass),
             min_density=infos[-1].min_density,
             dissipation=float(sum(info.dissipation for info in infos)),
+            transport_cost=float(sum(info.transport_cost for info in infos)),
             note="; ".join([said, *list(notes)[:2]]),
         )
 

@@ -143,6 +143,7 @@ class Entropic(Scheme):
             mass_error=mass_error,
             min_density=float(values.min()),
             dissipation=before - after - certificate.cost,
+            transport_cost=transport,
             note="; ".join(filter(None, [*notes, *failures])),
         )
 

@@ -65,6 +65,7 @@ class Gaussian(Scheme):
             iterations=1,
             mass_error=0.0,
             dissipation=F(mu) - F(new) - transport,
+            transport_cost=transport,
         )
         return new, state, info
 
@@ -84,7 +85,7 @@ class Gaussian(Scheme):
             return None
         new, state, info = self.step(F, start, 2.0 * tau / 3.0, state)
         dissipation, energy = _dissipation(F, mu, new, tau)
-        info = replace(info, dissipation=dissipation)
+        info = replace(info, dissipation=dissipation, transport_cost=energy - F(new) - dissipation)
         return Continued(new, state, info, _moments(mu), energy)
 
 

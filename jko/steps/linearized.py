@@ -139,6 +139,7 @@ class Linearized(Scheme):
             mass_error=abs(float(values.sum()) * mu.grid.cell_volume - mu.mass),
             min_density=float(values.min()),
             dissipation=solved.before - solved.after - found.transport,
+            transport_cost=found.transport,
             note="; ".join(solved.notes),
         )
 

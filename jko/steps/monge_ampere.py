@@ -145,6 +145,7 @@ class MongeAmpere(Scheme):
             mass_error=abs(float(found.values.sum()) * mu.grid.cell_volume - mu.mass),
             min_density=float(found.values.min()),
             dissipation=found.before - found.after - found.transport,
+            transport_cost=found.transport,
             note=note,
         )
 

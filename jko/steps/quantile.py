@@ -115,7 +115,8 @@ class Quantile(Scheme):
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
         energy = energy_before(whole)
         cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
-        info = replace(record(problem, solution, mu, new, note), dissipation=energy - solution.energy - cost)
+        info = record(problem, solution, mu, new, note)
+        info = replace(info, dissipation=energy - solution.energy - cost, transport_cost=cost)
         return Continued(
             new, state.with_data(**data), info, kept_cells(now["edges"], now["widths"], kept), energy
         )

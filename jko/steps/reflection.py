@@ -56,8 +56,8 @@ class Reflected(NamedTuple):
 class Continued(NamedTuple):
     """A step from an extrapolation: ρ′, its state and record, and what the next one needs to know of ρ.
 
-    The record's dissipation is F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ with the whole τ, its gap that of the step of
-    2τ/3.
+    The record's dissipation F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ and its transport cost are those of the whole τ, its
+    gap is that of the step of 2τ/3.
     """
 
     measure: Any

@@ -82,6 +82,7 @@ def reflect_or_halve(scheme, F, mu, tau, state, starting=True):
         mass_error=abs(new.mass - mu.mass),
         min_density=_least(new, half_info),
         dissipation=reflected.dissipation,
+        transport_cost=2.0 * half_info.transport_cost,
         note=joined(half_info.note, reflected.note),
     )
     return new, reflected.state, info, reflected.past
@@ -113,6 +114,7 @@ def _plain(scheme, F, mu, tau, number, note, taken):
         mass_error=abs(new.mass - mu.mass),
         min_density=info.min_density,
         dissipation=sum(r.dissipation for r in records),
+        transport_cost=sum(r.transport_cost for r in records),
         note=joined(note, info.note),
     )
     return new, state, summed

@@ -46,6 +46,7 @@ def record(
         relative_gap=0.0 if gap == 0.0 else relative,
         iterations=iterations,
         dissipation=before - energy - cost,
+        transport_cost=cost,
         note=note,
         **measured,
     )

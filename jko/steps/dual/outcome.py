@@ -69,6 +69,7 @@ def stay(mu) -> StepInfo:
         mass_error=0.0,
         min_density=float(mu.values.min()),
         dissipation=0.0,
+        transport_cost=0.0,
         note="the density keeps below the cap and nothing drives it: it stays",
     )
 
@@ -96,6 +97,7 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
         mass_error=mass_error,
         min_density=float(values.min()),
         dissipation=taken.dissipation,
+        transport_cost=taken.cost,
         note="; ".join(filter(None, [*notes, *cautions, *failures])),
     )
 

@@ -33,6 +33,7 @@ def record(problem, solution, old, new, note) -> StepInfo:
         mass_error=mass_error,
         min_density=float(new.values.min()),
         dissipation=energy_before(problem) - solution.energy - cost,
+        transport_cost=cost,
         note=note,
     )
 
