@@ -8,6 +8,7 @@ from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
 from jko.steps.linearized import Linearized
 from jko.steps.monge_ampere import MongeAmpere
+from jko.steps.primal_dual import PrimalDual
 from jko.steps.quantile import Quantile
 from jko.steps.second_order import SecondOrder
 from jko.steps.variational_bdf2 import VariationalBDF2
@@ -21,6 +22,7 @@ __all__ = [
     "Gaussian",
     "Linearized",
     "MongeAmpere",
+    "PrimalDual",
     "Quantile",
     "SecondOrder",
     "VariationalBDF2",

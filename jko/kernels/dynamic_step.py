@@ -1,0 +1,244 @@
+"""Loops of the dynamic step: proxes of the action at the faces and of the energy in the cells, and flows
+cut down until the densities that they lead to are admissible.
+
+Fields of one axis are seen as `[outer, n, inner]`, faces of that axis as `[outer, n − 1, inner]`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+_MATH = {"contract", "nsz", "reassoc", "arcp"}
+_ROUNDING = 1e-15
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def root_of_cubic(y0, kappa):
+    """The largest root of y²(y − y₀) = κ ≥ 0, by Newton's method from above, where the cubic is convex."""
+    if kappa <= 0.0:
+        return max(y0, 0.0)
+    cube = y0 * y0 * abs(y0)
+    if y0 > 0.0 and kappa < cube:
+        y = y0 + kappa / (y0 * y0)
+    else:
+        y = max(y0, 0.0) + np.cbrt(kappa)
+        if y0 < 0.0:
+            y = min(y, np.sqrt(kappa / -y0))
+    for _ in range(60):
+        step = (y * y * (y - y0) - kappa) / (y * (3.0 * y - 2.0 * y0))
+        y -= step
+        if step <= 1e-15 * y or step * step <= 1e-17 * y * y:
+            break
+    return y
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall, closed, action, weights,
+              relaxation, divergence, means, sums):  # fmt: skip
+    """One axis: (v, θ) ← prox of action·v²/θ at the relaxed projection plus the scaled dual, in place.
+
+    weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with mirrored
+    walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass passes.
+    """
+    outer, n, inner = after.shape
+    s, g = weights
+    offset = 2.0 * action / s
+    keep = 1.0 - relaxation
+    primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
+    for o in range(outer):
+        for i in range(n - 1):
+            for j in range(inner):
+                x = flow[o, i, j] - flow_dual[o, i, j] + (potential[o, i, j] - potential[o, i + 1, j]) / s
+                y = 0.25 * (before[o, i, j] + after[o, i, j] + before[o, i + 1, j] + after[o, i + 1, j])
+                v0 = relaxation * x + keep * flow[o, i, j] + flow_dual[o, i, j]
+                t0 = relaxation * y + keep * theta[o, i, j] + theta_dual[o, i, j]
+                v, t = 0.0, 0.0
+                if closed[o, i, j]:
+                    t = max(t0, 0.0)
+                else:
+                    root = root_of_cubic(t0 + offset, action * v0 * v0 / g)
+                    if root > offset:
+                        t = root - offset
+                        v = v0 * t / root
+                primal_v += (x - v) ** 2
+                dual_v += (v - flow[o, i, j]) ** 2
+                primal_t += (y - t) ** 2
+                dual_t += (t - theta[o, i, j]) ** 2
+                flow[o, i, j], theta[o, i, j] = v, t
+                flow_dual[o, i, j], theta_dual[o, i, j] = v0 - v, t0 - t
+                a = 2.0 * v - v0
+                b = 0.5 * (2.0 * t - t0)
+                divergence[o, i, j] += a
+                divergence[o, i + 1, j] -= a
+                means[o, i, j] += b
+                means[o, i + 1, j] += b
+        for j in range(inner):
+            for side in range(2):
+                i = side * (n - 1)
+                value = relaxation * 0.5 * (before[o, i, j] + after[o, i, j]) + keep * wall[o, side, j]
+                wall[o, side, j] = value
+                means[o, i, j] += 0.5 * value
+    sums[0] += primal_v
+    sums[1] += dual_v
+    sums[2] += primal_t
+    sums[3] += dual_t
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def gathered(flow, flow_dual, theta, theta_dual, wall, divergence, means):
+    """`divergence` gains D(v − u), `means` Sᵀ(θ − u): what face_pass leaves, from given variables."""
+    outer, n1, inner = flow.shape
+    for o in range(outer):
+        for i in range(n1):
+            for j in range(inner):
+                a = flow[o, i, j] - flow_dual[o, i, j]
+                b = 0.5 * (theta[o, i, j] - theta_dual[o, i, j])
+                divergence[o, i, j] += a
+                divergence[o, i + 1, j] -= a
+                means[o, i, j] += b
+                means[o, i + 1, j] += b
+        for j in range(inner):
+            means[o, 0, j] += 0.5 * wall[o, 0, j]
+            means[o, n1, j] += 0.5 * wall[o, 1, j]
+
+
+@njit(cache=True, error_model="numpy")
+def cell_pass(projected, density, dual, field, cap, weight, relaxation, temperature, powers, factors, sums):
+    """r ← prox of T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + f r over 0 ≤ r ≤ cap at the relaxed projection plus dual.
+
+    Flat arrays; `powers` are mᵢ and `factors` cᵢ. sums gain |projected − r|² and |r − r_old|².
+    """
+    primal, change = 0.0, 0.0
+    for i in range(density.size):
+        old = density[i]
+        r0 = relaxation * projected[i] + (1.0 - relaxation) * old + dual[i]
+        r = cell_prox(r0 - field[i] / weight, old, cap[i], weight, temperature, powers, factors)
+        primal += (projected[i] - r) ** 2
+        change += (r - old) ** 2
+        density[i] = r
+        dual[i] = r0 - r
+    sums[0] += primal
+    sums[1] += change
+
+
+@njit(cache=True, error_model="numpy")
+def cell_prox(b, guess, cap, weight, temperature, powers, factors):
+    """argmin T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + weight (r − b)²/2 over [0, cap]: Newton within a bracket."""
+    if temperature == 0.0:
+        if powers.size == 0:
+            return min(max(b, 0.0), cap)
+        if powers.size == 1 and powers[0] == 2.0:
+            return min(max(weight * b / (weight + 2.0 * factors[0]), 0.0), cap)
+        if b <= 0.0 and powers.min() > 1.0:
+            return 0.0
+    if cap <= 0.0:
+        return 0.0
+    if np.isfinite(cap) and _slope(cap, b, weight, temperature, powers, factors)[0] <= 0.0:
+        return cap
+    low, high = 0.0, cap
+    r = guess if guess > 0.0 and guess < cap else (b if b > 0.0 and b < cap else min(1e-3 / weight, 0.5 * cap))
+    for _ in range(100):
+        value, bend = _slope(r, b, weight, temperature, powers, factors)
+        if value > 0.0:
+            high = r
+        else:
+            low = r
+        # in log r where the slope is positive, in r where it is not: from either side without overshoot
+        new = r * np.exp(-value / (r * bend)) if value > 0.0 else r - value / bend
+        if not (new > low and new < high):
+            new = 0.5 * (low + high) if np.isfinite(high) else 2.0 * r
+            if low > 0.0 and np.isfinite(high):
+                new = np.sqrt(low) * np.sqrt(high)
+            elif low == 0.0:
+                new = 1e-3 * r
+        if new < 1e-300:
+            return 0.0
+        if abs(new - r) <= 1e-14 * new:
+            return new
+        r = new
+    return r
+
+
+@njit(cache=True, error_model="numpy")
+def _slope(r, b, weight, temperature, powers, factors):
+    """U′(r) + weight (r − b) and its derivative."""
+    value, bend = weight * (r - b), weight
+    if temperature > 0.0:
+        value += temperature * (np.log(r) + 1.0)
+        bend += temperature / r
+    for k in range(powers.size):
+        m = powers[k]
+        power = factors[k] * m * (r if m == 2.0 else r ** (m - 1.0))
+        value += power / (m - 1.0)
+        bend += power / r
+    return value, bend
+
+
+@njit(cache=True, error_model="numpy")
+def cut_flows(start, across, along, upward, cap, sweeps):
+    """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
+
+    A cell that would give more than it has gives less, one that would hold more than its cap takes less; flows
+    only shrink, and where start ≤ cap none at all is admissible. Returns the cells still wrong in the last
+    sweep.
+    """
+    a, b, c = start.shape
+    wrong = 0
+    for sweep in range(sweeps):
+        wrong = 0
+        for e in range(start.size):
+            at = e if sweep % 2 == 0 else start.size - 1 - e
+            i, rest = at // (b * c), at % (b * c)
+            j, k = rest // c, rest % c
+            enters, leaves = 0.0, 0.0
+            for f in range(6):
+                v = _outward(across, along, upward, i, j, k, f)
+                enters += max(-v, 0.0)
+                leaves += max(v, 0.0)
+            r = start[i, j, k] + enters - leaves
+            rounding = _ROUNDING * (start[i, j, k] + enters + leaves)
+            if r < -rounding:
+                _scale(across, along, upward, i, j, k, 1.0, (start[i, j, k] + enters) / leaves)
+                wrong += 1
+            elif r > cap[i, j, k] + rounding and enters > 0.0:
+                share = max(0.0, (cap[i, j, k] - start[i, j, k] + leaves) / enters)
+                if share < 1.0:
+                    _scale(across, along, upward, i, j, k, -1.0, share)
+                    wrong += 1
+        if wrong == 0:
+            break
+    return wrong
+
+
+@njit(cache=True, error_model="numpy", inline="always")
+def _outward(across, along, upward, i, j, k, face):
+    """The flow out of a cell through one of its six faces; 0 at the walls."""
+    if face == 0:
+        return across[i, j, k] if i < across.shape[0] else 0.0
+    if face == 1:
+        return -across[i - 1, j, k] if i > 0 else 0.0
+    if face == 2:
+        return along[i, j, k] if j < along.shape[1] else 0.0
+    if face == 3:
+        return -along[i, j - 1, k] if j > 0 else 0.0
+    if face == 4:
+        return upward[i, j, k] if k < upward.shape[2] else 0.0
+    return -upward[i, j, k - 1] if k > 0 else 0.0
+
+
+@njit(cache=True, error_model="numpy")
+def _scale(across, along, upward, i, j, k, sign, share):
+    """Scale the flows out of a cell (sign 1) or into it (sign −1)."""
+    if i < across.shape[0] and sign * across[i, j, k] > 0.0:
+        across[i, j, k] *= share
+    if i > 0 and -sign * across[i - 1, j, k] > 0.0:
+        across[i - 1, j, k] *= share
+    if j < along.shape[1] and sign * along[i, j, k] > 0.0:
+        along[i, j, k] *= share
+    if j > 0 and -sign * along[i, j - 1, k] > 0.0:
+        along[i, j - 1, k] *= share
+    if k < upward.shape[2] and sign * upward[i, j, k] > 0.0:
+        upward[i, j, k] *= share
+    if k > 0 and -sign * upward[i, j, k - 1] > 0.0:
+        upward[i, j, k - 1] *= share

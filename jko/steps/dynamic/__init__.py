@@ -1,0 +1,1 @@
+"""The dynamic step by alternating directions: its discrete problem, its splitting, and its certificate."""

@@ -1,0 +1,129 @@
+"""The certificate of a dynamic step: an admissible path from any flows, a lower bound from any potentials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.kernels.dynamic_step import cut_flows
+
+_SWEEPS = 400  # passes that cut flows down; each travels upstream, and most paths need a few
+_STEEPEST = 4.0  # times the largest drop of the potential: a face that asks for more carries solver noise
+_REPAIRS = 6  # passes that raise a potential of an inner slice until the bound holds
+
+
+@dataclass(frozen=True)
+class Path:
+    """Densities r¹ … r^K and flows v¹ … v^K from the start with r^k = r^{k−1} − Dv^k; `cost` W₂²/2τ, `energy` F."""
+
+    densities: list
+    flows: list
+    cost: float
+    energy: float
+
+    @property
+    def end(self):
+        """r^K."""
+        return self.densities[-1]
+
+    @property
+    def value(self) -> float:
+        """W₂²/2τ + F."""
+        return self.cost + self.energy
+
+
+def path_of(problem, start, flows, actions, energy_of) -> Path:
+    """The path along given flows."""
+    densities, r = [], start
+    for v in flows:
+        r = np.clip(problem.advance(r, v), 0.0, None)
+        densities.append(r)
+    return Path(densities, flows, cost(problem, start, densities, flows, actions), energy_of(r))
+
+
+def cost(problem, start, densities, flows, actions) -> float:
+    """Σ α v²/θ over slices and faces, times |c|: W₂²/2τ of the discrete step."""
+    total, before = 0.0, start
+    for r, v in zip(densities, flows, strict=True):
+        middle = 0.5 * (before + r)
+        for axis in problem.axes:
+            theta = problem.mean(middle, axis)
+            square = v[axis] ** 2
+            paid = np.divide(square, theta, out=np.zeros_like(theta), where=square > 0.0)
+            total += actions[axis] * float(paid.sum())
+        before = r
+    return total * problem.grid.cell_volume
+
+
+def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Path:
+    """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink."""
+    kept, r = [], start
+    for k, wanted in enumerate(flows):
+        most = problem.most if k == problem.slices - 1 else np.full(problem.shape, np.inf)
+        r, v = _slice(problem, r, wanted, most, potentials[k], actions)
+        kept.append(v)
+    return path_of(problem, start, kept, actions, energy_of)
+
+
+def _slice(problem, before, wanted, most, potential, actions):
+    v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
+    three = v + [np.zeros(_faces(problem.shape, a)) for a in range(len(v), 3)]
+    steepest = [_STEEPEST * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes]
+    for attempt in range(4):
+        cut_flows(before, *three, most, _SWEEPS)
+        r = np.maximum(problem.advance(before, v), 0.0)
+        wrong = False
+        for a in problem.axes:
+            limit = problem.mean(0.5 * (before + r), a) * (steepest[a] / (2.0 * actions[a]))
+            over = np.abs(v[a]) > limit * (1.0 + 1e-9)
+            if over.any():
+                wrong = True
+                v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a]) * limit)[over]
+        if not wrong:
+            break
+    else:
+        cut_flows(before, *three, most, _SWEEPS)
+    return np.minimum(np.maximum(problem.advance(before, v), 0.0), np.maximum(most, before)), v
+
+
+def _faces(shape, axis):
+    return tuple(n - 1 if a == axis else n for a, n in enumerate(shape))
+
+
+def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.ndarray]:
+    """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at the cap.
+
+    With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell energy
+    in the field f − p^K − w^K, r^k ≥ 0 of mass M.
+    """
+    potentials, speeds = _repaired(problem, list(potentials), actions)
+    volume, free = problem.grid.cell_volume, problem.most > 0.0
+    mass = float(start.sum()) * volume
+    bound = float(np.vdot(potentials[0] - speeds[0], start)) * volume
+    for k in range(problem.slices - 1):
+        bound += mass * float(_slack(potentials, speeds, k)[free].min())
+    least, pressure = problem.cells.least(
+        (field - potentials[-1] - speeds[-1])[free], problem.most[free], mass / volume
+    )
+    full = np.zeros(problem.shape)
+    full[free] = pressure
+    return bound + least * volume, full
+
+
+def _slack(potentials, speeds, k):
+    return potentials[k + 1] - speeds[k + 1] - potentials[k] - speeds[k]
+
+
+def _repaired(problem, potentials, actions):
+    """Potentials lowered where the slack of an inner slice is negative, from the last slice back."""
+    speeds = [problem.speed_term(p, actions) for p in potentials]
+    for k in reversed(range(len(potentials) - 1)):
+        for _ in range(_REPAIRS):
+            short = np.maximum(-_slack(potentials, speeds, k), 0.0)
+            lowered = potentials[k] - short
+            speed = problem.speed_term(lowered, actions)
+            if np.min(potentials[k + 1] - speeds[k + 1] - lowered - speed) <= -short.max():
+                break
+            potentials[k], speeds[k] = lowered, speed
+    return potentials, speeds

@@ -1,0 +1,183 @@
+"""The discrete problem of a dynamic step: densities in cells, flows through faces, inner slices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+import functionals as fn
+from jko.measures import Density
+from jko.steps.grid_energy import GridEnergy
+
+
+class DynamicProblem(GridEnergy):
+    """min Σ_k Σ_faces α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2.
+
+    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h. r^K keeps below the cap and all
+    r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three axes, the missing ones of
+    one cell.
+    """
+
+    def __init__(self, F, mu, obstacle, slices, scheme):
+        super().__init__(F, mu)
+        self.slices, self.internal = slices, self.parts.internal_energy
+        self.blocked = blocked_cells(obstacle, self.grid)
+        self._require_room(mu, self.blocked)
+        if self.blocked is not None and mu.values[self.blocked].any():
+            inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
+            raise ValueError(
+                f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never leave: "
+                "start outside, or make the obstacle smaller"
+            )
+        self.shape = (*self.grid.cells, *(1,) * (3 - self.grid.dimension))
+        self.spacing = self.grid.spacing
+        self.cells = CellEnergies(self.internal)
+        self.most = self._most()
+        self.closed = [self._closed(axis) for axis in range(self.grid.dimension)]
+
+    def _most(self):
+        """The largest density that each cell may hold."""
+        most = np.full(self.shape, np.inf) if self.cap is None else self.cap.reshape(self.shape).copy()
+        if self.blocked is not None:
+            most[self.blocked.reshape(self.shape)] = 0.0
+        return most
+
+    def _closed(self, axis):
+        blocked = np.zeros(self.shape, bool) if self.blocked is None else self.blocked.reshape(self.shape)
+        lower, upper = self.sides(blocked, axis)
+        return np.ascontiguousarray(lower | upper)
+
+    @property
+    def axes(self):
+        """The axes that have faces."""
+        return range(self.grid.dimension)
+
+    def sides(self, cells, axis):
+        """A field of cells at the two sides of the faces across an axis."""
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        return cells[lower], cells[upper]
+
+    def drop(self, potential, axis):
+        """Dᵀp: what a potential falls by through the faces across an axis, 0 where they are closed."""
+        lower, upper = self.sides(potential, axis)
+        return np.where(self.closed[axis], 0.0, lower - upper)
+
+    def mean(self, cells, axis):
+        """S of a field of cells."""
+        lower, upper = self.sides(cells, axis)
+        return 0.5 * (lower + upper)
+
+    def spread(self, faces, axis, out):
+        """out += Sᵀ of a field of faces."""
+        lower, upper = self.sides(out, axis)
+        lower += 0.5 * faces
+        upper += 0.5 * faces
+
+    def advance(self, r, flows):
+        """r − Dv."""
+        r = r.copy()
+        for axis in self.axes:
+            lower, upper = self.sides(r, axis)
+            lower -= flows[axis]
+            upper += flows[axis]
+        return r
+
+    def actions(self, tau):
+        """α of each axis."""
+        return [self.slices * h * h / (2.0 * tau) for h in self.spacing]
+
+    def speed_term(self, potential, actions):
+        """½Sᵀ(Dᵀp)²/4α: what the kinetic energy adds to a potential in the cells."""
+        out = np.zeros(self.shape)
+        for axis in self.axes:
+            self.spread(self.drop(potential, axis) ** 2 / (8.0 * actions[axis]), axis, out)
+        return out
+
+
+class CellEnergies:
+    """U as the temperature T of T r log r and factors cᵢ of r^{mᵢ}/(mᵢ − 1), or, `general`, by its
+    derivatives."""
+
+    def __init__(self, internal):
+        terms = () if internal is None else internal.terms
+        self.internal = internal
+        self.general = not all(type(atom) in (fn.Entropy, fn.Power) for _, atom in terms)
+        self.temperature = float(sum(c for c, atom in terms if type(atom) is fn.Entropy))
+        powers = [(atom.m, c) for c, atom in terms if type(atom) is fn.Power]
+        self.powers = np.array([m for m, _ in powers], dtype=float)
+        self.factors = np.array([c for _, c in powers], dtype=float)
+
+    def least(self, field, most, total) -> tuple[float, np.ndarray]:
+        """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
+        λ·total − Σ U*(λ − f), and the pressure at the cap. Any λ gives one; the best is found to rounding."""
+        if self.internal is None:
+            level = _level_without_energy(field, most, total)
+        else:
+            level = self._level(field, most, total)
+        p = level - field
+        s = self._densities(p, most)
+        value = level * total - float(np.sum(self._conjugate(p, s, most, total)))
+        slope = 0.0 if self.internal is None else self.internal.derivative(s)
+        return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0)
+
+    def _densities(self, p, most):
+        if self.internal is None:
+            return np.where(p > 0.0, np.where(np.isfinite(most), most, 0.0), 0.0)
+        with np.errstate(over="ignore"):
+            return np.minimum(self.internal.conjugate_derivative(p), most)
+
+    def _conjugate(self, p, s, most, total):
+        """U*(p) of densities up to `most`: s solves U′(s) = p to rounding only, and concavity turns what is
+        left into a bound."""
+        if self.internal is None:
+            return p * s
+        tiny = np.finfo(float).tiny
+        slack = np.abs(p - self.internal.derivative(np.maximum(s, tiny)))
+        free = (s > 0.0) & (s < most)
+        return p * s - self.internal.density(s) + np.where(free, slack * np.minimum(most, total), 0.0)
+
+    def _level(self, field, most, total):
+        from scipy.optimize import brentq
+
+        def excess(level):
+            with np.errstate(over="ignore", invalid="ignore"):
+                mass = float(np.sum(self._densities(level - field, most)))
+            return min(mass / total, 1e6) - 1.0
+
+        mean = total / field.size
+        low = high = float(field.min()) + float(self.internal.derivative(np.array([mean]))[0])
+        step = max(1e-3 * float(np.ptp(field)), 1e-6 * abs(low), np.finfo(float).tiny)
+        width = step
+        while excess(low) > 0.0:
+            low, width = low - width, 8.0 * width
+        width = step
+        while excess(high) < 0.0:
+            high, width = high + width, 8.0 * width
+        if low == high:
+            return low
+        size = max(abs(low), abs(high))
+        return brentq(excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=100)
+
+
+def _level_without_energy(field, most, total):
+    """The field in the last cell that fills when cells fill in the order of their field."""
+    order = np.argsort(field, kind="stable")
+    filled = np.cumsum(most[order])
+    return float(field[order[min(int(np.searchsorted(filled, total)), field.size - 1)]])
+
+
+def blocked_cells(obstacle, grid):
+    """The cells of an obstacle as a boolean array, or None where it blocks none."""
+    if obstacle is None:
+        return None
+    blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
+    if blocked.shape != grid.cells or blocked.dtype != bool:
+        raise ValueError(
+            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
+            f"got {blocked.dtype} of shape {blocked.shape}"
+        )
+    if blocked.all():
+        raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
+    return blocked if blocked.any() else None

@@ -1,0 +1,286 @@
+"""The dynamic step solved to a gap: a start from coarser grids or the last step, iterations, certificates."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jko.measures import Grid
+from jko.steps.dynamic.certificate import admissible_path, lower_bound, path_of
+from jko.steps.dynamic.splitting import Splitting
+
+_FIRST_CHECK = 10  # iterations before the first certificate
+_CHECKS = 0.2  # of the iterations so far until the next one: a certificate costs as much as a few iterations
+_BALANCE = 10  # iterations between changes of the weights
+_SETTLING = 10.0  # changes after which their size falls, so that their product is bounded and iterations converge
+_MOST_CHANGE = 4.0  # of a weight at once
+_COARSEST = 12  # cells along an axis below which it is not halved
+_COARSE_ITERATIONS = 120
+_COARSE_RESIDUAL = 1e-3  # relative, enough for a start of the next grid
+_AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that counts as rest
+_ROUNDING = 1e-14
+_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+_PASS_SHARE = 0.2  # of the last gap: how far a pass with a frozen interaction is solved
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's path, its gap and whether it closed, the iterations, and what the next step starts from."""
+
+    path: object
+    gap: float
+    enough: float
+    closed: bool
+    excess: float
+    iterations: int
+    data: dict
+    before: float
+
+
+class DynamicSolver:
+    """One step of `problem` from the values of a density."""
+
+    def __init__(self, problem, settings, values, tau):
+        self.problem, self.settings, self.tau = problem, settings, tau
+        self.start = np.ascontiguousarray(values.reshape(problem.shape))
+        self.actions = problem.actions(tau)
+        self.iterations, self.changes = 0, 0
+        self.interacting = bool(problem.parts.interaction)
+        self.field = self._field(self.start)
+        self.rest = _AT_REST * settings.tolerance * self._forces(values)
+
+    def solve(self, data) -> Outcome:
+        """The step, from the potential, flows and weights of the last one in `data`, or from nothing."""
+        problem = self.problem
+        if data:
+            potential, flow, weights = unpacked(data, problem)
+        else:
+            potential, flow, weights = self._nested()
+        self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
+        splitting = self._splitting(weights)
+        splitting.restart(potential, flow)
+        self._certify(splitting)
+        passes = self.settings.interaction_passes if self.interacting else 1
+        for _ in range(passes):
+            if self._closed():
+                break
+            last = self.gap
+            self._iterate(splitting, self.best)
+            if self.interacting:
+                splitting.field = np.ascontiguousarray(self._field(self.best.end))
+        return self._outcome(splitting)
+
+    def _forces(self, values):
+        interaction = self.problem.interaction(values)
+        return self.problem.forces(values, interaction, self.tau)
+
+    def _field(self, r):
+        values = r.reshape(self.problem.grid.cells)
+        return self.problem.outer(self.problem.interaction(values)).reshape(self.problem.shape)
+
+    def _energy(self, r):
+        values = r.reshape(self.problem.grid.cells)
+        return self.problem.energy(values, self.problem.interaction(values))
+
+    def _staying(self):
+        K = self.problem.slices
+        flows = [[np.zeros(_faces(self.problem.shape, a)) for a in self.problem.axes] for _ in range(K)]
+        path = path_of(self.problem, self.start, flows, self.actions, self._energy)
+        values = self.start.reshape(self.problem.grid.cells)
+        self.before = path.energy if self.problem.admits(values) else math.inf
+        return path if self.problem.admits(values) else replace(path, energy=math.inf)
+
+    def _splitting(self, weights):
+        s, g, m = weights
+        return Splitting(self.problem, self.start, self.tau, self.field, ([s] * len(self.actions), g, m))
+
+    def _iterate(self, splitting, origin):
+        check = self.iterations + _FIRST_CHECK
+        limit = self.settings.max_iterations
+        while self.iterations < limit:
+            residuals = splitting.iterate()
+            self.iterations += 1
+            if self.iterations % _BALANCE == 0:
+                self.changes = balance(splitting, residuals, self.changes)
+            if self.iterations >= check or self.iterations == limit:
+                self._certify(splitting)
+                if self._closed():
+                    return
+                check = self.iterations + max(_FIRST_CHECK, int(_CHECKS * self.iterations))
+
+    def _certify(self, splitting):
+        found = admissible_path(
+            self.problem, self.start, splitting.flow, splitting.potential, self.actions, self._energy
+        )
+        if found.value < self.best.value:
+            self.best = found
+        field = splitting.field
+        bound, pressure = lower_bound(self.problem, self.start, splitting.potential, self.actions, field)
+        if bound > self.bound:
+            self.bound, self.pressure = bound, pressure
+        self.gap = self.best.value - self.bound + self._rounding()
+
+    def _rounding(self):
+        best = self.best
+        sizes = abs(best.cost) + float(np.abs(self.field * best.end).sum()) * self.problem.grid.cell_volume
+        if self.problem.internal is not None:
+            sizes += float(np.abs(self.problem.internal.density(best.end)).sum()) * self.problem.grid.cell_volume
+        return _ROUNDING * sizes
+
+    def _closed(self):
+        return self.gap <= self._enough()
+
+    def _enough(self):
+        return self.settings.tolerance * self.best.cost + self.rest + 4.0 * self._rounding()
+
+    def _outcome(self, splitting):
+        excess = float(np.max(self.best.end / np.maximum(self.problem.most, 1e-300), initial=0.0, where=np.isfinite(self.problem.most) & (self.problem.most > 0.0))) - 1.0
+        data = packed(splitting)
+        return Outcome(self.best, max(self.gap, 0.0), self._enough(), self._closed(), excess, self.iterations, data, self.before)
+
+    def _scale(self):
+        """An energy for the weights to start from: how much the forces differ over the mass, the stiffness of U,
+        or else what a move by one cell costs."""
+        r = self.start
+        total = float(r.sum())
+        density = float(np.vdot(r, r)) / total
+        mean = float(np.vdot(r, self.field)) / total
+        energy = math.sqrt(float(np.vdot(r, (self.field - mean) ** 2)) / total)
+        if self.problem.internal is not None:
+            energy += density * float(self.problem.internal.second_derivative(np.array([density]))[0])
+        energy = energy if energy > 0.0 else max(self.actions)
+        return energy / density
+
+    def _nested(self):
+        """(potential, flow, weights) to start from: the same step on coarser grids, from the coarsest."""
+        weight = self._scale()
+        levels = [(self.problem, self.start, self.field)]
+        while (coarse := halved(*levels[-1])) is not None:
+            levels.append(coarse)
+        weights, guess = (weight, weight, weight), None
+        for problem, start, field in reversed(levels[1:]):
+            splitting = Splitting(problem, start, self.tau, field, ([weights[0]] * len(problem.axes), *weights[1:]))
+            if guess is None:
+                splitting.gather()
+            else:
+                splitting.restart(*prolonged(*guess, problem))
+            self._coarse(splitting)
+            weights = (splitting.s[0], splitting.g, splitting.m)
+            guess = splitting.potential, splitting.flow
+        if guess is None:
+            K, shape = self.problem.slices, self.problem.shape
+            flows = [[np.zeros(_faces(shape, a)) for a in self.problem.axes] for _ in range(K)]
+            return [np.zeros(shape) for _ in range(K)], flows, weights
+        return *prolonged(*guess, self.problem), weights
+
+    def _coarse(self, splitting):
+        changes = 0
+        for iteration in range(1, _COARSE_ITERATIONS + 1):
+            residuals = splitting.iterate()
+            if iteration % _BALANCE == 0:
+                changes = balance(splitting, residuals, changes)
+                size = sum(float(np.vdot(r, r)) for r in splitting.density)
+                if residuals[4] + residuals[5] <= _COARSE_RESIDUAL**2 * size:
+                    return
+
+
+def balance(splitting, residuals, changes):
+    """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without units."""
+    power = 0.25 / (1.0 + (changes / _SETTLING) ** 2)
+    tiny = np.finfo(float).tiny
+    factors = [
+        float(np.clip(((primal + tiny) / (dual + tiny)) ** power, 1.0 / _MOST_CHANGE, _MOST_CHANGE))
+        for primal, dual in residuals.reshape(3, 2)
+    ]
+    splitting.rescale(*factors)
+    return changes + 1
+
+
+def packed(splitting) -> dict:
+    """What the next step starts from, as arrays."""
+    problem = splitting.problem
+    data = {"potential": np.stack(splitting.potential)}
+    for a in problem.axes:
+        data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
+    data["weights"] = np.array([splitting.s[0], splitting.g, splitting.m])
+    return data
+
+
+def unpacked(data, problem):
+    """(potential, flow, weights) of `packed`."""
+    K = problem.slices
+    flow = [[np.array(data[f"flow{a}"][k]) for a in problem.axes] for k in range(K)]
+    return [np.array(p) for p in data["potential"]], flow, tuple(float(w) for w in data["weights"])
+
+
+def halved(problem, start, field):
+    """(problem, start, field) on a grid with half the cells along each axis that allows it, or None."""
+    grid = problem.grid
+    halves = [n % 2 == 0 and n > _COARSEST for n in grid.cells]
+    if not any(halves):
+        return None
+    cells = [n // 2 if half else n for n, half in zip(grid.cells, halves, strict=True)]
+    coarse = copy.copy(problem)
+    coarse.grid = Grid.uniform(grid.lower, grid.upper, tuple(cells))
+    coarse.shape = (*cells, *(1,) * (3 - len(cells)))
+    coarse.spacing = coarse.grid.spacing
+    coarse.most = _means(problem.most, halves)
+    closed_cells = _means((problem.most <= 0.0).astype(float), halves) >= 1.0
+    coarse.blocked = closed_cells.reshape(coarse.grid.cells) if problem.blocked is not None else None
+    coarse.closed = [coarse._closed(a) for a in coarse.axes]
+    return coarse, _means(start, halves), _means(field, halves)
+
+
+def _means(values, halves):
+    for axis, half in enumerate(halves):
+        if half:
+            lower = np.take(values, range(0, values.shape[axis], 2), axis)
+            upper = np.take(values, range(1, values.shape[axis], 2), axis)
+            values = 0.5 * (lower + upper)
+    return np.ascontiguousarray(values)
+
+
+def prolonged(potential, flow, problem):
+    """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
+    cells = problem.shape
+    potentials = [_refined(p, cells) for p in potential]
+    flows = []
+    for v in flow:
+        fine = []
+        for a in problem.axes:
+            faces = _faces(cells, a)
+            w = v[a]
+            if w.shape[a] != faces[a]:
+                w = 2.0 * _refined_faces(w, a)
+            others = tuple(faces[b] if b != a else w.shape[a] for b in range(3))
+            fine.append(_refined(w, others))
+        flows.append(fine)
+    return potentials, flows
+
+
+def _refined(values, shape):
+    for axis in range(3):
+        if values.shape[axis] != shape[axis]:
+            lines = np.moveaxis(values, axis, 0)
+            before = np.concatenate([lines[:1], lines[:-1]])
+            after = np.concatenate([lines[1:], lines[-1:]])
+            fine = np.stack([0.75 * lines + 0.25 * before, 0.75 * lines + 0.25 * after], axis=1)
+            values = np.moveaxis(fine.reshape(-1, *lines.shape[1:]), 0, axis)
+    return np.ascontiguousarray(values)
+
+
+def _refined_faces(values, axis):
+    """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the walls."""
+    lines = np.moveaxis(values, axis, 0)
+    walled = np.concatenate([0.0 * lines[:1], lines, 0.0 * lines[:1]])
+    fine = np.empty((2 * lines.shape[0] + 1, *lines.shape[1:]))
+    fine[1::2] = lines
+    fine[0::2] = 0.5 * (walled[1:] + walled[:-1])
+    return np.moveaxis(fine, 0, axis)
+
+
+def _faces(shape, axis):
+    return tuple(n - 1 if a == axis else n for a, n in enumerate(shape))
