@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.dataset_attributes import restored, stored
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.records import Records
 
 FORMAT = 1
+_TEXTS = np.dtype("O", metadata={"element_type": str, "vlen": str})  # texts, also where there are none
+_OWN = frozenset(
+    {"format", "measure", "functional", "scheme", "tau", "energy_kind", "units", "displacement_modulus"}
+    | {"grid_lower", "grid_upper", "grid_periodic", "checksum"}
+)  # attributes of the file that are parts of the run, not of its `attributes`
 
 
 def dataset_of(run):
-    """The xarray.Dataset of a Trajectory, the axes labelled."""
+    """The xarray.Dataset of a Trajectory, the axes labelled.
+
+    Raises ValueError for measures of unlike kinds, grids or numbers of particles, and for attributes that a
+    file does not keep.
+    """
     import xarray
 
     measure = run.measures[0]
+    _require_alike(run.measures)
     variables, coordinates = _FIELDS[type(measure)](run.measures)
     variables["energy"] = ("time", run.energy)
     variables["energy_uncertainty"] = ("time", run.energy_uncertainty)
@@ -22,19 +33,18 @@ def dataset_of(run):
         dimensions = ("step", *(f"{name}_axis{axis}" for axis in range(1, column.ndim)))
         variables[f"step_{name}"] = (
             dimensions,
-            column.astype(object) if column.dtype.kind == "U" else column,
+            column.astype(_TEXTS) if column.dtype.kind == "U" else column,
         )
     coordinates["time"] = run.times
     coordinates["step"] = np.arange(1, run.info.n_steps + 1)
     attributes = {
         "format": FORMAT,
         "measure": type(measure).__name__,
-        "functional": run.functional,
-        "scheme": run.scheme,
+        **stored({"functional": run.functional, "scheme": run.scheme}, ()),
         "tau": run.tau,
         "energy_kind": run.energy_kind,
         "units": "nondimensional",
-        **run.attributes,
+        **stored(run.attributes, _OWN),
     }
     if run.displacement_modulus is not None:
         attributes["displacement_modulus"] = run.displacement_modulus
@@ -49,17 +59,6 @@ def dataset_of(run):
 def fields_of(dataset) -> dict:
     """The fields of the Trajectory that an xarray.Dataset holds; raises KeyError where one is missing."""
     attributes = dict(dataset.attrs)
-    known = {
-        "format",
-        "measure",
-        "functional",
-        "scheme",
-        "tau",
-        "energy_kind",
-        "units",
-        "displacement_modulus",
-    }
-    known |= {"grid_lower", "grid_upper", "grid_periodic"}
     columns = {name[5:]: dataset[name].values for name in dataset if name.startswith("step_")}
     columns = {
         name: column.astype(str) if column.dtype == object else column for name, column in columns.items()
@@ -71,13 +70,27 @@ def fields_of(dataset) -> dict:
         "measures": _MEASURES[attributes["measure"]](dataset),
         "info": Records(columns),
         "tau": float(attributes["tau"]),
-        "functional": str(attributes["functional"]),
-        "scheme": str(attributes["scheme"]),
+        "functional": str(restored(attributes["functional"])),
+        "scheme": str(restored(attributes["scheme"])),
         "energy_kind": str(attributes["energy_kind"]),
         "energy_uncertainty": dataset["energy_uncertainty"].values,
         "displacement_modulus": None if modulus is None else float(modulus),
-        "attributes": {name: value for name, value in attributes.items() if name not in known},
+        "attributes": {name: restored(value) for name, value in attributes.items() if name not in _OWN},
     }
+
+
+def _require_alike(measures):
+    first = measures[0]
+    for mu in measures:
+        if type(mu) is not type(first) or _size(mu) != _size(first):
+            raise ValueError(
+                "measures: a file holds measures of one kind, on one grid or of one number of particles, got "
+                f"{first!r} and {mu!r}"
+            )
+
+
+def _size(mu):
+    return mu.grid if isinstance(mu, Density) else getattr(mu, "n", None), mu.dimension
 
 
 def _density_fields(measures):
@@ -89,10 +102,12 @@ def _density_fields(measures):
 
 def _particle_fields(measures):
     positions = np.stack([mu.positions for mu in measures])
-    return {
-        "position": (("time", "particle", "axis"), positions),
-        "weight": ("particle", measures[0].weights),
-    }, {}
+    weights = measures[0].weights
+    fixed = all(mu.weights is weights or np.array_equal(mu.weights, weights) for mu in measures)
+    weight = (
+        ("particle", weights) if fixed else (("time", "particle"), np.stack([m.weights for m in measures]))
+    )
+    return {"position": (("time", "particle", "axis"), positions), "weight": weight}, {}
 
 
 def _gaussian_fields(measures):
@@ -114,7 +129,9 @@ def _densities(dataset):
 
 
 def _particles(dataset):
-    return [Particles(x, dataset["weight"].values) for x in dataset["position"].values]
+    positions, weights = dataset["position"].values, dataset["weight"].values
+    weights = np.broadcast_to(weights, positions.shape[:2]) if weights.ndim == 1 else weights
+    return [Particles(x, w) for x, w in zip(positions, weights, strict=True)]
 
 
 def _gaussians(dataset):

@@ -28,6 +28,10 @@ class CheckpointMismatch(ValueError):
     """A checkpoint belongs to a different problem, or is not one."""
 
 
+class NotWritten(OSError):
+    """A file could not be written, or not all of it; the message names it and says what is kept."""
+
+
 class ProcessLost(ConnectionError):
     """A run of several processes lost one of them."""
 
@@ -92,3 +96,9 @@ def shown(value) -> str:
     """value as a message shows it: on one line, and no longer than that."""
     text = " ".join(repr(value).split())
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def shortened(error: BaseException, most: int = 160) -> str:
+    """The message of an error, often a library's, on one line and no longer than `most` letters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -8,8 +8,8 @@ from pathlib import Path
 from jko import plotting
 from jko.comparison import Comparison, Convergence
 from jko.comparison import convergence as measure_convergence
-from jko.comparison.files import write_text
 from jko.measures import Particles
+from jko.writing import make_folder, write_text
 
 
 @dataclass
@@ -31,8 +31,7 @@ class Report(Comparison):
 
     def save(self, folder) -> Path:
         """Write table, distances, pictures and every run (netCDF) into a folder; returns it."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(folder)
         write_text(folder / "comparison.txt", str(self) + "\n")
         self.to_csv(folder / "comparison.csv")
         self.distances_to_csv(folder / "distances.csv")

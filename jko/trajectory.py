@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from jko import netcdf
 from jko.dataset import FORMAT, dataset_of, fields_of
+from jko.errors import shortened
 from jko.scheme import Records
 
 
@@ -56,35 +58,26 @@ class Trajectory:
         return dataset_of(self)
 
     def save(self, path) -> Path:
-        """Write the run as netCDF, beside and then renamed, so that an old file is never left broken."""
+        """Write the run as netCDF, beside and then renamed, so that an old file is never left broken.
+
+        Raises ValueError for a folder that is not there and for what netCDF cannot hold, NotWritten (an
+        OSError) where the disk is full: what the file held before is kept.
+        """
         path = Path(path)
         if not path.parent.is_dir():
             raise ValueError(f"path: the folder {str(path.parent)!r} does not exist: make it first")
-        beside = path.with_name(f".{path.name}.partial")
-        try:
-            self.to_xarray().to_netcdf(beside, engine="h5netcdf")
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-        return path
+        return netcdf.write(self.to_xarray(), path)
 
     @classmethod
     def load(cls, path) -> Trajectory:
-        """Read a run that `save` wrote; raises ValueError for any other file."""
-        import xarray
-
-        path = Path(path)
-        if not path.exists():
-            raise ValueError(f"path: no file {str(path)!r}")
-        try:
-            with xarray.open_dataset(path, engine="h5netcdf") as stored:
-                dataset = stored.load()
-        except (OSError, ValueError) as error:
-            raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {error}") from error
+        """Read a run that `save` wrote; raises ValueError for any other file, and for a damaged one."""
+        dataset = netcdf.read(path)
         foreign = f"path: {str(path)!r} is a netCDF file, but not one that Trajectory.save wrote"
-        if dataset.attrs.get("format") != FORMAT:
+        if np.ndim(dataset.attrs.get("format")) or dataset.attrs.get("format") != FORMAT:
             raise ValueError(foreign)
         try:
             return cls(**fields_of(dataset))
         except KeyError as error:
             raise ValueError(f"{foreign}: {error} is missing") from error
+        except (ValueError, TypeError, IndexError, AttributeError) as error:
+            raise ValueError(f"{foreign}: {shortened(error)}") from error

@@ -12,9 +12,25 @@ FILES = sorted([*ROOT.glob("functionals/**/*.py"), *ROOT.glob("jko/**/*.py")])
 
 # the rooms from the ground up; a room looks at the floors below its own, and at what is named beside it
 FLOORS = [
-    {"functionals": [], "errors": [], "packing": [], "records": [], "kernels": [], "sharding": ["errors"]},
+    {
+        "functionals": [],
+        "errors": [],
+        "packing": [],
+        "fingerprint": [],
+        "records": [],
+        "kernels": [],
+        "sharding": ["errors"],
+        "writing": ["errors"],
+    },
     {"measures": [], "scheme": ["measures"]},
-    {"transport": [], "exact": ["transport"], "dataset": [], "trajectory": ["dataset"]},
+    {
+        "transport": [],
+        "exact": ["transport"],
+        "dataset_attributes": [],
+        "dataset": ["dataset_attributes"],
+        "netcdf": [],
+        "trajectory": ["dataset", "netcdf"],
+    },
     {
         "checkpoint": [],
         "shared_journal": ["checkpoint"],

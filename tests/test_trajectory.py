@@ -1,13 +1,28 @@
 """Trajectories: saved as netCDF that other tools open, and loaded again."""
 
+import errno
+import math
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import functionals as fn
 import jko
+from jko.errors import NotWritten
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.trajectory import Trajectory
 from tests import own_schemes, problems
+
+
+def odd_columns():
+    """Records with every kind of column, NaN and infinities among them."""
+    numbers = np.array([[1.0, math.nan], [-math.inf, -0.0]])
+    return jko.Records.constant(2, note="σ ≤ ∞, \n").with_columns(
+        field=numbers, counts=np.array([1, 2**62]), taken=np.array([True, False]), words=np.array(["", "ü"]),
+        single=np.float32([0.1, 3e38]), spectrum=np.array([1 + 2j, 0]), deep=np.arange(8).reshape(2, 2, 2),
+    )  # fmt: skip
 
 
 def runs():
@@ -17,7 +32,17 @@ def runs():
     box = Grid.uniform((-1.0, 0.0), (1.0, 3.0), (6, 5))
     plane = Density(box, np.random.default_rng(0).uniform(size=box.cells))
     F = fn.Potential("quadratic")
+    cloud, torus = problems.particles(2), Grid.uniform((0.0, -1.0), (1.0, 1e9), (3, 2), (False, True))
+    ramp = np.arange(1.0, cloud.n + 1)
+    moved = Particles(cloud.positions, ramp / ramp.sum())
+    wound = Density(torus, np.random.default_rng(0).uniform(size=torus.cells))
+    energy = np.array([math.inf, math.nan])
     return {
+        "weights that change": Trajectory([0, 1], energy, [cloud, moved], odd_columns(), 0.5),
+        "torus": Trajectory(
+            [0, 1], energy, [wound, wound], odd_columns(), 0.5, displacement_modulus=-math.inf
+        ),
+        "no step": jko.flow(F, cloud, own_schemes.Noise(), tau=0.5, n_steps=0),
         "density 1D": flow(fn.Entropy(), problems.density(1), own_schemes.Smoothing()),
         "density 2D": Trajectory(np.arange(2.0), np.ones(2), [plane, plane], jko.Records.constant(1), 1.0),
         "particles": flow(F, problems.particles(2, weighted=True), own_schemes.Noise()),
@@ -51,14 +76,19 @@ def test_a_saved_run_is_loaded_as_it_was(tmp_path, name):
     path = run.save(tmp_path / "run.nc")
     loaded = Trajectory.load(str(path))
     for field in ("times", "energy", "energy_uncertainty"):
-        assert np.array_equal(getattr(run, field), getattr(loaded, field)), field
+        assert np.array_equal(getattr(run, field), getattr(loaded, field), equal_nan=True), field
     for field in ("tau", "functional", "scheme", "energy_kind", "displacement_modulus", "attributes"):
         assert getattr(run, field) == getattr(loaded, field), field
     for mu, nu in zip(run.measures, loaded.measures, strict=True):
         same_measure(mu, nu)
     for column in run.info:
         assert run.info[column].dtype.kind == loaded.info[column].dtype.kind
-        assert run.info[column].tolist() == pytest.approx(loaded.info[column].tolist(), nan_ok=True)
+        assert run.info[column].shape == loaded.info[column].shape
+        if run.info[column].dtype.kind == "U":
+            assert run.info[column].tolist() == loaded.info[column].tolist()
+        else:
+            assert run.info[column].dtype == loaded.info[column].dtype
+            assert run.info[column].tobytes() == loaded.info[column].tobytes()
     assert [p.name for p in tmp_path.iterdir()] == ["run.nc"]
     assert loaded.save(tmp_path / "again.nc").exists()
 
@@ -72,11 +102,11 @@ def test_other_tools_open_it(tmp_path, name):
     path = run.save(tmp_path / "run.nc")
     with xarray.open_dataset(path) as dataset:
         assert np.array_equal(dataset["time"], run.times)
-        assert np.array_equal(dataset["energy"], run.energy)
+        assert np.array_equal(dataset["energy"].values, run.energy, equal_nan=True)
         assert dataset.attrs["units"] == "nondimensional"
         assert list(dataset["step_status"].values) == list(run.info.status)
     with h5py.File(path) as file:
-        assert np.array_equal(file["energy"][:], run.energy)
+        assert np.array_equal(file["energy"][:], run.energy, equal_nan=True)
         field = {Density: "density", Particles: "position", Gaussian: "mean"}[type(run.final)]
         assert file[field].shape[0] == len(run)
 
@@ -98,27 +128,55 @@ def test_the_dataset_has_labelled_axes():
 
 def test_attributes_are_kept(tmp_path):
     run = RUNS["gaussian"]
+    attributes = {"figure": "3a", "run": 4, "seconds": 0.5, "worst": -math.inf, "largest": 2**80, "empty": ""}
+    attributes |= {"tested": True, "seed": None, "path": ["x", "ü☃", 3], "nested": {"a": [1.5, {"b": False}]}}
+    attributes |= {"zero": "a\0b", "json": "json: true", "ξ": "\ud800", "one": [7], "none": []}
     noted = Trajectory(
-        run.times, run.energy, run.measures, run.info, run.tau, attributes={"figure": "3a", "run": 4}
+        run.times, run.energy, run.measures, run.info, run.tau, functional="F\0", attributes=attributes
     )
     loaded = Trajectory.load(noted.save(tmp_path / "run.nc"))
-    assert loaded.attributes["figure"] == "3a"
-    assert loaded.attributes["run"] == 4
+    assert loaded.attributes == attributes
+    assert {name: type(value) for name, value in loaded.attributes.items()} == {
+        name: type(value) for name, value in attributes.items()
+    }
+    assert loaded.functional == "F\0"
     assert loaded.displacement_modulus is None
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    import xarray
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"tau": 1.0}, "'tau' is what the file calls a part of the run: rename it"),
+        ({"a": object()}, "a file keeps texts, numbers, .* not the object that 'a' is"),
+        ({"a/b": 1}, "expected names that are plain texts"),
+    ],
+)
+def test_attributes_that_would_not_come_back_are_refused(tmp_path, attributes, message):
+    run = RUNS["gaussian"]
+    noted = Trajectory(run.times, run.energy, run.measures, run.info, run.tau, attributes=attributes)
+    with pytest.raises(ValueError, match=f"^attributes: {message}"):
+        noted.save(tmp_path / "run.nc")
+    assert not list(tmp_path.iterdir())
 
+
+def test_measures_that_no_file_holds_are_refused(tmp_path):
+    run = RUNS["particles"]
+    others = [*run.measures[:-1], problems.particles(2, n=5)]
+    with pytest.raises(ValueError, match=r"^measures: a file holds measures of one kind"):
+        Trajectory(run.times, run.energy, others, run.info, run.tau).save(tmp_path / "run.nc")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = RUNS["gaussian"].save(tmp_path / "run.nc")
     content = path.read_bytes()
 
-    def half(self, where, **options):
-        where.write_bytes(b"half of it")
-        raise OSError("no space left on device")
+    def half(self, content):
+        write(self, content[: len(content) // 2])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(xarray.Dataset, "to_netcdf", half)
-    with pytest.raises(OSError, match="no space"):
+    write = Path.write_bytes
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(NotWritten, match=r"no space left .*; what it held before is kept"):
         RUNS["particles"].save(path)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["run.nc"]
@@ -148,7 +206,7 @@ def emptied_netcdf(path):
         (lambda path: path.mkdir(), "is not a netCDF file of a run"),
         (other_netcdf, "not one that Trajectory.save wrote"),
         (emptied_netcdf, "not one that Trajectory.save wrote"),
-        (cut_netcdf, "is not a netCDF file of a run"),
+        (cut_netcdf, "is damaged, or was changed by another tool"),
     ],
 )
 def test_other_files_are_refused(tmp_path, make, message):
@@ -161,3 +219,19 @@ def test_other_files_are_refused(tmp_path, make, message):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"^path: the folder .* does not exist"):
         RUNS["gaussian"].save(tmp_path / "nowhere" / "run.nc")
+
+
+def test_a_run_saved_before_there_were_checksums_is_loaded(tmp_path):
+    run = RUNS["density 2D"]
+    run.to_xarray().to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
+    same_measure(Trajectory.load(tmp_path / "run.nc").final, run.final)
+
+
+def test_a_changed_number_is_noticed(tmp_path):
+    import h5py
+
+    path = RUNS["gaussian"].save(tmp_path / "run.nc")
+    with h5py.File(path, "r+") as file:
+        file["energy"][1] += 1e-12
+    with pytest.raises(ValueError, match=r"^path: .* is damaged, or was changed by another tool"):
+        Trajectory.load(path)

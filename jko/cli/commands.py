@@ -10,9 +10,10 @@ from jko.cli.interrupts import interrupts
 from jko.cli.pictures import animate_runs, draw_comparison, draw_runs
 from jko.errors import StepFailed
 from jko.experiment import PLOTS, Experiment, ExperimentError, load
-from jko.experiment.results import Results, write_whole
+from jko.experiment.results import Results
 from jko.report import compare as side_by_side
 from jko.trajectory import Trajectory
+from jko.writing import make_folder, write_text
 
 
 def compare(options) -> int:
@@ -42,8 +43,7 @@ def resume(options) -> int:
 def plot(options) -> int:
     """jko plot PATH …."""
     trajectories, experiment, folder = _saved(options.paths)
-    folder = Path(options.out or folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder(options.out or folder)
     say = _say(options.quiet)
     report = side_by_side(trajectories, experiment.exact if experiment else None)
     say(f"{report}\n")
@@ -123,7 +123,7 @@ def _conclude(results, experiment, settings, trajectories, say):
     if settings["compare"]:
         report = side_by_side(trajectories, experiment.exact)
         say(f"\n{report}{notes}\n")
-        write_whole(folder / "table.txt", f"{experiment.title}\n{report}{notes}\n".encode())
+        write_text(folder / "table.txt", f"{experiment.title}\n{report}{notes}\n")
         report.to_csv(folder / "table.csv")
         report.distances_to_csv(folder / "distances.csv")
         draw_comparison(report, experiment.functional, folder, settings["plots"], say)

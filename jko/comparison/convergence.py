@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
-from jko.comparison.files import write_text
 from jko.comparison.reference import Reference
 from jko.comparison.text import aligned
 from jko.errors import finite_array, one_of
 from jko.trajectory import Trajectory
+from jko.writing import write_text
 
 
 @dataclass

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
-from jko.comparison.files import write_text
 from jko.comparison.least_energy import decays
 from jko.comparison.reference import Reference
 from jko.comparison.row import row_of
@@ -18,6 +17,7 @@ from jko.comparison.text import comparison_text
 from jko.comparison.times import common_times
 from jko.errors import seed_number
 from jko.trajectory import Trajectory
+from jko.writing import write_text
 
 EXACT = "exact"
 

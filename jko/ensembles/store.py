@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from jko.packing import pack, unpack
+from jko.writing import make_folder, write_whole
 
 
 class Store:
@@ -17,7 +17,7 @@ class Store:
         if self._folder is not None:
             if self._folder.exists() and not self._folder.is_dir():
                 raise ValueError(f"folder: {str(folder)!r} is a file: give the path of a folder")
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
 
     def get(self, member) -> dict | None:
         """What was kept of a member; None where it has not finished."""
@@ -33,9 +33,7 @@ class Store:
         """Keep a member that finished; one that failed is tried again next time."""
         path = None if result["failure"] else self._path(member)
         if path is not None:
-            beside = path.with_suffix(f".{os.getpid()}.partial")
-            beside.write_bytes(pack(result))
-            beside.replace(path)
+            write_whole(path, pack(result))
 
     def _path(self, member) -> Path | None:
         if self._folder is None:

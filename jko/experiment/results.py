@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from jko.checkpoint import Journal, describe_problem
 from jko.errors import CheckpointMismatch
 from jko.experiment.experiment import Experiment, load
 from jko.experiment.table import ExperimentError
+from jko.writing import make_folder, write_whole
 
 FORMAT = 1
 
@@ -48,7 +48,7 @@ class Results:
         if not overwrite:
             for name in settings["runs"]:
                 self._require_own(experiment, name)
-        (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder / "checkpoints")
         if overwrite:
             for name in experiment.runs:
                 self.checkpoint(name).unlink(missing_ok=True)
@@ -56,7 +56,7 @@ class Results:
         copies = {}
         for number, (name, path) in enumerate(experiment.files.items(), start=1):
             copies[name] = f"inputs/{number}_{path.name}"
-            (self.folder / "inputs").mkdir(exist_ok=True)
+            make_folder(self.folder / "inputs")
             write_whole(self.folder / copies[name], path.read_bytes())
         write_whole(self.experiment_path, experiment.text.encode())
         settings = {"format": FORMAT, **settings, "files": copies}
@@ -109,16 +109,3 @@ class Results:
                 f"runs.{name}.n_steps: expected {done} or more, which {str(self.folder)!r} holds already, "
                 f"got {n_steps}: {remedy}"
             )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside and rename it: the old one or the new one is there, never half of it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(beside, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -9,6 +9,7 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.plotting.frames import painter_for
 from jko.trajectory import Trajectory
+from jko.writing import make_folder, whole
 
 _COLOURS = 128
 
@@ -37,13 +38,9 @@ def animate(trajectory: Trajectory, path, *, fps: float = 15.0, frames: int = 60
     images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
     duration = [round(1000.0 / fps)] * len(images)
     duration[-1] = max(duration[-1], 1200)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.partial")
-    try:
+    make_folder(path.parent)
+    with whole(path) as beside:
         images[0].save(beside, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jko.writing import make_folder, whole
+
 # Okabe and Ito's palette, told apart by colour-blind readers; black is the exact answer's.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), ":")
@@ -75,17 +77,13 @@ def save(figure, path, dpi: float = DPI):
     if path is None:
         return figure
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     kind = path.suffix.lstrip(".").lower() or "png"
     if kind not in figure.canvas.get_supported_filetypes():
         known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
         raise ValueError(f"path: {path.name!r} does not end as a picture does; known endings are {known}")
-    beside = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as beside:
         figure.savefig(beside, format=kind, dpi=dpi)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return figure
 
 

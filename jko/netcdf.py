@@ -1,0 +1,75 @@
+"""An xarray.Dataset as a netCDF file that can tell whether it is whole.
+
+The last line of the file holds the SHA-256 of every byte before it. HDF5 does not read what lies behind its
+own data, so other tools open the file as any other. `read` compares before HDF5 sees a byte: on damaged files
+that library raises errors of many kinds, returns other numbers, or does not return.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from pathlib import Path
+
+from jko.errors import shortened
+from jko.writing import write_whole
+
+_WORD = b"jko sha256"  # stands in the last line and in an attribute: one damaged place does not hide both
+_ATTRIBUTE = "checksum"
+_SAYS = f"{_WORD.decode()} of all bytes before it is the last line of this file"
+_LINE = len(_WORD) + 67  # a line's end, the words, a space, 64 digits, a line's end
+
+
+def write(dataset, path) -> Path:
+    """Write a Dataset beside and rename it; it is made in memory, for HDF5 does not survive a full disk.
+
+    Raises ValueError for what netCDF cannot hold, NotWritten where the file cannot be written.
+    """
+    sealed = dataset.assign_attrs({_ATTRIBUTE: _SAYS})
+    try:
+        content = bytes(sealed.to_netcdf(None, engine="h5netcdf"))
+    except (TypeError, ValueError, UnicodeError) as error:
+        raise ValueError(f"run: netCDF cannot hold all of it: {shortened(error)}") from error
+    return write_whole(path, content + _last_line(hashlib.sha256(content)))
+
+
+def read(path):
+    """The Dataset of a netCDF file; one without a checksum, of an earlier version or another tool, as it is.
+
+    Raises ValueError, in one sentence, for a file that is missing, damaged, changed, or none of netCDF.
+    """
+    import xarray
+
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"path: no file {str(path)!r}")
+    _require_whole(path)
+    try:
+        with xarray.open_dataset(path, engine="h5netcdf") as stored:
+            dataset = stored.load()
+    except Exception as error:  # h5py, h5netcdf and xarray raise errors of any kind on bytes of any kind
+        raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {shortened(error)}") from error
+    dataset.attrs.pop(_ATTRIBUTE, None)
+    return dataset
+
+
+def _require_whole(path: Path) -> None:
+    """Refuse a file that once had a checksum and is not what was written then."""
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(_WORD) < 0:
+                return
+            with memoryview(content) as view:
+                kept = hashlib.sha256(view[:-_LINE])
+            if content[-_LINE:] == _last_line(kept):
+                return
+    except (OSError, ValueError) as error:  # a folder, an empty file, one that may not be read
+        raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {shortened(error)}") from error
+    raise ValueError(
+        f"path: {str(path)!r} is damaged, or was changed by another tool: its bytes are not those that "
+        "Trajectory.save wrote; run it again, or read it with xarray if you changed it"
+    )
+
+
+def _last_line(checksum) -> bytes:
+    return b"\n%s %s\n" % (_WORD, checksum.hexdigest().encode())
