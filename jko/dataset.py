@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.dataset_attributes import restored, stored
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.records import Records
@@ -12,6 +13,7 @@ FORMAT = 1
 _TEXTS = np.dtype("O", metadata={"element_type": str, "vlen": str})  # texts, also where there are none
 _OWN = frozenset(
     {"format", "measure", "functional", "scheme", "tau", "energy_kind", "units", "displacement_modulus"}
+    | {"observed_modulus", "space", "error_bound_kind", "flow_error_bound_kind"}
     | {"grid_lower", "grid_upper", "grid_periodic", "checksum"}
 )  # attributes of the file that are parts of the run, not of its `attributes`
 
@@ -48,6 +50,13 @@ def dataset_of(run):
     }
     if run.displacement_modulus is not None:
         attributes["displacement_modulus"] = run.displacement_modulus
+    if run.space:
+        attributes["space"] = str(run.space)
+    if run.observed_modulus is not None:
+        attributes["observed_modulus"] = run.observed_modulus
+    for name in ("error_bound", "flow_error_bound"):  # for other readers: `load` computes them from the steps
+        variables[name] = ("time", getattr(run, name))
+        attributes[f"{name}_kind"] = str(getattr(run, f"{name}_kind"))
     if isinstance(measure, Density):
         attributes["grid_lower"] = np.array(measure.grid.lower)
         attributes["grid_upper"] = np.array(measure.grid.upper)
@@ -63,7 +72,10 @@ def fields_of(dataset) -> dict:
     columns = {
         name: column.astype(str) if column.dtype == object else column for name, column in columns.items()
     }
-    modulus = attributes.get("displacement_modulus")
+    moduli = {
+        name: None if attributes.get(name) is None else float(attributes[name])
+        for name in ("displacement_modulus", "observed_modulus")
+    }
     return {
         "times": dataset["time"].values,
         "energy": dataset["energy"].values,
@@ -74,7 +86,8 @@ def fields_of(dataset) -> dict:
         "scheme": str(restored(attributes["scheme"])),
         "energy_kind": str(attributes["energy_kind"]),
         "energy_uncertainty": dataset["energy_uncertainty"].values,
-        "displacement_modulus": None if modulus is None else float(modulus),
+        **moduli,
+        "space": Space(attributes.get("space", "")),
         "attributes": {name: restored(value) for name, value in attributes.items() if name not in _OWN},
     }
 

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.checkpoint import pack_measure, unpack_measure
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
+from jko.modulus import observed_modulus
 from jko.scheme import Records, State
 from jko.trajectory import Trajectory
 
@@ -144,6 +146,15 @@ class Run:
             self.frames.append(self._frame(self.n_steps, measure, state))
         self.at = self.saved = Standing(last["done"], measure, state, len(self.frames), len(self.blocks))
 
+    def _facts(self) -> dict:
+        """What bounds of the run rest on: λ, declared or else observed on the grid, and the steps' space."""
+        mu, grid = self.initial, getattr(self.initial, "grid", None)
+        modulus = self.scheme.displacement_modulus(self.F, mu)
+        space = self.scheme.space_of_steps(self.F, mu, self.at.state)
+        unknown = modulus is None and grid is not None and space is not Space.NONE
+        observed = observed_modulus(self.F, grid) if unknown else None
+        return {"displacement_modulus": modulus, "observed_modulus": observed, "space": space}
+
     def trajectory(self) -> Trajectory:
         """The run so far; of one that failed, with the measure before the failure and the record of it."""
         frames, blocks = list(self.frames), list(self.blocks)
@@ -162,5 +173,5 @@ class Run:
             scheme=repr(self.scheme),
             energy_kind=self.scheme.energy_kind_of(self.F),
             energy_uncertainty=np.array(uncertainty),
-            displacement_modulus=self.F.displacement_modulus(self.initial.dimension),
+            **self._facts(),
         )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import jko.sharding as sharding
+from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.records import CONVERGED, Records, StepInfo
 
@@ -75,6 +76,18 @@ class Scheme:
     def energy_kind_of(self, F) -> str:
         """What `energy` gives for F: "exact", "estimate" or "regularised"."""
         return self.energy_kind
+
+    def space_of_steps(self, F, mu, state: State) -> Space:
+        """Where its steps are proximal maps of F up to the gap on record: what bounds of a run rest on."""
+        return Space.NONE
+
+    def displacement_modulus(self, F, mu) -> float | None:
+        """λ of F where this scheme moves mu; None on a torus but for internal energies, which alone keep it
+        there."""
+        grid = getattr(mu, "grid", None)
+        if grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}:
+            return None
+        return F.displacement_modulus(mu.dimension)
 
     def check(self, F, mu) -> None:
         """Refuse, by name and before any work, a measure or a part of F that the scheme does not take."""

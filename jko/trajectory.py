@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from jko import netcdf
+from jko.bounds import Bound, Kind, Space, Steps, error_bound, flow_error_bound
 from jko.dataset import FORMAT, dataset_of, fields_of
 from jko.errors import shortened
 from jko.scheme import Records
@@ -19,6 +21,13 @@ class Trajectory:
 
     `energy` is F(measures[i]) or, where `energy_kind` is not "exact", what that says; `energy_uncertainty` is
     its standard error (0 for an exact one). `times` are nondimensional, like everything here.
+
+    `error_bound` and `flow_error_bound` `[k + 1]` bound, in W₂ and over all steps up to each stored time, the
+    distance to the exact JKO iterates and to the gradient flow; `error_bound_kind` and
+    `flow_error_bound_kind` say whether they are "proven" (of the problem that is discrete in space), proven
+    "up to the grid", an "estimate", or "none" (NaN). They follow from the records, λ and τ
+    (docs/error_bounds.md): `displacement_modulus` is the λ that F declares, `observed_modulus` one that was
+    seen on the grid in its place, `space` where the scheme's steps are proximal maps.
     """
 
     times: np.ndarray
@@ -31,6 +40,8 @@ class Trajectory:
     energy_kind: str = "exact"
     energy_uncertainty: np.ndarray | None = None
     displacement_modulus: float | None = None
+    observed_modulus: float | None = None
+    space: Space = Space.NONE
     attributes: dict = field(default_factory=dict)
 
     def __post_init__(self):
@@ -38,6 +49,45 @@ class Trajectory:
         self.energy = np.asarray(self.energy, dtype=float)
         if self.energy_uncertainty is None:
             self.energy_uncertainty = np.zeros_like(self.energy)
+
+    @property
+    def error_bound(self) -> np.ndarray:
+        """Bounds `[k + 1]` of W₂ to the exact JKO iterates at the stored times; NaN where there is none."""
+        return self._bounds[0].values
+
+    @property
+    def error_bound_kind(self) -> Kind:
+        """What `error_bound` is: "proven", "up to the grid", "estimate" or "none"."""
+        return self._bounds[0].kind
+
+    @property
+    def flow_error_bound(self) -> np.ndarray:
+        """Bounds `[k + 1]` of W₂ to the gradient flow at the stored times; NaN where there is none."""
+        return self._bounds[1].values
+
+    @property
+    def flow_error_bound_kind(self) -> Kind:
+        """What `flow_error_bound` is: "proven", "up to the grid", "estimate" or "none"."""
+        return self._bounds[1].kind
+
+    @cached_property
+    def _bounds(self) -> tuple[Bound, Bound]:
+        """Of the iterates and of the flow."""
+        number = np.rint(self.times / self.tau).astype(int)
+        if self.space is Space.NONE or number[-1] > self.info.n_steps:
+            nothing = Bound(np.full(number.size, np.nan), Kind.NONE)
+            return nothing, nothing
+        declared, observed = self.displacement_modulus, self.observed_modulus
+        modulus = declared if declared is not None else observed if observed is not None else 0.0
+        columns = (self.info[name][: number[-1]] for name in ("gap", "transport_cost", "dissipation"))
+        steps = Steps(*columns, self.tau)
+        proven = Kind.GRID if self.space is Space.GRID else Kind.PROVEN
+        kind = Kind.ESTIMATE if declared is None else proven
+        contracts = self.space is Space.FLAT or self.measures[0].dimension == 1
+        return (
+            _bound(error_bound(steps, modulus)[number], kind if contracts else Kind.ESTIMATE),
+            _bound(flow_error_bound(steps, modulus)[number], kind),
+        )
 
     @property
     def final(self):
@@ -81,3 +131,8 @@ class Trajectory:
             raise ValueError(f"{foreign}: {error} is missing") from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise ValueError(f"{foreign}: {shortened(error)}") from error
+
+
+def _bound(values, kind) -> Bound:
+    """Bounds at the stored times, and their kind; none where only the start has one."""
+    return Bound(values, kind if np.isfinite(values[1:]).any() or values.size == 1 else Kind.NONE)

@@ -18,11 +18,12 @@ FLOORS = [
         "packing": [],
         "fingerprint": [],
         "records": [],
+        "bounds": [],
         "kernels": [],
         "sharding": ["errors"],
         "writing": ["errors"],
     },
-    {"measures": [], "scheme": ["measures"]},
+    {"measures": [], "scheme": ["measures"], "modulus": ["measures"]},
     {
         "transport": [],
         "exact": ["transport"],

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from jko.bounds import Space, gap_from_residual
 from jko.descent.dense_newton import has_dense_newton
 from jko.descent.energy_descent import EnergyDescent, compiled_energy, transport_cost
 from jko.descent.host_newton import proximal_step_on_the_host
@@ -22,7 +23,8 @@ class BackwardEuler(EnergyDescent):
 
     Solved by minimising Σ w_i |x⁺_i − x_i|²/2τ + F(α⁺) (Newton, conjugate gradients, line search) until the
     residual is below `tolerance` times the displacement, by default 1e-9 in float64 and 1e-4 in float32.
-    Since W₂² ≤ Σ w_i|x⁺_i − x_i|², a `dissipation` ≥ 0 of the step proves F(α⁺) + W₂²/2τ ≤ F(α).
+    Since W₂² ≤ Σ w_i|x⁺_i − x_i|², a `dissipation` ≥ 0 of the step proves F(α⁺) + W₂²/2τ ≤ F(α). Where F
+    declares its convexity λ, the residual bounds the `gap` to the least Φ, and the run has bounds.
     """
 
     tolerance: float | None = None
@@ -37,6 +39,9 @@ class BackwardEuler(EnergyDescent):
             positive_number("tolerance", self.tolerance)
         whole_number("max_iterations", self.max_iterations)
         whole_number("max_inner_iterations", self.max_inner_iterations)
+
+    def space_of_steps(self, F, mu, state):
+        return Space.FLAT
 
     def step(self, F, mu, tau, state):
         tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
@@ -54,8 +59,14 @@ class BackwardEuler(EnergyDescent):
                 after = float(compiled_energy(flow)(moved, w))
         converged = error <= tolerance
         cost = transport_cost(x, moved, w, tau)
+        # the residual was divided by the displacement and a floor (newton.proximal_step)
+        floor = 64.0 * np.finfo(x.dtype).eps * np.sqrt(transport_cost(x, 0.0 * x, w, 0.5))
+        residual = error * (np.sqrt(2.0 * tau * cost) + floor / tolerance) / tau
+        gap = gap_from_residual(float(residual), tau, F.displacement_modulus(mu.dimension))
         info = StepInfo(
             status="converged" if converged else "not converged",
+            gap=gap,
+            relative_gap=gap / cost if cost > 0.0 else np.nan,
             iterations=int(count),
             mass_error=0.0,
             dissipation=state.data["energy"] - after - cost,

@@ -8,6 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State
@@ -92,6 +93,13 @@ class BackAndForth(Scheme):
     def step(self, F, mu, tau, state):
         values, info, _ = self._take(mu, state.workspace.checked(tau), state.workspace)
         return Density(mu.grid, values), state, info
+
+    def space_of_steps(self, F, mu, state):
+        return Space.GRID
+
+    def displacement_modulus(self, F, mu):
+        """None round an obstacle, through which the straight lines of displacement convexity lead."""
+        return super().displacement_modulus(F, mu) if self.obstacle is None else None
 
     def reflect(self, F, mu, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""

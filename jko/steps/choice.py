@@ -46,6 +46,12 @@ class Chosen(Scheme):
             info = replace(info, note=joined(f"{self.scheme.scheme_name()}: {self.reason}", info.note))
         return new, state.with_data(told=True, inner=inner.data), info
 
+    def space_of_steps(self, F, mu, state):
+        return self.scheme.space_of_steps(F, mu, State(state.data["inner"], state.workspace))
+
+    def displacement_modulus(self, F, mu):
+        return self.scheme.displacement_modulus(F, mu)
+
     def energy(self, F, mu, state):
         return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
 

@@ -81,6 +81,9 @@ class Cvxpy(Scheme):
         mu, data, info = state.workspace.step(mu, positive_number("tau", tau), state.data)
         return mu, state.with_data(**data), info
 
+    def space_of_steps(self, F, mu, state):
+        return state.workspace.space
+
     def _form(self, F, mu):
         from jko.steps.convex.eulerian import Eulerian
         from jko.steps.convex.lagrangian import Lagrangian

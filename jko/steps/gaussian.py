@@ -9,6 +9,7 @@ import numpy as np
 
 from functionals.quadratic_form import quadratic_form
 from jko import measures
+from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.exact.gaussian_jko import gaussian_jko_step
 from jko.scheme import Scheme, State, StepInfo
@@ -68,6 +69,12 @@ class Gaussian(Scheme):
             transport_cost=transport,
         )
         return new, state, info
+
+    def space_of_steps(self, F, mu, state):
+        """Covariances that commute with the stiffness keep its axes: between them W₂ is flat."""
+        A, S = state.workspace.stiffness, mu.covariance()
+        commuting = np.abs(A @ S - S @ A).max() <= 1e-12 * np.abs(A).max() * np.abs(S).max()
+        return Space.FLAT if commuting else Space.WASSERSTEIN
 
     def reflect(self, F, mu, tau, state):
         """(2I − S)_# of the half step, S the optimal map back from it."""

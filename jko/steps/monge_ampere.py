@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
@@ -136,6 +137,9 @@ class MongeAmpere(Scheme):
         if not abs(found.defect) <= _DEFECT:
             return f"{_MISSED} {found.defect:.1e} of the mass"
         return None
+
+    def space_of_steps(self, F, mu, state):
+        return Space.GRID
 
     def _record(self, found, mu, note):
         return StepInfo(

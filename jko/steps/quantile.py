@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State
@@ -84,6 +85,9 @@ class Quantile(Scheme):
         problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
         new, data, _ = settled(problem, solution, mu)
         return new, state.with_data(**data), record(problem, solution, mu, new, note)
+
+    def space_of_steps(self, F, mu, state):
+        return Space.FLAT
 
     def reflect(self, F, mu, tau, state):
         """2X₁ − X with X₁ the edges of the half step."""

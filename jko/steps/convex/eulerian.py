@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.steps import conic
 from jko.steps.convex.cell_bound import eulerian_bound
@@ -51,6 +52,7 @@ class Eulerian:
     """
 
     has_slices = True
+    space = Space.GRID
 
     def __init__(self, F, mu, settings, program):
         self.settings, self._new_program = settings, program

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from functionals.conjugate import GatheredInternal
+from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.steps import conic
 from jko.steps.convex.edges import cut_edges, density_on
@@ -31,6 +32,7 @@ class Lagrangian:
     """
 
     has_slices = False
+    space = Space.FLAT
 
     def __init__(self, F, mu, settings, program):
         self.grid, self.settings, self._new_program = mu.grid, settings, program

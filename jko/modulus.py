@@ -1,0 +1,54 @@
+"""The convexity λ that a potential and a kernel show on a grid, where none is declared."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from functionals import pointwise
+
+
+def observed_modulus(F, grid) -> float | None:
+    """λ of F from second differences over the cells, declared ones as they are; None where a part has none.
+
+    Σ c·λ(V) + Σ c·min(λ(W), 0), the least eigenvalues of the matrices of second differences of V at the
+    cells' centres, and of W at the differences of centres. Internal energies and caps count as 0 where they
+    are declared displacement convex. It is what the grid sees, no proof.
+    """
+    d, parts = grid.dimension, F.parts
+    total = 0.0
+    for c, atom in parts.internal + parts.constraint + parts.rest:
+        declared = atom.displacement_modulus(d)
+        if declared is None:
+            return None
+        total += c * declared
+    for c, atom in parts.potential:
+        declared = atom.displacement_modulus(d)
+        total += c * (_least_curvature(atom.values, grid.axes) if declared is None else declared)
+    for c, atom in parts.interaction:
+        declared = atom.displacement_modulus(d)
+        if declared is None and atom.general:
+            return None
+        total += c * (_of_kernel(atom.W, grid) if declared is None else declared)
+    return float(total) if np.isfinite(total) else None
+
+
+def _of_kernel(W, grid) -> float:
+    """min(λ(W), 0); on the line, whose order no flow changes, of W on z > 0 alone."""
+    axes = [h * np.arange(0.5, n) for h, n in zip(grid.spacing, grid.cells, strict=True)]
+    if grid.dimension > 1:
+        axes = [np.concatenate([-z[::-1], z]) for z in axes]
+    return min(_least_curvature(lambda z: pointwise.values(W, z), axes), 0.0)
+
+
+def _least_curvature(function, axes) -> float:
+    """The least eigenvalue of the second differences of a function of points over a product of axes."""
+    if min(map(len, axes)) < 3:
+        return np.nan
+    points = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    values = np.asarray(function(points.reshape(-1, len(axes)))).reshape(points.shape[:-1])
+    if len(axes) == 1:
+        return float(np.diff(values, 2).min()) / (axes[0][1] - axes[0][0]) ** 2
+    slopes = np.gradient(values, *axes)
+    second = np.stack([np.stack(np.gradient(slope, *axes), axis=-1) for slope in slopes], axis=-1)
+    inner = tuple(slice(1, -1) for _ in axes)
+    return float(np.linalg.eigvalsh(second[inner]).min())
