@@ -23,6 +23,7 @@ class Functional:
     """
 
     kind: ClassVar[str] = "rest"
+    memoised: ClassVar[frozenset[str]] = frozenset()  # attributes filled in by use, no part of what it is
     linearly_convex: bool | None = None
     __array_ufunc__ = None  # numpy numbers leave c * F to __rmul__
 

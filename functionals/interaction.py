@@ -37,6 +37,7 @@ class Interaction(Functional):
     """
 
     kind = "interaction"
+    memoised = frozenset({"_even_in"})
 
     def __init__(
         self,

@@ -59,7 +59,7 @@ def _run(run: Run, checkpoint, progress, throw: bool):
         checkpoint, describe_problem(run.F, run.initial, run.scheme, run.tau, run.store_every)
     )
     try:
-        run.restore(journal.open())
+        run.restore(journal.open(), checkpoint)
         _drive(run, _saver(run, journal), progress, throw)
     finally:
         journal.close()

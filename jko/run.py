@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.bounds import Space
-from jko.checkpoint import pack_measure, unpack_measure
+from jko.checkpoint import pack_measure, unpack_measure, unreadable
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
 from jko.modulus import observed_modulus
@@ -123,28 +123,27 @@ class Run:
             "measure": pack_measure(at.measure),
         }
 
-    def restore(self, chunks: list[dict]):
-        """Stand where the journal ends."""
+    def restore(self, chunks: list[dict], path=""):
+        """Stand where the journal ends; raises CheckpointMismatch where its chunks do not make a run."""
         if not chunks:
             return
-        last = chunks[-1]
-        if last["done"] > self.n_steps:
+        try:
+            frames, blocks, last = _put_together(chunks)
+            wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
+            stored = [(*frame[:3], unpack_measure(frame[3], self.initial)) for frame in wanted]
+            measure = unpack_measure(last["measure"], self.initial)
+            state, done = State(last["state"], self.at.state.workspace), last["done"]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise unreadable(path, error) from error
+        if done > self.n_steps:
             raise CheckpointMismatch(
-                f"checkpoint: it holds {last['done']} steps already, n_steps is {self.n_steps}: "
+                f"checkpoint: it holds {done} steps already, n_steps is {self.n_steps}: "
                 "ask for as many or more"
             )
-        frames, blocks = {}, {}
-        for chunk in chunks:  # a chunk that an interrupt had written twice counts once
-            frames |= {frame[0]: frame for frame in chunk["frames"]}
-            blocks[chunk["after"]] = Records(chunk["records"])
-        wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
-        self.frames = [(*frame[:3], unpack_measure(frame[3], self.initial)) for frame in wanted]
-        self.blocks = list(blocks.values())
-        measure = unpack_measure(last["measure"], self.initial)
-        state = State(last["state"], self.at.state.workspace)
-        if last["done"] == self.n_steps and self.frames[-1][0] != self.n_steps:
+        self.frames, self.blocks = stored, blocks
+        if done == self.n_steps and self.frames[-1][0] != self.n_steps:
             self.frames.append(self._frame(self.n_steps, measure, state))
-        self.at = self.saved = Standing(last["done"], measure, state, len(self.frames), len(self.blocks))
+        self.at = self.saved = Standing(done, measure, state, len(self.frames), len(self.blocks))
 
     def _facts(self) -> dict:
         """What bounds of the run rest on: λ, declared or else observed on the grid, and the steps' space."""
@@ -175,3 +174,19 @@ class Run:
             energy_uncertainty=np.array(uncertainty),
             **self._facts(),
         )
+
+
+def _put_together(chunks: list[dict]) -> tuple[dict, list[Records], dict]:
+    """Frames by their step, blocks of records, the last chunk; raises ValueError where steps are missing."""
+    frames, blocks = {}, {}
+    for chunk in chunks:  # a chunk that an interrupt had written twice counts once
+        frames |= {frame[0]: frame for frame in chunk["frames"]}
+        blocks[chunk["after"]] = Records(chunk["records"])
+    done = 0
+    for after, block in blocks.items():
+        if after != done:
+            raise ValueError(f"steps {done + 1} to {after} are missing")
+        done += block.n_steps
+    if done != chunks[-1]["done"] or 0 not in frames:
+        raise ValueError(f"records of {done} steps, not of {chunks[-1]['done']}")
+    return frames, list(blocks.values()), chunks[-1]

@@ -1,5 +1,8 @@
 """Runs that survive: kill -9, interrupts, cut-off and damaged files, other problems, second writers."""
 
+import errno
+import hashlib
+import itertools
 import os
 import random
 import signal
@@ -16,7 +19,9 @@ import pytest
 import functionals as fn
 import jko
 from jko import packing
-from jko.errors import CheckpointMismatch, StepFailed
+from jko.checkpoint import _EARLIER, _HEAD, _MAGIC, Journal, describe_problem
+from jko.errors import CheckpointMismatch, NotWritten, StepFailed
+from jko.fingerprint import fingerprint
 from tests import own_schemes, problems
 
 F = fn.Potential("quadratic")
@@ -173,7 +178,7 @@ def test_a_file_cut_anywhere_recovers_or_refuses(tmp_path):
     walk(path, n_steps=4)
     content = path.read_bytes()
     header = header_length(content)
-    lengths = {0, 1, header - 1, header, header + 1, header + 11, header + 12, len(content) - 1}
+    lengths = {0, 1, header - 1, header, header + 1, header + 39, header + 40, len(content) - 1}
     lengths |= set(range(0, len(content), 397)) | set(range(len(content) - 40, len(content)))
     for length in sorted(lengths):
         path.write_bytes(content[:length])
@@ -215,8 +220,6 @@ def test_a_flipped_bit_costs_the_steps_from_there_and_no_more(tmp_path):
 
 
 def chunk_ends(content):
-    from jko.checkpoint import _HEAD, _MAGIC
-
     end = len(_MAGIC)
     while end < len(content):
         end += _HEAD.size + _HEAD.unpack_from(content, end)[0]
@@ -273,6 +276,152 @@ def test_a_function_that_changed_under_its_name_is_refused(tmp_path):
     walk(path, functional=make(1.0), n_steps=3)
     with pytest.raises(CheckpointMismatch, match="its functional has other values"):
         walk(path, functional=make(1.0 + 1e-6), n_steps=3)
+
+
+WALL = 60.0
+
+
+def by_a_constant(height=1.0):
+    return lambda x: jnp.sum(x**2) + height * jnp.maximum(jnp.sum(x) - 50.0, 0.0)
+
+
+def by_a_global(x):
+    return jnp.sum(x**2) + jnp.maximum(jnp.sum(x) - WALL, 0.0)
+
+
+def table(value):
+    return fn.Potential.gridded(np.r_[np.linspace(0.0, 1.0, 399), value], -50.0, 350.0)
+
+
+class Own(fn.Functional):
+    def __init__(self, limit):
+        self.limit = limit
+
+    def energy(self, mu):
+        return mu.integrate(lambda x: jnp.maximum(jnp.sum(x**2) - self.limit, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("make", "other"),
+    [
+        (lambda: fn.Potential(by_a_constant()), lambda: fn.Potential(by_a_constant(2.0))),
+        (lambda: fn.Potential(by_a_global), None),
+        (lambda: table(5.0), lambda: table(6.0)),
+        (lambda: Own(1e4), lambda: Own(2e4)),
+        (
+            lambda: fn.Interaction(lambda z: jnp.maximum(jnp.sum(z**2) - 1e4, 0.0)),
+            lambda: fn.Interaction(lambda z: jnp.maximum(jnp.sum(z**2) - 2e4, 0.0)),
+        ),
+    ],
+)  # fmt: skip
+def test_another_functional_that_agrees_on_the_initial_cloud_is_refused(tmp_path, monkeypatch, make, other):
+    path, mu = tmp_path / "run", problems.particles(1)
+    scheme = own_schemes.Noise()
+    walk(path, functional=make(), mu=mu, n_steps=2, scheme=scheme)
+    walk(path, functional=make(), mu=mu, n_steps=3, scheme=scheme)
+    if other is None:
+        monkeypatch.setitem(globals(), "WALL", 70.0)
+    with pytest.raises(CheckpointMismatch, match=r"its functional (has other code, or|is) "):
+        walk(path, functional=(other or make)(), mu=mu, n_steps=3, scheme=scheme)
+
+
+def test_a_fingerprint_is_that_of_another_process_and_of_a_used_functional():
+    code = (
+        "from jko.fingerprint import fingerprint\nfrom tests import problems\n"
+        "print(*[fingerprint(F) for d in (1, 2) for F in problems.functionals(d)])"
+    )
+    known = [F for d in (1, 2) for F in problems.functionals(d)]
+    for kind in (fn.Interaction, fn.MMD):
+        next(F for F in known if isinstance(F, kind)).first_variation(problems.particles(1, n=3))
+    child = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "7"},
+    )  # fmt: skip
+    assert child.stdout.split() == [fingerprint(functional) for functional in known]
+
+
+def chunks_of(content):
+    ends = [0, *chunk_ends(content)]
+    return [content[a:b] for a, b in itertools.pairwise(ends)]
+
+
+def test_chunks_left_out_moved_or_of_another_run_cost_steps_and_no_more(tmp_path):
+    path, whole = tmp_path / "run", walk(n_steps=5, store_every=2)
+    walk(path, n_steps=5, store_every=2)
+    head, *chunks = chunks_of(path.read_bytes())
+    walk(tmp_path / "other", n_steps=5, store_every=2, scheme=own_schemes.Noise(seed=3))
+    others = chunks_of((tmp_path / "other").read_bytes())
+    for forged in (
+        [chunks[0], *chunks[2:]], chunks[1:], [chunks[1], chunks[0], *chunks[2:]], [chunks[0], *chunks],
+        [chunks[0], others[2], *chunks[2:]], others[1:], chunks[:2] + chunks[3:],
+    ):  # fmt: skip
+        path.write_bytes(b"".join([head, *forged]))
+        same(walk(path, n_steps=5, store_every=2), whole)
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda chunk: chunk.pop("measure"),
+        lambda chunk: chunk.update(done=4),
+        lambda chunk: chunk.update(after=1),
+        lambda chunk: chunk["measure"].update(positions=np.zeros(2)),
+        lambda chunk: chunk.update(frames=[]),
+        lambda chunk: chunk.update(records={"status": np.array(["converged"])}),
+    ],
+)
+def test_a_forged_chunk_is_one_sentence(tmp_path, forge):
+    path = tmp_path / "run"
+    journal = Journal(path, describe_problem(F, problems.particles(2), own_schemes.Noise(), 0.1, 1))
+    walk(path, n_steps=2)
+    (*_, chunk) = [packing.unpack(part[_HEAD.size :]) for part in chunks_of(path.read_bytes())[1:]]
+    chunk |= {"after": 0, "frames": [[0, 0.0, 0.0, chunk["measure"]], *chunk["frames"]]}
+    chunk["records"] = dict(jko.Records.constant(2))
+    forge(chunk)
+    path.unlink()
+    journal.open()
+    journal.append(chunk)
+    journal.close()
+    with pytest.raises(CheckpointMismatch, match=r"holds what no run has written \(.*\): give another path"):
+        walk(path, n_steps=5)
+
+
+def test_a_forged_head_and_an_earlier_version_are_one_sentence(tmp_path):
+    path = tmp_path / "run"
+    payload = packing.pack({"problem": {}})
+    digest = hashlib.sha256(_MAGIC + payload).digest()
+    path.write_bytes(_MAGIC + _HEAD.pack(len(payload), digest) + payload)
+    with pytest.raises(CheckpointMismatch, match="holds what no run has written"):
+        walk(path)
+    path.write_bytes(_EARLIER + b"anything")
+    with pytest.raises(CheckpointMismatch, match="was written by an earlier version of jko"):
+        walk(path)
+
+
+def test_a_full_disk_keeps_the_steps_before(tmp_path, monkeypatch):
+    path, full = tmp_path / "run", [3]
+
+    def fsync(descriptor):
+        full[0] -= 1
+        if full[0] < 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(NotWritten, match=r"no space left .*; the steps that it held before are kept"):
+        walk(path, n_steps=9)
+    full[0] = 100
+    same(walk(path, n_steps=9), walk(n_steps=9))
+    assert [p.name for p in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_long_description_is_cut_where_it_differs(tmp_path):
+    long = sum((float(k) * F for k in range(1, 40)), start=F)
+    walk(tmp_path / "run", functional=long)
+    with pytest.raises(
+        CheckpointMismatch, match=r"its functional is \.\.\..*Potential.*here it is"
+    ) as caught:
+        walk(tmp_path / "run", functional=long + F)
+    assert len(str(caught.value)) < 600
 
 
 def test_a_second_writer_is_refused(tmp_path):

@@ -13,9 +13,10 @@ import numpy as np
 
 from functionals import Entropy
 from functionals.base import Functional
-from jko.checkpoint import describe_problem, without_addresses
+from jko.checkpoint import describe_problem
 from jko.driver import flow
 from jko.errors import UnsupportedFunctional
+from jko.fingerprint import without_addresses
 from jko.packing import pack
 from jko.scheme import Scheme
 
@@ -71,7 +72,7 @@ class Problem:
         """A name for the member's file, which another problem does not have."""
         F, mu, scheme, tau = self.of(parameters)
         described = describe_problem(F, mu, scheme, tau, self.store_every)
-        described["problem"] = {k: without_addresses(v) for k, v in described["problem"].items()}
+        described["problem"] = {k: without_addresses(str(v)) for k, v in described["problem"].items()}
         described["probe"] = np.round(described["probe"], 9)
         content = {"described": described, "n_steps": self.n_steps, "observe": sorted(self.observe)}
         return hashlib.sha256(pack(content)).hexdigest()[:24]
