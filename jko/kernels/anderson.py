@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 _RIDGE = 1e-12
+_MOST = 1e4  # sum of the shares: residuals that hardly differ ask for more, and extrapolate rounding
 
 
 class Anderson:
@@ -39,6 +40,8 @@ class Anderson:
         gram = steps @ steps.T
         gram[np.diag_indices_from(gram)] += _RIDGE * np.trace(gram)
         shares = np.linalg.lstsq(gram, -steps @ residual, rcond=None)[0]
+        if not np.abs(shares).sum() <= _MOST:
+            return image
         mixed = (1.0 - shares.sum()) * self.images[-1]
         for share, earlier in zip(shares, self.images, strict=False):
             mixed += share * earlier

@@ -6,10 +6,8 @@ import numpy as np
 
 from jko.measures import Density, Particles
 from jko.transport.distance import Certificate
-from jko.transport.plan import squared_distances
+from jko.transport.plan import plan_between_atoms
 
-_LARGEST_PLAN = 4e7
-_ITERATIONS = 100_000_000
 _BLOCK = 4e6  # pairs at a time
 
 
@@ -18,31 +16,23 @@ def atom_plan(mu, nu, first, second):
 
     Raises ValueError where the plan would not fit in memory, RuntimeError where it does not converge.
     """
-    import ot
-
-    n, m = len(first.masses), len(second.masses)
-    if n * m > _LARGEST_PLAN:
-        raise ValueError(
-            f"mu, nu: an exact plan between {n} and {m} atoms needs {8 * n * m / 1e9:.1f} GB; "
-            f"subsample the clouds to {int(_LARGEST_PLAN**0.5)} atoms or fewer"
-        )
-    # centred, so that far-away measures do not lose their distance to cancellation in the costs
-    middle = 0.5 * (first.masses @ first.positions + second.masses @ second.positions)
-    x, y = first.positions - middle, second.positions - middle
-    cost = squared_distances(x, y)
-    squared, log = ot.emd2(first.masses, second.masses, cost, numItermax=_ITERATIONS, log=True)
-    if log["warning"] is not None:
-        raise RuntimeError(
-            f"mu, nu: the exact plan did not converge ({log['warning']}); subsample the clouds"
-        )
+    found = plan_between_atoms(first.positions, first.masses, second.positions, second.masses)
 
     def certify():
-        u, v = 0.5 * np.asarray(log["u"]), 0.5 * np.asarray(log["v"])
-        gap = float(squared - 2.0 * (first.masses @ u + second.masses @ v))
+        u, v = 0.5 * found.first, 0.5 * found.second
+        middle = 0.5 * (first.masses @ first.positions + second.masses @ second.positions)
+        x, y = first.positions - middle, second.positions - middle
         psi, phi = _at_points(mu, u, y, v, middle), _at_points(nu, v, x, u, middle)
-        return Certificate((psi, phi), gap)
+        return Certificate((psi, phi), found.squared - found.dual)
 
-    return float(squared), certify
+    return found.squared, certify
+
+
+def torus_plan(first, second, grid):
+    """The `AtomPlan` for the distance to the nearest image along the periodic axes of a grid."""
+    sides = np.subtract(grid.upper, grid.lower)
+    periods = np.where(grid.periodic, sides, np.inf)
+    return plan_between_atoms(first.positions, first.masses, second.positions, second.masses, periods)
 
 
 def _at_points(mu, own, others, values, middle):

@@ -57,14 +57,17 @@ def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
         psi, phi = level.climb(phi, rounds[min(depth, len(rounds) - 1)], still * 2.0**depth)
         coarse, value = value, level.value(psi, phi)
     gap, residual = level.gap(psi, phi)
-    return Potentials(psi, phi, value, gap, residual, level.rounds, coarse)
+    square = level.unit**2
+    return Potentials(
+        square * psi, square * phi, square * value, square * gap, residual, level.rounds, square * coarse
+    )
 
 
 def mismatch(overlap, potentials) -> float:
     """W₂(T_#μ, ν) to first order, T = id − ∇ψ: the root of ∫|q|²/M for the least flux q between them."""
     level = _Level(overlap, overlap.first.shape, 1)
-    u, residual = level._correction(level.mu, level.nu, potentials.psi, _THIN, 1e-2, 30)
-    return math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
+    u, residual = level._correction(level.mu, level.nu, potentials.psi / level.unit**2, _THIN, 1e-2, 30)
+    return level.unit * math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
 
 
 def _levels(cells):
@@ -75,16 +78,20 @@ def _levels(cells):
 
 
 class _Level:
-    """The problem on one grid of the box."""
+    """The problem on one grid of the box, in units of its longest side `unit`, for which single precision in
+    the multigrid has range."""
 
     def __init__(self, overlap, cells, threads):
         extent = [n * h for n, h in zip(overlap.first.shape, overlap.spacing, strict=True)]
+        self.unit = max(extent)
+        extent = [e / self.unit for e in extent]
         self.spacing = tuple(e / n for e, n in zip(extent, cells, strict=True))
-        self.mu, self.nu = (average(f, cells) for f in (overlap.first, overlap.second))
+        density = self.unit ** len(extent)
+        self.mu, self.nu = (density * average(f, cells) for f in (overlap.first, overlap.second))
         self.volume, self.threads = math.prod(self.spacing), threads
         self.inverse_square = [np.full(cells, h**-2.0, np.float32) for h in self.spacing]
         self.diagonal = sum(e * e for e in extent)
-        self.whole = 0.5 * abs(overlap.surplus)
+        self.whole = 0.5 * abs(overlap.surplus) / self.unit**2
         self.step, self.floor, self.rounds = _STEP, _FLOOR, 0
 
     def conjugate(self, phi):

@@ -14,6 +14,7 @@ from jko.transport.plan import optimal_plan
 from jko.transport.quantile import matched_segments, quantile_function
 
 _ROUNDING = 1e-9  # of the range: what rounding may cost convexity
+_PAIRS = 4_000_000  # of points and planes at a time
 
 
 def brenier_map(mu, nu) -> OptimalMap:
@@ -62,7 +63,7 @@ def brenier_map(mu, nu) -> OptimalMap:
 
 @dataclass(frozen=True, eq=False)
 class AffineMap(OptimalMap):
-    """T(x) = m1 + A (x - m0) with A symmetric positive definite; u(x) = (x - m0)ᵀA(x - m0)/2 + m1·x."""
+    """T(x) = m1 + A (x - m0), A symmetric positive definite; u(x) = (x - m0)ᵀA(x - m0)/2 + m1·(x - m0)."""
 
     source_mean: np.ndarray
     target_mean: np.ndarray
@@ -79,7 +80,7 @@ class AffineMap(OptimalMap):
     def potential(self, x):
         x = self._points(x)
         centred = x - self.source_mean
-        return 0.5 * np.sum(centred @ self.matrix * centred, axis=1) + x @ self.target_mean
+        return 0.5 * np.sum(centred @ self.matrix * centred, axis=1) + centred @ self.target_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +119,8 @@ def _monotone(mu, nu):
     knots = np.maximum.accumulate(np.stack([a0, b0], axis=1).ravel())
     images = np.stack([a1, b1], axis=1).ravel()
     # cumulative sums of masses leave segments whose ends are out of order by rounding, and by no more
-    defect = float(max(np.max(images[:-1] - images[1:]), 0.0)) / max(np.ptp(images), 1e-300)
+    back, span = float(np.max(images[:-1] - images[1:])), float(np.ptp(images))
+    defect = max(back, 0.0) / span if span > 0.0 else 0.0
     require_convex(defect, _ROUNDING)
     monotone = MonotoneMap(knots, np.maximum.accumulate(images))
     object.__setattr__(monotone, "convexity_defect", defect)
@@ -129,14 +131,16 @@ def _monotone(mu, nu):
 class BarycentricMap(OptimalMap):
     """T(x_i) = Σ_j P_ij y_j / Σ_j P_ij at the points x `[n, d]` of a cloud: `images` `[n, d]`.
 
-    u(x) = max_j x·y_j - c_j is convex, with c from the dual of the plan, and every T(x_i) is a
-    subgradient of it. Off the cloud T is its gradient, the y_j where the maximum is.
+    u(x) = max_j (x - a)·(y_j - b) - c_j + b·(x - a) is convex, a and b the `middles` of the clouds and c
+    from the dual of the plan, and every T(x_i) is a subgradient of it. Off the cloud T is its gradient, the
+    y_j where the maximum is.
     """
 
     points: np.ndarray = field(repr=False)
     images: np.ndarray = field(repr=False)
     targets: np.ndarray = field(repr=False)
     heights: np.ndarray = field(repr=False)
+    middles: tuple[np.ndarray, np.ndarray] = field(repr=False)
     splits: bool
     convexity_defect: float
 
@@ -150,11 +154,26 @@ class BarycentricMap(OptimalMap):
 
         x = self._points(x)
         distance, nearest = cKDTree(self.points).query(x)
-        off = np.array([self.targets[np.argmax(self.targets @ point - self.heights)] for point in x])
-        return np.where((distance == 0.0)[:, None], self.images[nearest], off.reshape(x.shape))
+        off = self.targets[
+            _highest_plane(x - self.middles[0], self.targets - self.middles[1], self.heights)[0]
+        ]
+        return np.where((distance == 0.0)[:, None], self.images[nearest], off)
 
     def potential(self, x):
-        return np.array([np.max(self.targets @ point - self.heights) for point in self._points(x)])
+        away = self._points(x) - self.middles[0]
+        height = _highest_plane(away, self.targets - self.middles[1], self.heights)[1]
+        return height + away @ self.middles[1]
+
+
+def _highest_plane(x, slopes, heights):
+    """Which of the planes x·slopes_j - heights_j is highest at each point `[n, d]`, and how high."""
+    number, height = np.empty(len(x), dtype=int), np.empty(len(x))
+    block = max(1, _PAIRS // len(slopes))
+    for first in range(0, len(x), block):
+        part = slice(first, first + block)
+        planes = x[part] @ slopes.T - heights
+        number[part], height[part] = planes.argmax(axis=1), planes.max(axis=1)
+    return number, height
 
 
 def _barycentric(mu, nu):
@@ -167,9 +186,11 @@ def _barycentric(mu, nu):
         axis=1,
     )
     images /= sent
-    heights = 0.5 * (np.sum(y**2, axis=1) - plan.potential)
     splits = bool(np.bincount(plan.rows, minlength=len(x)).max() > 1)
-    u = np.array([np.max(y @ point - heights) for point in x])
-    defect = support_defect(x, images, u)
+    # |x − y|² = |x′ − y′|² + 2s·(x′ − y′) + |s|² with x′ = x − a, y′ = y − b and s = a − b
+    a, b = x.mean(axis=0), y.mean(axis=0)
+    away, slopes = x - a, y - b
+    heights = 0.5 * np.sum(slopes**2, axis=1) - slopes @ (a - b) - 0.5 * plan.potential
+    defect = support_defect(away, images - b, _highest_plane(away, slopes, heights)[1])
     require_convex(defect, _ROUNDING)
-    return BarycentricMap(x[number], images[number], y, heights, splits, defect)
+    return BarycentricMap(x[number], images[number], y, heights, (a, b), splits, defect)

@@ -27,7 +27,7 @@ class Distance(float):
 
     `error_bound`, on W₂, is what is left of the gap and what discretising adds:
 
-    - `"quantile"`, `"bures"`: 0, up to rounding;
+    - `"quantile"`, `"circle"`, `"bures"`: 0, up to rounding;
     - `"semi-discrete"`: 0 for a Density, which is constant on each cell; for a Gaussian its cells';
     - `"exact"`: 0 between clouds; for densities constant on each cell the cost of gathering them to atoms;
     - `"entropic"`: both sides of a bracket, of a plan and of admissible potentials between atoms, and for

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.atoms import atoms_of_pair
 from jko.transport.bures import bures_wasserstein
 from jko.transport.distance import Certificate, Distance
@@ -20,11 +20,12 @@ _TEMPERATURE = 2e-3  # of the total variance, the default ε
 
 class Options(NamedTuple):
     """`scale`, the root of the mass, by which distances of probabilities are multiplied; what methods
-    take."""
+    take; `torus`, the grid whose periodic axes close on themselves, None in free space."""
 
     scale: float = 1.0
     threads: int = 1
     epsilon: float | None = None
+    torus: Grid | None = None
 
 
 def quantile(mu, nu, options, reason):
@@ -75,17 +76,32 @@ def back_and_forth(mu, nu, options, reason):
 
 def exact(mu, nu, options, reason):
     """By the exact plan between atoms."""
-    from jko.transport.atom_plan import atom_plan
+    from jko.transport.atom_plan import atom_plan, torus_plan
 
     first, second = atoms_of_pair(mu, nu)
+    error = options.scale * (first.error + second.error)
+    if options.torus is not None:
+        found = torus_plan(first, second, options.torus)
+        gap = options.scale**2 * (found.squared - found.dual)
+        return Distance(options.scale * math.sqrt(found.squared), "exact", reason, error, gap=gap)
     squared, certify = atom_plan(mu, nu, first, second)
     return Distance(
-        options.scale * np.sqrt(max(squared, 0.0)),
+        options.scale * math.sqrt(squared),
         "exact",
         reason,
-        options.scale * (first.error + second.error),
+        error,
         lambda: _scaled(certify(), options.scale),
     )
+
+
+def circle(mu, nu, options, reason):
+    """By the quantile functions on a circle, one turned against the other."""
+    from jko.transport.circle import circle_distance
+
+    if options.torus is None or mu.dimension != 1:
+        raise ValueError('method: "circle" is for measures on a periodic line; leave it out')
+    lower, upper = options.torus.lower[0], options.torus.upper[0]
+    return Distance(options.scale * circle_distance(mu, nu, lower, upper - lower), "circle", reason)
 
 
 def mixture_path(mu, nu, options, reason):

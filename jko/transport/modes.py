@@ -39,7 +39,7 @@ def _estimate(mu):
             f"mu: modes are counted on a grid, of 3 dimensions at most, got {mu.dimension}; project the cloud"
         )
     low, high = mu.positions.min(axis=0), mu.positions.max(axis=0)
-    margin = _MARGIN * (high - low).max() + 1e-9
+    margin = _MARGIN * (high - low).max()
     cells = (_CELLS[mu.dimension],) * mu.dimension
     return Density.kernel_estimate(mu, Grid.uniform(tuple(low - margin), tuple(high + margin), cells))
 

@@ -32,12 +32,15 @@ class OptimalMap:
 
 
 def support_defect(x, images, u):
-    """max over i, k of u(x_i) + T(x_i)·(x_k - x_i) - u(x_k), relative to the range of the products x·y."""
+    """max over i, k of u(x_i) + T(x_i)·(x_k - x_i) - u(x_k), relative to the range of the products x·y.
+
+    Rounding is that of the sizes of x, T(x) and u: give them from the middles of both clouds.
+    """
     some = np.linspace(0, len(x) - 1, min(len(x), int(_LARGEST_CHECK**0.5))).astype(int)
     support = u[some] - np.sum(images[some] * x[some], axis=1)
     worst = np.max(x @ images[some].T + support - u[:, None])
-    size = np.ptp(x, axis=0) @ np.ptp(images, axis=0) + 1e-300
-    return float(max(worst, 0.0) / size)
+    size = float(np.ptp(x, axis=0) @ np.ptp(images, axis=0))
+    return max(float(worst), 0.0) / size if size > 0.0 else 0.0
 
 
 def require_convex(defect, allowed):

@@ -6,21 +6,22 @@ from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Grid, Particles
 
 _SAME_MASS = 1e-6
+_SAME_BOX = 1e-9  # of its sides
 _REACH, _CELLS = 7.0, {1: 1000, 2: 160, 3: 48}
 MOST_CELLS = 4e6
-IN_FREE_SPACE = "transport here is that of free space; compare densities on a torus by L1"
+IN_FREE_SPACE = "this is transport in free space; on a torus take jko.wasserstein"
 
 
-def check_pair(mu, nu):
+def check_pair(mu, nu, walls=True):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
-    for densities on periodic grids."""
+    with `walls` for densities on periodic grids."""
     for name, measure in (("mu", mu), ("nu", nu)):
         if not isinstance(measure, Density | Particles | Gaussian):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"
             )
-        if isinstance(measure, Density):
+        if walls and isinstance(measure, Density):
             measure.grid.require_walls(name, IN_FREE_SPACE)
     if mu.dimension != nu.dimension:
         raise ValueError(
@@ -32,6 +33,31 @@ def check_pair(mu, nu):
             f"mu, nu: expected the same mass, got {mass_of(mu):.6g} and {mass_of(nu):.6g}; call "
             ".normalized() on the densities"
         )
+
+
+def torus_of(mu, nu, torus=None):
+    """The grid on whose torus two measures lie: the one given, else that of a density on a periodic grid;
+    None in free space. Raises TypeError for what is no grid, ValueError for boxes that differ and for a
+    Gaussian."""
+    grids = [m.grid for m in (mu, nu) if isinstance(m, Density)]
+    if torus is not None and not isinstance(torus, Grid):
+        raise TypeError(f"torus: expected a Grid, got {type(torus).__name__}: make one with Grid.uniform")
+    if torus is None:
+        torus = next((grid for grid in grids if grid.is_periodic), None)
+    if torus is None or not torus.is_periodic:
+        return None
+    if torus.dimension != mu.dimension:
+        raise ValueError(f"torus: expected {mu.dimension} dimensions, the measures', got {torus.dimension}")
+    for grid in grids:
+        sides = np.array([grid.lower, grid.upper]), np.array([torus.lower, torus.upper])
+        size = np.ptp(sides[1], axis=0)
+        if grid.periodic != torus.periodic or np.any(np.abs(sides[0] - sides[1]) > _SAME_BOX * size):
+            raise ValueError(
+                f"mu, nu: expected densities on one torus, got {grid!r} and {torus!r}; make both on one box"
+            )
+    if any(isinstance(m, Gaussian) for m in (mu, nu)):
+        raise ValueError("mu, nu: a Gaussian lives in free space; on a torus put it on the grid or sample it")
+    return torus
 
 
 def checked_points(x, dimension) -> np.ndarray:

@@ -1,5 +1,7 @@
 """The optimal plan between two clouds."""
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,19 @@ class Plan(NamedTuple):
     potential: np.ndarray | None
 
 
+class AtomPlan(NamedTuple):
+    """An optimal plan between atoms, for |x − y|²: the pairs that carry mass as rows, columns and weights
+    `[k]`, its cost `squared`, and dual variables `first` `[n]` and `second` `[m]` of the sum `dual`."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+    weights: np.ndarray
+    squared: float
+    dual: float
+    first: np.ndarray
+    second: np.ndarray
+
+
 def plan_on_the_line(mu, nu) -> Plan:
     """The monotone plan between clouds on the line, of any size."""
     order0, order1 = (np.argsort(m.positions[:, 0], kind="stable") for m in (mu, nu))
@@ -34,33 +49,55 @@ def plan_on_the_line(mu, nu) -> Plan:
     return Plan(order0[rows[held]], order1[columns[held]], weights[held] / weights[held].sum(), None)
 
 
-def squared_distances(x, y):
-    """|x_i - y_j|² `[n, m]`; refuses those that float64 cannot hold."""
-    import ot
+def differences(x, y, periods=None):
+    """x − y, along an axis with a period `[d]` that is finite to the nearest image."""
+    away = x - y
+    if periods is not None:
+        turns = np.isfinite(periods)
+        away[..., turns] -= periods[turns] * np.rint(away[..., turns] / periods[turns])
+    return away
+
+
+def squared_distances(x, y, periods=None):
+    """|x_i - y_j|² `[n, m]` by differences, which do not cancel as x² − 2xy + y² would; refuses those that
+    float64 cannot hold."""
+    from scipy.spatial.distance import cdist
 
     with np.errstate(over="ignore", invalid="ignore"):
-        cost = ot.dist(x, y, metric="sqeuclidean")
+        if periods is None:
+            cost = cdist(x, y, "sqeuclidean")
+        else:
+            pairs = zip(x.T, y.T, periods, strict=True)
+            cost = sum(differences(a[:, None, None], b[:, None], p[None])[..., 0] ** 2 for a, b, p in pairs)
     if not np.all(np.isfinite(cost)):
         raise ValueError("mu, nu: squared distances overflow float64; measure positions in a larger unit")
     return cost
 
 
-def optimal_plan(mu, nu) -> Plan:
-    """An optimal plan for |x - y|² between clouds, by the network simplex [BonneelEtAl2011].
+def plan_between_atoms(x, a, y, b, periods=None) -> AtomPlan:
+    """An optimal plan between masses a `[n]` at x `[n, d]` and b `[m]` at y `[m, d]`, both of sum 1, by the
+    network simplex [BonneelEtAl2011]; with `periods` on a torus.
 
-    Raises ValueError where it would not fit in memory, RuntimeError where it does not converge.
+    Without periods both clouds are centred first, the distance of their means being known. The simplex has
+    thresholds for costs near 1, so that costs go to it divided by the largest. Raises ValueError where the
+    plan would not fit in memory, RuntimeError where it does not converge.
     """
     import ot
 
-    if mu.n * nu.n > _LARGEST_PLAN:
+    n, m = len(a), len(b)
+    if n * m > _LARGEST_PLAN:
         raise ValueError(
-            f"mu, nu: an exact plan between {mu.n} and {nu.n} atoms needs {8 * mu.n * nu.n / 1e9:.1f} GB; "
+            f"mu, nu: an exact plan between {n} and {m} atoms needs {8 * n * m / 1e9:.1f} GB; "
             f"subsample the clouds to {int(_LARGEST_PLAN**0.5)} atoms or fewer"
         )
-    x, y = finite_array("mu", mu.positions), finite_array("nu", nu.positions)
-    a, b = (np.asarray(m.weights, dtype=float) / np.sum(m.weights, dtype=float) for m in (mu, nu))
-    shift = b @ y - a @ x  # a plan between centred clouds is a plan between the clouds, with digits to spare
-    cost = squared_distances(x + shift, y)
+    shift = np.zeros(x.shape[1])
+    if periods is None:
+        first_mean, second_mean = a @ x, b @ y
+        shift = first_mean - second_mean
+        x, y = x - first_mean, y - second_mean
+    cost = squared_distances(x, y, periods)
+    unit = float(cost.max()) or 1.0
+    cost /= unit
     plan, log = ot.emd(a, b, cost, numItermax=_ITERATIONS, log=True)
     if log["warning"] is not None:
         raise RuntimeError(
@@ -68,4 +105,18 @@ def optimal_plan(mu, nu) -> Plan:
         )
     rows, columns = np.nonzero(plan)
     weights = plan[rows, columns]
-    return Plan(rows, columns, weights / weights.sum(), np.asarray(log["v"]) + 2.0 * y @ shift)
+    weights = weights / weights.sum()
+    u, v = unit * np.asarray(log["u"]), unit * np.asarray(log["v"])
+    apart = float(shift @ shift)
+    squared = unit * float(weights @ cost[rows, columns]) + apart
+    dual = float(a @ u + b @ v) + apart
+    # |x + s − y|² = |x − y|² + 2s·x − 2s·y + |s|²
+    return AtomPlan(rows, columns, weights, squared, dual, u + 2.0 * x @ shift + apart, v - 2.0 * y @ shift)
+
+
+def optimal_plan(mu, nu) -> Plan:
+    """An optimal plan for |x - y|² between clouds, as `plan_between_atoms`."""
+    x, y = finite_array("mu", mu.positions), finite_array("nu", nu.positions)
+    a, b = (np.asarray(m.weights, dtype=float) / np.sum(m.weights, dtype=float) for m in (mu, nu))
+    found = plan_between_atoms(x, a, y, b)
+    return Plan(found.rows, found.columns, found.weights, found.second)

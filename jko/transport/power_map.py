@@ -16,8 +16,8 @@ _BLOCK = 4096
 @dataclass(frozen=True, eq=False)
 class PowerMap(OptimalMap):
     """T(x) = y_i on the power cell {x: |x − y_i|² − w_i least} of the point y_i among `points` `[n, d]`,
-    `weights` `[n]`: the gradient of u(x) = max_i x·y_i − (|y_i|² − w_i)/2, a maximum of planes and convex
-    as it is written. `marginal_error` is that of `semi_discrete`."""
+    `weights` `[n]`: the gradient of u(x) = max_i x·y_i − (|y_i|² − w_i)/2, up to a constant, a maximum of
+    planes and convex as it is written. `marginal_error` is that of `semi_discrete`."""
 
     points: np.ndarray = field(repr=False)
     weights: np.ndarray = field(repr=False)
@@ -41,12 +41,15 @@ class PowerMap(OptimalMap):
     def _highest(self, x):
         """Which plane is highest, and its height."""
         number, height = np.empty(len(x), dtype=int), np.empty(len(x))
-        lift = 0.5 * (np.sum(self.points**2, axis=1) - self.weights)
+        # about the middle of the points, since |y|² and x·y cancel far from 0
+        middle = self.points.mean(axis=0)
+        away, slopes = x - middle, self.points - middle
+        lift = 0.5 * (np.sum(slopes**2, axis=1) - self.weights)
         for first in range(0, len(x), _BLOCK):
             part = slice(first, first + _BLOCK)
-            planes = x[part] @ self.points.T - lift
+            planes = away[part] @ slopes.T - lift
             number[part], height[part] = planes.argmax(axis=1), planes.max(axis=1)
-        return number, height
+        return number, height + away @ middle
 
 
 def power_map(mu, nu) -> PowerMap:

@@ -30,13 +30,15 @@ def scale(kernel, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     Stops at `tolerance` or `max_iterations`, which the result tells.
     """
     nu = np.exp(log_nu)
-    mixing, second = Anderson(nu, _DEPTH), start
+    mixing, second = Anderson(nu, _DEPTH), start - float((nu * start).sum())
     for done in range(1, max_iterations + 1):
         first = -kernel.forth(second + log_nu)
         image = -kernel.back(first + log_mu)
         error = _difference(nu, second - image)
         if error <= tolerance or done == max_iterations:
             break
+        # a constant in g is one in f, and mixing would let it grow
+        image -= float((nu * image).sum())
         second = mixing(second, image) if error < _START_MIXING else image
     return Scaling(first, second, error, done)
 

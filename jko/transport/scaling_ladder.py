@@ -101,7 +101,8 @@ def scale_clouds(x, y, mu, nu, epsilon, tolerance, max_iterations) -> Scaling:
         rounds = min(_BEFORE_NEWTON, max_iterations) if small else max_iterations
         found = _scale(kernel, mu, nu, potential / temperature, enough, rounds)
         if small and found.error > enough and max_iterations > rounds:
-            better = newton(kernel.costs(), np.log(mu), np.log(nu), found.second, enough)
+            left = max_iterations - rounds
+            better = newton(kernel.costs(), np.log(mu), np.log(nu), found.second, enough, left)
             found = better._replace(iterations=rounds + better.iterations)
         if last:
             return found

@@ -6,20 +6,21 @@ import numpy as np
 
 from jko.transport.scaling import Scaling
 
-_ROUNDS = 200
-_CAUTIOUS, _LEAST, _MOST = 1e-3, 1e-12, 1e3  # multiples of ν on the Hessian's diagonal
-_EASED, _TIGHTENED = 0.1, 10.0
+_FIRST_RADIUS = 1.0  # of a step in g, over which no entry of the plan changes by more than a factor e²
+_SHRINK, _GROW = 0.25, 2.0  # of the radius, where the quadratic model is poor and where it is good
+_POOR, _GOOD = 0.25, 0.75  # of the rise that the model predicts
+_LEAST = 1e-12  # multiple of ν on the Hessian's diagonal: what rounding of it needs
+_MORE, _LESS = 10.0, 0.01  # of the multiple: from one tried to the next, and from a step to the next
+_ROUNDING = 1e-13  # of J: a predicted rise below it is not seen in J, and the error decides
 
 
-def newton(costs, log_mu, log_nu, start, tolerance) -> Scaling:
+def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     """max over g of J(g) = ∫g dν − ∫log ∫e^{g − c}dν dμ from g = start; costs `[n, m]` over the temperature.
 
     J is concave and its Hessian diag(q) − PᵀP/μ dense `[m, m]`, with the plan P and its second marginal q.
-    Levenberg's steps: a multiple of ν on the diagonal that falls where J rises and grows where it does not.
-    A round of Sinkhorn's between them fills columns that were empty.
+    A trust region in the largest change of g: within 1 the Hessian changes by a bounded factor, so that every
+    step gains [CohenEtAl2017]. Stops at `tolerance` or after `max_iterations` steps, which the result tells.
     """
-    from scipy.linalg import cho_factor, cho_solve
-
     mu, nu = np.exp(log_mu), np.exp(log_nu)
 
     def evaluate(g):
@@ -31,32 +32,45 @@ def newton(costs, log_mu, log_nu, start, tolerance) -> Scaling:
         first = -(top + np.log(total))[:, 0]
         return float(nu @ g + mu @ first), first, exponents
 
-    g, caution = start, _CAUTIOUS
+    g, radius, multiple = start - float(nu @ start), _FIRST_RADIUS, 0.0
     value, first, given = evaluate(g)
-    for done in range(1, _ROUNDS + 1):
+    for done in range(1, max_iterations + 1):
         plan = mu[:, None] * given
         marginal = plan.sum(axis=0)
-        error = float(np.abs(nu - marginal).sum())
-        if error <= tolerance or done == _ROUNDS:
+        rise = nu - marginal
+        error = float(np.abs(rise).sum())
+        if error <= tolerance or done == max_iterations:
             break
-        if np.any(marginal < 0.5 * nu):
-            g = _sinkhorn(costs, first + log_mu)
-        else:
-            hessian = np.diag(marginal + caution * nu) - given.T @ plan
-            g_new = g + cho_solve(cho_factor(hessian), nu - marginal)
-            trial = evaluate(g_new)
-            if not trial[0] >= value - 1e-15 * abs(value):
-                caution = min(_TIGHTENED * caution, _MOST)
-                g = _sinkhorn(costs, first + log_mu)
-            else:
-                caution = max(_EASED * caution, _LEAST)
-                g, (value, first, given) = g_new, trial
-                continue
-        value, first, given = evaluate(g)
+        hessian = np.diag(marginal) - given.T @ plan
+        step, multiple = _within(hessian, rise, nu, radius, max(_LESS * multiple, _LEAST))
+        step -= nu @ step  # a constant changes nothing
+        trial = evaluate(g + step)
+        curvature = marginal @ step**2 - mu @ (given @ step) ** 2
+        predicted = float(rise @ step - 0.5 * curvature)
+        ratio = (trial[0] - value) / predicted if predicted > 0.0 else 0.0
+        if predicted <= _ROUNDING * abs(value):
+            better = float(np.abs(nu - mu @ trial[2]).sum()) < error
+            ratio = 1.0 if better else 0.0
+        if ratio < _POOR:
+            radius = _SHRINK * float(np.abs(step).max())
+        elif ratio > _GOOD:
+            radius *= _GROW
+        if ratio > 0.0:
+            g, (value, first, given) = g + step, trial
     return Scaling(first, g, error, done)
 
 
-def _sinkhorn(costs, logs):
-    exponents = logs[:, None] - costs
-    top = exponents.max(axis=0)
-    return -(top + np.log(np.exp(exponents - top).sum(axis=0)))
+def _within(hessian, rise, nu, radius, multiple):
+    """((H + κ diag ν)⁻¹ rise, κ) with the first κ from `multiple` on that keeps entries within the radius."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    diagonal = hessian.diagonal().copy()
+    while True:
+        hessian[np.diag_indices_from(hessian)] = diagonal + multiple * nu
+        try:
+            step = cho_solve(cho_factor(hessian), rise)
+        except np.linalg.LinAlgError:  # a row or column of the plan is empty to rounding
+            step = np.array([np.inf])
+        if np.abs(step).max() <= radius:
+            return step, multiple
+        multiple *= _MORE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -57,15 +57,27 @@ def semi_discrete(mu, nu, *, tolerance=1e-9, max_iterations=100) -> SemiDiscrete
     mu, nu = _checked(mu, nu)
     tolerance = positive_number("tolerance", tolerance)
     most = whole_number("max_iterations", max_iterations)
-    points, weights = np.asarray(nu.positions, dtype=float), np.asarray(nu.weights, dtype=float)
+    weights = np.asarray(nu.weights, dtype=float)
     weights = weights / weights.sum()
+    # second moments about the middle of the box, about 0 they would cancel far from it
+    middle = 0.5 * (np.array(mu.grid.lower) + mu.grid.upper)
+    points, mu = np.asarray(nu.positions, dtype=float) - middle, _moved(mu, -middle)
     if mu.dimension == 1:
         from jko.transport.power_line import on_the_line
 
-        return _answer(mu, points, weights, *on_the_line(mu, points[:, 0], weights), 0)
-    from jko.transport.power_newton import in_the_plane
+        found = _answer(mu, points, weights, *on_the_line(mu, points[:, 0], weights), 0)
+    else:
+        from jko.transport.power_newton import in_the_plane
 
-    return _answer(mu, points, weights, *in_the_plane(mu, points, weights, tolerance, most))
+        found = _answer(mu, points, weights, *in_the_plane(mu, points, weights, tolerance, most))
+    return replace(found, points=np.array(nu.positions, dtype=float), barycentres=found.barycentres + middle)
+
+
+def _moved(mu, shift):
+    """A density with its grid moved by `shift`."""
+    grid = mu.grid
+    lower, upper = (tuple((np.array(ends) + shift).tolist()) for ends in (grid.lower, grid.upper))
+    return Density(Grid(lower, upper, grid.cells), mu.values)
 
 
 def gaussian_cells_error(mu) -> float:

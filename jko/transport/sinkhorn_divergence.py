@@ -79,7 +79,9 @@ def discrete(mu, nu, epsilon) -> Discrete:
             )
         kernel = GridKernel(grid.cells, grid.spacing, epsilon)
         masses = (m.values / m.values.sum() for m in (mu, nu))
-        return Discrete(kernel, *masses, grid.centers, grid.centers, epsilon, mu.mass, grid.spacing)
+        middle = 0.5 * (np.array(grid.lower) + grid.upper)
+        x = grid.centers - middle
+        return Discrete(kernel, *masses, x, x, epsilon, mu.mass, grid.spacing, middles=(middle, middle))
     x, y = (finite_array(name, m.positions) for name, m in (("mu", mu), ("nu", nu)))
     weights = (np.asarray(m.weights, dtype=float) / np.sum(m.weights, dtype=float) for m in (mu, nu))
     a, b = weights
@@ -97,8 +99,8 @@ def potentials(pair, tolerance, most, symmetric=False) -> Scaling:
         found = scale_clouds(pair.x, pair.y, pair.mu, nu, pair.epsilon, tolerance, most)
     if not found.error <= tolerance:
         raise RuntimeError(
-            f"Sinkhorn's iteration stopped after {most} rounds at an L1 error of {found.error:.1e} in the "
-            "second marginal; raise max_iterations, tolerance or epsilon"
+            f"Sinkhorn's iteration stopped after {found.iterations} rounds at an L1 error of "
+            f"{found.error:.1e} in the second marginal; raise max_iterations, tolerance or epsilon"
         )
     return found
 

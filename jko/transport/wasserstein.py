@@ -8,10 +8,11 @@ from jko.errors import one_of, whole_number
 from jko.measures import Density, Gaussian, Particles
 from jko.transport import methods
 from jko.transport.distance import Distance
-from jko.transport.pairs import MOST_CELLS, cells_for, check_pair, mass_of
+from jko.transport.pairs import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 
 METHODS = {
     "quantile": methods.quantile,
+    "circle": methods.circle,
     "bures": methods.bures,
     "back-and-forth": methods.back_and_forth,
     "exact": methods.exact,
@@ -19,13 +20,14 @@ METHODS = {
     "semi-discrete": methods.semi_discrete,
     "entropic": methods.entropic,
 }
+_ON_A_TORUS = ("circle", "exact")
 _LARGEST_SOLVE = 300**2
 _OPEN = 0.02  # of W₂², the gap from which another method is tried beside back-and-forth
 _MOST_POINTS = 4000
 _ROUNDING = 1e-12  # of the variance
 
 
-def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1) -> Distance:
+def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> Distance:
     """W₂(mu, nu) = (min over couplings of ∫|x − y|²)^½, a float that says how it was found: a `Distance`
     with `.method`, `.reason`, `.error_bound` (`Distance` says of what), and, computed when asked for,
     `.potentials` and the duality `.gap`.
@@ -48,18 +50,25 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1) -> Distance:
     `sinkhorn` takes it, by default 2e-3 of the total variance, or h² where that is more.
     threads: of the kernels of back-and-forth.
 
+    Beside a density on a periodic grid, or with `torus` a periodic Grid for two clouds, the cost is the
+    squared distance to the nearest image: `"circle"` on the line, by quantile functions of which one is
+    turned [DelonSalomonSobolevski2010], `"exact"` between atoms in more dimensions.
+
     Measures of a common mass M other than 1 are M^½ as far apart as they are once normalised.
 
     Raises TypeError for something that is no measure, ValueError for measures of different dimension or
     mass, for clouds whose exact plan would not fit in memory, and for a method that does not take these
     measures.
     """
-    check_pair(mu, nu)
-    options = methods.Options(float(np.sqrt(mass_of(mu))), whole_number("threads", threads), epsilon)
+    check_pair(mu, nu, walls=False)
+    scale, threads = float(np.sqrt(mass_of(mu))), whole_number("threads", threads)
+    options = methods.Options(scale, threads, epsilon, torus_of(mu, nu, torus))
     if epsilon is not None and method != "entropic":
         raise ValueError(
             f'epsilon: it is for method="entropic" alone, got {epsilon!r} with method={method!r}'
         )
+    if options.torus is not None and one_of("method", method or "circle", METHODS) not in _ON_A_TORUS:
+        raise ValueError(f"method: on a torus there are {' and '.join(_ON_A_TORUS)}, got {method!r}")
     if method is None:
         return _chosen(mu, nu, options)
     return METHODS[one_of("method", method, METHODS)](mu, nu, options, "asked for")
@@ -69,6 +78,10 @@ wasserstein_distance = wasserstein
 
 
 def _chosen(mu, nu, options):
+    if options.torus is not None and mu.dimension == 1:
+        return methods.circle(mu, nu, options, "on a circle quantile functions, turned, are exact")
+    if options.torus is not None:
+        return methods.exact(mu, nu, options, "on a torus measures are taken as atoms")
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return methods.bures(mu, nu, options, "both are Gaussian: a closed form")
     if mu.dimension == 1:

@@ -178,3 +178,20 @@ def test_refusals():
         sinkhorn(mu, nu, 0.05, tolerance=1e-9, max_iterations=2)
     with pytest.raises(ValueError, match="Gaussians have no cells"):
         _ = sinkhorn(*LINE, 1.0).plan
+
+
+def test_a_few_points_of_unequal_weight_converge_at_any_temperature_and_budgets_are_kept():
+    """Levels of the plan that hardly exchange mass: rounds of Sinkhorn's would need e^{gap/ε} of them."""
+    for seed in (8, 39):
+        generator = np.random.default_rng(seed)
+        x, y = (Particles(generator.normal(size=(5, 2))), generator.normal(size=(7, 2)))
+        y = Particles(y, generator.dirichlet(np.ones(7)))
+        exact = wasserstein(x, y) ** 2
+        for epsilon in (1e-2, 1e-4):
+            found = sinkhorn(x, y, epsilon, debias=False, tolerance=1e-9)
+            assert found.marginal_error <= 1e-9
+            # OT_ε − W₂² lies between 0 and ε times the entropy of the smaller cloud
+            assert -1e-9 <= found.cost - exact <= epsilon * np.log(5)
+            assert exact - 1e-9 <= found.transport_cost <= found.cost + 1e-9
+        with pytest.raises(RuntimeError, match="stopped after 45 rounds"):
+            sinkhorn(x, y, 1e-6, tolerance=1e-12, max_iterations=45)
