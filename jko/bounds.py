@@ -131,3 +131,47 @@ def _weights(b: float) -> tuple[float, float]:
         return 1.0 + b / 2.0 + b * b / 6.0 + b**3 / 24.0, 0.5 + b / 3.0 + b * b / 8.0 + b**3 / 30.0
     whole = math.expm1(b) / b
     return whole, (math.exp(b) - whole) / b
+
+
+def bounds_of(run) -> tuple[Bound, Bound]:
+    """Bounds of a Trajectory at its stored times: to the exact iterates, and to the flow."""
+    number = _steps_done(run)
+    if run.space is Space.NONE or number[-1] > run.info.n_steps:
+        nothing = Bound(np.full(number.size, math.nan), Kind.NONE)
+        return nothing, nothing
+    steps, modulus = _steps_of(run, number[-1]), _modulus_of(run)
+    kind = Kind.GRID if run.space is Space.GRID else Kind.PROVEN
+    if run.displacement_modulus is None:
+        kind = Kind.ESTIMATE
+    contracts = run.space is Space.FLAT or run.measures[0].dimension == 1
+    return (
+        _bound(error_bound(steps, modulus)[number], kind if contracts else Kind.ESTIMATE),
+        _bound(flow_error_bound(steps, modulus)[number], kind),
+    )
+
+
+def flow_bound_of_tau(run) -> np.ndarray:
+    """`flow_error_bound` as it would be with gaps of 0: what is τ's."""
+    number = _steps_done(run)
+    steps = _steps_of(run, number[-1])
+    return flow_error_bound(steps._replace(gap=0.0 * steps.gap), _modulus_of(run))[number]
+
+
+def _steps_done(run) -> np.ndarray:
+    """How many steps lead to each stored time."""
+    return np.rint(run.times / run.tau).astype(int)
+
+
+def _steps_of(run, n: int) -> Steps:
+    return Steps(*(run.info[name][:n] for name in ("gap", "transport_cost", "dissipation")), run.tau)
+
+
+def _modulus_of(run) -> float:
+    """λ as declared, else as observed, else 0, at which errors neither grow nor fall."""
+    known = (run.displacement_modulus, run.observed_modulus, 0.0)
+    return next(modulus for modulus in known if modulus is not None)
+
+
+def _bound(values, kind) -> Bound:
+    """Bounds at the stored times, and their kind; none where only the start has one."""
+    return Bound(values, kind if np.isfinite(values[1:]).any() or values.size == 1 else Kind.NONE)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
 
 from functionals.base import Functional
+from jko.accuracy import FRAMES, reach, require_bounds
 from jko.checkpoint import describe_problem
 from jko.errors import positive_number, whole_number
 from jko.measures import Measure
-from jko.run import Run
+from jko.run import Run, step_failed
 from jko.scheme import Scheme
 from jko.sharding import active, leads, together
 from jko.shared_journal import journal_of
@@ -23,12 +25,15 @@ def flow(
     measure: Measure,
     scheme: Scheme,
     *,
-    tau: float,
-    n_steps: int,
+    tau: float | None = None,
+    n_steps: int | None = None,
     store_every: int = 1,
     checkpoint=None,
     progress: bool | None = None,
     throw: bool = True,
+    accuracy: float | None = None,
+    time: float | None = None,
+    most_steps: int = 10_000,
 ) -> Trajectory:
     """Move a measure down the Wasserstein gradient of a functional: n_steps of a scheme with time step τ.
 
@@ -39,22 +44,69 @@ def flow(
     that fails raises StepFailed with its record; with `throw=False` the run ends with the measure before it
     and its record. `attributes["seconds"]` is the wall-clock time of the call.
 
+    With `accuracy`, the largest W₂ to the gradient flow that is asked for (solver's and τ's error together),
+    `tau` is the longest step and n_steps · tau the end; or `time` alone is the end. Steps are divided by
+    whole numbers and tolerances tightened until `flow_error_bound` is no larger at any stored time, or until
+    a try would take more than `most_steps`. `attributes["accuracy_met"]` says which, `["accuracy_note"]` in a
+    sentence; stored times stay multiples of `store_every` · tau. Each try has its own checkpoint,
+    "<path>.try1" and so on. ValueError for a scheme without bounds.
+
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
-    started = time.monotonic()
+    started = monotonic()
+    tau, n_steps = _lengths(tau, n_steps, time, accuracy)
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     with together():
-        run = Run(functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure))
-        _run(run, checkpoint, progress, throw)
-        trajectory = run.trajectory()
-    trajectory.attributes["seconds"] = time.monotonic() - started
+        if accuracy is None:
+            run = Run(
+                functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure)
+            )
+            trajectory = _run(run, checkpoint, progress, throw)
+        else:
+            accuracy = positive_number("accuracy", accuracy)
+            most_steps = whole_number("most_steps", most_steps)
+            problem = functional, measure, tau, n_steps, store_every
+            trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
+    trajectory.attributes["seconds"] = monotonic() - started
     return trajectory
 
 
-def _run(run: Run, checkpoint, progress, throw: bool):
+def _lengths(tau, n_steps, time, accuracy):
+    """(tau, n_steps), from the end time where that is given in their place."""
+    if time is None:
+        missing = [name for name, value in (("tau", tau), ("n_steps", n_steps)) if value is None]
+        if missing:
+            other = ", or an accuracy and the end time" if accuracy is None else ", or time in their place"
+            raise TypeError(f"flow: give {' and '.join(missing)}{other}")
+        return tau, n_steps
+    if accuracy is None or tau is not None or n_steps is not None:
+        raise TypeError(
+            "time: stands with accuracy in the place of tau and n_steps; give it so, or leave it out"
+        )
+    return positive_number("time", time) / FRAMES, FRAMES
+
+
+def _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps) -> Trajectory:
+    """The run whose bound reaches the accuracy, or comes closest to it."""
+    functional, measure, tau, n_steps, store_every = problem
+
+    def solve(parts, scheme, number):
+        sizes = tau / parts, n_steps * parts, store_every * parts
+        run = Run(functional, measure, scheme, *sizes, scheme.init(functional, measure))
+        require_bounds(run.space, scheme)
+        path = None if checkpoint is None else Path(f"{checkpoint}.try{number}")
+        return _run(run, path, progress, False)
+
+    found = reach(accuracy, solve, scheme, n_steps, most_steps)
+    if throw and found.info.n_steps and not found.info.row(-1).converged:
+        raise step_failed(scheme, found.info.n_steps, found.info.row(-1))
+    return found
+
+
+def _run(run: Run, checkpoint, progress, throw: bool) -> Trajectory:
     if checkpoint is None:
         _drive(run, lambda at_once=False: None, progress, throw)
-        return
+        return run.trajectory()
     journal = journal_of(
         checkpoint, describe_problem(run.F, run.initial, run.scheme, run.tau, run.store_every)
     )
@@ -63,6 +115,7 @@ def _run(run: Run, checkpoint, progress, throw: bool):
         _drive(run, _saver(run, journal), progress, throw)
     finally:
         journal.close()
+    return run.trajectory()
 
 
 def _drive(run: Run, save, progress, throw: bool):
@@ -83,12 +136,12 @@ def _saver(run: Run, journal):
 
     def save(at_once: bool = False):
         nonlocal due
-        start, at = time.monotonic(), run.at
+        start, at = monotonic(), run.at
         if run.saved is at or at.done == 0 or not (at_once or start >= due):
             return
         journal.append(run.content())
         run.saved = at
-        due = time.monotonic() + max(_CHECKPOINT_SECONDS, 20.0 * (time.monotonic() - start))
+        due = monotonic() + max(_CHECKPOINT_SECONDS, 20.0 * (monotonic() - start))
 
     return save
 

@@ -48,7 +48,6 @@ def _least_curvature(function, axes) -> float:
     values = np.asarray(function(points.reshape(-1, len(axes)))).reshape(points.shape[:-1])
     if len(axes) == 1:
         return float(np.diff(values, 2).min()) / (axes[0][1] - axes[0][0]) ** 2
-    slopes = np.gradient(values, *axes)
-    second = np.stack([np.stack(np.gradient(slope, *axes), axis=-1) for slope in slopes], axis=-1)
-    inner = tuple(slice(1, -1) for _ in axes)
-    return float(np.linalg.eigvalsh(second[inner]).min())
+    slopes = np.gradient(values, *axes, edge_order=2)
+    second = [np.stack(np.gradient(slope, *axes, edge_order=2), axis=-1) for slope in slopes]
+    return float(np.linalg.eigvalsh(np.stack(second, axis=-1)).min())

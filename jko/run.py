@@ -80,12 +80,7 @@ class Run:
             measure, state, good = self._steps(bad)
             self._stand(self.at.done + bad, measure, state, [good], store=False)
         if throw:
-            reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
-            raise StepFailed(
-                f"step {self.at.done + 1} of {type(self.scheme).__name__} ended as {info.status!r}: "
-                f"{reason}, or throw=False for the run up to there",
-                info,
-            )
+            raise step_failed(self.scheme, self.at.done + 1, info)
         self._fallen = Records.of([info])
         self.failed = True
 
@@ -145,11 +140,15 @@ class Run:
             self.frames.append(self._frame(self.n_steps, measure, state))
         self.at = self.saved = Standing(done, measure, state, len(self.frames), len(self.blocks))
 
+    @property
+    def space(self) -> Space:
+        """Where the steps are proximal maps: what bounds of the run rest on."""
+        return self.scheme.space_of_steps(self.F, self.initial, self.at.state)
+
     def _facts(self) -> dict:
-        """What bounds of the run rest on: λ, declared or else observed on the grid, and the steps' space."""
-        mu, grid = self.initial, getattr(self.initial, "grid", None)
+        """The space of the steps, and λ: declared, or else observed on the grid."""
+        mu, grid, space = self.initial, getattr(self.initial, "grid", None), self.space
         modulus = self.scheme.displacement_modulus(self.F, mu)
-        space = self.scheme.space_of_steps(self.F, mu, self.at.state)
         unknown = modulus is None and grid is not None and space is not Space.NONE
         observed = observed_modulus(self.F, grid) if unknown else None
         return {"displacement_modulus": modulus, "observed_modulus": observed, "space": space}
@@ -190,3 +189,13 @@ def _put_together(chunks: list[dict]) -> tuple[dict, list[Records], dict]:
     if done != chunks[-1]["done"] or 0 not in frames:
         raise ValueError(f"records of {done} steps, not of {chunks[-1]['done']}")
     return frames, list(blocks.values()), chunks[-1]
+
+
+def step_failed(scheme, number: int, info) -> StepFailed:
+    """The exception that a step which did not converge raises."""
+    reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
+    return StepFailed(
+        f"step {number} of {type(scheme).__name__} ended as {info.status!r}: "
+        f"{reason}, or throw=False for the run up to there",
+        info,
+    )

@@ -82,10 +82,14 @@ class Scheme:
         return Space.NONE
 
     def displacement_modulus(self, F, mu) -> float | None:
-        """λ of F where this scheme moves mu; None on a torus but for internal energies, which alone keep it
-        there."""
+        """λ of F where this scheme moves mu.
+
+        None round an obstacle, through which the straight lines of displacement convexity lead, and on a
+        torus but for internal energies, which alone keep their λ there.
+        """
         grid = getattr(mu, "grid", None)
-        if grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}:
+        around = grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}
+        if around or getattr(self, "obstacle", None) is not None:
             return None
         return F.displacement_modulus(mu.dimension)
 

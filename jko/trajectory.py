@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jko import netcdf
-from jko.bounds import Bound, Kind, Space, Steps, error_bound, flow_error_bound
+from jko.bounds import Bound, Kind, Space, bounds_of
 from jko.dataset import FORMAT, dataset_of, fields_of
 from jko.errors import shortened
 from jko.scheme import Records
@@ -73,21 +73,7 @@ class Trajectory:
     @cached_property
     def _bounds(self) -> tuple[Bound, Bound]:
         """Of the iterates and of the flow."""
-        number = np.rint(self.times / self.tau).astype(int)
-        if self.space is Space.NONE or number[-1] > self.info.n_steps:
-            nothing = Bound(np.full(number.size, np.nan), Kind.NONE)
-            return nothing, nothing
-        declared, observed = self.displacement_modulus, self.observed_modulus
-        modulus = declared if declared is not None else observed if observed is not None else 0.0
-        columns = (self.info[name][: number[-1]] for name in ("gap", "transport_cost", "dissipation"))
-        steps = Steps(*columns, self.tau)
-        proven = Kind.GRID if self.space is Space.GRID else Kind.PROVEN
-        kind = Kind.ESTIMATE if declared is None else proven
-        contracts = self.space is Space.FLAT or self.measures[0].dimension == 1
-        return (
-            _bound(error_bound(steps, modulus)[number], kind if contracts else Kind.ESTIMATE),
-            _bound(flow_error_bound(steps, modulus)[number], kind),
-        )
+        return bounds_of(self)
 
     @property
     def final(self):
@@ -131,8 +117,3 @@ class Trajectory:
             raise ValueError(f"{foreign}: {error} is missing") from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise ValueError(f"{foreign}: {shortened(error)}") from error
-
-
-def _bound(values, kind) -> Bound:
-    """Bounds at the stored times, and their kind; none where only the start has one."""
-    return Bound(values, kind if np.isfinite(values[1:]).any() or values.size == 1 else Kind.NONE)

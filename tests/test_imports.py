@@ -40,7 +40,7 @@ FLOORS = [
         "limits": [],
         "diffusion": [],
     },
-    {"run": [], "driver": ["run"], "comparison": ["driver"]},
+    {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"]},
     {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": []},
     {"cli": [], "__main__": ["cli"]},
 ]

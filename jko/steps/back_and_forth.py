@@ -97,10 +97,6 @@ class BackAndForth(Scheme):
     def space_of_steps(self, F, mu, state):
         return Space.GRID
 
-    def displacement_modulus(self, F, mu):
-        """None round an obstacle, through which the straight lines of displacement convexity lead."""
-        return super().displacement_modulus(F, mu) if self.obstacle is None else None
-
     def reflect(self, F, mu, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.dual.grid_reflection import none, reflect_on_grid
