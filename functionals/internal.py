@@ -12,6 +12,7 @@ import numpy as np
 from functionals.base import Functional
 from functionals.conjugate import conjugate_at, invert_derivative
 from functionals.pointwise import describe, elementwise, namespace
+from functionals.programs import kept
 from functionals.registry import register
 
 _TINY = 1e-120
@@ -97,11 +98,7 @@ class InternalEnergy(Functional):
         return f"InternalEnergy({describe(self.U)})"
 
 
-_derivatives: dict[tuple[Callable, int], Callable] = {}
-
-
+@kept
 def _derivative_of(U: Callable, order: int) -> Callable:
     """d^k U/ds^k as one function object a U, so that jax compiles it once."""
-    if (U, order) not in _derivatives:
-        _derivatives[U, order] = jax.grad(U if order == 1 else _derivative_of(U, order - 1))
-    return _derivatives[U, order]
+    return jax.grad(U if order == 1 else _derivative_of(U, order - 1))

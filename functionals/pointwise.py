@@ -7,12 +7,12 @@ jax points, traced or not, are evaluated in place and come back as jax arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 
 PointFunction = Callable[[jax.Array], jax.Array]
@@ -65,11 +65,13 @@ def scalar(f: PointFunction) -> PointFunction:
     return _scalar(as_it_reads_now(f))
 
 
-@lru_cache(maxsize=256)
+@kept
 def _scalar(f):
+    f_alone = with_own_constants(f)
+
     def checked(*args):
         try:
-            out = jnp.asarray(f(*args))
+            out = jnp.asarray(f_alone(*args))
         except jax.errors.TracerArrayConversionError as error:
             raise TypeError(
                 f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy, not numpy"
@@ -88,24 +90,40 @@ def _scalar(f):
     return checked
 
 
-@lru_cache(maxsize=256)
+@kept
 def _batched_value(f):
     return jax.jit(jax.vmap(_scalar(f)))
 
 
-@lru_cache(maxsize=256)
+@kept
 def _batched_gradient(f):
     return jax.jit(jax.vmap(jax.grad(_scalar(f))))
 
 
-@lru_cache(maxsize=256)
+@kept
 def _batched_hessian(f):
     return jax.jit(jax.vmap(jax.hessian(_scalar(f))))
 
 
-@lru_cache(maxsize=256)
+@kept
 def _batched_elementwise(f):
-    return jax.jit(jax.vmap(f))
+    return jax.jit(jax.vmap(with_own_constants(f)))
+
+
+def with_own_constants(f):
+    """f with the numpy arrays that it reads copied whenever it is traced.
+
+    jax keeps one conversion of an array as long as a program holds it, and hands the float64 one on to a
+    program of float32: the copies belong to one program alone.
+    """
+
+    def alone(*args):
+        traced, shape = jax.make_jaxpr(lambda *a: f(*a), return_shape=True)(*args)
+        copies = [np.array(c) if isinstance(c, np.ndarray) else c for c in traced.consts]
+        leaves = jax.core.eval_jaxpr(traced.jaxpr, copies, *jax.tree.leaves(args))
+        return jax.tree.unflatten(jax.tree.structure(shape), leaves)
+
+    return alone
 
 
 def describe(f) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from functionals.programs import kept
+
 _DEPTH = 3
 _LARGEST_ARRAY = 4096
 _SETTLED = frozenset({"functionals", "jko", "jax", "numpy", "scipy"})  # packages whose globals nobody changes
@@ -28,7 +30,7 @@ def what_it_reads(functional) -> tuple:
     return tuple(_reads(f, _DEPTH) for f in (*functions, type(functional).energy))
 
 
-@functools.lru_cache(maxsize=512)
+@kept
 def _named(f, reads):
     @functools.wraps(f)
     def same(*args):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.sharded_field import energy_at
 from jko.errors import one_of, positive_number, whole_number
@@ -124,7 +124,7 @@ def _diffrax():
     return diffrax
 
 
-@lru_cache(maxsize=32)
+@kept
 def _compiled(flow, method, max_steps):
     """(x, w, [τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
     diffrax = _diffrax()

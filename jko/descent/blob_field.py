@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import jax.numpy as jnp
 
 from functionals.conjugate import GatheredInternal
+from functionals.programs import kept
 from jko.descent.field import field, readings
 from jko.kernels.gaussian_mesh import gaussian_mesh_sum
 from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
@@ -67,7 +67,7 @@ def blob_field(internal, outside, bandwidth, mesh=None) -> BlobField:
     return _blob_field(internal, outside, bandwidth, mesh, readings(internal + outside))
 
 
-@lru_cache(maxsize=64)
+@kept
 def _blob_field(*settings):
     return BlobField(*settings)
 

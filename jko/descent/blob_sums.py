@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import numpy as np
 
 from functionals.conjugate import GatheredInternal
+from functionals.programs import kept
 from jko.descent.blob_field import BlobField, slope_of
 from jko.descent.field import field
 
@@ -69,14 +69,14 @@ class BlobSums:
         return lambda charges: evaluate.both(terms, columns, np.asarray(charges, float), chosen)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _gaussian(peak, bandwidth):
     from jko.kernels.forces.terms import named_terms
 
     return named_terms([("gaussian", peak, bandwidth)], peak)
 
 
-@lru_cache(maxsize=64)
+@kept
 def blob_sums(inner: BlobField) -> BlobSums:
     """The same object for the same field."""
     return BlobSums(inner)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 from jax import lax
 
+from functionals.programs import kept
 from jko.descent.noise import increments
 from jko.descent.observables import measure_columns, statistics_of
 
 BLOCK = 1024  # the most steps of a block: the rows of its observables
 
 
-@lru_cache(maxsize=64)
+@kept
 def compiled_block(flow, move, noise, observables):
     """`block_of`, compiled; the same one for the same arguments."""
     return jax.jit(block_of(flow, move, noise, observables))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from functionals.programs import kept
 
 
 def host_product(flow, x, w):
@@ -56,7 +58,7 @@ def spectral_radius(velocity, x, w, iterations: int = 16) -> float:
     return size if np.isfinite(size) else float("inf")
 
 
-@lru_cache(maxsize=64)
+@kept
 def _lanczos(gradient, iterations):
     def run(x, w, start):
         def norm(v):

@@ -6,13 +6,12 @@ Particles that repel each other on a line cannot pass, and the closer they stand
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 from jko.descent.field import Field
 
 LEAST, MOST = 200, 2048  # particles between which a matrix is worth its factors
@@ -45,7 +44,7 @@ def dense_direction(flow, x, w, tau, r):
     return direction if np.all(np.isfinite(direction)) else None
 
 
-@lru_cache(maxsize=64)
+@kept
 def _derivative(terms):
     """(x, w) → ∂(∇_W F)_i/∂x_j as `[n, d, n, d]`, compiled."""
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 from functionals.reading import what_it_reads
 from jko.descent import native_terms
 from jko.measures import Particles
@@ -102,7 +103,7 @@ class Field:
     def _product(self):
         return jax.jit(lambda x, w, v: jax.jvp(lambda y: self.gradient(y, w), (x,), (v,))[1])
 
-    @lru_cache(maxsize=8)  # noqa: B019 fields are kept as long as the program runs
+    @kept
     def _split(self, n, d):
         inside = tuple(term for term in self.terms if native_terms.is_native(term[1], n, d))
         return inside, field(tuple(term for term in self.terms if term not in inside))
@@ -122,7 +123,7 @@ def field(terms) -> Field:
     return _field(terms, readings(terms))
 
 
-@lru_cache(maxsize=64)
+@kept
 def _field(terms, readings):
     return Field(terms)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from jko.descent.curvature import host_product, largest_curvature
 from jko.descent.energy_descent import EnergyDescent
 from jko.descent.field import field, outside_terms
@@ -66,7 +66,7 @@ def _moved(flow, mu, tau):
     return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
 
 
-@lru_cache(maxsize=64)
+@kept
 def _step(flow):
     def step(x, w, tau):
         gradient = flow.gradient(x, w)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+from functionals.programs import kept
 
 _HALVINGS = 30
 _SUFFICIENT = 1e-4
 
 
-@lru_cache(maxsize=64)
+@kept
 def proximal_step(field, max_iterations: int, max_inner: int):
     """A compiled map (start, guess, w, tau, tolerance) → (x, relative residual, iterations, Φ) of a `Field`.
 

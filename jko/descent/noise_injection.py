@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import ClassVar
 
 import jax
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 from jko.descent import native_terms
 from jko.descent.energy_descent import EnergyDescent
 from jko.descent.noise import increments
@@ -75,7 +76,7 @@ class NoiseInjection(EnergyDescent):
         )
 
 
-@lru_cache(maxsize=64)
+@kept
 def _step(flow):
     def step(x, w, scalars, key, number):
         tau, level = scalars
@@ -95,7 +96,7 @@ def _gradient_on_the_host(flow, beside, x, w):
     return total
 
 
-@lru_cache(maxsize=64)
+@kept
 def _compiled(atom):
     return jax.jit(partial(_gradient_beside, atom))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from functionals.pointwise import describe
+from functionals.programs import kept
 from jko.errors import one_of
 from jko.scheme import StepInfo
 
@@ -42,7 +42,7 @@ def measure_columns(observables, columns, w, values: dict, row) -> dict:
     return {name: values[name].at[row].set(_average(f, columns, w)) for name, f in observables}
 
 
-@lru_cache(maxsize=64)
+@kept
 def averages(observables):
     """A compiled function of columns `[d, n]` and weights `[n]`: the averages by name."""
     return jax.jit(lambda columns, w: {name: _average(f, columns, w) for name, f in observables})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from functionals.programs import kept
 from jko.descent.field import Field, field, readings
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
@@ -112,7 +111,7 @@ def _gradient(atom, columns, w):
     return slopes / jnp.where(w > 0, w, 1)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _sharded(terms, readings, mesh):
     return ShardedField(terms, mesh)
 
@@ -129,7 +128,7 @@ def mesh_of(flow) -> Mesh | None:
     return mesh if isinstance(mesh, Mesh) else None
 
 
-@lru_cache(maxsize=64)
+@kept
 def compiled_energy(flow):
     """The energy of a field, compiled once."""
     return jax.jit(flow.energy)

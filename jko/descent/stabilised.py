@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+
+from functionals.programs import kept
 
 LEAST_STAGES = 2
 
@@ -23,7 +24,7 @@ def stable_product(stages: int) -> float:
     return 0.5 * (stages**2 + stages - 2)
 
 
-@lru_cache(maxsize=64)
+@kept
 def rkl2(flow):
     """A compiled map (x, w, τ, stages) → (x⁺, F(α⁺)) of ẋ = −∇_W F(α)(x): RKL2 [MeyerBalsaraAslam2014]."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 
 _SAMPLE, _ENTRIES = 2_000, 2**22  # particles, and second derivatives held at once
 _TARGETS, _SOURCES, _PAIRS = 128, 1024, 2**23
@@ -95,6 +95,6 @@ def _of_interaction(interaction, x, mu, reach):
     return total
 
 
-@lru_cache(maxsize=64)
+@kept
 def _of_both_points(kernel, d: int):
     return lambda both: jnp.reshape(kernel(both[:d], both[d:]), ())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
 
 
@@ -58,19 +58,19 @@ class SteinField:
         return (-smoothed - theta * push).astype(x.dtype), stein
 
 
-@lru_cache(maxsize=16)
+@kept
 def _twice(slope):
     return lambda s: 2.0 * slope(s)
 
 
-@lru_cache(maxsize=16)
+@kept
 def laplacian(kernel, d):
     """Δ of f(|z|²), z in R^d: 2d f′ + 4 s f″."""
     f = PROFILES[kernel]
     return lambda s: 2.0 * d * f.slope(s) + 4.0 * s * f.curvature(s)
 
 
-@lru_cache(maxsize=64)
+@kept
 def compiled_velocity(flow: SteinField):
     """(x, w) → (v, S), compiled once."""
     return jax.jit(flow.velocity)

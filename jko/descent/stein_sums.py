@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import numpy as np
 
+from functionals.programs import kept
 from jko.descent.stein import PROFILES, SteinField, laplacian
 from jko.measures.forces import Choice
 
@@ -55,7 +54,7 @@ class SteinSums:
         return terms, plan(terms, columns, _TOLERANCE, self.method)
 
 
-@lru_cache(maxsize=16)
+@kept
 def _terms(kernel: str, d: int, laplacian_of_it: bool):
     """The kernel of bandwidth 1, or its Laplacian, as compiled loops read it."""
     from jko.kernels.forces.terms import named_terms, tabulated_terms

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import ClassVar
 
 import jax
 import numpy as np
 
+from functionals.programs import kept
 from jko.descent.dense_newton import has_dense_newton
 from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.field import Field
@@ -81,7 +81,7 @@ class Trapezoidal(RegularisedDescent):
         return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
 
 
-@lru_cache(maxsize=64)
+@kept
 def _explicit(flow):
     return jax.jit(lambda x, w, tau: x - tau * flow.gradient(x, w))
 

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.pointwise import describe
+from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.diffusion.arguments import precision
 from jko.errors import shown
-
-_KEPT = 256
 
 
 class FunctionRefused(ValueError):
@@ -46,7 +45,7 @@ def probe(function, dimension: int):
         jax.eval_shape(function, x, t)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _checked(name, function, shape, of):
     called = f"{name}: {describe(function)}{of}"
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 
 
@@ -37,6 +36,6 @@ def at_points(function, points, t) -> np.ndarray:
         return np.array(batched(jnp.asarray(points, jnp.float64), jnp.asarray(float(t))))
 
 
-@lru_cache(maxsize=64)
+@kept
 def _batched(function):
     return jax.jit(jax.vmap(function, in_axes=(0, None)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax
@@ -10,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.programs import kept
 from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
 from jko.diffusion.checked import checked, probe
@@ -107,12 +107,12 @@ def _at_start(log_initial, points):
         return np.asarray(_batched_start(log_initial)(jnp.asarray(points)))
 
 
-@lru_cache(maxsize=16)
+@kept
 def _batched_start(log_initial):
     return jax.jit(jax.vmap(log_initial))
 
 
-@lru_cache(maxsize=4)
+@kept
 def _log_spline(density):
     from jko.diffusion.density_path import DensityPath
 
@@ -138,7 +138,7 @@ def _run(field, start, times, substeps):
     return np.stack(states)
 
 
-@lru_cache(maxsize=16)
+@kept
 def _interval(field):
     """Steps of the classical Runge–Kutta method, compiled once for all intervals of a field."""
 
@@ -157,12 +157,12 @@ def _interval(field):
     return jax.jit(lambda x, t, dt: lax.scan(one, x, (t, dt))[0])
 
 
-@lru_cache(maxsize=16)
+@kept
 def _batched(velocity):
     return jax.vmap(velocity, in_axes=(0, None))
 
 
-@lru_cache(maxsize=16)
+@kept
 def _with_divergence(velocity):
     """The field (v, ∇·v) of states `[n, d + 1]`."""
 

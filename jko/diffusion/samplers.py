@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.programs import kept
 from jko.diffusion.arguments import (
     cloud,
     common_times,
@@ -103,7 +102,7 @@ def guided(conditional, unconditional, weight: float):
     return score
 
 
-@lru_cache(maxsize=16)
+@kept
 def _compiled(score, schedule, method):
     step = _STEPS[method]
     batched = jax.vmap(score, in_axes=(0, None))
@@ -118,7 +117,7 @@ def _signal(schedule, times):
     return np.asarray(_compiled_signal(schedule)(_padded(times)))[: len(times)]
 
 
-@lru_cache(maxsize=16)
+@kept
 def _compiled_signal(schedule):
     return jax.jit(jax.vmap(schedule.log_signal_to_noise))
 

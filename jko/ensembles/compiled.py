@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 
 import jax
 import numpy as np
 
+from functionals import programs
 from functionals.base import Functional
 from jko.descent.compiled_steps import BLOCK, block_of
 from jko.descent.field import Field, outside_terms
@@ -148,7 +148,7 @@ def _traced(problem, parameters):
     return block
 
 
-@lru_cache(maxsize=64)
+@programs.kept
 def _block(functional, move, noise, observables):
     """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 

@@ -6,12 +6,11 @@ import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from functionals import Entropy
+from functionals import Entropy, programs
 from functionals.base import Functional
 from jko.checkpoint import describe_problem
 from jko.driver import flow
@@ -129,7 +128,7 @@ def with_temperature(F: Functional, temperature: float) -> Functional:
     return entropy if rest is None else entropy + rest
 
 
-@lru_cache(maxsize=256)
+@programs.kept
 def _made(function, arguments):
     """The same object for the same arguments, so that what is compiled for it is found again."""
     return function(**dict(arguments))

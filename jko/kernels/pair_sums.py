@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from functionals.programs import kept
+
 _BLOCK_ENTRIES = 2**19  # kernel entries held at once: a few MiB, about a second-level cache
 
 
@@ -37,14 +39,14 @@ def pair_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincid
     """
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _pair_sum(kernel, _rows(x, y, block), exclude_coincident, x, y, weights)
+        return _program(_pair_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
 
 
 def pair_gradient_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincident: bool = False):
     """Σ_j w_j ∇₁k(x_i, y_j) ``[n, d]``, ∇₁ the gradient in the first argument; see `pair_sum`."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _pair_gradient_sum(kernel, _rows(x, y, block), exclude_coincident, x, y, weights)
+        return _program(_pair_gradient_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
 
 
 def radial_sum(profile, x, y, weights, *, block: int | None = None):
@@ -54,7 +56,7 @@ def radial_sum(profile, x, y, weights, *, block: int | None = None):
     """
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _radial_sum(profile, _rows(x, y, block), x, y, weights)
+        return _program(_radial_sum, profile, _rows(x, y, block))(x, y, weights)
 
 
 def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
@@ -67,8 +69,8 @@ def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
     with precision(x, y):
         x, y, right = _arrays(x, y, right)
         if left is None:
-            return _radial_gradient_sum(slope, _rows(x, y, block), x, y, right)
-        return _symmetric_gradient_sum(slope, _rows(x, y, block), x, y, jnp.asarray(left), right)
+            return _program(_radial_gradient_sum, slope, _rows(x, y, block))(x, y, right)
+        return _program(_symmetric_gradient_sum, slope, _rows(x, y, block))(x, y, jnp.asarray(left), right)
 
 
 def radial_difference_sum(slope, x, y, weights, *, block: int | None = None):
@@ -76,13 +78,19 @@ def radial_difference_sum(slope, x, y, weights, *, block: int | None = None):
     0."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _radial_difference_sum(slope, _rows(x, y, block), x, y, weights)
+        return _program(_radial_difference_sum, slope, _rows(x, y, block))(x, y, weights)
 
 
 def precision(*arrays):
     """A context for computing with these arrays: jax's x64 mode if one is float64, else as it is."""
     double = any(str(getattr(a, "dtype", "")) == "float64" for a in arrays)
     return jax.enable_x64(True) if double else nullcontext()
+
+
+@kept
+def _program(total, *fixed):
+    """A sum over pairs with its kernel, compiled."""
+    return jax.jit(partial(total, *fixed))
 
 
 def _arrays(x, y, weights):
@@ -117,7 +125,6 @@ def _without_coincident(kernel):
     return masked
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
 def _pair_sum(kernel, block, exclude, x, y, weights):
     kernel = _without_coincident(kernel) if exclude else kernel
     matrix = jax.vmap(jax.vmap(kernel, (None, 1)), (1, None))  # coordinates first: long inner loops
@@ -125,7 +132,6 @@ def _pair_sum(kernel, block, exclude, x, y, weights):
     return _by_rows(lambda rows: matrix(rows.T, columns) @ weights, block, x).astype(x.dtype)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
 def _pair_gradient_sum(kernel, block, exclude, x, y, weights):
     gradient = jax.grad(_without_coincident(kernel) if exclude else kernel)
     matrix = jax.vmap(jax.vmap(gradient, (None, 0), 1), (0, None), 1)  # [d, rows, m]
@@ -139,12 +145,10 @@ def _squared_distances(rows, y):
     return total
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _radial_sum(profile, block, x, y, weights):
     return _by_rows(lambda rows: profile(_squared_distances(rows, y)) @ weights, block, x)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _radial_gradient_sum(slope, block, x, y, weights):
     x, y = _centred(x, y)
     columns = weights[:, None] * jnp.concatenate([jnp.ones_like(y[:, :1]), y], axis=1)
@@ -156,7 +160,6 @@ def _radial_gradient_sum(slope, block, x, y, weights):
     return _by_rows(rows_sum, block, x)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _radial_difference_sum(slope, block, x, y, weights):
     def rows_sum(rows):
         matrix = slope(_squared_distances(rows, y)) * weights
@@ -166,7 +169,6 @@ def _radial_difference_sum(slope, block, x, y, weights):
     return _by_rows(rows_sum, block, x)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
 def _symmetric_gradient_sum(slope, block, x, y, left, weights):
     x, y = _centred(x, y)
     d = y.shape[1]

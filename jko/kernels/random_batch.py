@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from functionals.programs import kept
 from jko.kernels.pair_sums import precision
 from jko.kernels.random_keys import seed_words
 
@@ -23,10 +24,15 @@ def random_batch_gradients(kernel, x, w, partners: int, seed: int):
     meets another order, and a resumed run the same one.
     """
     with precision(x):
-        return _gradients(kernel, partners, seed_words(seed), jnp.asarray(x), jnp.asarray(w, dtype=x.dtype))
+        words, w = seed_words(seed), jnp.asarray(w, dtype=x.dtype)
+        return _program(kernel, partners)(words, jnp.asarray(x), w)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@kept
+def _program(kernel, partners):
+    return jax.jit(partial(_gradients, kernel, partners))
+
+
 def _gradients(kernel, partners, words, x, w):
     n = x.shape[0]
     reach = min(partners // 2, max(1, (n - 1) // 2))

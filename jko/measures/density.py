@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +10,7 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.gridded import GriddedFunction
+from functionals.programs import kept
 from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.density_constructors import DensityConstructors
@@ -115,7 +116,7 @@ class Density(DensityConstructors, Measure):
         return f"Density on {self.grid!r}"
 
 
-@lru_cache(maxsize=32)
+@kept
 def _compiled_derivative(energy, grid):
     return jax.jit(jax.grad(lambda values: jnp.asarray(energy(Density(grid, values)))))
 

@@ -7,13 +7,13 @@ at half a turn as the mean over both.
 from __future__ import annotations
 
 import itertools
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 from jko.measures.cell_averages import cell_averages
 
 
@@ -83,13 +83,13 @@ def is_singular(W, dimension: int) -> bool:
     return not np.isfinite(pointwise.values(W, np.zeros((1, dimension)))[0])
 
 
-@lru_cache(maxsize=32)
+@kept
 def _kernel_transform(grid, W):
     table = kernel_table(grid, W)
     return _transform(table)
 
 
-@lru_cache(maxsize=16)
+@kept
 def _gradient_transforms(grid, W):
     pairs = [_transform(table) for table in gradient_tables(grid, W)]
     return tuple(t for t, _ in pairs), pairs[0][1]

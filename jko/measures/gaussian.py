@@ -7,19 +7,23 @@ from functools import cached_property
 
 import numpy as np
 
+from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
 from jko.errors import finite_array, positive_number, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.measure import Measure
 
 _NODE_SPACING, _NODE_REACH = 0.3, 9.0
+_SAME = 1e-10  # of ∫|V|: two sums that agree so well are the integral
+_MOST_NODES = 2**17  # beyond, the nodes are not halved again: a kink then leaves 1e-9 in 1D, 1e-4 in 3D
 
 
 class Gaussian(Measure):
     """N(m, Σ) with m `[d]` and Σ `[d, d]` symmetric positive definite, in any dimension.
 
     Integrals of quadratic functions and the entropy are exact in any d; others, for d ≤ 3, are trapezoidal
-    sums at nodes in whitened coordinates (spacing 0.3 to ±9σ: spectrally accurate for smooth functions).
+    sums at nodes in whitened coordinates (spacing 0.3 to ±9σ: spectrally accurate for smooth functions), and
+    integrals of V and W at ever closer ones until two sums agree.
     A scalar mean or covariance is a Gaussian in one dimension; `Gaussian.of(mean, std)` takes a std.
     """
 
@@ -71,12 +75,15 @@ class Gaussian(Measure):
 
     @cached_property
     def _nodes(self):
+        return self._nodes_apart(_NODE_SPACING)
+
+    def _nodes_apart(self, spacing):
         if self.dimension > 3:
             raise ValueError(
                 f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: "
                 "sample it into Particles"
             )
-        line = np.arange(-_NODE_REACH, _NODE_REACH + 0.5 * _NODE_SPACING, _NODE_SPACING)
+        line = np.arange(-_NODE_REACH, _NODE_REACH + 0.5 * spacing, spacing)
         z = np.stack(np.meshgrid(*[line] * self.dimension, indexing="ij"), axis=-1).reshape(
             -1, self.dimension
         )
@@ -93,11 +100,21 @@ class Gaussian(Measure):
         return self._nodes[1]
 
     def integrate(self, V):
-        form = quadratic_form(V, self.dimension)
-        if form is None:
-            return super().integrate(V)
-        m = self._mean
-        return form.c + form.b @ m + 0.5 * (m @ form.A @ m + np.trace(form.A @ self._covariance))
+        form = quadratic_form(V, self.dimension, self._mean)
+        if form is not None:
+            return form.c + 0.5 * np.trace(form.A @ self._covariance)
+        spacing, coarse = _NODE_SPACING, self._summed(V, 2.0 * _NODE_SPACING)[0]
+        while True:
+            fine, size, nodes = self._summed(V, spacing)
+            if abs(fine - coarse) <= _SAME * size or nodes > _MOST_NODES:
+                return fine
+            spacing, coarse = 0.5 * spacing, fine
+
+    def _summed(self, V, spacing):
+        """The sum of V over nodes so far apart, that of |V|, and the number of nodes."""
+        points, weights = self._nodes_apart(spacing)
+        values = pointwise.values(V, points)
+        return float(weights @ values), float(weights @ np.abs(values)), len(points)
 
     def difference_integrate(self, W):
         self._refuse_singular(W)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.programs import kept
 from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
@@ -135,12 +134,12 @@ class Particles(Measure):
         return f"{self.n} particles in {self.dimension}D"
 
 
-@lru_cache(maxsize=32)
+@kept
 def _compiled_vertical(energy):
     return jax.jit(jax.grad(lambda x, w: jnp.asarray(energy(Particles(x, w))), argnums=1))
 
 
-@lru_cache(maxsize=32)
+@kept
 def _compiled_horizontal(energy):
     return jax.jit(jax.grad(lambda x, w: jnp.asarray(energy(Particles(x, w))), argnums=0))
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.kernels.forces.terms import Terms, named_terms, tabulated_terms
 
@@ -85,7 +85,7 @@ def _alike(function, z):
     return np.allclose(there, along, rtol=1e-10, atol=1e-13 * size, equal_nan=True)
 
 
-@lru_cache(maxsize=256)
+@kept
 def _radial(function, dimension):
     generator = np.random.default_rng(20260104)
     z = generator.normal(size=(_PROBES, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(_PROBES, 1))
@@ -108,7 +108,7 @@ def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
     return _terms_of(as_it_reads_now(W), dimension, cutoff)
 
 
-@lru_cache(maxsize=64)
+@kept
 def _terms_of(W, dimension, cutoff):
     reading = radial(W, dimension)
     if reading is None:

@@ -12,7 +12,14 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State
 from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
-from jko.steps.line.cells import LIGHT, kept_cells, settled, without_light, without_weightless
+from jko.steps.line.cells import (
+    LIGHT,
+    feathered,
+    kept_cells,
+    settled,
+    without_light,
+    without_weightless,
+)
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem
@@ -79,6 +86,7 @@ class Quantile(Scheme):
                 "raise the cap"
             )
         edges, masses = without_weightless(*graded(*cut(mu), mu.grid.size), energy.internal)
+        edges, masses = feathered(edges, masses, energy.internal, (mu.grid.lower[0], mu.grid.upper[0]))
         return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
+from functionals.programs import kept_with_first
 from jko.kernels.forces import regularised
 from jko.kernels.forces.terms import Terms
 from jko.kernels.forces.tree import encounters, grow, runs
@@ -57,7 +57,7 @@ def needed_points(terms: Terms, dimension: int, length: float, tolerance: float)
     return points
 
 
-@lru_cache(maxsize=1024)
+@kept_with_first
 def _loss(terms, dimension, exponent, p):
     # root mean squares of the force that interpolation in two boxes of half side 2^exponent loses, and of it
     generator = np.random.default_rng(20260105)

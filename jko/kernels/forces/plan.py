@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from functionals.programs import kept_with_first
 from jko.kernels.forces import detail, fourier, regularised, resolution
 from jko.kernels.forces.cells import NOTHING
 from jko.kernels.forces.terms import Terms
@@ -97,7 +98,7 @@ def mesh_of(terms: Terms, chosen: Plan) -> fourier.Mesh:
                                chosen.resolution)  # fmt: skip
 
 
-@lru_cache(maxsize=64)
+@kept_with_first
 def near_of(terms: Terms, cutoff: float) -> np.ndarray:
     """The polynomials that stand for the kernel within the cutoff."""
     return regularised.taylor(terms, cutoff, _TAYLOR) if cutoff > 0.0 else NOTHING
@@ -126,7 +127,7 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
     return found
 
 
-@lru_cache(maxsize=1024)
+@kept_with_first
 def _step(terms, cutoff, length, tolerance, finest):
     return resolution.needed_step(terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest)
 

@@ -9,6 +9,8 @@ from jko.transport import remap
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
 _DRIVEN = 1e12  # times what drives the mass on average
+_RATIO, _FEATHERS = 1.5, 46  # 46 cells, each 1.5 times lighter than the last: down to 1e-8
+_THIN, _STEEP = np.array([1e-60, 1e-30]), 2.0  # sU″ at two densities tells an entropy from s^0.99
 _TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
@@ -53,6 +55,47 @@ def without_weightless(edges, masses, U):
     light = min(driven.max(initial=0.0) * 1.001, 1e-12 * masses.sum() / masses.size)
     edges, _, masses = banded.merge_light(edges, np.diff(edges), masses, light, np.inf)
     return edges, masses
+
+
+def feathered(edges, masses, U, walls):
+    """Cells beside vacuum cut into ever lighter ones, where U′(0) = −∞ and mass enters the vacuum at once.
+
+    Constant on one cell of a hundredth of the mass, the tail of a step would miss up to all of what the
+    step gains (under fast diffusion, half); in cells of masses q^k the density falls by a factor from cell
+    to cell, whatever its tail.
+    """
+    if U is None or not _fills(U):
+        return edges, masses
+    held = np.flatnonzero(masses > 0.0)
+    before = np.append(edges[0] > walls[0], masses[:-1] == 0.0)[held]
+    after = np.append(masses[1:] == 0.0, edges[-1] < walls[1])[held]
+    ends = int(np.sum(before) + np.sum(after))
+    if ends == 0:
+        return edges, masses
+    count = max(1, min(_FEATHERS, masses.size // ends))
+    falling = _RATIO ** -np.arange(float(count))
+    left, right = np.zeros(masses.size, bool), np.zeros(masses.size, bool)
+    left[held], right[held] = before, after
+    new_edges, new_masses = [edges[:1]], []
+    for i in range(masses.size):
+        parts = [falling[::-1]] * int(left[i]) + [falling] * int(right[i]) or [np.ones(1)]
+        shares = np.concatenate(parts) / np.sum(np.concatenate(parts))
+        new_masses.append(masses[i] * shares)
+        inner = edges[i] + (edges[i + 1] - edges[i]) * np.cumsum(shares)[:-1]
+        new_edges.append(np.append(inner, edges[i + 1]))
+    return np.concatenate(new_edges), np.concatenate(new_masses)
+
+
+def _fills(U) -> bool:
+    with np.errstate(all="ignore"):
+        return bool(np.isneginf(U.derivative(np.zeros(1))[0]))
+
+
+def has_unbounded_drive(U) -> bool:
+    """Whether sU″(s), by which a density drives its mass, grows without bound towards vacuum."""
+    with np.errstate(all="ignore"):
+        drive = _THIN * U.second_derivative(_THIN)
+    return bool(drive[0] > _STEEP * drive[1])
 
 
 def without_light(problem, share=LIGHT[0]):

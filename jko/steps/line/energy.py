@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from functionals import pointwise
-from functionals.quadratic_form import quadratic_form
+from functionals.programs import kept
+from functionals.quadratic_form import QuadraticForm, quadratic_form
+from functionals.reading import as_it_reads_now
 from jko.steps.line.interaction import LineInteraction
 from jko.steps.line.varied_cap import VariedCap
 
@@ -38,10 +41,10 @@ class LineEnergy:
     def __init__(self, parts, grid, mass=1.0):
         self.internal = parts.internal_energy
         self.capacity = 2 * grid.size
-        self.potential = line_potential(parts, capacity=self.capacity)
+        self.potential, self.form = line_potential(parts, grid, self.capacity)
         _require_finite(self.potential, grid)
         self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
-        self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, grid)
+        self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, self.form, grid)
         if self.interaction is not None:
             self.modulus += self.interaction.modulus
         self.cap = _cap(parts, grid)
@@ -98,19 +101,26 @@ def _spread(values, held):
     return out
 
 
-def line_potential(parts, capacity=0):
-    """V, V′ and V″ as one function of positions of any shape, or None; a quadratic V never calls jax.
+def line_potential(parts, grid, capacity=0):
+    """(V, V′ and V″ as one function of positions of any shape, or None; the quadratic form that V is, or
+    None), about the middle of the grid; a quadratic V never calls jax.
 
     Up to `capacity` positions are padded to that many, so that jax compiles once while cells merge.
     """
-    V = parts.potential_function
-    if V is None:
-        return None
-    form = quadratic_form(V, 1)
-    if form is not None:
-        a, b, c = float(form.A[0, 0]), float(form.b[0]), form.c
-        return lambda x: ((0.5 * a * x + b) * x + c, a * x + b, np.full_like(x, a))
-    return _differentiated(pointwise.scalar(V), capacity)
+    if not parts.potential:
+        return None, None
+    middle = 0.5 * (grid.lower[0] + grid.upper[0])
+    forms = [(c, quadratic_form(atom.V, 1, [middle])) for c, atom in parts.potential]
+    if any(form is None for _, form in forms):
+        terms = tuple((float(c), as_it_reads_now(atom.V)) for c, atom in parts.potential)
+        return partial(_evaluated, _differentiated(terms), capacity), None
+    a, b, k = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(3))
+
+    def quadratic(x):
+        z = x - middle
+        return (0.5 * a * z + b) * z + k, a * z + b, np.full_like(z, a)
+
+    return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), k)
 
 
 def _require_finite(potential, grid) -> None:
@@ -127,26 +137,28 @@ def _require_finite(potential, grid) -> None:
         )
 
 
-def _differentiated(V, capacity):
+@kept
+def _differentiated(terms):
     def at(x):
-        return V(x[None])
+        return sum(c * pointwise.scalar(V)(x[None]) for c, V in terms)
 
     first = jax.grad(at)
-    batched = jax.jit(jax.vmap(lambda x: (at(x), first(x), jax.grad(first)(x))))
-
-    def evaluate(x):
-        padded = np.full(max(capacity, x.size), x.flat[0])
-        padded[: x.size] = x.ravel()
-        with jax.enable_x64(True):
-            parts = batched(padded)
-        return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
-
-    return evaluate
+    return jax.jit(jax.vmap(lambda x: (at(x), first(x), jax.grad(first)(x))))
 
 
-def _modulus(parts, potential, grid):
+def _evaluated(batched, capacity, x):
+    padded = np.full(max(capacity, x.size), x.flat[0])
+    padded[: x.size] = x.ravel()
+    with jax.enable_x64(True):
+        parts = batched(padded)
+    return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
+
+
+def _modulus(parts, potential, form, grid):
     if potential is None:
         return 0.0
+    if form is not None:
+        return float(form.A[0, 0])
     declared = [None if atom.modulus is None else c * atom.modulus for c, atom in parts.potential]
     if all(value is not None for value in declared):
         return float(sum(declared))

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from functionals import pointwise
-from functionals.quadratic_form import quadratic_form
+from functionals.power_sum import power_sum
 from jko.errors import UnsupportedFunctional
 from jko.steps.line.table import smooth_length, tabulated, without_kink
 
-_PROBES = np.array([1.0, 2.0, 4.0, 0.3, 0.7, 3.0, 1.7])
-_SAME = 1e-11
+_SUMMED = {0.0: "constant", 1.0: "absolute", 2.0: "quadratic"}  # powers that moments and ranks sum
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,8 @@ class LineKernel:
         return out
 
     @classmethod
-    def of(cls, terms, extent) -> LineKernel:
-        """The kernel Σ c W of terms (c, atom) up to a distance `extent`."""
+    def of(cls, terms, extent, cells=0) -> LineKernel:
+        """The kernel Σ c W of terms (c, atom) up to a distance `extent`, that of so many cells of a grid."""
         sums = {"constant": 0.0, "quadratic": 0.0, "absolute": 0.0, "logarithm": 0.0}
         powers, rest = [], []
         for c, atom in terms:
@@ -77,13 +76,14 @@ class LineKernel:
             if known is None:
                 rest.append((c, atom.W))
                 continue
-            for name, value in known.items():
-                if name == "power":
-                    powers.append((value[0], c * value[1]))
+            sums["logarithm"] -= c * known.logarithm
+            for a, strength in known.powers.items():
+                if a in _SUMMED:
+                    sums[_SUMMED[a]] += c * strength * max(a, 1.0)
                 else:
-                    sums[name] += c * value
+                    powers.append((a, c * strength * a))
         powers = np.array(powers, dtype=float).reshape(-1, 2)
-        table, spacing, bend = tabulated(rest, extent)
+        table, spacing, bend = tabulated(rest, extent, cells)
         if len(table):
             sums["absolute"] += without_kink(table, spacing)
         longest, tolerance = smooth_length(table, spacing, extent)
@@ -93,53 +93,21 @@ class LineKernel:
 
 
 def _parts(atom):
-    """{part: value} of q z²/2 + a logarithm, |z| or power + c, or None for a W that goes into the table."""
-    form = quadratic_form(atom.W, 1)
-    if form is not None:
-        return {"quadratic": form.A[0, 0], "constant": form.c}
-    z = _PROBES[:, None]
-    values, slopes = pointwise.values(atom.W, z), pointwise.gradients(atom.W, z)[:, 0]
-    found = _power_and_quadratic(slopes)
-    if found is not None:
-        a, s, q = found
-        if a <= -1.0:
+    """{exponent: coefficient} and the logarithm's of a W that is known to be a sum of powers, or None for
+    one that goes into the table."""
+    known = power_sum(atom.W)
+    if known is None:
+        if not np.isfinite(pointwise.values(atom.W, np.zeros((1, 1)))[0]):
             raise UnsupportedFunctional(
-                f"steps.Quantile takes powers above −1, whose energy on the line is finite, got {atom!r}"
+                "steps.Quantile takes kernels infinite at 0 that are a power or a logarithm, and a multiple "
+                f"of z², got {atom!r}; give them as a sum of such interactions, or take steps.Cvxpy"
             )
-        if abs(a) < _SAME:
-            return {"logarithm": -s, "quadratic": q, "constant": values[0] - 0.5 * q}
-        part = {"absolute": s} if abs(a - 1.0) < _SAME else {"power": (a, s)}
-        return part | {"quadratic": q, "constant": values[0] - 0.5 * q - s / a}
-    if not np.isfinite(pointwise.values(atom.W, np.zeros((1, 1)))[0]):
+        return None
+    if min(known.powers, default=0.0) <= -1.0:
         raise UnsupportedFunctional(
-            "steps.Quantile takes kernels infinite at 0 that are a power or a logarithm, and a multiple of "
-            f"z², got {atom!r}; give them as a sum of such interactions, or take steps.Cvxpy"
+            f"steps.Quantile takes powers above −1, whose energy on the line is finite, got {atom!r}"
         )
-    return None
-
-
-def _power_and_quadratic(slopes):
-    """(a, s, q) with W′ = s z^(a−1) + q z at the probes, the first three of them 1, 2 and 4, or None."""
-    if not np.all(np.isfinite(slopes)):
-        return None
-    g = slopes / _PROBES
-    ratio = (g[2] - g[1]) / (g[1] - g[0]) if g[1] != g[0] else 0.0
-    if ratio <= 0.0:
-        return None
-    a = _rounded(np.log2(ratio) + 2.0)
-    if abs(a - 2.0) < _SAME:
-        return None
-    s = (g[1] - g[0]) / (2.0 ** (a - 2.0) - 1.0)
-    q = g[0] - s
-    q = 0.0 if abs(q) < _SAME * abs(s) else _rounded(q)
-    fitted = s * _PROBES ** (a - 1.0) + q * _PROBES
-    same = np.abs(fitted - slopes).max() <= 1e-11 * np.abs(slopes).max()
-    return (a, _rounded(s), q) if same else None
-
-
-def _rounded(value):
-    near = np.round(value, 10)
-    return float(near if abs(value - near) < 1e-12 * abs(value) else value)
+    return known
 
 
 def _least_curvature(logarithm, powers, bend, extent):

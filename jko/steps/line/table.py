@@ -7,15 +7,16 @@ from numpy.polynomial import chebyshev
 
 from functionals import pointwise
 
-_TABLE = (12, 17)  # powers of two: cells of the coarsest and the finest table
+_TABLE = (12, 17)  # powers of two: intervals of the coarsest and the finest table
 _CLOSE = 1e-12
 _SMOOTH = 1e-10
 _SPLITS = 8
 NODES = 16  # of the Chebyshev interpolation between blocks
 
 
-def tabulated(terms, extent):
-    """(W and W′ `[T, 2]` at distances spaced so that cubics between them are W, the spacing, W″ `[T]`)."""
+def tabulated(terms, extent, cells=0):
+    """(W and W′ `[T, 2]` at distances spaced so that cubics between them are W, the spacing, W″ `[T]`); at
+    least four a cell of a grid of so many."""
     if not terms:
         return np.zeros((0, 2)), extent, np.zeros(0)
 
@@ -23,10 +24,11 @@ def tabulated(terms, extent):
         z = np.maximum(z, 1e-14 * extent)[:, None]  # the slope beside 0, where |z| has none
         return sum(c * function(W, z).reshape(-1) for c, W in terms)
 
-    for power in range(_TABLE[0], _TABLE[1] + 1):
-        cells = 2**power
-        spacing = extent / cells
-        z = spacing * np.arange(cells + 2)
+    coarsest = min(max(_TABLE[0], int(np.ceil(np.log2(max(1, 4 * cells))))), _TABLE[1])
+    for power in range(coarsest, _TABLE[1] + 1):
+        intervals = 2**power
+        spacing = extent / intervals
+        z = spacing * np.arange(intervals + 2)
         value, slope = evaluated(pointwise.values, z), evaluated(pointwise.gradients, z)
         value[0] = sum(c * pointwise.values(W, np.zeros((1, 1)))[0] for c, W in terms)
         middle = 0.5 * (value[1:] + value[:-1]) - 0.125 * spacing * np.diff(slope)

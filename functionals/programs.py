@@ -1,0 +1,95 @@
+"""Compiled programs and what is made for them, kept while they are of use, in bounded memory."""
+
+from __future__ import annotations
+
+import functools
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import RLock
+
+import jax
+
+_FEWEST = 48  # kept at first: at 1 to 2 MB each, some 70 MB
+_MOST = 4096  # kept at most, where that many are asked for in turn
+
+
+class Programs:
+    """The results of functions that compile, by their arguments and jax's precision; the least recently
+    used ones go first.
+
+    A program traced under one precision is wrong under the other, hence the precision in the key. What
+    is forgotten is freed, with its machine code. How many are kept is measured: a result that is asked for
+    again after it was forgotten makes room for one more, so that a sum of a thousand potentials is
+    compiled twice at most, and a sweep over a thousand functionals, none of which comes back, stays small.
+    """
+
+    def __init__(self, fewest: int = _FEWEST, most: int = _MOST):
+        self.capacity, self._most = fewest, most
+        self._kept: OrderedDict = OrderedDict()
+        self._forgotten: OrderedDict[int, list] = OrderedDict()  # weak references: nothing is held
+        self._lock = RLock()
+
+    def get(self, key: tuple, make: Callable):
+        """The result kept under the key, or else made and kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        made = make()  # outside the lock: it may take long, and ask for others
+        with self._lock:
+            if self._was_forgotten(key):
+                self.capacity = min(self.capacity + 1, self._most)
+            result = self._kept.setdefault(key, made)
+            self._kept.move_to_end(key)
+            while len(self._kept) > self.capacity:
+                old, _ = self._kept.popitem(last=False)
+                self._forgotten[hash(old)] = _weakly(old)
+            while len(self._forgotten) > self._most:
+                self._forgotten.popitem(last=False)
+        return result
+
+    def _was_forgotten(self, key) -> bool:
+        # a new function may stand where a dead one did, with its hash
+        references = self._forgotten.pop(hash(key), None)
+        return references is not None and all(reference() is not None for reference in references)
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+
+def _weakly(key) -> list:
+    """Weak references to what can be referred to weakly in nested tuples."""
+    if isinstance(key, tuple):
+        return [reference for entry in key for reference in _weakly(entry)]
+    try:
+        return [weakref.ref(key)]
+    except TypeError:  # numbers and strings
+        return []
+
+
+PROGRAMS = Programs()
+
+
+def kept(make: Callable) -> Callable:
+    """The function with its results kept in `PROGRAMS`: the same object for equal arguments and precision."""
+
+    @functools.wraps(make)
+    def found(*args):
+        return PROGRAMS.get((make, jax.config.jax_enable_x64, args), lambda: make(*args))
+
+    return found
+
+
+def kept_with_first(make: Callable) -> Callable:
+    """The function with its results kept as long as its first argument, to which they must not refer."""
+    owned: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+    @functools.wraps(make)
+    def found(owner, *args):
+        results = owned.setdefault(owner, {})
+        if args not in results:
+            results[args] = make(owner, *args)
+        return results[args]
+
+    return found
