@@ -38,8 +38,9 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
               relaxation, divergence, means, sums):  # fmt: skip
     """One axis: (v, θ) ← prox of action·v²/θ at the relaxed projection plus the scaled dual, in place.
 
-    weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with mirrored
-    walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass passes.
+    weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with
+    mirrored walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass
+    passes.
     """
     outer, n, inner = after.shape
     s, g = weights
@@ -105,7 +106,8 @@ def gathered(flow, flow_dual, theta, theta_dual, wall, divergence, means):
 
 @njit(cache=True, error_model="numpy")
 def cell_pass(projected, density, dual, field, cap, weight, relaxation, temperature, powers, factors, sums):
-    """r ← prox of T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + f r over 0 ≤ r ≤ cap at the relaxed projection plus dual.
+    """r ← prox of T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + f r over 0 ≤ r ≤ cap at the relaxed projection plus
+    dual.
 
     Flat arrays; `powers` are mᵢ and `factors` cᵢ. sums gain |projected − r|² and |r − r_old|².
     """
@@ -137,7 +139,11 @@ def cell_prox(b, guess, cap, weight, temperature, powers, factors):
     if np.isfinite(cap) and _slope(cap, b, weight, temperature, powers, factors)[0] <= 0.0:
         return cap
     low, high = 0.0, cap
-    r = guess if guess > 0.0 and guess < cap else (b if b > 0.0 and b < cap else min(1e-3 / weight, 0.5 * cap))
+    r = (
+        guess
+        if guess > 0.0 and guess < cap
+        else (b if b > 0.0 and b < cap else min(1e-3 / weight, 0.5 * cap))
+    )
     for _ in range(100):
         value, bend = _slope(r, b, weight, temperature, powers, factors)
         if value > 0.0:
@@ -179,11 +185,11 @@ def _slope(r, b, weight, temperature, powers, factors):
 def cut_flows(start, across, along, upward, cap, sweeps):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
 
-    A cell that would give more than it has gives less, one that would hold more than its cap takes less; flows
-    only shrink, and where start ≤ cap none at all is admissible. Returns the cells still wrong in the last
-    sweep.
+    A cell that would give more than it has gives less, one that would hold more than its cap takes less;
+    flows only shrink, and where start ≤ cap none at all is admissible. Returns the cells still wrong in the
+    last sweep.
     """
-    a, b, c = start.shape
+    _, b, c = start.shape
     wrong = 0
     for sweep in range(sweeps):
         wrong = 0

@@ -13,16 +13,41 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
 
+_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PrimalDual(Scheme):
-    """draft"""
+    """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ + ½∬W dρdρ with ρ ≤ cap, round obstacles, in 1 to 3
+    dimensions.
+
+    The discrete problem of `Cvxpy(formulation="eulerian")`: densities r^k on the cells, flows v^k through the
+    faces, K = `slices` inner slices, r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, minimise
+    K h^{d+2}/(2τ) Σ v²/θ + F(r^K) [BenamouBrenier2000]. It is solved by the alternating direction method of
+    multipliers: a projection onto continuity, diagonal under cosine transforms, in turn with a prox in each
+    face and each cell [PapadakisPeyreOudet2014].
+
+    tolerance: the gap at which a step counts as converged, relative to the step's own W₂²/2τ, plus a
+    hundredth of it relative to (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if
+    nothing held the forces in balance. obstacle: boolean array over the cells (or a Density, positive
+    there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.
+    max_iterations: of one step.
+
+    Every step carries its certificate: the value of an admissible path (continuity, ρ ≥ 0 and the cap hold to
+    rounding) less a lower bound from a potential. The gap bounds how far the *discrete* step is from its
+    optimum, not what h, τ and K cost. With an interaction whose kernel is not declared `linearly_convex` it
+    is that of the step with the interaction replaced by its tangent at ρ′. F never rises: the path that
+    stays is a candidate.
+
+    Raises TypeError or ValueError for settings that make no sense, a measure other than a Density, mass
+    within the obstacle, a cap without room; UnsupportedFunctional for a functional that is not made of
+    these parts.
+    """
 
     slices: int = 1
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
     obstacle: Any = None
     max_iterations: int = 2000
-    interaction_passes: int = 20
 
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
@@ -34,9 +59,9 @@ class PrimalDual(Scheme):
         whole_number("slices", self.slices)
         positive_number("tolerance", self.tolerance)
         whole_number("max_iterations", self.max_iterations)
-        whole_number("interaction_passes", self.interaction_passes)
 
     def __repr__(self) -> str:
+        # an obstacle is told from another of the same shape, as a checkpoint must
         shown = {f.name: getattr(self, f.name) for f in fields(self)}
         if self.obstacle is not None:
             mask = np.asarray(getattr(self.obstacle, "values", self.obstacle)) > 0
@@ -47,22 +72,42 @@ class PrimalDual(Scheme):
         from jko.steps.dynamic.problem import DynamicProblem
 
         self.check(F, mu)
-        return State({}, DynamicProblem(F, mu, self.obstacle, self.slices, self.scheme_name()))
+        return State({}, DynamicProblem(F, mu, self.obstacle, self.slices))
 
     def step(self, F, mu, tau, state):
         from jko.steps.dynamic.solver import DynamicSolver
 
         problem = state.workspace
         outcome = DynamicSolver(problem, self, mu.values, problem.checked(tau)).solve(state.data)
-        path = outcome.path
-        values = path.end.reshape(mu.grid.cells)
-        info = StepInfo(
-            status="converged" if outcome.closed else "not converged",
-            gap=outcome.gap,
-            relative_gap=outcome.gap / path.cost if path.cost > 0.0 else (0.0 if outcome.gap == 0.0 else math.inf),
-            iterations=outcome.iterations,
-            mass_error=abs(float(values.sum() - mu.values.sum())) * mu.grid.cell_volume,
-            min_density=float(values.min()),
-            dissipation=outcome.before - path.value,
-        )
+        info = self._record(problem, mu, tau, outcome)
+        values = outcome.path.end.reshape(mu.grid.cells)
         return Density(mu.grid, values), state.with_data(**outcome.data), info
+
+    def _record(self, problem, mu, tau, outcome) -> StepInfo:
+        path, notes = outcome.path, []
+        failures = []
+        if not outcome.closed:
+            failures.append(
+                f"the gap {outcome.gap:.1e} stayed above {outcome.enough:.1e} for {outcome.iterations} "
+                "iterations: take a larger max_iterations, a smaller tau or a larger tolerance"
+            )
+        if outcome.excess > _EXCESS:
+            failures.append(
+                f"the cap is exceeded by {outcome.excess:.1e} of itself: take a larger max_iterations"
+            )
+        if not math.isfinite(outcome.before):
+            notes.append("the density before breaks the cap, so that F fell from ∞")
+        if not problem.tangents_are_bounds:
+            notes.append("the gap is that of the step with the interaction replaced by its tangent")
+        relative = outcome.gap / path.cost if path.cost > 0.0 else math.inf
+        return StepInfo(
+            status="not converged" if failures else "converged",
+            gap=outcome.gap,
+            relative_gap=0.0 if outcome.gap == 0.0 else relative,
+            iterations=outcome.iterations,
+            mass_error=abs(float(path.end.sum() - mu.values.sum())) * mu.grid.cell_volume,
+            min_density=float(path.end.min()),
+            dissipation=outcome.before - path.value,
+            transport_cost=path.cost,
+            note="; ".join([*notes, *failures]),
+        )

@@ -10,12 +10,20 @@ from jko.kernels.dynamic_step import cut_flows
 
 _SWEEPS = 400  # passes that cut flows down; each travels upstream, and most paths need a few
 _STEEPEST = 4.0  # times the largest drop of the potential: a face that asks for more carries solver noise
+_ROUNDS = 8  # of cuts for the cap and for positivity in turn, with inner slices
+_EXCESS = 1e-12  # over the cap, relative: rounding
+_ATTEMPTS = 20  # at flows that the density on their faces can carry
+_NOISE = 1e-16  # of the largest density: smaller flows are rounding
+_POLISHES = 4  # passes that move the potential of single cells to where the bound is larger
+_WRONG = 0.1  # of the cap: a cell whose continuity fails by more is on the wrong side of full or empty
 _REPAIRS = 6  # passes that raise a potential of an inner slice until the bound holds
 
 
 @dataclass(frozen=True)
 class Path:
-    """Densities r¹ … r^K and flows v¹ … v^K from the start with r^k = r^{k−1} − Dv^k; `cost` W₂²/2τ, `energy` F."""
+    """Densities r¹ … r^K and flows v¹ … v^K from the start with r^k = r^{k−1} − Dv^k; `cost` W₂²/2τ,
+    `energy` F.
+    """
 
     densities: list
     flows: list
@@ -57,26 +65,52 @@ def cost(problem, start, densities, flows, actions) -> float:
 
 
 def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Path:
-    """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink."""
-    kept, r = [], start
-    for k, wanted in enumerate(flows):
-        most = problem.most if k == problem.slices - 1 else np.full(problem.shape, np.inf)
-        r, v = _slice(problem, r, wanted, most, potentials[k], actions)
-        kept.append(v)
+    """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink.
+
+    With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike.
+    """
+    if problem.slices == 1:
+        v = _slice(problem, start, flows[0], problem.most, potentials[0], actions)
+        return path_of(problem, start, [v], actions, energy_of)
+    free = np.full(problem.shape, np.inf)
+    for _ in range(_ROUNDS):
+        kept, r = [], start
+        for v, potential in zip(flows, potentials, strict=True):
+            kept.append(_slice(problem, r, v, free, potential, actions))
+            r = np.maximum(problem.advance(r, kept[-1]), 0.0)
+        if np.all(r <= np.maximum(problem.most, start) * (1.0 + _EXCESS)):
+            break
+        total = [sum(v[a] for v in kept) for a in problem.axes]
+        cut = [t.copy() for t in total]
+        cut_flows(start, *_three(problem, cut), problem.most, _SWEEPS)
+        shares = [
+            np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
+        ]
+        flows = [[share * v[a] for a, share in enumerate(shares)] for v in kept]
     return path_of(problem, start, kept, actions, energy_of)
+
+
+def _three(problem, flows):
+    """The flows of all three axes, empty where there is none."""
+    return flows + [np.zeros(_faces(problem.shape, a)) for a in range(len(flows), 3)]
 
 
 def _slice(problem, before, wanted, most, potential, actions):
     v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
-    three = v + [np.zeros(_faces(problem.shape, a)) for a in range(len(v), 3)]
+    three = _three(problem, v)
     steepest = [_STEEPEST * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes]
-    for attempt in range(4):
+    least = _NOISE * float(before.max())
+    for a in problem.axes:
+        v[a][np.abs(v[a]) < least] = 0.0
+    for attempt in range(_ATTEMPTS):
         cut_flows(before, *three, most, _SWEEPS)
         r = np.maximum(problem.advance(before, v), 0.0)
         wrong = False
         for a in problem.axes:
             limit = problem.mean(0.5 * (before + r), a) * (steepest[a] / (2.0 * actions[a]))
-            over = np.abs(v[a]) > limit * (1.0 + 1e-9)
+            over = (np.abs(v[a]) > limit * (1.0 + 1e-9)) | (
+                (v[a] != 0.0) & (v[a] ** 2 < np.finfo(float).tiny)
+            )
             if over.any():
                 wrong = True
                 v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a]) * limit)[over]
@@ -84,7 +118,7 @@ def _slice(problem, before, wanted, most, potential, actions):
             break
     else:
         cut_flows(before, *three, most, _SWEEPS)
-    return np.minimum(np.maximum(problem.advance(before, v), 0.0), np.maximum(most, before)), v
+    return v
 
 
 def _faces(shape, axis):
@@ -92,10 +126,38 @@ def _faces(shape, axis):
 
 
 def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.ndarray]:
-    """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at the cap.
+    """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at
+    the cap.
 
-    With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell energy
-    in the field f − p^K − w^K, r^k ≥ 0 of mass M.
+    With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell
+    energy in the field f − p^K − w^K, r^k ≥ 0 of mass M.
+    """
+    bound, pressure, field_left, level = _bound(problem, start, potentials, actions, field)
+    if problem.internal is not None or problem.cap is None or problem.slices > 1:
+        return bound, pressure
+    for _ in range(_POLISHES):
+        p = potentials[-1]
+        full = np.where(field_left < level, problem.most, 0.0)
+        flow = [
+            0.5 / actions[a] * problem.mean(0.5 * (start + full), a) * problem.drop(p, a)
+            for a in problem.axes
+        ]
+        defect = problem.advance(start, flow) - full
+        wrong = np.sign(defect) * (field_left - level) > 0.0
+        wrong &= np.abs(defect) > _WRONG * problem.most
+        if not wrong.any():
+            break
+        potentials = [np.where(wrong, p + field_left - level, p)]
+        found = _bound(problem, start, potentials, actions, field)
+        if found[0] <= bound:
+            break
+        bound, pressure, field_left, level = found
+    return bound, pressure
+
+
+def _bound(problem, start, potentials, actions, field):
+    """The bound, the pressure at the cap, the field that the last density sees, and the level that it fills
+    to.
     """
     potentials, speeds = _repaired(problem, list(potentials), actions)
     volume, free = problem.grid.cell_volume, problem.most > 0.0
@@ -103,12 +165,11 @@ def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.n
     bound = float(np.vdot(potentials[0] - speeds[0], start)) * volume
     for k in range(problem.slices - 1):
         bound += mass * float(_slack(potentials, speeds, k)[free].min())
-    least, pressure = problem.cells.least(
-        (field - potentials[-1] - speeds[-1])[free], problem.most[free], mass / volume
-    )
+    left = field - potentials[-1] - speeds[-1]
+    least, pressure, level = problem.cells.least(left[free], problem.most[free], mass / volume)
     full = np.zeros(problem.shape)
     full[free] = pressure
-    return bound + least * volume, full
+    return bound + least * volume, full, left, level
 
 
 def _slack(potentials, speeds, k):

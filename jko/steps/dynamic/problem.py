@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 import functionals as fn
 from jko.measures import Density
 from jko.steps.grid_energy import GridEnergy
 
+_NEWTON = 100  # iterations for the prox of a general U, most of them need five
+
 
 class DynamicProblem(GridEnergy):
     """min Σ_k Σ_faces α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2.
 
-    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h. r^K keeps below the cap and all
-    r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three axes, the missing ones of
-    one cell.
+    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h. r^K keeps below the cap and
+    all r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three axes, the
+    missing ones of one cell.
     """
 
-    def __init__(self, F, mu, obstacle, slices, scheme):
+    def __init__(self, F, mu, obstacle, slices):
         super().__init__(F, mu)
         self.slices, self.internal = slices, self.parts.internal_energy
         self.blocked = blocked_cells(obstacle, self.grid)
@@ -27,9 +27,13 @@ class DynamicProblem(GridEnergy):
         if self.blocked is not None and mu.values[self.blocked].any():
             inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
             raise ValueError(
-                f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never leave: "
-                "start outside, or make the obstacle smaller"
+                f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never "
+                "leave: start outside, or make the obstacle smaller"
             )
+        # where every kernel is declared positive definite a tangent lies below the energy
+        self.tangents_are_bounds = all(atom.linearly_convex is True for _, atom in self.parts.interaction)
+        if self.internal is not None:
+            _require_convex(self.internal, mu.values.max())
         self.shape = (*self.grid.cells, *(1,) * (3 - self.grid.dimension))
         self.spacing = self.grid.spacing
         self.cells = CellEnergies(self.internal)
@@ -109,9 +113,38 @@ class CellEnergies:
         self.powers = np.array([m for m, _ in powers], dtype=float)
         self.factors = np.array([c for _, c in powers], dtype=float)
 
-    def least(self, field, most, total) -> tuple[float, np.ndarray]:
+    def prox(self, b, guess, most, weight):
+        """argmin U(r) + weight (r − b)²/2 over 0 ≤ r ≤ most, by Newton's method in a shrinking bracket."""
+        U = self.internal
+
+        def slope(r):
+            return U.derivative(r) + weight * (r - b)
+
+        largest = np.where(np.isfinite(most), most, np.maximum(b, 0.0) + guess)
+        with np.errstate(all="ignore"):
+            high = np.where(np.isfinite(most), most, np.maximum(largest, np.finfo(float).tiny))
+            growing = ~np.isfinite(most) & (slope(high) < 0.0)
+            while growing.any():
+                high = np.where(growing, 2.0 * high, high)
+                growing = ~np.isfinite(most) & (slope(high) < 0.0)
+            empty, full = slope(np.zeros_like(b)) >= 0.0, slope(high) <= 0.0
+            low = np.zeros_like(b)
+            r = np.where((guess > 0.0) & (guess < high), guess, 0.5 * high)
+            for _ in range(_NEWTON):
+                value = slope(r)
+                low, high = np.where(value <= 0.0, r, low), np.where(value > 0.0, r, high)
+                new = r - value / (U.second_derivative(r) + weight)
+                inside = np.isfinite(new) & (new > low) & (new < high)
+                new = np.where(inside, new, np.where(low > 0.0, np.sqrt(low * high), 0.1 * high))
+                settled = np.abs(new - r) <= 1e-14 * new
+                r = new
+                if np.all(settled | empty | full):
+                    break
+        return np.where(most <= 0.0, 0.0, np.where(empty, 0.0, np.where(full, np.minimum(most, high), r)))
+
+    def least(self, field, most, total) -> tuple[float, np.ndarray, float]:
         """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
-        λ·total − Σ U*(λ − f), and the pressure at the cap. Any λ gives one; the best is found to rounding."""
+        λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found."""
         if self.internal is None:
             level = _level_without_energy(field, most, total)
         else:
@@ -120,7 +153,7 @@ class CellEnergies:
         s = self._densities(p, most)
         value = level * total - float(np.sum(self._conjugate(p, s, most, total)))
         slope = 0.0 if self.internal is None else self.internal.derivative(s)
-        return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0)
+        return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0), level
 
     def _densities(self, p, most):
         if self.internal is None:
@@ -166,6 +199,19 @@ def _level_without_energy(field, most, total):
     order = np.argsort(field, kind="stable")
     filled = np.cumsum(most[order])
     return float(field[order[min(int(np.searchsorted(filled, total)), field.size - 1)]])
+
+
+def _require_convex(internal, largest):
+    """Refuse a U whose slope falls anywhere on a fine logarithmic range of densities."""
+    densities = largest * np.logspace(-8.0, 2.0, 400)
+    with np.errstate(all="ignore"):
+        slopes = internal.derivative(densities)
+    falls = np.diff(slopes) < -1e-9 * np.abs(slopes[1:])
+    if falls.any():
+        raise ValueError(
+            f"functional: expected a convex internal energy U, got one with U′ falling near ρ = "
+            f"{densities[1:][falls][0]:.2g}; limits.FiniteVolume takes it"
+        )
 
 
 def blocked_cells(obstacle, grid):

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import copy
+import functools
 import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from jko.measures import Grid
-from jko.steps.dynamic.certificate import admissible_path, lower_bound, path_of
+from jko.steps.dynamic.certificate import Path, admissible_path, cost, lower_bound, path_of
 from jko.steps.dynamic.splitting import Splitting
 
 _FIRST_CHECK = 10  # iterations before the first certificate
 _CHECKS = 0.2  # of the iterations so far until the next one: a certificate costs as much as a few iterations
+_PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
 _BALANCE = 10  # iterations between changes of the weights
-_SETTLING = 10.0  # changes after which their size falls, so that their product is bounded and iterations converge
+_SETTLING = (
+    10.0  # changes after which their size falls, so that their product is bounded and iterations converge
+)
+_CELLS = 2.0  # times the unit: the weight of the densities; those of flows and θ are the unit
 _MOST_CHANGE = 4.0  # of a weight at once
 _COARSEST = 12  # cells along an axis below which it is not halved
 _COARSE_ITERATIONS = 120
 _COARSE_RESIDUAL = 1e-3  # relative, enough for a start of the next grid
 _AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that counts as rest
 _ROUNDING = 1e-14
-_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
-_PASS_SHARE = 0.2  # of the last gap: how far a pass with a frozen interaction is solved
+_LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
 
 
 @dataclass(frozen=True)
@@ -49,37 +53,27 @@ class DynamicSolver:
         self.actions = problem.actions(tau)
         self.iterations, self.changes = 0, 0
         self.interacting = bool(problem.parts.interaction)
-        self.field = self._field(self.start)
+        pull = problem.interaction(values)
+        self.field = problem.outer(pull).reshape(problem.shape)
+        self.constant = (
+            0.0 if pull is None else -0.5 * float(np.vdot(pull, values)) * problem.grid.cell_volume
+        )
         self.rest = _AT_REST * settings.tolerance * self._forces(values)
 
     def solve(self, data) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing."""
         problem = self.problem
-        if data:
-            potential, flow, weights = unpacked(data, problem)
-        else:
-            potential, flow, weights = self._nested()
+        potential, flow = unpacked(data, problem) if data else self._nested()
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
-        splitting = self._splitting(weights)
+        splitting = self._splitting(self.problem, self.start, self.field)
         splitting.restart(potential, flow)
         self._certify(splitting)
-        passes = self.settings.interaction_passes if self.interacting else 1
-        for _ in range(passes):
-            if self._closed():
-                break
-            last = self.gap
-            self._iterate(splitting, self.best)
-            if self.interacting:
-                splitting.field = np.ascontiguousarray(self._field(self.best.end))
+        self._iterate(splitting)
         return self._outcome(splitting)
 
     def _forces(self, values):
         interaction = self.problem.interaction(values)
         return self.problem.forces(values, interaction, self.tau)
-
-    def _field(self, r):
-        values = r.reshape(self.problem.grid.cells)
-        return self.problem.outer(self.problem.interaction(values)).reshape(self.problem.shape)
 
     def _energy(self, r):
         values = r.reshape(self.problem.grid.cells)
@@ -93,41 +87,80 @@ class DynamicSolver:
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
-    def _splitting(self, weights):
-        s, g, m = weights
-        return Splitting(self.problem, self.start, self.tau, self.field, ([s] * len(self.actions), g, m))
+    def _splitting(self, problem, start, field):
+        unit = self._unit
+        weights = [unit] * len(self.actions), unit, _CELLS * unit
+        return Splitting(problem, start, self.tau, field, weights)
 
-    def _iterate(self, splitting, origin):
+    def _iterate(self, splitting):
+        """Iterations until the gap closes or their number is spent."""
         check = self.iterations + _FIRST_CHECK
         limit = self.settings.max_iterations
-        while self.iterations < limit:
+        while self.iterations < limit and not self._closed():
             residuals = splitting.iterate()
             self.iterations += 1
-            if self.iterations % _BALANCE == 0:
+            if self.iterations > _PATIENCE and self.iterations % _BALANCE == 0:
                 self.changes = balance(splitting, residuals, self.changes)
             if self.iterations >= check or self.iterations == limit:
                 self._certify(splitting)
-                if self._closed():
-                    return
                 check = self.iterations + max(_FIRST_CHECK, int(_CHECKS * self.iterations))
 
     def _certify(self, splitting):
         found = admissible_path(
             self.problem, self.start, splitting.flow, splitting.potential, self.actions, self._energy
         )
+        if self.interacting:
+            found = self._mixed(found)
         if found.value < self.best.value:
             self.best = found
-        field = splitting.field
+            if self.interacting:
+                self._renew(splitting)
+        field, constant = splitting.field, self.constant
         bound, pressure = lower_bound(self.problem, self.start, splitting.potential, self.actions, field)
-        if bound > self.bound:
-            self.bound, self.pressure = bound, pressure
-        self.gap = self.best.value - self.bound + self._rounding()
+        if bound + constant > self.bound or not self.problem.tangents_are_bounds:
+            self.bound, self.pressure = bound + constant, pressure
+        over = np.maximum(self.best.end - self.problem.most, 0.0)
+        # a lower bound with the cap raised to where the path exceeds it
+        slack = float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
+        self.gap = self.best.value - self.bound + slack + self._rounding()
+
+    def _mixed(self, found):
+        """The first of halved moves from the best path towards `found` that lowers the value, or `found`."""
+        share, best = 1.0, self.best
+        while share > _LEAST_SHARE and math.isfinite(best.value):
+            if share == 1.0:
+                mixed = found
+            else:
+                densities = [
+                    (1.0 - share) * a + share * b
+                    for a, b in zip(best.densities, found.densities, strict=True)
+                ]
+                flows = [
+                    [(1.0 - share) * a + share * b for a, b in zip(v, w, strict=True)]
+                    for v, w in zip(best.flows, found.flows, strict=True)
+                ]
+                paid = cost(self.problem, self.start, densities, flows, self.actions)
+                mixed = Path(densities, flows, paid, self._energy(densities[-1]))
+            if mixed.value < best.value:
+                return mixed
+            share *= 0.5
+        return found
+
+    def _renew(self, splitting):
+        """The tangent of the interaction at the best path's end takes the place of the last one."""
+        values = self.best.end.reshape(self.problem.grid.cells)
+        pull = self.problem.interaction(values)
+        splitting.field = np.ascontiguousarray(self.problem.outer(pull).reshape(self.problem.shape))
+        self.constant = -0.5 * float(np.vdot(pull, values)) * self.problem.grid.cell_volume
+        self.field = splitting.field
 
     def _rounding(self):
         best = self.best
         sizes = abs(best.cost) + float(np.abs(self.field * best.end).sum()) * self.problem.grid.cell_volume
         if self.problem.internal is not None:
-            sizes += float(np.abs(self.problem.internal.density(best.end)).sum()) * self.problem.grid.cell_volume
+            sizes += (
+                float(np.abs(self.problem.internal.density(best.end)).sum()) * self.problem.grid.cell_volume
+            )
         return _ROUNDING * sizes
 
     def _closed(self):
@@ -137,13 +170,24 @@ class DynamicSolver:
         return self.settings.tolerance * self.best.cost + self.rest + 4.0 * self._rounding()
 
     def _outcome(self, splitting):
-        excess = float(np.max(self.best.end / np.maximum(self.problem.most, 1e-300), initial=0.0, where=np.isfinite(self.problem.most) & (self.problem.most > 0.0))) - 1.0
-        data = packed(splitting)
-        return Outcome(self.best, max(self.gap, 0.0), self._enough(), self._closed(), excess, self.iterations, data, self.before)
+        most = self.problem.most
+        held = np.isfinite(most) & (most > 0.0)
+        excess = float(np.max(self.best.end[held] / most[held], initial=0.0)) - 1.0
+        return Outcome(
+            self.best,
+            max(self.gap, 0.0),
+            self._enough(),
+            self._closed(),
+            excess,
+            self.iterations,
+            packed(splitting),
+            self.before,
+        )
 
-    def _scale(self):
-        """An energy for the weights to start from: how much the forces differ over the mass, the stiffness of U,
-        or else what a move by one cell costs."""
+    @functools.cached_property
+    def _unit(self):
+        """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass plus the
+        stiffness of U, or else what a move by one cell costs."""
         r = self.start
         total = float(r.sum())
         density = float(np.vdot(r, r)) / total
@@ -155,41 +199,42 @@ class DynamicSolver:
         return energy / density
 
     def _nested(self):
-        """(potential, flow, weights) to start from: the same step on coarser grids, from the coarsest."""
-        weight = self._scale()
+        """(potential, flow) to start from: the same step on coarser grids, from the coarsest."""
         levels = [(self.problem, self.start, self.field)]
         while (coarse := halved(*levels[-1])) is not None:
             levels.append(coarse)
-        weights, guess = (weight, weight, weight), None
+        guess = None
         for problem, start, field in reversed(levels[1:]):
-            splitting = Splitting(problem, start, self.tau, field, ([weights[0]] * len(problem.axes), *weights[1:]))
+            splitting = self._splitting(problem, start, field)
             if guess is None:
                 splitting.gather()
             else:
                 splitting.restart(*prolonged(*guess, problem))
             self._coarse(splitting)
-            weights = (splitting.s[0], splitting.g, splitting.m)
             guess = splitting.potential, splitting.flow
         if guess is None:
             K, shape = self.problem.slices, self.problem.shape
             flows = [[np.zeros(_faces(shape, a)) for a in self.problem.axes] for _ in range(K)]
-            return [np.zeros(shape) for _ in range(K)], flows, weights
-        return *prolonged(*guess, self.problem), weights
+            return [np.zeros(shape) for _ in range(K)], flows
+        return prolonged(*guess, self.problem)
 
     def _coarse(self, splitting):
         changes = 0
         for iteration in range(1, _COARSE_ITERATIONS + 1):
             residuals = splitting.iterate()
             if iteration % _BALANCE == 0:
-                changes = balance(splitting, residuals, changes)
+                if iteration > _PATIENCE:
+                    changes = balance(splitting, residuals, changes)
                 size = sum(float(np.vdot(r, r)) for r in splitting.density)
                 if residuals[4] + residuals[5] <= _COARSE_RESIDUAL**2 * size:
                     return
 
 
 def balance(splitting, residuals, changes):
-    """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without units."""
-    power = 0.25 / (1.0 + (changes / _SETTLING) ** 2)
+    """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without
+    units.
+    """
+    power = 0.1 / (1.0 + (changes / _SETTLING) ** 2)
     tiny = np.finfo(float).tiny
     factors = [
         float(np.clip(((primal + tiny) / (dual + tiny)) ** power, 1.0 / _MOST_CHANGE, _MOST_CHANGE))
@@ -205,15 +250,14 @@ def packed(splitting) -> dict:
     data = {"potential": np.stack(splitting.potential)}
     for a in problem.axes:
         data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
-    data["weights"] = np.array([splitting.s[0], splitting.g, splitting.m])
     return data
 
 
 def unpacked(data, problem):
-    """(potential, flow, weights) of `packed`."""
+    """(potential, flow) of `packed`."""
     K = problem.slices
     flow = [[np.array(data[f"flow{a}"][k]) for a in problem.axes] for k in range(K)]
-    return [np.array(p) for p in data["potential"]], flow, tuple(float(w) for w in data["weights"])
+    return [np.array(p) for p in data["potential"]], flow
 
 
 def halved(problem, start, field):
@@ -273,7 +317,9 @@ def _refined(values, shape):
 
 
 def _refined_faces(values, axis):
-    """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the walls."""
+    """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the
+    walls.
+    """
     lines = np.moveaxis(values, axis, 0)
     walled = np.concatenate([0.0 * lines[:1], lines, 0.0 * lines[:1]])
     fine = np.empty((2 * lines.shape[0] + 1, *lines.shape[1:]))

@@ -1,4 +1,6 @@
-"""Alternating directions for the dynamic step: a projection by cosine transforms, then proxes in each place."""
+"""Alternating directions for the dynamic step: a projection by cosine transforms, then proxes in each
+place.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ class Splitting:
     def _factor_inverse(self):
         """(I + L T M Tᵀ)^{-1} for each mode, T summing over later slices."""
         K, n = self.problem.slices, len(self._lines)
-        laplacian = sum(line / s for line, s in zip(self._lines, self.s, strict=True)) + np.zeros(self.problem.shape)
+        laplacian = sum(line / s for line, s in zip(self._lines, self.s, strict=True)) + np.zeros(
+            self.problem.shape
+        )
         mean = n - 0.25 * sum(self._lines) + np.zeros(self.problem.shape)
         if K == 1:
             self._inverse = 1.0 / (1.0 + laplacian * (0.25 * self.g * mean + self.m))
@@ -75,7 +79,10 @@ class Splitting:
             self._means[k][...] = 0.0
             for a in self.problem.axes:
                 gathered(
-                    *(self._lined(x[k][a], a) for x in (self.flow, self.flow_dual, self.theta, self.theta_dual)),
+                    *(
+                        self._lined(x[k][a], a)
+                        for x in (self.flow, self.flow_dual, self.theta, self.theta_dual)
+                    ),
                     self.wall[k][a],
                     self._lined(self._divergence[k], a),
                     self._lined(self._means[k], a),
@@ -144,7 +151,8 @@ class Splitting:
         last = k == self.problem.slices - 1
         field = self.field if last else np.zeros_like(self.field)
         if last and energies.general:
-            raise NotImplementedError
+            self._general_cells(projected, sums)
+            return
         T, powers, factors = (
             (energies.temperature, energies.powers, energies.factors) if last else (0.0, none, none)
         )
@@ -153,9 +161,17 @@ class Splitting:
             self.most[k].ravel(), self.m, RELAXATION, T, powers, factors, sums,
         )  # fmt: skip
 
+    def _general_cells(self, projected, sums):
+        """The same for any convex U, through its derivatives."""
+        old = self.density[-1]
+        r0 = RELAXATION * projected + (1.0 - RELAXATION) * old + self.density_dual[-1]
+        r = self.problem.cells.prox(r0 - self.field / self.m, old, self.most[-1], self.m)
+        sums += [float(np.vdot(projected - r, projected - r)), float(np.vdot(r - old, r - old))]
+        self.density[-1], self.density_dual[-1] = r, r0 - r
+
     def _slopes(self, ahead):
         """t^k = ½g Sᵀ(θ − θ₀) of both slices that r^k is part of + m (r − r₀), at densities `ahead`."""
-        problem, K = self.problem, self.problem.slices
+        K = self.problem.slices
         parts, before = [], self.start
         for k in range(K):
             middle = 0.5 * (before + ahead[k])
