@@ -15,6 +15,7 @@ from jko.steps.cvxpy import Cvxpy
 from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
 from jko.steps.monge_ampere import MongeAmpere
+from jko.steps.primal_dual import PrimalDual
 from jko.steps.quantile import Quantile
 from jko.steps.second_order import joined
 
@@ -61,9 +62,10 @@ def auto(F, mu) -> Chosen:
 
     Gaussians: closed form. On the line: Newton on quantiles. On grids of more dimensions: Newton on the
     Monge–Ampère equation for a functional that keeps densities positive and one that is, back-and-forth
-    where there is vacuum or a cap, entropic scaling where neither internal energy nor cap holds more than
-    64² cells together. What these refuse: a convex program, up to some 64² cells. Choices are made before any
-    step, from the measure given; the note of the first step gives the reason.
+    where there is vacuum, alternating directions under a cap, entropic scaling where neither internal
+    energy nor cap holds more than 64² cells together. What these refuse: a convex program, up to some 64²
+    cells. Choices are made before any step, from the measure given; the note of the first step gives the
+    reason.
 
     Raises TypeError for Particles, UnsupportedFunctional where no JKO step takes the functional.
     """
@@ -105,7 +107,7 @@ def _candidates(F, mu):
             why = f"{size} cells"
         yield BackAndForth(), f"{why}: ascent of the dual, robust at fronts"
     elif F.parts.constraints:
-        yield BackAndForth(), f"a cap on {size} cells: ascent of the dual"
+        yield PrimalDual(), f"a cap on {size} cells: flows through faces, where no front locks"
     elif mu.grid.size > _SMALL:
         yield Entropic(), f"no internal energy nor cap on {size} cells, many for a convex program: scaling"
 

@@ -123,7 +123,7 @@ CHOICES = {
     "positive": (ENTROPY_2D, problems.density(2), steps.MongeAmpere, "positive on all 24×24 cells"),
     "vacuum": (ENTROPY_2D, problems.density_with_vacuum(2), steps.BackAndForth, "has vacuum"),
     "front": (fn.Power(2.0), problems.density(2), steps.BackAndForth, "allows vacuum"),
-    "cap": (ENTROPY_2D + fn.Cap(2.0), problems.density(2), steps.BackAndForth, "a cap"),
+    "cap": (ENTROPY_2D + fn.Cap(2.0), problems.density(2), steps.PrimalDual, "a cap"),
     "3D": (ENTROPY_2D, problems.density(3), steps.MongeAmpere, "10×10×10"),
     "no internal energy": (fn.Potential("quadratic"), problems.density(2), steps.Cvxpy, "no internal"),
 }
