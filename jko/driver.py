@@ -10,6 +10,7 @@ from functionals.base import Functional
 from jko.accuracy import FRAMES, reach, require_bounds
 from jko.checkpoint import describe_problem
 from jko.errors import positive_number, whole_number
+from jko.interrupts import interrupts
 from jko.measures import Measure
 from jko.run import Run, step_failed
 from jko.scheme import Scheme
@@ -53,21 +54,50 @@ def flow(
 
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
-    started = monotonic()
     tau, n_steps = _lengths(tau, n_steps, time, accuracy)
+    if accuracy is None:
+        started = monotonic()
+        run = made_ready(functional, measure, scheme, tau=tau, n_steps=n_steps, store_every=store_every)
+        run.seconds += monotonic() - started
+        return finished(run, checkpoint=checkpoint, progress=progress, throw=throw)
+    started = monotonic()
+    tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
+    accuracy = positive_number("accuracy", accuracy)
+    most_steps = whole_number("most_steps", most_steps)
+    problem = functional, measure, tau, n_steps, store_every
+    with together():
+        trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
+    trajectory.attributes["seconds"] = monotonic() - started
+    return trajectory
+
+
+def made_ready(functional, measure, scheme, *, tau, n_steps, store_every=1) -> Run:
+    """A run before its first step, its arguments checked; raises as `flow` does."""
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     with together():
-        if accuracy is None:
-            run = Run(
-                functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure)
-            )
-            trajectory = _run(run, checkpoint, progress, throw)
-        else:
-            accuracy = positive_number("accuracy", accuracy)
-            most_steps = whole_number("most_steps", most_steps)
-            problem = functional, measure, tau, n_steps, store_every
-            trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
-    trajectory.attributes["seconds"] = monotonic() - started
+        return Run(functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure))
+
+
+def try_out(run: Run) -> None:
+    """Take the first block of steps, up to the first stored time; they stay in the run.
+
+    What a scheme refuses when it first sees τ is refused now, before anything is written.
+    """
+    started = monotonic()
+    with together():
+        run.store_initial()
+        if not run.finished:
+            run.advance(throw=True)
+    run.seconds += monotonic() - started
+
+
+def finished(run: Run, *, checkpoint=None, progress: bool | None = None, throw: bool = True) -> Trajectory:
+    """Take the steps that are left, from the checkpoint's end where there is one."""
+    started = monotonic()
+    with together():
+        trajectory = _run(run, checkpoint, progress, throw)
+    run.seconds += monotonic() - started
+    trajectory.attributes["seconds"] = run.seconds
     return trajectory
 
 
@@ -121,10 +151,12 @@ def _run(run: Run, checkpoint, progress, throw: bool) -> Trajectory:
 def _drive(run: Run, save, progress, throw: bool):
     """The time loop; what is complete is saved on every way out but a kill."""
     run.store_initial()
-    with _progress_bar(progress, run.n_steps, run.at.done, type(run.scheme).__name__) as bar:
+    label = type(run.scheme).__name__
+    with interrupts() as heed, _progress_bar(progress, run.n_steps, run.at.done, label) as bar:
         try:
             while not run.finished:
                 bar(run.advance(throw))
+                heed()
                 save()
         finally:
             save(at_once=True)

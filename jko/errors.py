@@ -92,10 +92,18 @@ def one_of(name: str, value, choices) -> str:
     return value
 
 
-def shown(value) -> str:
-    """value as a message shows it: on one line, and no longer than that."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else f"{text[:57]}..."
+def shown(value, most: int = 60) -> str:
+    """value as a message shows it: on one line, and no longer than `most` letters."""
+    text = " ".join(_written(value).split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def _written(value) -> str:
+    """The repr of a value, where Python writes it: not of whole numbers of more than some thousand digits."""
+    try:
+        return repr(value)
+    except ValueError:
+        return f"a {type(value).__name__} that is too long to be written"
 
 
 def shortened(error: BaseException, most: int = 160) -> str:

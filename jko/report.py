@@ -30,18 +30,29 @@ class Report(Comparison):
         return plotting.plot_particles(self.runs, self.exact, potential=potential, time=time, path=path)
 
     def save(self, folder) -> Path:
-        """Write table, distances, pictures and every run (netCDF) into a folder; returns it."""
+        """Write table, distances, every run (netCDF) and pictures into a folder; returns it.
+
+        The pictures come last: one that fails is raised as it is, after all that can be written has been.
+        """
         folder = make_folder(folder)
         write_text(folder / "comparison.txt", str(self) + "\n")
         self.to_csv(folder / "comparison.csv")
         self.distances_to_csv(folder / "distances.csv")
-        self.plot_energy(folder / "energy.png")
-        if next(iter(self.runs.values())).measures[0].dimension <= 3:
-            self.plot_density(folder / "density.png")
-        if any(isinstance(run.measures[0], Particles) for run in self.runs.values()):
-            self.plot_particles(folder / "particles.png")
         for name, file in zip(self.runs, _file_names(self.runs), strict=True):
             self.runs[name].save(folder / file)
+        pictures = {"energy": self.plot_energy}
+        if next(iter(self.runs.values())).measures[0].dimension <= 3:
+            pictures["density"] = self.plot_density
+        if any(isinstance(run.measures[0], Particles) for run in self.runs.values()):
+            pictures["particles"] = self.plot_particles
+        failures = []
+        for name, draw in pictures.items():
+            try:
+                draw(folder / f"{name}.png")
+            except Exception as error:  # whatever matplotlib raises: the others are drawn
+                failures.append(error)
+        if failures:
+            raise failures[0]
         return folder
 
 

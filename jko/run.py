@@ -40,6 +40,7 @@ class Run:
         self.frames: list[tuple[int, float, float, Measure]] = []
         self.blocks: list[Records] = []
         self.failed = False
+        self.seconds = 0.0
         self.at = self.saved = Standing(0, measure, state, 0, 0)
 
     @property

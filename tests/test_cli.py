@@ -1,11 +1,14 @@
 """The command line: what it writes, what it says, its exit codes, and runs that survive kill -9."""
 
 import csv
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -261,16 +264,130 @@ def test_a_late_refusal_leaves_nothing_behind(experiment, capsys, old, new, out)
 
 
 def test_a_run_that_fails_leaves_the_others(experiment, capsys):
-    unstable = EXPERIMENT.replace("x1^2/2", "x1^2/2 + x1^8").replace("modulus = 1.0\n", "")
-    experiment.write_text(
-        unstable.replace("particles = 200", "particles = 500").replace("n_steps = 10", "n_steps = 40")
-    )
-    code = main(["compare", "small.toml", "--no-plots", "--quiet"])
+    failing = '[runs.JKO]\nscheme = "Cvxpy"\ntau = 0.02\nn_steps = 10\nsolver_options = {max_iter = 2}\n'
+    experiment.write_text(EXPERIMENT.replace("[runs.PDE]", f"{failing}\n[runs.PDE]"))
+    assert main(["compare", "small.toml", "--no-plots", "--quiet"]) == 1
     error = capsys.readouterr().err
-    assert code in (1, 2)
-    assert error.startswith("runs.Langevin")
+    assert error.startswith("runs.JKO: step 1 of Cvxpy ended as")
     assert error.count("\n") == 1
-    assert len(jko.Trajectory.load("results/small/PDE.nc")) == 41
+    assert len(jko.Trajectory.load("results/small/PDE.nc")) == 11
+    assert "Langevin" in Path("results/small/table.txt").read_text()
+
+
+ONCE = "tau = 0.1\nn_steps = 1\n\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('scheme = "Langevin"\ntau = 0.02', 'scheme = "Langevin"\ntau = 3.0', "runs.Langevin.tau: 3 is"),
+        ('scheme = "Langevin"', 'scheme = "ForwardEuler"', "runs.Langevin.scheme: descent.ForwardEuler"),
+        ("[exact]", '[[functional]]\nname = "kl"\nlog_density = "log(x1)"\n\n[exact]', "runs.PDE"),
+        ("[runs.Langevin]", f'[runs.B]\nscheme = "Cvxpy"\nsolver = "NO"\n{ONCE}[runs.Langevin]', "runs.B."),
+        ("[runs.Langevin]", f'[runs.B]\nscheme = "BackAndForth"\niterations = []\n{ONCE}[runs.Langevin]', "runs.B"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_what_any_run_refuses_is_refused_before_the_first_is_written(experiment, capsys, old, new, says):
+    experiment.write_text(EXPERIMENT.replace(old, new))
+    Path("results/small").mkdir(parents=True)
+    for out in ("results/small", "elsewhere"):
+        assert main(["run", "small.toml", "--out", out]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        assert said.err.startswith(says)
+        assert said.err.count("\n") == 1
+        assert written(experiment.parent) == {"small.toml"}
+    assert not Path("elsewhere").exists()
+
+
+def test_runs_of_different_length_are_compared_while_both_last(experiment, capsys):
+    longer = EXPERIMENT.replace("n_steps = 10\nparticles", "n_steps = 25\nparticles")
+    longer = longer.replace("[runs.PDE]", '[output]\nplots = ["particles"]\n[runs.PDE]')
+    experiment.write_text(longer + longer[longer.index("[runs.Langevin]") :].replace("Langevin]", "Short]", 1)
+                          .replace("n_steps = 25", "n_steps = 5"))  # fmt: skip
+    assert main(["compare", "small.toml", "--quiet"]) == 0
+    assert main(["resume", "results/small"]) == 0
+    assert capsys.readouterr().err == ""
+    assert Path("results/small/particles.png").exists()
+    with open("results/small/distances.csv", newline="") as file:
+        assert max(float(row["time"]) for row in csv.DictReader(file)) == pytest.approx(0.1)
+
+
+def test_a_picture_that_fails_costs_neither_data_nor_the_other_pictures(experiment, capsys, monkeypatch):
+    def fail(*arguments, **options):
+        raise RuntimeError("no font\nat all")
+
+    monkeypatch.setattr("jko.plotting.plot_density", fail)
+    monkeypatch.setattr("jko.plotting.animate", fail)
+    assert main(["compare", "small.toml", "--quiet", "--animate"]) == 1
+    error = capsys.readouterr().err
+    folder = Path("results/small")
+    assert error.splitlines() == [
+        f"the picture {folder / name}: no font at all" for name in ("density.png", "PDE.gif", "Langevin.gif")
+    ]
+    assert {"table.csv", "PDE.nc", "Langevin.nc", "energy.png", "particles.png"} <= written(folder)
+    assert main(["plot", "results/small", "--quiet"]) == 1
+    report = jko.compare({"PDE": jko.Trajectory.load(folder / "PDE.nc")})
+    with pytest.raises(RuntimeError, match="no font"):
+        report.save("report")
+    assert {"PDE.nc", "comparison.csv", "energy.png"} <= written(Path("report"))
+
+
+def test_a_full_disk_is_a_sentence_and_keeps_what_is_there(experiment, capsys, monkeypatch):
+    assert main(["compare", "small.toml", "--quiet", "--no-plots"]) == 0
+    before = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
+
+    def full(self, content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert main(["compare", "small.toml", "--quiet", "--out", "new"]) == 1
+    assert main(["compare", "small.toml", "--quiet"]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2
+    for line in said:
+        assert "could not be written: no space left on device" in line
+    assert not Path("new").exists()
+    assert {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"", b"{", b"[1, 2]", b"\xff\xfe", b'{"format": 1}', b"[" * 100_000,
+        lambda s: s | {"runs": ["PDE", "PDX"]}, lambda s: s | {"runs": 3}, lambda s: s | {"plots": None},
+        lambda s: s | {"files": {"a": "/etc/passwd"}}, lambda s: s | {"compare": "yes"},
+    ],
+)  # fmt: skip
+def test_damaged_settings_are_one_sentence(experiment, capsys, damage):
+    assert main(["run", "small.toml", "--quiet", "--no-plots", "--run", "PDE"]) == 0
+    path = Path("results/small/settings.json")
+    settings = json.loads(path.read_text())
+    path.write_bytes(damage if isinstance(damage, bytes) else json.dumps(damage(settings)).encode())
+    before = {name: Path("results/small", name).read_bytes() for name in written(Path("results/small"))}
+    assert main(["resume", "results/small"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert "settings.json' " in said.err
+    assert {
+        name: Path("results/small", name).read_bytes() for name in written(Path("results/small"))
+    } == before
+
+
+def test_a_refusal_is_one_sentence_without_warnings_and_short(experiment, capsys):
+    def warn(options):
+        warnings.warn("a library\nwarns", RuntimeWarning, stacklevel=1)
+        if options.quiet:
+            raise ValueError("x" * 5000)
+
+    for arguments, code, said in [
+        (["plot", "a.nc", "--quiet"], 2, "x" * 597 + "...\n"),
+        (["plot", "a.nc"], 0, "warning: a library warns\n"),
+    ]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("jko.cli.commands.plot", warn)
+            assert main(arguments) == code
+        assert capsys.readouterr().err == said
 
 
 def test_functionals_lists_the_registry(capsys):

@@ -17,6 +17,7 @@ FLOORS = [
         "errors": [],
         "packing": [],
         "fingerprint": [],
+        "interrupts": [],
         "records": [],
         "bounds": [],
         "kernels": ["functionals"],

@@ -5,8 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
+from contextlib import contextmanager
 
+LONGEST = 600  # letters of a sentence
+_MOST_WARNINGS = 5
 _ERROR, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
+_REFUSALS = (ValueError, TypeError, OSError, MemoryError, RecursionError, ArithmeticError, ImportError)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -18,7 +23,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; returns 0, 1 where a run failed, 2 for a bad file or argument, 130 after Ctrl-C."""
+    """Run a command; returns its exit code.
+
+    0; 1 where a run, a picture or a write failed; 2 for a bad file or argument; 130 after Ctrl-C.
+    """
     try:
         options = parser().parse_args(arguments)
     except SystemExit as stop:
@@ -27,18 +35,36 @@ def main(arguments: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a console without these letters shows others rather than failing
             stream.reconfigure(errors="replace")
     try:
-        return options.command(options) or 0
+        with quiet_libraries(options.traceback) as say_warnings:
+            code = options.command(options) or 0
+            say_warnings()
+        return code
     except KeyboardInterrupt as stop:
         print(f"interrupted: {stop or 'nothing was written'}", file=sys.stderr)
         return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _ERROR
-    except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+    except _REFUSALS as error:
         if options.traceback:
             raise
-        print(" ".join(str(error).split()) or type(error).__name__, file=sys.stderr)
-        return _BAD_INPUT
+        from jko.errors import NotWritten, shortened
+
+        print(shortened(error, LONGEST), file=sys.stderr)
+        return _ERROR if isinstance(error, NotWritten) else _BAD_INPUT
+
+
+@contextmanager
+def quiet_libraries(as_they_are: bool = False):
+    """Keep the warnings of libraries from a refusal's one sentence; the function says them, a line each."""
+    with warnings.catch_warnings(record=not as_they_are) as caught:
+
+        def say():
+            lines = dict.fromkeys(" ".join(str(entry.message).split()) for entry in caught or ())
+            for line in list(lines)[:_MOST_WARNINGS]:
+                print(f"warning: {line[:LONGEST]}", file=sys.stderr)
+
+        yield say
 
 
 def parser() -> argparse.ArgumentParser:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import sys
+import traceback
 from pathlib import Path
 
-from jko.cli.interrupts import interrupts
-from jko.cli.pictures import animate_runs, draw_comparison, draw_runs
-from jko.errors import StepFailed
+from jko.cli import LONGEST
+from jko.cli.pictures import Pictures
+from jko.errors import StepFailed, shortened, shown
 from jko.experiment import PLOTS, Experiment, ExperimentError, load
 from jko.experiment.results import Results
+from jko.interrupts import interrupts
 from jko.report import compare as side_by_side
 from jko.trajectory import Trajectory
 from jko.writing import make_folder, write_text
@@ -37,23 +39,32 @@ def run(options) -> int:
 def resume(options) -> int:
     """jko resume PATH."""
     results = Results(_results_folder(Path(options.path)))
-    return _finish(results, results.load(), results.settings(), options.quiet)
+    settings, experiment = results.settings(), results.load()
+    for name in settings["runs"]:
+        if name not in experiment.runs:
+            raise ExperimentError(
+                f"{str(results.settings_path)!r} is damaged: no run {name!r} in the experiment"
+            )
+    if settings["checkpoint"]:
+        results.require_own(experiment, settings["runs"], "start anew with jko run and --overwrite")
+    return _finish(results, experiment, settings, options, {})
 
 
 def plot(options) -> int:
     """jko plot PATH …."""
     trajectories, experiment, folder = _saved(options.paths)
-    folder = make_folder(options.out or folder)
     say = _say(options.quiet)
     report = side_by_side(trajectories, experiment.exact if experiment else None)
+    pictures = Pictures(make_folder(options.out or folder), say)
     say(f"{report}\n")
-    draw_comparison(report, experiment.functional if experiment else None, folder, PLOTS, say)
+    pictures.of_comparison(report, experiment.functional if experiment else None, PLOTS)
     if options.animate:
-        animate_runs(trajectories, list(trajectories), folder, say)
-    return 0
+        pictures.animations(trajectories, list(trajectories))
+    return _complain(pictures.failures, options)
 
 
 def _start(experiment: Experiment, options, names, compared) -> int:
+    """Check everything, the first steps of every run among it, then make the folder and run."""
     results = Results(options.out or experiment.output.folder or Path("results") / Path(options.file).stem)
     settings = {
         "compare": compared,
@@ -62,14 +73,33 @@ def _start(experiment: Experiment, options, names, compared) -> int:
         "plots": list(experiment.output.plots) if options.plots else [],
         "animate": names if options.animate else [n for n in experiment.output.animate if n in names],
     }
+    if not options.overwrite:
+        results.require_own(experiment, names, "give --out another folder, or --overwrite to start anew")
+    with interrupts() as heed:
+        begun = _begin(results, experiment, settings, options.overwrite, heed)
     new = _first_new(results.folder)
     try:
         results.prepare(experiment, settings, options.overwrite)
-        return _finish(results, experiment, settings, options.quiet)
-    except (ValueError, TypeError, ImportError):
-        if new is not None and not any(results.began(experiment, name) for name in names):
-            shutil.rmtree(new, ignore_errors=True)  # refused before any step: as if it had not been called
+    except (ValueError, TypeError, OSError):
+        if new is not None:
+            shutil.rmtree(new, ignore_errors=True)  # as if it had not been called
         raise
+    return _finish(results, experiment, settings, options, begun)
+
+
+def _begin(results, experiment, settings, overwrite, heed) -> dict:
+    """The first steps of every run that has none on disk, in memory: what is refused is refused here."""
+    begun = {}
+    for name in settings["runs"]:
+        if settings["checkpoint"] and not overwrite and results.steps_done(experiment, name):
+            continue
+        try:
+            begun[name] = experiment.runs[name].begin(experiment.functional)
+        except StepFailed as error:
+            if error.info is None:  # there is no start; a first step that fails is the run's result
+                raise ExperimentError(f"runs.{name}: {error}") from error
+        heed()
+    return begun
 
 
 def _first_new(folder: Path) -> Path | None:
@@ -78,59 +108,76 @@ def _first_new(folder: Path) -> Path | None:
     return missing[-1] if missing else None
 
 
-def _finish(results: Results, experiment: Experiment, settings: dict, quiet: bool) -> int:
+def _finish(results: Results, experiment: Experiment, settings: dict, options, begun: dict) -> int:
     """Run or go on with the runs, save each as it ends, then compare and draw."""
-    say = _say(quiet)
+    say = _say(options.quiet)
     way = f"go on with jko resume {results.folder}" if settings["checkpoint"] else "there is no checkpoint"
     try:
         with interrupts() as heed:
-            trajectories, failures = _run_all(results, experiment, settings, say, quiet, heed)
-        if trajectories:
-            _conclude(results, experiment, settings, trajectories, say)
+            trajectories, failures = _run_all(results, experiment, settings, say, options.quiet, heed, begun)
+            if trajectories:
+                failures |= _conclude(results, experiment, settings, trajectories, say)
+            heed()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(way) from None
-    for name, error in failures.items():
-        print(f"runs.{name}: {' '.join(str(error).split())}", file=sys.stderr)
-    return 1 if failures else 0
+    return _complain(failures, options)
 
 
-def _run_all(results, experiment, settings, say, quiet, heed):
-    say(f"{experiment.title}: {experiment.functional!r}")
+def _run_all(results, experiment, settings, say, quiet, heed, begun):
+    say(f"{experiment.title}: {shown(experiment.functional, 400)}")
     trajectories, failures = {}, {}
     for name in settings["runs"]:
         run = experiment.runs[name]
         checkpoint = results.checkpoint(name) if settings["checkpoint"] else None
         progress = False if quiet else None
         try:
-            trajectory = run.flow(experiment.functional, checkpoint=checkpoint, progress=progress)
-        except StepFailed as error:
-            failures[name] = error
+            trajectory = run.flow(
+                experiment.functional, checkpoint=checkpoint, progress=progress, begun=begun.pop(name, None)
+            )
+            trajectory.attributes |= {"run": name, "title": experiment.title}
+            trajectory.attributes |= {"notes": "; ".join(experiment.notes)} if experiment.notes else {}
+            trajectory.save(results.data(name))
+        except Exception as error:  # whatever it is: one run's failure costs the others nothing
+            failures[f"runs.{name}"] = error
             heed()
             continue
-        seconds = trajectory.attributes["seconds"]
-        trajectory.attributes |= {"run": name, "title": experiment.title}
-        trajectory.attributes |= {"notes": "; ".join(experiment.notes)} if experiment.notes else {}
-        trajectory.save(results.data(name))
         trajectories[name] = trajectory
         done = f"{run.n_steps} steps of tau = {run.tau:g}"
-        say(f"{name}: {done} by {run.scheme.scheme_name()} in {seconds:.1f} s")
+        say(f"{name}: {done} by {run.scheme.scheme_name()} in {trajectory.attributes['seconds']:.1f} s")
         heed()
     return trajectories, failures
 
 
-def _conclude(results, experiment, settings, trajectories, say):
+def _conclude(results, experiment, settings, trajectories, say) -> dict:
+    """Table and pictures; what of them failed, by name: the runs are saved by now."""
     folder, notes = results.folder, "".join(f"\nnote: {note}" for note in experiment.notes)
+    pictures = Pictures(folder, say)
     if settings["compare"]:
-        report = side_by_side(trajectories, experiment.exact)
-        say(f"\n{report}{notes}\n")
-        write_text(folder / "table.txt", f"{experiment.title}\n{report}{notes}\n")
-        report.to_csv(folder / "table.csv")
-        report.distances_to_csv(folder / "distances.csv")
-        draw_comparison(report, experiment.functional, folder, settings["plots"], say)
+        try:
+            report = side_by_side(trajectories, experiment.exact)
+            say(f"\n{report}{notes}\n")
+            write_text(folder / "table.txt", f"{experiment.title}\n{report}{notes}\n")
+            report.to_csv(folder / "table.csv")
+            report.distances_to_csv(folder / "distances.csv")
+        except Exception as error:
+            pictures.failures["the comparison"] = error
+        else:
+            pictures.of_comparison(report, experiment.functional, settings["plots"])
     elif settings["plots"]:
-        draw_runs(trajectories, folder, say)
-    animate_runs(trajectories, settings["animate"], folder, say)
+        pictures.of_runs(trajectories)
+    pictures.animations(trajectories, settings["animate"])
     say(f"results: {folder}")
+    return pictures.failures
+
+
+def _complain(failures: dict, options) -> int:
+    """One sentence for each thing that failed; the exit code."""
+    for what, error in failures.items():
+        sentence = shortened(error, LONGEST)
+        print(sentence if sentence.startswith(f"{what}.") else f"{what}: {sentence}", file=sys.stderr)
+        if options.traceback:
+            traceback.print_exception(error)
+    return 1 if failures else 0
 
 
 def _results_folder(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Which pictures belong to which runs."""
+"""Which pictures belong to which runs, and what becomes of one that fails."""
 
 from __future__ import annotations
 
@@ -7,36 +7,47 @@ from pathlib import Path
 from jko.measures import Particles
 
 
-def draw_comparison(report, functional, folder: Path, plots, say) -> None:
-    """The plots of `plots` that these runs allow, as PNG files."""
-    dimension = next(iter(report.runs.values())).final.dimension
-    clouds = any(isinstance(run.final, Particles) for run in report.runs.values())
-    potential = functional if functional is not None and functional.parts.potential else None
-    makers = {
-        "energy": lambda path: report.plot_energy(path),
-        "density": (lambda path: report.plot_density(path)) if dimension <= 3 else None,
-        "particles": (lambda path: report.plot_particles(path, potential=potential)) if clouds else None,
-    }
-    for name, make in makers.items():
-        if name in plots and make is not None:
-            make(folder / f"{name}.png")
-            say(f"wrote {folder / f'{name}.png'}")
+class Pictures:
+    """The pictures of a folder; one that fails is kept in `failures` and costs no other."""
 
+    def __init__(self, folder, say):
+        self.folder, self._say = Path(folder), say
+        self.failures: dict[str, Exception] = {}
 
-def draw_runs(trajectories, folder: Path, say) -> None:
-    """One picture a run."""
-    from jko.plotting import plot_trajectory
+    def of_comparison(self, report, functional, plots) -> None:
+        """The plots of `plots` that these runs allow, as PNG files."""
+        dimension = next(iter(report.runs.values())).final.dimension
+        clouds = any(isinstance(run.final, Particles) for run in report.runs.values())
+        potential = functional if functional is not None and functional.parts.potential else None
+        makers = {
+            "energy": report.plot_energy,
+            "density": report.plot_density if dimension <= 3 else None,
+            "particles": (lambda path: report.plot_particles(path, potential=potential)) if clouds else None,
+        }
+        for name, make in makers.items():
+            if name in plots and make is not None:
+                self._draw(make, f"{name}.png")
 
-    for name, run in trajectories.items():
-        plot_trajectory(run, path=folder / f"{name}.png")
-        say(f"wrote {folder / f'{name}.png'}")
+    def of_runs(self, trajectories) -> None:
+        """One picture a run."""
+        from jko.plotting import plot_trajectory
 
+        for name, run in trajectories.items():
+            self._draw(lambda path, run=run: plot_trajectory(run, path=path), f"{name}.png")
 
-def animate_runs(trajectories, names, folder: Path, say) -> None:
-    """A GIF of each of these runs."""
-    from jko.plotting import animate
+    def animations(self, trajectories, names) -> None:
+        """A GIF of each of these runs."""
+        from jko.plotting import animate
 
-    for name in names:
-        if name in trajectories:
-            animate(trajectories[name], folder / f"{name}.gif")
-            say(f"wrote {folder / f'{name}.gif'}")
+        for name in names:
+            if name in trajectories:
+                self._draw(lambda path, run=trajectories[name]: animate(run, path), f"{name}.gif")
+
+    def _draw(self, make, name):
+        path = self.folder / name
+        try:
+            make(path)
+        except Exception as error:  # whatever matplotlib or Pillow raise: the data are worth more
+            self.failures[f"the picture {path}"] = error
+        else:
+            self._say(f"wrote {path}")

@@ -15,11 +15,8 @@ def common_times(runs: dict, requested=None) -> np.ndarray:
 
     Raises ValueError where there is none but the start, or where a requested one was not stored by every run.
     """
-    tolerance = _CLOSE * min(run.tau for run in runs.values())
-    trajectories = list(runs.values())
-    shared = np.unique(trajectories[0].times)
-    for run in trajectories[1:]:
-        shared = shared[_gap(shared, run.times) <= tolerance]
+    trajectories, shared = list(runs.values()), shared_times(runs)
+    tolerance = _tolerance(runs)
     if requested is not None:
         return _requested(np.atleast_1d(finite_array("times", requested)), shared, tolerance)
     if shared.size == 0 or (len(runs) > 1 and shared[-1] <= 0.0 < max(run.times[-1] for run in trajectories)):
@@ -32,6 +29,19 @@ def common_times(runs: dict, requested=None) -> np.ndarray:
         )
     limit = _DEFAULT.get(trajectories[0].measures[0].dimension, 3)
     return shared[np.unique(np.linspace(0, shared.size - 1, limit).round().astype(int))]
+
+
+def shared_times(runs: dict) -> np.ndarray:
+    """Sorted times that every run stored; the start at least, where all of them have it."""
+    first, *others = runs.values()
+    shared = np.unique(first.times)
+    for run in others:
+        shared = shared[_gap(shared, run.times) <= _tolerance(runs)]
+    return shared
+
+
+def _tolerance(runs) -> float:
+    return _CLOSE * min(run.tau for run in runs.values())
 
 
 def _requested(times, shared, tolerance):

@@ -6,12 +6,34 @@ import json
 from pathlib import Path
 
 from jko.checkpoint import Journal, describe_problem
-from jko.errors import CheckpointMismatch
+from jko.errors import CheckpointMismatch, shortened, shown
 from jko.experiment.experiment import Experiment, load
 from jko.experiment.table import ExperimentError
 from jko.writing import make_folder, write_whole
 
 FORMAT = 1
+
+
+def _texts(value) -> bool:
+    return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
+
+
+def _copies(value) -> bool:
+    """Whether every copy lies in the folder of the inputs: a forged path must not lead elsewhere."""
+    return isinstance(value, dict) and all(
+        isinstance(path, str) and path.startswith("inputs/") and ".." not in Path(path).parts
+        for path in value.values()
+    )
+
+
+_SETTINGS = {
+    "compare": lambda value: isinstance(value, bool),
+    "runs": lambda value: _texts(value) and bool(value),
+    "checkpoint": lambda value: isinstance(value, bool),
+    "plots": _texts,
+    "animate": _texts,
+    "files": _copies,
+}
 
 
 class Results:
@@ -44,10 +66,7 @@ class Results:
         return self.folder / f"{run}.nc"
 
     def prepare(self, experiment: Experiment, settings: dict, overwrite: bool = False) -> None:
-        """Make the folder ready; nothing in it is touched unless every checkpoint there belongs."""
-        if not overwrite:
-            for name in settings["runs"]:
-                self._require_own(experiment, name)
+        """Make the folder ready; ask `require_own` first, or overwrite what is there."""
         make_folder(self.folder / "checkpoints")
         if overwrite:
             for name in experiment.runs:
@@ -70,21 +89,25 @@ class Results:
             raise ExperimentError(
                 f"{str(self.folder)!r} holds no results: start with jko compare FILE --out {self.folder}"
             ) from None
-        except ValueError as error:
-            raise ExperimentError(f"{str(self.settings_path)!r} is damaged: {error}") from error
+        except (ValueError, RecursionError, OSError) as error:
+            raise ExperimentError(
+                f"{str(self.settings_path)!r} is damaged: {shortened(error)}: "
+                "start anew with jko compare FILE"
+            ) from error
         if not isinstance(settings, dict) or settings.get("format") != FORMAT:
             raise ExperimentError(f"{str(self.settings_path)!r} was not written by this version of jko")
+        for key, fits in _SETTINGS.items():
+            if not fits(settings.get(key)):
+                raise ExperimentError(
+                    f"{str(self.settings_path)!r} is damaged: {key!r} is {shown(settings.get(key))}"
+                )
         return settings
 
     def load(self) -> Experiment:
         """The experiment of the copy."""
         return load(self.experiment_path, copies=self.settings()["files"])
 
-    def began(self, experiment: Experiment, name: str) -> bool:
-        """Whether a step of the run, or all of it, is kept."""
-        return self.data(name).exists() or self._steps_done(experiment, name) > 0
-
-    def _steps_done(self, experiment, name) -> int:
+    def steps_done(self, experiment: Experiment, name: str) -> int:
         """How many steps the checkpoint of a run holds; raises CheckpointMismatch where it is another's."""
         run, path = experiment.runs[name], self.checkpoint(name)
         if not path.exists():
@@ -97,15 +120,16 @@ class Results:
             journal.close()
         return chunks[-1]["done"] if chunks else 0
 
-    def _require_own(self, experiment, name):
-        remedy = "give --out another folder, or --overwrite to start anew"
-        try:
-            done = self._steps_done(experiment, name)
-        except CheckpointMismatch as error:
-            raise ExperimentError(f"runs.{name}: {error}, that is, {remedy}") from error
-        n_steps = experiment.runs[name].n_steps
-        if done > n_steps:
-            raise ExperimentError(
-                f"runs.{name}.n_steps: expected {done} or more, which {str(self.folder)!r} holds already, "
-                f"got {n_steps}: {remedy}"
-            )
+    def require_own(self, experiment: Experiment, names, remedy: str) -> None:
+        """Refuse, without touching anything, where a checkpoint is of another problem or ahead."""
+        for name in names:
+            try:
+                done = self.steps_done(experiment, name)
+            except CheckpointMismatch as error:
+                raise ExperimentError(f"runs.{name}: {error}, that is, {remedy}") from error
+            n_steps = experiment.runs[name].n_steps
+            if done > n_steps:
+                raise ExperimentError(
+                    f"runs.{name}.n_steps: expected {done} or more, which {str(self.folder)!r} holds "
+                    f"already, got {n_steps}: {remedy}"
+                )

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.driver import flow
+from jko.driver import finished, made_ready, try_out
 from jko.experiment.initial import Initial
 from jko.experiment.table import ExperimentError, Table, nearest, prefixed, show
 from jko.measures import Density, Gaussian, Grid, Measure, Particles
@@ -45,20 +45,25 @@ class Run:
         stored = np.union1d(np.arange(0, self.n_steps + 1, self.store_every), [self.n_steps])
         return Plan(stored * self.tau, self.tau, [self.measure])
 
-    def flow(self, functional, *, checkpoint=None, progress=None, throw=True) -> Trajectory:
-        """jko.flow with this run's settings; a refusal begins with the path of the key."""
+    def begin(self, functional):
+        """The run with its first steps taken, in memory; a refusal begins with the path of the key.
+
+        Raises StepFailed where the first step fails, whose record is then in it.
+        """
         with prefixed(f"runs.{self.name}"):
-            return flow(
-                functional,
-                self.measure,
-                self.scheme,
-                tau=self.tau,
-                n_steps=self.n_steps,
-                store_every=self.store_every,
-                checkpoint=checkpoint,
-                progress=progress,
-                throw=throw,
-            )
+            begun = self._made_ready(functional)
+            try_out(begun)
+        return begun
+
+    def flow(self, functional, *, checkpoint=None, progress=None, throw=True, begun=None) -> Trajectory:
+        """jko.flow with this run's settings, from what has `begun`; a refusal begins with the key's path."""
+        with prefixed(f"runs.{self.name}"):
+            begun = begun or self._made_ready(functional)
+            return finished(begun, checkpoint=checkpoint, progress=progress, throw=throw)
+
+    def _made_ready(self, functional):
+        how = {"tau": self.tau, "n_steps": self.n_steps, "store_every": self.store_every}
+        return made_ready(functional, self.measure, self.scheme, **how)
 
 
 def runs(table: Table, functional, initial: Initial, grid: Grid | None) -> dict[str, Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.comparison.times import shared_times
 from jko.measures import Particles
 from jko.trajectory import Trajectory
 
@@ -29,12 +30,19 @@ def chosen_times(runs, times, count: int) -> np.ndarray:
     """The times asked for, or `count` that every run stored: the start, then ever later, to the end."""
     if times is not None:
         return np.sort(np.atleast_1d(np.asarray(times, dtype=float)))
+    shared = stored_by_all(runs)
+    wanted = shared[-1] * np.linspace(0.0, 1.0, count) ** 2  # most happens early
+    return shared[np.unique([int(np.argmin(np.abs(shared - t))) for t in wanted])]
+
+
+def stored_by_all(runs) -> np.ndarray:
+    """Times that every run stored; those of the coarsest one, up to the first end, where only a start is."""
+    shared = shared_times(runs)
+    if shared.size > 1:
+        return shared
     end = min(run.times[-1] for run in runs.values())
     coarsest = min(runs.values(), key=len).times
-    coarsest = coarsest[coarsest <= end * (1 + 1e-9)]
-    wanted = end * np.linspace(0.0, 1.0, count) ** 2  # most happens early
-    nearest = np.unique([int(np.argmin(np.abs(coarsest - t))) for t in wanted])
-    return coarsest[nearest]
+    return coarsest[coarsest <= end * (1 + 1e-9)]
 
 
 def window(runs, exact=None, times=()):

@@ -6,13 +6,13 @@ import numpy as np
 
 from jko.measures import Density, Grid, Particles
 from jko.plotting import draw, style
-from jko.plotting.inputs import named, window
+from jko.plotting.inputs import named, stored_by_all, window
 
 _CONTOUR_CELLS = 120
 
 
 def plot_particles(runs, exact=None, *, potential=None, time: float | None = None, path=None):
-    """The clouds among the runs at `time` (the end unless given), where they started in grey.
+    """The clouds among the runs at `time` (the last that all runs stored), where they started in grey.
 
     In the plane, and in the plane of the first two coordinates in three dimensions and more, a panel a
     cloud, over contours of `potential` (a functional, whose potential is drawn, or a jax function of a
@@ -24,7 +24,7 @@ def plot_particles(runs, exact=None, *, potential=None, time: float | None = Non
     clouds = {name: run for name, run in runs.items() if isinstance(run.measures[0], Particles)}
     if not clouds:
         raise ValueError("runs: none of them moves particles: plot_density shows densities")
-    time = max(run.times[-1] for run in clouds.values()) if time is None else float(time)
+    time = float(stored_by_all(runs)[-1] if time is None else time)
     line = next(iter(clouds.values())).measures[0].dimension == 1
     figure = _histograms(runs, clouds, exact, time) if line else _planes(runs, clouds, exact, potential, time)
     return style.save(figure, path)
