@@ -23,8 +23,11 @@ class Entropy(InternalEnergy):
     def __init__(self):
         super().__init__(_entropy_density, displacement_convex=True)
 
-    def _require_zero_at_zero(self):
-        """It holds."""
+    def _require_facts(self):
+        """They hold."""
+
+    def displacement_modulus(self, dimension):
+        return 0.0
 
     def density(self, s):
         xp = namespace(s)
@@ -76,8 +79,8 @@ class Power(InternalEnergy):
         self.m = m = float(m)
         super().__init__(lambda s: _power(jnp, s, m) / (m - 1.0))
 
-    def _require_zero_at_zero(self):
-        """It holds."""
+    def _require_facts(self):
+        """They hold."""
 
     def displacement_modulus(self, dimension):
         return 0.0 if self.m >= 1.0 - 1.0 / dimension else None

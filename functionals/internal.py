@@ -16,6 +16,32 @@ from functionals.programs import kept
 from functionals.registry import register
 
 _TINY = 1e-120
+_DENSITIES = np.geomspace(1e-18, 1e18, 3601)  # a hundred a decade
+_ROUNDING = 1e-12  # of the largest of three values, whose chord is taken
+_RUN = 24  # densities in a row: the cancellation within a U such as √(1 + s²) − 1 keeps no sign for so many
+_SURE, _SEEN = 1e-6, 1e-8  # of three values and of all up to s, above which one density is enough
+
+
+def _concave_at(s, values) -> float | None:
+    """The first s where values [n] lie above the chord of their neighbours beyond rounding, None for none."""
+    if len(s) < _RUN + 2:
+        return None
+    left, middle, right = values[:-2], values[1:-1], values[2:]
+    share = (s[1:-1] - s[:-2]) / (s[2:] - s[:-2])
+    with np.errstate(all="ignore"):
+        above = middle - ((1.0 - share) * left + share * right)
+        size = np.maximum(np.maximum(np.abs(left), np.abs(middle)), np.abs(right))
+        bent = above > _ROUNDING * size
+        sure = (above > _SURE * size) & _seen(s, values)[1:-1]
+    runs = np.lib.stride_tricks.sliding_window_view(bent, _RUN).all(axis=1)
+    found = np.flatnonzero(np.append(runs, np.zeros(_RUN - 1, bool)) | sure)
+    return float(s[1:-1][found[0]]) if found.size else None
+
+
+def _seen(s, values) -> np.ndarray:
+    """Where values [n] stand out of the rounding of all those up to s, or up to s = 1."""
+    largest = np.fmax.accumulate(np.abs(values))
+    return np.abs(values) > _SEEN * np.maximum(largest, largest[min(np.searchsorted(s, 1.0), len(s) - 1)])
 
 
 def _where_positive(f, s, at_zero: float):
@@ -32,8 +58,12 @@ class InternalEnergy(Functional):
     `U` is a jax function of a number s > 0; U′, U″ come by differentiation, U′(0) as the limit, and the
     conjugate U*(p) = sup_{s≥0} ps − U(s) by solving U′(s) = p. On particles ∫U(ρ) is infinite or undefined:
     refused. ∫U is displacement convex iff s ↦ s^d U(s^{−d}) is convex and non-increasing [McCann1997,
-    Theorem 2.2]; declare it with `displacement_convex=True`. Raises ValueError where U does not tend to 0
-    at 0.
+    Theorem 2.2]; declare it with `displacement_convex=True`.
+
+    Both are checked when the functional is made, from values of U at densities from 1e-18 to 1e18, where it
+    is finite: a U that is not convex is refused, since ∂_tρ = ∇·(ρU″(ρ)∇ρ) runs backwards where U″ < 0, and
+    so is one declared displacement convex that is not in one dimension. Where the condition fails in d
+    dimensions, `displacement_modulus(d)` is None. Raises ValueError also where U does not tend to 0 at 0.
     """
 
     kind = "internal"
@@ -45,14 +75,37 @@ class InternalEnergy(Functional):
             raise TypeError(f"U must be a jax function of one number, got {U!r}")
         self.U = U
         self._displacement_convex = displacement_convex
-        self._require_zero_at_zero()
+        self._require_facts()
 
-    def _require_zero_at_zero(self):
-        start = elementwise(self.U, np.array([_TINY]))[0]
+    def _require_facts(self):
+        start, *values = elementwise(self.U, np.append(_TINY, _DENSITIES))
         if not abs(start) < 1e-8:
             raise ValueError(
                 f"U must tend to 0 at 0, got {start:g} for {describe(self.U)}: subtract that constant"
             )
+        bent = _concave_at(_DENSITIES, np.array(values))
+        if bent is not None:
+            raise ValueError(
+                f"U must be convex, but {describe(self.U)} lies above its chord at s = {bent:.3g}: ∂_tρ = "
+                "∇·(ρU″(ρ)∇ρ) runs backwards there; give the convex envelope of U"
+            )
+        if self._displacement_convex and not self._contracts(1, np.array(values)):
+            raise ValueError(
+                f"displacement_convex: declared of {describe(self.U)}, but s·U(1/s) is not convex and "
+                "non-increasing: leave it out"
+            )
+        self._values = np.array(values) if self._displacement_convex else None
+
+    @staticmethod
+    def _contracts(d: int, values) -> bool:
+        """Whether r ↦ r^d U(r^{−d}) is convex and non-increasing [McCann1997, Theorem 2.2]."""
+        radii = _DENSITIES[::-1] ** (-1.0 / d)
+        with np.errstate(all="ignore"):
+            scaled = radii**d * values[::-1]
+        known = np.isfinite(scaled) & _seen(_DENSITIES, values)[::-1]
+        rising = np.diff(scaled[known]) > _ROUNDING * np.abs(scaled[known])[1:]
+        rises = np.convolve(rising, np.ones(_RUN), mode="valid") == _RUN
+        return _concave_at(radii[known], scaled[known]) is None and not np.any(rises)
 
     def energy(self, mu):
         return mu.integrate_internal(self)
@@ -64,7 +117,7 @@ class InternalEnergy(Functional):
         return mu.internal_gradient(self)
 
     def displacement_modulus(self, dimension):
-        return 0.0 if self._displacement_convex else None
+        return 0.0 if self._displacement_convex and self._contracts(dimension, self._values) else None
 
     def probe(self, mu):
         return [self.derivative(np.array([0.01, 0.3, 1.0, 7.0]))]

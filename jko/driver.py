@@ -14,7 +14,7 @@ from jko.interrupts import interrupts
 from jko.measures import Measure
 from jko.run import Run, step_failed
 from jko.scheme import Scheme
-from jko.sharding import active, leads, together
+from jko.sharding import active, leads, refuse_fork, together
 from jko.shared_journal import journal_of
 from jko.trajectory import Trajectory
 
@@ -191,6 +191,7 @@ def _progress_bar(progress, n_steps, done, label):
 
 
 def _checked(functional, measure, scheme, tau, n_steps, store_every):
+    refuse_fork()
     if not isinstance(functional, Functional):
         raise TypeError(
             f"functional: expected a Functional, got {type(functional).__name__}: try fn.Potential(V)"

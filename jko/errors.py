@@ -63,7 +63,12 @@ def seed_number(name: str, value) -> int:
 
 
 def finite_array(name: str, value, dtype=float) -> np.ndarray:
-    """value as an array of finite numbers."""
+    """value as an array of finite numbers, refused where entries of it are masked."""
+    if np.ma.is_masked(value):
+        raise ValueError(
+            f"{name}: {np.ma.count_masked(value)} of {np.size(value)} entries are masked: leave them out, or "
+            "fill them with value.filled(...)"
+        )
     try:
         if value is None or np.asarray(value).dtype.kind not in "biufO":
             raise TypeError
@@ -73,6 +78,20 @@ def finite_array(name: str, value, dtype=float) -> np.ndarray:
     if not np.all(np.isfinite(array)):
         bad = int(np.sum(~np.isfinite(array)))
         raise ValueError(f"{name}: expected finite numbers, got {bad} NaN or infinite of {array.size}")
+    return array
+
+
+def own_array(array: np.ndarray, given) -> np.ndarray:
+    """The array, copied where somebody can still write to what it was made from, `given`.
+
+    Lists, and arrays that nobody can write to, such as jax's, are not copied.
+    """
+    if not isinstance(given, (list, tuple)) and np.may_share_memory(array, np.asarray(given)):
+        base = array
+        while isinstance(base, np.ndarray):
+            if base.flags.writeable:
+                return array.copy()
+            base = base.base
     return array
 
 

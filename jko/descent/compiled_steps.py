@@ -5,19 +5,21 @@ from __future__ import annotations
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from functionals.programs import kept
 from jko.descent.noise import increments
 from jko.descent.observables import measure_columns, statistics_of
+from jko.descent.watch import seen
 
 BLOCK = 1024  # the most steps of a block: the rows of its observables
 
 
 @kept
-def compiled_block(flow, move, noise, observables):
-    """`block_of`, compiled; the same one for the same arguments."""
-    return jax.jit(block_of(flow, move, noise, observables))
+def compiled_block(flow, move, noise, observables, watched=False):
+    """`block_of` or `watched_block_of`, compiled; the same one for the same arguments."""
+    return jax.jit((watched_block_of if watched else block_of)(flow, move, noise, observables))
 
 
 def block_of(flow, move, noise, observables):
@@ -28,15 +30,12 @@ def block_of(flow, move, noise, observables):
     """
 
     def block(carried, w, coefficients, seed, first, last):
-        key, (x, *_) = jax.random.wrap_key_data(seed, impl="threefry2x32"), carried
+        x, gradient = carried[0], partial(flow.columns_gradient, w=w)
+        kicks = _kicks_of(noise, seed, x)
 
         def step(number, carry):
             columns, values = carry
-
-            def kicks(ahead):
-                return increments(noise, key, number + ahead, columns[0].shape, x.dtype)
-
-            columns = move(partial(flow.columns_gradient, w=w), columns, coefficients, kicks)
+            columns = move(gradient, columns, coefficients, partial(kicks, number))
             return columns, measure_columns(observables, columns[0], w, values, number - first)
 
         values = statistics_of(observables, x.shape[1], x.dtype, BLOCK)
@@ -45,3 +44,51 @@ def block_of(flow, move, noise, observables):
         return tuple(a.T for a in columns), values
 
     return block
+
+
+def watched_block_of(flow, move, noise, observables):
+    """The same steps watched: a function of (…, last, the numbers of a `Watch`, ahead).
+
+    Returns (Σ w (τ|Δg|)² over throws, Σ w|Δx|²) as well, of all pairs of neighbouring gradients; with
+    `ahead` 1 also of the last step and the gradient where it ends.
+    """
+
+    def block(carried, w, coefficients, seed, first, last, numbers, ahead):
+        x, kicks = carried[0], _kicks_of(noise, seed, carried[0])
+
+        def step(number, carry):
+            columns, values, last_seen, totals = carry
+            looks, sums = [last_seen], [totals]
+
+            def gradient(y):
+                now = y, flow.columns_gradient(y, w)
+                heat, moved = (
+                    jnp.where(looks[-1] is not last_seen or number > first, a, 0)
+                    for a in seen(numbers, looks[-1], now)
+                )
+                sums.append((sums[-1][0] + heat, sums[-1][1] + moved))
+                looks.append(now)
+                return now[1]
+
+            stepped = move(gradient, columns, coefficients, partial(kicks, number))
+            # beyond the last step only the gradient is wanted
+            kept = tuple(jnp.where(number < last, a, b) for a, b in zip(stepped, columns, strict=True))
+            values = measure_columns(observables, kept[0], w, values, number - first)
+            return kept, values, looks[-1], sums[-1]
+
+        values = statistics_of(observables, x.shape[1], x.dtype, BLOCK)
+        nothing = jnp.zeros_like(w), jnp.zeros_like(w)
+        start = tuple(a.T for a in carried), values, (x.T, jnp.zeros_like(x.T)), nothing
+        columns, values, _, (heat, moved) = lax.fori_loop(first, last + ahead, step, start)
+        return tuple(a.T for a in columns), values, (w @ heat, w @ moved)
+
+    return block
+
+
+def _kicks_of(noise, seed, x):
+    key = jax.random.wrap_key_data(seed, impl="threefry2x32")
+
+    def kicks(number, ahead):
+        return increments(noise, key, number + ahead, x.T.shape, x.dtype)
+
+    return kicks

@@ -44,8 +44,8 @@ class ForwardEuler(EnergyDescent):
             rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
                 whole, x, w = field(flow.terms), mu.positions, mu.weights
-                limit = 2.0 / max(largest_curvature(whole.gradient, x, w, host_product(whole, x, w)), 1e-300)
-                return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, limit))
+                curvature = largest_curvature(whole.gradient, x, w, host_product(whole, x, w))
+                return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, curvature))
         cost = 0.5 * tau * squared_gradient
         note = state.data.get("note", "")
         info = StepInfo(
@@ -76,8 +76,14 @@ def _step(flow):
     return jax.jit(step)
 
 
-def _unstable(tau, before, after, limit):
+def _unstable(tau, before, after, curvature):
+    raised = f"the step raised the energy from {before:.6g} to {after:.6g}"
+    if tau * curvature >= 1.0 and np.isfinite(curvature):
+        return (
+            f"{raised}: tau={tau:g} is beyond the stability limit 2/L = {2.0 / curvature:.3g} of an explicit "
+            "step, so take a smaller tau or descent.BackwardEuler"
+        )
     return (
-        f"the step raised the energy from {before:.6g} to {after:.6g}: tau={tau:g} is beyond the stability "
-        f"limit 2/L = {limit:.3g} of an explicit step, so take a smaller tau or descent.BackwardEuler"
+        f"{raised}, though the curvature where it began allows tau={tau:g}: a particle crossed a kink or a "
+        "steep wall, so take a smaller tau or descent.BackwardEuler"
     )

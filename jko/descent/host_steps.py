@@ -8,22 +8,26 @@ import jax
 import numpy as np
 
 from jko.descent.noise import increments
+from jko.descent.watch import watched_steps
 from jko.kernels.random_keys import key_of
 
 
-def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, watch=None) -> list:
+def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, record, watch) -> list:
     """What is carried, arrays `[n, d]` and the positions first, after the steps first … last − 1 of a `move`.
 
     `move(gradient, carried, coefficients, kicks)` is that of `StochasticDescent`, called with numpy arrays
-    `[d, n]`; the noise is that of the compiled steps. `watch(row, positions)` is called after every step. A
-    step whose positions are out of reach is the last.
+    `[d, n]`; the noise is that of the compiled steps. `record(row, positions)` is called after every step,
+    `watch(positions, gradients)` `[n, d]` at every gradient. A step whose positions are out of reach is the
+    last.
     """
     columns = tuple(np.ascontiguousarray(array.T) for array in carried)
     shape, dtype = columns[0].shape, columns[0].dtype
     draw = partial(_increments, noise, key_of(seed), shape=shape, dtype=dtype.name)
 
     def gradient(x):
-        return np.asarray(flow.compiled_gradient(x.T, w), dtype).T
+        slopes = np.asarray(flow.compiled_gradient(x.T, w), dtype)
+        watch(x.T, slopes)
+        return slopes.T
 
     for number in range(first, last):
 
@@ -33,8 +37,10 @@ def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, w
         columns = move(gradient, columns, coefficients, kicks)
         if not within_reach(columns[0]):
             break
-        if watch is not None:
-            watch(number - first, columns[0])
+        record(number - first, columns[0])
+    else:
+        if watched_steps(first, last):
+            gradient(columns[0])
     return [np.ascontiguousarray(array.T) for array in columns]
 
 

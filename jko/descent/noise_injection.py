@@ -17,6 +17,8 @@ from jko.descent.energy_descent import EnergyDescent
 from jko.descent.noise import increments
 from jko.descent.sharded_field import energy_at
 from jko.descent.stability import refuse_unstable
+from jko.descent.watch import HostWatch, Watch, watched_steps
+from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import positive_number, seed_number
 from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
 from jko.kernels.random_keys import key_of
@@ -62,11 +64,20 @@ class NoiseInjection(EnergyDescent):
             scalars = np.asarray([tau, level], x.dtype)
             if flow.leaves_jax(x):
                 beside = np.asarray(_beside(x, level, key_of(self.seed), np.int32(number)))
-                moved = x - x.dtype.type(tau) * _gradient_on_the_host(flow, beside, x, w)
+                slopes = _gradient_on_the_host(flow, beside, x, w)
             else:
-                moved = np.asarray(_step(flow)(x, w, scalars, key_of(self.seed), np.int32(number)))
+                beside, slopes = _slopes(flow)(x, w, scalars[1], key_of(self.seed), np.int32(number))
+            moved = x - scalars[0] * np.asarray(slopes)
             if not np.all(np.isfinite(moved)):
                 return mu, state, StepInfo("unstable", note=_diverged(number, tau))
+            if watched_steps(number, number + 1):
+                watch = HostWatch(Watch(tau, 0.0), w)
+                watch(x, flow.compiled_gradient(x, w))
+                watch(beside, slopes)
+                watch(moved, flow.compiled_gradient(moved, w))
+                if watch.thrown(1):
+                    note = thrown_sentence(number, number + 1, tau, "")
+                    return mu, state, StepInfo("unstable", note=note)
         after = energy_at(flow, mu.with_positions(moved))
         info = StepInfo(iterations=1, mass_error=0.0, note=state.data.get("note", ""))
         return (
@@ -77,13 +88,12 @@ class NoiseInjection(EnergyDescent):
 
 
 @kept
-def _step(flow):
-    def step(x, w, scalars, key, number):
-        tau, level = scalars
+def _slopes(flow):
+    def slopes(x, w, level, key, number):
         beside = _beside(x, level, key, number)
-        return x - tau * sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
+        return beside, sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
 
-    return jax.jit(step)
+    return jax.jit(slopes)
 
 
 def _gradient_on_the_host(flow, beside, x, w):

@@ -38,4 +38,5 @@ def phase_space_energy(F, mu, velocities, mass: float) -> tuple[float, float]:
     estimate = entropy_estimate(Particles(np.hstack([x, size * v]), mu.weights.astype(float)), neighbours)
     log_density = estimate.log_density + d * math.log(size)
     value += theta * float(weights @ log_density) + 0.5 * theta * d * math.log(2.0 * math.pi * theta / mass)
-    return value, standard_error(influence + theta * log_density, weights, neighbours, theta)
+    error = standard_error(influence + theta * log_density, weights, neighbours, theta)
+    return value, math.hypot(error, theta * estimate.bias)

@@ -7,25 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import jax
 import numpy as np
 
-from jko.descent.compiled_steps import BLOCK, compiled_block
+from jko.descent.block_runs import Steps, Thrown
 from jko.descent.curvature import host_product, largest_curvature
 from jko.descent.energy_estimate import ENTROPY_SAMPLE, estimated_energy
 from jko.descent.field import field as field_of
 from jko.descent.field import noted, outside_terms
-from jko.descent.host_steps import host_steps, within_reach
+from jko.descent.host_steps import within_reach
 from jko.descent.noise import NOISES
-from jko.descent.observables import averages, checked_observables, statistics_of
-from jko.descent.sharded_field import mesh_of, spread_field
+from jko.descent.observables import checked_observables
+from jko.descent.sharded_field import spread_field
 from jko.descent.stability import refuse_unstable
+from jko.descent.watch import Watch
+from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
 from jko.kernels.pair_sums import precision
-from jko.kernels.random_keys import seed_words
 from jko.measures import Particles
 from jko.scheme import Records, Scheme, State
-from jko.sharding import gather, spread
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,16 @@ class StochasticDescent(Scheme):
         tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
         if first == 0:
             self.refuse_unstable(F, mu, tau)
+        watch = self.watch(F.parts.temperature, tau, mu.dimension)
         with precision(mu.positions):
             coefficients = self.numbers(F, tau, mu)
             carried = (mu.positions, *(state.data[name] for name in self.carries))
-            run = self._on_the_host if flow.leaves_jax(mu.positions) else self._compiled
-            (moved, *carried), columns = run(flow, carried, mu.weights, coefficients, first, first + n)
+            steps = Steps(self, flow, mu.weights, coefficients, watch)
+            run = steps.on_the_host if flow.leaves_jax(mu.positions) else steps.compiled
+            try:
+                (moved, *carried), columns = run(carried, first, first + n)
+            except Thrown as thrown:
+                return mu, state, self._failed(n, thrown_sentence(*thrown.args, tau, self._limit(mu, flow)))
         # far out nothing overflows yet but the energies of what is there
         if not within_reach(moved):
             return mu, state, self.diverged(mu, flow, first, first + n, tau)
@@ -97,31 +101,9 @@ class StochasticDescent(Scheme):
         """The coefficients of a move in the dtype of the positions."""
         return np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
 
-    def _compiled(self, flow, carried, w, coefficients, first, last):
-        """(what is carried, averages by name) after the steps first … last − 1."""
-        mesh, n = mesh_of(flow), len(w)
-        carried, w = tuple(spread(mesh, array, w)[0] for array in carried), spread(mesh, carried[0], w)[1]
-        block = compiled_block(flow, type(self).move, self.noise, tuple(self.observables.items()))
-        seed, measured = seed_words(self.seed), []
-        for begin in range(first, last, BLOCK):
-            end = min(begin + BLOCK, last)
-            carried, values = block(carried, w, coefficients, seed, begin, end)
-            measured.append({name: gather(column, end - begin) for name, column in values.items()})
-        columns = {name: np.concatenate([part[name] for part in measured]) for name in self.observables}
-        return [gather(array, n) for array in carried], columns
-
-    def _on_the_host(self, flow, carried, w, coefficients, first, last):
-        """The same where sums are taken outside jax."""
-        observables, dimension = tuple(self.observables.items()), carried[0].shape[1]
-        columns = jax.tree.map(np.array, statistics_of(observables, dimension, w.dtype, last - first))
-
-        def watch(row, x):
-            for name, value in averages(observables)(x, w).items():
-                columns[name][row] = value
-
-        noise = self.noise, self.seed
-        moved = host_steps(flow, type(self).move, carried, w, coefficients, *noise, first, last, watch)
-        return moved, columns
+    def watch(self, temperature, tau, dimension) -> Watch:
+        """What is looked for on the way: a drift that changes by more than a step can follow."""
+        return Watch(tau, 2.0 * temperature * tau * dimension)
 
     def energy(self, F, mu, state):
         return estimated_energy(F, mu, state.workspace, self.neighbours, self.entropy_sample)
@@ -132,14 +114,21 @@ class StochasticDescent(Scheme):
 
     def diverged(self, mu, flow, first, last, tau) -> Records:
         """The records of a block that did not stay finite."""
+        note = (
+            f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the "
+            f"drift allows{self._limit(mu, flow)}; take a smaller tau"
+        )
+        return self._failed(last - first, note)
+
+    def _limit(self, mu, flow) -> str:
+        """The stability limit at particles, where the drift has a curvature there: words for a sentence."""
         with precision(mu.positions):
             whole, here = field_of(flow.terms), (mu.positions, mu.weights)
             curvature = largest_curvature(whole.gradient, *here, host_product(whole, *here))
         # far out the curvature overflows as well
-        known = 0.0 < curvature < np.inf
-        limit = f", about {self.limit(curvature):.3g} where the block began" if known else ""
-        note = (
-            f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the "
-            f"drift allows{limit}; take a smaller tau"
-        )
-        return Records.constant(last - first, status="unstable", note=note)
+        known = 0.0 < curvature < np.inf and np.isfinite(self.limit(curvature))
+        return f" (the stability limit is {self.limit(curvature):.3g} where the block began)" if known else ""
+
+    @staticmethod
+    def _failed(n, note) -> Records:
+        return Records.constant(n, status="unstable", note=note)

@@ -13,6 +13,8 @@ from jko.descent.field import field, outside_terms
 from jko.descent.stability import beyond_the_limit
 from jko.descent.stein import PROFILES, SteinField, compiled_velocity, median_bandwidth
 from jko.descent.stein_sums import SteinSums
+from jko.descent.watch import HostWatch, Watch, watched_steps
+from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
@@ -84,16 +86,23 @@ class SVGD(Scheme):
         """n steps; `stein_discrepancy` is recorded for each."""
         tau, x, w, first = positive_number("tau", tau), mu.positions, mu.weights, state.data["step"]
         flow, discrepancies = state.workspace, np.zeros(n)
+        watch = HostWatch(Watch(tau, 0.0), w)
         velocity = flow.velocity if isinstance(flow, SteinSums) else compiled_velocity(flow)
         with precision(x):
             if first == 0:
                 _refuse_beyond_the_limit(flow, mu, tau)
             for k in range(n):
                 v, stein = velocity(x, w)
+                watch(x, v)
                 x, discrepancies[k] = x + x.dtype.type(tau) * np.asarray(v), float(stein)
                 if not np.all(np.isfinite(x)):
                     failed = Records.constant(n, status="unstable", note=_diverged(first, first + n, tau))
                     return mu, state, failed
+            if watched_steps(first, first + n):
+                watch(x, velocity(x, w)[0])
+        if watch.thrown(n):
+            note = thrown_sentence(first, first + n, tau, "")
+            return mu, state, Records.constant(n, status="unstable", note=note)
         records = Records.constant(n, iterations=1, mass_error=0.0, note=state.data.get("note", ""))
         records = records.with_columns(stein_discrepancy=discrepancies)
         return mu.with_positions(x), state.with_data(**(state.data | {"step": first + n})), records

@@ -9,10 +9,12 @@ import numpy as np
 
 from functionals import programs
 from functionals.base import Functional
-from jko.descent.compiled_steps import BLOCK, block_of
+from jko.descent.compiled_steps import BLOCK, watched_block_of
 from jko.descent.field import Field, outside_terms
 from jko.descent.host_steps import within_reach
 from jko.descent.stochastic import StochasticDescent
+from jko.descent.watch import sentence as thrown_sentence
+from jko.descent.watch import watched_steps
 from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
 from jko.kernels.pair_sums import precision
 from jko.kernels.random_keys import seed_words
@@ -80,6 +82,9 @@ def _advance_all(problem, ready, block, keep):
     numbers = {name: np.array([r[1][name] for r in ready], dtype) for name in names}
     seeds = np.stack([seed_words(scheme.seed) for _, _, _, _, scheme, _, _ in ready])
     scalars = np.stack([scheme.numbers(F, tau, mu) for _, _, F, _, scheme, tau, _ in ready])
+    watches = [scheme.watch(F.parts.temperature, tau, mu.dimension) for _, _, F, _, scheme, tau, _ in ready]
+    watching = np.stack([watch.numbers(dtype) for watch in watches])
+    thrown: dict[int, str] = {}
     x, frames, columns, done = np.broadcast_to(mu.positions, (len(ready), *mu.positions.shape)), [], [], 0
     frames.append([_stored(problem, entry, mu.positions) for entry in ready])
     while done < problem.n_steps:
@@ -87,7 +92,14 @@ def _advance_all(problem, ready, block, keep):
         with precision(mu.positions):
             for begin in range(done, last, BLOCK):
                 end = min(begin + BLOCK, last)
-                x, values = block(numbers, x, mu.weights, scalars, seeds, begin, end)
+                ahead = int(bool(watched_steps(begin, end)))
+                x, values, (heat, moved) = block(
+                    numbers, x, mu.weights, scalars, seeds, begin, end, watching, ahead
+                )
+                for at, watch in enumerate(watches):
+                    if watch.thrown(float(heat[at]), float(moved[at]), end - begin, mu.n):
+                        tau = ready[at][5]
+                        thrown.setdefault(at, f"StepFailed: {thrown_sentence(begin, end, tau, '')}")
                 columns.append(
                     {name: np.asarray(column)[:, : end - begin] for name, column in values.items()}
                 )
@@ -95,6 +107,9 @@ def _advance_all(problem, ready, block, keep):
         frames.append([_stored(problem, entry, positions[at]) for at, entry in enumerate(ready)])
     times = np.append(np.arange(0, problem.n_steps, problem.store_every), problem.n_steps)
     for at, (index, *_, tau, _) in enumerate(ready):
+        if at in thrown and not any(isinstance(f[at], str) for f in frames):
+            keep(index, {"failure": thrown[at]})
+            continue
         keep(
             index,
             _result(
@@ -142,7 +157,9 @@ def _traced(problem, parameters):
     scalars = scheme.coefficients(1.0, 1.0)
     seed = jax.ShapeDtypeStruct((2,), np.uint32)
     try:
-        jax.eval_shape(one, dict.fromkeys(names, number), mu.positions, mu.weights, scalars, seed, 0, 1)
+        made = dict.fromkeys(names, number)
+        watching = jax.ShapeDtypeStruct((2,), mu.positions.dtype)
+        jax.eval_shape(one, made, mu.positions, mu.weights, scalars, seed, 0, 1, watching, 0)
     except Exception:  # whatever the making of the functional raises when it is given no number
         return None
     return block
@@ -152,10 +169,10 @@ def _traced(problem, parameters):
 def _block(functional, move, noise, observables):
     """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 
-    def one(numbers, x, w, scalars, seed, first, last):
+    def one(numbers, x, w, scalars, seed, first, last, watching, ahead):
         F = functional if isinstance(functional, Functional) else functional(**numbers)
-        block = block_of(Field(outside_terms(F.parts)), move, noise, observables)
-        (x,), values = block((x,), w, scalars, seed, first, last)
-        return x, values
+        block = watched_block_of(Field(outside_terms(F.parts)), move, noise, observables)
+        (x,), values, totals = block((x,), w, scalars, seed, first, last, watching, ahead)
+        return x, values, totals
 
-    return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None)))
+    return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None, 0, None)))

@@ -14,6 +14,7 @@ from jko.ensembles.store import Store
 from jko.errors import positive_number, whole_number
 from jko.measures import Measure
 from jko.scheme import Scheme
+from jko.sharding import refuse_fork
 
 
 def ensemble(
@@ -76,6 +77,7 @@ def _run(problem, axes, members, executor, keep):
 
 
 def _checked(functional, measure, scheme, over, tau, n_steps, store_every, observe) -> Problem:
+    refuse_fork()
     for name, value, kind, wanted in (
         ("functional", functional, Functional, "a Functional or a function that makes one"),
         ("measure", measure, Measure, "a measure or a function that makes one"),

@@ -11,7 +11,7 @@ import numpy as np
 from functionals import pointwise
 from functionals.gridded import GriddedFunction
 from functionals.programs import kept
-from jko.errors import finite_array, seed_number, whole_number
+from jko.errors import finite_array, own_array, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.density_constructors import DensityConstructors
 from jko.measures.grid import Grid
@@ -25,7 +25,8 @@ class Density(DensityConstructors, Measure):
 
     `values` has shape `[*cells]` and is kept in float64. Integrals are midpoint sums. The mass is whatever
     the values give; the constructors of `DensityConstructors` make it 1. Raises ValueError for a shape that
-    is not the grid's, a negative, NaN or infinite cell, or zero mass.
+    is not the grid's, a negative, NaN or infinite cell, or zero mass. An array
+    that can be written to is copied.
     """
 
     def __init__(self, grid: Grid, values):
@@ -122,7 +123,7 @@ def _compiled_derivative(energy, grid):
 
 
 def _checked(grid, values) -> np.ndarray:
-    values = finite_array("values", values)
+    values = own_array(finite_array("values", values), values)
     if values.shape != grid.cells:
         raise ValueError(f"values: expected shape {grid.cells}, the grid's cells, got {values.shape}")
     if values.min() < 0:

@@ -9,7 +9,7 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.quadratic_form import quadratic_form
-from jko.errors import finite_array, positive_number, seed_number, whole_number
+from jko.errors import finite_array, own_array, positive_number, seed_number, whole_number
 from jko.measures import fields
 from jko.measures.measure import Measure
 
@@ -28,7 +28,7 @@ class Gaussian(Measure):
     """
 
     def __init__(self, mean, covariance):
-        m = np.atleast_1d(finite_array("mean", mean))
+        m = own_array(np.atleast_1d(finite_array("mean", mean)), mean)
         S = finite_array("covariance", covariance)
         S = S.reshape(1, 1) if S.ndim == 0 else S
         if m.ndim != 1 or S.shape != (len(m), len(m)):

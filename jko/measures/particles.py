@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.programs import kept
-from jko.errors import finite_array, seed_number, whole_number
+from jko.errors import finite_array, own_array, seed_number, whole_number
 from jko.measures import forces, pair_fields
 from jko.measures.measure import Measure
 from jko.measures.number_table import read_table
@@ -17,7 +17,8 @@ class Particles(Measure):
     """α = Σ wᵢ δ_{xᵢ}: positions `[n, d]` and weights `[n]`, equal unless given, which sum to 1.
 
     The positions keep their dtype, float32 or float64, and particle schemes compute in it. Raises ValueError
-    for positions that are not finite, weights that are not positive or do not sum to 1.
+    for positions that are not finite, weights that are not positive or do not sum to 1. An array that the
+    caller can write to is copied.
     """
 
     def __init__(self, positions, weights=None):
@@ -107,7 +108,12 @@ class Particles(Measure):
 
     def with_positions(self, positions) -> Particles:
         """The same weights elsewhere."""
-        return Particles(positions, self.weights)
+        if isinstance(positions, jax.core.Tracer):
+            return Particles(positions, self.weights)
+        moved = _checked_positions(positions)
+        if len(moved) != self.n:
+            raise ValueError(f"positions: expected {self.n}, one a weight, got shape {moved.shape}")
+        return Particles.moved(moved, np.asarray(self.weights, dtype=moved.dtype))
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
@@ -157,14 +163,14 @@ def _checked_positions(positions) -> np.ndarray:
         raise ValueError(
             f"positions: expected an array [n, d] of at least one particle, got shape {array.shape}"
         )
-    return array
+    return own_array(array, positions)
 
 
 def _checked_weights(weights, positions) -> np.ndarray:
     n = len(positions)
     if weights is None:
         return np.full(n, 1.0 / n, dtype=positions.dtype)
-    weights = finite_array("weights", weights, dtype=positions.dtype)
+    weights = own_array(finite_array("weights", weights, dtype=positions.dtype), weights)
     if weights.shape != (n,):
         raise ValueError(f"weights: expected {n}, one a particle, got shape {weights.shape}")
     if weights.min() <= 0:

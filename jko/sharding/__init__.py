@@ -2,7 +2,7 @@
 
 from jko.sharding.arrays import gather, spread
 from jko.sharding.mesh import AXIS, active, over, require_enough
-from jko.sharding.processes import initialize, leads, shared, together
+from jko.sharding.processes import initialize, leads, refuse_fork, shared, together
 
 __all__ = [
     "AXIS",
@@ -11,6 +11,7 @@ __all__ = [
     "initialize",
     "leads",
     "over",
+    "refuse_fork",
     "require_enough",
     "shared",
     "spread",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 
 import jax
@@ -11,6 +12,28 @@ from jko.errors import ProcessLost, positive_number, whole_number
 from jko.sharding.mesh import active
 
 _HEARTBEAT = 10.0
+_forked_from: list[int] = []  # the process that had computed with jax before it forked this one
+
+
+def _remember_fork():
+    from jax._src import xla_bridge  # jax has no public name for it
+
+    if xla_bridge.backends_are_initialized():
+        _forked_from.append(os.getppid())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_remember_fork)
+
+
+def refuse_fork() -> None:
+    """Raise RuntimeError in a process forked from one that had used jax: a fork leaves its threads behind."""
+    if _forked_from:
+        raise RuntimeError(
+            f"process {os.getpid()} was forked from process {_forked_from[0]} after that had computed with "
+            "jax, and jax hangs there: start processes afresh, by multiprocessing.get_context('spawn') or "
+            "jko.ensemble(..., executor=n)"
+        )
 
 
 def initialize(

@@ -170,3 +170,29 @@ def test_the_limits_at_vacuum_of_a_function_that_is_not_defined_there():
             assert float(
                 jax.grad(lambda s, F=F: F.density(s).sum())(jnp.array([1.0, 0.0]))[0]
             ) == pytest.approx(float(jax.grad(U)(1.0)))
+
+
+def test_a_function_that_is_not_convex_is_refused_and_a_declared_fact_is_checked():
+    for U, where in ((lambda s: s**2 * (s - 1.0) ** 2, "0.21"), (lambda s: s**3 - 1e-6 * s**2, "1.02e-18")):
+        with pytest.raises(ValueError, match=rf"U must be convex.*above its chord at s = {where}"):
+            fn.InternalEnergy(U)
+    bump = 0.3 * jnp.exp(-25.0)
+    with pytest.raises(ValueError, match="U must be convex"):
+        fn.InternalEnergy(lambda s: s**2 - 0.3 * jnp.exp(-(((s - 1.0) / 0.2) ** 2)) + bump)
+    # r^d U(r^{−d}) = −2 r^{d/2}: convex up to d = 2
+    root = fn.InternalEnergy(lambda s: -2.0 * s**0.5, displacement_convex=True)
+    assert [root.displacement_modulus(d) for d in (1, 2, 3)] == [0.0, 0.0, None]
+    # the conjugate of a fast diffusion, convex, whose pressure sU′ − U falls
+    with pytest.raises(ValueError, match="displacement_convex: declared"):
+        fn.InternalEnergy(lambda s: 1.0 / (1.0 + s) - 1.0, displacement_convex=True)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_a_convex_function_is_taken_in_any_unit_and_whatever_it_cancels(scale):
+    for U in (
+        lambda s: scale * (jnp.sqrt(1.0 + s**2) - 1.0),
+        lambda s: scale * (jnp.exp(s) - 1.0 - s),
+        lambda s: scale * s * jnp.log1p(s),
+        lambda s: scale * jnp.maximum(s - 1.0, 0.0),
+    ):
+        assert fn.InternalEnergy(U, displacement_convex=True).displacement_modulus(1) == 0.0

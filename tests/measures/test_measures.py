@@ -334,3 +334,35 @@ def test_a_log_density_between_the_cells():
     rho = problems.gaussian(1).on(problems.grid(1, 80))
     x = np.linspace(-1.0, 1.0, 37)[:, None]
     np.testing.assert_allclose(rho.log_density(x), problems.gaussian(1).log_density(x), atol=1e-5)
+
+
+def test_the_caller_may_write_to_his_buffers_afterwards():
+    """A buffer that is used again does not make measures one; what nobody can write to is not copied."""
+    grid, buffer, points = Grid.uniform(0.0, 1.0, 4), np.ones(4), np.zeros((3, 2))
+    weights, mean = np.full(3, 1.0 / 3.0), np.zeros(2)
+    rho, cloud, normal = Density(grid, buffer), Particles(points, weights), Gaussian(mean, np.eye(2))
+    moved = cloud.with_positions(points)
+    for array in (buffer, points, weights, mean):
+        array += 1.0
+    assert rho.values.tolist() == [1.0] * 4
+    assert cloud.positions.tolist() == moved.positions.tolist() == [[0.0, 0.0]] * 3
+    assert cloud.weights.tolist() == [1.0 / 3.0] * 3
+    assert normal.mean().tolist() == [0.0, 0.0]
+    view = buffer.view()
+    view.flags.writeable = False
+    shown = Density(grid, view)
+    buffer += 1.0
+    assert shown.values.tolist() == [2.0] * 4
+    frozen = np.zeros((3, 2))
+    frozen.flags.writeable = False
+    assert Particles(frozen).positions is frozen
+
+
+def test_masked_entries_are_refused():
+    masked = np.ma.masked_array(np.ones(4), mask=[False, True, False, False])
+    with pytest.raises(ValueError, match=r"values: 1 of 4 entries are masked.*filled"):
+        Density(Grid.uniform(0.0, 1.0, 4), masked)
+    with pytest.raises(ValueError, match="positions: 1 of 4 entries are masked"):
+        Particles(masked)
+    whole = np.ma.masked_array(np.ones(4), mask=False)
+    assert Density(Grid.uniform(0.0, 1.0, 4), whole).mass == 1.0
