@@ -60,10 +60,10 @@ class InternalEnergy(Functional):
     refused. ∫U is displacement convex iff s ↦ s^d U(s^{−d}) is convex and non-increasing [McCann1997,
     Theorem 2.2]; declare it with `displacement_convex=True`.
 
-    Both are checked when the functional is made, from values of U at densities from 1e-18 to 1e18, where it
-    is finite: a U that is not convex is refused, since ∂_tρ = ∇·(ρU″(ρ)∇ρ) runs backwards where U″ < 0, and
-    so is one declared displacement convex that is not in one dimension. Where the condition fails in d
-    dimensions, `displacement_modulus(d)` is None. Raises ValueError also where U does not tend to 0 at 0.
+    Both are checked from values of U at densities from 1e-18 to 1e18, where it is finite: a U that is not
+    convex is refused, since ∂_tρ = ∇·(ρU″(ρ)∇ρ) runs backwards where U″ < 0, and where the condition does
+    not hold in d dimensions `displacement_modulus(d)` is None, whatever was declared (on the line it always
+    holds). Raises ValueError also where U does not tend to 0 at 0.
     """
 
     kind = "internal"
@@ -88,11 +88,6 @@ class InternalEnergy(Functional):
             raise ValueError(
                 f"U must be convex, but {describe(self.U)} lies above its chord at s = {bent:.3g}: ∂_tρ = "
                 "∇·(ρU″(ρ)∇ρ) runs backwards there; give the convex envelope of U"
-            )
-        if self._displacement_convex and not self._contracts(1, np.array(values)):
-            raise ValueError(
-                f"displacement_convex: declared of {describe(self.U)}, but s·U(1/s) is not convex and "
-                "non-increasing: leave it out"
             )
         self._values = np.array(values) if self._displacement_convex else None
 
