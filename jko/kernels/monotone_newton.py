@@ -11,15 +11,14 @@ from numba import njit
 
 from jko.kernels.tridiagonal import factor, solve
 
-_HELD = 1e-12
-
 
 @njit(cache=True, error_model="numpy")
-def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, residual):
+def direction(rho, p, psi, base, curvature, side, mobility, touch, step_rho, step_p, residual):
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
     The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
-    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`.
+    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`; `touch` stands
+    for ρ_s where it is 0, so that a line whose cells are all held at 0 or cap can move as a whole.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
@@ -31,8 +30,7 @@ def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, re
     for i in range(n):
         for j in range(lines):
             if side[i, j] != 0 or not np.isfinite(curvature[i, j]):
-                # Not quite 0, so that a line whose cells are all held at 0 or cap can move as a whole.
-                slope[i, j] = _HELD
+                slope[i, j] = touch
                 step_p[i, j] = 1.0
             else:
                 slope[i, j] = 1.0 / (1.0 + curvature[i, j])
@@ -66,12 +64,12 @@ def direction(rho, p, psi, base, curvature, side, mobility, step_rho, step_p, re
 
 
 @njit(cache=True, error_model="numpy")
-def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scale, done, by_pressure):
+def advance(rho, p, side, step_rho, step_p, conductance, p_empty, p_full, cap, scale, done, by_pressure):
     """Move along the graph, in place; by_pressure marks where p is set here: elsewhere the caller sets U′(ρ).
 
     Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots
     downwards and the second upwards where U′ is concave. A cell that leaves 0 or cap moves by no more than
-    the faces deliver at p = U′(0) or U′(cap).
+    its faces deliver at p = U′(0) or U′(cap), by their `conductance`, the sum of τM/h².
     """
     n, lines = rho.shape
     for i in range(n):
@@ -83,13 +81,13 @@ def advance(rho, p, side, step_rho, step_p, mobility, p_empty, p_full, cap, scal
             if side[i, j] == -1:
                 p[i, j] = pressure
                 if pressure > p_empty[i, j]:
-                    inflow = (pressure - p_empty[i, j]) * _conductance(mobility, i, j)
+                    inflow = (pressure - p_empty[i, j]) * conductance[i, j]
                     rho[i, j] = min(inflow, scale[j], cap[i, j])
                     side[i, j], by_pressure[i, j] = 0, False
             elif side[i, j] == 1:
                 p[i, j] = pressure
                 if pressure < p_full[i, j]:
-                    outflow = (p_full[i, j] - pressure) * _conductance(mobility, i, j)
+                    outflow = (p_full[i, j] - pressure) * conductance[i, j]
                     rho[i, j] = max(0.0, cap[i, j] - min(outflow, scale[j]))
                     side[i, j], by_pressure[i, j] = 0, False
             elif step_rho[i, j] > 0.0:

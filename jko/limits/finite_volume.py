@@ -22,9 +22,12 @@ class FiniteVolume(Scheme):
     interaction in Ψ:
 
     * entropy alone: Scharfetter–Gummel fluxes, a linear M-matrix a line [ScharfetterGummel1969];
-    * any other convex U, and caps: ρ′ = (U*)′(ξ − Ψ) between 0 and the cap, a convex problem a line, M
-      iterated;
+    * any other convex U, on the line also under a cap: ρ′ = (U*)′(ξ − Ψ) between 0 and the cap, a convex
+      problem a line, M iterated;
     * no internal energy and no cap: limited upwind fluxes [VanLeer1974].
+
+    A cap without internal energy, and in the plane and in space with one, is a convex problem of all axes
+    together, solved in substeps of order 1: a full crowd gives way sideways.
 
     A periodic axis closes on itself; V and the kernel are read on the box, W at the nearest image. There the
     entropy alone, potentials, interactions and energies without a structure are taken, no other U and no cap.

@@ -8,6 +8,7 @@ from jko.kernels.monotone_newton import advance, direction
 
 _FLOOR = 1e-6
 _STALLED = 15
+_TOUCH = 1e-9  # of what a line lets through as a whole, τM/L²
 TINY = 1e-300
 
 
@@ -40,19 +41,7 @@ class LineNewton:
         mobility = np.where(self.empty, 0.0, mobility)
         best, since = np.inf, 0
         for _ in range(most):
-            curvature = self.problem.curvature(self.rho) + self.proximal
-            direction(
-                self.rho,
-                self.p,
-                self.psi,
-                self.base,
-                curvature,
-                self.side,
-                mobility,
-                step_rho,
-                step_p,
-                residual,
-            )
+            self._direction(mobility, step_rho, step_p, residual)
             done = (residual <= 1.0) | self.empty
             self.worst = float(residual.max())
             if done.all():
@@ -69,11 +58,30 @@ class LineNewton:
                 self.rho, self.p, self.side = self._moved(mobility, step_rho, step_p, done)
         return False
 
+    def _direction(self, mobility, step_rho, step_p, residual):
+        """Newton's step for a fixed M, and each line's residual over its tolerance."""
+        curvature = self.problem.curvature(self.rho) + self.proximal
+        state = self.rho, self.p, self.psi, self.base, curvature, self.side
+        direction(
+            *state, mobility, _TOUCH * mobility.max() / mobility.shape[0] ** 2, step_rho, step_p, residual
+        )
+
+    def _conductance(self, mobility):
+        """The sum of M over the faces of each cell."""
+        out = np.zeros(self.rho.shape)
+        out[:-1] += mobility
+        out[1:] += mobility
+        return out
+
+    def _tension(self, mobility, xi):
+        """ΣM|Δξ|² on each line."""
+        return (mobility * np.diff(xi, axis=0) ** 2).sum(axis=0)
+
     def _moved(self, mobility, step_rho, step_p, done):
         rho, p, side = self.rho.copy(), self.p.copy(), self.side.copy()
         by_pressure = np.empty(rho.shape, dtype=np.bool_)
         limits = self.p_empty, self.p_full, self.cap, self.scale
-        advance(rho, p, side, step_rho, step_p, mobility, *limits, done, by_pressure)
+        advance(rho, p, side, step_rho, step_p, self._conductance(mobility), *limits, done, by_pressure)
         return rho, np.where(by_pressure, p, self.slope(rho)), side
 
     def _searched(self, mobility, step_rho, step_p, done):
@@ -96,4 +104,4 @@ class LineNewton:
             value = (
                 excess * p - np.asarray(self.problem.internal.density(rho)) - 0.5 * self.proximal * excess**2
             )
-        return value.sum(axis=0) + 0.5 * (mobility * np.diff(p + self.psi, axis=0) ** 2).sum(axis=0)
+        return value.sum(axis=0) + 0.5 * self._tension(mobility, p + self.psi)

@@ -44,13 +44,17 @@ class NonlinearDiffusion:
         """M on the faces, ≥ 0."""
         out = np.empty((rho.shape[0] - 1, rho.shape[1]))
         xi = np.where(np.isfinite(p), p, -1e300) + psi
+        blended(rho, *self.diffusion(rho), psi, xi, out)
+        return out
+
+    def diffusion(self, rho):
+        """U′, φ = ρU′ − U and ρU″, a little above vacuum where ρ = 0."""
         safe = np.maximum(rho, TINY)
         with np.errstate(all="ignore"):
             slope = self.slope(safe)
             pressure = safe * slope - np.asarray(self.internal.density(safe))
             diffusivity = safe * self.curvature(safe)
-        blended(rho, slope, pressure, np.nan_to_num(diffusivity, nan=0.0, posinf=1e300), psi, xi, out)
-        return out
+        return slope, pressure, np.nan_to_num(diffusivity, nan=0.0, posinf=1e300)
 
     def prepare(self, psi, axis, tau, second_order):
         """What a sweep needs of a fixed Ψ `[*cells]`."""

@@ -35,6 +35,9 @@ class GridProblem:
 
     def sweep(self, rho: np.ndarray, moving, tau: float, second_order: bool) -> np.ndarray:
         """All axes in turn with Ψ = V + moving frozen: Strang's order, or one axis after the other."""
+        if hasattr(self.lines, "evolve"):
+            psi = self.fixed if moving is None else self.fixed + moving
+            return self.lines.evolve(rho, psi, tau, second_order)
         if moving is None:
             key = (tau, second_order)
             if key not in self._plans:
@@ -79,6 +82,10 @@ def _line_solver(parts, cap, grid):
         from jko.limits.upwind import Upwind
 
         return CrowdMotion(cap, spacing) if capped else Upwind(spacing, grid.periodic)
+    if capped and grid.dimension > 1:
+        from jko.limits.capped_diffusion import CappedDiffusion
+
+        return CappedDiffusion(parts.internal_energy, cap, spacing)
     from jko.limits.nonlinear_diffusion import NonlinearDiffusion
 
     return NonlinearDiffusion(parts.internal_energy, cap, spacing)

@@ -1,0 +1,101 @@
+"""Any convex internal energy under a cap in the plane and in space: an implicit step on the whole grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.kernels.face_mobility import blended
+from jko.limits.faces import Faces
+from jko.limits.line_newton import LineNewton
+from jko.limits.nonlinear_diffusion import NonlinearDiffusion, NotSolved, conserving
+
+_NEGLIGIBLE = 1e-18  # U″ times what the faces carry: below, a cell's p answers to its own ρ alone
+_SHARE = 1.0  # of a cell that the slope of Ψ takes away in a substep: M, taken twice, follows that far
+_HELD = 1e-6  # of the largest density: where less is held Ψ asks for no substeps, the step being implicit
+_MOST_SUBSTEPS = 50
+_DEEPEST = 6  # halvings of a substep that Newton's method does not solve
+_ITERATIONS = 40  # of Newton's method, 4 to 8 being usual
+_ACCEPTED = 1e4  # of a tolerance of 1e-13, as on lines
+
+
+class CappedDiffusion(NonlinearDiffusion):
+    """ρ′ − ρ = s∇·(M∇ξ), ξ ∈ ∂(U + ι_[0, cap])(ρ′) + Ψ, on all axes together: a full crowd gives way sideways.
+
+    As in `CrowdMotion` M is that of the side from which ξ falls, which Newton's method finds with ξ, so that
+    each solve is a convex problem and lowers ΣU(ρ) + Ψρ for any s. Two solves a substep, with M at ρ and at
+    the mean of ρ and the first ρ′: order 1 in τ, substeps by the slope of Ψ.
+    """
+
+    def __init__(self, internal, cap: np.ndarray, spacing: tuple[float, ...]):
+        super().__init__(internal, cap, spacing)
+        self.faces = Faces(cap.shape, spacing)
+        self.column = cap.reshape(-1, 1)
+        rising = np.indices(cap.shape).sum(axis=0)
+        self.from_high, self.from_low = rising, -rising
+
+    def evolve(self, rho, psi, tau, second_order):
+        """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
+        weight, flat = tau * self.faces.inverse_square, rho.ravel()
+        out = self.faces.leaving(weight * self.faces.difference(psi.ravel()))
+        most = out[flat > _HELD * flat.max()].max(initial=0.0)
+        count = int(np.clip(np.ceil(most / _SHARE), 1, _MOST_SUBSTEPS if second_order else 1))
+        now, psi = rho.reshape(-1, 1), psi.reshape(-1, 1)
+        for _ in range(count):
+            now = self._substep(now, psi, weight / count, _DEEPEST)
+        return now.reshape(rho.shape)
+
+    def _substep(self, rho, psi, weight, depth):
+        try:
+            after = self._stage(rho, rho, psi, weight)
+            return self._stage(rho, 0.5 * (rho + after), psi, weight)
+        except NotSolved:
+            if depth == 0:
+                raise
+        for _ in range(2):
+            rho = self._substep(rho, psi, 0.5 * weight, depth - 1)
+        return rho
+
+    def _stage(self, base, carried, psi, weight):
+        """ρ′ from `base`, with the M of the density `carried`."""
+        fields = carried, *self.diffusion(carried), psi
+        sides = [self.faces.by_lines(blended, *fields, ramp) for ramp in (self.from_low, self.from_high)]
+        newton = GridNewton(self, base, carried, psi, self.column, 0.0)
+        solved = newton.newton(weight[:, None] * np.stack(sides, axis=1), _ITERATIONS)
+        if not (solved or newton.worst < _ACCEPTED):
+            raise NotSolved(f"residual {newton.worst:.1e} of the tolerance")
+        return conserving(base, newton.rho, self.column)
+
+
+class GridNewton(LineNewton):
+    """`LineNewton` with the cells of the grid as one line `[cells, 1]`; M `[faces, 2]` from the lower and the
+    higher cell."""
+
+    def _direction(self, mobility, step_rho, step_p, residual):
+        faces = self.problem.faces
+        rho, p, psi, base, side = (f[:, 0] for f in (self.rho, self.p, self.psi, self.base, self.side))
+        curvature = self.problem.curvature(rho) + self.proximal
+        flat, size = self._upwind(mobility, self.p + self.psi), np.abs(p) + np.abs(psi)
+        with np.errstate(invalid="ignore", over="ignore"):
+            right = base - rho + faces.gather(flat * faces.difference(p + psi))
+            rounding = (flat * (size[faces.low] + size[faces.high])).max(initial=0.0)
+        if not np.isfinite(rounding):
+            step_p[:], residual[:] = np.nan, np.inf
+            return
+        tolerance = 1e-13 * base.max() + 1e-15 * rounding
+        residual[:] = np.abs(right).max() / tolerance if tolerance > 0.0 else 0.0
+        stiff = (side != 0) | ~np.isfinite(curvature)
+        moves = stiff | (curvature * faces.around(flat) > _NEGLIGIBLE)
+        inverse = np.divide(1.0, curvature, out=np.zeros_like(rho), where=moves & ~stiff)
+        change = faces.solve(flat, inverse, right, moves)
+        step_p[:, 0] = change
+        passed = right + faces.gather(flat * faces.difference(change))
+        step_rho[:, 0] = np.where(moves, inverse * change, passed)
+
+    def _upwind(self, mobility, xi):
+        return np.where(self.problem.faces.difference(xi[:, 0]) > 0.0, mobility[:, 1], mobility[:, 0])
+
+    def _conductance(self, mobility):
+        return self.problem.faces.around(self._upwind(mobility, self.p + self.psi))[:, None]
+
+    def _tension(self, mobility, xi):
+        return np.array([self._upwind(mobility, xi) @ self.problem.faces.difference(xi[:, 0]) ** 2])

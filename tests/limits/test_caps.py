@@ -1,0 +1,87 @@
+"""Crowds in one to three dimensions: exact answers, and structure with every kind of partner of a cap."""
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+import functionals as fn
+import jko
+from tests.limits.test_structure import assert_structure
+
+QUADRATIC = fn.Potential("quadratic")
+
+
+def ellipse(grid, a, b, points=16):
+    """Cell averages of the indicator of an ellipse with these half axes, on a grid about 0."""
+    h = grid.spacing[0]
+    x = grid.lower[0] + h / points * (np.arange(grid.cells[0] * points) + 0.5)
+    inside = (x[:, None] / a) ** 2 + (x / b) ** 2 <= 1.0
+    return inside.reshape(grid.cells[0], points, grid.cells[1], points).mean((1, 3))
+
+
+def overlap(grid, a, b):
+    """The share of each cell of a line in [a, b]."""
+    x, h = grid.axes[0], grid.spacing[0]
+    return np.clip(np.minimum(x + h / 2, b) - np.maximum(x - h / 2, a), 0.0, None) / h
+
+
+@pytest.mark.parametrize(("cells", "half_width", "bound"), [(64, 1.5, 0.015), (96, 1.25, 0.008)])
+def test_an_ellipse_gives_way_sideways(cells, half_width, bound):
+    """Half axes with ab = ½ and sinh log(a/b) = ¾e^{−2t}."""
+    grid = jko.Grid.uniform((-half_width,) * 2, (half_width,) * 2, cells)
+    rho = jko.Density(grid, ellipse(grid, 1.0, 0.5))
+    run = assert_structure(QUADRATIC + fn.Cap(1.0), rho, 0.05, n_steps=10)
+    a = np.sqrt(0.5 * np.exp(np.arcsinh(0.75 * np.exp(-1.0))))
+    exact = np.array([a**2, (0.5 / a) ** 2]) / 4.0
+    assert np.all(np.abs(np.diag(run.final.covariance()) / exact - 1.0) < bound)
+    assert run.final.values.max() <= 1.0
+
+
+def test_a_corridor_at_first_order():
+    """Under V = x and cap 1, ½ on [0, 1] is full on [0, t] and ½ on [t, 1 − t]."""
+    errors = []
+    for cells in (150, 300, 600):
+        grid = jko.Grid.uniform(0.0, 1.5, cells)
+        F = fn.Potential("linear", slope=1.0) + fn.Cap(1.0)
+        run = assert_structure(F, jko.Density(grid, 0.5 * overlap(grid, 0.0, 1.0)), 0.0125, n_steps=20)
+        exact = overlap(grid, 0.0, 0.25) + 0.5 * overlap(grid, 0.25, 0.75)
+        errors.append(np.abs(run.final.values - exact).sum() * grid.cell_volume)
+    assert errors[-1] < 1e-3
+    assert np.all(np.log2(np.array(errors[:-1]) / errors[1:]) > 0.9), errors
+
+
+def test_a_capped_gibbs_measure_is_reached():
+    """At rest under θ Entropy + V the density is min(cap, c e^{−V/θ})."""
+    grid = jko.Grid.uniform((-3.0, -3.0), (3.0, 3.0), 16)
+    rho = jko.Density.gaussian(grid, (0.8, 0.3), std=0.8)
+    gibbs = np.exp(-QUADRATIC.values(grid.points).reshape(grid.cells) / 0.4)
+    c = brentq(lambda c: np.minimum(0.255, c * gibbs).sum() * grid.cell_volume - 1.0, 1e-3, 1e3, xtol=1e-14)
+    run = assert_structure(0.4 * fn.Entropy() + QUADRATIC + fn.Cap(0.255), rho, 5.0, n_steps=3)
+    assert np.abs(run.final.values - np.minimum(0.255, c * gibbs)).max() < 1e-5
+
+
+@pytest.mark.parametrize(
+    "F",
+    [
+        QUADRATIC + fn.Cap(lambda x: 0.4 + 0.05 * x[0]),
+        0.2 * fn.Power(2) + QUADRATIC + fn.Cap(0.42),
+        fn.Interaction("quadratic") + fn.Cap(0.42),
+        0.1 * fn.Entropy() + fn.Interaction("quadratic") + fn.Cap(0.42),
+    ],
+    ids=repr,
+)
+def test_structure_with_every_partner(F):
+    grid = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (18, 16))
+    rho = jko.Density.gaussian(grid, (0.5, 0.2), std=0.7)
+    cap = np.minimum.reduce([atom.values(grid.points) for atom in F.parts.constraints])
+    run = assert_structure(F, rho, 0.1, n_steps=2)
+    assert np.all(run.final.values.ravel() <= cap * (1.0 + 1e-12))
+
+
+def test_a_crowd_in_space_ends_as_a_ball():
+    grid = jko.Grid.uniform((-1.5,) * 3, (1.5,) * 3, 14)
+    rho = jko.Density.gaussian(grid, (0.4, 0.0, 0.0), std=0.5)
+    cap = 1.05 * float(rho.values.max())
+    run = assert_structure(QUADRATIC + fn.Cap(cap), rho, 0.5, n_steps=6)
+    radius = (3.0 / (4.0 * np.pi * cap)) ** (1.0 / 3.0)
+    assert np.trace(run.final.covariance()) == pytest.approx(0.6 * radius**2, rel=0.03)
