@@ -19,7 +19,7 @@ _ACCEPTED = 1e4  # of a tolerance of 1e-13, as on lines
 
 
 class CappedDiffusion(NonlinearDiffusion):
-    """ρ′ − ρ = s∇·(M∇ξ), ξ ∈ ∂(U + ι_[0, cap])(ρ′) + Ψ, on all axes together: a full crowd gives way sideways.
+    """ρ′ − ρ = s∇·(M∇ξ), ξ ∈ ∂(U + ι_[0, cap])(ρ′) + Ψ, on all axes together.
 
     As in `CrowdMotion` M is that of the side from which ξ falls, which Newton's method finds with ξ, so that
     each solve is a convex problem and lowers ΣU(ρ) + Ψρ for any s. Two solves a substep, with M at ρ and at

@@ -50,7 +50,7 @@ class CrowdMotion:
         return now[0].reshape(rho.shape)
 
     def _substep(self, rho, side, drift, weight, sharp, depth):
-        """(ρ, side) after a substep, halved where the sets do not settle; side is 1 where p > 0, −1 where p < 0."""
+        """(ρ, side) after a substep, halved where the sets do not settle; side is the sign of p."""
         try:
             return self._stage(rho, side, drift, weight, sharp)
         except NotSolved:
@@ -100,7 +100,7 @@ class CrowdMotion:
 
 
 def _ahead(share, full):
-    """`_distance` in the direction in which the index of lines `[n, lines]` grows; a wall is as good as empty."""
+    """`_distance` in the direction in which the index of `[n, lines]` grows; walls count as empty."""
     n = share.shape[0]
     beyond = np.concatenate([share, np.zeros((2, share.shape[1]))])
     one, two, three = beyond[1:n], beyond[2 : n + 1], beyond[3 : n + 2]

@@ -42,7 +42,7 @@ class Faces:
         return np.bincount(self.low, flux, n) - np.bincount(self.high, flux, n)
 
     def leaving(self, rate: np.ndarray) -> np.ndarray:
-        """What leaves each cell where the faces carry |rate| from the higher cell if it is > 0, else the lower."""
+        """What leaves each cell where faces carry |rate|, from the higher cell where it is > 0."""
         n = self.size
         down, up = np.maximum(rate, 0.0), np.maximum(-rate, 0.0)
         return np.bincount(self.high, down, n) + np.bincount(self.low, up, n)
