@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.bounds import Space, flow_bound_of_tau
+from jko.bounds import flow_bound_of_tau
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
@@ -31,13 +31,13 @@ class Try(NamedTuple):
     of_tau: float
 
 
-def require_bounds(space: Space, scheme: Scheme) -> None:
-    """Refuse a scheme without bounds before any work."""
-    if space is not Space.NONE:
-        return
+def refusal(scheme: Scheme) -> str:
+    """Why an accuracy cannot be asked of a scheme: it has no bounds; or nothing."""
+    if type(scheme).space_of_steps is not Scheme.space_of_steps:
+        return ""
     bounded = [n for n, c in sorted(Scheme.known.items()) if c.space_of_steps is not Scheme.space_of_steps]
-    raise ValueError(
-        f"accuracy: {scheme.scheme_name()} has no bound in W2 that could be held to it; "
+    return (
+        f"{scheme.scheme_name()} has no bound in W2 that could be held to an accuracy; "
         f"{', '.join(bounded)} have"
     )
 
@@ -45,15 +45,15 @@ def require_bounds(space: Space, scheme: Scheme) -> None:
 def reach(accuracy: float, solve: Callable, scheme: Scheme, n_steps: int, most_steps: int) -> Trajectory:
     """The first run whose `flow_error_bound` is no larger than the accuracy at all stored times.
 
-    `solve(parts, scheme, number)` is the try of that number, of n_steps · parts steps of τ/parts. From the
-    bound of a try and the order seen so far follow the parts of the next, from what the gaps add its
-    tolerance. Where the next try would take more than `most_steps`, or nothing is left to be changed, the run
-    of the least bound is returned; `attributes` say whether the accuracy was met.
+    `solve(parts, scheme)` is a try of n_steps · parts steps of τ/parts. From the bound of a try and the order
+    seen so far follow the parts of the next, from what the gaps add its tolerance. Where the next try would
+    take more than `most_steps`, or nothing is left to be changed, the run of the least bound is returned;
+    `attributes` say whether the accuracy was met.
     """
     tried: list[Try] = []
     wanted, why = (1, scheme), ""
     while wanted is not None:
-        tried.append(_tried(*wanted, solve(*wanted, len(tried) + 1), n_steps))
+        tried.append(_tried(*wanted, solve(*wanted), n_steps))
         if tried[-1].bound <= accuracy:
             break
         wanted = _next(tried, accuracy)
@@ -108,8 +108,6 @@ def _order(tried) -> float:
 
 def _sharpened(scheme: Scheme, factor: float) -> Scheme:
     """The scheme with a tolerance by which √gap falls by the factor; itself where it can take none."""
-    if hasattr(scheme, "with_tolerance"):
-        return scheme.with_tolerance(factor**2)
     tolerance = getattr(scheme, "tolerance", None)
     if tolerance is None or tolerance <= _LEAST_TOLERANCE:
         return scheme

@@ -7,7 +7,7 @@ from pathlib import Path
 from time import monotonic
 
 from functionals.base import Functional
-from jko.accuracy import FRAMES, reach, require_bounds
+from jko.accuracy import FRAMES, reach, refusal
 from jko.checkpoint import describe_problem
 from jko.errors import positive_number, whole_number
 from jko.interrupts import interrupts
@@ -49,8 +49,8 @@ def flow(
     `tau` is the longest step and n_steps · tau the end; or `time` alone is the end. Steps are divided by
     whole numbers and tolerances tightened until `flow_error_bound` is no larger at any stored time, or until
     a try would take more than `most_steps`. `attributes["accuracy_met"]` says which, `["accuracy_note"]` in a
-    sentence; stored times stay multiples of `store_every` · tau. Each try has its own checkpoint,
-    "<path>.try1" and so on. ValueError for a scheme without bounds.
+    sentence; stored times stay multiples of `store_every` · tau. Tries with other steps or
+    tolerances have checkpoints of their own beside `checkpoint`. ValueError for a scheme without bounds.
 
     Raises TypeError or ValueError, before any work, for anything it cannot run.
     """
@@ -64,6 +64,8 @@ def flow(
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     accuracy = positive_number("accuracy", accuracy)
     most_steps = whole_number("most_steps", most_steps)
+    if refusal(scheme):
+        raise ValueError(f"accuracy: {refusal(scheme)}")
     problem = functional, measure, tau, n_steps, store_every
     with together():
         trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
@@ -120,17 +122,22 @@ def _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps) 
     """The run whose bound reaches the accuracy, or comes closest to it."""
     functional, measure, tau, n_steps, store_every = problem
 
-    def solve(parts, scheme, number):
+    def solve(parts, trial):
         sizes = tau / parts, n_steps * parts, store_every * parts
-        run = Run(functional, measure, scheme, *sizes, scheme.init(functional, measure))
-        require_bounds(run.space, scheme)
-        path = None if checkpoint is None else Path(f"{checkpoint}.try{number}")
-        return _run(run, path, progress, False)
+        run = Run(functional, measure, trial, *sizes, trial.init(functional, measure))
+        return _run(run, _of_try(checkpoint, parts, trial, scheme), progress, False)
 
     found = reach(accuracy, solve, scheme, n_steps, most_steps)
     if throw and found.info.n_steps and not found.info.row(-1).converged:
         raise step_failed(scheme, found.info.n_steps, found.info.row(-1))
     return found
+
+
+def _of_try(checkpoint, parts, trial, scheme):
+    """The checkpoint of a try: the one given for the problem as given, else named by what is other."""
+    if checkpoint is None or (parts == 1 and trial is scheme):
+        return checkpoint
+    return Path(f"{checkpoint}.{parts}" + (f"-{trial.tolerance!r}" if trial is not scheme else ""))
 
 
 def _run(run: Run, checkpoint, progress, throw: bool) -> Trajectory:

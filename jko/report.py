@@ -21,6 +21,14 @@ class Report(Comparison):
         given = {row["minimum_energy"] for row in self.table if row["minimum_source"] == "given"}
         return plotting.plot_energy(self.runs, self.exact, minimum=next(iter(given), None), path=path)
 
+    def plot_errors(self, path=None):
+        """Bounds of W₂ to the flow, and the distances to the exact answer. Returns the figure, and writes it
+        to `path`; ValueError where there is nothing to draw."""
+        measured = {}
+        if self.exact is not None:
+            measured = {name: (self.times[1:], self.distance("W2", name)[1:]) for name in self.runs}
+        return plotting.plot_errors(self.runs, measured, path=path)
+
     def plot_density(self, path=None, times=None, *, shared_scale=True):
         """The densities at a few times, see `plotting.plot_density`. Returns the figure, and writes it."""
         return plotting.plot_density(self.runs, self.exact, times=times, path=path, shared_scale=shared_scale)
@@ -41,6 +49,8 @@ class Report(Comparison):
         for name, file in zip(self.runs, _file_names(self.runs), strict=True):
             self.runs[name].save(folder / file)
         pictures = {"energy": self.plot_energy}
+        if plotting.has_bounds(self.runs):
+            pictures["errors"] = self.plot_errors
         if next(iter(self.runs.values())).measures[0].dimension <= 3:
             pictures["density"] = self.plot_density
         if any(isinstance(run.measures[0], Particles) for run in self.runs.values()):

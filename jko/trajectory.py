@@ -85,9 +85,13 @@ class Trajectory:
 
     def at(self, time: float):
         """The stored measure whose time is nearest; raises ValueError for a time outside the run."""
+        return self.measures[self.nearest(time)]
+
+    def nearest(self, time: float) -> int:
+        """The index of the stored time that is nearest; raises ValueError for a time outside the run."""
         if not self.times[0] - self.tau <= time <= self.times[-1] + self.tau:
             raise ValueError(f"time: expected {self.times[0]:g} to {self.times[-1]:g}, got {time:g}")
-        return self.measures[int(np.argmin(np.abs(self.times - time)))]
+        return int(np.argmin(np.abs(self.times - time)))
 
     def to_xarray(self):
         """The run as an xarray.Dataset, the axes labelled."""

@@ -286,7 +286,7 @@ def test_the_report_writes_everything(three_ways, tmp_path):
     comparison = jko.compare({name: three_ways[name] for name in ("JKO", "Langevin")}, exact=OU)
     folder = comparison.save(tmp_path / "report")
     found = {path.name for path in folder.iterdir()}
-    pictures = {"energy.png", "density.png", "particles.png"}
+    pictures = {"energy.png", "errors.png", "density.png", "particles.png"}
     texts = {"comparison.txt", "comparison.csv", "distances.csv"}
     assert found == pictures | texts | {"JKO.nc", "Langevin.nc"}
     assert (folder / "comparison.txt").read_text(encoding="utf-8") == str(comparison) + "\n"

@@ -8,6 +8,7 @@ import functionals as fn
 import jko
 from jko import Gaussian, Grid, Particles, Trajectory, descent, exact, steps, wasserstein
 from jko.bounds import Kind, Space, Steps, error_bound, flow_error_bound
+from jko.experiment.experiment import parse
 from jko.modulus import observed_modulus
 
 CONFINED = fn.Entropy() + fn.Potential("quadratic")
@@ -199,3 +200,48 @@ def test_an_accuracy_out_of_reach_is_said_so():
 def test_arguments_of_an_accuracy_are_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         jko.flow(fn.Potential("quadratic"), Particles(np.ones((2, 1))), descent.ForwardEuler(), **arguments)
+
+
+def test_an_experiment_file_asks_for_an_accuracy():
+    text = """
+        initial = {kind = "gaussian", mean = 1.5, std = 0.5}
+        functional = [{name = "entropy"}, {name = "potential", potential = "quadratic"}]
+        [runs.JKO]
+        scheme = "SCHEME"
+        tau = 0.5
+        t_final = 1.0
+        accuracy = 0.05
+    """
+    file = parse(text.replace("SCHEME", "steps.Gaussian"))
+    run = file.runs["JKO"].flow(file.functional)
+    assert run.times.tolist() == [0.0, 0.5, 1.0]
+    assert run.attributes["accuracy_met"]
+    with pytest.raises(ValueError, match=r"runs.JKO.accuracy: descent.Langevin has no bound"):
+        parse(text.replace("SCHEME", "descent.Langevin"))
+
+
+def test_a_comparison_shows_both_bounds_with_their_kind_and_draws_the_band(tmp_path):
+    flow = exact.OrnsteinUhlenbeck(mean=1.5, std=0.5)
+    runs = {
+        "asked": jko.flow(CONFINED, flow.at(0.0), steps.Gaussian(), time=1.0, accuracy=0.1),
+        "cloud": jko.flow(
+            CONFINED, flow.at(0.0).sample(50, 0), descent.Langevin(0), tau=0.1, n_steps=10, store_every=1
+        ),
+    }
+    comparison = jko.compare(runs, exact=flow)
+    asked, cloud = comparison.table
+    assert asked["flow_error_bound"] == runs["asked"].flow_error_bound[-1] >= asked["w2_exact"]
+    assert (asked["flow_error_bound_kind"], cloud["flow_error_bound_kind"]) == ("proven", "none")
+    assert np.isnan(cloud["error_bound"])
+    for words in ("W2 to the flow, at most", "W2 to exact iterates, at most", "0.1, met", "is proven"):
+        assert words in str(comparison)
+    axes = comparison.plot_errors(tmp_path / "errors.png").axes[0]
+    line, dots = (
+        next(line for line in axes.lines if len(line.get_xdata()) and line.get_marker() == marker)
+        for marker in ("None", "o")
+    )
+    assert line.get_ydata().tolist() == runs["asked"].flow_error_bound[1:].tolist()
+    assert dots.get_ydata().tolist() == comparison.distance("W2", "asked")[1:].tolist()
+    assert len(axes.collections) == 1
+    with pytest.raises(ValueError, match="none has a bound to draw"):
+        jko.plotting.plot_errors({"cloud": runs["cloud"]})

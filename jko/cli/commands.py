@@ -142,8 +142,10 @@ def _run_all(results, experiment, settings, say, quiet, heed, begun):
             heed()
             continue
         trajectories[name] = trajectory
-        done = f"{run.n_steps} steps of tau = {run.tau:g}"
+        done = f"{trajectory.info.n_steps} steps of tau = {trajectory.tau:g}"
         say(f"{name}: {done} by {run.scheme.scheme_name()} in {trajectory.attributes['seconds']:.1f} s")
+        if run.accuracy is not None:
+            say(f"{name}: {trajectory.attributes['accuracy_note']}")
         heed()
     return trajectories, failures
 

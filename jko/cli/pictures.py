@@ -16,11 +16,14 @@ class Pictures:
 
     def of_comparison(self, report, functional, plots) -> None:
         """The plots of `plots` that these runs allow, as PNG files."""
+        from jko.plotting import has_bounds
+
         dimension = next(iter(report.runs.values())).final.dimension
         clouds = any(isinstance(run.final, Particles) for run in report.runs.values())
         potential = functional if functional is not None and functional.parts.potential else None
         makers = {
             "energy": report.plot_energy,
+            "errors": report.plot_errors if has_bounds(report.runs) else None,
             "density": report.plot_density if dimension <= 3 else None,
             "particles": (lambda path: report.plot_particles(path, potential=potential)) if clouds else None,
         }

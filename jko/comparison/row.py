@@ -24,6 +24,7 @@ def row_of(comparison, name: str, decay) -> dict:
         "time": float(run.times[-1]),
         **_energies(run, decay),
         **_distances(comparison, name, run),
+        **_bounds(run, float(comparison.times[-1])),
         **_certificates(run),
         "seconds": float(run.attributes.get("seconds", math.nan)),
     }
@@ -71,6 +72,19 @@ def _distances(comparison, name, run) -> dict:
         row["w2_sample"] = w2_distance(sample, truth, comparison.seed).value
         row["l1_sample"] = l1_distance(sample, truth).value
     return row
+
+
+def _bounds(run, t) -> dict:
+    """Bounds at the last common time, and whether they reach an accuracy that was asked for."""
+    at = run.nearest(t)
+    return {
+        "flow_error_bound": float(run.flow_error_bound[at]),
+        "flow_error_bound_kind": str(run.flow_error_bound_kind),
+        "error_bound": float(run.error_bound[at]),
+        "error_bound_kind": str(run.error_bound_kind),
+        "accuracy": float(run.attributes.get("accuracy", math.nan)),
+        "accuracy_met": bool(run.attributes.get("accuracy_met", False)),
+    }
 
 
 def _certificates(run) -> dict:

@@ -59,6 +59,9 @@ def _quantities(comparison, end):
         (f"L1 to exact, {end}", lambda row: _l1(row["l1_exact"], row)),
         ("L1 to exact, worst", lambda row: _l1(row["l1_exact_worst"], row)),
         ("  of a sample [s]", lambda row: _l1(row["l1_sample"], row)),
+        ("W2 to the flow, at most", lambda row: _bound(row, "flow_error_bound")),
+        ("W2 to exact iterates, at most", lambda row: _bound(row, "error_bound")),
+        ("accuracy asked for", _accuracy),
         ("mass", lambda row: _number(row["mass"], 10)),
         ("worst mass error", lambda row: _number(row["mass_error"], 2)),
         ("worst gap", lambda row: _number(row["gap"], 2)),
@@ -92,6 +95,19 @@ def _rate(row) -> str:
 def _l1(value, row) -> str:
     text = _number(value, 3)
     return f"{text} [k]" if text and row["measure"].endswith("particles") else text
+
+
+def _bound(row, name) -> str:
+    text = _number(row[name], 3)
+    return f"{text}{_BOUND_MARKS[row[f'{name}_kind']]}" if text else ""
+
+
+_BOUND_MARKS = {"proven": "", "up to the grid": " [h]", "estimate": " [~]", "none": ""}
+
+
+def _accuracy(row) -> str:
+    asked = _number(row["accuracy"])
+    return f"{asked}, {'met' if row['accuracy_met'] else 'not met'}" if asked else ""
 
 
 def _violations(row) -> str:
@@ -151,7 +167,21 @@ def _footnotes(comparison) -> list[str]:
         notes.append(
             "a dissipation violation is a step with F' + W2^2/2 tau > F beyond its gap: JKO steps have none"
         )
-    notes += _distance_notes(comparison, rows)
+    return notes + _bound_notes(rows) + _distance_notes(comparison, rows)
+
+
+def _bound_notes(rows) -> list[str]:
+    """What the bounds are, and of which problem (docs/error_bounds.md)."""
+    notes = []
+    kinds = {row[f"{name}_kind"] for row in rows for name in ("flow_error_bound", "error_bound")}
+    if kinds - {"none"}:
+        notes.append("bounds are of all steps together, from the start that the run was given")
+    if "proven" in kinds:
+        notes.append("a bound without a mark is proven for the problem as it is discrete in space")
+    if "up to the grid" in kinds:
+        notes.append("[h] proven but for what the grid adds to gaps, costs and energies")
+    if "estimate" in kinds:
+        notes.append("[~] an estimate: no theorem holds there, or lambda is not declared")
     return notes
 
 

@@ -21,7 +21,7 @@ from jko.measures import Grid
 
 _KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
 _MOST_CELLS = 2**27
-PLOTS = ("energy", "density", "particles")
+PLOTS = ("energy", "errors", "density", "particles")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from glob import escape
 from pathlib import Path
 
 from jko.checkpoint import Journal, describe_problem
@@ -70,7 +71,8 @@ class Results:
         make_folder(self.folder / "checkpoints")
         if overwrite:
             for name in experiment.runs:
-                self.checkpoint(name).unlink(missing_ok=True)
+                for path in self.checkpoint(name).parent.glob(f"{escape(self.checkpoint(name).name)}*"):
+                    path.unlink(missing_ok=True)
                 self.data(name).unlink(missing_ok=True)
         copies = {}
         for number, (name, path) in enumerate(experiment.files.items(), start=1):

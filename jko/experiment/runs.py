@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.driver import finished, made_ready, try_out
+from jko.accuracy import refusal
+from jko.driver import finished, flow, made_ready, try_out
 from jko.experiment.initial import Initial
 from jko.experiment.table import ExperimentError, Table, nearest, prefixed, show
 from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
-_KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed")
+_KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed", "accuracy")
 _NAME = re.compile(r"""[^\x00-\x20./\\:*?"<>|\x7f][^\x00-\x1f/\\:*?"<>|\x7f]{0,59}""")
 
 
@@ -38,6 +39,7 @@ class Run:
     tau: float
     n_steps: int
     store_every: int
+    accuracy: float | None = None
 
     @property
     def plan(self) -> Plan:
@@ -58,12 +60,20 @@ class Run:
     def flow(self, functional, *, checkpoint=None, progress=None, throw=True, begun=None) -> Trajectory:
         """jko.flow with this run's settings, from what has `begun`; a refusal begins with the key's path."""
         with prefixed(f"runs.{self.name}"):
+            if self.accuracy is not None:
+                how = {"checkpoint": checkpoint, "progress": progress, "throw": throw}
+                return flow(
+                    functional, self.measure, self.scheme, accuracy=self.accuracy, **self._lengths, **how
+                )
             begun = begun or self._made_ready(functional)
             return finished(begun, checkpoint=checkpoint, progress=progress, throw=throw)
 
     def _made_ready(self, functional):
-        how = {"tau": self.tau, "n_steps": self.n_steps, "store_every": self.store_every}
-        return made_ready(functional, self.measure, self.scheme, **how)
+        return made_ready(functional, self.measure, self.scheme, **self._lengths)
+
+    @property
+    def _lengths(self):
+        return {"tau": self.tau, "n_steps": self.n_steps, "store_every": self.store_every}
 
 
 def runs(table: Table, functional, initial: Initial, grid: Grid | None) -> dict[str, Run]:
@@ -93,10 +103,13 @@ def _run(name, table, functional, initial, grid) -> Run:
     tau = table.positive("tau")
     n_steps = _steps(table, tau)
     store_every = table.whole("store_every", 1)
+    accuracy = table.positive("accuracy") if "accuracy" in table else None
+    if accuracy is not None and refusal(scheme):
+        table.refuse("accuracy", refusal(scheme))
     measure = _measure(table, cls, initial, grid)
     with prefixed(table.at("scheme")):
         scheme.check(functional, measure)
-    return Run(name, scheme, measure, tau, n_steps, store_every)
+    return Run(name, scheme, measure, tau, n_steps, store_every, accuracy)
 
 
 def scheme_class(table: Table) -> type[Scheme]:

@@ -1,10 +1,20 @@
-"""Pictures of runs: energies, densities, clouds, convergence, animations. Matplotlib is loaded late."""
+"""Pictures of runs: energies, errors, densities, clouds, convergence, films. Matplotlib is loaded late."""
 
 from jko.plotting.animation import animate
 from jko.plotting.convergence import plot_convergence
 from jko.plotting.density import plot_density
 from jko.plotting.energy import plot_energy
+from jko.plotting.errors import has_bounds, plot_errors
 from jko.plotting.particles import plot_particles
 from jko.plotting.trajectory import plot_trajectory
 
-__all__ = ["animate", "plot_convergence", "plot_density", "plot_energy", "plot_particles", "plot_trajectory"]
+__all__ = [
+    "animate",
+    "has_bounds",
+    "plot_convergence",
+    "plot_density",
+    "plot_energy",
+    "plot_errors",
+    "plot_particles",
+    "plot_trajectory",
+]
