@@ -13,13 +13,18 @@ _FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h²
 
 
 class GridEnergy:
-    """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap and ρ = 0 in blocked cells, on a grid."""
+    """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap and ρ = 0 in blocked cells, on a grid.
+
+    V is taken less its minimum, and F with it: a step depends on differences, which a large constant would
+    take digits from.
+    """
 
     blocked = None
 
     def __init__(self, F, mu):
         self.grid, self.parts = mu.grid, F.parts
-        self.potential = _finite(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
+        potential = _finite(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
+        self.potential = potential - potential.min()
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
     def interaction(self, values) -> np.ndarray | None:
@@ -30,7 +35,7 @@ class GridEnergy:
         return sum(c * np.asarray(atom.first_variation(rho)) for c, atom in self.parts.interaction)
 
     def energy(self, values, interaction=None) -> float:
-        """F(ρ) without the constraints."""
+        """F(ρ) without the constraints, V less its minimum."""
         density = self.potential if interaction is None else self.potential + 0.5 * interaction
         total = np.vdot(density, values)
         if self.parts.internal_energy is not None:

@@ -6,6 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
+from jko.transport import wasserstein_distance
 from tests.steps.grid_steps import distance, take_step
 
 QUADRATIC = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
@@ -82,7 +83,7 @@ def test_interaction_by_passes_is_the_exact_step_of_gaussians():
 
     start = Gaussian(np.array([0.5, 0.0]), 0.64 * np.eye(2))
     answer, _, _ = scheme.step(F, start, 0.05, scheme.init(F, start))
-    assert "last pass" in info.note
+    assert "passes of the interaction" in info.note
     assert distance(new, answer.on(mu.grid)) < 5e-4
 
 
@@ -196,3 +197,67 @@ def test_the_better_of_two_steps_is_kept():
     assert info.relative_gap < 0.2
     assert info.status == "not converged"
     assert "kept, for steps.BackAndForth leaves a gap" in info.note
+
+
+def test_the_solver_adds_nothing_to_what_tau_does():
+    """W₂ to the flow over τ settles as τ falls: √gap adds up over a run, and must fall with τ."""
+    F = 0.5 * fn.Entropy() + fn.Potential(lambda x: (x[0] ** 2 - 1.0) ** 2)
+    mu = Density.gaussian(Grid.uniform(-2.2, 2.2, 1000), 0.4, std=0.35)
+    limit = flow(F, mu, steps.SecondOrder(steps.Quantile()), tau=0.004, n_steps=100, store_every=100).final
+    for n in (32, 64):
+        run = flow(F, mu, steps.MongeAmpere(), tau=0.4 / n, n_steps=n, store_every=n)
+        assert wasserstein_distance(run.final, limit) / (0.4 / n) == pytest.approx(0.264, rel=0.02)
+
+
+def test_the_gap_bounds_how_far_the_stored_density_is_from_the_step():
+    F = 0.5 * fn.Entropy() + fn.Potential(lambda x: 0.5 * (x[0] ** 2 - 1.0) ** 2 + x[0] ** 2)
+    mu = Density.gaussian(Grid.uniform(-2.2, 2.2, 400), 0.4, std=0.35)
+    exact, _ = one_step(F, mu, 0.02, tolerance=1e-14)
+    loose = steps.MongeAmpere(tolerance=1e-2, max_iterations=1)
+    new, info = take_step(loose, F, mu, 0.02)
+    assert info.gap > 1e-9
+    assert wasserstein_distance(new, exact) <= np.sqrt(2.0 * 0.02 * info.gap)
+
+
+def test_a_flow_with_attraction_comes_to_rest_at_its_own_mean():
+    """Curie–Weiss: ρ ∝ exp(−(x⁴/4 − x²/2 + (x − m)²)/θ), m its mean."""
+    grid, theta, kappa = Grid.uniform(-3.0, 3.0, 200), 0.6, 2.0
+    x, m = grid.centers.reshape(-1), 0.6
+    for _ in range(400):
+        rest = np.exp(-(x**4 / 4 - x**2 / 2 + kappa * (x - m) ** 2 / 2) / theta)
+        rest /= rest.sum()
+        m = float(rest @ x)
+    F = theta * fn.Entropy() + fn.Potential(lambda x: x[0] ** 4 / 4 - x[0] ** 2 / 2)
+    F = F + fn.Interaction("quadratic", strength=kappa)
+    run = flow(F, Density.gaussian(grid, m + 0.1, std=0.5), steps.MongeAmpere(), tau=2.0, n_steps=30)
+    assert float(run.final.mean()[0]) == pytest.approx(m, abs=1e-7)
+    stays = flow(F, Density(grid, rest / grid.cell_volume), steps.MongeAmpere(), tau=2.0, n_steps=2)
+    assert float(stays.final.mean()[0]) == pytest.approx(m, abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("length", "energy", "shift"), [(1e-6, 1e12, 0.0), (1e6, 1e-12, 0.0), (1.0, 1.0, 1e5)]
+)
+def test_units_are_only_a_scale(length, energy, shift):
+    def problem(length, energy, shift):
+        mu = Density.gaussian(Grid.uniform(-4.0 * length, 4.0 * length, 64), 0.3 * length, std=0.8 * length)
+        F = energy * fn.Entropy() + fn.Potential(lambda x: energy * (0.5 * (x[0] / length) ** 2 + shift))
+        return one_step(F, mu, 0.1 * length**2 / energy, tolerance=1e-12)
+
+    one, info = problem(1.0, 1.0, 0.0)
+    other, scaled = problem(length, energy, shift)
+    assert np.abs(length * other.values - one.values).max() < 1e-9 * one.values.max()
+    assert scaled.relative_gap == pytest.approx(info.relative_gap, abs=1e-13)
+
+
+def test_a_map_that_leaves_no_density_is_no_division_by_zero():
+    from jko.steps.pressure.ladder import PressureLadder
+    from jko.steps.pressure.steep import SteepNewton
+
+    mu = Density.gaussian(box(64, 1), 0.0, std=0.5)
+    ladder = PressureLadder(QUADRATIC, mu, "steps.MongeAmpere")
+    x = mu.grid.centers.reshape(-1)
+    newton = SteepNewton(
+        ladder.energy, 0.1, mu.grid.spacing, np.log(mu.values), ladder.potentials[0], ((True, True),)
+    )
+    assert newton.at(-1e4 * x**2).gap == np.inf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -24,25 +24,38 @@ _DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
 _ROUNDER = 1.25  # p starts with I + ττ′D²p ≥ 0 for τ′ = 1.25τ
 _LOST = 0.3  # relative gap of a coarse answer from which finer grids are not begun
 _EXACT = 1e-13
+_SMALLEST = 1e-300
+_THIN = 1e-8  # of the largest density, from where on U*′(p − V) is stored
+_APART = 0.25  # of the sum of ρ̂ and U*′, their difference from where on the map is no guide
 _MEDIUM = {1: 128, 2: 128, 3: 32}  # cells along the longest axis up to which back-and-forth may begin
 _SMOOTHING = 4  # passes
-_ENOUGH = 2e-4  # relative gap at which a steep step is left
+_ENOUGH = 2e-4  # relative gap at which a steep step is left, τ's own error allowing
 _PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
 
 
 @dataclass(frozen=True)
 class Found:
-    """A pressure of the mass of ρ_k, its density, and what the two prove."""
+    """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
+    error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to."""
 
     p: np.ndarray
     values: np.ndarray
     gap: float
     transport: float
+    own: float
     folded: float
     defect: float
     iterations: int
     before: float
     after: float
+    size: float
+
+    @property
+    def relative_gap(self) -> float:
+        """gap/(W₂²/2τ); 0 of 0."""
+        if self.transport > 0.0:
+            return self.gap / self.transport
+        return math.inf if self.gap > 0.0 else 0.0
 
 
 class PressureLadder:
@@ -64,8 +77,9 @@ class PressureLadder:
         self.sizes = self.levels.sizes
         self.potentials = self.levels.coarsened(self.problem.potential)
 
-    def climb(self, mu, tau, field, p, tolerance, most, caution) -> Found:
-        """The step's pressure; from a given p on the finest grid alone."""
+    def climb(self, mu, tau, field, p, tolerance, most, caution, first=None) -> Found:
+        """The step's pressure; from a given p on the finest grid alone. `field` is the interaction's first
+        variation, `first` that at ρ_k."""
         with np.errstate(divide="ignore"):
             log = np.log(mu.values)
         np.maximum(log, log.max() - _DEEPEST, out=log)
@@ -75,8 +89,8 @@ class PressureLadder:
         logs = self.levels.coarsened(log) if p is None else [log]
         free, spent = _far_walls(log), 0
         steep = isinstance(caution, int)
-        first = self._medium(caution) if steep and p is None else len(logs) - 1
-        for depth in reversed(range(first + 1)):
+        coarsest = self._medium(caution) if steep and p is None else len(logs) - 1
+        for depth in reversed(range(coarsest + 1)):
             size = self.sizes[depth]
             data = tau, self.levels.spacing(size), logs[depth], potentials[depth]
             if p is None:
@@ -85,16 +99,22 @@ class PressureLadder:
                 p = interpolate(
                     p, size, (0.0,) * len(size), [m / n for m, n in zip(p.shape, size, strict=True)]
                 )
+            before = self._variation(log, potentials[0], field, first) if depth == 0 else None
             if steep:
-                newton = SteepNewton(self.energy, *data, free)
+                newton = SteepNewton(self.energy, *data, free, before)
             else:
-                newton = PressureNewton(self.energy, *data, free, *caution[depth < len(self.sizes) - 1])
+                limits = caution[depth < len(self.sizes) - 1]
+                newton = PressureNewton(self.energy, *data, free, *limits, before)
             now = newton.solve(p, max(tolerance, _ENOUGH) if steep else tolerance, most)
             p, spent = now.p, spent + newton.iterations
-            if not now.gap < _LOST * now.transport + _LOST * _EXACT:
-                now = replace(now, gap=np.inf)
-                break
-        return self._certify(now, mu, log, potentials[0], tau, spent)
+            if not (now.gap < _LOST * now.transport or newton.is_nothing(now)):
+                return self._lost(p, mu, spent)
+        return self._certify(newton, now, mu, log, potentials[0], spent)
+
+    def _variation(self, log, potential, field=None, first=None):
+        """U′(ρ_k) + V, V with the field replaced by the first."""
+        slope = self.energy.slope(log, np.exp(log))[0] + potential
+        return slope if field is None else slope + (first - field)
 
     def _medium(self, times):
         """The depth of the finest grid of so many times `_MEDIUM` cells at most along an axis."""
@@ -112,36 +132,62 @@ class PressureLadder:
 
     def _start(self, tau, spacing, log, potential):
         """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
-        start = self.energy.slope(log, np.exp(log))[0] + potential
+        start = self._variation(log, potential)
         reach = _ROUNDER * tau
         return -c_transform(c_transform(-start, spacing, reach), spacing, reach)
 
-    def _certify(self, now, mu, log, potential, tau, spent):
-        volume, total = self.grid.cell_volume, float(mu.values.sum())
-        before = (self.energy.total(log, mu.values) + float(np.vdot(potential, mu.values))) * volume
-        if not np.isfinite(now.gap):
-            return Found(now.p, mu.values, math.inf, math.nan, 1.0, 1.0, spent, before, math.nan)
+    def _lost(self, p, mu, spent) -> Found:
+        nan = math.nan
+        return Found(p, mu.values, math.inf, nan, nan, 1.0, 1.0, spent, nan, nan, nan)
+
+    def _certify(self, newton, now, mu, log, potential, spent):
+        volume, total, found = self.grid.cell_volume, float(mu.values.sum()), float(now.density.sum())
+        if not 0.0 < found < math.inf:
+            return self._lost(now.p, mu, spent)
         work = now.p - potential
         with np.errstate(all="ignore"):
             shift, values = self.dual.normalise(-work, total, _EXACT)
-        work += shift
-        scale = total / float(now.density.sum())
-        pushed = now.density * scale
-        log_values = self.energy.log_of_pressure(work)
-        internal = self.energy.total(log_values, values)
-        conjugate = float(np.vdot(work, values)) - internal
-        primal = self.energy.total(now.log + math.log(scale), pushed) - float(np.vdot(work, pushed))
+            work += shift
+            scale = total / found
+            pushed = now.density * scale
+            gap = self.energy.gap(pushed, values, work, now.log + math.log(scale))
+            values = _joined(pushed, values, total)
+        if not np.isfinite(gap) or not np.isfinite(values).all():
+            return self._lost(now.p, mu, spent)
+        internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
+        outer = [float(np.vdot(potential, rho)) for rho in (mu.values, values)]
+        before, after = (volume * (u + v) for u, v in zip(internal, outer, strict=True))
         return Found(
-            now.p + shift,
-            values,
-            (primal + conjugate) * volume,
-            transport_cost(now.p, values, tau, self.grid.spacing),
-            now.folded,
-            scale - 1.0,
-            spent,
-            before,
-            (internal + float(np.vdot(potential, values))) * volume,
+            p=now.p + shift,
+            values=values,
+            gap=gap * volume,
+            transport=transport_cost(now.p, values, newton.tau, self.grid.spacing),
+            own=newton.own_error(now) if newton.before is not None else 0.0,
+            folded=now.folded,
+            defect=scale - 1.0,
+            iterations=spent,
+            before=before,
+            after=after,
+            size=volume * sum(map(abs, (*internal, *outer))),
         )
+
+
+def _joined(pushed, answer, total):
+    """ρ̂ = ρ_k(S)·det DS where the map is a guide, else U*′(p − V): in far tails, which weigh nothing, and
+    where the two are apart.
+
+    Of an error δp both are off, ρ̂ by τ∇·(ρ∇δp), by which W₂ is off as the gap tells, U*′ by U*″δp, whose
+    mass comes from anywhere.
+    """
+    thin = (_THIN * answer.max()) ** 2
+    change = pushed - answer
+    apart = change / np.maximum(_APART * (pushed + answer), _SMALLEST)
+    apart *= apart
+    square = answer * answer
+    change *= square / ((square + thin) * (1.0 + apart * apart))
+    change += answer
+    change *= total / float(change.sum())
+    return change
 
 
 def _far_walls(log):

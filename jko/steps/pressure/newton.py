@@ -13,6 +13,11 @@ from jko.steps.dual.energy import DualEnergy
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
 _FADE = 15.0  # of log ρ, over which corrections fade out in the tails
 _LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
+OWN = 0.1  # of τ's own error, the most that the solver's may be
+_NEAR = 1e-4  # of a density: nearer ones have their Bregman distance by its second-order term
+_ROUNDED = 4.0 * np.finfo(float).eps  # of U′, V and p together: what each operation may leave of a residual
+_NOTHING = 64.0 * np.finfo(float).eps  # of F
+_SUMS = 16.0  # of them in U′(ρ̂) + V − p, with the logarithm's interpolation
 
 
 @dataclass
@@ -31,21 +36,24 @@ class Iterate:
     folded: float
     least: np.ndarray
     full: np.ndarray | None = None  # ρ̂ with the least eigenvalue of DS taken as positive
+    own: float | None = None  # `PressureNewton.own_error`, once it was asked for
 
 
 class PressureNewton:
     """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS, S = id + τ∇p, on one grid.
 
     `free` says for each axis whether its lower and its upper wall lie so far in the tail that p is continued
-    there instead of mirrored. `limit` bounds the residual that a correction answers, and corrections fade out
-    where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild.
+    there instead of mirrored. `limit` times ρU″ bounds the residual that a correction answers, and it fades
+    out where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild, and p
+    follows its neighbours there. `before` is U′(ρ_k) + V on this grid, from which τ's own error is told;
+    None leaves that out.
     """
 
     halvings = 4
     helps = 1.0
 
-    def __init__(self, energy, tau, spacing, log_density, potential, free, limit, tail):
-        self.energy, self.tau, self.spacing = energy, tau, spacing
+    def __init__(self, energy, tau, spacing, log_density, potential, free, limit, tail, before=None):
+        self.energy, self.tau, self.spacing, self.before = energy, tau, spacing, before
         self.log_density, self.potential, self.free = log_density, potential, free
         self.limit, self.tail = limit, tail
         self.mass = float(np.exp(log_density).sum() * np.prod(spacing))
@@ -70,10 +78,10 @@ class PressureNewton:
         return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least)
 
     def solve(self, p, tolerance, most) -> Iterate:
-        """Iterates from p until the estimated gap is `tolerance` of (τ/2)∫|∇p|²ρ̂, or no step lowers it."""
+        """Iterates from p until the estimated gap is at its goal, or no step lowers it."""
         now = self.at(p)
         for _ in range(most):
-            goal = tolerance * now.transport + 1e-14 * min(self.mass, 1.0)
+            goal = self.goal(now, tolerance)
             if not np.isfinite(now.gap) or now.gap <= goal:
                 break
             new = self._improve(now, goal)
@@ -85,6 +93,44 @@ class PressureNewton:
                 break
         return now
 
+    def goal(self, now, tolerance) -> float:
+        """The gap to stop at: `tolerance` of (τ/2)∫|∇p|²ρ̂, and where the velocity error of the solver,
+        √(2·gap/τ), is a tenth of that of τ itself; not below rounding."""
+        goal = tolerance * now.transport
+        if now.gap <= goal and self.before is not None:
+            goal = min(goal, OWN**2 * self.own_error(now))
+        return max(goal, self.rounding(now)) if now.gap > goal else goal
+
+    def own_error(self, now) -> float:
+        """(τ/8)∫|∇(p − p_k + (τ/2)|∇p|²)|²ρ̂, the gap whose velocity error √(2·gap/τ) is τ's own.
+
+        The velocity −∇p is kept all over a step, where the flow's turns from −∇p_k(S) to −∇p: on average it
+        is off by half of ∇p − ∇p_k(S) = ∇(p − p_k + (τ/2)|∇p|²) to first order in τ.
+        """
+        if now.own is None:
+            turned = squared_slope(now.p, self.spacing)
+            turned *= 0.5 * self.tau
+            turned += now.p
+            turned -= self.before
+            now.own = 0.25 * transport_cost(turned, now.density, self.tau, self.spacing)
+        return now.own
+
+    def rounding(self, now) -> float:
+        """The gap that rounding of p, V and U′ leaves, and of p's second differences in log det DS."""
+        size, stiffness = self._sizes(now)
+        sums = _SUMS + 4.0 * stiffness * self.tau * sum(1.0 / h**2 for h in self.spacing)
+        return 0.5 * self.mass * (_ROUNDED * sums * size) ** 2 / stiffness
+
+    def is_nothing(self, now) -> bool:
+        """Whether the gap is below the rounding of F."""
+        return now.gap <= _NOTHING * self.mass * self._sizes(now)[0]
+
+    def _sizes(self, now):
+        """The means of |p| + ρU″ and of ρU″."""
+        mass = float(now.density.sum())
+        stiffness = float(np.vdot(now.density, np.broadcast_to(now.stiffness, now.p.shape))) / mass
+        return float(np.vdot(now.density, np.abs(now.p))) / mass + stiffness, stiffness
+
     def _improve(self, now, goal):
         correction = self._correction(now, np.clip(0.5 * np.sqrt(goal / now.gap), _LEAST, _MOST))
         self.iterations += 1
@@ -95,16 +141,19 @@ class PressureNewton:
         return None
 
     def _correction(self, now, reduction):
-        mobility = [self.tau / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
-        right = np.clip(now.residual, -self.limit, self.limit)
-        correction, spent = Multigrid(now.log, now.stiffness, mobility).solve(right, reduction)
-        self.linear_iterations += spent
+        # in units of ρU″ at the maximum, so that single precision rounds alike in all
+        unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
+        stiffness = now.stiffness / unit
+        mobility = [self.tau * unit / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
+        right = np.clip(now.residual / unit, -self.limit * stiffness, self.limit * stiffness)
         top = float(now.log.max()) - self.tail
         if now.log.min() < top:
             fade = (now.log.astype(np.float32) - np.float32(top - _FADE)) / np.float32(_FADE)
             np.clip(fade, 0.0, 1.0, out=fade)
-            correction *= fade * fade * (3.0 - 2.0 * fade)
-        return correction
+            right *= fade * fade * (3.0 - 2.0 * fade)
+        correction, spent = Multigrid(now.log - now.log.max(), stiffness, mobility).solve(right, reduction)
+        self.linear_iterations += spent
+        return unit * correction
 
 
 class LogEnergy:
@@ -122,10 +171,21 @@ class LogEnergy:
         stiffness = density * self.internal.second_derivative(density)
         return self.internal.derivative(density), np.clip(stiffness, 1e-20, 1e20)
 
-    def gap(self, density, answer, pressure) -> float:
-        """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p)."""
-        own = float(self.internal.density(density).sum() - np.vdot(pressure, density))
-        return own + self.dual.total_conjugate(pressure, answer)
+    def gap(self, density, answer, pressure, log=None) -> float:
+        """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p), log ρ at hand or not: U's Bregman
+        distance of ρ from the answer, in forms whose digits rounding leaves."""
+        change = density - answer
+        if self.temperature is not None and log is not None:
+            further = log - self.log_of_pressure(pressure)
+            with np.errstate(all="ignore"):
+                change = np.where(np.abs(further) < _NEAR, answer * np.expm1(further), change)
+                return self.temperature * float(np.maximum(density * further - change, 0.0).sum())
+        near = np.abs(change) < _NEAR * answer
+        own = self.internal.density(density) - pressure * density
+        answered = np.where(answer > 0.0, self.internal.density(answer) - pressure * answer, 0.0)
+        with np.errstate(all="ignore"):
+            square = 0.5 * change * change * self.internal.second_derivative(answer)
+        return float(np.where(near, square, np.maximum(own - answered, 0.0)).sum())
 
     def log_of_pressure(self, p):
         """log U*′(p) for the entropy, else None."""
@@ -136,6 +196,18 @@ class LogEnergy:
         if self.temperature is not None:
             return self.temperature * float(np.vdot(density, np.where(density > 0.0, log, 0.0)))
         return float(self.internal.density(density).sum())
+
+
+def squared_slope(p, spacing):
+    """|∇p|² in the cells, along each axis the mean of the squares at both faces."""
+    total = np.zeros(p.shape)
+    for axis, h in enumerate(spacing):
+        slope = np.diff(p, axis=axis)
+        slope *= slope
+        slope *= 0.5 / (h * h)
+        total[tuple(slice(None, -1) if a == axis else slice(None) for a in range(p.ndim))] += slope
+        total[tuple(slice(1, None) if a == axis else slice(None) for a in range(p.ndim))] += slope
+    return total
 
 
 def transport_cost(p, density, tau, spacing) -> float:

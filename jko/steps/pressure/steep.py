@@ -12,7 +12,7 @@ _DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken 
 _HELD = 24.0  # of log ρ′ below its maximum, from where on p only follows its neighbours
 _FOLLOWS = 16.0  # cells, over which it does
 _STIFFEST = 100.0  # cells, over which a correction reaches at most
-_LARGEST = 1.0  # residual that a logarithmic row answers
+_LARGEST = 1.0  # of ρU″, the residual that a logarithmic row answers
 _NEGATIVE = -1e-3  # least eigenvalue of DS that rounding explains
 _HALVINGS = 5
 _HELPS = 0.7  # times the gap, at most, after an iteration that is worth another
@@ -30,8 +30,8 @@ class SteepNewton(PressureNewton):
 
     halvings, helps = _HALVINGS, _HELPS
 
-    def __init__(self, energy, tau, spacing, log_density, potential, free):
-        super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf)
+    def __init__(self, energy, tau, spacing, log_density, potential, free, before=None):
+        super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf, before)
         self.bar = float(log_density.max()) - _DENSE
         self.cell_volume = float(np.prod(spacing))
 
@@ -41,6 +41,8 @@ class SteepNewton(PressureNewton):
         with np.errstate(all="ignore"):
             full = np.exp(log)
             density = full * np.maximum(share, 0.0)
+            if not 0.0 < density.sum() < np.inf:
+                return Iterate(p, log, density, diagonal, log, 1.0, np.inf, np.nan, 1.0, least, full)
             shift, answer = self.energy.dual.normalise(self.potential - p, float(density.sum()), 1e-9)
             p = p + shift
             work = p - self.potential
@@ -64,7 +66,7 @@ class SteepNewton(PressureNewton):
         natural = np.where(linear, bend, stiffness)
         held = answer < np.exp(-_HELD) * answer.max()
         kappa = np.minimum(natural, np.where(held, _FOLLOWS, _STIFFEST) ** 2 / reach)
-        logarithmic = np.clip(excess, -_LARGEST, _LARGEST) * (kappa / natural)
+        logarithmic = np.clip(excess, -_LARGEST * stiffness, _LARGEST * stiffness) * (kappa / natural)
         residual = np.where(linear, (share - ratio) * kappa, logarithmic)
         residual[held] = 0.0
         return residual.astype(np.float32), kappa.astype(np.float32)
