@@ -12,6 +12,7 @@ import numpy as np
 import jko.exact
 from functionals import Functional
 from jko.comparison.times import common_times
+from jko.errors import shortened
 from jko.experiment import terms
 from jko.experiment.files import Files
 from jko.experiment.initial import initial
@@ -52,8 +53,10 @@ class Experiment:
         common_times({name: run.plan for name, run in self.runs.items()})
 
 
-def load(path, copies: dict[str, str] | None = None) -> Experiment:
+def load(path, copies: dict[str, str] | None = None, default_title: str | None = None) -> Experiment:
     """The experiment of a TOML file; files that it names lie relative to it, unless `copies` says where.
+
+    One without a title has that of the file's name, unless `default_title` says otherwise.
 
     Raises ValueError, beginning with the path of the key, before any step is taken.
     """
@@ -66,15 +69,15 @@ def load(path, copies: dict[str, str] | None = None) -> Experiment:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ExperimentError(f"{str(path)!r} cannot be read as a text file: {error}") from error
-    return parse(text, path.parent, default_title=path.stem, copies=copies)
+    return parse(text, path.parent, default_title=default_title or path.stem, copies=copies)
 
 
 def parse(text: str, folder=".", default_title: str = "experiment", copies=None) -> Experiment:
     """The experiment of a TOML text; files that it names lie relative to `folder`."""
     try:
         root = Table(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ExperimentError(f"{default_title}: not a TOML file: {error}") from error
+    except ValueError as error:  # tomllib's own, or int's for a number of more than some thousand digits
+        raise ExperimentError(f"{default_title}: not a TOML file: {shortened(error)}") from error
     except RecursionError as error:
         raise ExperimentError(f"{default_title}: not a TOML file of this kind: nested too deep") from error
     root.allow(_KEYS)

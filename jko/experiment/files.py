@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jko.errors import shortened
 from jko.experiment.table import Table, nearest
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
@@ -61,14 +62,14 @@ def read_array(path: Path, table: Table, where: str) -> np.ndarray:
                 array = np.lib.format.read_array(file, allow_pickle=False)
         else:
             array = np.loadtxt(path, delimiter=",", ndmin=2)
-    except (ValueError, OSError, EOFError) as error:
-        table.refuse(where, f"{path.name!r} cannot be read as numbers: {_line(error)}")
+    except Exception as error:  # damaged bytes raise errors of any kind in numpy and what it uses
+        table.refuse(where, f"{path.name!r} cannot be read as numbers: {shortened(error)}")
     return _numeric(array, table, where)
 
 
 def read_image(path: Path, table: Table, where: str) -> np.ndarray:
     """The intensities of an image `[rows, columns]` in [0, 1]; colours by their luminance."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if path.suffix.lower() not in IMAGES:
         table.refuse(where, f"expected an image ({', '.join(IMAGES)}), got {path.name!r}")
@@ -76,20 +77,21 @@ def read_image(path: Path, table: Table, where: str) -> np.ndarray:
         with Image.open(path) as image:
             deep = image.mode.startswith(("I", "F"))
             values = np.asarray(image if deep else image.convert("L"), dtype=float)
-    except (OSError, UnidentifiedImageError, ValueError, Image.DecompressionBombError) as error:
-        table.refuse(where, f"{path.name!r} cannot be read as an image: {_line(error)}")
+    except Exception as error:  # damaged bytes raise errors of any kind in Pillow and what it uses
+        table.refuse(where, f"{path.name!r} cannot be read as an image: {shortened(error)}")
     return values / (max(values.max(), 1.0) if deep else 255.0)
 
 
 def _from_archive(path, table, where):
     key = table.text("key")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if key not in archive.files:
-                table.refuse("key", f"no array {key!r} in {path.name!r}; {nearest(key, archive.files)}")
-            array = archive[key]
-    except (OSError, EOFError) as error:
-        table.refuse(where, f"{path.name!r} cannot be read as a .npz file: {_line(error)}")
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = archive.files
+            array = archive[key] if key in names else None
+    except Exception as error:  # as above: zipfile and zlib have their own
+        table.refuse(where, f"{path.name!r} cannot be read as a .npz file: {shortened(error)}")
+    if array is None:
+        table.refuse("key", f"no array {key!r} in {path.name!r}; {nearest(key, names)}")
     return _numeric(array, table, where)
 
 
@@ -151,7 +153,3 @@ def _coarsen(values, table):
         shape = (*values.shape[:axis], count, factor, *values.shape[axis + 1 :])
         values = values.reshape(shape).mean(axis=axis + 1)
     return values
-
-
-def _line(error) -> str:
-    return " ".join(str(error).split())

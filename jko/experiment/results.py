@@ -34,6 +34,7 @@ _SETTINGS = {
     "plots": _texts,
     "animate": _texts,
     "files": _copies,
+    "title": lambda value: value is None or isinstance(value, str),
 }
 
 
@@ -80,7 +81,7 @@ class Results:
             make_folder(self.folder / "inputs")
             write_whole(self.folder / copies[name], path.read_bytes())
         write_whole(self.experiment_path, experiment.text.encode())
-        settings = {"format": FORMAT, **settings, "files": copies}
+        settings = {"format": FORMAT, **settings, "files": copies, "title": experiment.title}
         write_whole(self.settings_path, json.dumps(settings, indent=1).encode())
 
     def settings(self) -> dict:
@@ -107,7 +108,8 @@ class Results:
 
     def load(self) -> Experiment:
         """The experiment of the copy."""
-        return load(self.experiment_path, copies=self.settings()["files"])
+        settings = self.settings()
+        return load(self.experiment_path, copies=settings["files"], default_title=settings.get("title"))
 
     def steps_done(self, experiment: Experiment, name: str) -> int:
         """How many steps the checkpoint of a run holds; raises CheckpointMismatch where it is another's."""

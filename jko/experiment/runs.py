@@ -18,6 +18,7 @@ from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
 _KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed", "accuracy")
+_MOST_FRAMES = 10_000_000  # whose measures alone, of ten cells each, fill a gigabyte
 _NAME = re.compile(r"""[^\x00-\x20./\\:*?"<>|\x7f][^\x00-\x1f/\\:*?"<>|\x7f]{0,59}""")
 
 
@@ -106,6 +107,9 @@ def _run(name, table, functional, initial, grid) -> Run:
     accuracy = table.positive("accuracy") if "accuracy" in table else None
     if accuracy is not None and refusal(scheme):
         table.refuse("accuracy", refusal(scheme))
+    if n_steps // store_every > _MOST_FRAMES:
+        key = "n_steps" if "n_steps" in table else "t_final"
+        table.refuse(key, f"expected at most {_MOST_FRAMES} stored times, got more: raise store_every")
     measure = _measure(table, cls, initial, grid)
     with prefixed(table.at("scheme")):
         scheme.check(functional, measure)
