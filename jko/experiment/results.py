@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from glob import escape
 from pathlib import Path
