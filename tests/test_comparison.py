@@ -309,3 +309,34 @@ def test_runs_of_like_names_do_not_share_a_file(tmp_path):
     folder = jko.compare(runs).save(tmp_path)
     assert {path.name for path in folder.glob("*.nc")} == {"a_b.nc", "a_b~2.nc", "_c.nc"}
     assert jko.Trajectory.load(folder / "a_b~2.nc").measures[0].mean()[0] == pytest.approx(1.6)
+
+
+def test_a_cloud_beside_a_torus_is_wrapped_in_both_distances_and_its_energy_left_out():
+    grid = jko.Grid.uniform(0.0, 1.0, 50, periodic=True)
+    density = jko.Density(grid, 1.0 + 0.8 * np.cos(2.0 * np.pi * grid.axes[0]))
+    cloud = density.sample(400, seed=0)
+    turns = np.random.default_rng(1).integers(-5, 6, size=(400, 1))
+    wandered = jko.Particles(cloud.positions + turns)
+    for one, other in ((w2_distance, 1e-12), (l1_distance, 1e-9)):
+        assert one(wandered, density).value == pytest.approx(one(cloud, density).value, rel=other)
+        assert one(wandered, cloud, torus=grid).value < 1e-7
+    assert w2_distance(cloud, density).value < 0.05
+    assert w2_distance(jko.Gaussian.of(0.5, 0.1), density).method == "no W2 of a Gaussian on a torus"
+
+    def run(mu, kind):
+        return trajectory([mu, mu], [0.0, 0.1], energy=[1.0, 1.0], energy_kind=kind)
+
+    comparison = compare({"torus": run(density, "exact"), "line": run(wandered, "estimate")})
+    assert comparison.distance("W2", "torus", "line")[-1] < 0.05
+    assert [math.isnan(row["energy_final"]) for row in comparison.table] == [False, True]
+    assert "[t] the entropy of a cloud is estimated on the line" in str(comparison)
+
+
+def test_violations_are_counted_in_the_problems_own_units():
+    """Dissipations of −1e-3 of the energy are violations whatever the unit of energy; of −1e-17 they are not."""
+    for unit in (1e-15, 1.0, 1e15):
+        for share, count in ((-1e-3, 2), (-1e-17, 0)):
+            gaussians = [jko.Gaussian.of(0.0, 1.0)] * 3
+            run = trajectory(gaussians, [0.0, 1.0 / unit, 2.0 / unit], energy=[unit] * 3)
+            run.info.dissipation[:] = share * unit
+            assert compare({"run": run}).table[0]["dissipation_violations"] == count

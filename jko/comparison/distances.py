@@ -23,37 +23,42 @@ class Measured(NamedTuple):
     error_bound: float = 0.0
 
 
-def w2_distance(mu, nu, seed: int = 0) -> Measured:
+def w2_distance(mu, nu, seed: int = 0, torus: Grid | None = None) -> Measured:
     """W₂(mu, nu), each divided by its mass; in d ≥ 2 from `PLAN` particles at most, drawn by `seed`.
 
-    NaN beside a density on a periodic grid, whose distance is that of a torus: method "no W2 on a torus".
+    Beside a density on a periodic grid, or with a periodic grid as `torus`, it is that of the torus: to the
+    nearest image. A Gaussian has none there, NaN: method "no W2 of a Gaussian on a torus".
     """
-    if any(isinstance(m, Density) and m.grid.is_periodic for m in (mu, nu)):
-        return Measured(math.nan, "no W2 on a torus")
+    torus = _torus(torus, mu, nu)
+    if torus is not None and any(isinstance(m, Gaussian) for m in (mu, nu)):
+        return Measured(math.nan, "no W2 of a Gaussian on a torus")
     first, second = _probability(mu), _probability(nu)
     method = ""
     if mu.dimension > 1:
         first, second = _thinned(first, seed), _thinned(second, seed + 1)
         method = "subsampled" if _was_thinned(mu, nu) else ""
-    distance = wasserstein_distance(first, second)
+    distance = wasserstein_distance(first, second, torus=torus)
     return Measured(distance.value, method, distance.error_bound)
 
 
-def l1_distance(mu, nu) -> Measured:
+def l1_distance(mu, nu, torus: Grid | None = None) -> Measured:
     """`∫|ρ − σ| dx` between the densities of two measures: 0 where they agree, 2 where they are apart.
 
     Densities are compared on the finer of their grids, to which the other is carried conservatively
     (monotone cubics through the cumulative mass, order 2). A cloud enters through its kernel density
     estimate, and the other side is smoothed by the same kernel, so that what is left is noise and not
-    smoothing: method "kernel estimate". Mass outside the common grid counts in full. NaN in more than three
-    dimensions and for a cloud that is flat.
+    smoothing: method "kernel estimate". Mass outside the common grid counts in full. On a torus, as for
+    `w2_distance`, clouds are wrapped and kernels go round. NaN in more than three dimensions and for a cloud
+    that is flat.
     """
+    torus = _torus(torus, mu, nu)
+    mu, nu = (_wrapped(m, torus) for m in (mu, nu))
     if mu.dimension > 3:
         return Measured(math.nan)
     clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
     if any(np.ptp(cloud.positions, axis=0).min() == 0.0 for cloud in clouds):
         return Measured(math.nan)
-    grid = common_grid([mu, nu])
+    grid = common_grid([mu, nu], torus)
     width = np.max([_bandwidth(cloud) for cloud in clouds], axis=0) if clouds else None
     first, outside_first = _values_on(mu, grid, width)
     second, outside_second = _values_on(nu, grid, width)
@@ -61,9 +66,11 @@ def l1_distance(mu, nu) -> Measured:
     return Measured(value, "kernel estimate" if clouds else "")
 
 
-def common_grid(measures) -> Grid:
-    """The finest grid among the densities, or without one a box around clouds and Gaussians."""
+def common_grid(measures, torus: Grid | None = None) -> Grid:
+    """The finest grid among the densities, or without one the torus or a box around clouds and Gaussians."""
     grids = [m.grid for m in measures if isinstance(m, Density)]
+    if not grids and torus is not None:
+        return torus
     if grids:
         return min(grids, key=lambda grid: grid.cell_volume)
     corners = [_reach(m) for m in measures]
@@ -118,7 +125,8 @@ def _smoothed(values, grid, width):
     from scipy.ndimage import gaussian_filter
 
     sigma = [w / h for w, h in zip(width, grid.spacing, strict=True)]
-    return np.maximum(gaussian_filter(values, sigma, mode="reflect", truncate=6.0), 0.0)
+    mode = ["wrap" if turns else "reflect" for turns in grid.periodic]
+    return np.maximum(gaussian_filter(values, sigma, mode=mode, truncate=6.0), 0.0)
 
 
 def _bandwidth(cloud):
@@ -132,6 +140,20 @@ def _reach(mu):
         return mu.positions.min(axis=0), mu.positions.max(axis=0)
     spread = _GAUSSIAN_REACH * np.sqrt(np.diag(mu.covariance()))
     return mu.mean() - spread, mu.mean() + spread
+
+
+def _torus(torus, *measures):
+    grids = [torus, *(m.grid for m in measures if isinstance(m, Density))]
+    return next((grid for grid in grids if grid is not None and grid.is_periodic), None)
+
+
+def _wrapped(mu, torus):
+    """A cloud with its coordinates along periodic axes in the box."""
+    if torus is None or not isinstance(mu, Particles):
+        return mu
+    lower, sides = np.array(torus.lower), np.subtract(torus.upper, torus.lower)
+    inside = lower + np.mod(mu.positions - lower, sides)
+    return Particles(np.where(torus.periodic, inside, mu.positions), mu.weights)
 
 
 def _probability(mu):

@@ -49,5 +49,7 @@ def _grid_around(runs, dimension):
         return None
     lower = np.min([cloud.positions.min(axis=0) for cloud in clouds], axis=0)
     upper = np.max([cloud.positions.max(axis=0) for cloud in clouds], axis=0)
-    margin = 0.25 * np.maximum(upper - lower, 1e-6)
+    size = upper - lower
+    # an axis in which the clouds are flat is as wide as the widest; a single point has a box of length 1
+    margin = 0.25 * np.where(size > 0.0, size, size.max() or 1.0)
     return Grid.uniform(tuple(lower - margin), tuple(upper + margin), (_CELLS[dimension],) * dimension)

@@ -16,6 +16,7 @@ from jko.comparison.row import row_of
 from jko.comparison.text import comparison_text
 from jko.comparison.times import common_times
 from jko.errors import seed_number
+from jko.measures import Density, Grid
 from jko.trajectory import Trajectory
 from jko.writing import write_text
 
@@ -43,6 +44,7 @@ class Comparison:
     table: list[dict] = field(default_factory=list)
     seed: int = 0
     reference: Reference | None = field(default=None, repr=False)
+    torus: Grid | None = field(default=None, repr=False)
 
     @classmethod
     def of(cls, runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0):
@@ -61,6 +63,7 @@ class Comparison:
         self.pairs = {"W2": np.zeros(shape), "L1": np.zeros(shape)}
         self.error_bounds = np.zeros(shape)
         self.reference = None if self.exact is None else Reference(self.exact, self.runs)
+        self.torus = _torus_of(self.runs)
         for k, t in enumerate(self.times):
             measures = [run.at(t) for run in self.runs.values()]
             for i, mu in enumerate(measures):
@@ -69,7 +72,7 @@ class Comparison:
                     self._record(k, i, j, mu, nu)
 
     def _record(self, k, i, j, mu, nu):
-        w2, l1 = w2_distance(mu, nu, self.seed), l1_distance(mu, nu)
+        w2, l1 = w2_distance(mu, nu, self.seed, self.torus), l1_distance(mu, nu, self.torus)
         for matrix, value in ((self.pairs["W2"], w2.value), (self.pairs["L1"], l1.value),
                               (self.error_bounds, w2.error_bound)):  # fmt: skip
             matrix[k, i, j] = matrix[k, j, i] = value
@@ -107,6 +110,12 @@ class Comparison:
                     values = ",".join(f"{matrix[k, i, j]:.10g}" for matrix in numbers)
                     lines.append(f'{t:.12g},"{first}","{self.names[j]}",{values}')
         return write_text(path, "\n".join(lines) + "\n")
+
+
+def _torus_of(runs) -> Grid | None:
+    """The periodic grid that some run lives on: clouds beside it are wrapped onto it."""
+    grids = (run.measures[0].grid for run in runs.values() if isinstance(run.measures[0], Density))
+    return next((grid for grid in grids if grid.is_periodic), None)
 
 
 def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Comparison:

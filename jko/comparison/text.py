@@ -78,11 +78,13 @@ def _number(value, digits=4) -> str:
 
 
 def _energy(value, uncertainty, row) -> str:
+    if math.isnan(value):
+        return _ENERGY_MARKS.get(row["energy_kind"], "").strip()
     spread = f" ± {uncertainty:.1g}" if uncertainty > 0 else ""
     return f"{value:.5g}{spread}{_ENERGY_MARKS.get(row['energy_kind'], '')}"
 
 
-_ENERGY_MARKS = {"exact": "", "estimate": " [e]", "regularised": " [r]"}
+_ENERGY_MARKS = {"exact": "", "estimate": " [e]", "regularised": " [r]", "of the line": " [t]"}
 
 
 def _rate(row) -> str:
@@ -145,6 +147,8 @@ def _footnotes(comparison) -> list[str]:
         notes.append(
             "[e] energy of a cloud under an entropy is estimated by nearest neighbours, ± one standard error"
         )
+    if "of the line" in kinds:
+        notes.append("[t] the entropy of a cloud is estimated on the line, not on the torus, and left out")
     if "regularised" in kinds:
         notes.append("[r] the regularised energy that the particles descend, not F")
     sources = {row["minimum_source"] for row in rows if not math.isnan(row["decay_rate"])}

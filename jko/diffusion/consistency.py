@@ -83,7 +83,7 @@ class ConsistencyFunction:
             fine = np.asarray(self._solve(points, t, self.end, steps))
             finite_outcome("law", fine[None], [self.end], "else take a later end")
             change = np.abs(fine - coarse).max(initial=0.0) / 15.0
-            if change <= self.tolerance * max(1.0, np.abs(fine).max(initial=0.0)):
+            if change <= self.tolerance * np.abs([fine, points]).max(initial=0.0):
                 return fine + (fine - coarse) / 15.0
             coarse = fine
         raise ValueError(

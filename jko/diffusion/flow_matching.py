@@ -7,6 +7,7 @@ import numpy as np
 from jko.diffusion.coupling import COUPLINGS, conditional, matched, pool, straight
 from jko.diffusion.gaussian_path import GaussianPath
 from jko.diffusion.matched_flow import MatchedFlow
+from jko.diffusion.network import spread_of_axes
 from jko.diffusion.training import Training
 from jko.errors import one_of
 
@@ -56,8 +57,7 @@ def flow_matching(
 
 
 def _units(start, end):
-    """The middle of both clouds, and their typical distance from it."""
+    """The middle of both clouds, and their typical distance from it along an axis."""
     centre = 0.5 * (start.mean(axis=0) + end.mean(axis=0))
-    spread = [np.mean(np.sum((cloud - centre) ** 2, axis=1)) for cloud in (start, end)]
-    scale = float(np.sqrt(np.mean(spread) / len(centre)))
-    return centre, scale if scale > 0.0 else 1.0
+    squares = [np.mean((cloud - centre) ** 2, axis=0) for cloud in (start, end)]
+    return centre, spread_of_axes(np.mean(squares, axis=0))

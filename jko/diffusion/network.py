@@ -9,22 +9,36 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_ALIKE = 8.0  # an axis an eighth as wide is learnt to an eighth of the others' accuracy, a few per cent
 _FREQUENCIES = np.pi * np.arange(1, 4, dtype=np.float32)
 
 
 class Network(NamedTuple):
-    """v(x, t) = scale · field(layers, (x − centre)/scale, t), and the loss of each step of its fit."""
+    """v(x, t) = scale · field(layers, (x − centre)/scale, t), and the loss of each step of its fit; `scale`
+    is a number or one an axis."""
 
     field: object
     layers: tuple
     centre: np.ndarray
-    scale: float
+    scale: float | np.ndarray
     losses: np.ndarray
 
     def __call__(self, x, t):
         """v(x, t) `[d]`, a jax function of a point."""
-        centre = jnp.asarray(self.centre, x.dtype)
-        return self.scale * self.field(self.layers, (x - centre) / self.scale, t)
+        centre, scale = jnp.asarray(self.centre, x.dtype), jnp.asarray(self.scale, x.dtype)
+        return scale * self.field(self.layers, (x - centre) / scale, t)
+
+
+def spread_of_axes(variances) -> float | np.ndarray:
+    """The spread by which coordinates of these variances `[d]` are divided for a network: one for all, so
+    that gradients stay gradients, or, where axes differ by more than a factor `_ALIKE`, one for each."""
+    variances = np.asarray(variances, dtype=float)
+    held = variances > 0.0
+    if not held.any():
+        return 1.0
+    if variances.max() <= _ALIKE**2 * variances[held].min():
+        return float(np.sqrt(variances.mean()))
+    return np.sqrt(np.where(held, variances, variances[held].min()))
 
 
 def initial_layers(dimension: int, outputs: int, width: int, depth: int, seed: int) -> tuple:

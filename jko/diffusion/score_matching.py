@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.diffusion.arguments import moment, point
 from jko.diffusion.coupling import pool, spread_times
-from jko.diffusion.network import Network
+from jko.diffusion.network import Network, spread_of_axes
 from jko.diffusion.samplers import even_times
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.training import Training
@@ -56,7 +56,7 @@ class LearntScore:
     def __init__(self, schedule: Schedule, times: np.ndarray, points: np.ndarray):
         self.schedule, self.times, self._points = schedule, times, points
         self._mean = points.mean(axis=0)
-        self._variance = float(np.mean(np.var(points, axis=0))) or 1.0
+        self._variance = np.square(spread_of_axes(np.var(points, axis=0)))
 
     @property
     def known_times(self):
@@ -68,11 +68,12 @@ class LearntScore:
         t = moment(t, *self.known_times, known="a time")
         t = t.astype(x.dtype)
         a, s = self.schedule.alpha(t), self.schedule.sigma(t)
-        size = self._size(a, s)
+        variance = jnp.asarray(self._variance, x.dtype)
+        size = (a**2 * variance + s**2) ** 0.5
         z = (x - a * jnp.asarray(self._mean, x.dtype)) / size
         times = jnp.asarray(self.times, x.dtype)
         clock = jnp.interp(t, times, jnp.linspace(0.0, 1.0, len(times), dtype=x.dtype))
-        return -z / size - a * self._variance**0.5 / (size * s) * self.network(z, clock)
+        return -z / size - a * variance**0.5 / (size * s) * self.network(z, clock)
 
     def draw(self, generator, shape):
         """(z, clock, target): noised data, and its noise beyond the Gaussian's guess, in units of one."""
@@ -83,10 +84,6 @@ class LearntScore:
             for f in (self.schedule.alpha, self.schedule.sigma)
         )
         points = self._points[generator.integers(len(self._points), size=shape)]
-        noise, size = generator.normal(size=points.shape), self._size(a, s)
+        noise, size = generator.normal(size=points.shape), np.sqrt(a**2 * self._variance + s**2)
         z = (a * (points - self._mean) + s * noise) / size
         return z, clock, (noise - s / size * z) * size / (a * self._variance**0.5)
-
-    def _size(self, a, s):
-        """The spread of a coordinate of xₜ."""
-        return (a**2 * self._variance + s**2) ** 0.5

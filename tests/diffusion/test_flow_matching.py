@@ -194,3 +194,32 @@ def test_refusals_of_a_flow_and_a_path(to_a_gaussian):
     double = jko.Density(jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (4, 4)), np.full((4, 4), 0.5))
     with pytest.raises(ValueError, match="expected mass 1, got 2"):
         diffusion.flow_matching(double, NORMAL, training=TINY)
+
+
+def test_a_flow_and_a_score_are_learnt_alike_in_any_units():
+    """Lengths × s, a power of two, which float32 does not see; and far from the origin."""
+    generator = np.random.default_rng(0)
+    source, data = generator.normal(size=(500, 2)), generator.normal(size=(500, 2)) * [0.5, 1.0] + 2.0
+    short = diffusion.Training(steps=50, batch=64, width=16, depth=1, gradient=False)
+
+    def learnt(length, offset=0.0):
+        clouds = (jko.Particles(length * (x + offset)) for x in (source, data))
+        flow = diffusion.flow_matching(*clouds, training=short, progress=False)
+        return flow.sample(50, seed=1).positions / length - offset, flow.losses / np.max(length) ** 2
+
+    def score(length):
+        schedule = diffusion.Schedule.variance_exploding(0.01 * length, 4.0 * length)
+        found = diffusion.score_matching(
+            jko.Particles(length * data), schedule, training=short, progress=False
+        )
+        return length * np.asarray(found(length * np.array([1.5, 1.0]), 0.3))
+
+    images, losses = learnt(1.0)
+    for found, expected in zip(learnt(2.0**-20), (images, losses), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    np.testing.assert_allclose(score(2.0**-20), score(1.0), rtol=1e-5)
+    np.testing.assert_allclose(learnt(1.0, 1e5)[0], images, atol=1e-3)
+    # each axis in its own spread, once they are unlike; of the same data, hence to the same answer
+    unlike, more = (learnt(np.array([1.0, small])) for small in (2.0**-14, 2.0**-20))
+    np.testing.assert_allclose(unlike[0], more[0], rtol=1e-12)
+    np.testing.assert_allclose(unlike[0], images, atol=0.3)
