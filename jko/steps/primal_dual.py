@@ -9,6 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
+from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
@@ -73,6 +74,9 @@ class PrimalDual(Scheme):
 
         self.check(F, mu)
         return State({}, DynamicProblem(F, mu, self.obstacle, self.slices))
+
+    def space_of_steps(self, F, mu, state):
+        return Space.GRID
 
     def step(self, F, mu, tau, state):
         from jko.steps.dynamic.solver import DynamicSolver
