@@ -1,8 +1,9 @@
 """Bounds of runs over their true errors, W₂ to the flow and to the exact iterates, where these are known:
 
-python benchmarks/error_bounds.py [--smoke] [gaussian] [line] [fronts] [wells] [crowd] [particles] [aggregation] [plane]
+python benchmarks/error_bounds.py [--smoke] [gaussian] [line] [fronts] [wells] [crowd] [particles] ...
 
-A bound holds where its ratio is at least 1; the worst is the least ratio over the stored times.
+The ratio is that at the end, the worst the least over the stored times: a bound holds where it is 1 or more.
+Errors below 1e-9 are those of measuring: W₂ sees the root of a rounded mass. Grids add errors of their own.
 """
 
 import sys
@@ -16,6 +17,7 @@ from jko import Density, Gaussian, Grid, Particles, descent, exact, flow, steps,
 SMOKE = "--smoke" in sys.argv
 CONFINED = fn.Entropy() + fn.Potential("quadratic")
 ROWS = []
+_MEASURED = 1e-9  # W₂ between densities is not known closer
 
 
 def row(function):
@@ -36,8 +38,11 @@ def _cell(what, run, truth, bound, kind):
         return f"{what}: bound {bound[-1]:.2e} ({kind})"
     pairs = zip(run.measures[1:], run.times[1:], strict=True)
     errors = np.array([float(wasserstein(mu, truth(t))) for mu, t in pairs])
-    ratios = bound[1:] / np.maximum(errors, 1e-300)
-    return f"{what}: {errors[-1]:.2e} bound {bound[-1]:.2e} ratio {ratios[-1]:.2f} worst {ratios.min():.2f} ({kind})"
+    text = f"{what}: {errors[-1]:.2e} bound {bound[-1]:.2e}"
+    if errors[-1] > _MEASURED:
+        ratios = bound[1:] / np.maximum(errors, _MEASURED)
+        text += f" ratio {ratios[-1]:.2f} worst {ratios.min():.2f}"
+    return f"{text} ({kind})"
 
 
 def timed(*arguments, **options):
@@ -62,36 +67,28 @@ def gaussian():
 @row
 def line():
     grid, solution = Grid.uniform(-8.0, 8.0, 400), exact.OrnsteinUhlenbeck(mean=1.5, std=0.5)
-    loose = {
-        "Quantile": (steps.Quantile(), steps.Quantile(tolerance=1e-13)),
-        "MongeAmpere": (steps.MongeAmpere(), steps.MongeAmpere(tolerance=1e-11)),
-        "BackAndForth": (steps.BackAndForth(), steps.BackAndForth(tolerance=1e-4, max_extra=500)),
-        "Cvxpy": (steps.Cvxpy(), steps.Quantile(tolerance=1e-13)),
-    }
+    schemes = [steps.Quantile(), steps.MongeAmpere(), steps.BackAndForth(), steps.Cvxpy()]
     for n in (8,) if SMOKE else (8, 32):
-        for name, (scheme, sharp) in loose.items():
-            _both(f"{name}, OU", CONFINED, solution, grid, scheme, sharp, 1.0, n)
+        iterates = exact.GaussianJKO(mean=1.5, std=0.5, tau=1.0 / n)
+        for scheme in schemes:
+            run, seconds = timed(CONFINED, solution.on(grid, 0.0), scheme, tau=1.0 / n, n_steps=n)
+            on_grid = (lambda t: solution.on(grid, t)), (lambda t, its=iterates: its.at(t).on(grid))
+            show(f"{type(scheme).__name__}, OU", run, *on_grid, seconds)
     heat = exact.OrnsteinUhlenbeck(mean=0.0, std=0.5, stiffness=0.0)
-    for name in ("Quantile", "MongeAmpere"):
-        _both(f"{name}, heat", fn.Entropy(), heat, grid, *loose[name], 0.4, 16)
+    for scheme in schemes[:2]:
+        _simple("heat", fn.Entropy(), heat, grid, scheme)
 
 
-def _both(name, F, solution, grid, scheme, sharp, end, n):
-    start = solution.on(grid, 0.0)
-    run, seconds = timed(F, start, scheme, tau=end / n, n_steps=n)
-    reference = flow(F, start, sharp, tau=end / n, n_steps=n, throw=False)
-    iterates = reference.at if len(reference) == len(run) else None
-    show(name, run, lambda t: solution.on(grid, t), iterates, seconds)
+def _simple(name, F, solution, grid, scheme):
+    run, seconds = timed(F, solution.on(grid, 0.0), scheme, tau=0.025, n_steps=16)
+    show(f"{type(scheme).__name__}, {name}", run, lambda t: solution.on(grid, t), None, seconds)
 
 
 @row
 def fronts():
     solution, grid = exact.Barenblatt(2.0, start_time=0.1), Grid.uniform(-2.5, 2.5, 1000)
-    schemes = {"Quantile": (steps.Quantile(), steps.Quantile(tolerance=1e-13))}
-    if not SMOKE:
-        schemes["BackAndForth"] = steps.BackAndForth(), steps.BackAndForth(tolerance=1e-4, max_extra=500)
-    for name, (scheme, sharp) in schemes.items():
-        _both(f"{name}, Barenblatt", fn.Power(2.0), solution, grid, scheme, sharp, 0.4, 16)
+    for scheme in (steps.Quantile(),) if SMOKE else (steps.Quantile(), steps.BackAndForth()):
+        _simple("Barenblatt", fn.Power(2.0), solution, grid, scheme)
 
 
 @row
