@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 from glob import escape
 from pathlib import Path
