@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.bounds import flow_bound_of_tau
+from jko.bounds import flow_bound_of_tau, has_bound_at
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
@@ -56,10 +56,8 @@ def reach(accuracy: float, solve: Callable, scheme: Scheme, n_steps: int, most_s
         tried.append(_tried(*wanted, solve(*wanted), n_steps))
         if tried[-1].bound <= accuracy:
             break
-        wanted = _next(tried, accuracy)
-        if wanted is None:
-            why = "what the gaps of the steps add does not fall with the tolerance"
-        elif wanted[0] * n_steps > most_steps:
+        wanted, why = _next(tried, accuracy)
+        if wanted is not None and wanted[0] * n_steps > most_steps:
             wanted, why = (
                 None,
                 f"the next try would take {wanted[0] * n_steps} steps, most_steps is {most_steps}",
@@ -79,10 +77,12 @@ def _tried(parts, scheme, run, n_steps) -> Try:
 
 
 def _next(tried, accuracy):
-    """(parts, scheme) of the next try, None where there is nothing to change."""
+    """((parts, scheme) of the next try, ""), or (None, why there is nothing to change)."""
     last = tried[-1]
     if not last.bound < math.inf:
-        return 2 * last.parts, last.scheme
+        if not last.run.info.row(-1).converged or not has_bound_at(last.run.tau, last.run):
+            return (2 * last.parts, last.scheme), ""
+        return None, "there is no finite bound: F is infinite at the start, or its steps have no gap"
     finer, sharper = last.parts, last.scheme
     if last.of_tau > _SHARE * accuracy:
         ratio = (last.of_tau / (_AIM * _SHARE * accuracy)) ** (1.0 / _order(tried))
@@ -92,8 +92,8 @@ def _next(tried, accuracy):
         sharper = _sharpened(last.scheme, _AIM * room / added)
     if finer == last.parts and sharper is last.scheme:
         # gaps relative to a step's own W₂²/2τ do not add less with more steps, those of rounding add more
-        return None
-    return finer, sharper
+        return None, "what the gaps of the steps add does not fall with the tolerance"
+    return (finer, sharper), ""
 
 
 def _order(tried) -> float:

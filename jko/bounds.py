@@ -150,6 +150,11 @@ def bounds_of(run) -> tuple[Bound, Bound]:
     )
 
 
+def has_bound_at(tau: float, run) -> bool:
+    """Whether 1/τ + λ > 0, at a λ that is known or stands in for one that is not."""
+    return 1.0 + tau * _modulus_of(run) > 0.0
+
+
 def flow_bound_of_tau(run) -> np.ndarray:
     """`flow_error_bound` as it would be with gaps of 0: what is τ's."""
     number = _steps_done(run)

@@ -185,6 +185,17 @@ def test_an_accuracy_out_of_reach_is_said_so():
     )
     assert not run.attributes["accuracy_met"]
     assert "not met, the next try would take" in run.attributes["accuracy_note"]
+    undeclared = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
+    run = jko.flow(undeclared, Particles(np.ones((2, 1))), descent.BackwardEuler(), time=1.0, accuracy=0.1)
+    assert run.info.n_steps == 10
+    assert "its steps have no gap" in run.attributes["accuracy_note"]
+
+
+def test_a_step_too_long_for_the_convexity_is_shortened_for_an_accuracy():
+    wells, cloud = fn.Potential("double_well", height=0.25), Particles(np.array([[-1.0], [0.5]]))
+    run = jko.flow(wells, cloud, descent.BackwardEuler(), tau=1.5, n_steps=1, accuracy=0.2)
+    assert run.attributes["accuracy_met"]
+    assert run.tau < 1.0
 
 
 @pytest.mark.parametrize(
