@@ -50,7 +50,7 @@ def whole_number(name: str, value, least: int = 1) -> int:
     if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
         raise TypeError(f"{name}: expected a whole number, got {shown(value)}")
     if value < least:
-        raise ValueError(f"{name}: expected a whole number of at least {least}, got {value}")
+        raise ValueError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
     return int(value)
 
 
@@ -58,7 +58,7 @@ def seed_number(name: str, value) -> int:
     """value as an int, refused unless it is a whole number from 0 to 2⁶⁴ − 1."""
     seed = whole_number(name, value, least=0)
     if seed >= 2**64:
-        raise ValueError(f"{name}: expected a whole number below 2**64, got {seed}")
+        raise ValueError(f"{name}: expected a whole number below 2**64, got {shown(seed)}")
     return seed
 
 

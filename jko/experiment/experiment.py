@@ -17,7 +17,7 @@ from jko.experiment import terms
 from jko.experiment.files import Files
 from jko.experiment.initial import initial
 from jko.experiment.runs import Run, runs
-from jko.experiment.table import ExperimentError, Table, prefixed
+from jko.experiment.table import ExperimentError, Table, prefixed, show
 from jko.measures import Grid
 
 _KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
@@ -143,5 +143,7 @@ def _names(table, key, all_of, default):
     if isinstance(value, bool):
         return tuple(all_of) if value else ()
     if not isinstance(value, list) or any(name not in all_of for name in value):
-        table.refuse(key, f"expected true, false or a list of {', '.join(map(repr, all_of))}, got {value!r}")
+        table.refuse(
+            key, f"expected true, false or a list of {', '.join(map(repr, all_of))}, got {show(value)}"
+        )
     return tuple(value)

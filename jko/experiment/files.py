@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jko.errors import shortened
-from jko.experiment.table import Table, nearest
+from jko.experiment.table import Table, nearest, show
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -134,7 +134,7 @@ def gridded_values(table: Table, files: Files, dimension: int) -> np.ndarray:
 def _crop(values, table):
     ranges = table.numbers("crop")
     if np.shape(ranges) != (values.ndim, 2):
-        table.refuse("crop", f"expected [first, stop] for each of {values.ndim} axes, got {ranges}")
+        table.refuse("crop", f"expected [first, stop] for each of {values.ndim} axes, got {show(ranges)}")
     for (first, stop), length in zip(ranges, values.shape, strict=True):
         if not (isinstance(first, int) and isinstance(stop, int) and 0 <= first < stop <= length):
             table.refuse(

@@ -55,7 +55,9 @@ def _mixture(table, grid, exact, files):
         table.refuse("stds", f"expected {len(means)} numbers, one a mean, got {len(stds)}")
     weights = np.asarray(table.numbers("weights", [1.0] * len(means)), dtype=float)
     if weights.shape != (len(means),) or weights.min() <= 0:
-        table.refuse("weights", f"expected {len(means)} positive numbers, one a mean, got {weights.tolist()}")
+        table.refuse(
+            "weights", f"expected {len(means)} positive numbers, one a mean, got {show(weights.tolist())}"
+        )
     parts = []
     for number, (mean, std) in enumerate(zip(means, stds, strict=True), start=1):
         with prefixed(table.at(f"means[{number}]")):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from contextlib import contextmanager
 
-from jko.errors import StepFailed, positive_number, whole_number
+from jko.errors import StepFailed, positive_number, shown, whole_number
 
 _NAMES_ITSELF = re.compile(r"^([A-Za-z_]\w*)(: | (?=must ))")
 
@@ -151,8 +151,7 @@ def counted(count: int) -> str:
 
 def show(value) -> str:
     """A value in a message, cut short."""
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
+    return str(value).lower() if isinstance(value, bool) else shown(value)
 
 
 def _is_numbers(value) -> bool:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jko.errors import finite_array, whole_number
+from jko.errors import finite_array, shown, whole_number
 
 _MOST_CELLS = 2_000_000_000
 
@@ -52,7 +52,8 @@ class Grid:
         high = np.broadcast_to(finite_array("upper", upper), (dimension,))
         if not np.all(high > low):
             raise ValueError(
-                f"upper: expected to exceed lower along every axis, got lower={lower}, upper={upper}"
+                f"upper: expected to exceed lower along every axis, got lower={shown(lower)}, "
+                f"upper={shown(upper)}"
             )
         numbers = [whole_number("cells", n, least=2) for n in np.atleast_1d(cells).tolist()]
         numbers = numbers * dimension if len(numbers) == 1 else numbers
@@ -131,7 +132,7 @@ class Grid:
 def _flags(periodic, dimension) -> tuple[bool, ...]:
     flags = np.atleast_1d(np.asarray(periodic))
     if flags.dtype != bool or flags.ndim != 1:
-        raise TypeError(f"periodic: expected True, False or one of them an axis, got {periodic!r}")
+        raise TypeError(f"periodic: expected True, False or one of them an axis, got {shown(periodic)}")
     if flags.size not in (1, dimension):
         raise ValueError(f"periodic: expected one bool or {dimension}, one an axis, got {flags.size}")
     return tuple(np.broadcast_to(flags, (dimension,)).tolist())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from jko.errors import shown
+
 
 def read_table(path, columns=None) -> np.ndarray:
     """The numbers `[rows, columns]` of a comma-separated file, of all columns or those given by number.
@@ -23,7 +25,7 @@ def read_table(path, columns=None) -> np.ndarray:
     if columns is None:
         return table
     if not all(0 <= column < table.shape[1] for column in np.atleast_1d(columns)):
-        raise ValueError(f"columns: expected numbers from 0 to {table.shape[1] - 1}, got {columns!r}")
+        raise ValueError(f"columns: expected numbers from 0 to {table.shape[1] - 1}, got {shown(columns)}")
     return table[:, list(np.atleast_1d(columns))]
 
 
