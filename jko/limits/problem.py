@@ -61,12 +61,14 @@ class GridProblem:
     def rounding(self, mu) -> float:
         """The size below which a difference of two energies is rounding."""
         rho = mu.values
-        terms = rho * (np.abs(self.fixed) + 1.0)
+        terms = rho * np.abs(self.fixed)
         if self.moving:
             terms = terms + rho * np.abs(self.moving_potential(mu))
         internal = self.F.parts.internal_energy
         if internal is not None:
-            terms = terms + np.abs(np.asarray(internal.density(rho)))
+            held = rho > 0.0
+            slopes = np.abs(np.asarray(internal.derivative(np.where(held, rho, 1.0))))
+            terms = terms + np.abs(np.asarray(internal.density(rho))) + np.where(held, rho * slopes, 0.0)
         return 1e-14 * float(terms.sum()) * self.grid.cell_volume
 
 

@@ -1,4 +1,4 @@
-"""A step that keeps the structure: the most accurate way that passes its checks; the last one must."""
+"""A step that keeps the structure: the most accurate way that passes its checks, in substeps if need be."""
 
 from __future__ import annotations
 
@@ -10,18 +10,24 @@ from jko.limits.nonlinear_diffusion import NotSolved
 
 _ROUNDS = 14
 _SLOWEST = 0.5
-_DEEPEST = 4
 _MASS_TOLERANCE = 2e-14
+_FROZEN = 2.0**-8  # of the step: from here on Ψ may be that of the start, if two values do not agree on it
+_SHORTEST = 2.0**-40  # of the step: none is shorter
+_MOST_TRIES = 4000  # substeps tried for one step, of which half a minute is a few
+_FORESEEN = 200  # tries after which a step that would need more than those is given up
+_STREAK = 4  # substeps that pass before a longer one is tried
 
 
 @dataclass
 class Outcome:
-    """Where a step went, its energy, the iterations, and the fallbacks with their number."""
+    """Where a step went, its energy, the iterations, the fallbacks with their number, and the share of the
+    time that was done: less than 1 is a failure."""
 
     mu: object
     energy: float
     iterations: int = 0
     notes: dict[str, int] = field(default_factory=dict)
+    done: float = 1.0
 
     def noted(self, sentence: str) -> Outcome:
         """The same, with one more count of a sentence in its notes."""
@@ -29,27 +35,45 @@ class Outcome:
         return self
 
 
-def evolve(problem, mu, energy: float, tau: float, depth: int = 0) -> Outcome:
-    """mu after τ, with energy ≤ the one before: two stages; implicit Euler; two halves; a shortened step."""
-    settled = None
+def evolve(problem, mu, energy: float, tau: float) -> Outcome:
+    """mu after τ, with energy ≤ the one before, in one step or in as many shorter ones as the checks ask for.
+
+    Shares of τ are dyadic, so that their sum is exact.
+    """
+    now, share, streak, tries = Outcome(mu, energy, done=0.0), 1.0, 0, 0
+    while now.done < 1.0:
+        share = min(share, 1.0 - now.done)
+        after, tries = _checked(problem, now, share * tau, share <= _FROZEN), tries + 1
+        if after is not None:
+            now, streak = _joined(now, after, share), streak + 1
+            if streak >= _STREAK and now.done % (2.0 * share) == 0.0:
+                share, streak = 2.0 * share, 0
+            continue
+        share, streak = 0.5 * share, 0
+        now.noted("step halved")
+        needed = tries / max(now.done, _SHORTEST)
+        if share < _SHORTEST or tries >= _MOST_TRIES or (tries >= _FORESEEN and needed > _MOST_TRIES):
+            return now
+    return now
+
+
+def _checked(problem, now, tau, frozen):
+    """An outcome that passes the checks after `tau`, or None."""
     for second_order in (True, False):
-        outcome, settled = _attempt(problem, mu, energy, tau, second_order)
+        outcome, settled = _attempt(problem, now.mu, now.energy, tau, second_order)
         if outcome is not None:
             return outcome if second_order else outcome.noted("implicit Euler")
         if settled is not None:
             return settled
-    if depth < _DEEPEST and (problem.moving or depth < 2):
-        first = evolve(problem, mu, energy, 0.5 * tau, depth + 1)
-        second = evolve(problem, first.mu, first.energy, 0.5 * tau, depth + 1)
-        return _joined(first, second).noted("step halved")
-    return shortened(problem, mu, energy, tau)
+    return _from_the_start(problem, now.mu, now.energy, tau) if frozen and problem.moving else None
 
 
-def _joined(first, second):
+def _joined(first, second, share):
     notes = dict(first.notes)
     for sentence, count in second.notes.items():
         notes[sentence] = notes.get(sentence, 0) + count
-    return Outcome(second.mu, second.energy, first.iterations + second.iterations, notes)
+    iterations = first.iterations + second.iterations
+    return Outcome(second.mu, second.energy, iterations, notes, first.done + share)
 
 
 def _attempt(problem, mu, energy, tau, second_order):
@@ -98,20 +122,23 @@ def self_consistent(problem, mu, tau, second_order):
     return values, _ROUNDS, False
 
 
-def shortened(problem, mu, energy, tau) -> Outcome:
-    """ρ + s(ρ′ − ρ), ρ′ the implicit Euler step with Ψ at ρ, with s = 1, ½, … until the energy falls.
+def _from_the_start(problem, mu, energy, tau):
+    """A step with Ψ of `mu`, if the energy falls.
 
-    It does: ρ′ − ρ goes down the frozen energy, which is convex along it and touches F at ρ. The segment
-    keeps mass, sign and cap; it is a step with the mobility multiplied by s.
+    It does for small τ: the step goes down the frozen energy, which is convex along it and touches F at mu.
     """
-    moving = problem.moving_potential(mu) if problem.moving else None
-    try:
-        target = np.maximum(problem.sweep(mu.values, moving, tau, False), 0.0)
-    except NotSolved:
-        return Outcome(mu, energy).noted("not solved")
-    for halvings in range(60):
-        after = mu.with_values(mu.values + 0.5**halvings * (target - mu.values))
+    moving = problem.moving_potential(mu)
+    for second_order in (True, False):
+        try:
+            values = np.maximum(problem.sweep(mu.values, moving, tau, second_order), 0.0)
+        except NotSolved:
+            continue
+        if not np.all(np.isfinite(values)):
+            continue
+        after = mu.with_values(values)
         value = problem.F(after)
         if value <= energy:
-            return Outcome(after, value, halvings + 1).noted(f"step shortened {2**halvings} times")
-    return Outcome(mu, energy).noted("stationary to rounding")
+            return Outcome(after, value, 1).noted("Ψ of the start")
+        if value - energy <= problem.rounding(mu):
+            return Outcome(mu, energy, 1).noted("stationary to rounding")
+    return None

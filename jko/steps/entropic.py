@@ -13,10 +13,8 @@ from jko.scheme import Scheme, State, StepInfo
 
 _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
-_SETTLED = 1e-6  # change of ρ′ between passes of the interaction
-_MASS_TOLERANCE = 1e-8
 _BALANCED = 0.01  # of what forces out of balance would gain: a rise of F, or a cost below 0, by the bias
-_FLOOR = 1e-9  # of 1 + |F|
+_FLOOR = 1e-9  # of α and of |F|: rounding
 _WRAPPED = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
 
 
@@ -33,7 +31,8 @@ class Entropic(Scheme):
 
     epsilon: a squared length; (1.5 h)² with h the widest spacing unless given, at least (0.7 h)². tolerance:
     the L1 distance between the plan's second marginal and the density that F asks for at its potentials.
-    interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′.
+    interaction_passes: at most so many; the interaction enters by W∗ρ, in passes that descend the step's
+    objective until a further one could take off no more than `tolerance` times what it fell by, and α.
 
     `gap` is of the entropic step: what its objective exceeds the least by, at the plan's own second marginal.
     `dissipation` is what the same objective falls by from ρ_k to ρ′, F(ρ_k) − F(ρ′) − C with C the plan's
@@ -49,8 +48,9 @@ class Entropic(Scheme):
     debias: bool = True
     tolerance: float = 3e-5
     max_iterations: int = 500
-    interaction_passes: int = 3
+    interaction_passes: int = 100
 
+    mass_tolerance: ClassVar[float] = 1e-8
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
     )
@@ -91,58 +91,55 @@ class Entropic(Scheme):
         return float(self.epsilon)
 
     def step(self, F, mu, tau, state):
-        from jko.steps.scaling.ladder import solve
+        from jko.steps.scaling.passes import by_passes
 
-        problem, scaled, notes = state.workspace, None, []
+        problem = state.workspace
         tau = problem.checked(tau)
-        passes = self.interaction_passes if problem.parts.interaction else 1
-        field, values, spent = problem.interaction(mu.values), mu.values, 0
-        for _ in range(passes):
-            step = problem.step(mu.values, field, tau, 0.5 if self.debias else 0.0)
-            scaled = solve(step, self.tolerance, self.max_iterations, scaled)
-            spent += scaled.iterations
-            if not np.isfinite(scaled.mismatch):
-                return mu, state, _overflowed(scaled.step.alpha, tau)
-            missing = abs(float(scaled.wanted.sum()) - mu.values.sum()) * mu.grid.cell_volume
-            if missing > _MASS_TOLERANCE * mu.mass:
-                return mu, state, _lost(scaled, missing, tau)
-            change = float(np.abs(scaled.wanted - values).sum()) * mu.grid.cell_volume / mu.mass
-            values, previous = scaled.wanted, field
-            field = problem.interaction(values)
-            if change < _SETTLED:
-                break
-        if previous is not None:
-            notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
-        return Density(mu.grid, values), state, self._record(problem, mu, values, scaled, spent, notes)
+        found = by_passes(problem, mu.values, tau, 0.5 if self.debias else 0.0, self)
+        scaled = found.scaled
+        if not np.isfinite(scaled.mismatch):
+            return mu, state, _overflowed(scaled.step.alpha, tau)
+        missing = abs(float(scaled.wanted.sum()) - mu.values.sum()) * mu.grid.cell_volume
+        if missing > self.mass_tolerance * mu.mass:
+            return mu, state, _lost(scaled, missing, tau)
+        return Density(mu.grid, found.values), state, self._record(problem, mu, found)
 
-    def _record(self, problem, mu, values, scaled, spent, notes):
+    def _record(self, problem, mu, found):
         from jko.steps.scaling.certificate import certify
 
-        certificate = certify(scaled, mu.grid.cell_volume, mu.grid.axes)
+        scaled, values, cell = found.scaled, found.values, mu.grid.cell_volume
+        certificate = certify(scaled, found.staying, cell, mu.grid.axes)
         field, alpha, tau = problem.interaction(mu.values), scaled.step.alpha, scaled.step.tau
         before = problem.energy(mu.values, field) if problem.admits(mu.values) else np.inf
-        after = problem.energy(values, problem.interaction(values))
-        mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
+        after = problem.energy(values, found.field)
+        mass_error = abs(float(values.sum()) * cell - mu.mass)
         said = "removed to first order" if self.debias else "left in"
-        notes.append(
+        gap = certificate.gap + max(found.residual, 0.0)
+        notes = [
+            f"interaction in {found.passes} passes" if problem.parts.interaction else "",
             f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}; the exact step's gap is at most "
-            f"{certificate.gap + certificate.plan_slack:.1e}"
-        )
-        slack = _BALANCED * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(after))
+            f"{gap + certificate.plan_slack:.1e}",
+        ]
+        noise = _FLOOR * (alpha * mu.mass + abs(after))
+        forces, spread = problem.forces(mu.values, field, tau), problem.spread(mu.values, field)
+        slack = _BALANCED * min(forces, spread) + noise
+        dissipation = before - after - certificate.cost
         failures = [
             _apart(scaled, self.tolerance),
-            f"the mass changed by {mass_error:.1e}" if mass_error > _MASS_TOLERANCE * mu.mass else "",
+            f"the mass changed by {mass_error:.1e}" if mass_error > self.mass_tolerance * mu.mass else "",
+            _unsettled(found),
+            _risen(dissipation, found.allowed if problem.parts.interaction else 0.0, certificate.gap, slack),
             _biased(certificate.transport, after - before, slack) if self.debias else "",
         ]
         transport = certificate.transport
         return StepInfo(
             status="not converged" if any(failures) else "converged",
-            gap=certificate.gap,
-            relative_gap=certificate.gap / transport if transport > 0.0 else np.inf,
-            iterations=spent,
+            gap=gap,
+            relative_gap=gap / transport if transport > 0.0 else np.inf,
+            iterations=found.rounds,
             mass_error=mass_error,
             min_density=float(values.min()),
-            dissipation=before - after - certificate.cost,
+            dissipation=dissipation,
             transport_cost=transport,
             note="; ".join(filter(None, [*notes, *failures])),
         )
@@ -172,6 +169,22 @@ def _apart(scaled, tolerance):
         f"the marginals are {scaled.mismatch:.1e} apart after {scaled.iterations} rounds: raise "
         "max_iterations, epsilon or tolerance"
     )
+
+
+def _unsettled(found):
+    if found.residual <= found.allowed:
+        return ""
+    return (
+        f"after {found.passes} passes the interaction may still lower the objective by {found.residual:.1e}: "
+        "raise interaction_passes, take a smaller tau, or steps.PrimalDual"
+    )
+
+
+def _risen(dissipation, residual, gap, slack):
+    """What the minimisation rules out, ρ_k being a candidate."""
+    if dissipation >= -(gap + residual + slack):
+        return ""
+    return f"the step's own objective rose by {-dissipation:.1e}: take a smaller tau or raise max_iterations"
 
 
 def _biased(transport, rise, slack):

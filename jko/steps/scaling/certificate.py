@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.steps.dual.energy import DualEnergy
-from jko.steps.scaling.self_plan import self_cost
 
 
 @dataclass(frozen=True)
@@ -22,8 +21,8 @@ class EntropicCertificate:
     transport: float
 
 
-def certify(scaled, cell_volume: float, axes) -> EntropicCertificate:
-    """Of a `Scaled` on the grid with these axes.
+def certify(scaled, staying: float, cell_volume: float, axes) -> EntropicCertificate:
+    """Of a `Scaled` on the grid with these axes, `staying` being `self_cost`.
 
     The plan is optimal between its own marginals, and αKL − share·α∫ρ log ρ is convex with the derivative
     q = α(g − share·log ρ̂), so that the objective of ρ̂, its second marginal, exceeds the least by no more than
@@ -38,15 +37,29 @@ def certify(scaled, cell_volume: float, axes) -> EntropicCertificate:
     gap = _fenchel_young(step, q + step.potential, density)
     plan = (_plan_cost_around if any(step.periodic or ()) else _plan_cost)(scaled, axes)
     slack = plan - float(np.vdot(_conjugate(step, q), step.rho)) - float(np.vdot(q, scaled.density))
-    wanted = scaled.wanted
-    moved = step.alpha * float(np.vdot(scaled.f, step.rho) + np.vdot(scaled.g, wanted)) - self_cost(step)
-    entropy = step.alpha * (float(np.vdot(wanted, scaled.log_wanted)) - _entropy(step.rho))
+    moved, entropy = _moved(scaled, staying), _gained(scaled)
     return EntropicCertificate(
         cell_volume * max(gap, 0.0),
         cell_volume * max(slack, 0.0),
         cell_volume * (moved - step.share * entropy),
         cell_volume * (moved - 0.5 * entropy),
     )
+
+
+def entropic_cost(scaled, staying: float) -> float:
+    """What the objective without F gains from ρ_k to the density that is wanted, over the cell volume."""
+    return _moved(scaled, staying) - scaled.step.share * _gained(scaled)
+
+
+def _moved(scaled, staying):
+    step = scaled.step
+    plan = np.vdot(scaled.f, step.rho) + np.vdot(scaled.g, scaled.wanted)
+    return step.alpha * float(plan) - staying
+
+
+def _gained(scaled):
+    """α∫ρ log ρ of the wanted density less that of ρ_k."""
+    return scaled.step.alpha * (float(np.vdot(scaled.wanted, scaled.log_wanted)) - _entropy(scaled.step.rho))
 
 
 def _entropy(rho):

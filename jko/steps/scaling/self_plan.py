@@ -14,7 +14,7 @@ def self_cost(step) -> float:
     The plan is e^{f(x) + f(y)}ρ_k(x)ρ_k(y)N(x − y; ε), and f the mean of itself and −log N∗e^fρ_k until
     the dual value, which falls short of the cost by the square of what f misses, settles.
     """
-    heat, rho = step.heat(), step.rho
+    heat, rho, mass = step.heat(), step.rho, float(step.rho.sum())
     held = rho > 0.0
     with np.errstate(divide="ignore"):
         log_rho = np.log(rho)
@@ -25,7 +25,7 @@ def self_cost(step) -> float:
         # the value of (f, image), whose first marginal is right
         value = float(np.vdot(rho, f + image)) + entropy
         f = 0.5 * (f + image)
-        if not value > best + _SETTLED * (1.0 + abs(value)):
+        if not value > best + _SETTLED * (mass + abs(value)):
             break
         best = value
     return step.alpha * max(best, value)
