@@ -256,3 +256,40 @@ def test_a_comparison_shows_both_bounds_with_their_kind_and_draws_the_band(tmp_p
     assert len(axes.collections) == 1
     with pytest.raises(ValueError, match="none has a bound to draw"):
         jko.plotting.plot_errors({"cloud": runs["cloud"]})
+
+
+def test_random_inexact_runs_of_convex_functions_with_kinks_keep_within_their_bounds():
+    """F(x) = Σ ½aᵢxᵢ² + c|xᵢ| for points x, in which proximal maps and the flow are closed forms."""
+    rng, least = np.random.default_rng(20261128), np.inf
+    for _ in range(200):
+        a, c = rng.normal(size=3) * 10.0 ** rng.uniform(-1.0, 1.0), rng.choice([0.0, 1.0])
+        tau, size = 10.0 ** rng.uniform(-2.0, 0.0), 10.0 ** rng.uniform(-5.0, 0.0)
+        a = np.abs(a) if 1.0 + tau * a.min() < 0.2 else a
+        start = x = y = rng.normal(size=3)
+        rows, apart_from = [], []
+        for k in range(1, 25):
+            v, y = _proximal(x, tau, a, c), _proximal(y, tau, a, c)
+            new = v + size * rng.normal(size=3)
+            cost, fall = np.sum((new - x) ** 2) / (2.0 * tau), _kinked(x, a, c) - _kinked(new, a, c)
+            best = np.sum((v - x) ** 2) / (2.0 * tau) + _kinked(v, a, c)
+            rows.append((cost + _kinked(new, a, c) - best, cost, fall - cost))
+            x = new
+            apart_from.append((np.linalg.norm(x - y), np.linalg.norm(x - _kinked_flow(start, k * tau, a, c))))
+        record, modulus = Steps(*np.array(rows).T, tau), a.min()
+        bounds = error_bound(record, modulus)[1:], flow_error_bound(record, modulus)[1:]
+        least = min(least, np.min(np.array(bounds).T / np.array(apart_from)))
+    assert least >= 1.0 - 1e-6
+    assert least <= 1.2
+
+
+def _kinked(x, a, c):
+    return 0.5 * np.sum(a * x * x) + c * np.sum(np.abs(x))
+
+
+def _proximal(x, tau, a, c):
+    return np.sign(x) * np.maximum(np.abs(x) - tau * c, 0.0) / (1.0 + tau * a)
+
+
+def _kinked_flow(x, t, a, c):
+    size = (np.abs(x) + c / a) * np.exp(-a * t) - c / a
+    return np.sign(x) * (np.maximum(size, 0.0) if c > 0.0 else size)
