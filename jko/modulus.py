@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from functionals import pointwise
@@ -49,5 +51,10 @@ def _least_curvature(function, axes) -> float:
     if len(axes) == 1:
         return float(np.diff(values, 2).min()) / (axes[0][1] - axes[0][0]) ** 2
     slopes = np.gradient(values, *axes, edge_order=2)
-    second = [np.stack(np.gradient(slope, *axes, edge_order=2), axis=-1) for slope in slopes]
-    return float(np.linalg.eigvalsh(np.stack(second, axis=-1)).min())
+    pairs = itertools.combinations_with_replacement(range(len(axes)), 2)
+    second = {(i, j): np.gradient(slopes[i], axes[j], axis=j, edge_order=2) for i, j in pairs}
+    if len(axes) == 2:
+        mean, half = 0.5 * (second[0, 0] + second[1, 1]), 0.5 * (second[0, 0] - second[1, 1])
+        return float((mean - np.hypot(half, second[0, 1])).min())
+    matrices = np.stack([second[min(i, j), max(i, j)] for i in range(3) for j in range(3)], axis=-1)
+    return float(np.linalg.eigvalsh(matrices.reshape(*matrices.shape[:-1], 3, 3)).min())
