@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
+from jko.measures import Density, Grid
 from jko.scheme import Scheme, State
 from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
 from jko.steps.line.cells import (
@@ -29,6 +29,8 @@ from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
+_RESOLVED = 0.1  # of the spacing: the error of the density on the grid changes little over longer moves
+_UNRESOLVED = "the edges moved by less than the grid resolves: the density was left, the edges go on"
 _PATIENCE = 100  # Newton steps before an active set is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
 
@@ -79,19 +81,22 @@ class Quantile(Scheme):
                 f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
                 "steps.Cvxpy"
             )
-        energy = LineEnergy(F.parts, mu.grid, mu.mass)
+        energy = LineEnergy(F.parts, mu.grid, mu.mass, _origin(mu.grid))
         if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
                 f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
                 "raise the cap"
             )
-        edges, masses = without_weightless(*graded(*cut(mu), mu.grid.size), energy.internal)
-        edges, masses = feathered(edges, masses, energy.internal, (mu.grid.lower[0], mu.grid.upper[0]))
+        near = _from_origin(mu)
+        edges, masses = without_weightless(*graded(*cut(near), mu.grid.size), energy.internal)
+        edges, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
         return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):
         problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
-        new, data, _ = settled(problem, solution, mu)
+        new, data, _ = _settled(problem, solution, mu)
+        if _is_unresolved(F, mu, new, solution):
+            new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
         return new, state.with_data(**data), record(problem, solution, mu, new, note)
 
     def space_of_steps(self, F, mu, state):
@@ -100,12 +105,12 @@ class Quantile(Scheme):
     def reflect(self, F, mu, tau, state):
         """2X₁ − X with X₁ the edges of the half step."""
         problem, solution, note = self._solved(mu, 0.5 * tau, state.data, state.workspace)
-        half, data, _ = settled(problem, solution, mu)
+        half, data, _ = _settled(problem, solution, mu)
         half = half, state.with_data(**data), record(problem, solution, mu, half, note)
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
         edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
         point = Point(problem, edges, widths)
-        new, data, kept = settled(problem, point, mu)
+        new, data, kept = _settled(problem, point, mu)
         energy = energy_before(problem)
         dissipation = energy - energy_of(problem, point) - 0.5 * point.squared_distance / tau
         past = kept_cells(*before, kept)
@@ -114,14 +119,14 @@ class Quantile(Scheme):
     def continued(self, F, mu, past, tau, state):
         """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
         now, cap = state.data, state.workspace.cap
-        walls = (mu.grid.lower[0], mu.grid.upper[0])
+        walls = _walls(_from_origin(mu).grid)
         pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
         edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, cap)
         if bent > 0.1:
             return None
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
         problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, state.workspace)
-        new, data, kept = settled(problem, solution, mu)
+        new, data, kept = _settled(problem, solution, mu)
         if problem.kept is not None:
             now = kept_cells(now["edges"], now["widths"], problem.kept)
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
@@ -134,7 +139,7 @@ class Quantile(Scheme):
         )
 
     def _solved(self, mu, tau, cells, energy):
-        walls = (mu.grid.lower[0], mu.grid.upper[0])
+        walls = _walls(_from_origin(mu).grid)
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = Problem(energy, *start, tau, walls)
         if energy.cap is not None or not energy.keeps_open:
@@ -142,11 +147,12 @@ class Quantile(Scheme):
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
         if energy.interaction is not None:
             return problem, *self._interacting(problem)
-        solution, note = self._certified(problem, mu.grid)
+        grid = _from_origin(mu).grid
+        solution, note = self._certified(problem, grid)
         for share in () if solution.closed else LIGHT:
             fewer = without_light(problem, share)
             if fewer.masses.size < problem.masses.size:
-                again, why = self._certified(fewer, mu.grid)
+                again, why = self._certified(fewer, grid)
                 if again.closed:
                     return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
         return problem, solution, note
@@ -187,6 +193,37 @@ class Quantile(Scheme):
 
     def _bounded(self, problem, bounds, tolerance, first):
         return active_set.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
+
+
+def _origin(grid) -> float:
+    """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
+    that they keep their digits."""
+    middle = 0.5 * (grid.lower[0] + grid.upper[0])
+    return middle if abs(middle) > grid.upper[0] - grid.lower[0] else 0.0
+
+
+def _from_origin(mu):
+    """The density with positions counted from there."""
+    origin = _origin(mu.grid)
+    if origin == 0.0:
+        return mu
+    half = 0.5 * (mu.grid.upper[0] - mu.grid.lower[0])
+    return Density(Grid.uniform(-half, half, mu.grid.size), mu.values)
+
+
+def _settled(problem, solution, mu):
+    new, data, kept = settled(problem, solution, _from_origin(mu))
+    return Density(mu.grid, new.values), data, kept
+
+
+def _walls(grid):
+    return grid.lower[0], grid.upper[0]
+
+
+def _is_unresolved(F, mu, new, solution) -> bool:
+    """Whether the edges moved so little that bringing them back to the grid costs more than they gained."""
+    moved = np.sqrt(solution.squared_distance / mu.mass)
+    return moved < _RESOLVED * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
 def _room(cap, grid):

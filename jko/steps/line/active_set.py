@@ -6,10 +6,11 @@ import numpy as np
 
 from jko.steps.line.displacement import kept_apart
 from jko.steps.line.newton import arc_search
-from jko.steps.line.problem import Point, Solution, certified_gap, solution
+from jko.steps.line.problem import Point, Solution, Stall, certified_gap, solution
 
 _KEPT = 0.1  # of its width keeps a cell that only its energy holds open, in one step
 _ROUNDS = 60
+_STALLED = 25  # iterations: Newton's method that is on its way gains more in a few
 _STIFFENINGS = 8
 _ROUNDING = 1e-14
 _NOTHING = 1e-24  # of J, to be gained by a step beyond the last
@@ -27,7 +28,7 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) ->
     """
     limits = _Limits(problem, bounds)
     point = Point(problem, *limits.entered(*(first or (problem.start, problem.widths))))
-    closed = False
+    closed, stall = False, Stall(_STALLED)
     for iteration in range(most_iterations + 1):
         for positive in (False, True) if problem.convexity <= 0.0 else (True,):
             point.assemble(problem, positive)
@@ -36,10 +37,13 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) ->
                 break
         gap = limits.gap(point)
         cost = 0.5 * point.squared_distance / problem.tau
-        last, closed = closed, gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(point.value)))
+        enough = max(tolerance * cost, _ROUNDING * point.magnitude)
+        last, closed = closed, gap <= enough
+        if not closed and stall.reached(point.value, enough):
+            break
         if (last and closed) or iteration == most_iterations or direction is None:
             break
-        if closed and -float(point.gradient @ direction) <= _NOTHING * (1.0 + abs(point.value)):
+        if closed and -float(point.gradient @ direction) <= _NOTHING * point.magnitude:
             break
         moved = limits.search(point, direction)
         if moved is None:

@@ -180,7 +180,8 @@ def _level(U, force, bound, weights, mass):
         return np.log(max(total, 1e-300) / mass)
 
     low = high = float(force.min()) if U is None else float(np.median(force))
-    step = 1e-3 * (1.0 + abs(low))
+    spread = float(np.ptp(force))
+    step = 1e-3 * max(spread, abs(low)) or 1.0
     for _ in range(_DOUBLINGS):
         if excess(low) <= 0.0:
             break
@@ -191,4 +192,6 @@ def _level(U, force, bound, weights, mass):
         high, step = high + step, 2.0 * step
     if low == high:
         return low
-    return float(brentq(excess, low, high, xtol=1e-14 * (1.0 + abs(high)), rtol=1e-14, maxiter=200))
+    return float(
+        brentq(excess, low, high, xtol=1e-14 * max(spread, abs(high)) or 1e-300, rtol=1e-14, maxiter=200)
+    )

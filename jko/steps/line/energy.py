@@ -12,7 +12,9 @@ from functionals import pointwise
 from functionals.programs import kept
 from functionals.quadratic_form import QuadraticForm, quadratic_form
 from functionals.reading import as_it_reads_now
+from jko.measures import Grid
 from jko.steps.line.interaction import LineInteraction
+from jko.steps.line.kinks import AveragedPotential, without_kinks
 from jko.steps.line.varied_cap import VariedCap
 
 _SECANTS = 4096
@@ -20,13 +22,15 @@ _THIN = 1e-150  # the density below which s² U″ would leave float64
 
 
 class CellTerms(NamedTuple):
-    """The energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, and V′, V″ at Gauss points `[2, n]`."""
+    """The energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, and V′, V″ at Gauss points `[2, n]`; the
+    sum of what was added up to the energy in absolute value, which rounding is relative to."""
 
     energy: float
     pressure: np.ndarray
     rigidity: np.ndarray
     slope: np.ndarray
     curvature: np.ndarray
+    magnitude: float = 0.0
 
 
 class LineEnergy:
@@ -35,19 +39,23 @@ class LineEnergy:
 
     The internal part is convex in the edges for every convex U, being its perspective function. `modulus`
     is the λ of V: the sum of the declared ones, or where one is not declared the least V″ at the grid's
-    centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has it.
+    centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has
+    it. Positions are counted from `origin`, the middle of the grid or 0.
     """
 
-    def __init__(self, parts, grid, mass=1.0):
+    def __init__(self, parts, grid, mass=1.0, origin=0.0):
         self.internal = parts.internal_energy
-        self.capacity = 2 * grid.size
-        self.potential, self.form = line_potential(parts, grid, self.capacity)
-        _require_finite(self.potential, grid)
+        self.capacity, there = 2 * grid.size, grid
+        if origin != 0.0:
+            half = 0.5 * (grid.upper[0] - grid.lower[0])
+            grid = Grid.uniform(-half, half, grid.size)
+        self.potential, self.form = line_potential(parts, grid, self.capacity, origin)
+        _require_finite(self.potential, grid, there)
         self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
         self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, self.form, grid)
         if self.interaction is not None:
             self.modulus += self.interaction.modulus
-        self.cap = _cap(parts, grid)
+        self.cap = _cap(parts, grid, there.points)
         if isinstance(self.cap, VariedCap):  # no convex set of edges keeps to it
             self.modulus = self.modulus_of_cells = -np.inf
 
@@ -63,15 +71,16 @@ class LineEnergy:
         from jko.kernels import banded
 
         zero = np.zeros(masses.size)
-        energy, pressure, rigidity = 0.0, zero, zero
+        energy, size, pressure, rigidity = 0.0, 0.0, zero, zero
         if self.internal is not None:
-            energy, pressure, rigidity = _internal(self.internal, widths, masses)
+            energy, size, pressure, rigidity = _internal(self.internal, widths, masses)
         if self.potential is None:
             none = np.zeros((2, masses.size))
-            return CellTerms(energy, pressure, rigidity, none, none)
+            return CellTerms(energy, pressure, rigidity, none, none, size)
         value, slope, curvature = self.potential(banded.gauss_points(edges))
         energy += 0.5 * float(masses @ (value[0] + value[1]))
-        return CellTerms(energy, pressure, rigidity, slope, curvature)
+        size += 0.5 * float(masses @ (np.abs(value[0]) + np.abs(value[1])))
+        return CellTerms(energy, pressure, rigidity, slope, curvature, size)
 
     def value(self, edges, widths, masses) -> float:
         """The energy with the interaction between cells."""
@@ -84,15 +93,15 @@ class LineEnergy:
 def _internal(U, widths, masses):
     held = masses > 0.0
     if not held.all():
-        energy, *parts = _internal(U, widths[held], masses[held])
-        return energy, *(_spread(part, held) for part in parts)
+        energy, size, *parts = _internal(U, widths[held], masses[held])
+        return energy, size, *(_spread(part, held) for part in parts)
     with np.errstate(over="ignore", under="ignore"):
         s = masses / widths
         density = U.density(s)
         pressure = s * U.derivative(s) - density
         thick = np.maximum(s, _THIN)
         rigidity = thick * thick * U.second_derivative(thick) / widths
-    return float(widths @ density), pressure, rigidity
+    return float(widths @ density), float(widths @ np.abs(density)), pressure, rigidity
 
 
 def _spread(values, held):
@@ -101,29 +110,33 @@ def _spread(values, held):
     return out
 
 
-def line_potential(parts, grid, capacity=0):
+def line_potential(parts, grid, capacity=0, origin=0.0):
     """(V, V′ and V″ as one function of positions of any shape, or None; the quadratic form that V is, or
-    None), about the middle of the grid; a quadratic V never calls jax.
+    None), about the middle of the grid, where V is made 0: a step does not feel a constant. A quadratic V
+    never calls jax.
 
     Up to `capacity` positions are padded to that many, so that jax compiles once while cells merge.
     """
     if not parts.potential:
         return None, None
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
-    forms = [(c, quadratic_form(atom.V, 1, [middle])) for c, atom in parts.potential]
+    forms = [(c, quadratic_form(atom.V, 1, [origin + middle])) for c, atom in parts.potential]
     if any(form is None for _, form in forms):
         terms = tuple((float(c), as_it_reads_now(atom.V)) for c, atom in parts.potential)
-        return partial(_evaluated, _differentiated(terms), capacity), None
-    a, b, k = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(3))
+        batched = _differentiated(terms)
+        level = float(_evaluated(batched, 0.0, 0, origin, np.array([middle]))[0][0])
+        level = level if np.isfinite(level) else 0.0
+        return without_kinks(partial(_evaluated, batched, level, capacity, origin), grid), None
+    a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
     def quadratic(x):
         z = x - middle
-        return (0.5 * a * z + b) * z + k, a * z + b, np.full_like(z, a)
+        return (0.5 * a * z + b) * z, a * z + b, np.full_like(z, a)
 
-    return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), k)
+    return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), 0.0)
 
 
-def _require_finite(potential, grid) -> None:
+def _require_finite(potential, grid, there) -> None:
     from jko.kernels import banded
 
     if potential is None:
@@ -132,8 +145,8 @@ def _require_finite(potential, grid) -> None:
     bad = int(np.sum(~(np.isfinite(values) & np.isfinite(slopes)).all(axis=0)))
     if bad:
         raise ValueError(
-            f"functional: the potential is not finite in {bad} cells of [{grid.lower[0]:g}, "
-            f"{grid.upper[0]:g}]; choose a grid inside its domain"
+            f"functional: the potential is not finite in {bad} cells of [{there.lower[0]:g}, "
+            f"{there.upper[0]:g}]; choose a grid inside its domain"
         )
 
 
@@ -146,11 +159,12 @@ def _differentiated(terms):
     return jax.jit(jax.vmap(lambda x: (at(x), first(x), jax.grad(first)(x))))
 
 
-def _evaluated(batched, capacity, x):
-    padded = np.full(max(capacity, x.size), x.flat[0])
-    padded[: x.size] = x.ravel()
+def _evaluated(batched, level, capacity, origin, x):
+    padded = np.full(max(capacity, x.size), origin + x.flat[0])
+    padded[: x.size] = origin + x.ravel()
     with jax.enable_x64(True):
-        parts = batched(padded)
+        value, *parts = batched(padded)
+    parts = (np.asarray(value) - level, *parts)
     return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
 
 
@@ -162,6 +176,8 @@ def _modulus(parts, potential, form, grid):
     declared = [None if atom.modulus is None else c * atom.modulus for c, atom in parts.potential]
     if all(value is not None for value in declared):
         return float(sum(declared))
+    if isinstance(potential, AveragedPotential):
+        return potential.modulus
     nodes = np.sort(np.concatenate([grid.axes[0], grid.edges[0]]))
     value, _, curvature = potential(nodes)
     # V″ does not see a kink or a jump; secants do
@@ -170,9 +186,9 @@ def _modulus(parts, potential, form, grid):
     return float(min(curvature.min(), secants.min(initial=np.inf)))
 
 
-def _cap(parts, grid):
+def _cap(parts, grid, points):
     """None, the least of constant caps, or a VariedCap."""
     atoms = parts.constraints
     if any(callable(atom.cap) for atom in atoms):
-        return VariedCap(np.minimum.reduce([atom.values(grid.points) for atom in atoms]), grid)
+        return VariedCap(np.minimum.reduce([atom.values(points) for atom in atoms]), grid)
     return min((float(atom.cap) for atom in atoms), default=None)

@@ -12,12 +12,13 @@ _NEAR = 0.1  # κ/√n; κ = π²/8 is exact for waves of two cells, the longer 
 
 
 class Iterate(NamedTuple):
-    """Edges `[n+1]`, widths `[n]`, the interaction there and the whole objective J."""
+    """Edges `[n+1]`, widths `[n]`, the interaction there, the whole objective J and its summands' size."""
 
     edges: np.ndarray
     widths: np.ndarray
     pairs: object
     value: float
+    magnitude: float
 
 
 class Modelled:
@@ -51,6 +52,7 @@ class Modelled:
         return CellTerms(
             terms.energy + self.iterate.pairs.energy + energy + value, terms.pressure + pressure,
             terms.rigidity + rigidity, terms.slope + slope, terms.curvature + self.curvature,
+            terms.magnitude + abs(self.iterate.pairs.energy) + abs(energy) + abs(value),
         )  # fmt: skip
 
     def forces(self, edges):

@@ -52,15 +52,13 @@ def _assembled(problem, point):
 def _may_be_closed(problem, point, direction):
     # half the Newton decrement is a lower bound on the certified gap, and already known
     decrement = np.inf if direction is None else -float(point.gradient @ direction)
-    return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * (
-        1.0 + abs(point.value)
-    )
+    return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * point.magnitude
 
 
 def is_closed(problem, point, gap, tolerance) -> bool:
     """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
     cost = 0.5 * point.squared_distance / problem.tau
-    return bool(gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(point.value))))
+    return bool(gap <= max(tolerance * cost, _ROUNDING * point.magnitude))
 
 
 def _pushed(point, walls):
@@ -135,7 +133,7 @@ def _searched(problem, point, direction, growth, step, halvings):
     descent = float(point.gradient @ direction)
     if not descent < 0.0:
         return None
-    noise = 1e-13 * (1.0 + abs(point.value))
+    noise = 1e-13 * point.magnitude
     for _ in range(halvings):
         edges = np.clip(point.edges + step * direction, *problem.walls)
         moved = Point(problem, edges, point.widths + step * growth)
@@ -149,7 +147,7 @@ def arc_search(problem, point, direction, least):
     """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
     `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
     shorten a straight step for all."""
-    growth, step, noise = np.diff(direction), 1.0, 1e-13 * (1.0 + abs(point.value))
+    growth, step, noise = np.diff(direction), 1.0, 1e-13 * point.magnitude
     for _ in range(_BENDINGS):
         target = point.edges + step * direction, point.widths + step * growth
         edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
@@ -163,7 +161,8 @@ def arc_search(problem, point, direction, least):
 
 
 def _longest_step(widths, growth):
-    least = float(np.min(growth / widths))
+    shrinking = np.where(growth < 0.0, -np.inf, 0.0)
+    least = float(np.min(np.divide(growth, widths, out=shrinking, where=widths > 0.0)))
     return 1.0 if least >= -_KEPT else -_KEPT / least
 
 

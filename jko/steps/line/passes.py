@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from jko.steps.line.modelled import Iterate, Modelled
-from jko.steps.line.problem import certified_gap
+from jko.steps.line.problem import Stall, certified_gap
 from jko.steps.line.varied_cap import VariedCap
 
 _MOST_PASSES = 120
 _MEMORY = 12
+_STALLED = 24  # passes, twice the memory
 _ROUNDING = 1e-12
 _STIFFENINGS = 6
 _WITHIN = 0.1  # of the tolerance is asked of a pass
@@ -27,28 +28,29 @@ def minimise(problem, solve, tolerance):
     """
     at = _iterate(problem, problem.start, problem.widths)
     past, factor, iterations, change = [], 1.0, 0, np.nan
+    stall, stalled = Stall(_STALLED), False
     for passes in range(1, _MOST_PASSES + 1):
         found, model, note = _pass(problem, solve, at, factor, _WITHIN * tolerance)
         iterations += found.iterations
         change = _distance(problem, found.edges, at.edges)
         cost = 0.5 * found.squared_distance / problem.tau
-        enough = max(tolerance * cost, _ROUNDING * (1.0 + abs(at.value)))
-        mixed = None
-        if passes < _MOST_PASSES and 0.5 * change**2 / problem.tau > enough:
+        enough = max(tolerance * cost, _ROUNDING * at.magnitude)
+        mixed, stalled = None, stall.reached(at.value, enough)
+        if passes < _MOST_PASSES and not stalled and 0.5 * change**2 / problem.tau > enough:
             past = [*past[1 - _MEMORY :], (at, found)]
             mixed = _mixed(problem, past)
         if mixed is not None:
             new = _iterate(problem, *mixed)
-            if new.value <= at.value + _ROUNDING * (1.0 + abs(at.value)):
+            if new.value <= at.value + _ROUNDING * at.magnitude:
                 at, factor = new, max(1.0, 0.5 * factor)
                 continue
         new = _iterate(problem, found.edges, found.widths)
         gap = _gap(problem, found, model, new)
         closed = found.closed and gap <= enough
-        if closed or passes == _MOST_PASSES:
+        if closed or stalled or passes == _MOST_PASSES:
             break
         past = past if mixed is None else []
-        if new.value <= at.value + _ROUNDING * (1.0 + abs(at.value)):
+        if new.value <= at.value + _ROUNDING * at.magnitude:
             at = new
         elif factor >= 4.0**_STIFFENINGS:
             break
@@ -64,9 +66,10 @@ def _iterate(problem, edges, widths):
     from jko.kernels import banded
 
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
-    energy = problem.energy.at(edges, widths, problem.masses).energy + pairs.energy
+    cells = problem.energy.at(edges, widths, problem.masses)
     cost = 0.5 * banded.transport_cost(problem.masses, problem.start, edges) / problem.tau
-    return Iterate(edges, widths, pairs, energy + cost)
+    value, size = cells.energy + pairs.energy + cost, cells.magnitude + abs(pairs.energy) + cost
+    return Iterate(edges, widths, pairs, value, size)
 
 
 def _pass(problem, solve, at, factor, tolerance):

@@ -19,6 +19,7 @@ class Solution(NamedTuple):
     gap: float
     iterations: int
     closed: bool
+    magnitude: float = 0.0  # of the summands of the objective: rounding is relative to it
 
 
 class Problem(NamedTuple):
@@ -51,7 +52,8 @@ class Point:
         self.edges, self.widths = edges, widths
         self.terms = problem.energy.at(edges, widths, problem.masses)
         self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
-        self.value = self.terms.energy + 0.5 * self.squared_distance / problem.tau
+        cost = 0.5 * self.squared_distance / problem.tau
+        self.value, self.magnitude = self.terms.energy + cost, self.terms.magnitude + cost
 
     def assemble(self, problem, positive=True):
         """The gradient and the Hessian, which is made positive or left as it is."""
@@ -60,7 +62,7 @@ class Point:
         n = problem.masses.size
         self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
         banded.assemble(
-            self.edges, problem.start, problem.masses, *self.terms[1:], 1.0 / problem.tau,
+            self.edges, problem.start, problem.masses, *self.terms[1:5], 1.0 / problem.tau,
             -_STEEPEST / problem.tau if positive else -np.inf,
             self.gradient, self.rows, self.upper,
         )  # fmt: skip
@@ -69,7 +71,20 @@ class Point:
 def solution(point, gap, iterations, closed) -> Solution:
     """What a method ends with."""
     energy, distance = point.terms.energy, point.squared_distance
-    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed)
+    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed, point.magnitude)
+
+
+class Stall:
+    """Whether an objective has stopped falling: over so many iterations it fell by less than is asked of the
+    gap. Where a potential has kinks no gradient tends to 0, and an iteration would go on for ever."""
+
+    def __init__(self, iterations: int):
+        self._values, self._iterations = [], iterations
+
+    def reached(self, value, enough) -> bool:
+        """Told of the objective after an iteration."""
+        self._values.append(value)
+        return len(self._values) > self._iterations and self._values[-1 - self._iterations] - value <= enough
 
 
 def certified_gap(problem, gradient) -> float:

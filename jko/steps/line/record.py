@@ -7,7 +7,7 @@ import numpy as np
 from jko.scheme import StepInfo
 from jko.steps.line.varied_cap import VariedCap
 
-_STILL = 1e-15  # below, nothing moved
+_STILL = 1e-15  # of the objective's summands: below, nothing moved
 _MASS_TOLERANCE = 1e-9
 
 
@@ -28,7 +28,7 @@ def record(problem, solution, old, new, note) -> StepInfo:
     return StepInfo(
         status="converged" if solution.closed and kept else "not converged",
         gap=gap,
-        relative_gap=gap / cost if cost > _STILL else np.nan,
+        relative_gap=gap / cost if cost > _STILL * solution.magnitude else np.nan,
         iterations=solution.iterations,
         mass_error=mass_error,
         min_density=float(new.values.min()),

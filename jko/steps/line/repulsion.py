@@ -43,7 +43,7 @@ def minimise(problem, tolerance):
     for iteration in range(_MOST + 1):
         gap = certified_gap(problem, at.free_gradient())
         cost = 0.5 * at.point.squared_distance / problem.tau
-        closed = bool(gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(at.value))))
+        closed = bool(gap <= max(tolerance * cost, _ROUNDING * at.magnitude))
         if closed or iteration == _MOST:
             break
         metric = _Metric(problem, at)
@@ -63,7 +63,9 @@ def minimise(problem, tolerance):
     note = f"W summed to {rough:.0e} of its range" if rough > 1e-9 else ""
     energy = at.value - cost
     point = at.point
-    return Solution(point.edges, point.widths, energy, point.squared_distance, gap, iteration, closed), note
+    distance = point.squared_distance
+    ended = Solution(point.edges, point.widths, energy, distance, gap, iteration, closed, at.magnitude)
+    return ended, note
 
 
 class _Iterate:
@@ -75,6 +77,7 @@ class _Iterate:
         self.point.assemble(problem)
         self.pairs = problem.energy.interaction.at(edges, widths, problem.masses)
         self.value = self.point.value + self.pairs.energy
+        self.magnitude = self.point.magnitude + abs(self.pairs.energy)
         self.gradient = self.point.gradient + edge_forces(problem.masses, self.pairs.slope)
 
     def free_gradient(self):
@@ -91,7 +94,7 @@ class _Iterate:
         along; None where there is none."""
         problem, point = self.problem, self.point
         growth, least = np.diff(direction), _KEPT * point.widths
-        noise, step = 1e-13 * (1.0 + abs(self.value)), 1.0
+        noise, step = 1e-13 * self.magnitude, 1.0
         for _ in range(_HALVINGS):
             target = point.edges + step * direction, point.widths + step * growth
             edges, widths = kept_apart(*target, least, problem.masses, problem.walls)

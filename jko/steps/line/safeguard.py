@@ -32,9 +32,7 @@ def certified(problem, solve, solution, note, tolerance, grid):
         again, why = _second(problem, solve, tolerance, faces)
         if again is not None and (again.closed or not best.closed):
             again = _with_gap(problem, again, faces)
-            lower = _value(problem, again) < _value(problem, best) - _SAME * (
-                1.0 + abs(_value(problem, best))
-            )
+            lower = _value(problem, again) < _value(problem, best) - _SAME * best.magnitude
             if lower or (again.closed and not best.closed):
                 best, note = again, "; ".join(filter(None, (why, SECOND_START)))
     return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))

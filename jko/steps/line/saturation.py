@@ -6,9 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from jko.steps.line.displacement import kept_apart
-from jko.steps.line.problem import Point, certified_gap, solution
+from jko.steps.line.problem import Point, Stall, certified_gap, solution
 
 _ROUNDS = 60
+_STALLED = 25  # iterations: Newton's method that is on its way gains more in a few
 _BENDINGS = 30
 _SUFFICIENT = 1e-4
 _ROUNDING = 1e-14
@@ -24,13 +25,16 @@ def minimise_under(problem, cap, tolerance, most_iterations, first=None):
     that pressures z ≥ 0 leave, in x.
     """
     edges, _ = cap.entered(np.maximum.accumulate((first or (problem.start,))[0]), problem.masses)
-    at, closed = _At(problem, cap, edges), False
+    at, closed, stall = _At(problem, cap, edges), False, Stall(_STALLED)
     active = np.zeros(problem.masses.size + 2, bool)
     for iteration in range(most_iterations + 1):
         direction = at.direction(active)
         gap = at.stationarity(active)
         cost = 0.5 * at.point.squared_distance / problem.tau
-        last, closed = closed, gap <= max(tolerance * cost, _ROUNDING * (1.0 + abs(at.point.value)))
+        enough = max(tolerance * cost, _ROUNDING * at.point.magnitude)
+        last, closed = closed, gap <= enough
+        if not closed and stall.reached(at.point.value, enough):
+            break
         if (last and closed) or iteration == most_iterations or direction is None:
             break
         moved = at.searched(direction)
@@ -92,7 +96,7 @@ class _At:
     def searched(self, direction):
         """A point of lower J on the arc of nearest admissible Y along the direction."""
         masses, step = self.problem.masses, 1.0
-        noise = 1e-13 * (1.0 + abs(self.point.value))
+        noise = 1e-13 * self.point.magnitude
         for _ in range(_BENDINGS):
             target = self.y + step * direction
             y, _ = kept_apart(target, np.diff(target), masses, masses, (0.0, self.cap.total))

@@ -1,0 +1,60 @@
+"""Compiled programs are forgotten: many functionals in one process stay in bounded memory."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax.numpy as jnp
+import pytest
+
+from functionals import pointwise
+from functionals.programs import Programs
+
+ROOT = Path(__file__).parent.parent
+SWEEP = """
+import sys
+sys.path.insert(0, "benchmarks")
+import memory
+from functionals.programs import PROGRAMS
+PROGRAMS.capacity = 8
+print(memory.growth("Langevin", 50)[0])
+"""
+
+
+def test_a_sweep_stays_flat():
+    """40 new functionals of 7 MB each, beyond what eight programs take."""
+    if not Path("/proc/self/status").exists():
+        pytest.skip("resident memory is read from /proc, which is on Linux alone")
+    out = subprocess.run([sys.executable, "-c", SWEEP], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert float(out.stdout.split()[-1]) < 60.0
+
+
+class Key:
+    pass
+
+
+def test_the_least_recently_used_go_and_those_that_return_make_room():
+    kept, keys, made = Programs(fewest=3), [Key() for _ in range(5)], []
+    for key in keys:
+        kept.get((key,), lambda key=key: made.append(key))
+    assert (len(kept), kept.capacity) == (3, 3)
+    for _ in range(4):
+        for key in keys:
+            kept.get((key,), lambda key=key: made.append(key))
+    assert kept.capacity == 5
+    assert len(made) <= 10
+    for _ in range(1000):  # none of these comes back, though addresses do
+        kept.get((Key(),), lambda: None)
+    assert kept.capacity == 5
+
+
+def test_a_program_is_compiled_once_while_it_is_used():
+    traced = []
+
+    def V(x):
+        traced.append(x)
+        return jnp.sum(x**2)
+
+    for _ in range(3):
+        pointwise.values(V, [[1.0, 2.0]])
+    assert len(traced) == 1
