@@ -17,12 +17,12 @@ sys.path.insert(0, "benchmarks")
 import memory
 from functionals.programs import PROGRAMS
 PROGRAMS.capacity = 8
-print(memory.growth("Langevin", 50)[0])
+print(memory.growth("Langevin", 30)[0])
 """
 
 
 def test_a_sweep_stays_flat():
-    """40 new functionals of 7 MB each, beyond what eight programs take."""
+    """20 new functionals of 7 MB each, beyond what eight programs take."""
     if not Path("/proc/self/status").exists():
         pytest.skip("resident memory is read from /proc, which is on Linux alone")
     out = subprocess.run([sys.executable, "-c", SWEEP], cwd=ROOT, capture_output=True, text=True, check=True)
