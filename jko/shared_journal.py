@@ -5,9 +5,11 @@ from __future__ import annotations
 import jax
 
 from jko.checkpoint import Journal
-from jko.errors import CheckpointMismatch
+from jko.errors import CheckpointMismatch, NotWritten
 from jko.packing import pack, unpack
 from jko.sharding import active, leads, shared
+
+_REFUSALS = {"mismatch": CheckpointMismatch, "not written": NotWritten, "value": ValueError}
 
 
 class SharedJournal:
@@ -20,14 +22,15 @@ class SharedJournal:
         """As `Journal.open`, on all processes at once."""
         content = unpack(shared(pack(self._read()) if leads() else None))
         if content["refusal"]:
-            raise (CheckpointMismatch if content["mismatch"] else ValueError)(content["refusal"])
+            raise _REFUSALS[content["kind"]](content["refusal"])
         return content["chunks"]
 
     def _read(self) -> dict:
         try:
             return {"refusal": "", "chunks": self._journal.open()}
-        except ValueError as error:
-            return {"refusal": str(error), "mismatch": isinstance(error, CheckpointMismatch)}
+        except tuple(_REFUSALS.values()) as error:
+            kind = next(name for name, of_kind in _REFUSALS.items() if isinstance(error, of_kind))
+            return {"refusal": str(error), "kind": kind}
 
     def append(self, content: dict) -> None:
         """As `Journal.append`, on process 0."""

@@ -57,9 +57,12 @@ def plot(options) -> int:
     report = side_by_side(trajectories, experiment.exact if experiment else None)
     pictures = Pictures(make_folder(options.out or folder), say)
     say(f"{report}\n")
-    pictures.of_comparison(report, experiment.functional if experiment else None, PLOTS)
-    if options.animate:
-        pictures.animations(trajectories, list(trajectories))
+    try:
+        pictures.of_comparison(report, experiment.functional if experiment else None, PLOTS)
+        if options.animate:
+            pictures.animations(trajectories, list(trajectories))
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the pictures that were finished are kept") from None
     return _complain(pictures.failures, options)
 
 
