@@ -37,7 +37,7 @@ class Steps:
         """(what is carried, averages by name) after the steps first … last − 1; raises `Thrown`.
 
         Every step of few particles, or of a drift that is a sum over them, is watched as it is taken; of many
-        particles in a potential one in 64 is, and its whole block where that one is suspicious or a particle
+        particles in a potential one in 256 is, and its whole block where that one is suspicious or a particle
         is further away than noise and drift can have taken it.
         """
         mesh, n = mesh_of(self.flow), len(self.w)

@@ -61,7 +61,8 @@ def watched_block_of(flow, move, noise, observables):
             looks, sums = [last_seen], [totals]
 
             def gradient(y):
-                now = y, flow.columns_gradient(y, w)
+                # the compiler would take it again for every use
+                now = y, lax.optimization_barrier(flow.columns_gradient(y, w))
                 heat, moved = (
                     jnp.where(looks[-1] is not last_seen or number > first, a, 0)
                     for a in seen(numbers, looks[-1], now)

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from functionals.programs import kept
 
@@ -22,7 +23,7 @@ THROW = 4.0  # times a step: twice the limit τL = 2, where no step within the l
 OF_NOISE = 0.05  # of the heat of the noise: the second moment is then wrong by about as much
 OF_DRIFT = 0.4  # of what the drift moves; a throw and the move that follows it are of one size
 FEW = 128  # steps of a particle, among fewer of which one that turns about while others move is much
-SAMPLED = 64  # steps between two that are watched, where all of them would take long
+SAMPLED = 256  # steps between two that are watched, where all of them would take long
 EVERY_STEP = 20_000  # particles up to which every step is watched
 
 
@@ -56,8 +57,12 @@ def seen(numbers, before, now):
     return jnp.where(kick > THROW**2 * (step + noise), kick, 0), step
 
 
+def _square(columns):
+    return sum(c**2 for c in columns)
+
+
 def watched_steps(first: int, last: int) -> list[int]:
-    """The ends of steps first + 1 … last after which to look: 1, 2, 4 … 64, then every 64th.
+    """The ends of steps first + 1 … last after which to look: 1, 2, 4 … 256, then every 256th.
 
     They are the same however a run is cut into blocks.
     """
@@ -74,11 +79,14 @@ def compiled_look(flow):
     """
 
     def look(numbers, x, y, z, w):
-        at_x, at_y, at_z = (flow.columns_gradient(a.T, w) for a in (x, y, z))
-        heat, moved = seen(numbers, (y.T, at_y), (z.T, at_z))
-        steepest = jnp.maximum(jnp.max(jnp.sum(at_x**2, axis=0)), jnp.max(jnp.sum(at_z**2, axis=0)))
-        farthest = jnp.sqrt(jnp.max(jnp.sum((z - x) ** 2, axis=1)))
-        return w @ heat, w @ moved, farthest, numbers[0] * jnp.sqrt(steepest)
+        x, y, z = lax.optimization_barrier((x.T, y.T, z.T))
+        # the compiler would take the gradients again for every use
+        at_x, at_y, at_z = lax.optimization_barrier(tuple(flow.columns_gradient(a, w) for a in (x, y, z)))
+        heat, moved = seen(numbers, (y, at_y), (z, at_z))
+        steepest = jnp.maximum(_square(at_x), _square(at_z))
+        sizes = lax.optimization_barrier((heat, moved, _square(z - x), steepest))
+        heat, moved, farthest, steepest = sizes
+        return w @ heat, w @ moved, jnp.sqrt(jnp.max(farthest)), numbers[0] * jnp.sqrt(jnp.max(steepest))
 
     return jax.jit(look)
 

@@ -79,8 +79,8 @@ def test_what_a_step_resolves_is_kept(scheme):
 
 
 def test_watched_steps_do_not_depend_on_the_blocks():
-    assert watched_steps(0, 200) == [1, 2, 4, 8, 16, 32, 64, 128, 192]
-    assert watched_steps(0, 70) + watched_steps(70, 200) == watched_steps(0, 200)
+    assert watched_steps(0, 600) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert watched_steps(0, 70) + watched_steps(70, 600) == watched_steps(0, 600)
 
 
 def test_throws_are_held_against_the_noise():
