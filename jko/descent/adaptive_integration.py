@@ -24,11 +24,13 @@ _LARGEST_DENSE = 2000
 class AdaptiveRungeKutta(RegularisedDescent):
     """ẋ = −∇_W F(α)(x) over each step of τ, in as many inner steps as the tolerances ask for, by diffrax.
 
-    Every inner step keeps its estimated error below `atolerance` + `rtolerance`·|x|, in the root mean square
-    over the coordinates [Kidger2021]; τ only says when the measure is recorded. `method` is "tsit5"
-    [Tsitouras2011] or "dopri5", explicit, or "kvaerno5" [Kvaerno2004], implicit and L-stable, for stiff
-    drifts: its Newton steps factorise a dense matrix of (nd)² numbers, so that more than 2000 coordinates are
-    refused. All are of order 5 where an inner step is all of τ. Internal energies enter as those of `Blob`,
+    Every inner step keeps its estimated error below `atolerance` + `rtolerance`·|x − m|, m the mean where a
+    step of τ begins, in the root mean square over the coordinates [Kidger2021]; `atolerance` is by default
+    0.01 `rtolerance` times the root mean square of x − m then, so that no unit of length counts. τ only says
+    when the measure is recorded. `method` is "tsit5" [Tsitouras2011] or "dopri5", explicit, or "kvaerno5"
+    [Kvaerno2004], implicit and L-stable, for stiff drifts: its Newton steps factorise a dense matrix of (nd)²
+    numbers, so that more than 2000 coordinates are refused.
+    All are of order 5 where an inner step is all of τ. Internal energies enter as those of `Blob`,
     regularised with `bandwidth`.
 
     `accepted` and `rejected` inner steps are columns of the records. A step that needs more than `max_steps`
@@ -37,7 +39,7 @@ class AdaptiveRungeKutta(RegularisedDescent):
     """
 
     rtolerance: float = 1e-6
-    atolerance: float = 1e-8
+    atolerance: float | None = None
     method: str = "tsit5"
     max_steps: int = 10_000
     bandwidth: float | None = None
@@ -47,7 +49,8 @@ class AdaptiveRungeKutta(RegularisedDescent):
 
     def __post_init__(self):
         positive_number("rtolerance", self.rtolerance)
-        positive_number("atolerance", self.atolerance)
+        if self.atolerance is not None:
+            positive_number("atolerance", self.atolerance)
         one_of("method", self.method, tuple(METHODS))
         whole_number("max_steps", self.max_steps)
         if self.bandwidth is not None:
@@ -88,15 +91,16 @@ class AdaptiveRungeKutta(RegularisedDescent):
         inner = tau if np.isnan(state.data["inner_step"]) else min(tau, state.data["inner_step"])
         with precision(x):
             solve = _compiled(flow, self.method, self.max_steps)
-            scalars = np.asarray([tau, inner, self.rtolerance, self.atolerance], x.dtype)
-            moved, accepted, rejected, done = solve(x, w, scalars)
+            centre = (np.asarray(w, float) @ x).astype(x.dtype)
+            scalars = np.asarray([tau, inner, self.rtolerance, self._atol(x - centre)], x.dtype)
+            moved, accepted, rejected, done = solve(x, w, centre, scalars)
             moved, accepted, rejected = np.asarray(moved), int(accepted), int(rejected)
         count = (accepted, rejected)
         after = energy_at(flow, mu.with_positions(moved)) if done else np.nan
         if not done:
             failed = StepInfo("not converged", iterations=sum(count), note=_short(tau, self.max_steps))
             return mu, state, failed, count
-        allowed = self._allowed(x) * np.sqrt(2.0 * max(before - after, 0.0) / tau)
+        allowed = self._allowed(x - centre) * np.sqrt(2.0 * max(before - after, 0.0) / tau)
         if rose(before + allowed, after, x.dtype):
             failed = StepInfo("unstable", iterations=sum(count), note=_risen(before, after, self.rtolerance))
             return mu, state, failed, count
@@ -110,8 +114,13 @@ class AdaptiveRungeKutta(RegularisedDescent):
         data = state.data | {"energy": after, "inner_step": tau / max(accepted, 1)}
         return mu.with_positions(moved), state.with_data(**data), info, count
 
-    def _allowed(self, x):
-        return self.atolerance + self.rtolerance * float(np.sqrt(np.mean(np.square(x, dtype=float))))
+    def _atol(self, z):
+        size = float(np.sqrt(np.mean(np.square(z, dtype=float))))
+        # a single point has no size of its own
+        return self.atolerance or max(0.01 * self.rtolerance * size, np.finfo(z.dtype).tiny)
+
+    def _allowed(self, z):
+        return self._atol(z) + self.rtolerance * float(np.sqrt(np.mean(np.square(z, dtype=float))))
 
 
 def _diffrax():
@@ -126,13 +135,13 @@ def _diffrax():
 
 @kept
 def _compiled(flow, method, max_steps):
-    """(x, w, [τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
+    """(x, w, m, [τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
     diffrax = _diffrax()
-    term = diffrax.ODETerm(lambda t, x, w: -flow.gradient(x, w))
+    term = diffrax.ODETerm(lambda t, z, at: -flow.gradient(z + at[1], at[0]))
     solver = getattr(diffrax, METHODS[method])()
 
     @jax.jit
-    def solve(x, w, scalars):
+    def solve(x, w, centre, scalars):
         tau, inner, rtol, atol = scalars
         solution = diffrax.diffeqsolve(
             term,
@@ -140,8 +149,8 @@ def _compiled(flow, method, max_steps):
             t0=jnp.zeros((), x.dtype),
             t1=tau,
             dt0=inner,
-            y0=x,
-            args=w,
+            y0=x - centre,
+            args=(w, centre),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
             adjoint=diffrax.ForwardMode(),
             max_steps=max_steps,
@@ -149,7 +158,7 @@ def _compiled(flow, method, max_steps):
         )
         stats = solution.stats
         done = (solution.result == diffrax.RESULTS.successful) & jnp.all(jnp.isfinite(solution.ys[-1]))
-        return solution.ys[-1], stats["num_accepted_steps"], stats["num_rejected_steps"], done
+        return solution.ys[-1] + centre, stats["num_accepted_steps"], stats["num_rejected_steps"], done
 
     return solve
 

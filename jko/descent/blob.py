@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
 
-from jko.descent.bandwidth import default_bandwidth
+from jko.descent.bandwidth import chosen_bandwidth, note_of, own_share, variance_bias
 from jko.descent.blob_field import blob_field
 from jko.descent.blob_sums import BlobSums, blob_sums
 from jko.descent.curvature import largest_curvature
 from jko.descent.field import outside_terms
 from jko.descent.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
+from jko.descent.stability import refuse_coarse
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.kernels.gaussian_mesh import REACH, mesh_size
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Records, Scheme, State, StepInfo
 
 _LARGEST_MESH = 2**22
 _REMEASURE = 10  # steps between two estimates of the curvature
@@ -33,6 +34,10 @@ class Blob(Scheme):
     the first measure unless given. Potentials, interactions and functionals of particles act as they are. The
     bias of the velocity is O(ε⁴) for the entropy, O(ε²) for powers. `energy` is that of F_ε, which falls
     along the flow.
+
+    `bandwidth`, the `own_share` of a particle in the density at its place, and the `variance_bias` that
+    both make (an estimate, `jko.descent.bandwidth`) are columns of the records; a bias above
+    5 % is in the `note`, and a share above one half at the start is refused.
 
     A step is one of RKL2, explicit and of second order, with as many `stages` as τ and the measured curvature
     L ask for; with `stages` given, a step beyond their limit is refused as "unstable", with the limit. `sums`
@@ -67,9 +72,8 @@ class Blob(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
-        bandwidth = float(self.bandwidth or default_bandwidth(mu, F.parts.kinds))
-        if not bandwidth > 0.0:
-            raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
+        refuse_coarse(mu, self.scheme_name())
+        bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
         state = State(data={"step": 0, "bandwidth": bandwidth, "curvature": np.nan, "energy": np.nan})
         return state.with_data(**(state.data | {"energy": self.energy(F, mu, state)[0]}))
 
@@ -81,6 +85,28 @@ class Blob(Scheme):
             return float(_moved(flow, mu.positions, mu.weights, still, none)[1]), 0.0
 
     def step(self, F, mu, tau, state):
+        mu, state, records = self.advance(F, mu, tau, 1, state)
+        return mu, state, records.row(0)
+
+    def advance(self, F, mu, tau, n, state):
+        """n steps; `bandwidth`, `own_share` and `variance_bias` are recorded, found where they end."""
+        infos = []
+        for _ in range(n):
+            mu, state, info = self._advance_once(F, mu, tau, state)
+            infos.append(info)
+            if not info.converged:
+                return mu, state, Records.of(infos)
+        width = state.data["bandwidth"]
+        found = {
+            "bandwidth": width,
+            "own_share": own_share(mu, width),
+            "variance_bias": variance_bias(mu, width),
+        }
+        infos[-1] = replace(infos[-1], note=note_of(mu, width))
+        columns = {name: np.full(n, value) for name, value in found.items()}
+        return mu, state, Records.of(infos).with_columns(**columns)
+
+    def _advance_once(self, F, mu, tau, state):
         tau, data, w = positive_number("tau", tau), state.data, mu.weights
         flow = self._field(F, mu, data["bandwidth"])
         with precision(mu.positions):

@@ -6,10 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from jko.descent.bandwidth import default_bandwidth
+from jko.descent.bandwidth import chosen_bandwidth, note_of
 from jko.descent.blob_field import blob_field
 from jko.descent.field import Field, field, noted, outside_terms
 from jko.descent.sharded_field import compiled_energy, energy_at
+from jko.descent.stability import refuse_coarse
 from jko.measures import Particles
 from jko.scheme import Scheme, State
 
@@ -25,6 +26,7 @@ class EnergyDescent(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
+        refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
         return State(data={"energy": energy_at(flow, mu), **noted(flow, mu)}, workspace=flow)
 
@@ -48,12 +50,15 @@ class RegularisedDescent(EnergyDescent):
 
     takes_regularised: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
 
+    def init(self, F, mu) -> State:
+        state = super().init(F, mu)
+        note = note_of(mu, state.workspace.bandwidth) if F.parts.internal else ""
+        return state.with_data(**(state.data | {"note": note})) if note else state
+
     def field(self, F, mu):
         if not F.parts.internal:
             return super().field(F, mu)
-        bandwidth = float(self.bandwidth or default_bandwidth(mu, F.parts.kinds))
-        if not bandwidth > 0.0:
-            raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
+        bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
         internal = tuple((float(c), atom) for c, atom in F.parts.internal)
         return blob_field(internal, outside_terms(F.parts), bandwidth)
 

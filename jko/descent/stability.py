@@ -11,6 +11,7 @@ from functionals import pointwise
 from functionals.programs import kept
 
 _SAMPLE, _ENTRIES = 2_000, 2**22  # particles, and second derivatives held at once
+_RESOLVED = 1000.0  # spacings of a dtype that a cloud must be wide
 _TARGETS, _SOURCES, _PAIRS = 128, 1024, 2**23
 
 
@@ -29,6 +30,38 @@ def refuse_unstable(parts, mu, tau: float, name: str, limit: Callable[[float], f
 def beyond_the_limit(tau: float, limit: float, name: str, of: str) -> str:
     """The sentence of a refused step."""
     return f"tau: {tau:g} is beyond the stability limit {limit:.3g} of {name} at {of}: take a smaller tau"
+
+
+def spacing_of(mu) -> float:
+    """The distance between neighbouring numbers of the positions' dtype, where the particles are."""
+    x = mu.positions
+    return float(np.finfo(x.dtype).eps * np.sqrt(np.mean(np.square(x, dtype=float))))
+
+
+def refuse_coarse(mu, name: str) -> None:
+    """Refuse positions whose dtype resolves less than a thousandth of the width of the cloud, by ValueError.
+
+    Steps of such particles are rounded away, and they stand still where they should move. Particles that
+    all stand at one place have no width to compare with.
+    """
+    spacing, width = spacing_of(mu), float(np.sqrt(np.trace(np.atleast_2d(mu.covariance()))))
+    if 0.0 < width < _RESOLVED * spacing:
+        raise ValueError(
+            f"positions: {mu.positions.dtype} numbers are {spacing:.2g} apart where the particles are, and "
+            f"these are spread over {width:.2g}: {name} cannot move them; shift them and the functional to "
+            f"the origin{', or give float64' if mu.positions.dtype == np.float32 else ''}"
+        )
+
+
+def rounded_away(mu, noise: float) -> str:
+    """A sentence where the `noise` of a step is below two spacings of the positions' dtype, else nothing."""
+    spacing = spacing_of(mu)
+    if not 0.0 < noise < 2.0 * spacing:
+        return ""
+    return (
+        f"positions: {mu.positions.dtype} numbers are {spacing:.2g} apart where the particles are, and the "
+        f"noise of a step is {noise:.2g}: take a larger tau, float64, or shift both to the origin"
+    )
 
 
 def mean_stiffness(parts, mu, reach: float = 0.0) -> float:

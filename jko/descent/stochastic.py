@@ -18,7 +18,7 @@ from jko.descent.host_steps import within_reach
 from jko.descent.noise import NOISES
 from jko.descent.observables import checked_observables
 from jko.descent.sharded_field import spread_field
-from jko.descent.stability import refuse_unstable
+from jko.descent.stability import refuse_coarse, refuse_unstable, rounded_away
 from jko.descent.watch import Watch
 from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
@@ -59,6 +59,7 @@ class StochasticDescent(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
+        refuse_coarse(mu, self.scheme_name())
         flow = spread_field(outside_terms(F.parts))
         return State(data={"step": 0, **noted(flow, mu)}, workspace=flow)
 
@@ -69,8 +70,11 @@ class StochasticDescent(Scheme):
     def advance(self, F, mu, tau, n, state):
         """n steps, in compiled blocks or on the host; the same numbers as n calls of `step`."""
         tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
+        noise = math.sqrt(2.0 * F.parts.temperature * tau)
         if first == 0:
             self.refuse_unstable(F, mu, tau)
+            if coarse := rounded_away(mu, noise):
+                raise ValueError(coarse)
         watch = self.watch(F.parts.temperature, tau, mu.dimension)
         with precision(mu.positions):
             coefficients = self.numbers(F, tau, mu)
@@ -84,10 +88,13 @@ class StochasticDescent(Scheme):
         # far out nothing overflows yet but the energies of what is there
         if not within_reach(moved):
             return mu, state, self.diverged(mu, flow, first, first + n, tau)
+        mu = mu.with_positions(moved)
+        if coarse := rounded_away(mu, noise):
+            return mu, state, self._failed(n, coarse)
         data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
         note = state.data.get("note", "")
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
-        return mu.with_positions(moved), state.with_data(**data), records.with_columns(**columns)
+        return mu, state.with_data(**data), records.with_columns(**columns)
 
     def coefficients(self, temperature, tau):
         """τ and √(2θτ), what a step multiplies the drift and the noise with."""

@@ -10,7 +10,7 @@ import numpy as np
 from jko.descent.curvature import spectral_radius
 from jko.descent.energy_estimate import estimated_energy
 from jko.descent.field import field, outside_terms
-from jko.descent.stability import beyond_the_limit
+from jko.descent.stability import beyond_the_limit, refuse_coarse
 from jko.descent.stein import PROFILES, SteinField, compiled_velocity, median_bandwidth
 from jko.descent.stein_sums import SteinSums
 from jko.descent.watch import HostWatch, Watch, watched_steps
@@ -70,6 +70,7 @@ class SVGD(Scheme):
 
     def init(self, F, mu) -> State:
         self.check(F, mu)
+        refuse_coarse(mu, self.scheme_name())
         bandwidth = float(self.bandwidth or median_bandwidth(mu))
         flow = SteinField(field(outside_terms(F.parts)), F.parts.temperature, self.kernel, bandwidth)
         data = {"step": 0, "bandwidth": bandwidth}

@@ -109,3 +109,17 @@ def test_refusals(monkeypatch):
     monkeypatch.setitem(sys.modules, "diffrax", None)
     with pytest.raises(ImportError, match=r'not installed: pip install "jko\[adaptive\]"'):
         AdaptiveRungeKutta().init(STEEP, cloud())
+
+
+@pytest.mark.parametrize(("length", "energy", "offset"), [(1e-6, 1e12, 0.0), (1e6, 1e-12, 1e5)])
+def test_no_unit_counts(length, energy, offset):
+    """x⁺/length is the same for V(x/length)·energy and τ·length²/energy."""
+
+    def moved(length, energy, offset):
+        well = fn.Potential(lambda x: energy * 0.25 * jnp.sum((x / length - offset) ** 4))
+        start = jko.Particles(length * (offset + np.linspace(-1.0, 2.0, 9)))
+        tau = 0.3 * length**2 / energy
+        run = jko.flow(well, start, AdaptiveRungeKutta(), tau=tau, n_steps=2)
+        return run.final.positions / length - offset
+
+    assert moved(length, energy, offset) == pytest.approx(moved(1.0, 1.0, 0.0), abs=1e-9)

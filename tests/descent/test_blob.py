@@ -170,3 +170,40 @@ def test_refusals():
 def test_a_step_beyond_the_limit_of_its_stages_names_it():
     with pytest.raises(StepFailed, match=r"stability limit .* of 2 stages"):
         jko.flow(fn.Entropy(), cloud(50, 1), Blob(bandwidth=0.05, stages=2), tau=1.0, n_steps=1)
+
+
+def wells(x):
+    """−log of two Gaussians of standard deviation 0.15 at ±1."""
+    return -jnp.logaddexp(-((x[0] - 1.0) ** 2) / 0.045, -((x[0] + 1.0) ** 2) / 0.045)
+
+
+def test_two_wells_keep_their_width_and_a_bandwidth_that_is_too_wide_says_so():
+    x = np.concatenate([gaussian_quantiles(60, s, 0.15) for s in (-1.0, 1.0)])
+    F = fn.Entropy() + fn.Potential(wells)
+    run = jko.flow(F, Particles(x), Blob(), tau=0.005, n_steps=10, store_every=10)
+    right = run.final.positions[run.final.positions > 0]
+    assert right.std() == pytest.approx(0.15, rel=0.05)
+    assert run.info["bandwidth"][-1] < 0.1
+    assert abs(run.info["variance_bias"][-1]) < 0.05
+    wide = jko.flow(F, Particles(x), Blob(bandwidth=0.3), tau=0.005, n_steps=10, store_every=10)
+    right = wide.final.positions[wide.final.positions > 0]
+    assert right.std() < 0.08
+    assert wide.info["variance_bias"][-1] < -0.5
+    assert "variance at rest is off by about" in wide.info.note[-1]
+
+
+@pytest.mark.parametrize("scheme", [Blob(), jko.descent.Trapezoidal()], ids=["Blob", "Trapezoidal"])
+def test_particles_that_carry_no_density_are_refused(scheme):
+    """At d = 50 each sees its own blob alone: a variance of 1 went to 0.1 without a word."""
+    many = Particles(np.random.default_rng(0).normal(size=(200, 50)))
+    with pytest.raises(ValueError, match=r"100 % of the regularised density.*descent\.Langevin"):
+        jko.flow(CONFINED, many, scheme, tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize(("d", "n"), [(2, 300), (3, 300), (4, 200)])
+def test_the_bias_of_a_variance_is_recorded(d, n):
+    start = Particles(np.random.default_rng(0).normal(size=(n, d)))
+    run = jko.flow(CONFINED, start, Blob(), tau=0.2, n_steps=12, store_every=12)
+    missing = np.trace(run.final.covariance()) / d - 1.0
+    assert -0.3 < missing < 0.0
+    assert run.info["variance_bias"][-1] == pytest.approx(missing, abs=0.07)

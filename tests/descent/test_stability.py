@@ -11,6 +11,8 @@ import jko
 from jko import Particles
 from jko.descent import (
     SVGD,
+    BackwardEuler,
+    Blob,
     ForwardEuler,
     Langevin,
     LeimkuhlerMatthews,
@@ -22,6 +24,7 @@ from jko.descent.curvature import largest_curvature
 from jko.descent.field import field, outside_terms
 from jko.descent.stabilised import stable_product, stages_for
 from jko.descent.stability import mean_stiffness
+from jko.errors import StepFailed
 from jko.kernels.pair_sums import precision
 
 
@@ -113,3 +116,22 @@ def test_pairs_nearer_than_noise_moves_them_do_not_stiffen():
     assert mean_stiffness(general.parts, x) == pytest.approx(3.0)
     assert mean_stiffness(fn.Potential(lambda x: -jnp.sum(x**2)).parts, x) == 0.0
     assert mean_stiffness(fn.Entropy().parts, x) == 0.0
+
+
+@pytest.mark.parametrize("scheme", [ForwardEuler(), BackwardEuler(), Langevin(), Blob()], ids=repr)
+def test_positions_that_their_dtype_does_not_resolve_are_refused(scheme):
+    """At 4e6 two float32 numbers are about a half apart: a cloud of width 1 would stand still."""
+    far = Particles((np.random.default_rng(0).normal(size=(20, 2)) + 4e6).astype(np.float32))
+    F = fn.Potential(lambda x: 0.5 * jnp.sum((x - 4e6) ** 2))
+    F = F + fn.Entropy() if "entropy" in scheme.takes else F
+    with pytest.raises(ValueError, match=r"float32 numbers are 0\.\d+ apart.*or give float64"):
+        jko.flow(F, far, scheme, tau=0.1, n_steps=1)
+
+
+def test_noise_that_is_rounded_away_is_refused_and_on_the_way_it_fails():
+    start = Particles(np.random.default_rng(0).normal(size=(20, 1)).astype(np.float32) + 100)
+    slide = fn.Potential(lambda x: -1e6 * x[0])
+    with pytest.raises(ValueError, match=r"the noise of a step is 1\.4e-06"):
+        jko.flow(1e-10 * fn.Entropy() + slide, start, Langevin(), tau=0.01, n_steps=1)
+    with pytest.raises(StepFailed, match=r"the noise of a step is 0\.014"):
+        jko.flow(0.01 * fn.Entropy() + slide, start, Langevin(), tau=0.01, n_steps=30, store_every=30)
