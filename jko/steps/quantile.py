@@ -52,6 +52,9 @@ class Quantile(Scheme):
     densities, with the O(h²) that the cells cost, and where it is wide a second start is tried; NaN where an
     interaction is beside. Order 1 in τ.
 
+    Cells beside vacuum are cut into ever lighter ones where mass enters it at once; a V with kinks is
+    averaged over half a cell.
+
     An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
     until the gap of the whole step closes; the note says how many.
 

@@ -10,7 +10,6 @@ _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and o
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
 _DRIVEN = 1e12  # times what drives the mass on average
 _RATIO, _FEATHERS = 1.5, 46  # 46 cells, each 1.5 times lighter than the last: down to 1e-8
-_THIN, _STEEP = np.array([1e-60, 1e-30]), 2.0  # sU″ at two densities tells an entropy from s^0.99
 _TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
@@ -89,13 +88,6 @@ def feathered(edges, masses, U, walls):
 def _fills(U) -> bool:
     with np.errstate(all="ignore"):
         return bool(np.isneginf(U.derivative(np.zeros(1))[0]))
-
-
-def has_unbounded_drive(U) -> bool:
-    """Whether sU″(s), by which a density drives its mass, grows without bound towards vacuum."""
-    with np.errstate(all="ignore"):
-        drive = _THIN * U.second_derivative(_THIN)
-    return bool(drive[0] > _STEEP * drive[1])
 
 
 def without_light(problem, share=LIGHT[0]):
