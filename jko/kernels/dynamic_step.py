@@ -10,25 +10,20 @@ import numpy as np
 from numba import njit
 
 _MATH = {"contract", "nsz", "reassoc", "arcp"}
-_ROUNDING = 1e-15
+_ROUNDING = 1e-14  # of what a cell holds and exchanges: no flow is cut for less
 
 
-@njit(cache=True, fastmath=_MATH, error_model="numpy")
-def root_of_cubic(y0, kappa):
-    """The largest root of y²(y − y₀) = κ ≥ 0, by Newton's method from above, where the cubic is convex."""
-    if kappa <= 0.0:
-        return max(y0, 0.0)
-    cube = y0 * y0 * abs(y0)
-    if y0 > 0.0 and kappa < cube:
-        y = y0 + kappa / (y0 * y0)
-    else:
-        y = max(y0, 0.0) + np.cbrt(kappa)
-        if y0 < 0.0:
-            y = min(y, np.sqrt(kappa / -y0))
-    for _ in range(60):
+@njit(cache=True, fastmath=_MATH, error_model="numpy", inline="always")
+def root_of_cubic(y0, kappa, guess):
+    """The root of y²(y − y₀) = κ > 0 above max(y₀, 0), by Newton's method.
+
+    The cubic is convex there, so that from the second iterate on all lie above the root.
+    """
+    y = max(guess, y0)
+    for _ in range(100):
         step = (y * y * (y - y0) - kappa) / (y * (3.0 * y - 2.0 * y0))
         y -= step
-        if step <= 1e-15 * y or step * step <= 1e-17 * y * y:
+        if step * step <= 1e-15 * y * y:
             break
     return y
 
@@ -44,7 +39,7 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
     """
     outer, n, inner = after.shape
     s, g = weights
-    offset = 2.0 * action / s
+    offset, stiffness = 2.0 * action / s, action / g
     keep = 1.0 - relaxation
     primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
     for o in range(outer):
@@ -58,8 +53,13 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
                 if closed[o, i, j]:
                     t = max(t0, 0.0)
                 else:
-                    root = root_of_cubic(t0 + offset, action * v0 * v0 / g)
-                    if root > offset:
+                    kappa = stiffness * v0 * v0
+                    # else the root lies below the offset, and (0, 0) is the prox
+                    if kappa > -t0 * offset * offset:
+                        if kappa > 0.0:
+                            root = root_of_cubic(t0 + offset, kappa, theta[o, i, j] + offset)
+                        else:
+                            root = t0 + offset
                         t = root - offset
                         v = v0 * t / root
                 primal_v += (x - v) ** 2
@@ -112,10 +112,30 @@ def cell_pass(projected, density, dual, field, cap, weight, relaxation, temperat
     Flat arrays; `powers` are mᵢ and `factors` cᵢ. sums gain |projected − r|² and |r − r_old|².
     """
     primal, change = 0.0, 0.0
+    if temperature == 0.0 and powers.size == 0:
+        _box_pass(projected, density, dual, field, cap, weight, relaxation, sums)
+        return
     for i in range(density.size):
         old = density[i]
         r0 = relaxation * projected[i] + (1.0 - relaxation) * old + dual[i]
         r = cell_prox(r0 - field[i] / weight, old, cap[i], weight, temperature, powers, factors)
+        primal += (projected[i] - r) ** 2
+        change += (r - old) ** 2
+        density[i] = r
+        dual[i] = r0 - r
+    sums[0] += primal
+    sums[1] += change
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def _box_pass(projected, density, dual, field, cap, weight, relaxation, sums):
+    """cell_pass without an internal energy."""
+    primal, change = 0.0, 0.0
+    keep, scale = 1.0 - relaxation, 1.0 / weight
+    for i in range(density.size):
+        old = density[i]
+        r0 = relaxation * projected[i] + keep * old + dual[i]
+        r = min(max(r0 - scale * field[i], 0.0), cap[i])
         primal += (projected[i] - r) ** 2
         change += (r - old) ** 2
         density[i] = r
@@ -181,40 +201,78 @@ def _slope(r, b, weight, temperature, powers, factors):
     return value, bend
 
 
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def add_laplacian(field, factor, out):
+    """out += factor DDᵀ field along one axis."""
+    outer, n, inner = field.shape
+    for o in range(outer):
+        for i in range(n - 1):
+            for j in range(inner):
+                drop = factor * (field[o, i, j] - field[o, i + 1, j])
+                out[o, i, j] += drop
+                out[o, i + 1, j] -= drop
+
+
 @njit(cache=True, error_model="numpy")
-def cut_flows(start, across, along, upward, cap, sweeps):
+def cut_flows(start, across, along, upward, cap, order, visits):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
 
-    A cell that would give more than it has gives less, one that would hold more than its cap takes less;
-    flows only shrink, and where start ≤ cap none at all is admissible. Returns the cells still wrong in the
-    last sweep.
+    A cell that would give more than it has gives less, one that would hold more than its cap takes less; flows
+    only shrink, and where start ≤ cap none at all is admissible. Cells are visited in `order`, downstream first
+    is best, and again after a neighbour has changed, `visits` times at most on average. Returns how many still
+    wait.
     """
-    _, b, c = start.shape
-    wrong = 0
-    for sweep in range(sweeps):
-        wrong = 0
-        for e in range(start.size):
-            at = e if sweep % 2 == 0 else start.size - 1 - e
-            i, rest = at // (b * c), at % (b * c)
-            j, k = rest // c, rest % c
-            enters, leaves = 0.0, 0.0
-            for f in range(6):
-                v = _outward(across, along, upward, i, j, k, f)
-                enters += max(-v, 0.0)
-                leaves += max(v, 0.0)
-            r = start[i, j, k] + enters - leaves
-            rounding = _ROUNDING * (start[i, j, k] + enters + leaves)
-            if r < -rounding:
-                _scale(across, along, upward, i, j, k, 1.0, (start[i, j, k] + enters) / leaves)
-                wrong += 1
-            elif r > cap[i, j, k] + rounding and enters > 0.0:
-                share = max(0.0, (cap[i, j, k] - start[i, j, k] + leaves) / enters)
-                if share < 1.0:
-                    _scale(across, along, upward, i, j, k, -1.0, share)
-                    wrong += 1
-        if wrong == 0:
+    a, b, c = start.shape
+    size = start.size
+    queue = order.copy()
+    waits = np.ones(size, np.bool_)
+    head, count = 0, size
+    for _ in range(visits * size):
+        if count == 0:
             break
-    return wrong
+        at = queue[head]
+        head, count = (head + 1) % size, count - 1
+        waits[at] = False
+        i, rest = at // (b * c), at % (b * c)
+        j, k = rest // c, rest % c
+        if not _cut(start, across, along, upward, cap, i, j, k):
+            continue
+        for f in range(6):
+            x = i + (1 if f == 0 else (-1 if f == 1 else 0))
+            y = j + (1 if f == 2 else (-1 if f == 3 else 0))
+            z = k + (1 if f == 4 else (-1 if f == 5 else 0))
+            if x < 0 or y < 0 or z < 0 or x >= a or y >= b or z >= c:
+                continue
+            other = (x * b + y) * c + z
+            if not waits[other]:
+                waits[other] = True
+                queue[(head + count) % size] = other
+                count += 1
+    return count
+
+
+@njit(cache=True, error_model="numpy")
+def _cut(start, across, along, upward, cap, i, j, k):
+    """Scale the flows of one cell down where it needs it; whether it did."""
+    enters, leaves = 0.0, 0.0
+    for f in range(6):
+        v = _outward(across, along, upward, i, j, k, f)
+        enters += max(-v, 0.0)
+        leaves += max(v, 0.0)
+    if enters == 0.0 and leaves == 0.0:
+        return False
+    before, most = start[i, j, k], cap[i, j, k]
+    r = before + enters - leaves
+    rounding = _ROUNDING * (before + enters + leaves)
+    if r < -rounding:
+        _scale(across, along, upward, i, j, k, 1.0, (before + enters) / leaves)
+        return True
+    if r > most + rounding and enters > 0.0:
+        share = max(0.0, (most - before + leaves) / enters)
+        if share < 1.0:
+            _scale(across, along, upward, i, j, k, -1.0, share)
+            return True
+    return False
 
 
 @njit(cache=True, error_model="numpy", inline="always")

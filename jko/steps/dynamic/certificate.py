@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.kernels.dynamic_step import cut_flows
 
-_SWEEPS = 400  # passes that cut flows down; each travels upstream, and most paths need a few
+_SWEEPS = 400  # visits a cell on average while flows are cut down; most paths need a few
 _STEEPEST = 4.0  # times the largest drop of the potential: a face that asks for more carries solver noise
 _ROUNDS = 8  # of cuts for the cap and for positivity in turn, with inner slices
 _EXCESS = 1e-12  # over the cap, relative: rounding
@@ -82,12 +82,18 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
             break
         total = [sum(v[a] for v in kept) for a in problem.axes]
         cut = [t.copy() for t in total]
-        cut_flows(start, *_three(problem, cut), problem.most, _SWEEPS)
+        cut_flows(start, *_three(problem, cut), problem.most, _downstream(potentials[-1]), _SWEEPS)
         shares = [
             np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
         ]
         flows = [[share * v[a] for a, share in enumerate(shares)] for v in kept]
     return path_of(problem, start, kept, actions, energy_of)
+
+
+def _downstream(potential):
+    """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds goes
+    upstream."""
+    return np.argsort(potential, axis=None, kind="stable")
 
 
 def _three(problem, flows):
@@ -97,13 +103,13 @@ def _three(problem, flows):
 
 def _slice(problem, before, wanted, most, potential, actions):
     v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
-    three = _three(problem, v)
+    three, order = _three(problem, v), _downstream(potential)
     steepest = [_STEEPEST * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes]
     least = _NOISE * float(before.max())
     for a in problem.axes:
         v[a][np.abs(v[a]) < least] = 0.0
     for attempt in range(_ATTEMPTS):
-        cut_flows(before, *three, most, _SWEEPS)
+        cut_flows(before, *three, most, order, _SWEEPS)
         r = np.maximum(problem.advance(before, v), 0.0)
         wrong = False
         for a in problem.axes:
@@ -117,7 +123,7 @@ def _slice(problem, before, wanted, most, potential, actions):
         if not wrong:
             break
     else:
-        cut_flows(before, *three, most, _SWEEPS)
+        cut_flows(before, *three, most, order, _SWEEPS)
     return v
 
 

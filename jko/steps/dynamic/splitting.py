@@ -4,10 +4,12 @@ place.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from scipy import fft
 
-from jko.kernels.dynamic_step import cell_pass, face_pass, gathered
+from jko.kernels.dynamic_step import add_laplacian, cell_pass, face_pass, gathered
 
 RELAXATION = 1.8
 
@@ -46,7 +48,7 @@ class Splitting:
 
     def _lined(self, field, axis):
         """[outer, n, inner] along an axis."""
-        outer = int(np.prod(field.shape[:axis]))
+        outer = math.prod(field.shape[:axis])
         return field.reshape(outer, field.shape[axis], -1)
 
     def _scratch(self):
@@ -186,21 +188,16 @@ class Splitting:
     def _mean_squared(self, r):
         """Σ SᵀS r over the axes, with mirrored walls."""
         out = self.problem.grid.dimension * r
-        return out - 0.25 * self._laplacian(r, [1.0] * 3)
-
-    def _laplacian(self, p, factors):
-        out = np.zeros_like(p)
         for a in self.problem.axes:
-            lower, upper = self.problem.sides(p, a)
-            drop = (lower - upper) * factors[a]
-            to_lower, to_upper = self.problem.sides(out, a)
-            to_lower += drop
-            to_upper -= drop
+            add_laplacian(self._lined(r, a), -0.25, self._lined(out, a))
         return out
 
     def _weighted_laplacian(self, p):
         """Σ D Dᵀp/s over the axes."""
-        return self._laplacian(p, [1.0 / s for s in self.s])
+        out = np.zeros_like(p)
+        for a in self.problem.axes:
+            add_laplacian(self._lined(p, a), 1.0 / self.s[a], self._lined(out, a))
+        return out
 
     def _solve(self, slopes):
         """p = (I + L T M Tᵀ)^{-1} T t."""
