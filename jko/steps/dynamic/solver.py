@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jko.kernels.c_transform import c_transform
 from jko.measures import Grid
 from jko.steps.dynamic.certificate import Path, admissible_path, cost, lower_bound, path_of
 from jko.steps.dynamic.splitting import Splitting
@@ -29,6 +30,7 @@ _AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces woul
 _OF_TIME_ERROR = 0.02  # keeps the solver's error below a tenth of τ's own, as measured in docs/engines
 _STRICTEST = 0.1  # times the tolerance, where τ itself costs nothing
 _ROUNDING = 1e-14
+_NEXT_TO_NOTHING = 1e-3  # of the largest density
 _LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
 
 
@@ -66,6 +68,7 @@ class DynamicSolver:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing."""
         problem = self.problem
         potential, flow = unpacked(data, problem) if data else self._nested()
+        potential = self._with_free_particles(potential)
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
         splitting = self._splitting(self.problem, self.start, self.field)
         splitting.restart(potential, flow)
@@ -94,6 +97,28 @@ class DynamicSolver:
         weights = [unit] * len(self.actions), unit, _CELLS * unit
         return Splitting(problem, start, self.tau, field, weights)
 
+    @functools.cached_property
+    def _empty(self):
+        """Cells that hold next to nothing."""
+        return (self.start < _NEXT_TO_NOTHING * self.start.max()) & (self.problem.most > 0.0)
+
+    def _with_free_particles(self, potential):
+        """The potential, and where cells are empty the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
+        would pay in the time left. A vacuum says nothing of its potential, which would wander."""
+        lowest = 0.0
+        if self.problem.internal is not None:
+            with np.errstate(all="ignore"):
+                lowest = float(self.problem.internal.derivative(np.zeros(1))[0])
+        if not self._empty.any() or not math.isfinite(lowest):
+            return potential
+        K, cells = self.problem.slices, self.problem.grid.cells
+        with_walls = np.where(self.problem.most > 0.0, -(self.field + lowest), -math.inf).reshape(cells)
+        out = []
+        for k in range(K):
+            alone = c_transform(with_walls, self.problem.spacing, self.tau * (K - k) / K)
+            out.append(np.where(self._empty, alone.reshape(self.problem.shape), potential[k]))
+        return out
+
     def _iterate(self, splitting):
         """Iterations until the gap closes or their number is spent."""
         check = self.iterations + _FIRST_CHECK
@@ -118,7 +143,9 @@ class DynamicSolver:
             if self.interacting:
                 self._renew(splitting)
         field, constant = splitting.field, self.constant
-        bound, pressure = lower_bound(self.problem, self.start, splitting.potential, self.actions, field)
+        candidates = [splitting.potential, self._with_free_particles(splitting.potential)]
+        found = [lower_bound(self.problem, self.start, p, self.actions, field) for p in candidates]
+        bound, pressure = max(found, key=lambda pair: pair[0])
         if bound + constant > self.bound or not self.problem.tangents_are_bounds:
             self.bound, self.pressure = bound + constant, pressure
         over = np.maximum(self.best.end - self.problem.most, 0.0)
