@@ -217,10 +217,10 @@ def add_laplacian(field, factor, out):
 def cut_flows(start, across, along, upward, cap, order, visits):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
 
-    A cell that would give more than it has gives less, one that would hold more than its cap takes less; flows
-    only shrink, and where start ≤ cap none at all is admissible. Cells are visited in `order`, downstream first
-    is best, and again after a neighbour has changed, `visits` times at most on average. Returns how many still
-    wait.
+    A cell that would give more than it has gives less, one that would hold more than its cap takes less;
+    flows only shrink, and where start ≤ cap none at all is admissible. Cells are visited in `order`,
+    downstream first is best, and again after a neighbour has changed, `visits` times at most on average.
+    Returns how many still wait.
     """
     a, b, c = start.shape
     size = start.size

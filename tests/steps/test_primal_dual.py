@@ -111,3 +111,58 @@ def test_it_agrees_with_a_conic_program_to_both_gaps(name):
     assert info.mass_error <= 1e-13
     assert info.min_density >= 0.0
     assert F(after) <= F(mu)
+
+
+def crowd(lengths=1.0, energies=1.0):
+    """A crowd that a wall with a gap holds back, in units of length and energy: F, density, obstacle, τ."""
+    n = 24
+    grid = jko.Grid.uniform((0.0, 0.0), (lengths, lengths), (n, n))
+    x, y = grid.centers[..., 0] / lengths, grid.centers[..., 1] / lengths
+    obstacle = (np.abs(x - 0.55) < 0.03) & (np.abs(y - 0.5) > 0.15)
+    values = np.where((x < 0.5) & (np.abs(y - 0.5) < 0.4), 1.0, 0.0) / lengths**2
+    V = fn.Potential(lambda z: -energies * z[0] / lengths)
+    return fn.Cap(1.5 / lengths**2) + V, jko.Density(grid, values), obstacle, 0.05 * lengths**2 / energies
+
+
+def test_a_wall_lets_no_mass_in_and_none_through():
+    F, mu, _, tau = crowd()
+    wall = np.abs(mu.grid.centers[..., 0] - 0.55) < 0.03
+    run = jko.flow(F, mu, PrimalDual(obstacle=wall), tau=tau, n_steps=4)
+    assert not run.final.values[wall].any()
+    assert run.final.values[mu.grid.centers[..., 0] > 0.55].sum() == 0.0
+    assert run.final.mean()[0] > mu.mean()[0] + 0.02
+    through = jko.flow(F, mu, PrimalDual(obstacle=crowd()[2]), tau=tau, n_steps=4).final
+    assert through.values[mu.grid.centers[..., 0] > 0.6].sum() * mu.grid.cell_volume > 0.02
+
+
+def test_other_units_give_the_same_crowd():
+    F, mu, obstacle, tau = crowd()
+    plain, _, info = one_step(F, mu, tau, obstacle=obstacle)
+    G, nu, _, sigma = crowd(lengths=3e4, energies=7e-9)
+    other, _, record = one_step(G, nu, sigma, obstacle=obstacle)
+    np.testing.assert_allclose(other.values * 9e8, plain.values, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(record.gap / 7e-9, info.gap, rtol=1e-6)
+
+
+def test_a_resumed_run_has_the_same_bits():
+    F, mu, obstacle, tau = crowd()
+    scheme = PrimalDual(obstacle=obstacle)
+    state = scheme.init(F, mu)
+    half, state, _ = scheme.step(F, mu, tau, state)
+    whole, _, _ = scheme.step(F, half, tau, state)
+    again, _, _ = scheme.step(F, half, tau, jko.State(state.data, scheme.init(F, mu).workspace))
+    np.testing.assert_array_equal(again.values, whole.values)
+
+
+def test_what_cannot_be_is_refused_before_any_work():
+    F, mu, obstacle, _ = crowd()
+    with pytest.raises(ValueError, match="obstacle: expected no mass in it"):
+        PrimalDual(obstacle=mu.values > 0.0).init(F, mu)
+    with pytest.raises(ValueError, match="obstacle: expected a boolean array of shape"):
+        PrimalDual(obstacle=obstacle[1:]).init(F, mu)
+    with pytest.raises(ValueError, match="cap: the box holds a mass of"):
+        PrimalDual().init(fn.Cap(0.1), mu)
+    with pytest.raises(ValueError, match="slices"):
+        PrimalDual(slices=0)
+    with pytest.raises(TypeError, match="moves Density"):
+        PrimalDual().init(F, jko.Particles(np.zeros((3, 2))))

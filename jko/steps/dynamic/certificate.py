@@ -91,8 +91,8 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
 
 
 def _downstream(potential):
-    """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds goes
-    upstream."""
+    """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds
+    goes upstream."""
     return np.argsort(potential, axis=None, kind="stable")
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 import functionals as fn
@@ -34,8 +32,6 @@ class DynamicProblem(GridEnergy):
             )
         # where every kernel is declared positive definite a tangent lies below the energy
         self.tangents_are_bounds = all(atom.linearly_convex is True for _, atom in self.parts.interaction)
-        if self.internal is not None:
-            _require_convex(self.internal, mu.values.max())
         self.shape = (*self.grid.cells, *(1,) * (3 - self.grid.dimension))
         self.spacing = self.grid.spacing
         self.cells = CellEnergies(self.internal)
@@ -201,19 +197,6 @@ def _level_without_energy(field, most, total):
     order = np.argsort(field, kind="stable")
     filled = np.cumsum(most[order])
     return float(field[order[min(int(np.searchsorted(filled, total)), field.size - 1)]])
-
-
-def _require_convex(internal, largest):
-    """Refuse a U whose slope falls anywhere on a fine logarithmic range of densities."""
-    densities = largest * np.logspace(-8.0, 2.0, 400)
-    with np.errstate(all="ignore"):
-        slopes = internal.derivative(densities)
-    falls = np.diff(slopes) < -1e-9 * np.abs(slopes[1:])
-    if falls.any():
-        raise ValueError(
-            f"functional: expected a convex internal energy U, got one with U′ falling near ρ = "
-            f"{densities[1:][falls][0]:.2g}; limits.FiniteVolume takes it"
-        )
 
 
 def blocked_cells(obstacle, grid):

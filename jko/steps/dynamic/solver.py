@@ -103,8 +103,8 @@ class DynamicSolver:
         return (self.start < _NEXT_TO_NOTHING * self.start.max()) & (self.problem.most > 0.0)
 
     def _with_free_particles(self, potential):
-        """The potential, and where cells are empty the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
-        would pay in the time left. A vacuum says nothing of its potential, which would wander."""
+        """The potential, and where cells are empty the least |x − y|²/2τ_k + f(y) + U′(0): what a particle
+        alone would pay in the time left. A vacuum says nothing of its potential, which would wander."""
         lowest = 0.0
         if self.problem.internal is not None:
             with np.errstate(all="ignore"):
@@ -197,7 +197,9 @@ class DynamicSolver:
 
     def _enough(self):
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where the step's own time error is small,
-        F(ρ_k) − F(ρ′) − W₂²/τ, by which a step fails to be one of steepest descent [NochettoSavareVerdi2000]."""
+        F(ρ_k) − F(ρ′) − W₂²/τ, by which a step fails to be one of steepest descent
+        [NochettoSavareVerdi2000].
+        """
         best, tolerance = self.best, self.settings.tolerance
         allowed = tolerance * best.cost
         if math.isfinite(self.before):
