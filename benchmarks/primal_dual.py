@@ -3,8 +3,8 @@
     python benchmarks/primal_dual.py [--smoke] [ellipse] [corridor] [random] [pillar]
 
 ellipse: the Hele-Shaw flow ab = ½, sinh log(a/b) = ¾e^{−2t}, covariance at t = ½. corridor: full on [0, t],
-half full on [t, 1 − t]. random: how many random problems agree with Cvxpy to both gaps. pillar: a crowd round a
-pillar to a door, seconds of all steps and the largest relative gap.
+half full on [t, 1 − t]. random: how many random problems agree with Cvxpy to both gaps. pillar: a crowd round
+a pillar to a door, seconds of all steps and the largest relative gap.
 """
 
 import sys
@@ -57,9 +57,8 @@ def ellipse():
         F = fn.Cap(1.0) + fn.Potential("quadratic")
         mu, seconds, infos = steps(F, mu, PrimalDual(), 0.5 / count, count)
         error = np.abs(np.diag(mu.covariance()) / exact - 1.0).max()
-        print(
-            f"ellipse {n}², {count} steps: covariance off {error:.2%}, {np.median(seconds):.3f} s a step, {told(infos)}"
-        )
+        cost = f"{np.median(seconds):.3f} s a step, {told(infos)}"
+        print(f"ellipse {n}², {count} steps: covariance off {error:.2%}, {cost}")
 
 
 @row

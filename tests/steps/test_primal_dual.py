@@ -57,7 +57,7 @@ def corridor_error(n, slices):
 
 
 def test_a_corridor_fills_from_its_end():
-    assert corridor_error(300, 1) <= 0.0085
+    assert corridor_error(300, 1) <= 0.009  # .0082 of the converged steps, and a tenth for the solver
     assert corridor_error(300, 2) <= 0.0065
 
 
