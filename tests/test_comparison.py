@@ -333,7 +333,7 @@ def test_a_cloud_beside_a_torus_is_wrapped_in_both_distances_and_its_energy_left
 
 
 def test_violations_are_counted_in_the_problems_own_units():
-    """Dissipations of −1e-3 of the energy are violations whatever the unit of energy; of −1e-17 they are not."""
+    """Dissipations of −1e-3 of the energy are violations in any unit of energy, of −1e-17 not."""
     for unit in (1e-15, 1.0, 1e15):
         for share, count in ((-1e-3, 2), (-1e-17, 0)):
             gaussians = [jko.Gaussian.of(0.0, 1.0)] * 3
