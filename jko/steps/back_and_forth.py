@@ -43,8 +43,11 @@ class BackAndForth(Scheme):
     The gap is the Fenchel–Young defect ∫U(ρ̂) + U*(p) − pρ̂ of the transported density ρ̂ = T_#ρ_k against
     p = −φ − V: primal minus dual for ρ̂, free of W₂. It does not bound what the grid itself costs, nor the
     pull-back's defect of mass; with interaction it is that of the last pass. `relative_gap` and
-    `dissipation` take F of the stored densities and W₂²/2τ as (τ/2)∫|∇φ|²ρ′, by differences, no W₂ between
-    the stored densities; dissipation is ∞ where ρ_k breaks the cap or the obstacle.
+    `dissipation` take F of the stored densities and W₂²/2τ as (τ/2)∫|∇φ|²ρ′, by differences. Where the
+    marginals along the axes are farther apart than that, by more than `tolerance`, the rest is in the gap.
+    Parts that an empty gap divides keep their masses. Dissipation is ∞ where ρ_k breaks the cap or the
+    obstacle. Under caps an ascent on a grid may lock at small gaps, finer grids no nearer to the step:
+    steps.PrimalDual does not.
 
     `init` raises UnsupportedFunctional where neither an internal energy nor a cap holds the density together.
     A cap alone is held together by (ε/2)∫ρ², ε so small that a front is one cell wide. The note gives ε,

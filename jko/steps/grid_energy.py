@@ -23,7 +23,7 @@ class GridEnergy:
 
     def __init__(self, F, mu):
         self.grid, self.parts = mu.grid, F.parts
-        potential = _finite(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
+        potential = finite_potential(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
         self.potential = potential - potential.min()
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
@@ -40,6 +40,14 @@ class GridEnergy:
         total = np.vdot(density, values)
         if self.parts.internal_energy is not None:
             total += self.parts.internal_energy.density(values).sum()
+        return float(total) * self.grid.cell_volume
+
+    def size(self, values, interaction=None) -> float:
+        """∫|U(ρ)| + ∫|V + ½W∗ρ|ρ: what the rounding of F is relative to."""
+        outer = self.potential if interaction is None else self.potential + 0.5 * interaction
+        total = np.vdot(np.abs(outer), values)
+        if self.parts.internal_energy is not None:
+            total += np.abs(self.parts.internal_energy.density(values)).sum()
         return float(total) * self.grid.cell_volume
 
     def admits(self, values) -> bool:
@@ -94,7 +102,7 @@ class GridEnergy:
             )
 
 
-def _finite(potential):
+def finite_potential(potential):
     """V in the cells, refused where it is not finite or so large that its squares are not."""
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(potential) <= _LARGEST)

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from jko.scheme import Scheme, State, StepInfo
 
-_ROUNDING = 1e-12
+_ROUNDING = 1e-13  # of F and of W₂²/2τ
 _BENT = 0.1
 
 
@@ -46,7 +46,7 @@ class Reflected(NamedTuple):
         """Why ρ′ should not be taken, or nothing: it must obey the inequality of a JKO step."""
         if self.measure is None:
             return self.note
-        if excess := _excess(self.dissipation, self.energy):
+        if excess := _excess(self.dissipation, self.energy, self.half[2].transport_cost):
             return excess
         if self.bent > _BENT:
             return f"2T − id is no transport map: made one, it differs by {self.bent:.0%}"
@@ -71,11 +71,11 @@ class Continued(NamedTuple):
         """Why ρ′ should not be taken, or nothing."""
         if not self.info.converged:
             return f"the step from the extrapolation ended as {self.info.status!r}"
-        return _excess(self.info.dissipation, self.energy)
+        return _excess(self.info.dissipation, self.energy, self.info.transport_cost)
 
 
-def _excess(dissipation, energy):
-    if dissipation < -_ROUNDING * max(1.0, abs(energy)):
+def _excess(dissipation, energy, cost):
+    if dissipation < -_ROUNDING * (abs(energy) + abs(cost)):
         return f"F(ρ′) + W₂²/2τ would exceed F(ρ) by {-dissipation:.1e}"
     return ""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _REPAIRS = 6
+_HALVINGS = 200  # of a bracket of levels, more than floats have digits
 
 
 @dataclass(frozen=True)
@@ -58,21 +59,31 @@ class CellEnergy:
         return float(field[order][min(np.searchsorted(filled, self.mass), field.size - 1)])
 
     def _level(self, field, guess):
+        """A level at which the densities have nearly the mass: any gives a bound, the best the highest."""
         from scipy.optimize import brentq
 
         def excess(level):
-            with np.errstate(over="ignore", invalid="ignore"):
+            with np.errstate(all="ignore"):
                 total = self.volume * np.sum(self._density(level - field)) - self.mass
-            return float(np.clip(total, -1e6 * self.mass, 1e6 * self.mass))
+            return float(np.clip(np.nan_to_num(total, nan=np.inf), -1e6 * self.mass, 1e6 * self.mass))
 
-        low = high = guess
-        step = 1e-6 * max(1.0, abs(guess))
-        while excess(low) > 0.0:
-            low, step = low - step, 8.0 * step
-        step = 1e-6 * max(1.0, abs(guess))
-        while excess(high) < 0.0:
-            high, step = high + step, 8.0 * step
-        return low if low == high else brentq(excess, low, high, xtol=1e-14, rtol=1e-13, maxiter=60)
+        size = max(float(np.ptp(field)), abs(guess), np.finfo(float).tiny)
+        low, high = (self._beyond(excess, guess, sign, size) for sign in (-1.0, 1.0))
+        if low is None or high is None or low == high:
+            return guess if low is None or high is None else low
+        level, _ = brentq(
+            excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=_HALVINGS, full_output=True, disp=False
+        )
+        return float(level)
+
+    def _beyond(self, excess, level, sign, size):
+        """A level at which the excess has the sign, from `level` in growing steps; None beyond all floats."""
+        step = 1e-6 * size
+        while sign * excess(level) < 0.0:
+            level, step = level + sign * step, 8.0 * step
+            if not np.isfinite(level):
+                return None
+        return level
 
 
 def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) -> tuple[float, np.ndarray]:

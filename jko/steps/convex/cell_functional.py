@@ -11,6 +11,7 @@ from jko.measures import Density
 from jko.steps import conic
 from jko.steps.convex.cell_bound import CellEnergy
 from jko.steps.convex.pair_energy import PairEnergy
+from jko.steps.grid_energy import finite_potential
 
 
 class CellFunctional:
@@ -27,7 +28,7 @@ class CellFunctional:
         self.internal, self.rest = parts.internal_energy, parts.rest
         self.conic_terms, modelled = conic.split_internal(parts.internal)
         self.modelled = GatheredInternal(modelled) if modelled else None
-        self.potential = _finite(parts.potential_values(mu.grid.points))
+        self.potential = finite_potential(parts.potential_values(mu.grid.points))
         caps = [atom.values(mu.grid.points) for atom in parts.constraints]
         self.cap = functools.reduce(np.minimum, caps) if caps else None
         if self.cap is not None and self.cap.sum() * self.volume < mu.mass:
@@ -135,12 +136,3 @@ class CellFunctional:
         return sum(
             (c * np.asarray(atom.first_variation(mu)).ravel() for c, atom in self.rest), np.zeros(r.size)
         )
-
-
-def _finite(values):
-    if not np.all(np.isfinite(values)):
-        raise ValueError(
-            f"functional: the potential is not finite in {np.sum(~np.isfinite(values))} cells; choose a grid "
-            "inside its domain"
-        )
-    return values

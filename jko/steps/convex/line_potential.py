@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.steps.grid_energy import finite_potential
+
 _NODES_PER_CELL = 4
 
 
@@ -20,12 +22,7 @@ class LinePotential:
 
         n = _NODES_PER_CELL * cells
         x = np.linspace(lower, upper, n + 1)
-        values = np.asarray(values_of(x[:, None]), dtype=float)
-        if not np.all(np.isfinite(values)):
-            raise ValueError(
-                f"functional: the potential is not finite at {np.sum(~np.isfinite(values))} points of "
-                f"[{lower:g}, {upper:g}]; choose a grid inside its domain"
-            )
+        values = finite_potential(np.asarray(values_of(x[:, None]), dtype=float))
         bend = _extended(values[2:] - 2.0 * values[1:-1] + values[:-2])
         coefficients = values - _least_of_three(bend) / 6.0
         ends = [3.0 * (c[0] - c[1]) + c[2] for c in (coefficients[:3], coefficients[-1:-4:-1])]

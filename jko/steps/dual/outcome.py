@@ -9,13 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.scheme import StepInfo
+from jko.steps.dual.marginals import least_squared_distance
 
 _MASS_TOLERANCE = 1e-8
-_ROUNDING = 1e-12
+_ROUNDING = 64.0 * np.finfo(float).eps  # of the absolute terms of F
 _HALVINGS = 10
 _STILL = 0.125  # cells: where mass neither moves nor spreads by more, the step is lost in the grid's error
 _HUGE = 0.1  # of W₂²/2τ: a gap above it is none of a converged step, whatever the grid's own error
-_FLOOR = 1e-6  # of 1 + |F|: gaps below it count as none
+_FLOOR = 1e-8  # of the absolute terms of F: gaps below it count as none
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def take(problem, mu, values, cost) -> Taken:
         return Taken(rho, share, before, problem.energy(rho, field), share * cost)
 
     whole = mixed(1.0)
-    if whole.dissipation >= -_ROUNDING * (1.0 + abs(whole.after)):
+    if whole.dissipation >= -_ROUNDING * problem.size(values, fields[1]):
         return whole
     shares = [0.5**k for k in range(1, _HALVINGS + 1)] + [0.0]
     return min(map(mixed, shares), key=lambda taken: taken.objective)
@@ -78,6 +79,7 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values
     gap = certificate.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
+    gap += _farther(settings, mu, values, tau, taken)
     held = problem.held_gap(values, solution.values(mu.grid), tau)
     cautions = [_shortened(taken), _coarse(certificate), _held(problem, held), _inadmissible(taken)]
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
@@ -126,6 +128,14 @@ def _held(problem, held):
     return f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}, {held:.1e} of the gap"
 
 
+def _farther(settings, mu, values, tau, taken):
+    """What W₂²/2τ of the stored densities exceeds its estimate by, as far as their marginals tell, whose
+    squared distances sum up to no more than W₂²: on the line all of it. Below `tolerance` of the estimate
+    it is the grid's own."""
+    excess = least_squared_distance(mu, values) / (2.0 * tau) - taken.cost
+    return excess if excess > settings.tolerance * taken.cost else 0.0
+
+
 def _inadmissible(taken):
     if math.isfinite(taken.before):
         return ""
@@ -153,7 +163,8 @@ def _huge(problem, settings, mu, tau, gap, taken):
 def _at_end(problem, settings, mu, tau, taken):
     """The gap that a flow at its end may leave."""
     field = problem.interaction(mu.values)
-    return settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * (1.0 + abs(taken.after))
+    size = problem.size(taken.values, field)
+    return settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * size
 
 
 def _unfinished(problem, settings, mu, tau, gap, taken):

@@ -9,6 +9,7 @@ import numpy as np
 from jko.steps.dual.ascent import DualAscent
 from jko.steps.dual.fenchel_young import Certificate, certify
 from jko.steps.dual.nesting import Region
+from jko.steps.dual.separate import keep_masses
 
 _EXACT = 1e-13
 
@@ -34,6 +35,7 @@ class DualSolution:
     def of(cls, ascent, phi, region, grid) -> DualSolution:
         """The density that φ gives, of the mass before, with its certificate."""
         phi, density = ascent.normalise(phi, _EXACT)
+        phi, density = keep_masses(ascent.energy, phi, ascent.potential, ascent.rho, density)
         return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
 
     def values(self, grid) -> np.ndarray:

@@ -10,7 +10,7 @@ from jko.steps.dual.energy import DualEnergy
 from jko.steps.pressure.newton import LogEnergy
 
 _DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
-_LIMIT = 1.0  # of ρU″, the residual that a correction answers
+_LIMIT = 1.0  # of ρU″ at the maximum, the residual that a correction answers
 _DENSE, _FADE = 12.0, 8.0  # of log ρ below its maximum: where corrections are whole, and how far they fade
 _REDUCTION = 1e-2
 _EXACT = 1e-13
@@ -34,7 +34,8 @@ def corrected(problem, mu, values, tau):
         p = energy.slope(own, np.exp(own))[0] + potential
         residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, spacing, potential)
         mobility = [tau / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
-        right = np.clip(residual, -_LIMIT * stiffness, _LIMIT * stiffness)
+        limit = _LIMIT * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
+        right = np.clip(residual, -limit, limit)
         correction, _ = Multigrid(found, stiffness, mobility).solve(right, _REDUCTION)
         fade = np.clip((found - found.max() + _DENSE + _FADE) / _FADE, 0.0, 1.0)
         p += correction * fade

@@ -14,6 +14,7 @@ from jko.steps.dual.grid_reflection import smoothed
 from jko.steps.dual.nested_ascent import NestedAscent
 from jko.steps.dual.nesting import Region
 from jko.steps.dual.problem import DualProblem
+from jko.steps.dual.separate import rescaled
 from jko.steps.pressure.levels import Levels
 from jko.steps.pressure.newton import LogEnergy, PressureNewton, transport_cost
 from jko.steps.pressure.steep import SteepNewton
@@ -151,7 +152,7 @@ class PressureLadder:
             scale = total / found
             pushed = now.density * scale
             gap = self.energy.gap(pushed, values, work, now.log + math.log(scale))
-            values = _joined(pushed, values, total)
+            values = rescaled(_joined(pushed, values, total), mu.values)
         if not np.isfinite(gap) or not np.isfinite(values).all():
             return self._lost(now.p, mu, spent)
         internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())

@@ -43,7 +43,8 @@ class PressureNewton:
     """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS, S = id + τ∇p, on one grid.
 
     `free` says for each axis whether its lower and its upper wall lie so far in the tail that p is continued
-    there instead of mirrored. `limit` times ρU″ bounds the residual that a correction answers, and it fades
+    there instead of mirrored.
+    `limit` times the largest ρ's ρU″ bounds the residual that a correction answers, and it fades
     out where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild, and p
     follows its neighbours there. `before` is U′(ρ_k) + V on this grid, from which τ's own error is told;
     None leaves that out.
@@ -145,7 +146,7 @@ class PressureNewton:
         unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
         stiffness = now.stiffness / unit
         mobility = [self.tau * unit / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
-        right = np.clip(now.residual / unit, -self.limit * stiffness, self.limit * stiffness)
+        right = np.clip(now.residual / unit, -self.limit, self.limit)
         top = float(now.log.max()) - self.tail
         if now.log.min() < top:
             fade = (now.log.astype(np.float32) - np.float32(top - _FADE)) / np.float32(_FADE)

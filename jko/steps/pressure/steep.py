@@ -12,7 +12,7 @@ _DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken 
 _HELD = 24.0  # of log ρ′ below its maximum, from where on p only follows its neighbours
 _FOLLOWS = 16.0  # cells, over which it does
 _STIFFEST = 100.0  # cells, over which a correction reaches at most
-_LARGEST = 1.0  # of ρU″, the residual that a logarithmic row answers
+_LARGEST = 1.0  # of ρU″ at the maximum, the residual that a logarithmic row answers
 _NEGATIVE = -1e-3  # least eigenvalue of DS that rounding explains
 _HALVINGS = 5
 _HELPS = 0.7  # times the gap, at most, after an iteration that is worth another
@@ -64,9 +64,10 @@ class SteepNewton(PressureNewton):
         ratio = answer / full
         bend = full * self.energy.internal.second_derivative(np.maximum(answer, 1e-30 * full))
         natural = np.where(linear, bend, stiffness)
+        largest = _LARGEST * float(np.broadcast_to(stiffness, full.shape).flat[answer.argmax()])
         held = answer < np.exp(-_HELD) * answer.max()
         kappa = np.minimum(natural, np.where(held, _FOLLOWS, _STIFFEST) ** 2 / reach)
-        logarithmic = np.clip(excess, -_LARGEST * stiffness, _LARGEST * stiffness) * (kappa / natural)
+        logarithmic = np.clip(excess, -largest, largest) * (kappa / natural)
         residual = np.where(linear, (share - ratio) * kappa, logarithmic)
         residual[held] = 0.0
         return residual.astype(np.float32), kappa.astype(np.float32)
