@@ -38,7 +38,7 @@ V = -blur * np.log(np.maximum(u, 1e-300)).reshape(n, n)
 V = V[tuple(distance_transform_edt(pillar, return_distances=False, return_indices=True))]
 
 # %%
-# A hundred JKO steps. Mass goes round the pillar, the cap holds in every cell, the energy falls at every step.
+# A hundred JKO steps. Mass goes round the pillar, the cap holds in every cell, the energy falls every time.
 
 F = fn.Cap(cap) + fn.Potential.gridded(V, grid.lower, grid.upper)
 crowd = jko.Density.uniform(grid, lower=(-0.95, -0.55), upper=(-0.25, 0.55))
