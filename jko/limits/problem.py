@@ -20,6 +20,8 @@ class GridProblem:
         for atom in parts.constraints:
             self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
         self.lines = _line_solver(parts, self.cap, grid)
+        if self.moving:
+            self.lines.most_substeps = 1  # its sweeps are repeated, and its checks shorten τ already
         self._plans: dict = {}
 
     def moving_potential(self, mu) -> np.ndarray:

@@ -156,3 +156,15 @@ def test_keller_segel_second_moment():
     moments = [np.trace(mu.covariance()) for mu in run.measures]
     slope = (moments[-1] - moments[0]) / (run.times[-1] - run.times[0])
     assert slope == pytest.approx(4.0 * (1.0 - 2.0 / 4.0), rel=0.01)
+
+
+@pytest.mark.parametrize("cap", [None, 1.2])
+def test_a_strong_drift_against_a_weak_diffusion_at_any_tau(cap):
+    """One step of τ = .5, in which the drift carries mass over forty cells, against a hundred."""
+    grid = jko.Grid.uniform(-3.0, 3.0, 120)
+    F = 0.02 * fn.Power(2) + 4.0 * fn.Potential("quadratic")
+    F = F if cap is None else F + fn.Cap(cap)
+    rho = jko.Density.uniform(grid, 0.8, 1.8)
+    one, many = (jko.flow(F, rho, FV, tau=0.5 / n, n_steps=n, store_every=n).final.values for n in (1, 100))
+    assert np.abs(many - rho.values).sum() * grid.cell_volume > 1.9
+    assert np.abs(one - many).sum() * grid.cell_volume < 2e-3
