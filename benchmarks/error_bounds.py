@@ -117,7 +117,7 @@ def crowd():
             values = np.where(x < t, 1.0, np.where(x < 1.0 - t, 0.5, 0.0))
             return Density(grid, values * (0.5 / (values.sum() * grid.cell_volume)))
 
-        for scheme in (steps.Quantile(), steps.PrimalDual(), steps.BackAndForth()):
+        for scheme in (steps.Quantile(), steps.PrimalDual()):
             run, seconds = timed(F, at(0.0), scheme, tau=0.0125, n_steps=20, throw=False)
             show(f"{type(scheme).__name__}, corridor, {cells} cells", run, at, None, seconds)
 

@@ -26,7 +26,7 @@ import jko
 
 SCHEMES = {  # a new solver adds its line here
     name: getattr(jko.steps, name)
-    for name in ("BackAndForth", "Linearized", "MongeAmpere", "Entropic")
+    for name in ("BackAndForth", "Linearized", "MongeAmpere", "Entropic", "PrimalDual")
     if hasattr(jko.steps, name)
 }
 
@@ -120,7 +120,7 @@ PROBLEMS = {
     "double-well-512-.1": partial(double_well, 512, 0.1, height=5.0),
     "steep-well-512-.1": partial(double_well, 512, 0.1),
     "opening-512": partial(opening, 512),
-    "crowd-256": partial(crowd, 256),
+    "crowd-128": partial(crowd, 128),
 }
 HEADER = f"{'problem':20s}{'scheme':18s}{'step':>5s}{'wall s':>8s}{'CPU s':>8s}{'dct':>7s}{'iter':>6s}"
 HEADER += f"{'gap':>9s}{'rel.gap':>9s}{'L1':>9s}{'mass':>8s}  status"

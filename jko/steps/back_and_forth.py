@@ -18,7 +18,7 @@ _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BackAndForth(Scheme):
-    """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ with ρ ≤ cap, ρ = 0 in obstacles, in 1, 2 or 3 dimensions.
+    """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ with ρ = 0 in obstacles, in 1, 2 or 3 dimensions.
 
     Ascends the dual J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), whose maximiser gives ρ′ = U*′(−φ − V), by
     preconditioned gradient steps in φ and in φᶜ in turn [JacobsLeeLeger2021], from coarse grids to fine and,
@@ -45,13 +45,10 @@ class BackAndForth(Scheme):
     pull-back's defect of mass; with interaction it is that of the last pass. `relative_gap` and
     `dissipation` take F of the stored densities and W₂²/2τ as (τ/2)∫|∇φ|²ρ′, by differences. Where the
     marginals along the axes are farther apart than that, by more than `tolerance`, the rest is in the gap.
-    Parts that an empty gap divides keep their masses. Dissipation is ∞ where ρ_k breaks the cap or the
-    obstacle. Under caps an ascent on a grid may lock at small gaps, finer grids no nearer to the step:
-    steps.PrimalDual does not.
+    Parts that an empty gap divides keep their masses. Dissipation is ∞ where ρ_k lies in the obstacle.
 
-    `init` raises UnsupportedFunctional where neither an internal energy nor a cap holds the density together.
-    A cap alone is held together by (ε/2)∫ρ², ε so small that a front is one cell wide. The note gives ε,
-    and the gap has what it costs F, (τ/2)∫|ε∇ρ′|²dρ′, added.
+    `init` raises UnsupportedFunctional where no internal energy holds the density together, and for caps,
+    under which an ascent on a grid locks: finer grids are no nearer to the step. steps.PrimalDual takes them.
     """
 
     iterations: tuple[int, ...] = (2, 6, 12, 24, 48)
@@ -62,9 +59,7 @@ class BackAndForth(Scheme):
     margin: float = 0.05
     threads: int = 1
 
-    takes: ClassVar[frozenset[str]] = frozenset(
-        {"entropy", "internal", "potential", "interaction", "constraint"}
-    )
+    takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
 
@@ -113,14 +108,11 @@ class BackAndForth(Scheme):
     def _take(self, mu, tau, problem):
         """(ρ′, its record, the share of the step that was taken)."""
         from jko.kernels.threads import kernel_threads
-        from jko.steps.dual.outcome import record, stay, take
+        from jko.steps.dual.outcome import record, take
         from jko.steps.dual.solver import DualSolver
 
-        if problem.at_rest(mu.values):
-            return mu.values, stay(mu), 1.0
         passes = self.interaction_passes if problem.parts.interaction else 1
         field, values, notes = problem.interaction(mu.values), mu.values, []
-        problem = problem.held(mu.values, field, tau)
         for _ in range(passes):
             with kernel_threads(self.threads):
                 solution = DualSolver(problem, self, mu, tau, field).solve()

@@ -86,16 +86,6 @@ def test_grids_of_any_shape(cells):
     assert info.mass_error < 1e-10
 
 
-def test_agrees_with_quantiles_where_there_is_a_cap():
-    grid = jko.Grid.uniform(-2.0, 2.0, 400)
-    rho = jko.Density.gaussian(grid, mean=-0.4, std=0.5)
-    F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2) + 0.1 * fn.Entropy()
-    new, _ = one_step(F, rho, 0.05)
-    reference = jko.flow(F, rho, jko.steps.Quantile(), tau=0.05, n_steps=1).final
-    assert distance(new, reference) < 4e-3 < 0.05 * distance(rho, reference)
-    assert new.values.max() <= 0.9 * (1.0 + 1e-9)
-
-
 def test_agrees_with_cvxpy_in_the_plane():
     F, rho, exact = ornstein_uhlenbeck(2, 24, half_width=3.5)
     new, _ = one_step(F, rho, 0.1)
@@ -129,12 +119,11 @@ def test_crowd_round_an_obstacle():
     pillar = (x[..., 0] - 0.1) ** 2 + x[..., 1] ** 2 < 0.04
     rho = jko.Density.uniform(grid, (-0.8, -0.4), (-0.1, 0.4))
     rho = rho.with_values(np.where(pillar, 0.0, rho.values)).normalized()
-    F = fn.Cap(2.5) + fn.Potential(lambda x: jnp.sqrt((x[0] - 0.5) ** 2 + x[1] ** 2 + 1e-3))
+    F = 0.05 * fn.Power(4.0) + fn.Potential(lambda x: jnp.sqrt((x[0] - 0.5) ** 2 + x[1] ** 2 + 1e-3))
     run = jko.flow(F, rho, BackAndForth(obstacle=pillar), tau=0.04, n_steps=12)
     assert np.all(np.diff(run.energy) < 0.0)
     assert run.info.mass_error.max() < 1e-10
     for frame in run.measures:
-        assert frame.values.max() <= 2.5 * (1.0 + 1e-6)
         assert frame.values[pillar].max() == 0.0
     assert run.final.mean()[0] > rho.mean()[0] + 0.3
     same = jko.flow(F, rho, BackAndForth(obstacle=rho.with_values(pillar * 1.0)), tau=0.04, n_steps=1)
@@ -177,9 +166,9 @@ def test_a_grid_too_coarse_for_tau_is_named():
     assert "exceeds the step: take tau above" in lost.note
 
 
-def under_a_cap(tau, n_steps):
-    """F, densities before and after, and records of steps under a cap on 60 cells, converged or not."""
-    F = fn.Cap(0.9) + fn.Potential(lambda x: 2.0 * x[0] ** 2)
+def squeezed(tau, n_steps):
+    """F, densities before and after, and records of steps towards a front on 60 cells, converged or not."""
+    F = 0.2 * fn.Power(4.0) + fn.Potential(lambda x: 2.0 * x[0] ** 2)
     mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 60), mean=-0.4, std=0.5)
     scheme = BackAndForth()
     state, found = scheme.init(F, mu), []
@@ -192,31 +181,18 @@ def under_a_cap(tau, n_steps):
 
 @pytest.mark.parametrize("tau", [1e-8, 1e-4, 1e-2, 0.1])
 def test_the_energy_never_rises(tau):
-    # the cap alone lets the grid's error through: at τ = 1e-8 F rose by .86 in a step
-    F, found = under_a_cap(tau, 20)
+    F, found = squeezed(tau, 20)
     for before, after, info in found:
         assert F(after) <= F(before) + 1e-12
         assert info.dissipation >= -1e-11
         assert info.gap >= -1e-12
 
 
-def test_a_step_lost_in_the_grid_is_not_converged():
-    F, found = under_a_cap(1e-4, 4)
-    assert all(info.status == "not converged" and "take tau above" in info.note for *_, info in found)
-    stayed = [(mu, info) for mu, _, info in found if "the density stays" in info.note]
-    assert stayed
-    for mu, info in stayed:
-        # what the exact step improves by, the gap of staying
-        scheme = jko.steps.Quantile()
-        _, _, exact = scheme.step(F, mu, 1e-4, scheme.init(F, mu))
-        assert info.gap == pytest.approx(exact.dissipation, rel=0.2)
-
-
 def test_a_flow_that_ends_stays_converged():
-    F, found = under_a_cap(0.1, 20)
+    F, found = squeezed(0.1, 20)
     assert all(info.status == "converged" for *_, info in found)
-    half = 0.5 / 0.9
-    assert F(found[-1][1]) == pytest.approx(0.9 * 4.0 * half**3 / 3.0, rel=0.02)
+    other = jko.flow(F, found[0][0], jko.steps.Quantile(), tau=0.1, n_steps=20)
+    assert F(found[-1][1]) == pytest.approx(float(other.energy[-1]), rel=5e-3)
 
 
 def test_a_step_that_did_not_converge_says_so():
@@ -230,10 +206,10 @@ def test_a_step_that_did_not_converge_says_so():
 
 def test_refusals():
     F, rho, _ = ornstein_uhlenbeck(1, 50)
-    with pytest.raises(UnsupportedFunctional, match="internal energy or a cap"):
+    with pytest.raises(UnsupportedFunctional, match="needs an internal energy"):
         BackAndForth().init(fn.Potential(quadratic), rho)
-    with pytest.raises(ValueError, match="cap: the box holds"):
-        BackAndForth().init(fn.Cap(0.1), rho)
+    with pytest.raises(UnsupportedFunctional, match=r"does not take Cap.*PrimalDual"):
+        BackAndForth().init(F + fn.Cap(2.0), rho)
     with pytest.raises(ValueError, match="obstacle: expected a boolean array"):
         BackAndForth(obstacle=np.zeros(7, bool)).init(F, rho)
     with pytest.raises(ValueError, match="obstacle: expected some free cells"):
@@ -253,38 +229,6 @@ def test_a_checkpoint_tells_obstacles_apart():
     one[30:34, 30:34] = other[40:44, 30:34] = True
     names = {repr(BackAndForth(obstacle=mask)) for mask in (one, other, one.copy(), None)}
     assert len(names) == 3
-
-
-@pytest.mark.parametrize("tau", [0.01, 1.0])
-def test_a_cap_alone_projects(tau):
-    # ε takes its scale from the excess; in 1D N(0, .2²) fills [−R, R] and keeps its tails, as Quantile tells
-    mu, F = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 80), std=0.2), fn.Cap(1.0)
-    new, info = one_step(F, mu, tau)
-    exact, _ = take_step(jko.steps.Quantile(), F, mu, tau)
-    assert distance(new, exact) < 0.03
-    assert info.status == "converged"
-    assert info.relative_gap < 0.1
-    again, info = one_step(F, new, tau)
-    assert info.status == "converged"
-    assert distance(again, new) == 0.0
-
-
-def test_a_cap_with_interaction_moves():
-    mu = jko.Density.gaussian(jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (32, 32)), (0.0, 0.0), std=0.6)
-    F = fn.Cap(1.0) + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
-    _, info = one_step(F, mu, 0.5)
-    assert info.status == "converged"
-    assert info.dissipation > 0.1
-
-
-def test_the_gap_of_a_held_cap_is_of_f_itself():
-    mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 64), std=0.6)
-    F = fn.Cap(2.0) + fn.Potential(quadratic)
-    new, info = one_step(F, mu, 0.5)
-    # the cap is idle: the exact step is x/(1 + τ)
-    exact = jko.Density.gaussian(mu.grid, std=0.4)
-    costs = [F(rho) + jko.transport.wasserstein_distance(mu, rho) ** 2 / (2.0 * 0.5) for rho in (new, exact)]
-    assert info.gap > costs[0] - costs[1] > 0.0
 
 
 @pytest.mark.parametrize("scheme", [BackAndForth(), jko.steps.MongeAmpere(), jko.steps.Entropic()])

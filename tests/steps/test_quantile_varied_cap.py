@@ -114,5 +114,5 @@ def test_refusals():
     mu = Density.uniform(Grid.uniform(-1.0, 1.0, 40))
     with pytest.raises(ValueError, match="raise the cap"):
         steps.Quantile().init(fn.Cap(lambda x: 0.2 + 0.1 * x[0] ** 2) + QUADRATIC, mu)
-    with pytest.raises(UnsupportedFunctional, match="BackAndForth takes obstacles"):
+    with pytest.raises(UnsupportedFunctional, match="PrimalDual takes obstacles"):
         steps.Quantile().init(fn.Cap(lambda x: jnp.where(x[0] < 0.0, 0.0, 3.0)) + QUADRATIC, mu)

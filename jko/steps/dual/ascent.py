@@ -14,7 +14,6 @@ from jko.steps.dual.continuation import Continuation
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains
 _RIM = {True: 2, False: 6}  # cells kept round the support: few where U* is steep in vacuum
-_LEAST_FREE = 0.02  # of the cells, counted as free of the cap where fewer are
 _RENEW = 8  # iterations between evaluations of the preconditioner's constant
 _SHARED = 2**16  # cells from which a second thread earns its start
 _WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
@@ -46,7 +45,7 @@ class DualAscent:
         if self.blocked is not None:
             self.potential = np.where(self.blocked, _WALL, level.potential)
             self.continued = Continuation(self.blocked)
-        self.empty = _far_from_support(self.rho, _RIM[full_support or energy.cap is not None])
+        self.empty = _far_from_support(self.rho, _RIM[full_support])
         self.full_support = full_support
         self.threads = threads if self.rho.size >= _SHARED else 1
         self.total = float(self.rho.sum())
@@ -117,8 +116,4 @@ class DualAscent:
             top = np.array([self.rho.max()])
             return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])
         dense = np.where(density > 0.05 * density.max(), density, 0.0)
-        mean = float(np.vdot(self.energy.curvature(density), dense) / dense.sum())
-        if self.energy.cap is None:
-            return mean
-        free = 1.0 / float(self.energy.internal.second_derivative(np.array([density.max()]))[0])
-        return max(mean, _LEAST_FREE * free)
+        return float(np.vdot(self.energy.curvature(density), dense) / dense.sum())

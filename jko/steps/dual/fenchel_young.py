@@ -37,8 +37,6 @@ def certify(ascent: DualAscent, phi, density, cell_volume: float) -> Certificate
     pushed, _ = ascent.push(phi)
     defect = float(pushed.sum()) / ascent.total - 1.0
     pushed *= 1.0 / (1.0 + defect)
-    if ascent.energy.cap is not None:
-        pushed = np.minimum(pushed, ascent.energy.cap)
     work = np.where(pushed > 0, pressure, 0.0)
     primal = float(np.sum(ascent.energy.internal.density(pushed) - work * pushed))
     gap = (primal + ascent.energy.total_conjugate(pressure, density)) * cell_volume

@@ -28,8 +28,8 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
     taken, (half, after, info) = half, half
     if not info.converged:
         return none(taken, info.note)
-    if problem.cap is not None or problem.blocked is not None:
-        return none(taken, "reflections know neither caps nor obstacles")
+    if problem.blocked is not None:
+        return none(taken, "reflections know no obstacles")
     before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
     if problem.full_support:
         from jko.steps.pressure.fourth_order import corrected

@@ -51,7 +51,7 @@ class NestedAscent:
 
     def ascent(self, level: Level) -> DualAscent:
         """The ascent on a level."""
-        energy = DualEnergy(self.internal, level.cap)
+        energy = DualEnergy(self.internal)
         return DualAscent(level, energy, self.tau, self.full_support, self.caution, self.threads)
 
     def start(self, ascent: DualAscent, level: Level):

@@ -12,13 +12,12 @@ from jko.kernels.resample import average, interpolate
 
 @dataclass(frozen=True)
 class Region:
-    """ρ_k, V, cap and blocked cells on a box: `first` is its lower corner in cells of the whole grid."""
+    """ρ_k, V and blocked cells on a box: `first` is its lower corner in cells of the whole grid."""
 
     spacing: tuple[float, ...]
     first: tuple[int, ...]
     rho: np.ndarray
     potential: np.ndarray
-    cap: np.ndarray | None = None
     blocked: np.ndarray | None = None
 
     @property
@@ -41,7 +40,7 @@ class Region:
         cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         fields = {
             name: None if value is None else np.ascontiguousarray(value[cut])
-            for name in ("rho", "potential", "cap", "blocked")
+            for name in ("rho", "potential", "blocked")
             for value in [getattr(self, name)]
         }
         return replace(self, first=tuple(f + a for f, a in zip(self.first, low, strict=True)), **fields)
@@ -49,12 +48,12 @@ class Region:
     def coarse(self, cells) -> Level:
         """The means over the cells of a coarser grid of the same box."""
         if cells == self.cells:
-            return Level(self.lower, self.spacing, self.rho, self.potential, self.cap, self.blocked)
+            return Level(self.lower, self.spacing, self.rho, self.potential, self.blocked)
         spacing = tuple(e / n for e, n in zip(self.extent, cells, strict=True))
         rho = average(self.rho, cells)
         free = None if self.blocked is None else 1.0 - average(self.blocked, cells)
-        potential, cap = (_mean_where_free(f, self.blocked, free, cells) for f in (self.potential, self.cap))
-        return Level(self.lower, spacing, rho, potential, cap, None if free is None else free < 0.5)
+        potential = _mean_where_free(self.potential, self.blocked, free, cells)
+        return Level(self.lower, spacing, rho, potential, None if free is None else free < 0.5)
 
     def clips(self, density, whole) -> bool:
         """Whether a density reaches a wall of the box that is no wall of the whole grid of cells."""
@@ -96,7 +95,6 @@ class Level:
     spacing: tuple[float, ...]
     rho: np.ndarray
     potential: np.ndarray
-    cap: np.ndarray | None
     blocked: np.ndarray | None
 
     def carry(self, phi, to: Level) -> np.ndarray:
@@ -107,8 +105,8 @@ class Level:
 
 
 def _mean_where_free(field, blocked, free, cells):
-    if field is None or blocked is None:
-        return None if field is None else average(field, cells)
+    if blocked is None:
+        return average(field, cells)
     return average(np.where(blocked, 0.0, field), cells) / np.maximum(free, 1e-9)
 
 

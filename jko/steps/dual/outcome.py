@@ -62,26 +62,13 @@ def take(problem, mu, values, cost) -> Taken:
     return min(map(mixed, shares), key=lambda taken: taken.objective)
 
 
-def stay(mu) -> StepInfo:
-    """The record of a density at rest below the cap."""
-    return StepInfo(
-        gap=0.0,
-        relative_gap=0.0,
-        mass_error=0.0,
-        min_density=float(mu.values.min()),
-        dissipation=0.0,
-        transport_cost=0.0,
-        note="the density keeps below the cap and nothing drives it: it stays",
-    )
-
-
 def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values
     gap = certificate.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
-    gap += _farther(settings, mu, values, tau, taken)
-    held = problem.held_gap(values, solution.values(mu.grid), tau)
-    cautions = [_shortened(taken), _coarse(certificate), _held(problem, held), _inadmissible(taken)]
+    farther = _farther(settings, mu, values, tau, taken)
+    gap += farther
+    cautions = [_shortened(taken), _coarse(certificate), _inadmissible(taken)]
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
     failures = [
         _lost(problem, mu, tau, certificate),
@@ -90,7 +77,7 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
         _huge(problem, settings, mu, tau, gap, taken),
         "" if taken.share == 1.0 else _unfinished(problem, settings, mu, tau, gap, taken),
     ]
-    gap = max(gap + held, 0.0)
+    gap = max(gap, 0.0)
     return StepInfo(
         status="not converged" if any(failures) else "converged",
         gap=gap,
@@ -122,12 +109,6 @@ def _coarse(certificate):
     )
 
 
-def _held(problem, held):
-    if not problem.regularisation:
-        return ""
-    return f"the cap is held together by (ε/2)∫ρ², ε = {problem.regularisation:.2e}, {held:.1e} of the gap"
-
-
 def _farther(settings, mu, values, tau, taken):
     """What W₂²/2τ of the stored densities exceeds its estimate by, as far as their marginals tell, whose
     squared distances sum up to no more than W₂²: on the line all of it. Below `tolerance` of the estimate
@@ -139,7 +120,7 @@ def _farther(settings, mu, values, tau, taken):
 def _inadmissible(taken):
     if math.isfinite(taken.before):
         return ""
-    return "the density before breaks the cap or the obstacle, so that F fell from ∞"
+    return "the density before lies in the obstacle, so that F fell from ∞"
 
 
 def _lost(problem, mu, tau, certificate):
@@ -148,7 +129,7 @@ def _lost(problem, mu, tau, certificate):
     least = _least_tau(problem, mu, _STILL)
     if tau >= least:
         return ""
-    other = "" if problem.cap is not None or problem.blocked is not None else ", or steps.MongeAmpere"
+    other = "" if problem.blocked is not None else ", or steps.MongeAmpere"
     return f"what a grid adds to a step exceeds the step: take tau above {least:.1e}, or a finer grid{other}"
 
 
@@ -179,7 +160,7 @@ def _unfinished(problem, settings, mu, tau, gap, taken):
 
 
 def _least_tau(problem, mu, cells):
-    return problem.least_tau(mu.values, problem.interaction(mu.values), cells * max(mu.grid.spacing))
+    return problem.least_tau(mu.values, cells * max(mu.grid.spacing))
 
 
 def _open(gap, certificate):

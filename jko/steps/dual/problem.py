@@ -1,20 +1,14 @@
-"""What a dual grid solver needs of F on one grid: U, V, cap and obstacle as arrays, and the energy."""
+"""What a dual grid solver needs of F on one grid: U, V and obstacle as arrays, and the energy."""
 
 from __future__ import annotations
 
-import copy
-import math
-
 import numpy as np
 
-from functionals import Power
-from functionals.parts import GatheredInternal
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density
 from jko.steps.grid_energy import GridEnergy
 
 _FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
-_PUSHED = 0.25  # of the rise of the pressure in a cell that an excess over the cap, pushed out, could have
 
 
 class DualProblem(GridEnergy):
@@ -23,69 +17,25 @@ class DualProblem(GridEnergy):
     def __init__(self, F, mu, obstacle, scheme):
         super().__init__(F, mu)
         self.blocked = _blocked(obstacle, self.grid)
-        self.regularisation = 0.0
         self.internal = self.parts.internal_energy
         if self.internal is None:
-            if self.cap is None:
-                raise UnsupportedFunctional(
-                    f"{scheme} needs an internal energy or a cap that holds the density together, got {F!r}; "
-                    "move particles by descent.BackwardEuler"
-                )
-            self.internal = _square(1.0)
+            raise UnsupportedFunctional(
+                f"{scheme} needs an internal energy that holds the density together, got {F!r}; "
+                "take steps.PrimalDual, or move particles by descent.BackwardEuler"
+            )
         with np.errstate(all="ignore"):
             self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
             thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
-        self.stiff = self.cap is not None or bool(thin < _FLAT * dense)
-        self._require_room(mu, self.blocked)
+        self.stiff = bool(thin < _FLAT * dense)
 
-    def held(self, values, field, tau) -> DualProblem:
-        """This, or under a cap alone the same with (ε/2)ρ², whose slope spreads a front of the cap over one
-        cell; without it U*′ jumps. The pressure rises in a cell by h|∇(V + W∗ρ)|, or by a quarter of h/τ
-        times the distance that the excess over the cap has to go."""
-        if self.parts.internal_energy is not None:
-            return self
-        outer, most, d = self.outer(field), float(self.cap.max()), self.grid.dimension
-        steps = [np.abs(np.diff(outer, axis=a)).mean() for a in range(d)]
-        excess = float(np.maximum(values - self.cap, 0.0).sum()) * self.grid.cell_volume / most
-        pushed = _PUSHED * max(self.grid.spacing) * excess ** (1.0 / d) / tau
-        rise = max(float(np.sqrt(np.sum(np.square(steps)))), pushed, 1e-12)
-        other = copy.copy(self)
-        other.regularisation = rise / most
-        other.internal = _square(other.regularisation)
-        return other
-
-    def at_rest(self, values) -> bool:
-        """Whether F = 0 here, a cap that holds with no force to press against it: the exact step stays."""
-        free = self.parts.internal_energy is None and not self.parts.interaction
-        return free and float(np.ptp(self.potential)) == 0.0 and self.admits(values)
-
-    def held_gap(self, values, found, tau) -> float:
-        """What (ε/2)∫ρ² adds to the gap of `values` against the dual value at the potential of `found`, once
-        ε times that density is taken off it: to second order in ε, (τ/2)∫|ε∇ρ|²dρ where the two are one."""
-        if not self.regularisation:
-            return 0.0
-        square = self.regularisation * (np.vdot(found, found) - np.vdot(values, values))
-        slope = tau * self.squared_slope(found, self.regularisation * found)
-        return 0.5 * float(square + slope) * self.grid.cell_volume
-
-    def least_tau(self, values, field, length) -> float:
-        """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, or under a cap
-        is driven by τ|∇(V + W∗ρ)|, that far; 0 where the cap or the obstacle pushes it."""
+    def least_tau(self, values, length) -> float:
+        """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, that far; 0 where the
+        obstacle pushes it."""
         if not self.admits(values):
             return 0.0
-        rates = []
-        if self.parts.internal_energy is not None:
-            top = np.array([values.max()])
-            spread = 2.0 * float((top * self.parts.internal_energy.second_derivative(top))[0])
-            rates.append(length**2 / spread)
-        if self.cap is not None:
-            drift = math.sqrt(self.squared_slope(values, self.outer(field)) / float(values.sum()))
-            rates.append(length / drift if drift > 0.0 else 0.0)
-        return min(rates)
-
-
-def _square(epsilon):
-    return GatheredInternal(((0.5 * epsilon, Power(2.0)),))
+        top = np.array([values.max()])
+        spread = 2.0 * float((top * self.internal.second_derivative(top))[0])
+        return length**2 / spread
 
 
 def _blocked(obstacle, grid):

@@ -22,9 +22,7 @@ class DualSolver:
         self.problem, self.settings, self.tau, self.grid = problem, settings, tau, mu.grid
         self.field = field
         potential = problem.potential if field is None else problem.potential + field
-        self.whole = Region(
-            mu.grid.spacing, (0,) * mu.dimension, mu.values, potential, problem.cap, problem.blocked
-        )
+        self.whole = Region(mu.grid.spacing, (0,) * mu.dimension, mu.values, potential, problem.blocked)
         self.start = problem.energy(mu.values, field)
 
     def solve(self) -> DualSolution:

@@ -22,7 +22,7 @@ class VariedCap:
         if not (np.all(np.isfinite(values)) and values.min() > _TINY * values.max()):
             raise UnsupportedFunctional(
                 f"steps.Quantile takes a cap that is positive on the grid, got {values.min():g} somewhere; "
-                "steps.BackAndForth takes obstacles"
+                "steps.PrimalDual takes obstacles"
             )
         self.cells, self.faces = values, np.asarray(grid.edges[0])
         h = grid.spacing[0]
