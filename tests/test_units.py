@@ -118,6 +118,8 @@ BASE = Units()
 EXACT = {
     "small lengths, large energies": Units(length=2.0**-20, energy=2.0**40),
     "large lengths, small energies": Units(length=2.0**20, energy=2.0**-40),
+    "weak": Units(energy=1e-12),
+    "strong": Units(energy=1e12),
     "far away": Units(offset=2.0**17),
     "turned": Units(turned=True),
 }
@@ -291,10 +293,12 @@ OWN = {
         "passes of the interaction end at 1e-13 of 1 + |F|, an absolute floor in energy",
     ),
 }
-# the general solvers of Cvxpy are for programs whose numbers are near 1
+# the general solvers of Cvxpy are for programs whose lengths are near 1; energies are divided by F's size
 NEAR_ONE = {
     "smaller": Units(length=0.5, energy=2.0),
     "larger": Units(length=2.0, energy=0.5),
+    "weak": Units(energy=1e-12),
+    "strong": Units(energy=1e12),
     "far away": Units(offset=2.0**17),
     "turned": Units(turned=True),
 }

@@ -98,7 +98,9 @@ def split_internal(terms):
     return conic, tuple((c, atom) for c, atom in terms if type(atom) not in FORMS)
 
 
-def eulerian_problem(shape, action, terms, cap, factor, start, linear=None, quadratic=None) -> Model:
+def eulerian_problem(
+    shape, action, terms, cap, factor, start, linear=None, quadratic=None, unit=1.0
+) -> Model:
     """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
 
     `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action`
@@ -128,17 +130,17 @@ def eulerian_problem(shape, action, terms, cap, factor, start, linear=None, quad
     if cap is not None:
         constraints.append(r[-1] <= cap)
     if factor is not None:
-        y = cp.Variable(factor.shape[1])
-        constraints.append(y == factor.T @ r[-1])
-        objective = objective + 0.5 * cp.sum_squares(y)
-    # a steep transport cost leaves the continuity equation inexact: solvers weigh it against the objective
-    unit = 1.0 / max(1.0, float(np.max(action)))
+        y, size = cp.Variable(factor.shape[1]), float(np.abs(factor).max()) or 1.0
+        constraints.append(y == (factor / size).T @ r[-1])
+        objective = objective + 0.5 * size**2 * cp.sum_squares(y)
     objective = unit * (objective + _extra(r[-1], linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
     return Model(problem, first, r[-1], {"density": tuple(r), "flow": tuple(v)}, tuple(continuity), unit)
 
 
-def lagrangian_problem(masses, terms, least_widths, box, scale, start, linear=None, quadratic=None) -> Model:
+def lagrangian_problem(
+    masses, terms, least_widths, box, scale, start, linear=None, quadratic=None, unit=1.0
+) -> Model:
     """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
 
     `scale` is a typical width, the unit in which the cones see ΔX.
@@ -158,8 +160,8 @@ def lagrangian_problem(masses, terms, least_widths, box, scale, start, linear=No
     implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
     if not implied or np.any(least_widths > 0.0):
         constraints.append(widths >= least_widths)
-    objective = objective + _extra(d, linear, quadratic)
-    return Model(cp.Problem(cp.Minimize(objective), constraints), first, d, {"edges": (X,)})
+    objective = unit * (objective + _extra(d, linear, quadratic))
+    return Model(cp.Problem(cp.Minimize(objective), constraints), first, d, {"edges": (X,)}, unit=unit)
 
 
 def solve(problem, solver: str, options: dict) -> str | None:

@@ -29,8 +29,9 @@ class Cvxpy(Scheme):
     formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
     diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
     are passed to it as they are. `tolerance` is the gap at which a step counts as converged, relative to
-    the step's own W₂²/2τ (plus a tenth of max(1, |F|)); `passes` bounds the renewals of models for what has
-    no conic form and of tangents for what is not convex.
+    the step's own W₂²/2τ plus a tenth of F's size at its start, the integral of (f − min f)ρ + ρU′(ρ) − U(ρ)
+    with f the first variation without U; `passes` bounds the renewals of models for what has no conic form
+    and of tangents for what is not convex.
 
     Every step carries its certificate: a primal value of an admissible point and a dual bound computed here
     from a potential, not taken from the solver. Raises TypeError or ValueError for settings that make no

@@ -16,7 +16,7 @@ LINE = [jko.Grid.uniform(-3.0, 3.0, 24), jko.Grid.uniform(-3.0, 3.0, 37)]
 PLANE = [jko.Grid.uniform((-3.0, -2.0), (3.0, 2.0), (8, 6))]
 POTENTIALS = [
     fn.Potential("quadratic"),
-    fn.Potential(lambda x: jnp.cos(2.0 * x[0]) + 0.3 * jnp.sum((x - 0.4) ** 2)),
+    fn.Potential(lambda x: 0.2 * jnp.cos(2.0 * x[0]) + 0.3 * jnp.sum((x - 0.4) ** 2)),
     fn.Potential(lambda x: jnp.abs(x[0] - 0.2) + 0.1 * jnp.sum(x**2)),
 ]
 REPULSION = fn.Interaction(lambda z: jnp.exp(-jnp.sum(z**2)))
@@ -128,3 +128,20 @@ def test_a_solver_that_is_stopped_does_not_pass_for_converged():
     ):
         with pytest.raises(jko.errors.StepFailed):
             jko.flow(fn.Entropy(), mu, scheme, tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize("formulation", ["eulerian", "lagrangian"])
+def test_no_unit_of_energy_and_no_constant_changes_a_step(formulation):
+    mu = jko.Density.mixture(LINE[1], [-1.5, 1.0], [0.4, 0.6])
+
+    def taken(energy, constant=0.0):
+        V = fn.Potential(lambda x: energy * (0.2 * jnp.cos(2.0 * x[0]) + 0.3 * x[0] ** 2 + constant))
+        run = jko.flow(0.5 * energy * fn.Entropy() + V, mu, Cvxpy(formulation), tau=0.3 / energy, n_steps=1)
+        return run.final.values, run.info.dissipation[0] / energy, run.info.gap[0] / energy
+
+    values, dissipation, gap = taken(1.0)
+    assert gap < 1e-6 * dissipation
+    for others in (taken(1e-12), taken(1e12), taken(1.0, constant=1e6)):
+        assert np.abs(others[0] - values).max() < 1e-3 * values.max()
+        assert others[1] == pytest.approx(dissipation, abs=others[2] + gap)
+        assert others[2] < 1e-6 * dissipation

@@ -28,7 +28,8 @@ class CellFunctional:
         self.internal, self.rest = parts.internal_energy, parts.rest
         self.conic_terms, modelled = conic.split_internal(parts.internal)
         self.modelled = GatheredInternal(modelled) if modelled else None
-        self.potential = finite_potential(parts.potential_values(mu.grid.points))
+        potential = finite_potential(parts.potential_values(mu.grid.points))
+        self.potential = potential - potential.min()
         caps = [atom.values(mu.grid.points) for atom in parts.constraints]
         self.cap = functools.reduce(np.minimum, caps) if caps else None
         if self.cap is not None and self.cap.sum() * self.volume < mu.mass:
@@ -68,6 +69,15 @@ class CellFunctional:
         if self.pair is not None:
             total += self.pair.energy(r * self.volume)
         return total + self._rest_energy(r)
+
+    def size(self, r) -> float:
+        """∫(δF/δρ − min)ρ without internal energies, and their pressure ρU′ − U: no constant in it."""
+        field, _ = self.tangent(r)
+        total = float((field - field.min()) @ r)
+        if self.internal is not None:
+            s = r[r > 0.0]
+            total += float(np.sum(s * self.internal.derivative(s) - self.internal.density(s)))
+        return total * self.volume
 
     def model(self, r, renewal: int, curvature: float):
         """Linear `[cells]` and quadratic (sparse or None) terms on the last density, of what has no cones."""

@@ -103,10 +103,12 @@ class Lagrangian:
         start, masses = data["edges"], data["masses"]
         line = Line(masses, self.potential, self.internal)
         X, gap, iterations, tight = start, np.inf, 0, False
+        unit = max(line.size(start), self._cell_cost(masses, tau))
+        scale = line.size(start) or unit  # a cap alone has no size
         before = value = self._value(line, start, start, tau)
         for _ in range(self.settings.passes):
             linear, quadratic = quadratic_model(line, self.modelled, X, start, tau)
-            solution = self._program(tau, masses, start).solve(start, linear, quadratic, tight=tight)
+            solution = self._program(tau, masses, start).solve(start, linear, quadratic, unit, tight=tight)
             iterations += solution.iterations
             if solution.values is None:
                 break
@@ -115,9 +117,9 @@ class Lagrangian:
             X, value = self._better(line, X, value, found, start, tau)
             cost = line.cost(X - start, tau)
             bound = lagrangian_bound(line, X, start, tau, self.box, self.cap)
-            earlier, gap = gap, min(gap, value - bound + rounding(cost, value))
+            earlier, gap = gap, min(gap, value - bound + rounding(cost, value, scale))
             stalled = self._exact or value >= previous
-            if closed(self.settings, gap, earlier, cost, final=self._exact) or (stalled and tight):
+            if closed(self.settings, gap, earlier, cost, scale, final=self._exact) or (stalled and tight):
                 break
             tight = tight or stalled
         density = density_on(self.grid, X, masses, plain=self.cap is not None)
@@ -128,6 +130,7 @@ class Lagrangian:
             line.cost(X - start, tau),
             line.energy(X),
             before,
+            scale,
             iterations,
             mass_error=abs(density.mass - masses.sum()),
             min_density=float(density.values.min()),
@@ -164,6 +167,10 @@ class Lagrangian:
         if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + 1e-6)):
             return np.inf
         return line.cost(X - start, tau) + line.energy(X)
+
+    def _cell_cost(self, masses, tau):
+        """What it costs to move all mass by a cell."""
+        return float(masses.sum()) * self.grid.spacing[0] ** 2 / (2.0 * tau)
 
     def _program(self, tau, masses, start):
         held = self.programs.get(tau)

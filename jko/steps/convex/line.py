@@ -73,6 +73,14 @@ class Line:
         """Σ w V + Σ ΔX U(w/ΔX)."""
         return self.potential_energy(X) + self.internal_energy(X)
 
+    def size(self, X) -> float:
+        """Σ w (V − min V) + Σ ΔX P(w/ΔX) with the pressure P: no constant of V or of δU in it."""
+        widths = np.diff(X)[self.held]
+        total = self.potential_energy(X)
+        if self.internal is not None:
+            total += float(np.sum(widths * self.pressure(self.internal, self.masses[self.held] / widths)))
+        return total
+
     def pressure(self, internal, s):
         """sU′(s) − U(s), the force that a cell of density s exerts on its edges."""
         return s * internal.derivative(s) - internal.density(s)

@@ -10,7 +10,7 @@ _NODES_PER_CELL = 4
 
 
 class LinePotential:
-    """V on [lower, upper] as a cubic B-spline with four coefficients a cell, evaluated without jax.
+    """V less its minimum on [lower, upper] as a cubic B-spline with four coefficients a cell, without jax.
 
     The coefficients are c = V − δ²V/6, which is fourth-order accurate, with the correction limited to the
     smallest of three neighbours: a convex V stays convex at a kink. V″ is linear between the knots, so
@@ -23,6 +23,8 @@ class LinePotential:
         n = _NODES_PER_CELL * cells
         x = np.linspace(lower, upper, n + 1)
         values = finite_potential(np.asarray(values_of(x[:, None]), dtype=float))
+        rounding = 1e-14 * float(np.abs(values).max())
+        values = values - values.min()
         bend = _extended(values[2:] - 2.0 * values[1:-1] + values[:-2])
         coefficients = values - _least_of_three(bend) / 6.0
         ends = [3.0 * (c[0] - c[1]) + c[2] for c in (coefficients[:3], coefficients[-1:-4:-1])]
@@ -33,8 +35,7 @@ class LinePotential:
         self._slope, self._bend = self._spline.derivative(1), self._spline.derivative(2)
         curvature = np.diff(coefficients, 2) / h**2
         self.modulus, self.greatest = float(curvature.min()), float(curvature.max())
-        rounding = 1e-14 * np.abs(values).max() / h**2 + 1e-12
-        self.is_quadratic = self.greatest - self.modulus <= 1e-9 * abs(self.greatest) + 10.0 * rounding
+        self.is_quadratic = self.greatest - self.modulus <= 1e-9 * abs(self.greatest) + 10.0 * rounding / h**2
 
     def value(self, x):
         """V(x)."""

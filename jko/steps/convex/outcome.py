@@ -12,29 +12,29 @@ _NEGLIGIBLE = 3e-3
 
 def rounding(*terms) -> float:
     """What float64 may hide in a difference of sums of these sizes; a gap is an upper bound with it."""
-    return 1e-14 * max(1.0, *map(abs, terms))
+    return 1e-14 * max(map(abs, terms))
 
 
-def closed(settings, gap, earlier, cost, *, final: bool) -> bool:
+def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:
     """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
-    stalled where its models can be renewed."""
-    target = settings.tolerance * max(cost, _NEGLIGIBLE)
+    stalled where its models can be renewed. `scale` is the size of F at the start."""
+    target = settings.tolerance * max(cost, _NEGLIGIBLE * scale)
     return gap <= 0.01 * target or (gap <= target and (final or gap > 0.5 * earlier))
 
 
 def record(
-    settings, solution, gap, cost, energy, before, iterations, *, remedy, note="", **measured
+    settings, solution, gap, cost, energy, before, scale, iterations, *, remedy, note="", **measured
 ) -> StepInfo:
     """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
 
-    A gap counts as closed within `tolerance` of W₂²/2τ, plus a tenth of max(1, |F|) for steps that hardly
-    move.
+    A gap counts as closed within `tolerance` of W₂²/2τ, plus a tenth of `scale`, the size of F at the start,
+    for steps that hardly move.
     """
     said = f"{settings.solver} said {solution.status}"
     status = "converged"
     if solution.values is None or not math.isfinite(gap):
         status, note = "not converged", f"{said} and returned nothing that can be certified; {remedy}"
-    elif gap > settings.tolerance * (cost + _FLOOR * max(1.0, abs(energy))):
+    elif gap > settings.tolerance * (cost + _FLOOR * scale):
         status = "inaccurate"
         note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
     elif solution.status != "optimal":

@@ -35,20 +35,22 @@ class Program:
         self._problem_of, self._solver, self._defaults, self._options = problem_of, solver, defaults, options
         self._compiled = None
 
-    def solve(self, start, linear=None, quadratic=None, *, tight: bool = False) -> Solution:
+    def solve(self, start, linear, quadratic, scale: float, *, tight: bool = False) -> Solution:
         """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target.
+
+        The solver sees the objective divided by `scale`, an energy, for its tolerances are absolute.
 
         `tight` asks Clarabel for all that it can reach, where the options given do not say otherwise.
         """
         if self._solver != "CLARABEL":
-            return self._solve_through_cvxpy(start, linear, quadratic)
+            return self._solve_through_cvxpy(start, linear, quadratic, 1.0 / scale)
         if self._compiled is None:
             self._compiled = _Compiled(self._problem_of(start), self._solver)
         options = {**self._defaults, **(_TIGHT if tight else {}), **self._options}
-        return self._compiled.solve(start, linear, quadratic, options)
+        return self._compiled.solve(start, linear, quadratic, 1.0 / scale, options)
 
-    def _solve_through_cvxpy(self, start, linear, quadratic):
-        model = self._problem_of(start, linear, quadratic)
+    def _solve_through_cvxpy(self, start, linear, quadratic, unit):
+        model = self._problem_of(start, linear, quadratic, unit=unit)
         failure = conic.solve(model.problem, self._solver, self._options)
         if failure is not None:
             return Solution(failure, None, (), 0, 0.0)
@@ -69,7 +71,7 @@ class _Compiled:
     """cvxpy's conic form of a model for Clarabel, with the places that a step writes to and reads from."""
 
     def __init__(self, model, solver):
-        self._problem, self._unit = model.problem, model.unit
+        self._problem = model.problem
         self._data, self._chain, _ = model.problem.get_problem_data(solver)
         cone = self._data["param_prob"]
         column = cone.var_id_to_col
@@ -84,15 +86,17 @@ class _Compiled:
             row += constraint.size
         self._rows = [slice(offsets[c.id], offsets[c.id] + c.size) for c in (model.start, *model.duals)]
 
-    def solve(self, start, linear, quadratic, options):
+    def solve(self, start, linear, quadratic, unit, options):
         data = dict(self._data)
         data["b"] = data["b"].copy()
         data["b"][self._rows[0]] = start
+        data["c"] = unit * data["c"]
         if linear is not None:
-            data["c"] = data["c"].copy()
-            data["c"][self._target] += self._unit * linear
+            data["c"][self._target] += unit * linear
         if quadratic is not None:
-            data["P"] = self._with_quadratic(self._unit * quadratic)
+            data["P"] = unit * self._with_quadratic(quadratic)
+        elif "P" in data:
+            data["P"] = unit * data["P"]
         raw = self._chain.solve_via_data(self._problem, data, False, False, options)
         x, z = np.array(raw.x), np.array(raw.z)
         status = "optimal" if str(raw.status) == "Solved" else str(raw.status)
@@ -102,7 +106,7 @@ class _Compiled:
         return Solution(
             status,
             values,
-            tuple(z[rows] / self._unit for rows in self._rows[1:]),
+            tuple(z[rows] / unit for rows in self._rows[1:]),
             raw.iterations,
             raw.solve_time,
         )
