@@ -37,7 +37,9 @@ class PrimalDual(Scheme):
 
     Every step carries its certificate: the value of an admissible path (continuity, ρ ≥ 0 and the cap hold to
     rounding) less a lower bound from a potential. The gap bounds how far the *discrete* step is from its
-    optimum, not what h, τ and K cost. With an interaction whose kernel is not declared `linearly_convex` it
+    optimum. What K costs is bounded beside it, by the dual of W₂ itself: a step that may lose more than a
+    tenth of what the exact step lowers F + W₂²/2τ by, and more than half a cell for all mass, is "not
+    converged" and asks for more slices. With an interaction whose kernel is not declared `linearly_convex` it
     is that of the step with the interaction replaced by its tangent at ρ′. F never rises: the path that
     stays is a candidate.
 
@@ -89,6 +91,8 @@ class PrimalDual(Scheme):
         return Density(mu.grid, values), state.with_data(**outcome.data), info
 
     def _record(self, problem, mu, tau, outcome) -> StepInfo:
+        from jko.steps.dynamic.time_error import told
+
         path, notes = outcome.path, []
         failures = []
         if not outcome.closed:
@@ -100,6 +104,8 @@ class PrimalDual(Scheme):
             failures.append(
                 f"the cap is exceeded by {outcome.excess:.1e} of itself: take a larger max_iterations"
             )
+        if outcome.overpaid > 0.0:
+            failures.append(told(outcome.overpaid, problem.slices))
         if not math.isfinite(outcome.before):
             notes.append("the density before breaks the cap, so that F fell from ∞")
         if not problem.tangents_are_bounds:

@@ -144,6 +144,41 @@ def test_other_units_give_the_same_crowd():
     np.testing.assert_allclose(record.gap / 7e-9, info.gap, rtol=1e-6)
 
 
+def block(reach, obstacle=None, **settings):
+    """A step that moves a block of width ½ by `reach` of it under V = −x, and its decrease over the exact
+    τ/2."""
+    grid = jko.Grid.uniform(-1.0, 2.0, 150)
+    mu = jko.Density.uniform(grid, lower=-0.5, upper=0.0)
+    tau, F = 0.5 * reach, fn.Potential(lambda x: -x[0])
+    after, _, info = one_step(F, mu, tau, obstacle=obstacle, **settings)
+    return after, info, info.dissipation / (0.5 * tau)
+
+
+def test_a_step_whose_slices_are_too_few_says_so():
+    _, info, share = block(2.0)
+    assert share < 0.9
+    assert info.status == "not converged"
+    assert "one inner slice loses up to" in info.note
+    assert "take slices=2 or a smaller tau" in info.note
+    _, info, share = block(2.0, slices=4)
+    assert share > 0.97
+    assert info.status == "converged", info.note
+    _, info, share = block(0.4)
+    assert share > 0.95
+    assert info.status == "converged", info.note
+
+
+def test_a_way_that_an_obstacle_closes_is_no_loss():
+    wall = np.zeros(150, bool)
+    wall[54:56] = True  # the block would pass it
+    held, info, _ = block(0.8, wall)
+    assert info.status == "converged", info.note
+    assert held.values[56:].sum() == 0.0
+    far = np.zeros(150, bool)
+    far[145:] = True
+    assert "take slices=2" in block(2.0, far)[1].note
+
+
 def test_a_resumed_run_has_the_same_bits():
     F, mu, obstacle, tau = crowd()
     scheme = PrimalDual(obstacle=obstacle)

@@ -45,7 +45,9 @@ class CellEnergy:
             return p * s
         if self.cap is None and len(self.internal.terms) == 1:
             return self.internal.conjugate(p)
-        slack = p - self.internal.derivative(np.maximum(s, 1e-300))
+        tiny = np.finfo(float).tiny
+        s = np.where(s < tiny, 0.0, s)  # where p < U'(tiny) the supremum is less than tiny
+        slack = p - self.internal.derivative(np.maximum(s, tiny))
         free = (s > 0.0) & (True if self.cap is None else s < self.cap)
         most = self.mass / self.volume if self.cap is None else self.cap
         # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.

@@ -165,6 +165,7 @@ class CellEnergies:
         if self.internal is None:
             return p * s
         tiny = np.finfo(float).tiny
+        s = np.where(s < tiny, 0.0, s)  # where p < U′(tiny) the supremum is less than tiny
         slack = np.abs(p - self.internal.derivative(np.maximum(s, tiny)))
         free = (s > 0.0) & (s < most)
         return p * s - self.internal.density(s) + np.where(free, slack * np.minimum(most, total), 0.0)

@@ -13,6 +13,7 @@ from jko.kernels.c_transform import c_transform
 from jko.measures import Grid
 from jko.steps.dynamic.certificate import Path, admissible_path, cost, lower_bound, path_of
 from jko.steps.dynamic.splitting import Splitting
+from jko.steps.dynamic.time_error import exact_bound, overpaid
 
 _FIRST_CHECK = 10  # iterations before the first certificate
 _CHECKS = 0.2  # of the iterations so far until the next one: a certificate costs as much as a few iterations
@@ -36,7 +37,8 @@ _LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
 
 @dataclass(frozen=True)
 class Outcome:
-    """A step's path, its gap and whether it closed, the iterations, and what the next step starts from."""
+    """A step's path, its gap and whether it closed, the iterations, what the next step starts from, and what
+    the inner slices cost beyond what the grid resolves (0 where that is little)."""
 
     path: object
     gap: float
@@ -46,6 +48,7 @@ class Outcome:
     iterations: int
     data: dict
     before: float
+    overpaid: float
 
 
 class DynamicSolver:
@@ -220,7 +223,42 @@ class DynamicSolver:
             self.iterations,
             packed(splitting),
             self.before,
+            self._overpaid(splitting),
         )
+
+    def _overpaid(self, splitting):
+        """By which share of the decrease the exact step may be better, 0 where that is little."""
+        problem = self.problem
+        cells, free = problem.grid.cells, problem.most > 0.0
+        total = float(self.start.sum())
+
+        def least(last):
+            left = self.field + last.reshape(problem.shape)
+            return problem.cells.least(left[free], problem.most[free], total)[0]
+
+        exact = -math.inf
+        for begin, end in self._ends(splitting):
+            fields = (x.reshape(cells) for x in (self.start, begin, np.where(free, end, math.inf)))
+            exact = max(exact, exact_bound(problem.grid, self.tau, *fields, least, problem.blocked))
+        decrease = self.before - self.best.value
+        if not math.isfinite(decrease):
+            decrease = self.best.cost
+        mass = total * problem.grid.cell_volume
+        return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
+
+    def _ends(self, splitting):
+        """Candidates for (p¹ − w¹, p^K + w^K): those of the iterates, and what the first variation of F at
+        the end says."""
+        problem = self.problem
+        for p in (splitting.potential, self._with_free_particles(splitting.potential)):
+            begin = p[0] - problem.speed_term(p[0], self.actions)
+            yield begin, p[-1] + problem.speed_term(p[-1], self.actions)
+        if problem.blocked is None:  # which needs both of one constant
+            end = self.field + self.pressure
+            if problem.internal is not None:
+                least = self.start.max() * np.finfo(float).eps
+                end = end + problem.internal.derivative(np.maximum(self.best.end, least))
+            yield begin, end
 
     @functools.cached_property
     def _unit(self):
