@@ -303,7 +303,7 @@ NEAR_ONE = {
     "turned": Units(turned=True),
 }
 # absolute floors of 1e-15 and of 1 + |F| are met by small energies: those of these engines are not small yet
-FLOORS = ("steps.Linearized", "steps.BackAndForth", "steps.PrimalDual", "steps.Quantile")
+FLOORS = ("steps.BackAndForth", "steps.PrimalDual", "steps.Quantile")
 FROM_BELOW = {name: u for name, u in (EXACT | DECIMAL_UNITS).items() if u.energy >= 1.0}
 
 

@@ -22,8 +22,9 @@ def bandwidth(cells) -> int:
 
 
 @njit(cache=True, error_model="numpy")
-def solve(before, potential, scale, bend, temperature, width, volume, tolerance, most, phi, pressure):
-    """Newton's method in φ and q = U′(ρ), both changed in place, to a gap of `tolerance` · (τ/2)∫|∇φ|²ρ.
+def solve(before, potential, scale, bend, temperature, width, volume, tolerance, floor, most, phi, pressure):
+    """Newton's method in φ and q = U′(ρ), both changed in place, to a gap of `tolerance` · (τ/2)∫|∇φ|²ρ or
+    `floor`.
 
     ρ − τ∇·(ρ∇φ) = ρ_k and q = φ + bend·(τ/2)|∇φ|² − V, which holds exactly at the end. Returns the
     iterations, −1 where the matrix was not positive definite or a number left float64, with the gap and
@@ -50,7 +51,7 @@ def solve(before, potential, scale, bend, temperature, width, volume, tolerance,
             return -1, gap, transport
         if ended:
             return iterations, gap, transport
-        ended = (gap <= tolerance * transport + 1e-15 and iterations > 0) or iterations == most
+        ended = (gap <= tolerance * transport + floor and iterations > 0) or iterations == most
         if ended:
             continue
         iterations += 1

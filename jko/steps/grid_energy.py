@@ -102,6 +102,15 @@ class GridEnergy:
             )
 
 
+def energy_size(internal, outer, values, volume) -> float:
+    """∫(f − min f)ρ + ∫ρU′(ρ) − U(ρ) of the field f: the size of F, in which no constant takes part."""
+    total = float(np.vdot(outer - outer.min(), values))
+    if internal is not None:
+        s = values[values > 0.0]
+        total += float(np.sum(s * internal.derivative(s) - internal.density(s)))
+    return total * volume
+
+
 def finite_potential(potential):
     """V in the cells, refused where it is not finite or so large that its squares are not."""
     with np.errstate(invalid="ignore"):

@@ -11,11 +11,13 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Scheme, State, StepInfo
+from jko.steps.grid_energy import energy_size
 from jko.steps.reflection import Reflected
 
 # tried in turn: what ρ_k is raised to, of its maximum, and whether the grids are nested
 _ATTEMPTS = ((1e-9, True), (1e-6, True), (1e-6, False))
 _ACCEPTED = 100.0  # of the tolerance, the most that counts as converged
+_REST = 1e-12  # of the size of F: a gap below it counts as none
 _SETTLED = 1e-6
 _KEPT = 0.25  # of the half step's density, what a reflection leaves in a cell
 _STRAIGHT = 1e-6  # more of a reflection bent tells of rough data
@@ -114,13 +116,14 @@ class Linearized(Scheme):
         return _Solved(found, values, before, after, spent, notes)
 
     def _solve(self, ladder, mu, tau, field, bend):
-        spent = 0
+        spent, problem = 0, ladder.problem
+        size = energy_size(problem.internal, problem.outer(field), mu.values, mu.grid.cell_volume)
         for floor, nested in _ATTEMPTS:
             found, iterations = ladder.climb(
                 mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
             )
             spent += iterations
-            enough = _ACCEPTED * self.tolerance * found.transport + 1e-12
+            enough = _ACCEPTED * self.tolerance * found.transport + _REST * size
             if found.gap <= enough < np.inf:
                 return found, spent, floor
         return None, spent, floor

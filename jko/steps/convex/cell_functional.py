@@ -11,7 +11,7 @@ from jko.measures import Density
 from jko.steps import conic
 from jko.steps.convex.cell_bound import CellEnergy
 from jko.steps.convex.pair_energy import PairEnergy
-from jko.steps.grid_energy import finite_potential
+from jko.steps.grid_energy import energy_size, finite_potential
 
 
 class CellFunctional:
@@ -72,12 +72,7 @@ class CellFunctional:
 
     def size(self, r) -> float:
         """∫(δF/δρ − min)ρ without internal energies, and their pressure ρU′ − U: no constant in it."""
-        field, _ = self.tangent(r)
-        total = float((field - field.min()) @ r)
-        if self.internal is not None:
-            s = r[r > 0.0]
-            total += float(np.sum(s * self.internal.derivative(s) - self.internal.density(s)))
-        return total * self.volume
+        return energy_size(self.internal, self.tangent(r)[0], r, self.volume)
 
     def model(self, r, renewal: int, curvature: float):
         """Linear `[cells]` and quadratic (sparse or None) terms on the last density, of what has no cones."""

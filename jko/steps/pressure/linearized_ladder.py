@@ -41,7 +41,7 @@ class LinearizedLadder:
             self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend, turns
         )
         found = newton.eliminated(tolerance, most) if newton.direct else None
-        if found is not None and found.gap <= tolerance * found.transport + 1e-15:
+        if found is not None and found.gap <= tolerance * found.transport + newton.floor:
             return found, newton.iterations
         densities = self.levels.coarsened(rho)
         sizes = self.levels.sizes

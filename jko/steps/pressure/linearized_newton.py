@@ -10,11 +10,13 @@ import numpy as np
 from jko.kernels import linearized_direct
 from jko.kernels.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
 from jko.kernels.multigrid import Multigrid
+from jko.steps.grid_energy import energy_size
 
 _VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is vacuum
 _LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
 _RISE = 2.0  # of log ρ in one iteration, at most
 _TINY = 1e-290
+_ROUNDING = 1e-15  # of the size of F: a gap below it is none
 _DIRECT = 1e6  # cells times the square of the bandwidth: below, elimination is quicker than multigrid
 
 
@@ -54,6 +56,7 @@ class LinearizedNewton:
         self.cell_volume = float(math.prod(spacing))
         terms = internal.terms
         self.temperature = terms[0][0] if len(terms) == 1 and terms[0][1].is_entropy else None
+        self.floor = _ROUNDING * energy_size(internal, self.potential, self.before, self.cell_volume)
         self.iterations = self.linear_iterations = 0
         self.bandwidth = linearized_direct.bandwidth(self.shape)
         self.direct = self.temperature is not None and self.before.size * self.bandwidth**2 <= _DIRECT
@@ -98,7 +101,7 @@ class LinearizedNewton:
     def solve(self, now, tolerance, most) -> Pair:
         """Iterates until the gap is `tolerance` of (τ/2)∫|∇φ|²ρ."""
         for _ in range(most):
-            goal = tolerance * now.transport + 1e-15
+            goal = tolerance * now.transport + self.floor
             if not np.isfinite(now.gap) or (now.gap <= goal and self.iterations > 0):
                 break
             self.iterations += 1
@@ -113,7 +116,7 @@ class LinearizedNewton:
         pressure = self.internal.derivative(np.maximum(self.before, _TINY))
         iterations, gap, transport = linearized_direct.solve(
             self.before, self.potential, self.scale, self.bend, self.temperature, self.bandwidth,
-            self.cell_volume, tolerance, most, phi, pressure,
+            self.cell_volume, tolerance, self.floor, most, phi, pressure,
         )  # fmt: skip
         if iterations < 0:
             return None
