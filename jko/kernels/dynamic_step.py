@@ -218,15 +218,19 @@ def cut_flows(start, across, along, upward, cap, order, visits):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
 
     A cell that would give more than it has gives less, one that would hold more than its cap takes less;
-    flows only shrink, and where start ≤ cap none at all is admissible. Cells are visited in `order`,
-    downstream first is best, and again after a neighbour has changed, `visits` times at most on average.
+    flows only shrink, and where start ≤ cap none at all is admissible. The cells that may need
+    it are visited in `order`, downstream first is best, and any after a neighbour has changed, `visits` times
+    all cells at most.
     Returns how many still wait.
     """
     a, b, c = start.shape
     size = start.size
-    queue = order.copy()
-    waits = np.ones(size, np.bool_)
-    head, count = 0, size
+    queue = np.empty(size, np.int64)
+    waits = np.zeros(size, np.bool_)
+    for at in range(order.size):
+        queue[at] = order[at]
+        waits[order[at]] = True
+    head, count = 0, order.size
     for _ in range(visits * size):
         if count == 0:
             break

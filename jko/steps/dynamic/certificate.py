@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ _ROUNDS = 8  # of cuts for the cap and for positivity in turn, with inner slices
 _EXCESS = 1e-12  # over the cap, relative: rounding
 _ATTEMPTS = 20  # at flows that the density on their faces can carry
 _NOISE = 1e-16  # of the largest density: smaller flows are rounding
+_SQUARE_ROOT_OF_TINY = math.sqrt(np.finfo(float).tiny)  # a smaller flow has no square
 _POLISHES = 4  # passes that move the potential of single cells to where the bound is larger
 _WRONG = 0.1  # of the cap: a cell whose continuity fails by more is on the wrong side of full or empty
 _REPAIRS = 6  # passes that raise a potential of an inner slice until the bound holds
@@ -82,7 +84,8 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
             break
         total = [sum(v[a] for v in kept) for a in problem.axes]
         cut = [t.copy() for t in total]
-        cut_flows(start, *_three(problem, cut), problem.most, _downstream(potentials[-1]), _SWEEPS)
+        order = _downstream(potentials[-1], _beside(problem, [c != 0.0 for c in cut]))
+        cut_flows(start, *_three(problem, cut), problem.most, order, _SWEEPS)
         shares = [
             np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
         ]
@@ -90,10 +93,21 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
     return path_of(problem, start, kept, actions, energy_of)
 
 
-def _downstream(potential):
+def _downstream(potential, cells):
     """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds
     goes upstream."""
-    return np.argsort(potential, axis=None, kind="stable")
+    at = np.flatnonzero(cells)
+    return at[np.argsort(potential.ravel()[at], kind="stable")]
+
+
+def _beside(problem, faces):
+    """Cells beside one of these faces; no other needs a cut."""
+    cells = np.zeros(problem.shape, bool)
+    for a in problem.axes:
+        lower, upper = problem.sides(cells, a)
+        lower |= faces[a]
+        upper |= faces[a]
+    return cells
 
 
 def _three(problem, flows):
@@ -103,27 +117,28 @@ def _three(problem, flows):
 
 def _slice(problem, before, wanted, most, potential, actions):
     v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
-    three, order = _three(problem, v), _downstream(potential)
+    three = _three(problem, v)
     steepest = [_STEEPEST * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes]
     least = _NOISE * float(before.max())
     for a in problem.axes:
         v[a][np.abs(v[a]) < least] = 0.0
+    waiting = _beside(problem, [v[a] != 0.0 for a in problem.axes])
     for attempt in range(_ATTEMPTS):
-        cut_flows(before, *three, most, order, _SWEEPS)
+        cut_flows(before, *three, most, _downstream(potential, waiting), _SWEEPS)
         r = np.maximum(problem.advance(before, v), 0.0)
-        wrong = False
+        changed = []
         for a in problem.axes:
             limit = problem.mean(0.5 * (before + r), a) * (steepest[a] / (2.0 * actions[a]))
-            over = (np.abs(v[a]) > limit * (1.0 + 1e-9)) | (
-                (v[a] != 0.0) & (v[a] ** 2 < np.finfo(float).tiny)
-            )
+            size = np.abs(v[a])
+            over = (size > limit * (1.0 + 1e-9)) | ((size < _SQUARE_ROOT_OF_TINY) & (v[a] != 0.0))
             if over.any():
-                wrong = True
-                v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a]) * limit)[over]
-        if not wrong:
+                v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a][over]) * limit[over])
+            changed.append(over)
+        waiting = _beside(problem, changed)
+        if not waiting.any():
             break
     else:
-        cut_flows(before, *three, most, order, _SWEEPS)
+        cut_flows(before, *three, most, _downstream(potential, waiting), _SWEEPS)
     return v
 
 

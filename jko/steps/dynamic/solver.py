@@ -16,7 +16,7 @@ from jko.steps.dynamic.splitting import Splitting
 from jko.steps.dynamic.time_error import exact_bound, overpaid
 
 _FIRST_CHECK = 10  # iterations before the first certificate
-_CHECKS = 0.2  # of the iterations so far until the next one: a certificate costs as much as a few iterations
+_MORE = 0.5  # of the iterations so far until the next certificate, at most: it costs as much as twenty
 _PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
 _BALANCE = 10  # iterations between changes of the weights
 _SETTLING = (
@@ -124,16 +124,29 @@ class DynamicSolver:
 
     def _iterate(self, splitting):
         """Iterations until the gap closes or their number is spent."""
-        check = self.iterations + _FIRST_CHECK
+        certified, check = self.iterations, self.iterations + _FIRST_CHECK
         limit = self.settings.max_iterations
-        while self.iterations < limit and not self._closed():
+        closed = self._closed()
+        while self.iterations < limit and not closed:
             residuals = splitting.iterate()
             self.iterations += 1
             if self.iterations > _PATIENCE and self.iterations % _BALANCE == 0:
                 self.changes = balance(splitting, residuals, self.changes)
             if self.iterations >= check or self.iterations == limit:
+                before = self._left()
                 self._certify(splitting)
-                check = self.iterations + max(_FIRST_CHECK, int(_CHECKS * self.iterations))
+                check = self.iterations + self._wait(self.iterations - certified, before - self._left())
+                certified, closed = self.iterations, self._closed()
+
+    def _left(self):
+        """The powers of e that the gap has to fall by."""
+        return math.log(max(self.gap, np.finfo(float).tiny) / max(self._enough(), np.finfo(float).tiny))
+
+    def _wait(self, iterations, fall):
+        """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
+        most = max(_FIRST_CHECK, int(_MORE * self.iterations))
+        needed = iterations * self._left() / fall if fall > 0.0 else most
+        return int(min(max(needed, _FIRST_CHECK), most))
 
     def _certify(self, splitting):
         found = admissible_path(
