@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.scheme import Scheme, State, StepInfo
 from jko.steps.reflection import require
 
 _STARTING = 2  # steps from given data that may have to be plain
+_ROUNDING = 1e-13  # of F
 _PIECES = 3  # of a plain step at the start
 
 
@@ -23,7 +25,8 @@ class SecondOrder(Scheme):
     grids those that know the potential of a step, where ρ′ = (id + (τ/2)∇φ)_#J_{τ/2}(ρ).
 
     2T − id is a transport as long as DT ≥ ½. Where it is not one, from rough or far data, or where F(ρ′) +
-    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why.
+    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why. On the
+    line it is J_τ where F of the densities, not of the edges that Quantile holds, would rise.
     The first `plain_steps` are J_{τ/3} three times, which damps the fast modes of rough data, where a
     reflection turns their sign and keeps them [Rannacher1984]; None is none of them, or two on a grid where
     the support is full.
@@ -66,7 +69,26 @@ class SecondOrder(Scheme):
 
 def reflect_or_halve(scheme, F, mu, tau, state, starting=True):
     """(ρ′, state, record, past) of a reflected half-step where it may be taken, of two half steps
-    elsewhere, of three thirds at the start from what may be rough; the past is empty after those."""
+    elsewhere, of three thirds at the start from what may be rough; the past is empty after those.
+
+    A scheme that holds edges sees their F: where that of the densities would rise, the step is J_τ itself.
+    """
+    taken = _reflect_or_halve(scheme, F, mu, tau, state, starting)
+    if scheme.space_of_steps(F, mu, state) is not Space.FLAT or not (rise := risen(F, mu, taken[0])):
+        return taken
+    new, after, info = scheme.step(F, mu, tau, state)
+    return new, after, replace(info, note=joined(f"a plain step: {rise}", info.note)), {}
+
+
+def risen(F, mu, new) -> str:
+    """What F of the measures themselves would rise by, beyond rounding, or nothing."""
+    before, after = float(F(mu)), float(F(new))
+    if after > before + _ROUNDING * abs(before):
+        return f"F would rise by {after - before:.1e}"
+    return ""
+
+
+def _reflect_or_halve(scheme, F, mu, tau, state, starting):
     reflected = scheme.reflect(F, mu, tau, state)
     half, half_state, half_info = reflected.half
     if not half_info.converged:
