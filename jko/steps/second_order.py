@@ -25,8 +25,8 @@ class SecondOrder(Scheme):
     grids those that know the potential of a step, where ρ′ = (id + (τ/2)∇φ)_#J_{τ/2}(ρ).
 
     2T − id is a transport as long as DT ≥ ½. Where it is not one, from rough or far data, or where F(ρ′) +
-    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why. On the
-    line it is J_τ where F of the densities, not of the edges that Quantile holds, would rise.
+    W₂²/2τ ≤ F(ρ) fails, the step is J_{τ/2} twice: first order, F falls in any case, and the note says why.
+    On the line it is J_τ where F of the densities, not of the edges that Quantile holds, would rise.
     The first `plain_steps` are J_{τ/3} three times, which damps the fast modes of rough data, where a
     reflection turns their sign and keeps them [Rannacher1984]; None is none of them, or two on a grid where
     the support is full.
