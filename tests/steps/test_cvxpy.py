@@ -167,8 +167,10 @@ def test_strong_concavity_of_the_potential_goes_by_cells():
     grid = jko.Grid.uniform(-3.0, 3.0, 40)
     mu = jko.Density.gaussian(grid, mean=0.2, std=0.4)
     F = fn.Entropy() + fn.Potential(lambda x: -2.0 * jnp.cos(3.0 * x[0]))
-    run = jko.flow(F, mu, Cvxpy(), tau=0.2, n_steps=2)
+    run = jko.flow(F, mu, Cvxpy(), tau=0.1, n_steps=2)
     assert np.all(run.info.relative_gap <= 1e-6)
     assert all("Eulerian" in note for note in run.info.note)
+    with pytest.raises(jko.errors.StepFailed, match=r"one inner slice loses up to.*'eulerian', slices=2"):
+        jko.flow(F, mu, Cvxpy(), tau=0.2, n_steps=1)
     with pytest.raises(jko.errors.StepFailed, match="formulation='eulerian'"):
         jko.flow(F, mu, Cvxpy(formulation="lagrangian"), tau=0.2, n_steps=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jko.steps.convex.cell_bound import eulerian_bound
 from jko.steps.convex.cell_functional import CellFunctional
 from jko.steps.convex.faces import Faces
 from jko.steps.convex.outcome import closed, record, rounding
+from jko.steps.dynamic.time_error import exact_bound, overpaid, told
 
 _TORN = (
     "V'' falls to {:.2g} < -1/tau, where mass is torn apart: the gap is that of the discrete step and does "
@@ -58,7 +59,7 @@ class Eulerian:
         self.settings, self._new_program = settings, program
         self.functional = CellFunctional(F, mu)
         self._bend = self.functional.most_concave()
-        self.faces = Faces.of(mu.grid, settings.slices)
+        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
         self.programs: dict[float, object] = {}
 
     @staticmethod
@@ -105,12 +106,20 @@ class Eulerian:
             if closed(settings, gap, earlier, path.cost, scale, final=F.is_conic) or (stalled and tight):
                 break
             tight, curvature = tight or stalled, F.secant(previous.end, path.end)
+        lost = 0.0  # of what the exact step decreases by
+        if solution.values is not None:
+            lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
             mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),
             remedy="take other solver_options, fewer cells or a larger tolerance",
             note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
         )  # fmt: skip
+        if lost > 0.0:
+            note = "; ".join(
+                filter(None, (info.note, told(lost, settings.slices, "formulation='eulerian', ")))
+            )
+            info = replace(info, status="not converged", note=note)
         return F.density(path.end), data, info
 
     def _torn(self, tau):
@@ -167,5 +176,28 @@ class Eulerian:
             return F.level(r, field + shift)
 
         bound, pressure = eulerian_bound(self.faces, action, potentials, start, cells, field, guess)
+        self._pressure = pressure
         excess = 0.0 if F.cap is None else float(pressure @ np.maximum(r - F.cap, 0.0)) * F.volume
         return bound + constant - excess
+
+    def _overpaid(self, duals, start, path, bound, before, tau, action) -> float:
+        """The share of the exact step's decrease that the inner slices may lose, 0 where it is little."""
+        F, r, grid = self.functional, path.end, self.grid
+        field, constant = F.tangent(r)
+        mass = float(start.sum()) * F.volume
+        cells = F.on_cells(mass)
+
+        def least(last):
+            shift = last.ravel()
+            return cells.least(field + shift, F.level(r, field + shift))[0] / F.volume
+
+        variation = field + self._pressure
+        if cells.internal is not None:
+            lowest = np.finfo(float).eps * start.max()
+            variation = variation + cells.internal.derivative(np.maximum(r, lowest))
+        last = self._potentials(duals)[-1]
+        ends = (self.faces.speed_term(last, action) - last, variation)
+        shaped = [x.reshape(grid.cells) for x in (start, *ends)]
+        exact = max(exact_bound(grid, tau, shaped[0], None, end, least) for end in shaped[1:])
+        decrease = before - path.value if np.isfinite(before) else path.cost
+        return overpaid(grid, tau, mass, bound - constant - exact, decrease)

@@ -21,12 +21,12 @@ def overpaid(grid, tau, mass, loss, decrease) -> float:
     return share if share > MOST_LOST else 0.0
 
 
-def told(share, slices) -> str:
+def told(share, slices, form="") -> str:
     """Why a step with these inner slices is not the one asked for, and what to do."""
     name = "one inner slice loses" if slices == 1 else f"{slices} inner slices lose"
     return (
         f"{name} up to {share:.0%} of what the exact step lowers F + W2^2/2tau by, since mass moves by more "
-        f"than its own structure: take slices={2 * slices} or a smaller tau"
+        f"than its own structure: take {form}slices={2 * slices} or a smaller tau"
     )
 
 
