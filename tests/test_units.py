@@ -219,7 +219,7 @@ PROBLEMS = {
     ),
     "line, power": (line, 0.1, lambda u, d: squares(u, d) + potential(bowl, u)),
     "line, cap": (line, 0.1, lambda u, d: potential(bowl, u) + fn.Cap(0.6 / u.length**d)),
-    "plane, entropy": (plane, 0.1, lambda u, d: entropy(u, d) + potential(bowl, u)),
+    "plane, entropy": (plane, 0.25, lambda u, d: entropy(u, d) + potential(bowl, u)),
     "cloud, entropy": (cloud, 0.05, lambda u, d: entropy(u, d) + potential(well, u)),
     "cloud, potential": (cloud, 0.05, lambda u, d: potential(well, u)),
     "gaussian": (gaussian, 0.1, lambda u, d: entropy(u, d) + quadratic(u, d)),
