@@ -16,6 +16,7 @@ from jko.steps.dynamic.splitting import Splitting
 from jko.steps.dynamic.time_error import exact_bound, overpaid
 
 _FIRST_CHECK = 10  # iterations before the first certificate
+_LONGEST = 100  # iterations between certificates, so that no step misses its gap by a whole tail
 _MORE = 0.5  # of the iterations so far until the next certificate, at most: it costs as much as twenty
 _PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
 _BALANCE = 10  # iterations between changes of the weights
@@ -144,7 +145,7 @@ class DynamicSolver:
 
     def _wait(self, iterations, fall):
         """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
-        most = max(_FIRST_CHECK, int(_MORE * self.iterations))
+        most = max(_FIRST_CHECK, min(int(_MORE * self.iterations), _LONGEST))
         needed = iterations * self._left() / fall if fall > 0.0 else most
         return int(min(max(needed, _FIRST_CHECK), most))
 
