@@ -11,9 +11,9 @@ from tests.fuzz.checks import answer, disagreements, engines, faults
 from tests.fuzz.problems import problem
 
 
-def examine(seed: int, n_steps: int = 1, only=None):
+def examine(seed: int, n_steps: int = 1, only=None, in_units: bool = True):
     """(seed, its problem in words, what is wrong, statistics)."""
-    posed, answers, wrong, counted = problem(seed), [], [], Counter()
+    posed, answers, wrong, counted = problem(seed, in_units), [], [], Counter()
     for name, scheme in engines().items():
         if only and name not in only:
             continue

@@ -149,7 +149,8 @@ def squared_distance(mu, nu) -> float:
     q = np.unique(np.concatenate(levels))
     middle, half = 0.5 * (q[1:] + q[:-1]), 0.5 * np.diff(q)
     ends = []
-    for level, share in zip(levels, shares, strict=True):
+    for level in levels:
+        share = np.diff(level)  # a cell may hold so little that its levels are one number
         held = np.flatnonzero(share > 0.0)
         cell = held[np.clip(np.searchsorted(level[held], middle, side="right") - 1, 0, held.size - 1)]
         slope = mu.grid.spacing[0] / share[cell]

@@ -326,10 +326,10 @@ def balance(splitting, residuals, changes):
     """
     power = 0.1 / (1.0 + (changes / _SETTLING) ** 2)
     tiny = np.finfo(float).tiny
-    factors = [
-        float(np.clip(((primal + tiny) / (dual + tiny)) ** power, 1.0 / _MOST_CHANGE, _MOST_CHANGE))
-        for primal, dual in residuals.reshape(3, 2)
-    ]
+    # by logarithms, since a dual residual of 0 would make the ratio overflow
+    logs = power * (np.log(residuals[0::2] + tiny) - np.log(residuals[1::2] + tiny))
+    most = math.log(_MOST_CHANGE)
+    factors = np.exp(np.clip(logs, -most, most)).tolist()
     splitting.rescale(*factors)
     return changes + 1
 

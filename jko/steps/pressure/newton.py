@@ -11,6 +11,9 @@ from jko.kernels.multigrid import Multigrid
 from jko.steps.dual.energy import DualEnergy
 
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
+_LARGEST = (
+    1e15  # residual in units of ρU″ whose square single precision holds; no start of Newton's method has more
+)
 _FADE = 15.0  # of log ρ, over which corrections fade out in the tails
 _LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
 OWN = 0.1  # of τ's own error, the most that the solver's may be
@@ -146,7 +149,8 @@ class PressureNewton:
         unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
         stiffness = now.stiffness / unit
         mobility = [self.tau * unit / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
-        right = np.clip(now.residual / unit, -self.limit, self.limit)
+        most = min(self.limit, _LARGEST)
+        right = np.clip(now.residual / unit, -most, most)
         top = float(now.log.max()) - self.tail
         if now.log.min() < top:
             fade = (now.log.astype(np.float32) - np.float32(top - _FADE)) / np.float32(_FADE)
