@@ -17,7 +17,7 @@ GRIDS = {
     1: jko.Grid.uniform(-2.0, 2.0, 24),
     2: jko.Grid.uniform((-2.0, -1.5), (2.0, 1.5), (7, 6)),
 }
-N_PROBLEMS = 100  # 500 in benchmarks/finite_volume.py, and others in tests/fuzz
+N_PROBLEMS = 50  # 500 in benchmarks/finite_volume.py, and others in tests/fuzz
 
 
 def squared_norm(x):
