@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+# those that train or sample for more than ten seconds: `python -m pytest -m slow`
+SLOW = ("reward_tilting", "rectified_flow", "samplers_and_guidance", "three_ways_to_a_target")
+EXAMPLES = [
+    pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
+    for path in sorted((ROOT / "examples").glob("*.py"))
+]
 
 
-@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", EXAMPLES)
 def test_example(path, tmp_path, monkeypatch):
     source = path.read_text(encoding="utf-8")
     lines, pictures = source.splitlines(), set(re.findall(r"\{folder\}/([\w.]+)", source))

@@ -6,6 +6,7 @@ from tests.fuzz.campaign import examine
 from tests.fuzz.checks import engines
 
 N_PROBLEMS, N_BLOCKS = 300, 20
+AT_EVERY_RUN = 5  # blocks; the others by `python -m pytest -m slow`
 AT_ONCE = 2  # engines a problem, in turn, so that each answers seventy or so
 
 
@@ -14,7 +15,12 @@ def some_engines(seed: int) -> set[str]:
     return {names[(seed * AT_ONCE + k) % len(names)] for k in range(AT_ONCE)}
 
 
-@pytest.mark.parametrize("block", range(N_BLOCKS))
+def blocks():
+    marks = [[] if block < AT_EVERY_RUN else [pytest.mark.slow] for block in range(N_BLOCKS)]
+    return [pytest.param(block, marks=mark) for block, mark in enumerate(marks)]
+
+
+@pytest.mark.parametrize("block", blocks())
 def test_no_engine_is_wrong_without_a_word(block):
     wrong = []
     for seed in range(block, N_PROBLEMS, N_BLOCKS):
