@@ -10,7 +10,14 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 # those that train or sample for more than ten seconds: `python -m pytest -m slow`
-SLOW = ("reward_tilting", "rectified_flow", "samplers_and_guidance", "three_ways_to_a_target")
+SLOW = (
+    "bias_at_equilibrium",
+    "rectified_flow",
+    "reward_tilting",
+    "samplers_and_guidance",
+    "three_ways_to_a_target",
+    "two_layer_network",
+)
 EXAMPLES = [
     pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
     for path in sorted((ROOT / "examples").glob("*.py"))
