@@ -126,3 +126,18 @@ def finite_potential(potential):
 def _least_cap(constraints, grid):
     caps = [atom.values(grid.points).reshape(grid.cells) for atom in constraints]
     return np.minimum.reduce(caps) if caps else None
+
+
+def blocked_cells(obstacle, grid):
+    """The cells of an obstacle as a boolean array, or None where it blocks none."""
+    if obstacle is None:
+        return None
+    blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
+    if blocked.shape != grid.cells or blocked.dtype != bool:
+        raise ValueError(
+            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
+            f"got {blocked.dtype} of shape {blocked.shape}"
+        )
+    if blocked.all():
+        raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
+    return blocked if blocked.any() else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -18,9 +18,14 @@ _DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but 
 _ROUNDED = 64.0 * np.finfo(float).eps  # of the absolute terms of F, what rounding explains
 _SHARP = 1e-9  # the relative gap of the steps within one of second order
 _FEWEST = 8  # cells along an axis
-_OPEN = "Newton's method stopped at a relative gap of"
-_MISSED = "the transported density misses"
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
+
+
+class Rejection(NamedTuple):
+    """Why an attempt is not taken; `only_open` where it is descent along a map but for its gap or mass."""
+
+    reason: str
+    only_open: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,11 +91,12 @@ class MongeAmpere(Scheme):
         if reason is None:
             for caution in ladder.cautions:
                 found, note = self._solve(ladder, mu, tau, caution)
-                reason = self._rejects(found)
-                if reason is None:
+                rejection = self._rejects(found)
+                if rejection is None:
                     note = "; ".join(filter(None, (_STEEP if isinstance(caution, int) else "", note)))
                     return Density(mu.grid, found.values), state, self._record(found, mu, note)
-                if _only_open(reason) and (nearest is None or found.gap < nearest[0].gap):
+                reason = rejection.reason
+                if rejection.only_open and (nearest is None or found.gap < nearest[0].gap):
                     nearest = found, note, reason
         return self._fall_back(F, mu, tau, state, reason, nearest)
 
@@ -114,16 +120,17 @@ class MongeAmpere(Scheme):
 
     def _rejects(self, found):
         if not np.isfinite(found.gap):
-            return "Newton's method did not converge on a coarse grid"
+            return Rejection("Newton's method did not converge on a coarse grid")
         if found.folded > _FOLDED:
-            return f"the map folds over {found.folded:.1e} of the mass"
+            return Rejection(f"the map folds over {found.folded:.1e} of the mass")
         rounding = _ROUNDED * found.size
         if found.before - found.after < _DISSIPATED * found.transport - rounding:
-            return f"the energy would fall by {found.before - found.after:.1e}, less than W₂²/2τ"
+            fall = found.before - found.after
+            return Rejection(f"the energy would fall by {fall:.1e}, less than W₂²/2τ")
         if found.gap > self.accept * found.transport + rounding:
-            return f"{_OPEN} {found.relative_gap:.1e}"
+            return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
         if not abs(found.defect) <= _DEFECT:
-            return f"{_MISSED} {found.defect:.1e} of the mass"
+            return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None
 
     def space_of_steps(self, F, mu, state):
@@ -155,11 +162,6 @@ class MongeAmpere(Scheme):
             return Density(mu.grid, found.values), state, replace(own, status=status)
         note = f"taken by {scheme.scheme_name()}: {reason}"
         return new, state, replace(info, note="; ".join(filter(None, (note, info.note))))
-
-
-def _only_open(reason) -> bool:
-    """Whether a step was rejected for its gap or its defect of mass alone, being descent along a map."""
-    return reason is not None and reason.startswith((_OPEN, _MISSED))
 
 
 def unsuited(mu) -> str | None:

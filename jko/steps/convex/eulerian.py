@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jko.steps.convex.cell_bound import eulerian_bound
 from jko.steps.convex.cell_functional import CellFunctional
 from jko.steps.convex.faces import Faces
 from jko.steps.convex.outcome import closed, record, rounding
+from jko.steps.dynamic.certificate import Path
 from jko.steps.dynamic.time_error import exact_bound, overpaid, told
 
 _TORN = (
@@ -21,26 +22,6 @@ _TORN = (
     "not bound the time error of its {}, so compare with more slices, a smaller tau or steps.auto"
 )
 _TANGENT = "the gap is that of the step with the concave part of the interaction replaced by its tangent"
-
-
-@dataclass(frozen=True)
-class Path:
-    """An admissible way from the start: r⁰ … r^K, flows, W₂²/2τ along them, the energy at the end."""
-
-    densities: list
-    flows: list
-    cost: float
-    energy: float
-
-    @property
-    def end(self):
-        """r^K."""
-        return self.densities[-1]
-
-    @property
-    def value(self):
-        """W₂²/2τ + F."""
-        return self.cost + self.energy
 
 
 class Eulerian:

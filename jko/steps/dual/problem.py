@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.measures import Density
-from jko.steps.grid_energy import GridEnergy
+from jko.steps.grid_energy import GridEnergy, blocked_cells
 
 _FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
 
@@ -16,7 +15,7 @@ class DualProblem(GridEnergy):
 
     def __init__(self, F, mu, obstacle, scheme):
         super().__init__(F, mu)
-        self.blocked = _blocked(obstacle, self.grid)
+        self.blocked = blocked_cells(obstacle, self.grid)
         self.internal = self.parts.internal_energy
         if self.internal is None:
             raise UnsupportedFunctional(
@@ -36,17 +35,3 @@ class DualProblem(GridEnergy):
         top = np.array([values.max()])
         spread = 2.0 * float((top * self.internal.second_derivative(top))[0])
         return length**2 / spread
-
-
-def _blocked(obstacle, grid):
-    if obstacle is None:
-        return None
-    blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
-    if blocked.shape != grid.cells or blocked.dtype != bool:
-        raise ValueError(
-            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
-            f"got {blocked.dtype} of shape {blocked.shape}"
-        )
-    if blocked.all():
-        raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
-    return blocked if blocked.any() else None

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 import functionals as fn
-from jko.measures import Density
-from jko.steps.grid_energy import GridEnergy
+from jko.steps.grid_energy import GridEnergy, blocked_cells
 
 _NEWTON = 100  # iterations for the prox of a general U, most of them need five
 
@@ -198,18 +197,3 @@ def _level_without_energy(field, most, total):
     order = np.argsort(field, kind="stable")
     filled = np.cumsum(most[order])
     return float(field[order[min(int(np.searchsorted(filled, total)), field.size - 1)]])
-
-
-def blocked_cells(obstacle, grid):
-    """The cells of an obstacle as a boolean array, or None where it blocks none."""
-    if obstacle is None:
-        return None
-    blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
-    if blocked.shape != grid.cells or blocked.dtype != bool:
-        raise ValueError(
-            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
-            f"got {blocked.dtype} of shape {blocked.shape}"
-        )
-    if blocked.all():
-        raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
-    return blocked if blocked.any() else None
