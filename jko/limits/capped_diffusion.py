@@ -84,8 +84,9 @@ class GridNewton(LineNewton):
         tolerance = 1e-13 * base.max() + 1e-15 * rounding
         residual[:] = np.abs(right).max() / tolerance if tolerance > 0.0 else 0.0
         stiff = (side != 0) | ~np.isfinite(curvature)
-        moves = stiff | (curvature * faces.around(flat) > _NEGLIGIBLE)
-        inverse = np.divide(1.0, curvature, out=np.zeros_like(rho), where=moves & ~stiff)
+        bent = np.where(stiff, 0.0, curvature)
+        moves = stiff | (bent * faces.around(flat) > _NEGLIGIBLE)
+        inverse = np.divide(1.0, bent, out=np.zeros_like(rho), where=moves & ~stiff)
         change = faces.solve(flat, inverse, right, moves)
         step_p[:, 0] = change
         passed = right + faces.gather(flat * faces.difference(change))

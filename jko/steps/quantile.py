@@ -14,6 +14,7 @@ from jko.scheme import Scheme, State
 from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
 from jko.steps.line.cells import (
     LIGHT,
+    cut_where_torn,
     feathered,
     kept_cells,
     settled,
@@ -27,10 +28,12 @@ from jko.steps.line.record import energy_before, energy_of, record
 from jko.steps.line.varied_cap import VariedCap
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
+from jko.transport.quantile import quantile_distance, quantile_function
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
-_RESOLVED = 0.1  # of the spacing: the error of the density on the grid changes little over longer moves
-_UNRESOLVED = "the edges moved by less than the grid resolves: the density was left, the edges go on"
+_RESOLVED = 0.5  # of the spacing: as far as a point between two centres is from either
+_UNRESOLVED = "the density was left where it was within half a cell: the edges go on"
+_CUTS = 2  # of torn cells: to 1/64 of their mass in a step
 _PATIENCE = 100  # Newton steps before an active set is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
 
@@ -92,13 +95,13 @@ class Quantile(Scheme):
             )
         near = _from_origin(mu)
         edges, masses = without_weightless(*graded(*cut(near), mu.grid.size), energy.internal)
-        edges, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
-        return State({"edges": edges, "widths": np.diff(edges), "masses": masses}, energy)
+        edges, widths, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
+        return State({"edges": edges, "widths": widths, "masses": masses}, energy)
 
     def step(self, F, mu, tau, state):
-        problem, solution, note = self._solved(mu, positive_number("tau", tau), state.data, state.workspace)
+        problem, solution, note = self._untorn(mu, positive_number("tau", tau), state.data, state.workspace)
         new, data, _ = _settled(problem, solution, mu)
-        if _is_unresolved(F, mu, new, solution):
+        if _is_unresolved(F, mu, new):
             new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
         return new, state.with_data(**data), record(problem, solution, mu, new, note)
 
@@ -140,6 +143,17 @@ class Quantile(Scheme):
         return Continued(
             new, state.with_data(**data), info, kept_cells(now["edges"], now["widths"], kept), energy
         )
+
+    def _untorn(self, mu, tau, cells, energy):
+        """As `_solved`, again with the cells cut that a step tears apart."""
+        found = self._solved(mu, tau, cells, energy)
+        for _ in range(_CUTS):
+            finer = cut_where_torn(*found[:2], mu.grid.spacing[0])
+            again = None if finer is None else self._solved(mu, tau, finer, energy)
+            if again is None or (found[1].closed and not again[1].closed):
+                break
+            found = again
+        return found
 
     def _solved(self, mu, tau, cells, energy):
         walls = _walls(_from_origin(mu).grid)
@@ -223,10 +237,10 @@ def _walls(grid):
     return grid.lower[0], grid.upper[0]
 
 
-def _is_unresolved(F, mu, new, solution) -> bool:
-    """Whether the edges moved so little that bringing them back to the grid costs more than they gained."""
-    moved = np.sqrt(solution.squared_distance / mu.mass)
-    return moved < _RESOLVED * mu.grid.spacing[0] and bool(F(new) > F(mu))
+def _is_unresolved(F, mu, new) -> bool:
+    """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
+    spread = quantile_distance(quantile_function(mu), quantile_function(new))
+    return spread <= _RESOLVED * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
 def _room(cap, grid):

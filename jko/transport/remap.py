@@ -163,7 +163,8 @@ def mass_between(edges, masses, faces):
     where[0] = np.searchsorted(edges, faces[0], side="left") - 1
     where = np.clip(where, 0, masses.size - 1)
     width = widths[where]
-    s = np.clip((faces - edges[where]) / np.where(width > 0.0, width, np.finfo(float).tiny), 0.0, 1.0)
+    beyond = (faces > edges[where]).astype(float)  # of an interval of no width, nothing or all
+    s = np.clip(np.divide(faces - edges[where], width, out=beyond, where=width > 0.0), 0.0, 1.0)
     s[1:][faces[1:] >= edges[-1]] = 1.0
     return _sums(masses, where, s, width * left[where], width * right[where])
 

@@ -67,6 +67,18 @@ def test_fast_diffusion_into_vacuum_gains_what_the_dual_says(m):
     assert duality_gap(problem, solution.edges, solution.widths, grid.edges[0]) < 0.01 * gain
 
 
+@pytest.mark.parametrize("tau", [1e-8, 1e-6])
+def test_a_short_step_of_fast_diffusion_into_vacuum_gains_on_few_cells_what_it_gains_on_many(tau):
+    """A block whose steep tail of 1e-12 of its mass is where the step gains."""
+    block, gains = (np.abs(Grid.uniform(-3.0, 3.0, 60).axes[0] - 0.2) < 0.8) * 1.0, []
+    for finer in (1, 16):
+        mu = Density(Grid.uniform(-3.0, 3.0, 60 * finer), np.repeat(block, finer)).normalized()
+        scheme, F = steps.Quantile(), fn.Power(0.3)
+        _, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+        gains.append(info.dissipation)
+    assert gains[0] == pytest.approx(gains[1], rel=1e-3)
+
+
 def test_a_step_below_the_resolution_of_the_grid_does_not_raise_the_energy():
     grid = Grid.uniform(-3.0, 3.0, 60)
     F = 0.01 * fn.Power(3.0) + fn.Potential("quadratic")
