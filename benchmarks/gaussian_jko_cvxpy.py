@@ -32,10 +32,11 @@ def iterates(scheme, grid, mean, std, steps=STEPS):
     """Worst and last L1 distance, worst error of σ and relative gap, median CPU seconds a step."""
     exact = jko.exact.GaussianJKO(mean=mean, std=std, tau=TAU)
     mu = jko.Density.gaussian(grid, mean=mean, std=std)
-    state, distance, width, gap, seconds = scheme.init(OU, mu), [], [], [], []
+    problem = scheme.prepare(OU, mu)
+    state, distance, width, gap, seconds = problem.start, [], [], [], []
     for k in range(1, steps + 1):
         clock = time.process_time()
-        mu, state, info = scheme.step(OU, mu, TAU, state)
+        mu, state, info = scheme.step(problem, mu, 0.0, TAU, state)
         seconds.append(time.process_time() - clock)
         answer = exact.on(grid, TAU * k)
         distance.append(l1(mu, answer))
@@ -136,13 +137,14 @@ def overhead():
     clarabel.DefaultSolver = TimedSolver
     grid = jko.Grid.uniform(-6.0, 6.0, 200)
     start = jko.Density.gaussian(grid, mean=1.5, std=1.0)
-    CVXPY().step(OU, start, TAU, CVXPY().init(OU, start))  # imports, jax
+    jko.flow(OU, start, CVXPY(), tau=TAU, n_steps=1)  # imports, jax
     for scheme in (LAGRANGIAN, EULERIAN, FOUR_SLICES):
-        mu, state, total, inner = start, scheme.init(OU, start), [], []
+        problem = scheme.prepare(OU, start)
+        mu, state, total, inner = start, problem.start, [], []
         for _ in range(STEPS):
             TimedSolver.spent.clear()
             clock = time.process_time()
-            mu, state, _ = scheme.step(OU, mu, TAU, state)
+            mu, state, _ = scheme.step(problem, mu, 0.0, TAU, state)
             total.append(time.process_time() - clock)
             inner.append(sum(TimedSolver.spent))
         share = statistics.median(1.0 - b / a for a, b in zip(total[1:], inner[1:], strict=True))

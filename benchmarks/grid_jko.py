@@ -158,17 +158,18 @@ def rows(name, scheme_name, problem, unit):
     """A line and its CPU seconds a step, or a line that says why the scheme does not take the problem."""
     try:
         scheme = SCHEMES[scheme_name](**(problem.settings or {}))
-        state = scheme.init(problem.F, problem.start)
+        prepared = scheme.prepare(problem.F, problem.start)
+        state = prepared.start
     except (TypeError, ValueError) as refusal:
         yield f"{name:20s}{scheme_name:18s} {refusal}", None
         return
     mu = problem.start
-    scheme.step(problem.F, mu, problem.tau, state)
+    scheme.step(prepared, mu, 0.0, problem.tau, state)
     for k in range(1, problem.steps + 1):
         wall, cpu = [], []
         for _ in range(REPETITIONS):
             clock, processor = time.perf_counter(), time.process_time()
-            new, after, info = scheme.step(problem.F, mu, problem.tau, state)
+            new, after, info = scheme.step(prepared, mu, 0.0, problem.tau, state)
             wall.append(time.perf_counter() - clock)
             cpu.append(time.process_time() - processor)
         mu, state = new, after

@@ -112,10 +112,11 @@ def speed(n=100_000, steps=200):
         rates = []
         for kind in (Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin):
             scheme = kind(noise=noise)
-            state = scheme.init(functional, mu)
-            scheme.advance(functional, mu, 0.01, 1, state)
+            problem = scheme.prepare(functional, mu)
+            state = problem.start
+            scheme.advance(problem, mu, 0.0, 0.01, 1, state)
             start = time.process_time()
-            scheme.advance(functional, mu, 0.01, steps, state)
+            scheme.advance(problem, mu, 0.0, 0.01, steps, state)
             rates.append(f"{kind.__name__} {n * steps / (time.process_time() - start) / 1e6:.0f}")
         print(f"  {noise:12s} {', '.join(rates)}")
 
@@ -157,10 +158,11 @@ def kernel_flows(n=100_000):
         ("MMD, ForwardEuler", discrepancy, ForwardEuler()),
         ("MMD, NoiseInjection", discrepancy, NoiseInjection(level=0.5)),
     ):
-        there, state, seconds = mu, scheme.init(functional, mu), []
+        problem = scheme.prepare(functional, mu)
+        there, state, seconds = mu, problem.start, []
         for _ in range(4):
             start = time.process_time()
-            there, state, info = scheme.step(functional, there, 0.1, state)
+            there, state, info = scheme.step(problem, there, 0.0, 0.1, state)
             seconds.append(time.process_time() - start)
         print(f"  {name:28s} {np.median(seconds[1:]):.2f} s; {info.note}")
 

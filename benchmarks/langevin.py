@@ -37,12 +37,13 @@ def cloud(n, dimension=2, dtype=np.float32):
 
 def rate(F, mu, scheme, steps, repeats=3):
     """The median of particle-steps per second, after one step that compiles."""
-    state = scheme.init(F, mu)
-    scheme.advance(F, mu, 0.01, 1, state)
+    problem = scheme.prepare(F, mu)
+    state = problem.start
+    scheme.advance(problem, mu, 0.0, 0.01, 1, state)
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
-        scheme.advance(F, mu, 0.01, steps, state)
+        scheme.advance(problem, mu, 0.0, 0.01, steps, state)
         seconds.append(time.perf_counter() - start)
     return mu.n * steps / np.median(seconds)
 
@@ -80,12 +81,13 @@ def observables(n=100_000, steps=500):
 def memory(n=10_000_000, steps=20):
     """10⁷ particles: what a run adds to the peak, for few steps and for ten times as many."""
     F, mu, scheme = FUNCTIONALS["quadratic"], cloud(n), Langevin(observables={"spread": "covariance"})
-    state = scheme.init(F, mu)
+    problem = scheme.prepare(F, mu)
+    state = problem.start
     print(f"\n{n:.0e} particles in 2D, float32: positions {mu.positions.nbytes / 2**20:.0f} MiB")
     print(f"  peak before                          {peak():7.0f} MiB")
     for count in (steps, 10 * steps):
         start = time.perf_counter()
-        moved, _, records = scheme.advance(F, mu, 0.01, count, state)
+        moved, _, records = scheme.advance(problem, mu, 0.0, 0.01, count, state)
         seconds = time.perf_counter() - start
         print(
             f"  peak after {count:4d} steps                {peak():7.0f} MiB, "

@@ -24,13 +24,14 @@ def box(cells, tau, scheme, last=0.25):
     F = fn.Entropy() + fn.Potential(lambda x: -x[0])
     grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (cells, cells))
     start = answer.on(grid, 0.0)
-    state = scheme.init(F, start)
+    problem = scheme.prepare(F, start)
+    state = problem.start
     seconds = []
     for _ in range(RUNS):
         mu, after, found = start, state, []
         for _ in range(round(last / tau)):
             clock = time.process_time()
-            mu, after, _ = scheme.step(F, mu, tau, after)
+            mu, after, _ = scheme.step(problem, mu, 0.0, tau, after)
             seconds.append(time.process_time() - clock)
             found.append(mu.values.ravel())
     errors = [
@@ -47,7 +48,7 @@ def distances(tau):
     iterate, flow = jko.exact.GaussianJKO(0.5, 0.8, tau), jko.exact.OrnsteinUhlenbeck(0.5, 0.8)
     mu = iterate.on(grid, 0.0)
     scheme = jko.steps.Linearized()
-    new, _, _ = scheme.step(F, mu, tau, scheme.init(F, mu))
+    new = jko.flow(F, mu, scheme, tau=tau, n_steps=1).final
     step, exact = iterate.on(grid, tau), flow.on(grid, tau)
     return [
         np.abs(a.values - b.values).sum() * grid.cell_volume

@@ -183,10 +183,11 @@ def keller_segel(n=100_000):
         F = fn.Entropy() + fn.Interaction("logarithmic", strength=-2.0, **kernel)
         mu = jko.Particles(RANDOM.normal(size=(count, 2)))
         scheme = jko.descent.Langevin(observables={"spread": "covariance"})
-        state = scheme.init(F, mu)
-        mu, state, _ = scheme.step(F, mu, 0.01, state)
+        problem = scheme.prepare(F, mu)
+        state = problem.start
+        mu, state, _ = scheme.step(problem, mu, 0.0, 0.01, state)
         wall, processor = time.perf_counter(), time.process_time()
-        mu, state, records = scheme.advance(F, mu, 0.01, steps, state)
+        mu, state, records = scheme.advance(problem, mu, 0.0, 0.01, steps, state)
         wall, processor = (time.perf_counter() - wall) / steps, (time.process_time() - processor) / steps
         print(
             f"  n = {count:6d}: {wall:.2f} s a step, {processor:.2f} of processors; "
@@ -201,15 +202,16 @@ def blob(n=100_000):
     """Seconds a step of the blob method in the plane."""
     for F in (fn.Entropy() + fn.Potential("quadratic"), fn.Power(2)):
         mu, scheme = jko.Particles(RANDOM.normal(size=(n, 2))), jko.descent.Blob()
-        state = scheme.init(F, mu)
-        mu, state, _ = scheme.step(F, mu, 0.01, state)
+        problem = scheme.prepare(F, mu)
+        state = problem.start
+        mu, state, _ = scheme.step(problem, mu, 0.0, 0.01, state)
         wall, processor = time.perf_counter(), time.process_time()
         for _ in range(5):
-            mu, state, info = scheme.step(F, mu, 0.01, state)
+            mu, state, info = scheme.step(problem, mu, 0.0, 0.01, state)
         wall, processor = (time.perf_counter() - wall) / 5, (time.process_time() - processor) / 5
         print(
             f"  {F!r}, n = {n}: {wall:.2f} s a step of {info.iterations} stages, {processor:.2f} of "
-            f"processors, bandwidth {state.data['bandwidth']:.3f}"
+            f"processors, bandwidth {state['bandwidth']:.3f}"
         )
 
 

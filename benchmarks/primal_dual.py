@@ -23,10 +23,11 @@ sys.argv = [a for a in sys.argv if a != "--smoke"]
 
 def steps(F, mu, scheme, tau, n):
     """(the last density, CPU seconds a step, records)."""
-    state, infos, seconds = scheme.init(F, mu), [], []
+    problem = scheme.prepare(F, mu)
+    state, infos, seconds = problem.start, [], []
     for _ in range(n):
         clock = time.process_time()
-        mu, state, info = scheme.step(F, mu, tau, state)
+        mu, state, info = scheme.step(problem, mu, 0.0, tau, state)
         seconds.append(time.process_time() - clock)
         infos.append(info)
     return mu, seconds, infos

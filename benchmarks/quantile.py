@@ -31,10 +31,11 @@ def run(n):
     """Wall and CPU seconds, iterations, gaps and errors of every step."""
     mu = Density.gaussian(Grid.uniform(-8.0, 8.0, n), mean=1.5, std=0.5)
     iterates, scheme = exact.GaussianJKO(1.5, 0.5, TAU), steps.Quantile()
-    state, wall, cpu, infos, errors, distances = scheme.init(F, mu), [], [], [], [], []
+    problem = scheme.prepare(F, mu)
+    state, wall, cpu, infos, errors, distances = problem.start, [], [], [], [], []
     for k in range(1, STEPS + 1):
         start, start_cpu = time.perf_counter(), time.process_time()
-        mu, state, info = scheme.step(F, mu, TAU, state)
+        mu, state, info = scheme.step(problem, mu, 0.0, TAU, state)
         wall.append(time.perf_counter() - start)
         cpu.append(time.process_time() - start_cpu)
         infos.append(info)

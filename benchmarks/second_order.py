@@ -72,12 +72,13 @@ def front(cells=512):
     mu = solution.on(Grid.uniform((-0.5, -0.5), (0.5, 0.5), (cells, cells)))
     for label in ("plain", "SecondOrder"):
         scheme, new = SCHEMES[label](steps.BackAndForth()), mu
-        state = scheme.init(fn.Power(2.0), new)
-        scheme.step(fn.Power(2.0), new, 5e-4, state)  # compiles
+        problem = scheme.prepare(fn.Power(2.0), new)
+        state = problem.start
+        scheme.step(problem, new, 0.0, 5e-4, state)  # compiles
         errors, seconds, falls = [], [], []
         for k in range(1, 6):
             start = time.process_time()
-            new, state, info = scheme.step(fn.Power(2.0), new, 5e-4, state)
+            new, state, info = scheme.step(problem, new, 0.0, 5e-4, state)
             seconds.append(time.process_time() - start)
             errors.append(distance(new, solution, 5e-4 * k))
             falls.append(info.dissipation)

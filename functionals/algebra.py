@@ -34,6 +34,14 @@ class Sum(Functional):
             return True
         return False if len(facts) == 1 and facts[0] is False else None
 
+    def at(self, t) -> Functional:
+        return Sum(tuple((c, term.at(t)) for c, term in self._terms)) if self.depends_on_time else self
+
+    @cached_property
+    def depends_on_time(self) -> bool:
+        """Whether a term does."""
+        return any(term.depends_on_time for _, term in self._terms)
+
     def displacement_modulus(self, dimension: int) -> float | None:
         moduli = [(c, term.displacement_modulus(dimension)) for c, term in self._terms]
         return None if any(m is None for _, m in moduli) else sum(c * m for c, m in moduli)

@@ -43,7 +43,21 @@ class Functional:
         """λ of displacement convexity on R^dimension, None where unknown."""
         return None
 
+    def at(self, t) -> Functional:
+        """F frozen at the time t, F itself where it does not depend on time.
+
+        A functional of one's own that depends on time overrides it; t is a number, or one that jax traces.
+        """
+        return self
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether `at` gives other functionals at other times."""
+        return type(self).at is not Functional.at
+
     def __call__(self, mu) -> float:
+        if self.depends_on_time:
+            raise TypeError(f"functional: {self!r} depends on time: give it, F.at(t)(mu)")
         with jax.enable_x64(True):
             return float(self.energy(mu))
 

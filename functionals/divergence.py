@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 from functionals.base import Functional
@@ -9,6 +10,7 @@ from functionals.entropies import Entropy
 from functionals.pointwise import describe
 from functionals.potential import Potential
 from functionals.registry import register
+from functionals.time_dependence import TimeDependent, with_time
 
 
 @register("kl")
@@ -16,9 +18,9 @@ class KL(Functional):
     """F(ρ) = ∫ρ log(ρ/π), the Kullback–Leibler divergence to π = e^{−V}/Z; its flow is Fokker–Planck.
 
     `target` is a measure with a density (a `Gaussian`, or a positive `Density`), or log π as a jax function
-    of a point `[d]`, where a missing normalisation shifts F by a constant. F dissolves into Entropy +
-    Potential(−log π), so every scheme that takes those two takes it. λ is that of V = −log π: known for a
-    Gaussian.
+    of a point `[d]`, or of a point and the time, where a missing normalisation shifts F by a constant. F
+    dissolves into Entropy + Potential(−log π), so every scheme that takes those two takes it. λ is that of
+    V = −log π: known for a Gaussian.
     """
 
     linearly_convex = True
@@ -31,23 +33,35 @@ class KL(Functional):
                 f"got {type(target).__name__}"
             )
         self.target = target
-        self._log_density = log_density
+        self._log_density = with_time(log_density)
 
     @cached_property
     def _terms(self):
-        log_density = self._log_density
+        moves = isinstance(self._log_density, TimeDependent)
+        log_density = self._log_density.function if moves else self._log_density
         modulus = getattr(self.target, "log_concavity", None)
         dimension = getattr(self.target, "dimension", None)
 
-        def potential(x):
+        def potential(x, *time):
             if dimension is not None and x.shape != (dimension,):
                 raise ValueError(
                     f"target: expected a measure in {x.shape[-1]}D like the one it is compared with, "
                     f"got {dimension}D"
                 )
-            return -log_density(x)
+            return -log_density(x, *time)
 
-        return Entropy(), Potential(potential, modulus=modulus)
+        return Entropy(), Potential(TimeDependent(potential) if moves else potential, modulus=modulus)
+
+    def at(self, t):
+        if not self.depends_on_time:
+            return self
+        here = copy.copy(self)
+        here._terms = tuple(term.at(t) for term in self._terms)
+        return here
+
+    @property
+    def depends_on_time(self):
+        return any(term.depends_on_time for term in self._terms)
 
     def primitives(self):
         return tuple((1.0, term) for term in self._terms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 import numpy as np
@@ -11,6 +12,7 @@ from functionals.base import Functional
 from functionals.named_kernels import NAMED_KERNELS
 from functionals.registry import register
 from functionals.summation import Summation
+from functionals.time_dependence import TimeDependent, frozen, with_time
 
 
 @register("interaction")
@@ -79,11 +81,23 @@ class Interaction(Functional):
                 f"method: {method!r} with cutoff={cutoff!r} is of a kernel of the difference; a general "
                 "kernel is summed over all pairs"
             )
-        self.W = W
+        self.W = with_time(W, 2 if general else 1)
         self.general = general
         self.linearly_convex = linearly_convex
         self.modulus = modulus
         self._even_in: set[int] = set()
+
+    def at(self, t):
+        if not self.depends_on_time:
+            return self
+        here = copy.copy(self)
+        here.__dict__.pop("symmetric_kernel", None)
+        here.W, here._label = frozen(self.W, t), f"{self._label} at t={t!s:.9}"
+        return here
+
+    @property
+    def depends_on_time(self):
+        return isinstance(self.W, TimeDependent)
 
     @cached_property
     def symmetric_kernel(self):
@@ -139,10 +153,10 @@ class Interaction(Functional):
         return (self.summation,) if getattr(mu, "sums_pairs", False) else ()
 
     def probe(self, mu):
-        points = np.asarray(mu.points)[:512]
+        points, W = np.asarray(mu.points)[:512], self.at(0.0).W
         if self.general:
-            return [pointwise.values(lambda x: self.W(x, points[0]), points)]
-        return [pointwise.values(self.W, points - points.mean(axis=0) + 0.01)]
+            return [pointwise.values(lambda x: W(x, points[0]), points)]
+        return [pointwise.values(W, points - points.mean(axis=0) + 0.01)]
 
     def displacement_modulus(self, dimension):
         return None if self.modulus is None or self.general else min(self.modulus, 0.0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from functionals.time_dependence import AtTime, split
 
 PointFunction = Callable[[jax.Array], jax.Array]
 
@@ -49,12 +50,13 @@ def elementwise(f: Callable, s):
 
 
 def _evaluate(batched, f, x):
+    f, time = split(f)
     f = as_it_reads_now(f)
-    if isinstance(x, jax.Array):
-        return batched(f)(x)
+    if isinstance(x, jax.Array) or any(isinstance(t, jax.core.Tracer) for t in time):
+        return batched(f, len(time))(x, *time)
     # numpy points are constants, also within somebody's trace
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return np.array(batched(f)(np.asarray(x)))
+        return np.array(batched(f, len(time))(np.asarray(x), *time))
 
 
 def scalar(f: PointFunction) -> PointFunction:
@@ -62,7 +64,9 @@ def scalar(f: PointFunction) -> PointFunction:
 
     The value has the dtype of the point, whatever constants f holds.
     """
-    return _scalar(as_it_reads_now(f))
+    f, time = split(f)
+    checked = _scalar(as_it_reads_now(f))
+    return AtTime(checked, *time) if time else checked
 
 
 @kept
@@ -91,18 +95,22 @@ def _scalar(f):
 
 
 @kept
-def _batched_value(f):
-    return jax.jit(jax.vmap(_scalar(f)))
+def _batched_value(f, n_times):
+    return _over_points(_scalar(f), n_times)
 
 
 @kept
-def _batched_gradient(f):
-    return jax.jit(jax.vmap(jax.grad(_scalar(f))))
+def _batched_gradient(f, n_times):
+    return _over_points(jax.grad(_scalar(f)), n_times)
 
 
 @kept
-def _batched_hessian(f):
-    return jax.jit(jax.vmap(jax.hessian(_scalar(f))))
+def _batched_hessian(f, n_times):
+    return _over_points(jax.hessian(_scalar(f)), n_times)
+
+
+def _over_points(f, n_times):
+    return jax.jit(jax.vmap(f, in_axes=(0, *(None,) * n_times)))
 
 
 @kept

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 from functionals import pointwise
@@ -9,16 +11,18 @@ from functionals.base import Functional
 from functionals.gridded import GriddedFunction
 from functionals.named_potentials import NAMED_POTENTIALS
 from functionals.registry import register
+from functionals.time_dependence import TimeDependent, frozen, with_time
 
 
 @register("potential")
 class Potential(Functional):
     """F(ρ) = ∫V dρ; δF/δρ = V and ∇_W F = ∇V. F is λ-displacement convex with V.
 
-    `V` is a jax function of a point `[d]`, or the name of one with its parameters:
-    `Potential("quadratic", stiffness=2.0)`, `Potential("double_well", height=3.0)`. `Potential.gridded` takes
-    data. What V reads from outside is read when the functional is made and used: make a new functional after
-    changing it. `modulus` declares λ, the least eigenvalue of D²V, for a function; a named one knows it.
+    `V` is a jax function of a point `[d]`, or of a point and the time, V(x, t), or the name of one with its
+    parameters: `Potential("quadratic", stiffness=2.0)`, `Potential("double_well", height=3.0)`.
+    `Potential.gridded` takes data. What V reads from outside is read when the functional is made and used:
+    make a new functional after changing it. `modulus` declares λ, the least eigenvalue of D²V at all times,
+    for a function; a named one knows it.
     """
 
     kind = "potential"
@@ -41,13 +45,25 @@ class Potential(Functional):
             raise TypeError(
                 f"V must be a jax function of a point or a potential's name, got {type(V).__name__}"
             )
-        self.V = V
+        self.V = with_time(V)
         self.modulus = modulus
 
     @classmethod
     def gridded(cls, values, lower, upper, *, modulus: float | None = None) -> Potential:
         """From samples `[*cells]` at the cell centres of the box [lower, upper], cubic in between."""
         return cls(GriddedFunction(values, lower, upper), modulus=modulus)
+
+    def at(self, t):
+        return self._frozen_at(t) if self.depends_on_time else self
+
+    def _frozen_at(self, t):
+        here = copy.copy(self)
+        here.V, here._label = frozen(self.V, t), f"{self._label} at t={t!s:.9}"
+        return here
+
+    @property
+    def depends_on_time(self):
+        return isinstance(self.V, TimeDependent)
 
     def energy(self, mu):
         return mu.integrate(self.V)
@@ -63,7 +79,8 @@ class Potential(Functional):
         return mu.at_points(pointwise.gradients(self.V, mu.points))
 
     def probe(self, mu):
-        return [np.asarray(self.values(np.asarray(mu.points)[:512]))]
+        here = self.at(0.0)
+        return [np.asarray(here.values(np.asarray(mu.points)[:512]))]
 
     def displacement_modulus(self, dimension):
         return self.modulus

@@ -11,6 +11,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from functionals import pointwise
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from functionals.time_dependence import split
 
 # primitives that only move or add up the entries of their first operand
 LINEAR = frozenset(
@@ -40,7 +41,8 @@ def quadratic_form(V, dimension: int, centre=None) -> QuadraticForm | None:
     with a branch, a root or a table may be quadratic wherever one looks and not elsewhere.
     """
     declared = _declared(V, dimension)
-    if declared is None and not _is_quadratic(as_it_reads_now(V), dimension):
+    function, time = split(V)
+    if declared is None and not _is_quadratic(as_it_reads_now(function), dimension, len(time)):
         return None
     centre = np.zeros(dimension) if centre is None else np.asarray(centre, dtype=float)
     value = float(pointwise.values(V, centre[None])[0])
@@ -69,10 +71,12 @@ def _declared(W, dimension):
 
 
 @kept
-def _is_quadratic(V, dimension) -> bool:
+def _is_quadratic(V, dimension, n_times) -> bool:
+    # at all times at once: the time is a constant
+    operands = [jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *((),) * n_times)]
     with jax.enable_x64(True):
-        traced = jax.make_jaxpr(pointwise.scalar(V))(jax.ShapeDtypeStruct((dimension,), np.float64))
-    (degree,) = _degrees(traced.jaxpr, [_Degree(1)])
+        traced = jax.make_jaxpr(pointwise.scalar(V))(*operands)
+    (degree,) = _degrees(traced.jaxpr, [_Degree(1), *[_CONSTANT] * n_times])
     return degree.of is not None
 
 

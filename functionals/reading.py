@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from functionals.programs import kept
+from functionals.time_dependence import AtTime, TimeDependent
 
 _DEPTH = 3
 _LARGEST_ARRAY = 4096
@@ -40,6 +41,7 @@ def _named(f, reads):
 
 
 def _reads(f, depth: int) -> tuple:
+    f = f.function if isinstance(f, (AtTime, TimeDependent)) else f
     code = getattr(f, "__code__", None)
     if code is None or depth == 0:
         return ()

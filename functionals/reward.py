@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cached_property
 
 from functionals.base import Functional
@@ -10,17 +11,18 @@ from functionals.numbers import is_number
 from functionals.pointwise import describe
 from functionals.potential import Potential
 from functionals.registry import register
+from functionals.time_dependence import TimeDependent, with_time
 
 
 @register("reward")
 class Reward(Functional):
     """F(ρ) = −∫r dρ + β KL(ρ‖ρ_ref), β > 0: its minimiser is ρ_ref e^{r/β}/Z [RafailovEtAl2023].
 
-    `reward` is a jax function r of a point `[d]`, `reference` a measure with a density or log ρ_ref as such
-    a function, as for `KL`, and `strength` β. F dissolves into β Entropy + Potential(−r − β log ρ_ref): its
-    flow is Langevin at temperature β. λ is known where `modulus` declares that of −r and the reference knows
-    its own. Raises TypeError for a reward that is no function and a reference without
-    a density, ValueError for β ≤ 0.
+    `reward` is a jax function r of a point `[d]`, or of a point and the time, `reference` a measure with a
+    density or log ρ_ref as such a function, as for `KL`, and `strength` β. F dissolves into β Entropy +
+    Potential(−r − β log ρ_ref): its flow is Langevin at temperature β. λ is known where `modulus` declares
+    that of −r and the reference knows its own. Raises TypeError for a reward that is no function and a
+    reference without a density, ValueError for β ≤ 0.
     """
 
     linearly_convex = True
@@ -37,11 +39,24 @@ class Reward(Functional):
             shown = " ".join(repr(strength).split())
             raise ValueError(f"strength: expected a positive number, got {shown}")
         self.reward, self.reference, self.strength = reward, reference, float(strength)
-        self._terms = (1.0, Potential(lambda x: -reward(x), modulus=modulus)), (self.strength, KL(reference))
+        moves = isinstance(with_time(reward), TimeDependent)
+        V = (lambda x, t: -reward(x, t)) if moves else (lambda x: -reward(x))
+        self._terms = (1.0, Potential(V, modulus=modulus)), (self.strength, KL(reference))
+
+    def at(self, t):
+        if not self.depends_on_time:
+            return self
+        here = copy.copy(self)
+        here._terms = tuple((weight, term.at(t)) for weight, term in self._terms)
+        return here
+
+    @property
+    def depends_on_time(self):
+        return any(term.depends_on_time for _, term in self._terms)
 
     @cached_property
     def log_minimiser(self):
-        """log ρ_ref + r/β as a jax function of a point, up to the constant log Z."""
+        """log ρ_ref + r/β as a jax function of a point (and the time), up to the constant log Z."""
         log_reference = getattr(self.reference, "log_density_function", self.reference)
         reward, strength = self.reward, self.strength
         return lambda x: log_reference(x) + reward(x) / strength

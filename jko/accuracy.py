@@ -31,8 +31,10 @@ class Try(NamedTuple):
     of_tau: float
 
 
-def refusal(scheme: Scheme) -> str:
+def refusal(scheme: Scheme, F) -> str:
     """Why an accuracy cannot be asked of a scheme: it has no bounds; or nothing."""
+    if F.depends_on_time:
+        return f"no bound is known for a functional that depends on time, got {F!r}: give tau and n_steps"
     if type(scheme).space_of_steps is not Scheme.space_of_steps:
         return ""
     bounded = [n for n, c in sorted(Scheme.known.items()) if c.space_of_steps is not Scheme.space_of_steps]

@@ -64,8 +64,8 @@ def flow(
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     accuracy = positive_number("accuracy", accuracy)
     most_steps = whole_number("most_steps", most_steps)
-    if refusal(scheme):
-        raise ValueError(f"accuracy: {refusal(scheme)}")
+    if why := refusal(scheme, functional):
+        raise ValueError(f"accuracy: {why}")
     problem = functional, measure, tau, n_steps, store_every
     with together():
         trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
@@ -77,7 +77,7 @@ def made_ready(functional, measure, scheme, *, tau, n_steps, store_every=1) -> R
     """A run before its first step, its arguments checked; raises as `flow` does."""
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     with together():
-        return Run(functional, measure, scheme, tau, n_steps, store_every, scheme.init(functional, measure))
+        return Run(scheme.prepare(functional, measure), measure, scheme, tau, n_steps, store_every)
 
 
 def try_out(run: Run) -> None:
@@ -124,7 +124,7 @@ def _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps) 
 
     def solve(parts, trial):
         sizes = tau / parts, n_steps * parts, store_every * parts
-        run = Run(functional, measure, trial, *sizes, trial.init(functional, measure))
+        run = Run(trial.prepare(functional, measure), measure, trial, *sizes)
         return _run(run, _of_try(checkpoint, parts, trial, scheme), progress, False)
 
     found = reach(accuracy, solve, scheme, n_steps, most_steps)

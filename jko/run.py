@@ -11,7 +11,7 @@ from jko.checkpoint import pack_measure, unpack_measure, unreadable
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
 from jko.modulus import observed_modulus
-from jko.scheme import Records, State
+from jko.scheme import Problem, Records, State
 from jko.trajectory import Trajectory
 
 _BLOCK = 1000
@@ -34,14 +34,20 @@ class Run:
     interrupt at any moment leaves a whole step behind, or none of it.
     """
 
-    def __init__(self, F, measure, scheme, tau: float, n_steps: int, store_every: int, state: State):
-        self.F, self.scheme, self.tau, self.n_steps, self.store_every = F, scheme, tau, n_steps, store_every
+    def __init__(self, problem: Problem, measure, scheme, tau: float, n_steps: int, store_every: int):
+        self.problem, self.scheme, self.tau = problem, scheme, tau
+        self.n_steps, self.store_every = n_steps, store_every
         self.initial = measure
         self.frames: list[tuple[int, float, float, Measure]] = []
         self.blocks: list[Records] = []
         self.failed = False
         self.seconds = 0.0
-        self.at = self.saved = Standing(0, measure, state, 0, 0)
+        self.at = self.saved = Standing(0, measure, problem.start, 0, 0)
+
+    @property
+    def F(self):
+        """The functional of the run."""
+        return self.problem.F
 
     @property
     def finished(self) -> bool:
@@ -69,9 +75,10 @@ class Run:
         return self.at.done - before
 
     def _steps(self, count: int):
+        at, t = self.at, self.at.done * self.tau
         if hasattr(self.scheme, "advance"):
-            return self.scheme.advance(self.F, self.at.measure, self.tau, count, self.at.state)
-        measure, state, info = self.scheme.step(self.F, self.at.measure, self.tau, self.at.state)
+            return self.scheme.advance(self.problem, at.measure, t, self.tau, count, at.state)
+        measure, state, info = self.scheme.step(self.problem, at.measure, t, self.tau, at.state)
         return measure, state, Records.of([info])
 
     def _fail(self, records: Records, bad: int, throw: bool):
@@ -96,7 +103,7 @@ class Run:
         self.at = Standing(done, measure, state, len(self.frames), len(self.blocks))
 
     def _frame(self, done, measure, state):
-        value, uncertainty = self.scheme.energy(self.F, measure, state)
+        value, uncertainty = self.scheme.energy(self.problem, measure, done * self.tau, state)
         if np.isnan(value):
             where = f"after step {done}" if done else "of the initial measure"
             raise StepFailed(
@@ -115,7 +122,7 @@ class Run:
                 [*frame[:3], pack_measure(frame[3])] for frame in self.frames[saved.frames : at.frames]
             ],
             "records": dict(Records.concatenate(self.blocks[saved.blocks : at.blocks])),
-            "state": dict(at.state.data),
+            "state": dict(at.state),
             "measure": pack_measure(at.measure),
         }
 
@@ -128,7 +135,7 @@ class Run:
             wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
             stored = [(*frame[:3], unpack_measure(frame[3], self.initial)) for frame in wanted]
             measure = unpack_measure(last["measure"], self.initial)
-            state, done = State(last["state"], self.at.state.workspace), last["done"]
+            state, done = State(last["state"]), last["done"]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise unreadable(path, error) from error
         if done > self.n_steps:
@@ -144,7 +151,9 @@ class Run:
     @property
     def space(self) -> Space:
         """Where the steps are proximal maps: what bounds of the run rest on."""
-        return self.scheme.space_of_steps(self.F, self.initial, self.at.state)
+        if self.problem.depends_on_time:  # the a-posteriori estimate is that of one functional
+            return Space.NONE
+        return self.scheme.space_of_steps(self.problem, self.initial)
 
     def _facts(self) -> dict:
         """The space of the steps, and λ: declared, or else observed on the grid."""

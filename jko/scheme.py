@@ -1,8 +1,8 @@
-"""What a scheme is: settings with `init` and `step`, and what it takes."""
+"""What a scheme is: settings that make a functional ready, and take steps of it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jko.sharding as sharding
@@ -10,34 +10,61 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.records import CONVERGED, Records, StepInfo
 
-__all__ = ["CONVERGED", "KINDS", "Records", "Scheme", "State", "StepInfo"]
+__all__ = ["CONVERGED", "KINDS", "Problem", "Records", "Scheme", "State", "StepInfo", "Wrapper"]
 
 KINDS = frozenset({"entropy", "internal", "potential", "interaction", "constraint", "rest"})
 
 
-@dataclass
-class State:
-    """What a scheme carries from step to step.
+class State(dict):
+    """What the next step's numbers depend on beside the measure: arrays, numbers and strings by name.
 
-    `data` holds everything beside the measure that the next step's numbers depend on, as arrays, numbers and
-    strings: it goes into checkpoints and is never changed in place. `workspace` holds what `init` can
-    rebuild, such as compiled problems: no number may depend on its history.
+    It goes into checkpoints as it is, and is never changed in place.
     """
 
-    data: dict[str, Any] = field(default_factory=dict)
-    workspace: Any = None
+    def having(self, **entries) -> State:
+        """The same with other entries."""
+        return State({**self, **entries})
 
-    def with_data(self, **data) -> State:
-        """The same workspace with other data."""
-        return State(data, self.workspace)
+
+class Problem:
+    """A functional made ready for a scheme and a measure, by `Scheme.prepare`: what steps read.
+
+    `F` is the functional, `start` the state before the first step, and `at(t)` the scheme's own form of F at
+    the time t: `form(F.at(t))`, made once where F does not depend on time, else anew for every time
+    that is asked for. No number of a step may depend on which times were asked for before.
+    """
+
+    def __init__(self, F, form: Callable[[Any], Any] = lambda F: F, start: dict | None = None):
+        self.F, self._form, self.start = F, form, State(start or {})
+        self._made = 0.0, form(F.at(0.0))
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether F does."""
+        return self.F.depends_on_time
+
+    def at(self, t: float):
+        """The scheme's form of F at the time t."""
+        if self.depends_on_time and self._made[0] != t:
+            self._made = t, self._form(self.F.at(t))
+        return self._made[1]
+
+    def starting(self, start: dict) -> Problem:
+        """The same problem with another first state."""
+        other = object.__new__(type(self))
+        other.__dict__ = {**self.__dict__, "start": State(start)}
+        return other
 
 
 class Scheme:
-    """The base of every scheme: a frozen dataclass of settings with `init` and `step`.
+    """The base of every scheme: a frozen dataclass of settings with `prepare` and `step`.
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
     `order` in τ, and whether it takes densities on `periodic` grids. Where steps are cheap it may define
-    `advance(F, mu, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
+    `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
+
+    A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
+    where its formula says [HairerLubichWanner2006].
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()
@@ -60,24 +87,24 @@ class Scheme:
         room = package[1] if package[0] == "jko" and len(package) > 2 else package[0]
         return f"{room}.{cls.__name__}"
 
-    def init(self, F, mu) -> State:
-        """The state before the first step; refuses what the scheme cannot take."""
+    def prepare(self, F, mu) -> Problem:
+        """F made ready for steps from mu; refuses what the scheme cannot take, before any work."""
         self.check(F, mu)
-        return State()
+        return Problem(F)
 
-    def step(self, F, mu, tau: float, state: State):
-        """One step: (mu′, state, StepInfo)."""
+    def step(self, problem: Problem, mu, t: float, tau: float, state: State):
+        """One step from the time t: (mu′, state, StepInfo)."""
         raise NotImplementedError(f"{type(self).__name__} must define step")
 
-    def energy(self, F, mu, state: State) -> tuple[float, float]:
-        """(F(mu), its uncertainty): what the trajectory records at stored times."""
-        return F(mu), 0.0
+    def energy(self, problem: Problem, mu, t: float, state: State) -> tuple[float, float]:
+        """(F(mu) at the time t, its uncertainty): what the trajectory records at stored times."""
+        return problem.F.at(t)(mu), 0.0
 
     def energy_kind_of(self, F) -> str:
         """What `energy` gives for F: "exact", "estimate" or "regularised"."""
         return self.energy_kind
 
-    def space_of_steps(self, F, mu, state: State) -> Space:
+    def space_of_steps(self, problem: Problem, mu) -> Space:
         """Where its steps are proximal maps of F up to the gap on record: what bounds of a run rest on."""
         return Space.NONE
 
@@ -128,6 +155,38 @@ class Scheme:
                 f"scheme: {self.scheme_name()} runs on one device, {able} on many: leave jko.sharding.over"
             )
         sharding.require_enough(mu.n)
+
+
+class Wrapper(Scheme):
+    """A scheme that takes its steps by another one, `scheme`, whose state it keeps under "inner".
+
+    A subclass says in `first` what it keeps beside that, and defines `step`.
+    """
+
+    first: ClassVar[dict[str, Any]] = {}
+
+    @property
+    def order(self) -> int:
+        """That of the scheme, where the subclass has none of its own."""
+        return self.scheme.order
+
+    def check(self, F, mu) -> None:
+        self.scheme.check(F, mu)
+
+    def prepare(self, F, mu) -> Problem:
+        self.check(F, mu)
+        problem = self.scheme.prepare(F, mu)
+        return problem.starting({**self.first, "inner": problem.start})
+
+    def inner(self, state: State) -> State:
+        """The state of the scheme."""
+        return State(state["inner"])
+
+    def energy(self, problem, mu, t, state):
+        return self.scheme.energy(problem, mu, t, self.inner(state))
+
+    def energy_kind_of(self, F):
+        return self.scheme.energy_kind_of(F)
 
 
 def _conversion(wanted: str) -> str:

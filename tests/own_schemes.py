@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from jko.measures import Density, Gaussian, Particles
-from jko.scheme import KINDS, Records, Scheme, State, StepInfo
+from jko.scheme import KINDS, Problem, Records, Scheme, StepInfo
 
 
 def private(cls):
@@ -25,7 +25,7 @@ class HeatOnLine(Scheme):
     takes: ClassVar = KINDS
     measures: ClassVar = (Gaussian,)
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         return (
             Gaussian(mu.mean(), mu.covariance() + 2 * tau * np.eye(mu.dimension)),
             state,
@@ -36,17 +36,13 @@ class HeatOnLine(Scheme):
 @private
 @dataclass(frozen=True)
 class Smoothing(Scheme):
-    """Heat by a three-point average, with a workspace that must not matter."""
+    """Heat by a three-point average."""
 
     takes: ClassVar = KINDS
     measures: ClassVar = (Density,)
     strength: float = 0.2
 
-    def init(self, F, mu):
-        self.check(F, mu)
-        return State({}, workspace={"calls": 0})
-
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         padded = np.pad(mu.values, 1, mode="edge")
         values = mu.values + self.strength * (padded[2:] - 2 * mu.values + padded[:-2])
         return mu.with_values(values), state, StepInfo(iterations=2, gap=1e-9, mass_error=0.0)
@@ -62,32 +58,27 @@ class Noise(Scheme):
     seed: int = 0
     pause: float = 0.0
 
-    def init(self, F, mu):
+    def prepare(self, F, mu):
         self.check(F, mu)
-        return State(
-            {"seed": self.seed, "step": 0, "memory": {"last": np.zeros(3), "tags": ("a", 1.5, None)}}
-        )
+        memory = {"last": np.zeros(3), "tags": ("a", 1.5, None)}
+        return Problem(F, start={"seed": self.seed, "step": 0, "memory": memory})
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         if self.pause:
             import time
 
             time.sleep(self.pause)
-        step, memory = state.data["step"], state.data["memory"]
+        step, memory = state["step"], state["memory"]
         assert memory["tags"] == ("a", 1.5, None)
-        kick = np.random.default_rng([state.data["seed"], step]).normal(size=mu.positions.shape)
+        kick = np.random.default_rng([state["seed"], step]).normal(size=mu.positions.shape)
         positions = mu.positions + np.sqrt(2 * tau) * kick + 0.01 * memory["last"].sum()
         positions = positions.astype(mu.positions.dtype)
         last = np.roll(memory["last"], 1) * 0.9 + kick.ravel()[0]
-        data = {"seed": state.data["seed"], "step": step + 1, "memory": {**memory, "last": last}}
-        return (
-            mu.with_positions(positions),
-            state.with_data(**data),
-            StepInfo(iterations=step, note=f"step {step}"),
-        )
+        after = state.having(step=step + 1, memory={**memory, "last": last})
+        return mu.with_positions(positions), after, StepInfo(iterations=step, note=f"step {step}")
 
-    def energy(self, F, mu, state):
-        return F(mu), 0.25
+    def energy(self, problem, mu, t, state):
+        return problem.F.at(t)(mu), 0.25
 
 
 @private
@@ -95,10 +86,10 @@ class Noise(Scheme):
 class NoiseInBlocks(Noise):
     """The same walk, many steps a call."""
 
-    def advance(self, F, mu, tau, n, state):
+    def advance(self, problem, mu, t, tau, n, state):
         infos = []
         for _ in range(n):
-            mu, state, info = self.step(F, mu, tau, state)
+            mu, state, info = self.step(problem, mu, t, tau, state)
             infos.append(info)
         return mu, state, Records.of(infos)
 
@@ -110,9 +101,9 @@ class Failing(Noise):
 
     at: int = 3
 
-    def step(self, F, mu, tau, state):
-        mu, after, info = super().step(F, mu, tau, state)
-        if state.data["step"] == self.at:
+    def step(self, problem, mu, t, tau, state):
+        mu, after, info = super().step(problem, mu, t, tau, state)
+        if state["step"] == self.at:
             return mu, after, StepInfo(status="not converged", gap=0.5, note="the bed was too hard")
         return mu, after, info
 
@@ -131,10 +122,10 @@ class Interrupted(Noise):
     at: int = 3
     box: tuple = ()
 
-    def step(self, F, mu, tau, state):
-        if state.data["step"] == self.at and INTERRUPTS.pop("armed", False):
+    def step(self, problem, mu, t, tau, state):
+        if state["step"] == self.at and INTERRUPTS.pop("armed", False):
             raise KeyboardInterrupt
-        return super().step(F, mu, tau, state)
+        return super().step(problem, mu, t, tau, state)
 
 
 INTERRUPTS: dict[str, bool] = {}

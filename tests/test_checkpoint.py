@@ -428,13 +428,13 @@ def test_a_second_writer_is_refused(tmp_path):
     path, seen = tmp_path / "run", []
 
     class Calling(own_schemes.Noise):
-        def step(self, F, mu, tau, state):
+        def step(self, problem, mu, t, tau, state):
             if not seen:
                 seen.append(None)
                 with pytest.raises(ValueError, match="another run is writing to") as caught:
                     walk(path, scheme=self)
                 seen[0] = caught.value
-            return super().step(F, mu, tau, state)
+            return super().step(problem, mu, t, tau, state)
 
     jko.scheme.Scheme.known.pop(Calling.scheme_name())
     walk(path, scheme=Calling())

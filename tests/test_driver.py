@@ -59,9 +59,9 @@ def test_blocks_longer_than_a_thousand_steps_are_cut_and_nothing_is_lost():
     lengths = []
 
     class Counting(own_schemes.NoiseInBlocks):
-        def advance(self, F, mu, tau, n, state):
+        def advance(self, problem, mu, t, tau, n, state):
             lengths.append(n)
-            return super().advance(F, mu, tau, n, state)
+            return super().advance(problem, mu, t, tau, n, state)
 
     jko.scheme.Scheme.known.pop(Counting.scheme_name())
     run = walk(Counting(), n_steps=2345, store_every=2345)
@@ -92,9 +92,9 @@ def test_a_failure_at_the_first_step():
 
 @dataclass
 class NotAScheme:
-    def init(self, F, mu): ...
+    def prepare(self, F, mu): ...
 
-    def step(self, F, mu, tau, state): ...
+    def step(self, problem, mu, t, tau, state): ...
 
 
 @pytest.mark.parametrize(

@@ -32,11 +32,11 @@ def test_a_dropped_interrupt_is_raised_when_asked():
 class PressedInItsStep(own_schemes.Noise):
     """Presses Ctrl-C where Python drops the exception, in its third step."""
 
-    def step(self, F, mu, tau, state):
-        if state.data["step"] == 2 and own_schemes.INTERRUPTS.pop("armed", False):
+    def step(self, problem, mu, t, tau, state):
+        if state["step"] == 2 and own_schemes.INTERRUPTS.pop("armed", False):
             thrown = PressedWhileItIsThrownAway()
             del thrown
-        return super().step(F, mu, tau, state)
+        return super().step(problem, mu, t, tau, state)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -6,7 +6,7 @@ import pytest
 import functionals as fn
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Gaussian, Particles
-from jko.scheme import KINDS, Records, Scheme, State, StepInfo
+from jko.scheme import KINDS, Problem, Records, Scheme, State, StepInfo
 from tests import problems
 
 
@@ -55,7 +55,7 @@ def test_every_scheme_declares_what_it_takes_and_moves():
 
 def test_a_scheme_without_a_step_says_so():
     with pytest.raises(NotImplementedError, match="OnlyHeat must define step"):
-        OnlyHeat().step(fn.Entropy(), problems.density(1), 0.1, State())
+        OnlyHeat().step(Problem(fn.Entropy()), problems.density(1), 0.0, 0.1, State())
 
 
 def test_records_are_columns_of_step_infos():
@@ -101,8 +101,29 @@ def test_records_go_through_pickle_and_copy():
         assert other.gap.tolist() == [1.0, 1.0]
 
 
-def test_a_state_with_other_data_keeps_its_workspace():
-    workspace = object()
-    state = State({"a": 1}, workspace)
-    assert state.with_data(b=2) == State({"b": 2}, workspace)
-    assert state.data == {"a": 1}
+def test_a_state_is_never_changed_in_place():
+    state = State({"a": 1, "b": 1})
+    assert state.having(b=2) == {"a": 1, "b": 2}
+    assert state == {"a": 1, "b": 1}
+
+
+class Moving(fn.Functional):
+    """t times the mass."""
+
+    def at(self, t):
+        made = Moving()
+        made.energy = lambda mu: t * mu.mass
+        return made
+
+
+def test_the_form_of_a_functional_is_made_once_for_a_time():
+    forms = []
+    still = Problem(fn.Entropy(), lambda F: forms.append(F) or len(forms))
+    assert [still.at(t) for t in (0.0, 0.3, 0.0)] == [1, 1, 1]
+    forms.clear()
+    moving = Problem(Moving(), lambda F: forms.append(F) or len(forms))
+    assert [moving.at(t) for t in (0.0, 0.3, 0.3, 0.0)] == [1, 2, 2, 3]
+    other = moving.starting({"a": 1})
+    assert other.start == {"a": 1}
+    assert moving.start == {}
+    assert other.at(0.0) == 3

@@ -247,7 +247,7 @@ def cases():
             if not isinstance(mu, scheme.measures) or not F.parts.kinds <= scheme.takes or (smooth and lines):
                 continue
             try:
-                scheme().init(F, mu)
+                scheme().prepare(F, mu)
             except (ValueError, NotImplementedError):  # refused by the scheme beyond what it declares
                 continue
             yield name, problem

@@ -66,19 +66,20 @@ class AdaptiveRungeKutta(RegularisedDescent):
                 f"{_LARGEST_DENSE}²: use descent.Trapezoidal or descent.BackwardEuler, whose solves need none"
             )
 
-    def init(self, F, mu):
-        state = super().init(F, mu)
-        return state.with_data(**(state.data | {"inner_step": np.nan}))
+    def prepare(self, F, mu):
+        problem = super().prepare(F, mu)
+        return problem.starting(problem.start.having(inner_step=np.nan))
 
-    def step(self, F, mu, tau, state):
-        mu, state, records = self.advance(F, mu, tau, 1, state)
+    def step(self, problem, mu, t, tau, state):
+        mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, F, mu, tau, n, state):
+    def advance(self, problem, mu, t, tau, n, state):
         """n steps; `accepted` and `rejected` are recorded for each."""
         infos, counts = [], []
-        for _ in range(n):
-            mu, state, info, count = self._advance_once(mu, positive_number("tau", tau), state)
+        tau = positive_number("tau", tau)
+        for k in range(n):
+            mu, state, info, count = self._advance_once(problem, mu, t + k * tau, tau, state)
             infos.append(info)
             counts.append(count)
             if not info.converged:
@@ -86,22 +87,23 @@ class AdaptiveRungeKutta(RegularisedDescent):
         accepted, rejected = np.array(counts).T
         return mu, state, Records.of(infos).with_columns(accepted=accepted, rejected=rejected)
 
-    def _advance_once(self, mu, tau, state):
-        flow, x, w, before = state.workspace, mu.positions, mu.weights, state.data["energy"]
-        inner = tau if np.isnan(state.data["inner_step"]) else min(tau, state.data["inner_step"])
+    def _advance_once(self, problem, mu, t, tau, state):
+        flow, x, w = problem.flow, mu.positions, mu.weights
+        before = self.energy_before(problem, mu, t, state)
+        inner = tau if np.isnan(state["inner_step"]) else min(tau, state["inner_step"])
         with precision(x):
             solve = _compiled(flow, self.method, self.max_steps)
             centre = (np.asarray(w, float) @ x).astype(x.dtype)
-            scalars = np.asarray([tau, inner, self.rtolerance, self._atol(x - centre)], x.dtype)
+            scalars = np.asarray([t, tau, inner, self.rtolerance, self._atol(x - centre)], x.dtype)
             moved, accepted, rejected, done = solve(x, w, centre, scalars)
             moved, accepted, rejected = np.asarray(moved), int(accepted), int(rejected)
         count = (accepted, rejected)
-        after = energy_at(flow, mu.with_positions(moved)) if done else np.nan
+        after = energy_at(problem.at(t + tau), mu.with_positions(moved)) if done else np.nan
         if not done:
             failed = StepInfo("not converged", iterations=sum(count), note=_short(tau, self.max_steps))
             return mu, state, failed, count
         allowed = self._allowed(x - centre) * np.sqrt(2.0 * max(before - after, 0.0) / tau)
-        if rose(before + allowed, after, x.dtype):
+        if not problem.depends_on_time and rose(before + allowed, after, x.dtype):
             failed = StepInfo("unstable", iterations=sum(count), note=_risen(before, after, self.rtolerance))
             return mu, state, failed, count
         cost = transport_cost(x, moved, w, tau)
@@ -111,8 +113,8 @@ class AdaptiveRungeKutta(RegularisedDescent):
             dissipation=before - after - cost,
             transport_cost=cost,
         )
-        data = state.data | {"energy": after, "inner_step": tau / max(accepted, 1)}
-        return mu.with_positions(moved), state.with_data(**data), info, count
+        state = state.having(energy=after, inner_step=tau / max(accepted, 1))
+        return mu.with_positions(moved), state, info, count
 
     def _atol(self, z):
         size = float(np.sqrt(np.mean(np.square(z, dtype=float))))
@@ -135,14 +137,14 @@ def _diffrax():
 
 @kept
 def _compiled(flow, method, max_steps):
-    """(x, w, m, [τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
+    """(x, w, m, [t, τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
     diffrax = _diffrax()
-    term = diffrax.ODETerm(lambda t, z, at: -flow.gradient(z + at[1], at[0]))
+    term = diffrax.ODETerm(lambda t, z, at: -flow.at(at[2] + t).gradient(z + at[1], at[0]))
     solver = getattr(diffrax, METHODS[method])()
 
     @jax.jit
     def solve(x, w, centre, scalars):
-        tau, inner, rtol, atol = scalars
+        start, tau, inner, rtol, atol = scalars
         solution = diffrax.diffeqsolve(
             term,
             solver,
@@ -150,7 +152,7 @@ def _compiled(flow, method, max_steps):
             t1=tau,
             dt0=inner,
             y0=x - centre,
-            args=(w, centre),
+            args=(w, centre, start),
             stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
             adjoint=diffrax.ForwardMode(),
             max_steps=max_steps,

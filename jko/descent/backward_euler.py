@@ -40,11 +40,11 @@ class BackwardEuler(EnergyDescent):
         whole_number("max_iterations", self.max_iterations)
         whole_number("max_inner_iterations", self.max_inner_iterations)
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         return Space.FLAT
 
-    def step(self, F, mu, tau, state):
-        tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
+    def step(self, problem, mu, t, tau, state):
+        tau, flow, x, w = positive_number("tau", tau), problem.at(t + tau), mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with precision(x):
             limits = self.max_iterations, self.max_inner_iterations
@@ -62,18 +62,18 @@ class BackwardEuler(EnergyDescent):
         # the residual was divided by the displacement and a floor (newton.proximal_step)
         floor = 64.0 * np.finfo(x.dtype).eps * np.sqrt(transport_cost(x, 0.0 * x, w, 0.5))
         residual = error * (np.sqrt(2.0 * tau * cost) + floor / tolerance) / tau
-        gap = gap_from_residual(float(residual), tau, F.displacement_modulus(mu.dimension))
+        gap = gap_from_residual(float(residual), tau, problem.F.displacement_modulus(mu.dimension))
         info = StepInfo(
             status="converged" if converged else "not converged",
             gap=gap,
             relative_gap=gap / cost if cost > 0.0 else np.nan,
             iterations=int(count),
             mass_error=0.0,
-            dissipation=state.data["energy"] - after - cost,
+            dissipation=self.energy_before(problem, mu, t + tau, state) - after - cost,
             transport_cost=cost,
-            note=state.data.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
+            note=state.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
-        return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
+        return mu.with_positions(moved), state.having(energy=after), info
 
 
 def _not_converged(error, tolerance, count):

@@ -19,7 +19,7 @@ from jko.kernels.gaussian_mesh import REACH, mesh_size
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
-from jko.scheme import Records, Scheme, State, StepInfo
+from jko.scheme import Problem, Records, Scheme, StepInfo
 
 _LARGEST_MESH = 2**22
 _REMEASURE = 10  # steps between two estimates of the curvature
@@ -70,33 +70,34 @@ class Blob(Scheme):
                 "descent.ForwardEuler or descent.BackwardEuler"
             )
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
-        state = State(data={"step": 0, "bandwidth": bandwidth, "curvature": np.nan, "energy": np.nan})
-        return state.with_data(**(state.data | {"energy": self.energy(F, mu, state)[0]}))
+        problem = Problem(F, start={"step": 0, "bandwidth": bandwidth, "curvature": np.nan})
+        energy, _ = self.energy(problem, mu, 0.0, problem.start)
+        return problem.starting(problem.start.having(energy=energy))
 
-    def energy(self, F, mu, state):
-        flow = self._field(F, mu, state.data["bandwidth"])
+    def energy(self, problem, mu, t, state):
+        flow = self._field(problem.F, mu, state["bandwidth"]).at(t)
         with precision(mu.positions):
             # no stages: the cloud as it is, by the program that the steps have compiled
             none, still = np.int32(0), np.zeros((), mu.positions.dtype)
             return float(_moved(flow, mu.positions, mu.weights, still, none)[1]), 0.0
 
-    def step(self, F, mu, tau, state):
-        mu, state, records = self.advance(F, mu, tau, 1, state)
+    def step(self, problem, mu, t, tau, state):
+        mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, F, mu, tau, n, state):
+    def advance(self, problem, mu, t, tau, n, state):
         """n steps; `bandwidth`, `own_share` and `variance_bias` are recorded, found where they end."""
         infos = []
-        for _ in range(n):
-            mu, state, info = self._advance_once(F, mu, tau, state)
+        for k in range(n):
+            mu, state, info = self._advance_once(problem, mu, t + k * tau, tau, state)
             infos.append(info)
             if not info.converged:
                 return mu, state, Records.of(infos)
-        width = state.data["bandwidth"]
+        width = state["bandwidth"]
         found = {
             "bandwidth": width,
             "own_share": own_share(mu, width),
@@ -106,13 +107,16 @@ class Blob(Scheme):
         columns = {name: np.full(n, value) for name, value in found.items()}
         return mu, state, Records.of(infos).with_columns(**columns)
 
-    def _advance_once(self, F, mu, tau, state):
-        tau, data, w = positive_number("tau", tau), state.data, mu.weights
-        flow = self._field(F, mu, data["bandwidth"])
+    def _advance_once(self, problem, mu, t, tau, state):
+        tau, w = positive_number("tau", tau), mu.weights
+        # of second order with F at the middle of the step
+        flow, before = self._field(problem.F, mu, state["bandwidth"]).at(t + 0.5 * tau), state["energy"]
+        if problem.depends_on_time:
+            before, _ = self.energy(problem, mu, t + 0.5 * tau, state)
         with precision(mu.positions):
             x = mu.positions
-            curvature = data["curvature"]
-            if data["step"] % _REMEASURE == 0:
+            curvature = state["curvature"]
+            if state["step"] % _REMEASURE == 0:
                 curvature = _SAFETY * _curvature(flow, x, w)
             for _ in range(3):
                 stages = self.stages or stages_for(tau * curvature)
@@ -120,7 +124,7 @@ class Blob(Scheme):
                     return mu, state, StepInfo(status="unstable", note=_too_long(tau, stages, curvature))
                 moved, after = _moved(flow, x, w, np.asarray(tau, x.dtype), np.int32(stages))
                 moved, after = np.asarray(moved), float(after)
-                allowed = data["energy"] + 64 * np.finfo(x.dtype).eps * abs(data["energy"])
+                allowed = before + 64 * np.finfo(x.dtype).eps * abs(before)
                 if np.all(np.isfinite(moved)) and after <= allowed:
                     break
                 curvature = 2.0 * max(curvature, _curvature(flow, x, w))
@@ -128,17 +132,17 @@ class Blob(Scheme):
                 return (
                     mu,
                     state,
-                    StepInfo(status="unstable", iterations=stages, note=_rose(tau, data["energy"], after)),
+                    StepInfo(status="unstable", iterations=stages, note=_rose(tau, before, after)),
                 )
         cost = float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2 * tau)
         info = StepInfo(
             iterations=stages,
             mass_error=0.0,
-            dissipation=data["energy"] - after - cost,
+            dissipation=before - after - cost,
             transport_cost=cost,
         )
-        data = data | {"step": data["step"] + 1, "curvature": curvature, "energy": after}
-        return mu.with_positions(moved), State(data=data), info
+        state = state.having(step=state["step"] + 1, curvature=curvature, energy=after)
+        return mu.with_positions(moved), state, info
 
     def _field(self, F, mu, bandwidth):
         parts = F.parts

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
 
 from functionals.conjugate import GatheredInternal
 from functionals.programs import kept
-from jko.descent.field import field, readings
+from jko.descent.field import Field, Flow, at_time, readings
 from jko.kernels.gaussian_mesh import gaussian_mesh_sum
 from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
 
 
 @dataclass(frozen=True)
-class BlobField:
+class BlobField(Flow):
     """F_ε(α) = ∫U(φ_ε∗α)/(φ_ε∗α) dα + G(α) and its Wasserstein gradient [CarrilloCraigPatacchini2019].
 
     With f(s) = U(s)/s and ρ_i = Σ_j w_j φ_ε(x_i − x_j) the gradient of the first part at x_i is Σ_j w_j
@@ -29,11 +29,20 @@ class BlobField:
     mesh: int | None = None
     readings: tuple = ()  # what the functions read when this was made
 
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether G does."""
+        return any(atom.depends_on_time for _, atom in self.outside)
+
+    def frozen_at(self, t):
+        """The same with G at the time t."""
+        return replace(self, outside=at_time(self.outside, t))
+
     def energy(self, x, w):
         """F_ε(α) + G(α)."""
         density = self.density(x, w)
         blob = jnp.sum(w * GatheredInternal(self.internal).density(density) / density)
-        return blob + field(self.outside).energy(x, w)
+        return blob + Field(self.outside).energy(x, w)
 
     def gradient(self, x, w):
         """∇_W of the energy at the particles, `[n, d]`."""
@@ -49,7 +58,7 @@ class BlobField:
             slope = slope_of(U, density)
             _, other = gaussian_mesh_sum(x, w * slope, self.bandwidth, self.mesh)
             blob = slope[:, None] * density_gradient + other
-        return (blob + field(self.outside).gradient(x, w)).astype(x.dtype)
+        return (blob + Field(self.outside).gradient(x, w)).astype(x.dtype)
 
     def density(self, x, w):
         """φ_ε∗α at the particles, `[n]`."""

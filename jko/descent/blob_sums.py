@@ -25,7 +25,13 @@ class BlobSums:
     def __init__(self, inner: BlobField):
         self.inner = inner
         self.internal = GatheredInternal(inner.internal)
-        self.outside = field(inner.outside)
+        self.outside = (
+            field(inner.outside) if inner.time is None else field(inner.whole.outside).at(inner.time)
+        )
+
+    def at(self, t):
+        """The sums of the field at the time t."""
+        return BlobSums(self.inner.at(t)) if self.inner.depends_on_time else self
 
     def energy(self, x, w):
         """F_ε(α) + G(α)."""

@@ -32,6 +32,7 @@ class Steps:
     w: np.ndarray
     coefficients: np.ndarray
     watch: Watch
+    clock: np.ndarray  # step k begins at clock[0] + k clock[1]
 
     def compiled(self, carried, first, last):
         """(what is carried, averages by name) after the steps first … last − 1; raises `Thrown`.
@@ -65,7 +66,9 @@ class Steps:
                     carried, values = self._block(carried, w, *part)
                     measured.append(values)
             if end in ends:
-                look = compiled_look(self.flow)(numbers, start[0], before[0], carried[0], w)
+                look = compiled_look(self.flow.at(self._time(end)))(
+                    numbers, start[0], before[0], carried[0], w
+                )
                 if self._suspicious(end - begin, *map(float, look)):
                     self._watched(start, w, begin, end)
         return carried, measured
@@ -76,19 +79,25 @@ class Steps:
 
     def _block(self, carried, w, begin, end):
         block, seed = self._program(False), seed_words(self.scheme.seed)
-        carried, values = block(carried, w, self.coefficients, seed, begin, end)
+        carried, values = block(carried, w, self.coefficients, self.clock, seed, begin, end)
         return carried, {name: gather(column, end - begin) for name, column in values.items()}
 
     def _watched(self, carried, w, begin, end):
         block, seed = self._program(True), seed_words(self.scheme.seed)
         numbers, ahead = self.watch.numbers(carried[0].dtype), int(bool(watched_steps(begin, end)))
         carried, values, (heat, moved) = block(
-            carried, w, self.coefficients, seed, begin, end, numbers, ahead
+            carried, w, self.coefficients, self.clock, seed, begin, end, numbers, ahead
         )
         finite = np.isfinite(heat) and np.isfinite(moved)  # else positions are out of reach as well
         if finite and self.watch.thrown(float(heat), float(moved), end - begin, len(self.w)):
             raise Thrown(begin, end)
         return carried, {name: gather(column, end - begin) for name, column in values.items()}
+
+    def _time(self, number) -> float:
+        return float(self.clock[0] + number * self.clock[1])
+
+    def _at(self, number):
+        return self.flow.at(self._time(number))
 
     def _program(self, watched):
         observables = tuple(self.scheme.observables.items())
@@ -105,7 +114,7 @@ class Steps:
 
         noise, watch = (self.scheme.noise, self.scheme.seed), HostWatch(self.watch, self.w)
         how = self.w, self.coefficients, *noise, first, last, record, watch
-        moved = host_steps(self.flow, type(self.scheme).move, carried, *how)
+        moved = host_steps(self._at, type(self.scheme).move, carried, *how)
         if np.isfinite(watch.heat) and watch.thrown(last - first):
             raise Thrown(first, last)
         return moved, columns

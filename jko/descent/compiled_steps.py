@@ -23,18 +23,23 @@ def compiled_block(flow, move, noise, observables, watched=False):
 
 
 def block_of(flow, move, noise, observables):
-    """A function of (carried, w, coefficients, seed words, first, last): the steps first … last − 1.
+    """A function of (carried, w, coefficients, clock, seed words, first, last): the steps first … last − 1.
 
-    `carried` are arrays `[n, d]`, the positions first, and `move` is that of `StochasticDescent`. Returns
+    `carried` are arrays `[n, d]`, the positions first, and `move` is that of `StochasticDescent`; step k
+    begins at the time clock[0] + k clock[1]. Returns
     what is carried and, for every observable, its averages over the first rows of `[1024, ...]`.
     """
 
-    def block(carried, w, coefficients, seed, first, last):
-        x, gradient = carried[0], partial(flow.columns_gradient, w=w)
+    def block(carried, w, coefficients, clock, seed, first, last):
+        x = carried[0]
         kicks = _kicks_of(noise, seed, x)
 
         def step(number, carry):
             columns, values = carry
+
+            def gradient(y, ahead=0):
+                return flow.at(clock[0] + (number + ahead) * clock[1]).columns_gradient(y, w)
+
             columns = move(gradient, columns, coefficients, partial(kicks, number))
             return columns, measure_columns(observables, columns[0], w, values, number - first)
 
@@ -53,16 +58,17 @@ def watched_block_of(flow, move, noise, observables):
     `ahead` 1 also of the last step and the gradient where it ends.
     """
 
-    def block(carried, w, coefficients, seed, first, last, numbers, ahead):
+    def block(carried, w, coefficients, clock, seed, first, last, numbers, ahead):
         x, kicks = carried[0], _kicks_of(noise, seed, carried[0])
 
         def step(number, carry):
             columns, values, last_seen, totals = carry
             looks, sums = [last_seen], [totals]
 
-            def gradient(y):
+            def gradient(y, later=0):
+                here = flow.at(clock[0] + (number + later) * clock[1])
                 # the compiler would take it again for every use
-                now = y, lax.optimization_barrier(flow.columns_gradient(y, w))
+                now = y, lax.optimization_barrier(here.columns_gradient(y, w))
                 heat, moved = (
                     jnp.where(looks[-1] is not last_seen or number > first, a, 0)
                     for a in seen(numbers, looks[-1], now)

@@ -11,8 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
-from functionals.programs import kept
-from jko.descent.field import Field
+from jko.descent.field import Field, program
 
 LEAST, MOST = 200, 2048  # particles between which a matrix is worth its factors
 
@@ -32,7 +31,7 @@ def dense_direction(flow, x, w, tau, r):
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
     root = np.sqrt(np.repeat(np.asarray(w, float), x.shape[1]))
-    matrix = np.array(_derivative(flow.terms)(x, w), dtype=float).reshape(x.size, x.size)
+    matrix = np.array(_derivative(flow)(x, w), dtype=float).reshape(x.size, x.size)
     matrix *= tau * root[:, None] / root
     matrix[np.diag_indices(x.size)] += 1.0
     try:
@@ -44,14 +43,14 @@ def dense_direction(flow, x, w, tau, r):
     return direction if np.all(np.isfinite(direction)) else None
 
 
-@kept
-def _derivative(terms):
+@program
+def _derivative(flow):
     """(x, w) → ∂(∇_W F)_i/∂x_j as `[n, d, n, d]`, compiled."""
 
     def derivative(x, w):
         n, d = x.shape
         own, others = jnp.zeros((n, d, d), x.dtype), jnp.zeros((n, n, d, d), x.dtype)
-        for c, atom in terms:
+        for c, atom in flow.terms:
             if atom.kind == "potential":
                 own += c * jax.vmap(jax.hessian(pointwise.scalar(atom.V)))(x)
             else:
@@ -61,7 +60,7 @@ def _derivative(terms):
         own += jnp.sum(others, axis=1)
         return (-others).at[jnp.arange(n), jnp.arange(n)].add(own).transpose(0, 2, 1, 3)
 
-    return jax.jit(derivative)
+    return derivative
 
 
 def _pair_hessian(W):

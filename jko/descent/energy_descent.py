@@ -8,11 +8,11 @@ import numpy as np
 
 from jko.descent.bandwidth import chosen_bandwidth, note_of
 from jko.descent.blob_field import blob_field
-from jko.descent.field import Field, field, noted, outside_terms
+from jko.descent.field import Field, ParticleProblem, field, noted, outside_terms
 from jko.descent.sharded_field import compiled_energy, energy_at
 from jko.descent.stability import refuse_coarse
 from jko.measures import Particles
-from jko.scheme import Scheme, State
+from jko.scheme import Problem, Scheme
 
 __all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
 
@@ -24,17 +24,24 @@ class EnergyDescent(Scheme):
 
     measures: ClassVar = (Particles,)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
-        return State(data={"energy": energy_at(flow, mu), **noted(flow, mu)}, workspace=flow)
+        start = flow.at(0.0)
+        return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)})
 
-    def energy(self, F, mu, state):
+    def energy(self, problem, mu, t, state):
         """F(α); where its sums are taken outside jax, the value that the step has already."""
-        flow = state.workspace
+        flow = problem.at(t)
+        if problem.depends_on_time:
+            return energy_at(flow, mu), 0.0
         known = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
-        return (state.data["energy"] if known else F(mu)), 0.0
+        return (state["energy"] if known else problem.F(mu)), 0.0
+
+    def energy_before(self, problem, mu, t, state) -> float:
+        """F(α) at the time t of what a step starts from, which the last step has told where F stays."""
+        return energy_at(problem.at(t), mu) if problem.depends_on_time else state["energy"]
 
     def field(self, F, mu):
         """The field that the particles follow, found from the first measure."""
@@ -50,10 +57,10 @@ class RegularisedDescent(EnergyDescent):
 
     takes_regularised: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
 
-    def init(self, F, mu) -> State:
-        state = super().init(F, mu)
-        note = note_of(mu, state.workspace.bandwidth) if F.parts.internal else ""
-        return state.with_data(**(state.data | {"note": note})) if note else state
+    def prepare(self, F, mu) -> Problem:
+        problem = super().prepare(F, mu)
+        note = note_of(mu, problem.flow.bandwidth) if F.parts.internal else ""
+        return problem.starting(problem.start.having(note=note)) if note else problem
 
     def field(self, F, mu):
         if not F.parts.internal:
@@ -62,10 +69,10 @@ class RegularisedDescent(EnergyDescent):
         internal = tuple((float(c), atom) for c, atom in F.parts.internal)
         return blob_field(internal, outside_terms(F.parts), bandwidth)
 
-    def energy(self, F, mu, state):
-        if not F.parts.internal:
-            return super().energy(F, mu, state)
-        return energy_at(state.workspace, mu), 0.0
+    def energy(self, problem, mu, t, state):
+        if not problem.F.parts.internal:
+            return super().energy(problem, mu, t, state)
+        return energy_at(problem.at(t), mu), 0.0
 
     def energy_kind_of(self, F):
         return "regularised" if F.parts.internal else "exact"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from functools import cached_property
 
 import jax
@@ -13,9 +14,50 @@ from functionals.programs import kept
 from functionals.reading import what_it_reads
 from jko.descent import native_terms
 from jko.measures import Particles
+from jko.scheme import Problem, State
 
 
-class Field:
+def program(make):
+    """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one is
+    an operand, so that one program serves all times."""
+
+    @kept
+    def compiled(flow, *settings):
+        if not flow.depends_on_time:
+            return jax.jit(make(flow, *settings))
+        return jax.jit(lambda t, *operands: make(flow.at(t), *settings)(*operands))
+
+    @functools.wraps(make)
+    def found(flow, *settings):
+        if flow.time is None:
+            return compiled(flow, *settings)
+        return functools.partial(compiled(flow.whole, *settings), flow.time)
+
+    return found
+
+
+class Flow:
+    """A field that may depend on time: what `program` reads.
+
+    `at(t)` is the flow frozen at t, itself where nothing of it depends on time; `whole` is what it was frozen
+    from, and `time` when, None for what is not frozen.
+    """
+
+    time = None
+    whole = None
+    depends_on_time = False
+
+    def at(self, t):
+        """The flow at the time t."""
+        if not self.depends_on_time:
+            return self
+        frozen = self.frozen_at(t)
+        # set beside the fields of a frozen dataclass
+        frozen.__dict__.update(time=t, whole=self, depends_on_time=False)
+        return frozen
+
+
+class Field(Flow):
     """x ↦ F(α) and x ↦ ∇_W F(α)(x_i), α = Σ w_i δ_{x_i}, for a sum of terms (coefficient, functional).
 
     `energy` and `gradient` take positions `[n, d]` and weights `[n]`, and can be traced: all pairs, in jax.
@@ -28,6 +70,11 @@ class Field:
 
     def __init__(self, terms):
         self.terms = terms
+        self.depends_on_time = any(atom.depends_on_time for _, atom in terms)
+
+    def frozen_at(self, t):
+        """A new field of the terms at the time t."""
+        return Field(at_time(self.terms, t))
 
     def energy(self, x, w):
         """F(α), a scalar."""
@@ -93,20 +140,40 @@ class Field:
 
     @cached_property
     def _energy(self):
-        return jax.jit(self.energy)
+        return _energy(self)
 
     @cached_property
     def _gradient(self):
-        return jax.jit(self.gradient)
+        return _gradient(self)
 
     @cached_property
     def _product(self):
-        return jax.jit(lambda x, w, v: jax.jvp(lambda y: self.gradient(y, w), (x,), (v,))[1])
+        return _product(self)
 
     @kept
     def _split(self, n, d):
         inside = tuple(term for term in self.terms if native_terms.is_native(term[1], n, d))
         return inside, field(tuple(term for term in self.terms if term not in inside))
+
+
+@program
+def _energy(flow):
+    return flow.energy
+
+
+@program
+def _gradient(flow):
+    return flow.gradient
+
+
+@program
+def _product(flow):
+    return lambda x, w, v: jax.jvp(lambda y: flow.gradient(y, w), (x,), (v,))[1]
+
+
+def at_time(terms, t):
+    """Terms (coefficient, functional) frozen at the time t."""
+    return tuple((c, atom.at(t)) for c, atom in terms)
 
 
 def _term_gradient(atom, columns, w):
@@ -131,6 +198,17 @@ def _field(terms, readings):
 def readings(terms) -> tuple:
     """What the functions of terms (coefficient, functional) read from outside."""
     return tuple(what_it_reads(atom) for _, atom in terms)
+
+
+class ParticleProblem(Problem):
+    """A functional made ready for particles: the `flow` that they follow, with one program for all times."""
+
+    def __init__(self, F, flow, start: dict):
+        self.F, self.flow, self.start = F, flow, State(start)
+
+    def at(self, t):
+        """The flow at the time t."""
+        return self.flow.at(t)
 
 
 def outside_terms(parts):

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals.programs import kept
 from jko.descent.curvature import host_product, largest_curvature
 from jko.descent.energy_descent import EnergyDescent
-from jko.descent.field import field, outside_terms
+from jko.descent.field import field, outside_terms, program
 from jko.descent.sharded_field import mesh_of, spread_field
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
@@ -36,22 +34,22 @@ class ForwardEuler(EnergyDescent):
     def field(self, F, mu):
         return spread_field(outside_terms(F.parts))
 
-    def step(self, F, mu, tau, state):
-        tau, flow, dtype = positive_number("tau", tau), state.workspace, mu.positions.dtype
-        before = state.data["energy"]
+    def step(self, problem, mu, t, tau, state):
+        tau, flow, dtype = positive_number("tau", tau), problem.at(t), mu.positions.dtype
+        before = self.energy_before(problem, mu, t, state)
         with precision(mu.positions):
             moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
             rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
-                whole, x, w = field(flow.terms), mu.positions, mu.weights
+                whole, x, w = field(problem.flow.terms).at(t), mu.positions, mu.weights
                 curvature = largest_curvature(whole.gradient, x, w, host_product(whole, x, w))
                 return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, curvature))
         cost = 0.5 * tau * squared_gradient
-        note = state.data.get("note", "")
+        note = state.get("note", "")
         info = StepInfo(
             iterations=1, mass_error=0.0, dissipation=before - after - cost, transport_cost=cost, note=note
         )
-        return mu.with_positions(moved), state.with_data(**(state.data | {"energy": after})), info
+        return mu.with_positions(moved), state.having(energy=after), info
 
 
 def _moved(flow, mu, tau):
@@ -66,14 +64,14 @@ def _moved(flow, mu, tau):
     return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
 
 
-@kept
+@program
 def _step(flow):
     def step(x, w, tau):
         gradient = flow.gradient(x, w)
         moved = x - tau * gradient
         return moved, flow.energy(moved, w), jnp.sum(w[:, None] * gradient**2)
 
-    return jax.jit(step)
+    return step
 
 
 def _unstable(tau, before, after, curvature):

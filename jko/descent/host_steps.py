@@ -12,8 +12,10 @@ from jko.descent.watch import watched_steps
 from jko.kernels.random_keys import key_of
 
 
-def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, record, watch) -> list:
+def host_steps(flow_at, move, carried, w, coefficients, noise, seed, first, last, record, watch) -> list:
     """What is carried, arrays `[n, d]` and the positions first, after the steps first … last − 1 of a `move`.
+
+    `flow_at(k)` is the flow at the time where step k begins.
 
     `move(gradient, carried, coefficients, kicks)` is that of `StochasticDescent`, called with numpy arrays
     `[d, n]`; the noise is that of the compiled steps. `record(row, positions)` is called after every step,
@@ -24,8 +26,8 @@ def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, r
     shape, dtype = columns[0].shape, columns[0].dtype
     draw = partial(_increments, noise, key_of(seed), shape=shape, dtype=dtype.name)
 
-    def gradient(x):
-        slopes = np.asarray(flow.compiled_gradient(x.T, w), dtype)
+    def gradient(x, number):
+        slopes = np.asarray(flow_at(number).compiled_gradient(x.T, w), dtype)
         watch(x.T, slopes)
         return slopes.T
 
@@ -34,13 +36,16 @@ def host_steps(flow, move, carried, w, coefficients, noise, seed, first, last, r
         def kicks(ahead, number=number):
             return np.asarray(draw(step=number + ahead))
 
-        columns = move(gradient, columns, coefficients, kicks)
+        def drift(x, later=0, number=number):
+            return gradient(x, number + later)
+
+        columns = move(drift, columns, coefficients, kicks)
         if not within_reach(columns[0]):
             break
         record(number - first, columns[0])
     else:
         if watched_steps(first, last):
-            gradient(columns[0])
+            gradient(columns[0], last)
     return [np.ascontiguousarray(array.T) for array in columns]
 
 

@@ -6,13 +6,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from functionals.programs import kept
+from jko.descent.field import program
 
 _HALVINGS = 30
 _SUFFICIENT = 1e-4
 
 
-@kept
+@program
 def proximal_step(field, max_iterations: int, max_inner: int):
     """A compiled map (start, guess, w, tau, tolerance) → (x, relative residual, iterations, Φ) of a `Field`.
 
@@ -57,7 +57,7 @@ def proximal_step(field, max_iterations: int, max_inner: int):
         x, _, value, error, count, _ = lax.while_loop(unfinished, iterate, first)
         return x, error, count, value
 
-    return jax.jit(solve)
+    return solve
 
 
 def _conjugate_gradients(product, b, inner, forcing, max_inner):

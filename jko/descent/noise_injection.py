@@ -14,6 +14,7 @@ from functionals import pointwise
 from functionals.programs import kept
 from jko.descent import native_terms
 from jko.descent.energy_descent import EnergyDescent
+from jko.descent.field import program
 from jko.descent.noise import increments
 from jko.descent.sharded_field import energy_at
 from jko.descent.stability import refuse_unstable
@@ -50,15 +51,17 @@ class NoiseInjection(EnergyDescent):
         if not (isinstance(self.decay, (int, float)) and 0.0 <= self.decay <= 0.5):
             raise ValueError(f"decay: expected a number from 0 to 1/2, got {self.decay!r}")
 
-    def init(self, F, mu):
-        state = super().init(F, mu)
-        return state.with_data(**(state.data | {"step": 0}))
+    def prepare(self, F, mu):
+        problem = super().prepare(F, mu)
+        return problem.starting(problem.start.having(step=0))
 
-    def step(self, F, mu, tau, state):
-        tau, flow, x, w = positive_number("tau", tau), state.workspace, mu.positions, mu.weights
-        number = state.data["step"]
+    def step(self, problem, mu, t, tau, state):
+        tau, flow, x, w = positive_number("tau", tau), problem.at(t), mu.positions, mu.weights
+        number = state["step"]
         if number == 0:
-            refuse_unstable(F.parts, mu, tau, self.scheme_name(), lambda curvature: 2.0 / curvature)
+            refuse_unstable(
+                problem.F.at(t).parts, mu, tau, self.scheme_name(), lambda curvature: 2.0 / curvature
+            )
         level = self.level / (1.0 + number * tau) ** self.decay
         with precision(x):
             scalars = np.asarray([tau, level], x.dtype)
@@ -78,22 +81,22 @@ class NoiseInjection(EnergyDescent):
                 if watch.thrown(1):
                     note = thrown_sentence(number, number + 1, tau, "")
                     return mu, state, StepInfo("unstable", note=note)
-        after = energy_at(flow, mu.with_positions(moved))
-        info = StepInfo(iterations=1, mass_error=0.0, note=state.data.get("note", ""))
+        after = energy_at(problem.at(t + tau), mu.with_positions(moved))
+        info = StepInfo(iterations=1, mass_error=0.0, note=state.get("note", ""))
         return (
             mu.with_positions(moved),
-            state.with_data(**(state.data | {"energy": after, "step": number + 1})),
+            state.having(energy=after, step=number + 1),
             info,
         )
 
 
-@kept
+@program
 def _slopes(flow):
     def slopes(x, w, level, key, number):
         beside = _beside(x, level, key, number)
         return beside, sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
 
-    return jax.jit(slopes)
+    return slopes
 
 
 def _gradient_on_the_host(flow, beside, x, w):

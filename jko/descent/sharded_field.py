@@ -8,7 +8,7 @@ from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
 from functionals.programs import kept
-from jko.descent.field import Field, field, readings
+from jko.descent.field import Field, at_time, field, program, readings
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.sharding import AXIS, active, spread
@@ -58,6 +58,10 @@ class ShardedField(Field):
                 "pairs on many, or leave jko.sharding.over"
             )
 
+    def frozen_at(self, t):
+        """A new field of the terms at the time t."""
+        return ShardedField(at_time(self.terms, t), self.mesh)
+
     def native(self, x) -> bool:
         """Never: sums that one host takes are not spread."""
         return False
@@ -69,7 +73,7 @@ class ShardedField(Field):
 
     def energy(self, x, w):
         pairs, others = _by_kind(self.terms)
-        total = field(others).energy(x, w)
+        total = Field(others).energy(x, w)
         for c, atom in pairs:
             total = total + c * self._on_devices(lambda mu, F=atom: F.energy(mu), (), x, w)
         return total.astype(x.dtype)
@@ -106,7 +110,7 @@ def _by_kind(terms):
 
 def _gradient(atom, columns, w):
     if atom.kind == "potential":
-        return field(((1.0, atom),)).columns_gradient(columns, w)
+        return Field(((1.0, atom),)).columns_gradient(columns, w)
     slopes = jax.grad(lambda y: jnp.asarray(atom.energy(Particles(y.T, w))))(columns)
     return slopes / jnp.where(w > 0, w, 1)
 
@@ -128,10 +132,10 @@ def mesh_of(flow) -> Mesh | None:
     return mesh if isinstance(mesh, Mesh) else None
 
 
-@kept
+@program
 def compiled_energy(flow):
     """The energy of a field, compiled once."""
-    return jax.jit(flow.energy)
+    return flow.energy
 
 
 def energy_at(flow, mu) -> float:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from functionals.programs import kept
+from jko.descent.field import program
 
 LEAST_STAGES = 2
 
@@ -24,7 +23,7 @@ def stable_product(stages: int) -> float:
     return 0.5 * (stages**2 + stages - 2)
 
 
-@kept
+@program
 def rkl2(flow):
     """A compiled map (x, w, τ, stages) → (x⁺, F(α⁺)) of ẋ = −∇_W F(α)(x): RKL2 [MeyerBalsaraAslam2014]."""
 
@@ -46,7 +45,7 @@ def rkl2(flow):
         moved = lax.fori_loop(1, stages + 1, stage, (x, x, jnp.zeros_like(x)))[1]
         return moved, flow.energy(moved, w)
 
-    return jax.jit(step)
+    return step
 
 
 def rkl2_on_the_host(flow, x, w, tau: float, stages: int):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals.programs import kept
+from jko.descent.field import Flow, program
 from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
 
 
@@ -32,7 +32,7 @@ PROFILES = {
 
 
 @dataclass(frozen=True)
-class SteinField:
+class SteinField(Flow):
     """The velocity of Stein variational gradient descent for F = θ∫ρ log ρ + G, and what it dissipates.
 
     v(x) = Σ_j w_j (−k(x, x_j) ∇_W G(x_j) + θ∇_{x_j}k(x, x_j)), the image of −∇_W F under the kernel,
@@ -45,6 +45,15 @@ class SteinField:
     temperature: float
     kernel: str
     bandwidth: float
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether the drift does."""
+        return self.drift.depends_on_time
+
+    def frozen_at(self, t):
+        """The field of the drift at the time t."""
+        return replace(self, drift=self.drift.at(t))
 
     def velocity(self, x, w):
         """v at the particles `[n, d]`, and S."""
@@ -70,10 +79,10 @@ def laplacian(kernel, d):
     return lambda s: 2.0 * d * f.slope(s) + 4.0 * s * f.curvature(s)
 
 
-@kept
+@program
 def compiled_velocity(flow: SteinField):
     """(x, w) → (v, S), compiled once."""
-    return jax.jit(flow.velocity)
+    return flow.velocity
 
 
 def median_bandwidth(mu, most: int = 2000) -> float:

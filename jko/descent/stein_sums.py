@@ -22,6 +22,10 @@ class SteinSums:
     def __init__(self, inner: SteinField, method: str = "auto"):
         self.inner, self.drift, self.method = inner, inner.drift, method
 
+    def at(self, t):
+        """The sums of the field at the time t."""
+        return SteinSums(self.inner.at(t), self.method)
+
     def velocity(self, x, w):
         """v at the particles `[n, d]`, and S."""
         from jko.kernels.forces import evaluate

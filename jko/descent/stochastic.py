@@ -12,8 +12,8 @@ import numpy as np
 from jko.descent.block_runs import Steps, Thrown
 from jko.descent.curvature import host_product, largest_curvature
 from jko.descent.energy_estimate import ENTROPY_SAMPLE, estimated_energy
+from jko.descent.field import ParticleProblem, noted, outside_terms
 from jko.descent.field import field as field_of
-from jko.descent.field import noted, outside_terms
 from jko.descent.host_steps import within_reach
 from jko.descent.noise import NOISES
 from jko.descent.observables import checked_observables
@@ -24,7 +24,7 @@ from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
-from jko.scheme import Records, Scheme, State
+from jko.scheme import Problem, Records, Scheme
 
 
 @dataclass(frozen=True)
@@ -57,29 +57,30 @@ class StochasticDescent(Scheme):
         one_of("noise", self.noise, NOISES)
         checked_observables(self.observables)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         flow = spread_field(outside_terms(F.parts))
-        return State(data={"step": 0, **noted(flow, mu)}, workspace=flow)
+        return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)})
 
-    def step(self, F, mu, tau, state):
-        mu, state, records = self.advance(F, mu, tau, 1, state)
+    def step(self, problem, mu, t, tau, state):
+        mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, F, mu, tau, n, state):
+    def advance(self, problem, mu, t, tau, n, state):
         """n steps, in compiled blocks or on the host; the same numbers as n calls of `step`."""
-        tau, flow, first = positive_number("tau", tau), state.workspace, state.data["step"]
+        tau, flow, first, F = positive_number("tau", tau), problem.at(t), state["step"], problem.F
         noise = math.sqrt(2.0 * F.parts.temperature * tau)
         if first == 0:
-            self.refuse_unstable(F, mu, tau)
+            self.refuse_unstable(F.at(t), mu, tau)
             if coarse := rounded_away(mu, noise):
                 raise ValueError(coarse)
         watch = self.watch(F.parts.temperature, tau, mu.dimension)
         with precision(mu.positions):
             coefficients = self.numbers(F, tau, mu)
-            carried = (mu.positions, *(state.data[name] for name in self.carries))
-            steps = Steps(self, flow, mu.weights, coefficients, watch)
+            carried = (mu.positions, *(state[name] for name in self.carries))
+            clock = np.asarray([t - first * tau, tau], mu.positions.dtype)
+            steps = Steps(self, problem.flow, mu.weights, coefficients, watch, clock)
             run = steps.on_the_host if flow.leaves_jax(mu.positions) else steps.compiled
             try:
                 (moved, *carried), columns = run(carried, first, first + n)
@@ -91,10 +92,10 @@ class StochasticDescent(Scheme):
         mu = mu.with_positions(moved)
         if coarse := rounded_away(mu, noise):
             return mu, state, self._failed(n, coarse)
-        data = state.data | {"step": first + n} | dict(zip(self.carries, carried, strict=True))
-        note = state.data.get("note", "")
+        state = state.having(step=first + n, **dict(zip(self.carries, carried, strict=True)))
+        note = state.get("note", "")
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
-        return mu, state.with_data(**data), records.with_columns(**columns)
+        return mu, state, records.with_columns(**columns)
 
     def coefficients(self, temperature, tau):
         """τ and √(2θτ), what a step multiplies the drift and the noise with."""
@@ -112,8 +113,9 @@ class StochasticDescent(Scheme):
         """What is looked for on the way: a drift that changes by more than a step can follow."""
         return Watch(tau, 2.0 * temperature * tau * dimension)
 
-    def energy(self, F, mu, state):
-        return estimated_energy(F, mu, state.workspace, self.neighbours, self.entropy_sample)
+    def energy(self, problem, mu, t, state):
+        how = self.neighbours, self.entropy_sample
+        return estimated_energy(problem.F.at(t), mu, problem.at(t), *how)
 
     def refuse_unstable(self, F, mu, tau) -> None:
         """Refuse a τ beyond the stability limit at the particles."""

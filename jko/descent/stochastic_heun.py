@@ -30,4 +30,4 @@ class StochasticHeun(StochasticDescent):
         """One step of positions `[d, n]`."""
         (x,), (tau, amplitude) = carried, coefficients
         kick, slope = amplitude * kicks(0), gradient(x)
-        return (x - 0.5 * tau * (slope + gradient(x - tau * slope + kick)) + kick,)
+        return (x - 0.5 * tau * (slope + gradient(x - tau * slope + kick, 1)) + kick,)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.descent.curvature import spectral_radius
 from jko.descent.energy_estimate import estimated_energy
-from jko.descent.field import field, outside_terms
+from jko.descent.field import ParticleProblem, field, outside_terms
 from jko.descent.stability import beyond_the_limit, refuse_coarse
 from jko.descent.stein import PROFILES, SteinField, compiled_velocity, median_bandwidth
 from jko.descent.stein_sums import SteinSums
@@ -19,7 +19,7 @@ from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_num
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
-from jko.scheme import Records, Scheme, State
+from jko.scheme import Problem, Records, Scheme
 
 _SAMPLE = 2000
 
@@ -68,7 +68,7 @@ class SVGD(Scheme):
                 f"descent.SVGD descends an entropy and more, and {F!r} has none: use descent.ForwardEuler"
             )
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         bandwidth = float(self.bandwidth or median_bandwidth(mu))
@@ -77,39 +77,43 @@ class SVGD(Scheme):
         if self.sums == "fourier" or (self.sums == "auto" and mu.n >= FAST):
             flow = SteinSums(flow, self.sums)
             data["note"] = str(flow.choice(mu))
-        return State(data=data, workspace=flow)
+        return ParticleProblem(F, flow, data)
 
-    def step(self, F, mu, tau, state):
-        mu, state, records = self.advance(F, mu, tau, 1, state)
+    def step(self, problem, mu, t, tau, state):
+        mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, F, mu, tau, n, state):
+    def advance(self, problem, mu, t, tau, n, state):
         """n steps; `stein_discrepancy` is recorded for each."""
-        tau, x, w, first = positive_number("tau", tau), mu.positions, mu.weights, state.data["step"]
-        flow, discrepancies = state.workspace, np.zeros(n)
+        tau, x, w, first = positive_number("tau", tau), mu.positions, mu.weights, state["step"]
+        discrepancies = np.zeros(n)
         watch = HostWatch(Watch(tau, 0.0), w)
-        velocity = flow.velocity if isinstance(flow, SteinSums) else compiled_velocity(flow)
+
+        def velocity(x, k):
+            flow = problem.at(t + k * tau)
+            return (flow.velocity if isinstance(flow, SteinSums) else compiled_velocity(flow))(x, w)
+
         with precision(x):
             if first == 0:
-                _refuse_beyond_the_limit(flow, mu, tau)
+                _refuse_beyond_the_limit(problem.at(t), mu, tau)
             for k in range(n):
-                v, stein = velocity(x, w)
+                v, stein = velocity(x, k)
                 watch(x, v)
                 x, discrepancies[k] = x + x.dtype.type(tau) * np.asarray(v), float(stein)
                 if not np.all(np.isfinite(x)):
                     failed = Records.constant(n, status="unstable", note=_diverged(first, first + n, tau))
                     return mu, state, failed
             if watched_steps(first, first + n):
-                watch(x, velocity(x, w)[0])
+                watch(x, velocity(x, n)[0])
         if watch.thrown(n):
             note = thrown_sentence(first, first + n, tau, "")
             return mu, state, Records.constant(n, status="unstable", note=note)
-        records = Records.constant(n, iterations=1, mass_error=0.0, note=state.data.get("note", ""))
+        records = Records.constant(n, iterations=1, mass_error=0.0, note=state.get("note", ""))
         records = records.with_columns(stein_discrepancy=discrepancies)
-        return mu.with_positions(x), state.with_data(**(state.data | {"step": first + n})), records
+        return mu.with_positions(x), state.having(step=first + n), records
 
-    def energy(self, F, mu, state):
-        return estimated_energy(F, mu, state.workspace.drift, self.neighbours)
+    def energy(self, problem, mu, t, state):
+        return estimated_energy(problem.F.at(t), mu, problem.at(t).drift, self.neighbours)
 
 
 def _refuse_beyond_the_limit(flow, mu, tau):

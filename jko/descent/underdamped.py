@@ -49,14 +49,14 @@ class UnderdampedLangevin(StochasticDescent):
         one_of("start", self.start, ("thermal", "rest"))
         one_of("energy_of", self.energy_of, ("positions", "phase space"))
 
-    def init(self, F, mu):
-        state = super().init(F, mu)
+    def prepare(self, F, mu):
+        problem = super().prepare(F, mu)
         x, thermal = mu.positions, math.sqrt(F.parts.temperature / self.mass)
         with precision(x):
-            gradient = np.asarray(field(outside_terms(F.parts)).compiled_gradient(x, mu.weights))
+            gradient = np.asarray(field(outside_terms(F.parts)).at(0.0).compiled_gradient(x, mu.weights))
         draws = np.random.default_rng([self.seed, 1]).standard_normal(x.shape)
         velocities = (draws * thermal if self.start == "thermal" else np.zeros_like(draws)).astype(x.dtype)
-        return state.with_data(**(state.data | {"velocities": velocities, "gradient": gradient}))
+        return problem.starting(problem.start.having(velocities=velocities, gradient=gradient))
 
     def coefficients(self, temperature, tau):
         """Half a kick, half a drift, what is kept of a velocity, and the size of its noise."""
@@ -80,10 +80,10 @@ class UnderdampedLangevin(StochasticDescent):
         x = x + drift * v
         v = kept * v + amplitude * kicks(0)
         x = x + drift * v
-        slope = gradient(x)
+        slope = gradient(x, 1)
         return x, v - kick * slope, slope
 
-    def energy(self, F, mu, state):
+    def energy(self, problem, mu, t, state):
         if self.energy_of == "positions":
-            return super().energy(F, mu, state)
-        return phase_space_energy(F, mu, state.data["velocities"], self.mass)
+            return super().energy(problem, mu, t, state)
+        return phase_space_energy(problem.F.at(t), mu, state["velocities"], self.mass)

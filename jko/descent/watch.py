@@ -12,12 +12,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from functionals.programs import kept
+from jko.descent.field import program
 
 THROW = 4.0  # times a step: twice the limit τL = 2, where no step within the limit comes
 OF_NOISE = 0.05  # of the heat of the noise: the second moment is then wrong by about as much
@@ -71,7 +70,7 @@ def watched_steps(first: int, last: int) -> list[int]:
     return early + list(later)
 
 
-@kept
+@program
 def compiled_look(flow):
     """(numbers, x, y, z, w) → (heat, moved, farthest, reach): a step from y to z, the last of several from x.
 
@@ -88,7 +87,7 @@ def compiled_look(flow):
         heat, moved, farthest, steepest = sizes
         return w @ heat, w @ moved, jnp.sqrt(jnp.max(farthest)), numbers[0] * jnp.sqrt(jnp.max(steepest))
 
-    return jax.jit(look)
+    return look
 
 
 class HostWatch:

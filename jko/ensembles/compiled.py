@@ -48,12 +48,12 @@ def _run_group(problem, members, keep):
     for index, parameters in members:
         try:
             made = problem.of(parameters)
-            state = made[2].init(made[0], mu)
-            if state.workspace.leaves_jax(mu.positions):
+            prepared = made[2].prepare(made[0], mu)
+            if prepared.at(0.0).leaves_jax(mu.positions):
                 keep(index, run_member(problem, parameters))
                 continue
-            made[2].refuse_unstable(made[0], mu, made[3])
-            ready.append((index, parameters, *made, state))
+            made[2].refuse_unstable(made[0].at(0.0), mu, made[3])
+            ready.append((index, parameters, *made, prepared))
         except Exception as error:
             keep(index, {"failure": sentence(error)})
     if not ready:
@@ -80,13 +80,14 @@ def _advance_all(problem, ready, block, keep):
     mu, dtype = problem.measure, problem.measure.positions.dtype
     names = _names(problem, ready[0][1])
     numbers = {name: np.array([r[1][name] for r in ready], dtype) for name in names}
+    clocks = np.array([(0.0, tau) for *_, tau, _ in ready], dtype)
     seeds = np.stack([seed_words(scheme.seed) for _, _, _, _, scheme, _, _ in ready])
     scalars = np.stack([scheme.numbers(F, tau, mu) for _, _, F, _, scheme, tau, _ in ready])
     watches = [scheme.watch(F.parts.temperature, tau, mu.dimension) for _, _, F, _, scheme, tau, _ in ready]
     watching = np.stack([watch.numbers(dtype) for watch in watches])
     thrown: dict[int, str] = {}
     x, frames, columns, done = np.broadcast_to(mu.positions, (len(ready), *mu.positions.shape)), [], [], 0
-    frames.append([_stored(problem, entry, mu.positions) for entry in ready])
+    frames.append([_stored(problem, entry, mu.positions, 0) for entry in ready])
     while done < problem.n_steps:
         last = min((done // problem.store_every + 1) * problem.store_every, problem.n_steps)
         with precision(mu.positions):
@@ -94,7 +95,7 @@ def _advance_all(problem, ready, block, keep):
                 end = min(begin + BLOCK, last)
                 ahead = int(bool(watched_steps(begin, end)))
                 x, values, (heat, moved) = block(
-                    numbers, x, mu.weights, scalars, seeds, begin, end, watching, ahead
+                    numbers, x, mu.weights, scalars, clocks, seeds, begin, end, watching, ahead
                 )
                 for at, watch in enumerate(watches):
                     if watch.thrown(float(heat[at]), float(moved[at]), end - begin, mu.n):
@@ -104,7 +105,7 @@ def _advance_all(problem, ready, block, keep):
                     {name: np.asarray(column)[:, : end - begin] for name, column in values.items()}
                 )
         positions, done = np.asarray(x), last
-        frames.append([_stored(problem, entry, positions[at]) for at, entry in enumerate(ready)])
+        frames.append([_stored(problem, entry, positions[at], last) for at, entry in enumerate(ready)])
     times = np.append(np.arange(0, problem.n_steps, problem.store_every), problem.n_steps)
     for at, (index, *_, tau, _) in enumerate(ready):
         if at in thrown and not any(isinstance(f[at], str) for f in frames):
@@ -120,15 +121,16 @@ def _advance_all(problem, ready, block, keep):
         )
 
 
-def _stored(problem, entry, positions):
+def _stored(problem, entry, positions, number):
     """(energy, uncertainty, frame) of a member at a stored time, or the sentence of its failure."""
-    _, _, F, mu, scheme, tau, state = entry
+    _, _, _, mu, scheme, tau, prepared = entry
     if not within_reach(positions):
-        note = scheme.diverged(mu, state.workspace, 0, problem.n_steps, tau).row(0).note
+        note = scheme.diverged(mu, prepared.at(number * tau), 0, problem.n_steps, tau).row(0).note
         return f"StepFailed: {note}"
     try:
         measure = mu.with_positions(positions)
-        return *scheme.energy(F, measure, state), frame(measure, problem.observe)
+        energy = scheme.energy(prepared, measure, number * tau, prepared.start)
+        return *energy, frame(measure, problem.observe)
     except Exception as error:  # what is observed is the user's, and one member's failure is not the others'
         return sentence(error)
 
@@ -155,11 +157,11 @@ def _traced(problem, parameters):
     one, block = _block(problem.functional, type(scheme).move, scheme.noise, observables)
     number = jax.ShapeDtypeStruct((), mu.positions.dtype)
     scalars = scheme.coefficients(1.0, 1.0)
-    seed = jax.ShapeDtypeStruct((2,), np.uint32)
+    seed, clock = jax.ShapeDtypeStruct((2,), np.uint32), jax.ShapeDtypeStruct((2,), mu.positions.dtype)
     try:
         made = dict.fromkeys(names, number)
         watching = jax.ShapeDtypeStruct((2,), mu.positions.dtype)
-        jax.eval_shape(one, made, mu.positions, mu.weights, scalars, seed, 0, 1, watching, 0)
+        jax.eval_shape(one, made, mu.positions, mu.weights, scalars, clock, seed, 0, 1, watching, 0)
     except Exception:  # whatever the making of the functional raises when it is given no number
         return None
     return block
@@ -169,10 +171,10 @@ def _traced(problem, parameters):
 def _block(functional, move, noise, observables):
     """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 
-    def one(numbers, x, w, scalars, seed, first, last, watching, ahead):
+    def one(numbers, x, w, scalars, clock, seed, first, last, watching, ahead):
         F = functional if isinstance(functional, Functional) else functional(**numbers)
         block = watched_block_of(Field(outside_terms(F.parts)), move, noise, observables)
-        (x,), values, totals = block((x,), w, scalars, seed, first, last, watching, ahead)
+        (x,), values, totals = block((x,), w, scalars, clock, seed, first, last, watching, ahead)
         return x, values, totals
 
-    return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, None, None, 0, None)))
+    return one, jax.jit(jax.vmap(one, in_axes=(0, 0, None, 0, 0, 0, None, None, 0, None)))

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from functionals.programs import kept
+from functionals.time_dependence import AtTime
 
 _BLOCK_ENTRIES = 2**19  # kernel entries held at once: a few MiB, about a second-level cache
 
@@ -87,10 +88,22 @@ def precision(*arrays):
     return jax.enable_x64(True) if double else nullcontext()
 
 
+def _program(total, kernel, *fixed):
+    """A sum over pairs with its kernel, compiled; the time of a kernel that has one is an operand."""
+    at = getattr(kernel, "function", None)
+    if isinstance(at, AtTime):
+        return partial(_program_of_time(total, at.function, *fixed), at.t)
+    return _program_of(total, kernel, *fixed)
+
+
 @kept
-def _program(total, *fixed):
-    """A sum over pairs with its kernel, compiled."""
+def _program_of(total, *fixed):
     return jax.jit(partial(total, *fixed))
+
+
+@kept
+def _program_of_time(total, function, *fixed):
+    return jax.jit(lambda t, *arrays: total(Difference(AtTime(function, t)), *fixed, *arrays))
 
 
 def _arrays(x, y, weights):

@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density
-from jko.scheme import KINDS, Scheme, State, StepInfo
+from jko.scheme import KINDS, Problem, Scheme, StepInfo
 
 
 @dataclass(frozen=True)
@@ -60,31 +60,33 @@ class FiniteVolume(Scheme):
                 f"{F!r}: take steps.Entropic, or a grid with walls"
             )
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.limits.problem import GridProblem
 
         self.check(F, mu)
-        problem = GridProblem(F, mu.grid)
-        infinite = int(np.sum(~np.isfinite(problem.fixed)))
+        problem = Problem(F, lambda F: GridProblem(F, mu.grid))
+        infinite = int(np.sum(~np.isfinite(problem.at(0.0).fixed)))
         if infinite:
             raise ValueError(
                 f"functional: its potential is infinite or NaN in {infinite} cells of "
                 f"{mu.grid!r}: give a potential that is finite there, or a grid that ends where it is not"
             )
-        if not math.isfinite(problem.F(mu)):
+        energy = F.at(0.0)(mu)
+        if not math.isfinite(energy):
             raise ValueError(
-                f"measure: expected a density of finite energy, got F = {problem.F(mu):g} for {F!r}: "
+                f"measure: expected a density of finite energy, got F = {energy:g} for {F!r}: "
                 "start below the cap and where every term is finite"
             )
-        return State(workspace=problem)
+        return problem.starting({"energy": energy})
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         from jko.limits.structure import evolve
 
         tau = positive_number("tau", tau)
-        energy = state.data.get("energy")
-        energy = F(mu) if energy is None else float(energy)
-        outcome = evolve(state.workspace, mu, energy, tau)
+        # of second order with F at the middle of the step
+        middle = problem.at(t + 0.5 * tau)
+        energy = middle.F(mu) if problem.depends_on_time else float(state["energy"])
+        outcome = evolve(middle, mu, energy, tau)
         if outcome.done < 1.0:
             return mu, state, _unfinished(outcome, tau)
         after = outcome.mu
@@ -95,11 +97,10 @@ class FiniteVolume(Scheme):
             dissipation=energy - outcome.energy,
             note="; ".join(f"{sentence} ({count})" for sentence, count in sorted(outcome.notes.items())),
         )
-        return after, state.with_data(energy=outcome.energy), info
+        return after, state.having(energy=outcome.energy), info
 
-    def energy(self, F, mu, state):
-        energy = state.data.get("energy")
-        return (F(mu) if energy is None else float(energy)), 0.0
+    def energy(self, problem, mu, t, state):
+        return super().energy(problem, mu, t, state) if problem.depends_on_time else (state["energy"], 0.0)
 
 
 def _unfinished(outcome, tau):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Scheme, StepInfo, Wrapper
 from jko.transport.bures import bures_wasserstein
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 4.0
@@ -18,7 +18,7 @@ _STALLS = 2  # in a row, after which it is the grid's
 
 
 @dataclass(frozen=True)
-class Adaptive(Scheme):
+class Adaptive(Wrapper):
     """One step of τ made of as many steps of `scheme` as an error target asks for, of lengths δ that follow
     the flow.
 
@@ -38,16 +38,13 @@ class Adaptive(Scheme):
     tolerance: float = 1e-2
     max_steps: int = 1000
 
+    first: ClassVar = {"length": 0.0}
+
     def __post_init__(self):
         if not isinstance(self.scheme, Scheme):
             raise TypeError(f"scheme: expected a scheme such as steps.Quantile(), got {self.scheme!r}")
         positive_number("tolerance", self.tolerance)
         whole_number("max_steps", self.max_steps)
-
-    @property
-    def order(self) -> int:
-        """That of the scheme."""
-        return self.scheme.order
 
     def check(self, F, mu) -> None:
         if not isinstance(mu, (Density, Gaussian)):
@@ -56,20 +53,12 @@ class Adaptive(Scheme):
             )
         self.scheme.check(F, mu)
 
-    def init(self, F, mu) -> State:
-        self.check(F, mu)
-        inner = self.scheme.init(F, mu)
-        return State({"length": 0.0, "inner": inner.data}, inner.workspace)
-
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         tau = positive_number("tau", tau)
-        journey = _Journey(self, F, state.workspace, state.data["length"] or tau)
-        new, inner = journey.go(mu, State(state.data["inner"], state.workspace), tau)
+        journey = _Journey(self, problem, state["length"] or tau)
+        new, inner = journey.go(mu, self.inner(state), t, tau)
         info = journey.record(mu, new)
-        return new, state.with_data(length=journey.length, inner=inner.data), info
-
-    def energy(self, F, mu, state):
-        return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
+        return new, state.having(length=journey.length, inner=inner), info
 
 
 class _Kept(NamedTuple):
@@ -87,17 +76,17 @@ class _Rejected(NamedTuple):
 class _Journey:
     """The way through one τ."""
 
-    def __init__(self, settings, F, workspace, length):
-        self.settings, self.scheme, self.F, self.length = settings, settings.scheme, F, length
+    def __init__(self, settings, problem, length):
+        self.settings, self.scheme, self.problem, self.length = settings, settings.scheme, problem, length
         self.kept, self.failed = [], None
         self.solves, self.rejected, self.at_floor, self.noise = 0, 0, 0, 0.0
 
-    def go(self, mu, state, tau):
+    def go(self, mu, state, t, tau):
         left, longest, rejected = tau, tau, None
         while left > 1e-12 * tau and self.failed is None:
             parts = np.ceil(left / min(self.length, longest) - 1e-9)  # equal ones, so that none is a crumb
             share, target = left / parts, self.settings.tolerance * left / parts
-            tried = self._try(mu, state, share)
+            tried = self._try(mu, state, t + (tau - left), share)
             if tried is None:
                 self.rejected, self.length, rejected = self.rejected + 1, 0.5 * share, None
                 longest = self.length
@@ -123,22 +112,22 @@ class _Journey:
         ratio = self.settings.tolerance * length / max(error, 1e-300)
         return length * float(np.clip(_SAFETY * ratio ** (1.0 / self.scheme.order), _SHRINK, _GROW))
 
-    def _try(self, mu, state, length):
+    def _try(self, mu, state, t, length):
         """(measure, state, error, records) of two half steps, or None where one fails."""
         infos, measure, after = [], mu, state
-        whole, _, info = self._solve(mu, state, length)
-        for _ in range(2):
+        whole, _, info = self._solve(mu, state, t, length)
+        for half in range(2):
             if self.failed is not None or not info.converged:
                 return None
-            measure, after, info = self._solve(measure, after, 0.5 * length)
+            measure, after, info = self._solve(measure, after, t + 0.5 * half * length, 0.5 * length)
             infos.append(info)
         if not info.converged:
             return None
         error = distance(whole, measure) / (2.0**self.scheme.order - 1.0)
         return measure, after, error, tuple(infos)
 
-    def _solve(self, mu, state, length):
-        found = self.scheme.step(self.F, mu, length, state)
+    def _solve(self, mu, state, t, length):
+        found = self.scheme.step(self.problem, mu, t, length, state)
         self.solves += 1
         if self.solves >= self.settings.max_steps:
             self.failed = found[2]

@@ -11,7 +11,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State
+from jko.scheme import Problem, Scheme
 
 _SETTLED = 1e-6  # change of ρ′ between passes of the interaction
 
@@ -47,7 +47,7 @@ class BackAndForth(Scheme):
     marginals along the axes are farther apart than that, by more than `tolerance`, the rest is in the gap.
     Parts that an empty gap divides keep their masses. Dissipation is ∞ where ρ_k lies in the obstacle.
 
-    `init` raises UnsupportedFunctional where no internal energy holds the density together, and for caps,
+    `prepare` raises UnsupportedFunctional where no internal energy holds the density together, and for caps,
     under which an ascent on a grid locks: finer grids are no nearer to the step. steps.PrimalDual takes them.
     """
 
@@ -82,28 +82,30 @@ class BackAndForth(Scheme):
             shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
         return f"BackAndForth({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.steps.dual.problem import DualProblem
 
         self.check(F, mu)
-        return State({}, DualProblem(F, mu, self.obstacle, self.scheme_name()))
+        return Problem(F, lambda F: DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
-    def step(self, F, mu, tau, state):
-        values, info, _ = self._take(mu, state.workspace.checked(tau), state.workspace)
+    def step(self, problem, mu, t, tau, state):
+        dual = problem.at(t + tau)
+        values, info, _ = self._take(mu, dual.checked(tau), dual)
         return Density(mu.grid, values), state, info
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         return Space.GRID
 
-    def reflect(self, F, mu, tau, state):
+    def reflect(self, problem, mu, t, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.dual.grid_reflection import none, reflect_on_grid
 
-        values, info, share = self._take(mu, 0.5 * tau, state.workspace)
+        dual = problem.at(t + 0.5 * tau)
+        values, info, share = self._take(mu, 0.5 * tau, dual)
         half = Density(mu.grid, values), state, info
         if share < 1.0:
             return none(half, "the half step was shortened")
-        return reflect_on_grid(half, state.workspace, mu, tau)
+        return reflect_on_grid(half, dual, mu, tau)
 
     def _take(self, mu, tau, problem):
         """(ρ′, its record, the share of the step that was taken)."""

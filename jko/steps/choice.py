@@ -4,12 +4,13 @@ record."""
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from jko import measures
 from jko.errors import UnsupportedFunctional
-from jko.scheme import Scheme, State
+from jko.scheme import Scheme, Wrapper
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.cvxpy import Cvxpy
 from jko.steps.entropic import Entropic
@@ -23,38 +24,25 @@ _SMALL = 64**2  # cells that a convex program takes in seconds
 
 
 @dataclass(frozen=True)
-class Chosen(Scheme):
+class Chosen(Wrapper):
     """A scheme that `auto` chose, and why; the reason stands in the note of the first step's record."""
 
     scheme: Scheme
     reason: str
 
-    @property
-    def order(self) -> int:
-        """That of the scheme."""
-        return self.scheme.order
+    first: ClassVar = {"told": False}
 
-    def check(self, F, mu) -> None:
-        self.scheme.check(F, mu)
-
-    def init(self, F, mu) -> State:
-        inner = self.scheme.init(F, mu)
-        return State({"told": False, "inner": inner.data}, inner.workspace)
-
-    def step(self, F, mu, tau, state):
-        new, inner, info = self.scheme.step(F, mu, tau, State(state.data["inner"], state.workspace))
-        if not state.data["told"]:
+    def step(self, problem, mu, t, tau, state):
+        new, inner, info = self.scheme.step(problem, mu, t, tau, self.inner(state))
+        if not state["told"]:
             info = replace(info, note=joined(f"{self.scheme.scheme_name()}: {self.reason}", info.note))
-        return new, state.with_data(told=True, inner=inner.data), info
+        return new, state.having(told=True, inner=inner), info
 
-    def space_of_steps(self, F, mu, state):
-        return self.scheme.space_of_steps(F, mu, State(state.data["inner"], state.workspace))
+    def space_of_steps(self, problem, mu):
+        return self.scheme.space_of_steps(problem, mu)
 
     def displacement_modulus(self, F, mu):
         return self.scheme.displacement_modulus(F, mu)
-
-    def energy(self, F, mu, state):
-        return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
 
 
 def auto(F, mu) -> Chosen:
@@ -70,7 +58,7 @@ def auto(F, mu) -> Chosen:
     Raises TypeError for Particles, UnsupportedFunctional where no JKO step takes the functional.
     """
     if isinstance(mu, measures.Gaussian):
-        Gaussian().init(F, mu)
+        Gaussian().prepare(F, mu)
         return Chosen(Gaussian(), "the entropy and quadratic energies move a Gaussian in closed form")
     if not isinstance(mu, measures.Density):
         raise TypeError(
@@ -80,7 +68,7 @@ def auto(F, mu) -> Chosen:
     refusals = []
     for scheme, reason in _candidates(F, mu):
         try:
-            scheme.init(F, mu)
+            scheme.prepare(F, mu)
         except UnsupportedFunctional as refusal:
             refusals.append(str(refusal))
         else:

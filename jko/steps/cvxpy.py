@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from jko.errors import one_of, positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import KINDS, Scheme, State
+from jko.scheme import KINDS, Problem, Scheme, State
 
 _FORMULATIONS = ("eulerian", "lagrangian")
 
@@ -63,6 +63,7 @@ class Cvxpy(Scheme):
 
     def check(self, F, mu):
         super().check(F, mu)
+        F = F.at(0.0)
         kind = self._form(F, mu)
         if self.slices > 1 and not kind.has_slices:
             raise ValueError(
@@ -71,19 +72,23 @@ class Cvxpy(Scheme):
             )
         kind.check(F, mu)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         _require_installed(self.solver)
-        kind = self._form(F, mu)
-        form = kind(F, mu, self, functools.partial(self._program, kind.clarabel_options(F)))
-        return State(form.first_data(mu), form)
+        kind = self._form(F.at(0.0), mu)
 
-    def step(self, F, mu, tau, state):
-        mu, data, info = state.workspace.step(mu, positive_number("tau", tau), state.data)
-        return mu, state.with_data(**data), info
+        def form(F):
+            return kind(F, mu, self, functools.partial(self._program, kind.clarabel_options(F)))
 
-    def space_of_steps(self, F, mu, state):
-        return state.workspace.space
+        problem = Problem(F, form)
+        return problem.starting(problem.at(0.0).first_data(mu))
+
+    def step(self, problem, mu, t, tau, state):
+        mu, data, info = problem.at(t + tau).step(mu, positive_number("tau", tau), state)
+        return mu, State(data), info
+
+    def space_of_steps(self, problem, mu):
+        return problem.at(0.0).space
 
     def _form(self, F, mu):
         from jko.steps.convex.eulerian import Eulerian

@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, StepInfo
 
 _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
@@ -65,11 +65,11 @@ class Entropic(Scheme):
         whole_number("max_iterations", self.max_iterations)
         whole_number("interaction_passes", self.interaction_passes)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.steps.scaling.problem import ScalingProblem
 
         self.check(F, mu)
-        return State({}, ScalingProblem(F, mu, self._epsilon(mu.grid)))
+        return Problem(F, lambda F: ScalingProblem(F, mu, self._epsilon(mu.grid)))
 
     def _epsilon(self, grid):
         widest = max(grid.spacing)
@@ -90,19 +90,19 @@ class Entropic(Scheme):
             )
         return float(self.epsilon)
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         from jko.steps.scaling.passes import by_passes
 
-        problem = state.workspace
-        tau = problem.checked(tau)
-        found = by_passes(problem, mu.values, tau, 0.5 if self.debias else 0.0, self)
+        scaling = problem.at(t + tau)
+        tau = scaling.checked(tau)
+        found = by_passes(scaling, mu.values, tau, 0.5 if self.debias else 0.0, self)
         scaled = found.scaled
         if not np.isfinite(scaled.mismatch):
             return mu, state, _overflowed(scaled.step.alpha, tau)
         missing = abs(float(scaled.wanted.sum()) - mu.values.sum()) * mu.grid.cell_volume
         if missing > self.mass_tolerance * mu.mass:
             return mu, state, _lost(scaled, missing, tau)
-        return Density(mu.grid, found.values), state, self._record(problem, mu, found)
+        return Density(mu.grid, found.values), state, self._record(scaling, mu, found)
 
     def _record(self, problem, mu, found):
         from jko.steps.scaling.certificate import certify

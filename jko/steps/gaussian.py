@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -12,12 +12,13 @@ from jko import measures
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.exact.gaussian_jko import gaussian_jko_step
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, StepInfo
 from jko.steps.reflection import Continued, Reflected
 from jko.transport.bures import bures_wasserstein, symmetric_root
 
 
-class _Problem(NamedTuple):
+class _Form(NamedTuple):
+    F: Any
     stiffness: np.ndarray  # A + what the interaction adds to the centred part
     mean_stiffness: np.ndarray  # A
     slope: np.ndarray  # b
@@ -34,65 +35,72 @@ class Gaussian(Scheme):
     gap bounds J(ρ′) − min J by ½‖∇J‖²/(1/τ + λ) with the optimal map computed anew (Bures).
 
     Takes the entropy, quadratic potentials and quadratic even interactions, of any sign for which
-    1 + τλ > 0; `init` raises UnsupportedFunctional otherwise, `step` ValueError where τ is too large.
+    1 + τλ > 0; `prepare` raises UnsupportedFunctional otherwise, `step` ValueError where τ is too large.
     """
 
     takes: ClassVar[frozenset[str]] = frozenset({"entropy", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (measures.Gaussian,)
     order: ClassVar[int] = 1
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
-        return State({}, _problem(F.parts, mu.dimension))
+        return Problem(F, lambda F: _form_of(F, mu.dimension))
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         tau = positive_number("tau", tau)
-        problem = state.workspace
+        new, info = self._solved(problem.at(t + tau), mu, tau)
+        return new, state, info
+
+    def _solved(self, form, mu, tau):
         mean, covariance = gaussian_jko_step(
             mu.mean(),
             mu.covariance(),
             tau,
-            problem.mean_stiffness,
-            problem.temperature,
-            slope=problem.slope,
-            centred_stiffness=problem.stiffness,
+            form.mean_stiffness,
+            form.temperature,
+            slope=form.slope,
+            centred_stiffness=form.stiffness,
         )
         new = measures.Gaussian(mean, covariance)
         transport = bures_wasserstein(mu.mean(), mu.covariance(), mean, covariance) ** 2 / (2.0 * tau)
-        gap = _gap(mu, new, tau, problem)
+        gap = _gap(mu, new, tau, form)
         info = StepInfo(
             gap=gap,
             relative_gap=gap / transport if transport > 0.0 else 0.0,
             iterations=1,
             mass_error=0.0,
-            dissipation=F(mu) - F(new) - transport,
+            dissipation=form.F(mu) - form.F(new) - transport,
             transport_cost=transport,
         )
-        return new, state, info
+        return new, info
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         """Covariances that commute with the stiffness keep its axes: between them W₂ is flat."""
-        A, S = state.workspace.stiffness, mu.covariance()
+        A, S = problem.at(0.0).stiffness, mu.covariance()
         commuting = np.abs(A @ S - S @ A).max() <= 1e-12 * np.abs(A).max() * np.abs(S).max()
         return Space.FLAT if commuting else Space.WASSERSTEIN
 
-    def reflect(self, F, mu, tau, state):
+    def reflect(self, problem, mu, t, tau, state):
         """(2I − S)_# of the half step, S the optimal map back from it."""
-        half, state, info = self.step(F, mu, 0.5 * tau, state)
+        form = problem.at(t + 0.5 * tau)
+        half, info = self._solved(form, mu, 0.5 * tau)
         new = _displaced(mu, half, 1.0)
         if new is None:
             note = "2T − id is no transport map"
             return Reflected((half, state, info), None, None, np.nan, np.nan, note=note)
-        return Reflected((half, state, info), new, state, *_dissipation(F, mu, new, tau), past=_moments(mu))
+        return Reflected(
+            (half, state, info), new, state, *_dissipation(form.F, mu, new, tau), past=_moments(mu)
+        )
 
-    def continued(self, F, mu, past, tau, state):
+    def continued(self, problem, mu, past, t, tau, state):
         """The step of 2τ/3 from (4I − S)_#ρ/3, S the optimal map back to the past."""
         start = _displaced(measures.Gaussian(**past), mu, 1.0 / 3.0)
         if start is None:
             return None
-        new, state, info = self.step(F, start, 2.0 * tau / 3.0, state)
-        dissipation, energy = _dissipation(F, mu, new, tau)
-        info = replace(info, dissipation=dissipation, transport_cost=energy - F(new) - dissipation)
+        form = problem.at(t + tau)
+        new, info = self._solved(form, start, 2.0 * tau / 3.0)
+        dissipation, energy = _dissipation(form.F, mu, new, tau)
+        info = replace(info, dissipation=dissipation, transport_cost=energy - form.F(new) - dissipation)
         return Continued(new, state, info, _moments(mu), energy)
 
 
@@ -124,12 +132,13 @@ def _optimal_map(covariance0, covariance1):
     return inverse_root @ symmetric_root(root @ covariance1 @ root) @ inverse_root
 
 
-def _problem(parts, dimension):
+def _form_of(F, dimension):
+    parts = F.parts
     stiffness, slope = np.zeros((dimension, dimension)), np.zeros(dimension)
     for coefficient, atom in parts.potential:
-        form = _form(atom.V, dimension, atom)
-        stiffness = stiffness + coefficient * form.A
-        slope = slope + coefficient * form.b
+        V = _quadratic(atom.V, dimension, atom)
+        stiffness = stiffness + coefficient * V.A
+        slope = slope + coefficient * V.b
     centred = stiffness
     for coefficient, atom in parts.interaction:
         if atom.general:
@@ -137,11 +146,11 @@ def _problem(parts, dimension):
                 f"steps.Gaussian takes even interactions W(x − y), got {atom!r}; "
                 "put the Gaussian on a grid and use steps.Cvxpy"
             )
-        centred = centred + coefficient * _form(atom.W, dimension, atom).A
-    return _Problem(centred, stiffness, slope, float(parts.temperature))
+        centred = centred + coefficient * _quadratic(atom.W, dimension, atom).A
+    return _Form(F, centred, stiffness, slope, float(parts.temperature))
 
 
-def _form(function, dimension, atom):
+def _quadratic(function, dimension, atom):
     form = quadratic_form(function, dimension)
     if form is None:
         raise UnsupportedFunctional(
@@ -151,15 +160,15 @@ def _form(function, dimension, atom):
     return form
 
 
-def _gap(old, new, tau, problem):
+def _gap(old, new, tau, form):
     """½∫|∇J|²dρ′/(1/τ + λ), with ∇J = (x − Sx)/τ + ∇δF/δρ affine and S the optimal map from ρ′ back to
     ρ."""
     identity = np.eye(old.dimension)
     back = _optimal_map(new.covariance(), old.covariance())
-    score = problem.temperature * np.linalg.inv(new.covariance())
-    residual = (identity - back) / tau + problem.stiffness - score
-    force = (new.mean() - old.mean()) / tau + problem.mean_stiffness @ new.mean() + problem.slope
-    spread_modulus = 1.0 / tau + np.linalg.eigvalsh(problem.stiffness)[0]
-    mean_modulus = 1.0 / tau + np.linalg.eigvalsh(problem.mean_stiffness)[0]
+    score = form.temperature * np.linalg.inv(new.covariance())
+    residual = (identity - back) / tau + form.stiffness - score
+    force = (new.mean() - old.mean()) / tau + form.mean_stiffness @ new.mean() + form.slope
+    spread_modulus = 1.0 / tau + np.linalg.eigvalsh(form.stiffness)[0]
+    mean_modulus = 1.0 / tau + np.linalg.eigvalsh(form.mean_stiffness)[0]
     spread = np.trace(residual @ new.covariance() @ residual.T)
     return float(0.5 * (spread / spread_modulus + force @ force / mean_modulus))

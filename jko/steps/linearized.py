@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, StepInfo
 from jko.steps.grid_energy import energy_size
 from jko.steps.reflection import Reflected
 
@@ -47,7 +47,7 @@ class Linearized(Scheme):
     Of second order in τ by `steps.SecondOrder(steps.Linearized())`: `reflect` is the implicit midpoint rule,
     (ρ′ − ρ_k)/τ = ∇·(ρ₁∇(U′(ρ₁) + V)), 2ρ₁ = ρ_k + ρ′ [HairerLubichWanner2006].
 
-    `init` raises UnsupportedFunctional unless U′(0) = −∞, which keeps ρ positive.
+    `prepare` raises UnsupportedFunctional unless U′(0) = −∞, which keeps ρ positive.
     """
 
     tolerance: float = 1e-7
@@ -64,21 +64,21 @@ class Linearized(Scheme):
         whole_number("max_iterations", self.max_iterations)
         whole_number("interaction_passes", self.interaction_passes)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.steps.pressure.linearized_ladder import LinearizedLadder
 
         self.check(F, mu)
-        return State({}, LinearizedLadder(F, mu, self.scheme_name()))
+        return Problem(F, lambda F: LinearizedLadder(F, mu, self.scheme_name()))
 
-    def step(self, F, mu, tau, state):
-        solved = self._passes(state.workspace, mu, positive_number("tau", tau), 1.0)
+    def step(self, problem, mu, t, tau, state):
+        solved = self._passes(problem.at(t + tau), mu, positive_number("tau", tau), 1.0)
         if solved.found is None:
             return mu, state, self._failed(solved)
         return Density(mu.grid, solved.values), state, self._record(solved, mu)
 
-    def reflect(self, F, mu, tau, state):
+    def reflect(self, problem, mu, t, tau, state):
         """2ρ₁ − ρ with ρ₁ the half step of implicit Euler: the implicit midpoint rule for ∂ρ = ∇·(ρ∇δF)."""
-        ladder = state.workspace
+        ladder = problem.at(t + 0.5 * tau)
         solved = self._passes(ladder, mu, 0.5 * positive_number("tau", tau), 0.0)
         if solved.found is None:
             return Reflected((mu, state, self._failed(solved)), None, None, np.nan, solved.before)

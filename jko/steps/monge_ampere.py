@@ -10,7 +10,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, StepInfo
 
 _FOLDED = 1e-4  # of the mass, what may lie where the map folds
 _DEFECT = 0.02  # of the mass, the most that the transported density may miss
@@ -78,14 +78,14 @@ class MongeAmpere(Scheme):
                 f"fallback: expected a scheme, such as steps.BackAndForth(), got {self.fallback!r}"
             )
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.steps.pressure.ladder import PressureLadder
 
         self.check(F, mu)
-        return State({}, PressureLadder(F, mu, self.scheme_name()))
+        return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
 
-    def step(self, F, mu, tau, state):
-        ladder = state.workspace
+    def step(self, problem, mu, t, tau, state):
+        ladder = problem.at(t + tau)
         tau = ladder.problem.checked(tau)
         reason, nearest = unsuited(mu), None
         if reason is None:
@@ -98,18 +98,19 @@ class MongeAmpere(Scheme):
                 reason = rejection.reason
                 if rejection.only_open and (nearest is None or found.gap < nearest[0].gap):
                     nearest = found, note, reason
-        return self._fall_back(F, mu, tau, state, reason, nearest)
+        return self._fall_back(problem.F.at(t + tau), mu, tau, state, reason, nearest)
 
     def sharpened(self) -> MongeAmpere:
         """The same, solved to a gap that does not add up over many steps of second order."""
         return replace(self, tolerance=min(self.tolerance, _SHARP))
 
-    def reflect(self, F, mu, tau, state):
+    def reflect(self, problem, mu, t, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.dual.grid_reflection import reflect_on_grid
 
-        half = self.sharpened().step(F, mu, 0.5 * tau, state)
-        return reflect_on_grid(half, state.workspace.problem, mu, tau)
+        # J_{τ/2} of F at the middle of the step
+        half = self.sharpened().step(problem, mu, t, 0.5 * tau, state)
+        return reflect_on_grid(half, problem.at(t + 0.5 * tau).problem, mu, tau)
 
     def _solve(self, ladder, mu, tau, caution):
         from jko.steps.pressure.passes import settle
@@ -133,7 +134,7 @@ class MongeAmpere(Scheme):
             return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         return Space.GRID
 
     def _record(self, found, mu, note):
@@ -152,7 +153,8 @@ class MongeAmpere(Scheme):
         from jko.steps.back_and_forth import BackAndForth
 
         scheme = BackAndForth() if self.fallback is None else self.fallback
-        new, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+        problem = scheme.prepare(F, mu)
+        new, _, info = scheme.step(problem, mu, 0.0, tau, problem.start)
         if nearest is not None and nearest[0].gap < info.gap:
             found, note, reason = nearest
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"

@@ -12,7 +12,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, State, StepInfo
 
 _EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 
@@ -72,23 +72,23 @@ class PrimalDual(Scheme):
             shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
         return f"PrimalDual({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         from jko.steps.dynamic.problem import DynamicProblem
 
         self.check(F, mu)
-        return State({}, DynamicProblem(F, mu, self.obstacle, self.slices))
+        return Problem(F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices))
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         return Space.GRID
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         from jko.steps.dynamic.solver import DynamicSolver
 
-        problem = state.workspace
-        outcome = DynamicSolver(problem, self, mu.values, problem.checked(tau)).solve(state.data)
-        info = self._record(problem, mu, tau, outcome)
+        dynamic = problem.at(t + tau)
+        outcome = DynamicSolver(dynamic, self, mu.values, dynamic.checked(tau)).solve(state)
+        info = self._record(dynamic, mu, tau, outcome)
         values = outcome.path.end.reshape(mu.grid.cells)
-        return Density(mu.grid, values), state.with_data(**outcome.data), info
+        return Density(mu.grid, values), State(outcome.data), info
 
     def _record(self, problem, mu, tau, outcome) -> StepInfo:
         from jko.steps.dynamic.time_error import told

@@ -10,7 +10,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid
-from jko.scheme import Scheme, State
+from jko.scheme import Problem, Scheme, State
 from jko.steps.line import active_set, newton, passes, repulsion, safeguard, saturation
 from jko.steps.line.cells import (
     LIGHT,
@@ -23,7 +23,8 @@ from jko.steps.line.cells import (
 )
 from jko.steps.line.displacement import displaced
 from jko.steps.line.energy import LineEnergy
-from jko.steps.line.problem import Point, Problem
+from jko.steps.line.problem import Point
+from jko.steps.line.problem import Problem as LineProblem
 from jko.steps.line.record import energy_before, energy_of, record
 from jko.steps.line.varied_cap import VariedCap
 from jko.steps.reflection import Continued, Reflected
@@ -62,7 +63,7 @@ class Quantile(Scheme):
     until the gap of the whole step closes; the note says how many.
 
     Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and positive caps; Densities
-    of one dimension. `init` raises ValueError for more dimensions, for a kernel of two points, one that is
+    of one dimension. `prepare` raises ValueError for more dimensions, for a kernel of two points, one that is
     singular at 0 but no sum of powers above −1, logarithm and quadratic, for a cap that cannot hold the
     mass, and for one that is 0 somewhere.
     """
@@ -80,14 +81,15 @@ class Quantile(Scheme):
         positive_number("tolerance", self.tolerance)
         whole_number("most_iterations", self.most_iterations)
 
-    def init(self, F, mu) -> State:
+    def prepare(self, F, mu) -> Problem:
         self.check(F, mu)
         if mu.dimension != 1:
             raise ValueError(
                 f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
                 "steps.Cvxpy"
             )
-        energy = LineEnergy(F.parts, mu.grid, mu.mass, _origin(mu.grid))
+        problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, _origin(mu.grid)))
+        energy = problem.at(0.0)
         if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
                 f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
@@ -96,23 +98,24 @@ class Quantile(Scheme):
         near = _from_origin(mu)
         edges, masses = without_weightless(*graded(*cut(near), mu.grid.size), energy.internal)
         edges, widths, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
-        return State({"edges": edges, "widths": widths, "masses": masses}, energy)
+        return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
-    def step(self, F, mu, tau, state):
-        problem, solution, note = self._untorn(mu, positive_number("tau", tau), state.data, state.workspace)
+    def step(self, prepared, mu, t, tau, state):
+        energy = prepared.at(t + tau)
+        problem, solution, note = self._untorn(mu, positive_number("tau", tau), state, energy)
         new, data, _ = _settled(problem, solution, mu)
-        if _is_unresolved(F, mu, new):
+        if _is_unresolved(prepared.F.at(t + tau), mu, new):
             new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
-        return new, state.with_data(**data), record(problem, solution, mu, new, note)
+        return new, State(data), record(problem, solution, mu, new, note)
 
-    def space_of_steps(self, F, mu, state):
+    def space_of_steps(self, problem, mu):
         return Space.FLAT
 
-    def reflect(self, F, mu, tau, state):
+    def reflect(self, prepared, mu, t, tau, state):
         """2X₁ − X with X₁ the edges of the half step."""
-        problem, solution, note = self._solved(mu, 0.5 * tau, state.data, state.workspace)
+        problem, solution, note = self._solved(mu, 0.5 * tau, state, prepared.at(t + 0.5 * tau))
         half, data, _ = _settled(problem, solution, mu)
-        half = half, state.with_data(**data), record(problem, solution, mu, half, note)
+        half = half, State(data), record(problem, solution, mu, half, note)
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
         edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
         point = Point(problem, edges, widths)
@@ -120,18 +123,18 @@ class Quantile(Scheme):
         energy = energy_before(problem)
         dissipation = energy - energy_of(problem, point) - 0.5 * point.squared_distance / tau
         past = kept_cells(*before, kept)
-        return Reflected(half, new, state.with_data(**data), dissipation, energy, bent, past=past)
+        return Reflected(half, new, State(data), dissipation, energy, bent, past=past)
 
-    def continued(self, F, mu, past, tau, state):
+    def continued(self, prepared, mu, past, t, tau, state):
         """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
-        now, cap = state.data, state.workspace.cap
+        now, energy = state, prepared.at(t + tau)
         walls = _walls(_from_origin(mu).grid)
         pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
-        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, cap)
+        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, energy.cap)
         if bent > 0.1:
             return None
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
-        problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, state.workspace)
+        problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, energy)
         new, data, kept = _settled(problem, solution, mu)
         if problem.kept is not None:
             now = kept_cells(now["edges"], now["widths"], problem.kept)
@@ -140,9 +143,7 @@ class Quantile(Scheme):
         cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
         info = record(problem, solution, mu, new, note)
         info = replace(info, dissipation=energy - solution.energy - cost, transport_cost=cost)
-        return Continued(
-            new, state.with_data(**data), info, kept_cells(now["edges"], now["widths"], kept), energy
-        )
+        return Continued(new, State(data), info, kept_cells(now["edges"], now["widths"], kept), energy)
 
     def _untorn(self, mu, tau, cells, energy):
         """As `_solved`, again with the cells cut that a step tears apart."""
@@ -158,7 +159,7 @@ class Quantile(Scheme):
     def _solved(self, mu, tau, cells, energy):
         walls = _walls(_from_origin(mu).grid)
         start = (cells[name] for name in ("edges", "widths", "masses"))
-        problem = Problem(energy, *start, tau, walls)
+        problem = LineProblem(energy, *start, tau, walls)
         if energy.cap is not None or not energy.keeps_open:
             # at the cap they would be narrower than rounding
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])

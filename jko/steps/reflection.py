@@ -2,9 +2,9 @@
 
 A step that can be reflected defines
 
-    reflect(F, mu, tau, state) -> Reflected        2 J_{τ/2} − id, with one solve
-    continued(F, mu, past, tau, state) -> Continued | None
-                                                   J_{2τ/3} from X_k + (X_k − X_{k−1})/3
+    reflect(problem, mu, t, tau, state) -> Reflected       2 J_{τ/2} − id, with one solve and F at t + τ/2
+    continued(problem, mu, past, t, tau, state) -> Continued | None
+                                                           J_{2τ/3} from X_k + (X_k − X_{k−1})/3, F at t + τ
 
 in the form in which it holds a transport: edges on the line, matrices between Gaussians, potentials on
 grids. One that stops at a tolerance may define sharpened(), the same step solved so well that errors do not

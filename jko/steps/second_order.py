@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.scheme import Scheme, State, StepInfo
+from jko.scheme import Scheme, StepInfo, Wrapper
 from jko.steps.reflection import require
 
 _STARTING = 2  # steps from given data that may have to be plain
@@ -16,7 +16,7 @@ _PIECES = 3  # of a plain step at the start
 
 
 @dataclass(frozen=True)
-class SecondOrder(Scheme):
+class SecondOrder(Wrapper):
     """ρ′ = (2T − id)_#ρ with T the map of the half step J_{τ/2}: order 2 in τ, at the cost of one solve.
 
     In coordinates in which W₂ is flat it is X′ = 2X₁ − X with X₁ = X − (τ/2)∇F(X₁), the implicit midpoint
@@ -40,43 +40,37 @@ class SecondOrder(Scheme):
     plain_steps: int | None = None
 
     order: ClassVar[int] = 2
+    first: ClassVar = {"taken": 0}
 
     def __post_init__(self):
         require(self.scheme, "reflect", "steps.SecondOrder")
         if self.plain_steps is not None:
             whole_number("plain_steps", self.plain_steps, least=0)
 
-    def check(self, F, mu) -> None:
-        self.scheme.check(F, mu)
-
-    def init(self, F, mu) -> State:
-        inner = self.scheme.init(F, mu)
-        return State({"taken": 0, "inner": inner.data}, inner.workspace)
-
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         tau = positive_number("tau", tau)
-        inner, taken = State(state.data["inner"], state.workspace), state.data["taken"]
+        inner, taken = self.inner(state), state["taken"]
         if taken < (self.plain_steps or 0):
-            new, inner, info = _thirds(self.scheme, F, mu, tau, inner, "as asked")
+            new, inner, info = _thirds(self.scheme, problem, mu, t, tau, inner, "as asked")
         else:
             starting = self.plain_steps is None and taken < _STARTING
-            new, inner, info, _ = reflect_or_halve(self.scheme, F, mu, tau, inner, starting)
-        return new, state.with_data(taken=taken + 1, inner=inner.data), info
-
-    def energy(self, F, mu, state):
-        return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
+            new, inner, info, _ = reflect_or_halve(self.scheme, problem, mu, t, tau, inner, starting)
+        return new, state.having(taken=taken + 1, inner=inner), info
 
 
-def reflect_or_halve(scheme, F, mu, tau, state, starting=True):
+def reflect_or_halve(scheme, problem, mu, t, tau, state, starting=True):
     """(ρ′, state, record, past) of a reflected half-step where it may be taken, of two half steps
     elsewhere, of three thirds at the start from what may be rough; the past is empty after those.
 
     A scheme that holds edges sees their F: where that of the densities would rise, the step is J_τ itself.
     """
-    taken = _reflect_or_halve(scheme, F, mu, tau, state, starting)
-    if scheme.space_of_steps(F, mu, state) is not Space.FLAT or not (rise := risen(F, mu, taken[0])):
+    taken = _reflect_or_halve(scheme, problem, mu, t, tau, state, starting)
+    if scheme.space_of_steps(problem, mu) is not Space.FLAT:
         return taken
-    new, after, info = scheme.step(F, mu, tau, state)
+    rise = risen(problem.F.at(t + 0.5 * tau), mu, taken[0])
+    if not rise:
+        return taken
+    new, after, info = scheme.step(problem, mu, t, tau, state)
     return new, after, replace(info, note=joined(f"a plain step: {rise}", info.note)), {}
 
 
@@ -88,16 +82,16 @@ def risen(F, mu, new) -> str:
     return ""
 
 
-def _reflect_or_halve(scheme, F, mu, tau, state, starting):
-    reflected = scheme.reflect(F, mu, tau, state)
+def _reflect_or_halve(scheme, problem, mu, t, tau, state, starting):
+    reflected = scheme.reflect(problem, mu, t, tau, state)
     half, half_state, half_info = reflected.half
     if not half_info.converged:
         return half, half_state, half_info, {}
     if starting and reflected.wary:
-        return *_thirds(scheme, F, mu, tau, state, "the first steps from given data"), {}
+        return *_thirds(scheme, problem, mu, t, tau, state, "the first steps from given data"), {}
     if reflected.refusal:
         note = f"two plain half steps: {reflected.refusal}"
-        return *_plain(scheme, F, mu, 0.5 * tau, 1, note, reflected.half), {}
+        return *_plain(scheme, problem, mu, t + 0.5 * tau, 0.5 * tau, 1, note, reflected.half), {}
     new = reflected.measure
     info = replace(
         half_info,
@@ -110,21 +104,21 @@ def _reflect_or_halve(scheme, F, mu, tau, state, starting):
     return new, reflected.state, info, reflected.past
 
 
-def _thirds(scheme, F, mu, tau, state, why):
+def _thirds(scheme, problem, mu, t, tau, state, why):
     note = f"three plain third steps: {why}"
-    return _plain(scheme, F, mu, tau / _PIECES, _PIECES, note, (mu, state, None))
+    return _plain(scheme, problem, mu, t, tau / _PIECES, _PIECES, note, (mu, state, None))
 
 
-def _plain(scheme, F, mu, tau, number, note, taken):
-    """(ρ′, state, record) of so many plain steps of τ after what was `taken` from μ.
+def _plain(scheme, problem, mu, t, tau, number, note, taken):
+    """(ρ′, state, record) of so many plain steps of τ from t on after what was `taken` from μ.
 
     W₂²(ρ, ρ″)/2Στ is no more than the sum of the steps' own costs, by Cauchy: dissipations add.
     """
     exact = scheme.sharpened() if hasattr(scheme, "sharpened") else scheme
     new, state, info = taken
     records = [] if info is None else [info]
-    for _ in range(number):
-        new, state, info = exact.step(F, new, tau, state)
+    for k in range(number):
+        new, state, info = exact.step(problem, new, t + k * tau, tau, state)
         records.append(info)
         if not info.converged:
             break

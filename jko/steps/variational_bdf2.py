@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jko.errors import positive_number
-from jko.scheme import Scheme, State
+from jko.scheme import Scheme, Wrapper
 from jko.steps.reflection import require
 from jko.steps.second_order import joined, reflect_or_halve, risen
 
 
 @dataclass(frozen=True)
-class VariationalBDF2(Scheme):
+class VariationalBDF2(Wrapper):
     """ρ_{k+1} = J_{2τ/3} of the extrapolation (4X_k − X_{k−1})/3 along the transport from ρ_{k−1} to ρ_k:
     order 2 in τ, one solve a step [GallouetNataleTodeschi2024].
 
@@ -32,6 +32,7 @@ class VariationalBDF2(Scheme):
     scheme: Scheme
 
     order: ClassVar[int] = 2
+    first: ClassVar = {"past": {}, "tau": 0.0}
 
     def __post_init__(self):
         if hasattr(self.scheme, "reflect") and not hasattr(self.scheme, "continued"):
@@ -43,28 +44,17 @@ class VariationalBDF2(Scheme):
             )
         require(self.scheme, "continued", "steps.VariationalBDF2")
 
-    def check(self, F, mu) -> None:
-        self.scheme.check(F, mu)
-
-    def init(self, F, mu) -> State:
-        inner = self.scheme.init(F, mu)
-        return State({"inner": inner.data, "past": {}, "tau": 0.0}, inner.workspace)
-
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         tau = positive_number("tau", tau)
-        inner = State(state.data["inner"], state.workspace)
+        inner = self.inner(state)
         refusal = ""
-        if state.data["past"] and state.data["tau"] == tau:
-            found = self.scheme.continued(F, mu, state.data["past"], tau, inner)
+        if state["past"] and state["tau"] == tau:
+            found = self.scheme.continued(problem, mu, state["past"], t, tau, inner)
             refusal = "the extrapolation is no transport" if found is None else found.refusal
-            refusal = refusal or risen(F, mu, found.measure)
+            refusal = refusal or risen(problem.F.at(t + tau), mu, found.measure)
             if not refusal:
-                data = {"inner": found.state.data, "past": found.past, "tau": tau}
-                return found.measure, state.with_data(**data), found.info
-        new, inner, info, past = reflect_or_halve(self.scheme, F, mu, tau, inner)
+                return found.measure, state.having(inner=found.state, past=found.past), found.info
+        new, inner, info, past = reflect_or_halve(self.scheme, problem, mu, t, tau, inner)
         if refusal:
             info = replace(info, note=joined(f"no step from the extrapolation: {refusal}", info.note))
-        return new, state.with_data(inner=inner.data, past=past, tau=tau), info
-
-    def energy(self, F, mu, state):
-        return self.scheme.energy(F, mu, State(state.data["inner"], state.workspace))
+        return new, state.having(inner=inner, past=past, tau=tau), info

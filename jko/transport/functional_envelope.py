@@ -57,12 +57,14 @@ def wasserstein_envelope(F, s, mu, scheme) -> WassersteinEnvelope:
             f"scheme: a step of {scheme.scheme_name()} is of order {scheme.order} and no minimiser of "
             "W₂²/2s + F; take its first-order base"
         )
-    state = scheme.init(F, mu)
-    nu, state, info = scheme.step(F, mu, s, state)
+    problem = scheme.prepare(F, mu)
+    nu, _, info = scheme.step(problem, mu, 0.0, s, problem.start)
     if not info.converged:
         raise StepFailed(f"s: the step of size {s:g} ended as {info.status!r}; {info.note}", info)
     if not math.isfinite(info.dissipation):
         raise ValueError(
             f"scheme: {scheme.scheme_name()} does not minimise W₂²/2s + F; take one of jko.steps"
         )
-    return WassersteinEnvelope(scheme.energy(F, mu, state)[0] - info.dissipation, nu, info, mu, s)
+    return WassersteinEnvelope(
+        scheme.energy(problem, mu, 0.0, problem.start)[0] - info.dissipation, nu, info, mu, s
+    )

@@ -93,7 +93,7 @@ def test_steps_that_fail_say_why():
 def test_refusals(monkeypatch):
     many = Particles(np.zeros((1001, 2)) + np.arange(1001)[:, None])
     with pytest.raises(ValueError, match=r"dense matrices of 2002² .* use descent\.Trapezoidal"):
-        AdaptiveRungeKutta(method="kvaerno5").init(STEEP, many)
+        AdaptiveRungeKutta(method="kvaerno5").prepare(STEEP, many)
     settings = (
         {"rtolerance": 0.0},
         {"atolerance": -1.0},
@@ -105,10 +105,10 @@ def test_refusals(monkeypatch):
         with pytest.raises(ValueError, match=next(iter(setting))):
             AdaptiveRungeKutta(**setting)
     with pytest.raises(ValueError, match="Cap"):
-        AdaptiveRungeKutta().init(STEEP + fn.Cap(1.0), cloud())
+        AdaptiveRungeKutta().prepare(STEEP + fn.Cap(1.0), cloud())
     monkeypatch.setitem(sys.modules, "diffrax", None)
     with pytest.raises(ImportError, match=r'not installed: pip install "jko\[adaptive\]"'):
-        AdaptiveRungeKutta().init(STEEP, cloud())
+        AdaptiveRungeKutta().prepare(STEEP, cloud())
 
 
 @pytest.mark.parametrize(("length", "energy", "offset"), [(1e-6, 1e12, 0.0), (1e6, 1e-12, 1e5)])

@@ -13,6 +13,7 @@ from jko.descent.bandwidth import root_of_spacing, silverman
 from jko.descent.blob_field import BlobField
 from jko.errors import StepFailed
 from tests.descent.laws import distance_to_gaussian, gaussian_quantiles, parabola_quantiles, sampling_error
+from tests.first_step import first_step
 
 CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 INTERNAL = {
@@ -127,34 +128,35 @@ def test_bandwidth_rules():
     deviation = float(np.sqrt(mu.covariance()[0, 0]))
     assert silverman(mu) == pytest.approx(deviation * (4.0 / 3000.0) ** 0.2)
     assert root_of_spacing(mu) == pytest.approx(deviation / np.sqrt(1000.0))
-    assert Blob().init(fn.Entropy(), mu).data["bandwidth"] == silverman(mu)
-    assert Blob().init(fn.Power(2), mu).data["bandwidth"] == root_of_spacing(mu)
-    assert Blob(bandwidth=0.3).init(fn.Power(2), mu).data["bandwidth"] == 0.3
+    assert Blob().prepare(fn.Entropy(), mu).start["bandwidth"] == silverman(mu)
+    assert Blob().prepare(fn.Power(2), mu).start["bandwidth"] == root_of_spacing(mu)
+    assert Blob(bandwidth=0.3).prepare(fn.Power(2), mu).start["bandwidth"] == 0.3
 
 
 def test_a_resume_gives_the_same_bits():
     scheme, mu = Blob(), cloud(100, 1)
-    state = scheme.init(CONFINED, mu)
+    problem = scheme.prepare(CONFINED, mu)
+    state = problem.start
     there = mu
     for k in range(14):
-        there, state, _ = scheme.step(CONFINED, there, 0.02, state)
+        there, state, _ = scheme.step(problem, there, 0.0, 0.02, state)
         if k == 6:
-            saved, data = there, dict(state.data)
-    again = scheme.init(CONFINED, mu).with_data(**data)
+            saved, data = there, dict(state)
+    again = jko.State(data)
     for _ in range(7):
-        saved, again, _ = scheme.step(CONFINED, saved, 0.02, again)
+        saved, again, _ = scheme.step(problem, saved, 0.0, 0.02, again)
     assert np.array_equal(saved.positions, there.positions)
-    assert again.data == state.data
+    assert again == state
 
 
 def test_refusals():
     mu = cloud(20, 1)
     with pytest.raises(ValueError, match=r"Blob regularises.*ForwardEuler"):
-        Blob().init(fn.Potential("double_well"), mu)
+        Blob().prepare(fn.Potential("double_well"), mu)
     with pytest.raises(ValueError, match="Cap"):
-        Blob().init(fn.Entropy() + fn.Cap(1.0), mu)
+        Blob().prepare(fn.Entropy() + fn.Cap(1.0), mu)
     with pytest.raises(ValueError, match=r"bandwidth.*coincide"):
-        Blob().init(fn.Entropy(), Particles(np.zeros((5, 1))))
+        Blob().prepare(fn.Entropy(), Particles(np.zeros((5, 1))))
     with pytest.raises(ValueError, match="bandwidth"):
         Blob(bandwidth=0.0)
     with pytest.raises(ValueError, match="stages"):
@@ -162,9 +164,9 @@ def test_refusals():
     with pytest.raises(ValueError, match="sums"):
         Blob(sums="tree")
     with pytest.raises(ValueError, match="tau"):
-        Blob().step(fn.Entropy(), mu, 0.0, Blob().init(fn.Entropy(), mu))
+        first_step(Blob(), fn.Entropy(), mu, 0.0)
     with pytest.raises(TypeError, match="Particles"):
-        Blob().init(fn.Entropy(), jko.Gaussian([0.0], [[1.0]]))
+        Blob().prepare(fn.Entropy(), jko.Gaussian([0.0], [[1.0]]))
 
 
 def test_a_step_beyond_the_limit_of_its_stages_names_it():

@@ -13,6 +13,7 @@ from jko.descent.field import field, outside_terms
 from jko.descent.stein import SteinField, median_bandwidth
 from jko.errors import StepFailed
 from tests.descent.laws import gaussian_quantiles
+from tests.first_step import first_block
 
 BANANA = fn.Potential(lambda x: 0.5 * x[0] ** 2 + 2.0 * (x[1] - 0.3 * x[0] ** 2) ** 2)
 F = 0.7 * fn.Entropy() + BANANA
@@ -63,14 +64,15 @@ def test_the_energy_of_a_gaussian_falls_at_the_rate_that_is_recorded():
     n = 800
     mu = Particles(gaussian_quantiles(n, 1.0, 0.6))
     scheme = SVGD(bandwidth=0.5)
-    state = scheme.init(functional, mu)
+    problem = scheme.prepare(functional, mu)
+    state = problem.start
 
     def energy(particles):
         x = particles.positions[:, 0]
         return -np.mean(np.log((n - 1) * np.diff(x))) - np.log(n / (n - 1)) + 0.5 * np.mean(x**2)
 
     tau = 1e-4
-    moved, _, records = scheme.advance(functional, mu, tau, 1, state)
+    moved, _, records = scheme.advance(problem, mu, 0.0, tau, 1, state)
     assert (energy(mu) - energy(moved)) / tau == pytest.approx(records.stein_discrepancy[0], rel=0.02)
 
 
@@ -128,7 +130,8 @@ def test_noise_injection_takes_gradients_beside_the_particles():
 
     mu, scheme, tau = cloud(), NoiseInjection(level=0.6, decay=0.5, seed=4), 0.2
     functional = DISCREPANCY
-    state = scheme.init(functional, mu)
+    problem = scheme.prepare(functional, mu)
+    state = problem.start
     there = mu
     for number in range(2):
         with jax.enable_x64(True):
@@ -142,7 +145,7 @@ def test_noise_injection_takes_gradients_beside_the_particles():
 
         slope = pull(there.positions, mu.weights) - pull(TARGET.positions, TARGET.weights)
         before = there.positions
-        there, state, _ = scheme.step(functional, there, tau, state)
+        there, state, _ = scheme.step(problem, there, 0.0, tau, state)
         assert np.abs(there.positions - (before - tau * slope)).max() < 1e-12
 
 
@@ -164,8 +167,8 @@ def test_noise_injection_fetches_particles_from_beyond_the_reach_of_the_kernel()
 def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
     mu = cloud()
     plain, fast = (SVGD(kernel=kernel, bandwidth=0.8, sums=sums) for sums in ("direct", "fourier"))
-    moved, _, direct = plain.advance(F, mu, 0.05, 2, plain.init(F, mu))
-    there, _, records = fast.advance(F, mu, 0.05, 2, fast.init(F, mu))
+    moved, _, direct = first_block(plain, F, mu, 0.05, 2)
+    there, _, records = first_block(fast, F, mu, 0.05, 2)
     assert np.abs(there.positions - moved.positions).max() < 1e-7
     assert records.stein_discrepancy == pytest.approx(direct.stein_discrepancy, rel=1e-7)
     assert set(direct.note) == {""}
@@ -194,20 +197,21 @@ def test_fast_sums_of_a_discrepancy_are_those_of_all_pairs():
 def test_refusals():
     mu = cloud()
     with pytest.raises(ValueError, match=r"has none: use descent\.ForwardEuler"):
-        SVGD().init(BANANA, mu)
+        SVGD().prepare(BANANA, mu)
     with pytest.raises(ValueError, match=r"Power.*descent\.Blob"):
-        SVGD().init(F + fn.Power(2), mu)
+        SVGD().prepare(F + fn.Power(2), mu)
     with pytest.raises(ValueError, match=r"bandwidth.*coincide"):
-        SVGD().init(F, Particles(np.zeros((5, 2))))
+        SVGD().prepare(F, Particles(np.zeros((5, 2))))
     with pytest.raises(ValueError, match=r"bandwidth: one particle has no distances"):
-        SVGD().init(F, Particles([[1.0, 2.0]]))
-    two = SVGD().init(F, Particles([[0.0, 0.0], [3.0, 4.0]]))
+        SVGD().prepare(F, Particles([[1.0, 2.0]]))
+    problem = SVGD().prepare(F, Particles([[0.0, 0.0], [3.0, 4.0]]))
+    two = problem.start
     assert two.data["bandwidth"] == pytest.approx(5.0 / np.sqrt(2.0 * np.log(2.0)))
     for settings in ({"kernel": "box"}, {"bandwidth": 0.0}, {"neighbours": 0}, {"sums": "fast"}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             SVGD(**settings)
     with pytest.raises(ValueError, match="Entropy"):
-        NoiseInjection().init(F, mu)
+        NoiseInjection().prepare(F, mu)
     for settings in ({"level": 0.0}, {"decay": 0.7}, {"seed": -1}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             NoiseInjection(**settings)
@@ -224,4 +228,4 @@ def test_the_median_rule():
     distances = np.linalg.norm(x[:, None] - x[None], axis=-1)[np.triu_indices(200, 1)]
     expected = np.median(distances) / np.sqrt(2.0 * np.log(200))
     assert median_bandwidth(Particles(x)) == pytest.approx(expected, rel=1e-12)
-    assert SVGD().init(F, Particles(x)).data["bandwidth"] == pytest.approx(expected)
+    assert SVGD().prepare(F, Particles(x)).start["bandwidth"] == pytest.approx(expected)

@@ -11,6 +11,7 @@ from jko.descent import ForwardEuler, Langevin
 from jko.errors import StepFailed
 from jko.measures.entropy_estimate import entropy_estimate
 from tests.descent.laws import distance_to_gaussian, gaussian_quantiles, sampling_error
+from tests.first_step import energy_of, first_block
 
 STIFFNESS, TEMPERATURE, MEAN, STD = 1.0, 1.0, 1.5, 0.5
 FUNCTIONAL = TEMPERATURE * fn.Entropy() + fn.Potential(lambda x: 0.5 * STIFFNESS * jnp.sum(x**2))
@@ -109,18 +110,19 @@ def test_interaction_keeps_the_mean_but_for_noise_and_contracts():
 @pytest.mark.parametrize(("noise", "dtype"), [("gaussian", np.float64), ("three-point", np.float32)])
 def test_blocks_steps_and_resumes_give_the_same_bits(noise, dtype):
     scheme, mu = Langevin(seed=3, noise=noise), draws(301, 0, dimension=3, dtype=dtype)
-    state = scheme.init(GRADUAL, mu)
-    whole, end, records = scheme.advance(GRADUAL, mu, 0.01, 12, state)
-    part, middle, _ = scheme.advance(GRADUAL, mu, 0.01, 5, state)
-    again = scheme.init(GRADUAL, mu).with_data(**middle.data)
-    rest, _, _ = scheme.advance(GRADUAL, part, 0.01, 7, again)
+    problem = scheme.prepare(GRADUAL, mu)
+    state = problem.start
+    whole, end, records = scheme.advance(problem, mu, 0.0, 0.01, 12, state)
+    part, middle, _ = scheme.advance(problem, mu, 0.0, 0.01, 5, state)
+    again = jko.State(middle)
+    rest, _, _ = scheme.advance(problem, part, 0.0, 0.01, 7, again)
     single = mu
     for _ in range(12):
-        single, state, info = scheme.step(GRADUAL, single, 0.01, state)
+        single, state, info = scheme.step(problem, single, 0.0, 0.01, state)
     assert whole.positions.dtype == dtype
     assert np.array_equal(rest.positions, whole.positions)
     assert np.array_equal(single.positions, whole.positions)
-    assert state.data == end.data
+    assert state == end
     assert records.n_steps == 12
     assert info.status == "converged"
 
@@ -139,7 +141,7 @@ def test_the_energy_is_an_estimate_with_its_uncertainty():
     for seed in range(40):
         mu = Particles(np.random.default_rng(seed).normal(size=(2000, 1)))
         scheme = Langevin()
-        value, uncertainty = scheme.energy(FUNCTIONAL, mu, scheme.init(FUNCTIONAL, mu))
+        value, uncertainty = energy_of(scheme, FUNCTIONAL, mu)
         parts = entropy_estimate(mu).value + 0.5 * float(np.mean(mu.positions**2))
         assert value == pytest.approx(parts, rel=1e-12)
         errors.append(value - (exact_entropy + 0.5))
@@ -165,7 +167,7 @@ def test_without_an_entropy_it_is_forward_euler():
     langevin = jko.flow(functional, mu, scheme, tau=0.1, n_steps=5).final
     euler = jko.flow(functional, mu, ForwardEuler(), tau=0.1, n_steps=5).final
     assert np.allclose(langevin.positions, euler.positions, rtol=1e-13)
-    assert scheme.energy(functional, mu, scheme.init(functional, mu)) == (pytest.approx(functional(mu)), 0.0)
+    assert energy_of(scheme, functional, mu) == (pytest.approx(functional(mu)), 0.0)
 
 
 def test_observables_are_the_averages_over_the_stored_particles():
@@ -209,9 +211,10 @@ def test_observables_are_kept_by_files_checkpoints_and_failed_runs(tmp_path):
 def test_a_long_block_is_its_parts():
     """More steps than a compiled block holds."""
     mu, scheme = draws(3, 0), Langevin(observables={"centre": "mean"})
-    whole, _, records = scheme.advance(FUNCTIONAL, mu, 1e-3, 2500, scheme.init(FUNCTIONAL, mu))
-    part, state, _ = scheme.advance(FUNCTIONAL, mu, 1e-3, 700, scheme.init(FUNCTIONAL, mu))
-    rest, _, _ = scheme.advance(FUNCTIONAL, part, 1e-3, 1800, state)
+    whole, _, records = first_block(scheme, FUNCTIONAL, mu, 1e-3, 2500)
+    part, state, _ = first_block(scheme, FUNCTIONAL, mu, 1e-3, 700)
+    problem = scheme.prepare(FUNCTIONAL, mu)
+    rest, _, _ = scheme.advance(problem, part, 0.0, 1e-3, 1800, state)
     assert np.array_equal(whole.positions, rest.positions)
     assert records["centre"].shape == (2500, 1)
     assert records["centre"][-1] == pytest.approx(whole.mean(), rel=1e-6)
@@ -222,7 +225,7 @@ def test_many_coordinates():
     for d in (3, 9):
         mu = Particles(np.zeros((4000, d)))
         functional = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
-        moved, _, _ = scheme.advance(functional, mu, 0.02, 300, scheme.init(functional, mu))
+        moved, _, _ = first_block(scheme, functional, mu, 0.02, 300)
         spread = moved.covariance()
         exact = (1.0 - (1.0 - 0.02) ** 600) / (1.0 - 0.01)
         assert np.allclose(spread, exact * np.eye(d), atol=5.0 * exact * np.sqrt(2.0 / 4000))
@@ -236,9 +239,9 @@ def test_the_energy_of_many_particles_is_estimated_from_some():
     whole, some = Langevin(), Langevin(entropy_sample=2000)
     exact = -np.log(2.0 * np.pi * np.e) + 1.0
     for scheme in (whole, some):
-        value, uncertainty = scheme.energy(functional, mu, scheme.init(functional, mu))
+        value, uncertainty = energy_of(scheme, functional, mu)
         assert abs(value - exact) < 4.0 * uncertainty + 2e-3
-    assert uncertainty > 2.5 * whole.energy(functional, mu, whole.init(functional, mu))[1]
+    assert uncertainty > 2.5 * energy_of(whole, functional, mu)[1]
 
 
 @pytest.mark.parametrize(
@@ -264,9 +267,9 @@ def test_an_observable_that_is_no_function_of_a_point():
 def test_refusals():
     mu = draws(20, 0)
     with pytest.raises(ValueError, match=r"Power.*descent\.Blob"):
-        Langevin().init(fn.Power(2), mu)
+        Langevin().prepare(fn.Power(2), mu)
     with pytest.raises(ValueError, match="Cap"):
-        Langevin().init(FUNCTIONAL + fn.Cap(1.0), mu)
+        Langevin().prepare(FUNCTIONAL + fn.Cap(1.0), mu)
     with pytest.raises(ValueError, match=r"noise.*'three-point'"):
         Langevin(noise="cauchy")
     with pytest.raises(ValueError, match="seed"):

@@ -68,10 +68,11 @@ START = Particles(np.random.default_rng(2).normal(size=(12, 1)) + 1.0)
 
 def growth(scheme, functional, tau, steps=60):
     """How many times the cloud has grown where nothing is refused beforehand; infinite for a failed step."""
-    state, mu = scheme.init(functional, START), START
-    state = state.with_data(**(state.data | {"step": 1}))
+    problem = scheme.prepare(functional, START)
+    state, mu = problem.start, START
+    state = state.having(**{"step": 1})
     for _ in range(steps):
-        mu, state, info = scheme.step(functional, mu, tau, state)
+        mu, state, info = scheme.step(problem, mu, 0.0, tau, state)
         if not info.converged:
             assert re.search("the stability limit (2/L = |is )0.5", info.note)
             return np.inf

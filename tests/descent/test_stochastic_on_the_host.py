@@ -9,6 +9,7 @@ import jko
 from jko import Particles
 from jko.descent import Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin
 from jko.descent.field import field
+from tests.first_step import first_block
 
 OTHERS = 0.5 * fn.Entropy() + fn.Potential("quadratic")
 SCHEMES = [Langevin(seed=4), StochasticHeun(seed=4), LeimkuhlerMatthews(seed=4), UnderdampedLangevin(seed=4)]
@@ -53,15 +54,16 @@ def test_steps_and_energies_are_those_of_all_pairs(method, scheme):
 @pytest.mark.parametrize("scheme", [SCHEMES[0], SCHEMES[3]], ids=lambda s: type(s).__name__)
 def test_blocks_steps_and_resumes_give_the_same_bits(scheme):
     (F, *_), mu = both("fourier"), cloud(dtype=np.float32)
-    whole, end, records = scheme.advance(F, mu, 0.01, 5, scheme.init(F, mu))
-    part, middle, _ = scheme.advance(F, mu, 0.01, 2, scheme.init(F, mu))
-    rest, again, info = part, scheme.init(F, mu).with_data(**middle.data), None
+    whole, end, records = first_block(scheme, F, mu, 0.01, 5)
+    part, middle, _ = first_block(scheme, F, mu, 0.01, 2)
+    problem = scheme.prepare(F, mu)
+    rest, again, info = part, jko.State(middle), None
     for _ in range(3):
-        rest, again, info = scheme.step(F, rest, 0.01, again)
+        rest, again, info = scheme.step(problem, rest, 0.0, 0.01, again)
     assert whole.positions.dtype == np.float32
     assert np.array_equal(rest.positions, whole.positions)
-    assert again.data.keys() == end.data.keys()
-    assert again.data["step"] == end.data["step"] == records.n_steps == 5
+    assert again.keys() == end.keys()
+    assert again["step"] == end["step"] == records.n_steps == 5
     assert info.note == records.note[0]
 
 
@@ -89,7 +91,8 @@ def test_what_becomes_infinite_ends_the_block():
     scheme = Langevin()
     F = fn.Entropy() + fn.Potential(lambda x: jnp.sum(x**4)) + fn.Interaction("logarithmic", method="split")
     mu = Particles(100.0 * cloud().positions)
-    same, _, records = scheme.advance(F, mu, 0.01, 40, scheme.init(F, mu).with_data(step=1))
+    problem = scheme.prepare(F, mu)
+    same, _, records = scheme.advance(problem, mu, 0.01, 0.01, 40, problem.start.having(step=1))
     assert same is mu
     assert set(records.status) == {"unstable"}
     assert "take a smaller tau" in records.note[0]
@@ -106,7 +109,7 @@ def test_members_of_an_ensemble_are_the_runs_themselves():
 def test_a_method_that_does_not_carry_the_kernel_is_refused_before_the_first_step():
     F = OTHERS + fn.Interaction(lambda z: jnp.exp(-(z[0] ** 2) - 3.0 * z[1] ** 2), method="split")
     with pytest.raises(ValueError, match="'split' needs a kernel that is a smooth function"):
-        Langevin().init(F, cloud())
+        Langevin().prepare(F, cloud())
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from jko.descent.noise import increments
 from jko.kernels.random_keys import key_of
 from tests.descent import exact_laws
 from tests.descent.exact_laws import orders
+from tests.first_step import energy_of
 
 STIFFNESS, TEMPERATURE = 1.3, 0.7
 SCHEMES = [StochasticHeun(seed=3), LeimkuhlerMatthews(seed=3), UnderdampedLangevin(seed=3, friction=1.5)]
@@ -137,9 +138,10 @@ def test_the_variance_at_equilibrium_is_wrong_by_order_two(scheme, steps, below)
 def test_a_block_is_its_move_repeated(scheme):
     """The compiled steps use the increments of (seed, step), and the gradient of the potential."""
     functional, mu, tau = 0.5 * fn.Entropy() + WELL, cloud(), 0.05
-    state = scheme.init(functional, mu)
-    moved, end, records = scheme.advance(functional, mu, tau, 3, state)
-    carried = tuple(a.T for a in (mu.positions, *(state.data[name] for name in scheme.carries)))
+    problem = scheme.prepare(functional, mu)
+    state = problem.start
+    moved, end, records = scheme.advance(problem, mu, 0.0, tau, 3, state)
+    carried = tuple(a.T for a in (mu.positions, *(state[name] for name in scheme.carries)))
     with jax.enable_x64(True):
         kicks = [np.asarray(increments("gaussian", key_of(3), k, (2, mu.n), np.float64)) for k in range(4)]
     for number in range(3):
@@ -148,7 +150,7 @@ def test_a_block_is_its_move_repeated(scheme):
         )
     assert np.abs(moved.positions - carried[0].T).max() < 1e-12
     for name, array in zip(scheme.carries, carried[1:], strict=True):
-        assert np.abs(end.data[name] - array.T).max() < 1e-12
+        assert np.abs(end[name] - array.T).max() < 1e-12
     assert records.iterations.tolist() == [scheme.gradients_a_step] * 3
 
 
@@ -160,9 +162,10 @@ def test_blocks_steps_and_resumes_give_the_same_bits(scheme, tmp_path):
     resumed = jko.flow(F, mu, scheme, tau=0.02, n_steps=10, store_every=2, checkpoint=path)
     assert whole.final.positions.dtype == np.float32
     assert np.array_equal(resumed.final.positions, whole.final.positions)
-    there, state = mu, scheme.init(F, mu)
+    problem = scheme.prepare(F, mu)
+    there, state = mu, problem.start
     for _ in range(10):
-        there, state, _ = scheme.step(F, there, 0.02, state)
+        there, state, _ = scheme.step(problem, there, 0.0, 0.02, state)
     assert np.array_equal(there.positions, whole.final.positions)
 
 
@@ -213,28 +216,30 @@ def test_energies_in_phase_space_fall_where_those_of_the_positions_swing():
 
 def test_a_start_at_rest_has_no_free_energy_in_phase_space():
     scheme = UnderdampedLangevin(start="rest", energy_of="phase space")
-    state = scheme.init(F, cloud())
-    assert not np.any(state.data["velocities"])
+    problem = scheme.prepare(F, cloud())
+    state = problem.start
+    assert not np.any(state["velocities"])
     assert scheme.energy(F, cloud(), state) == (np.inf, np.inf)
-    warm = UnderdampedLangevin(mass=0.25).init(F, cloud(4000))
+    problem = UnderdampedLangevin(mass=0.25).prepare(F, cloud(4000))
+    warm = problem.start
     assert np.std(warm.data["velocities"]) == pytest.approx(np.sqrt(0.5 / 0.25), rel=0.05)
 
 
 @each(SCHEMES)
 def test_the_energy_is_that_of_langevin(scheme):
     mu = cloud(dtype=np.float32)
-    ours = scheme.energy(F, mu, scheme.init(F, mu))
-    assert ours == Langevin().energy(F, mu, Langevin().init(F, mu))
+    ours = energy_of(scheme, F, mu)
+    assert ours == energy_of(Langevin(), F, mu)
 
 
 @each([StochasticHeun, LeimkuhlerMatthews, UnderdampedLangevin])
 def test_refusals(scheme):
     with pytest.raises(ValueError, match=r"Power.*descent\.Blob"):
-        scheme().init(fn.Power(2), cloud())
+        scheme().prepare(fn.Power(2), cloud())
     with pytest.raises(ValueError, match="Cap"):
-        scheme().init(F + fn.Cap(1.0), cloud())
+        scheme().prepare(F + fn.Cap(1.0), cloud())
     with pytest.raises(TypeError, match="moves Particles, got Gaussian"):
-        scheme().init(F, jko.Gaussian.of(0.0, 1.0))
+        scheme().prepare(F, jko.Gaussian.of(0.0, 1.0))
     for settings in ({"noise": "cauchy"}, {"seed": -1}, {"neighbours": 0}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             scheme(**settings)

@@ -179,4 +179,4 @@ def test_limited_fluxes_round_a_torus_keep_mass_and_sign():
 @pytest.mark.parametrize("F", [fn.Power(2), fn.Entropy() + fn.Power(3), fn.Potential(wave) + fn.Cap(5.0)])
 def test_other_energies_are_refused(F):
     with pytest.raises(UnsupportedFunctional, match=r"on a periodic grid, got .*: take steps.Entropic"):
-        FiniteVolume().init(F, rough(Grid.uniform(0.0, LENGTH, 16, periodic=True)))
+        FiniteVolume().prepare(F, rough(Grid.uniform(0.0, LENGTH, 16, periodic=True)))

@@ -154,11 +154,11 @@ def test_resuming_gives_the_same_bits():
     scheme = jko.limits.FiniteVolume()
     for F in (fn.Entropy() + fn.Potential("double_well"), fn.Power(3) + fn.Interaction("quadratic")):
         whole = jko.flow(F, rho, scheme, tau=0.05, n_steps=6)
-        state = scheme.init(F, rho)
-        state.data = {"energy": whole.energy[3]}
+        problem = scheme.prepare(F, rho)
+        state = jko.State({"energy": whole.energy[3]})
         mu = whole.measures[3]
         for _ in range(3):
-            mu, state, _ = scheme.step(F, mu, 0.05, state)
+            mu, state, _ = scheme.step(problem, mu, 0.0, 0.05, state)
         assert np.array_equal(mu.values, whole.final.values)
 
 

@@ -106,10 +106,10 @@ def test_schemes_between_walls_refuse_it_and_name_those_that_do_not():
     plane = a_density(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
     for scheme in (steps.Quantile(), steps.Cvxpy(), steps.SecondOrder(steps.Quantile())):
         with pytest.raises(ValueError, match=r"limits.FiniteVolume, steps.Entropic, steps.Linearized do"):
-            scheme.init(F, mu)
+            scheme.prepare(F, mu)
     for scheme in (steps.BackAndForth(), steps.MongeAmpere(), steps.SecondOrder(steps.MongeAmpere())):
         with pytest.raises(ValueError, match=r"limits.FiniteVolume, steps.Entropic, steps.Linearized do"):
-            scheme.init(F, plane)
+            scheme.prepare(F, plane)
     assert isinstance(steps.auto(F, mu).scheme, steps.Entropic)
 
 

@@ -84,11 +84,11 @@ class Moody(Scheme):
     longest: float = 1.0
     noise: float = 0.0
 
-    def step(self, F, mu, tau, state):
+    def step(self, problem, mu, t, tau, state):
         status = "converged" if tau <= self.longest else "not converged"
-        noise = self.noise if state.data.get("taken", 0) % 2 else -self.noise
+        noise = self.noise if state.get("taken", 0) % 2 else -self.noise
         new = Gaussian(mu.mean() + tau + noise, mu.covariance())
-        taken = state.data.get("taken", 0) + 1
+        taken = state.get("taken", 0) + 1
         return new, State({"taken": taken}), StepInfo(status=status, gap=0.0, dissipation=0.0, iterations=1)
 
 
@@ -113,7 +113,7 @@ def test_adaptive_refuses_what_it_cannot_compare():
     with pytest.raises(ValueError, match="tolerance: expected a positive number"):
         steps.Adaptive(steps.Quantile(), tolerance=0.0)
     with pytest.raises(TypeError, match="Adaptive moves Density or Gaussian, got Particles"):
-        steps.Adaptive(steps.Quantile()).init(CONFINED, Particles(np.zeros((3, 1))))
+        steps.Adaptive(steps.Quantile()).prepare(CONFINED, Particles(np.zeros((3, 1))))
 
 
 ENTROPY_2D = fn.Entropy() + fn.Potential("quadratic")

@@ -150,11 +150,12 @@ def test_mass_is_a_scale():
 def test_a_step_depends_on_its_density_alone():
     F, rho, _ = ornstein_uhlenbeck(1, 100)
     scheme = BackAndForth()
-    state = scheme.init(F, rho)
-    first, state, _ = scheme.step(F, rho, 0.1, state)
-    again, state, _ = scheme.step(F, rho, 0.1, state)
+    problem = scheme.prepare(F, rho)
+    state = problem.start
+    first, state, _ = scheme.step(problem, rho, 0.0, 0.1, state)
+    again, state, _ = scheme.step(problem, rho, 0.0, 0.1, state)
     np.testing.assert_array_equal(first.values, again.values)
-    assert state.data == {}
+    assert state == {}
 
 
 def test_a_grid_too_coarse_for_tau_is_named():
@@ -171,9 +172,10 @@ def squeezed(tau, n_steps):
     F = 0.2 * fn.Power(4.0) + fn.Potential(lambda x: 2.0 * x[0] ** 2)
     mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 60), mean=-0.4, std=0.5)
     scheme = BackAndForth()
-    state, found = scheme.init(F, mu), []
+    problem = scheme.prepare(F, mu)
+    state, found = problem.start, []
     for _ in range(n_steps):
-        new, state, info = scheme.step(F, mu, tau, state)
+        new, state, info = scheme.step(problem, mu, 0.0, tau, state)
         found.append((mu, new, info))
         mu = new
     return F, found
@@ -207,15 +209,15 @@ def test_a_step_that_did_not_converge_says_so():
 def test_refusals():
     F, rho, _ = ornstein_uhlenbeck(1, 50)
     with pytest.raises(UnsupportedFunctional, match="needs an internal energy"):
-        BackAndForth().init(fn.Potential(quadratic), rho)
+        BackAndForth().prepare(fn.Potential(quadratic), rho)
     with pytest.raises(UnsupportedFunctional, match=r"does not take Cap.*PrimalDual"):
-        BackAndForth().init(F + fn.Cap(2.0), rho)
+        BackAndForth().prepare(F + fn.Cap(2.0), rho)
     with pytest.raises(ValueError, match="obstacle: expected a boolean array"):
-        BackAndForth(obstacle=np.zeros(7, bool)).init(F, rho)
+        BackAndForth(obstacle=np.zeros(7, bool)).prepare(F, rho)
     with pytest.raises(ValueError, match="obstacle: expected some free cells"):
-        BackAndForth(obstacle=np.ones(50, bool)).init(F, rho)
+        BackAndForth(obstacle=np.ones(50, bool)).prepare(F, rho)
     with pytest.raises(TypeError, match="moves Density"):
-        BackAndForth().init(F, rho.sample(10, seed=0))
+        BackAndForth().prepare(F, rho.sample(10, seed=0))
     with pytest.raises(ValueError, match="tau"):
         one_step(F, rho, -0.1)
     with pytest.raises(ValueError, match="iterations"):
@@ -236,7 +238,7 @@ def test_a_potential_out_of_range_is_named(scheme):
     _, rho, _ = ornstein_uhlenbeck(1, 40)
     for V in (lambda x: jnp.where(x[0] > 2.0, jnp.inf, 0.0), lambda x: 1e200 * x[0]):
         with pytest.raises(ValueError, match="the potential is "):
-            scheme.init(fn.Entropy() + fn.Potential(V), rho)
+            scheme.prepare(fn.Entropy() + fn.Potential(V), rho)
 
 
 def two_bumps(cells, width):

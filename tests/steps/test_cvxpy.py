@@ -133,15 +133,17 @@ def test_a_resumed_run_has_the_same_bits(scheme):
     grid = jko.Grid.uniform(-3.0, 3.0, 50)
     start = jko.Density.gaussian(grid, mean=0.5, std=0.5)
     F = fn.Entropy() + fn.Potential("double_well")
-    mu, state = start, scheme.init(F, start)
+    problem = scheme.prepare(F, start)
+    mu, state = start, problem.start
     for _ in range(2):
-        mu, state, _ = scheme.step(F, mu, 0.05, state)
-    half, data = mu, state.data
+        mu, state, _ = scheme.step(problem, mu, 0.0, 0.05, state)
+    half, data = mu, state
     for _ in range(2):
-        mu, state, _ = scheme.step(F, mu, 0.05, state)
-    again, resumed = half, jko.State(data, scheme.init(F, start).workspace)
+        mu, state, _ = scheme.step(problem, mu, 0.0, 0.05, state)
+    problem = scheme.prepare(F, start)
+    again, resumed = half, jko.State(data)
     for _ in range(2):
-        again, resumed, _ = scheme.step(F, again, 0.05, resumed)
+        again, resumed, _ = scheme.step(problem, again, 0.0, 0.05, resumed)
     np.testing.assert_array_equal(again.values, mu.values)
 
 

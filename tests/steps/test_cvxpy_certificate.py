@@ -10,6 +10,7 @@ from jko.steps import Cvxpy
 from jko.steps.convex.cell_bound import CellEnergy, eulerian_bound
 from jko.steps.convex.cell_functional import CellFunctional
 from jko.steps.convex.faces import Faces
+from tests.first_step import first_step
 
 SLOPPY = {"tol_gap_abs": 1e-4, "tol_gap_rel": 1e-4, "tol_feas": 1e-4}
 LINE = [jko.Grid.uniform(-3.0, 3.0, 24), jko.Grid.uniform(-3.0, 3.0, 37)]
@@ -49,7 +50,7 @@ def random_problem(rng):
 
 def step(F, mu, tau, **settings):
     scheme = Cvxpy(**settings)
-    return scheme.step(F, mu, tau, scheme.init(F, mu))[2]
+    return first_step(scheme, F, mu, tau)[2]
 
 
 @pytest.mark.parametrize("block", range(10))

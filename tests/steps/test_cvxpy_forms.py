@@ -9,6 +9,7 @@ import jko
 from jko.steps import Cvxpy, conic
 from jko.steps.convex.edges import cut_edges, density_on
 from jko.steps.convex.line_potential import LinePotential
+from tests.first_step import first_step
 
 GRID = jko.Grid.uniform(-3.0, 3.0, 60)
 START = jko.Density.gaussian(GRID, mean=0.5, std=0.6)
@@ -140,17 +141,17 @@ class Concave(fn.Functional):
         (lambda: Cvxpy(tolerance=-1.0), ValueError, "tolerance"),
         (lambda: Cvxpy(solver=3), TypeError, "solver"),
         (lambda: Cvxpy(solver_options=[1]), TypeError, "solver_options"),
-        (lambda: Cvxpy(solver="NONE").init(fn.Entropy(), START), ValueError, "installed are"),
-        (lambda: Cvxpy().init(Concave(), START), ValueError, "linearly_convex"),
-        (lambda: Cvxpy().init(fn.Cap(0.1), START), ValueError, "raise the cap"),
-        (lambda: Cvxpy(formulation="eulerian").init(fn.Cap(0.1), START), ValueError, "raise the cap"),
+        (lambda: Cvxpy(solver="NONE").prepare(fn.Entropy(), START), ValueError, "installed are"),
+        (lambda: Cvxpy().prepare(Concave(), START), ValueError, "linearly_convex"),
+        (lambda: Cvxpy().prepare(fn.Cap(0.1), START), ValueError, "raise the cap"),
+        (lambda: Cvxpy(formulation="eulerian").prepare(fn.Cap(0.1), START), ValueError, "raise the cap"),
         (
-            lambda: Cvxpy(formulation="lagrangian").init(fn.Interaction("gaussian"), START),
+            lambda: Cvxpy(formulation="lagrangian").prepare(fn.Interaction("gaussian"), START),
             ValueError,
             "eulerian",
         ),
-        (lambda: Cvxpy().init(fn.Potential(lambda x: jnp.log(x[0])), START), ValueError, "finite"),
-        (lambda: Cvxpy().init(fn.Entropy(), START.sample(9, seed=0)), TypeError, "Density"),
+        (lambda: Cvxpy().prepare(fn.Potential(lambda x: jnp.log(x[0])), START), ValueError, "finite"),
+        (lambda: Cvxpy().prepare(fn.Entropy(), START.sample(9, seed=0)), TypeError, "Density"),
     ],
 )
 def test_refusals_are_one_sentence(make, error, words):
@@ -173,8 +174,9 @@ def test_the_note_says_that_a_gap_does_not_bound_the_slices():
     F = fn.Entropy() + fn.Potential(lambda x: 5.0 * (x[0] ** 2 - 1.0) ** 2 + 2.5 * x[1] ** 2)
     rho = jko.Density.gaussian(grid, (0.05, 0.2), std=0.4)
     scheme = jko.steps.Cvxpy()
-    state = scheme.init(F, rho)
-    notes = [scheme.step(F, rho, tau, state)[2].note for tau in (0.2, 0.04)]
+    problem = scheme.prepare(F, rho)
+    state = problem.start
+    notes = [scheme.step(problem, rho, 0.0, tau, state)[2].note for tau in (0.2, 0.04)]
     assert "does not bound the time error of its one slice" in notes[0]
     assert notes[1] == ""
 
@@ -184,4 +186,4 @@ def test_tau_is_checked(tau):
     mu = jko.Density.gaussian(jko.Grid.uniform(-2.0, 2.0, 8), std=0.5)
     scheme = jko.steps.Cvxpy()
     with pytest.raises(ValueError, match="tau: expected a positive number"):
-        scheme.step(fn.Entropy(), mu, tau, scheme.init(fn.Entropy(), mu))
+        first_step(scheme, fn.Entropy(), mu, tau)

@@ -9,6 +9,7 @@ import functionals as fn
 import jko
 from jko.errors import StepFailed
 from jko.steps import Entropic
+from tests.first_step import first_step
 from tests.steps.grid_steps import attracted, distance, ornstein_uhlenbeck, quadratic, take_step
 
 
@@ -209,11 +210,12 @@ def test_mass_is_a_scale_and_the_density_all_there_is():
     heavy, _ = one_step(F, rho.with_values(2.5 * rho.values), 0.1)
     np.testing.assert_allclose(heavy.values, 2.5 * unit.values, rtol=1e-6, atol=1e-12)
     scheme = Entropic()
-    state = scheme.init(F, rho)
-    _, state, _ = scheme.step(F, rho, 0.1, state)
-    again, state, _ = scheme.step(F, rho, 0.1, state)
+    problem = scheme.prepare(F, rho)
+    state = problem.start
+    _, state, _ = scheme.step(problem, rho, 0.0, 0.1, state)
+    again, state, _ = scheme.step(problem, rho, 0.0, 0.1, state)
     np.testing.assert_array_equal(again.values, unit.values)
-    assert state.data == {}
+    assert state == {}
 
 
 def test_what_does_not_converge_says_so():
@@ -227,13 +229,13 @@ def test_refusals():
     with pytest.raises(ValueError, match="epsilon: expected a positive number"):
         Entropic(epsilon=0.0)
     with pytest.raises(ValueError, match=r"epsilon: expected at least \(0.7 h\)²"):
-        Entropic(epsilon=1e-4).init(F, rho)
+        Entropic(epsilon=1e-4).prepare(F, rho)
     with pytest.raises(ValueError, match="cap: the box holds a mass"):
-        Entropic().init(F + fn.Cap(0.05), rho)
+        Entropic().prepare(F + fn.Cap(0.05), rho)
     with pytest.raises(ValueError, match="tau: expected a positive number"):
-        Entropic().step(F, rho, -0.1, Entropic().init(F, rho))
+        first_step(Entropic(), F, rho, -0.1)
     with pytest.raises(TypeError, match=r"steps\.Entropic"):
-        Entropic().init(F, rho.sample(10, seed=0))
+        Entropic().prepare(F, rho.sample(10, seed=0))
 
 
 @pytest.mark.parametrize("tau", [2.0, 5.0])

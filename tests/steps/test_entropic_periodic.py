@@ -82,7 +82,7 @@ def test_one_axis_may_turn_and_the_other_have_walls():
 
 def test_an_epsilon_that_would_see_itself_is_refused():
     with pytest.raises(ValueError, match=r"epsilon: expected at most \(length/16\)² = 0.016"):
-        Entropic(epsilon=0.05).init(fn.Entropy(), start(True))
+        Entropic(epsilon=0.05).prepare(fn.Entropy(), start(True))
     with pytest.raises(ValueError, match="finer grid"):
-        Entropic().init(fn.Entropy(), start(True, cells=16))
-    Entropic(epsilon=0.05).init(fn.Entropy(), start(False))
+        Entropic().prepare(fn.Entropy(), start(True, cells=16))
+    Entropic(epsilon=0.05).prepare(fn.Entropy(), start(False))

@@ -6,6 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Gaussian, Grid, exact, flow, steps, wasserstein
+from tests.first_step import first_step
 
 A = np.array([[2.0, 0.5], [0.5, 1.0]])
 S = np.array([[0.5, -0.3], [-0.3, 1.2]])
@@ -28,7 +29,7 @@ def test_the_step_minimises_over_gaussians_that_do_not_commute(interaction):
     F = 0.7 * fn.Entropy() + fn.Potential("quadratic", stiffness=A, center=np.array([0.3, 0.0]))
     F = F + fn.Interaction("quadratic", strength=interaction) if interaction else F
     mu, tau, scheme = Gaussian(np.array([1.0, 2.0]), S), 0.1, steps.Gaussian()
-    best, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+    best, _, info = first_step(scheme, F, mu, tau)
     assert info.gap < 1e-26
 
     def objective(candidate):
@@ -68,15 +69,15 @@ def test_order_one_in_tau():
 def test_refusals():
     mu, scheme = Gaussian.of(0.0, 1.0), steps.Gaussian()
     with pytest.raises(ValueError, match="quadratic potentials"):
-        scheme.init(fn.Entropy() + fn.Potential("double_well"), mu)
+        scheme.prepare(fn.Entropy() + fn.Potential("double_well"), mu)
     with pytest.raises(ValueError, match="even interactions"):
-        scheme.init(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
+        scheme.prepare(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
     with pytest.raises(ValueError, match="does not take Power"):
-        scheme.init(fn.Power(2), mu)
+        scheme.prepare(fn.Power(2), mu)
     with pytest.raises(TypeError, match="moves Gaussian"):
-        scheme.init(fn.Entropy(), Density.gaussian(Grid.uniform(-4.0, 4.0, 20), 0.0, 1.0))
+        scheme.prepare(fn.Entropy(), Density.gaussian(Grid.uniform(-4.0, 4.0, 20), 0.0, 1.0))
     F = fn.Entropy() + fn.Potential(lambda x: -jnp.sum(x**2))
     with pytest.raises(ValueError, match="take tau smaller"):
-        scheme.step(F, mu, 1.0, scheme.init(F, mu))
+        first_step(scheme, F, mu, 1.0)
     with pytest.raises(ValueError, match="tau: expected a positive number"):
-        scheme.step(F, mu, -1.0, scheme.init(F, mu))
+        first_step(scheme, F, mu, -1.0)

@@ -6,6 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
+from tests.first_step import first_step
 
 DRIFT = fn.Entropy() + fn.Potential(lambda x: -x[0])
 QUADRATIC = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
@@ -17,7 +18,7 @@ def l1(a, b):
 
 def one_step(F, mu, tau, **settings):
     scheme = steps.Linearized(**settings)
-    new, _, info = scheme.step(F, mu, tau, scheme.init(F, mu))
+    new, _, info = first_step(scheme, F, mu, tau)
     return new, info
 
 
@@ -138,7 +139,7 @@ def test_entropy_and_a_power_together():
     mu = Density.gaussian(Grid.uniform(-5.0, 5.0, 200), 0.5, std=0.8)
     new, info = one_step(F, mu, 0.005)
     scheme = steps.Quantile()
-    other, _, _ = scheme.step(F, mu, 0.005, scheme.init(F, mu))
+    other, _, _ = first_step(scheme, F, mu, 0.005)
     assert info.status == "converged"
     assert l1(new, other) < 0.05 * l1(mu, other)
 
@@ -147,9 +148,9 @@ def test_refusals():
     grid = Grid.uniform((-1.0, -1.0), (1.0, 1.0), (16, 16))
     mu = Density.gaussian(grid, (0.0, 0.0), std=0.5)
     with pytest.raises(ValueError, match="does not take Cap"):
-        steps.Linearized().init(fn.Entropy() + fn.Cap(1.0), mu)
+        steps.Linearized().prepare(fn.Entropy() + fn.Cap(1.0), mu)
     with pytest.raises(ValueError, match="keeps the density positive"):
-        steps.Linearized().init(fn.Power(2), mu)
+        steps.Linearized().prepare(fn.Power(2), mu)
     with pytest.raises(ValueError, match="tau: expected a positive number"):
         one_step(QUADRATIC, mu, -1.0)
     with pytest.raises(ValueError, match="tolerance: expected a positive number"):

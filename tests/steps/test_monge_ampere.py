@@ -7,6 +7,7 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
 from jko.transport import wasserstein_distance
+from tests.first_step import first_step
 from tests.steps.grid_steps import distance, take_step
 
 QUADRATIC = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
@@ -52,7 +53,7 @@ def test_the_discretisation_is_of_second_order():
         return Density.from_function(grid, lambda x: 1.0 + 0.5 * jnp.cos(jnp.pi * x[0])).normalized()
 
     scheme = steps.Quantile()
-    fine, _, _ = scheme.step(F, start(2560), 0.02, scheme.init(F, start(2560)))
+    fine, _, _ = first_step(scheme, F, start(2560), 0.02)
     errors = []
     for cells in (40, 80, 160):
         new, info = one_step(F, start(cells), 0.02, tolerance=1e-10)
@@ -68,7 +69,7 @@ def test_entropy_and_a_power_together():
     mu = Density.gaussian(box(200, 1), 1.0, std=0.8)
     new, info = one_step(F, mu, 0.05)
     scheme = steps.Quantile()
-    other, _, _ = scheme.step(F, mu, 0.05, scheme.init(F, mu))
+    other, _, _ = first_step(scheme, F, mu, 0.05)
     assert info.note == ""
     assert distance(new, other) < 1e-3
     assert info.mass_error < 1e-12
@@ -82,7 +83,7 @@ def test_interaction_by_passes_is_the_exact_step_of_gaussians():
     from jko import Gaussian
 
     start = Gaussian(np.array([0.5, 0.0]), 0.64 * np.eye(2))
-    answer, _, _ = scheme.step(F, start, 0.05, scheme.init(F, start))
+    answer, _, _ = first_step(scheme, F, start, 0.05)
     assert "passes of the interaction" in info.note
     assert distance(new, answer.on(mu.grid)) < 5e-4
 
@@ -103,7 +104,7 @@ def test_vacuum_goes_to_the_fallback_and_says_so():
     assert info.note.startswith("taken by steps.BackAndForth: the density has vacuum")
     assert info.mass_error < 1e-12
     scheme = steps.BackAndForth()
-    other, _, _ = scheme.step(fn.Power(2), bump, 1e-3, scheme.init(fn.Power(2), bump))
+    other, _, _ = first_step(scheme, fn.Power(2), bump, 1e-3)
     assert np.array_equal(new.values, other.values)
 
 
@@ -126,7 +127,7 @@ def test_a_steep_well_that_tears_mass_apart():
             Density.gaussian(Grid.uniform(-2.0, 2.0, 8 * cells), mean, std=0.3),
         )
         scheme = steps.Quantile()
-        line, _, _ = scheme.step(F, mu, tau, scheme.init(F, mu))
+        line, _, _ = first_step(scheme, F, mu, tau)
         answer = np.multiply.outer(answer, line.values.reshape(cells, 8).mean(axis=1))
     F = fn.Entropy() + fn.Potential(lambda x: 20.0 * (x[0] ** 2 - 1.0) ** 2 + 10.0 * x[1] ** 2)
     mu = Density.gaussian(box(cells, 2, 2.0), (0.0, 0.2), std=0.3)
@@ -159,10 +160,11 @@ def test_tau_beyond_the_variance():
 def test_a_step_depends_on_the_density_alone():
     mu = Density.gaussian(box(48, 2), (1.0, 0.0), std=0.6)
     scheme = steps.MongeAmpere()
-    state = scheme.init(QUADRATIC, mu)
-    first, state, _ = scheme.step(QUADRATIC, mu, 0.1, state)
-    again, _, _ = scheme.step(QUADRATIC, mu, 0.1, scheme.init(QUADRATIC, mu))
-    after, _, _ = scheme.step(QUADRATIC, mu, 0.1, state)
+    problem = scheme.prepare(QUADRATIC, mu)
+    state = problem.start
+    first, state, _ = scheme.step(problem, mu, 0.0, 0.1, state)
+    again, _, _ = first_step(scheme, QUADRATIC, mu, 0.1)
+    after, _, _ = scheme.step(problem, mu, 0.0, 0.1, state)
     assert np.array_equal(first.values, again.values)
     assert np.array_equal(first.values, after.values)
 
@@ -170,9 +172,9 @@ def test_a_step_depends_on_the_density_alone():
 def test_refusals():
     mu = Density.gaussian(box(32, 2), (0.0, 0.0), std=1.0)
     with pytest.raises(ValueError, match="does not take Cap"):
-        steps.MongeAmpere().init(fn.Entropy() + fn.Cap(1.0), mu)
+        steps.MongeAmpere().prepare(fn.Entropy() + fn.Cap(1.0), mu)
     with pytest.raises(ValueError, match="needs an internal energy"):
-        steps.MongeAmpere().init(fn.Potential("quadratic", stiffness=1.0), mu)
+        steps.MongeAmpere().prepare(fn.Potential("quadratic", stiffness=1.0), mu)
     with pytest.raises(ValueError, match="tau: expected a positive number"):
         one_step(QUADRATIC, mu, 0.0)
     with pytest.raises(ValueError, match="tolerance: expected a positive number"):
@@ -180,7 +182,7 @@ def test_refusals():
     with pytest.raises(TypeError, match="fallback: expected a scheme"):
         steps.MongeAmpere(fallback="BackAndForth")
     with pytest.raises(TypeError, match="moves Density"):
-        steps.MongeAmpere().init(QUADRATIC, mu.sample(10, seed=0))
+        steps.MongeAmpere().prepare(QUADRATIC, mu.sample(10, seed=0))
 
 
 def test_a_small_mass_is_only_a_scale():

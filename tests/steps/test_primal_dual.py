@@ -8,6 +8,7 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual
+from tests.first_step import first_step
 
 
 def ellipse(grid, a, b, parts=4):
@@ -27,7 +28,7 @@ def l1(mu, values):
 
 def one_step(F, mu, tau, **settings):
     scheme = PrimalDual(**settings)
-    return scheme.step(F, mu, tau, scheme.init(F, mu))
+    return first_step(scheme, F, mu, tau)
 
 
 def test_a_full_ellipse_under_a_quadratic_potential_follows_its_ode():
@@ -104,7 +105,7 @@ def test_it_agrees_with_a_conic_program_to_both_gaps(name):
     mu = jko.Density.gaussian(grid, mean=(0.4, -0.2, 0.1)[: grid.dimension], std=0.9)
     after, _, info = one_step(F, mu, tau, slices=slices, tolerance=1e-4)
     scheme = Cvxpy(formulation="eulerian", slices=slices)
-    _, _, other = scheme.step(F, mu, tau, scheme.init(F, mu))
+    _, _, other = first_step(scheme, F, mu, tau)
     missed = other.dissipation - info.dissipation  # by how much the value is above that of the other
     assert info.status == "converged", info.note
     assert -other.gap - 1e-12 <= missed <= info.gap + 1e-12
@@ -182,22 +183,24 @@ def test_a_way_that_an_obstacle_closes_is_no_loss():
 def test_a_resumed_run_has_the_same_bits():
     F, mu, obstacle, tau = crowd()
     scheme = PrimalDual(obstacle=obstacle)
-    state = scheme.init(F, mu)
-    half, state, _ = scheme.step(F, mu, tau, state)
-    whole, _, _ = scheme.step(F, half, tau, state)
-    again, _, _ = scheme.step(F, half, tau, jko.State(state.data, scheme.init(F, mu).workspace))
+    problem = scheme.prepare(F, mu)
+    state = problem.start
+    half, state, _ = scheme.step(problem, mu, 0.0, tau, state)
+    whole, _, _ = scheme.step(problem, half, 0.0, tau, state)
+    problem = scheme.prepare(F, mu)
+    again, _, _ = scheme.step(problem, half, 0.0, tau, jko.State(state))
     np.testing.assert_array_equal(again.values, whole.values)
 
 
 def test_what_cannot_be_is_refused_before_any_work():
     F, mu, obstacle, _ = crowd()
     with pytest.raises(ValueError, match="obstacle: expected no mass in it"):
-        PrimalDual(obstacle=mu.values > 0.0).init(F, mu)
+        PrimalDual(obstacle=mu.values > 0.0).prepare(F, mu)
     with pytest.raises(ValueError, match="obstacle: expected a boolean array of shape"):
-        PrimalDual(obstacle=obstacle[1:]).init(F, mu)
+        PrimalDual(obstacle=obstacle[1:]).prepare(F, mu)
     with pytest.raises(ValueError, match="cap: the box holds a mass of"):
-        PrimalDual().init(fn.Cap(0.1), mu)
+        PrimalDual().prepare(fn.Cap(0.1), mu)
     with pytest.raises(ValueError, match="slices"):
         PrimalDual(slices=0)
     with pytest.raises(TypeError, match="moves Density"):
-        PrimalDual().init(F, jko.Particles(np.zeros((3, 2))))
+        PrimalDual().prepare(F, jko.Particles(np.zeros((3, 2))))

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 
 import functionals as fn
+import jko
 from jko import Density, Grid, exact, flow, steps, wasserstein
 from jko.kernels import banded
 from jko.steps.line import newton as newton_line
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem
+from tests.first_step import first_step
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 CONFINED = fn.Entropy() + QUADRATIC
@@ -72,7 +74,7 @@ def test_order_one_in_tau(F, solution, reach, time):
 def test_one_barenblatt_step_at_200_cells(m, bound):
     solution, grid = exact.Barenblatt(m), Grid.uniform(-2.0, 2.0, 200)
     scheme, mu, F = steps.Quantile(), solution.on(grid), fn.Power(m)
-    after, _, info = scheme.step(F, mu, 0.01, scheme.init(F, mu))
+    after, _, info = first_step(scheme, F, mu, 0.01)
     assert l1(after, solution.jko_step(0.01).on(grid).values) < bound
     assert info.relative_gap < 1e-9
     front = grid.axes[0][after.values > 0.0]
@@ -83,11 +85,11 @@ def test_one_step_of_fast_diffusion_and_of_a_users_energy():
     grid = Grid.uniform(-20.0, 20.0, 1000)
     solution = exact.Barenblatt(0.7, start_time=0.3)
     scheme, F = steps.Quantile(), fn.Power(0.7)
-    after, _, _ = scheme.step(F, solution.on(grid), 0.01, scheme.init(F, solution.on(grid)))
+    after, _, _ = first_step(scheme, F, solution.on(grid), 0.01)
     assert l1(after, solution.jko_step(0.01).on(grid).values) < 1e-5
     user = fn.InternalEnergy(lambda s: jnp.where(s > 0, s, 1.0) ** 2 * (s > 0))
     solution, grid = exact.Barenblatt(2.0), Grid.uniform(-2.0, 2.0, 400)
-    after, _, _ = scheme.step(user, solution.on(grid), 0.01, scheme.init(user, solution.on(grid)))
+    after, _, _ = first_step(scheme, user, solution.on(grid), 0.01)
     assert l1(after, solution.jko_step(0.01).on(grid).values) < 1e-4
 
 
@@ -177,8 +179,9 @@ def test_a_potential_alone_moves_every_point_by_its_proximal_map():
     grid = Grid.uniform(-3.0, 3.0, 300)
     mu = blocks(grid, (-2.0, -1.0), (0.5, 1.5))
     scheme = steps.Quantile()
-    after, state, info = scheme.step(QUADRATIC, mu, 0.25, scheme.init(QUADRATIC, mu))
-    assert state.data["edges"] == pytest.approx(scheme.init(QUADRATIC, mu).data["edges"] / 1.25, abs=1e-6)
+    after, state, info = first_step(scheme, QUADRATIC, mu, 0.25)
+    problem = scheme.prepare(QUADRATIC, mu)
+    assert state["edges"] == pytest.approx(problem.start["edges"] / 1.25, abs=1e-6)
     assert l1(after, blocks(grid, (-1.6, -0.8), (0.4, 1.2)).values) < 1e-3
     assert info.converged
 
@@ -188,13 +191,14 @@ def test_two_bumps_meet_and_become_one():
     mu = blocks(grid, (-2.0, -1.0), (0.5, 1.5))
     for F in (fn.Power(2.0) + QUADRATIC, CONFINED):
         scheme = steps.Quantile()
-        state, rho = scheme.init(F, mu), mu
-        assert np.count_nonzero(state.data["masses"] == 0.0) == 1
+        problem = scheme.prepare(F, mu)
+        state, rho = problem.start, mu
+        assert np.count_nonzero(state["masses"] == 0.0) == 1
         for _ in range(40):
-            rho, state, info = scheme.step(F, rho, 0.1, state)
+            rho, state, info = scheme.step(problem, rho, 0.0, 0.1, state)
             assert info.converged
             assert info.dissipation > 0.0
-        assert np.all(state.data["masses"] > 0.0)
+        assert np.all(state["masses"] > 0.0)
         assert abs(rho.mean()[0]) < 0.02
         middle = np.abs(grid.axes[0]) < 0.5
         assert rho.values[middle].min() > 0.3
@@ -209,7 +213,7 @@ def test_crowds_stop_at_the_cap_and_fill_a_block():
     assert run.info.mass_error.max() < 1e-12
     assert l1(run.final, Density.uniform(grid, -0.4, 0.4).values) < 0.02
     over = Density.uniform(grid, -0.2, 0.2)
-    after, _, info = steps.Quantile().step(F, over, 0.1, steps.Quantile().init(F, over))
+    after, _, info = first_step(steps.Quantile(), F, over, 0.1)
     assert after.values.max() <= 1.25 * (1.0 + 1e-9)
     assert info.dissipation == np.inf
 
@@ -247,12 +251,14 @@ def test_a_step_depends_on_its_state_alone():
     F = 0.2 * fn.Entropy() + fn.Potential("double_well")
     mu = Density.gaussian(grid, 0.3, 0.3)
     scheme = steps.Quantile()
-    rho, state = mu, scheme.init(F, mu)
+    problem = scheme.prepare(F, mu)
+    rho, state = mu, problem.start
     for _ in range(3):
-        rho, state, _ = scheme.step(F, rho, 0.05, state)
-    resumed = scheme.init(F, mu).with_data(**{k: v.copy() for k, v in state.data.items()})
-    one, after_one, _ = scheme.step(F, rho, 0.05, state)
-    two, after_two, _ = scheme.step(F, rho, 0.05, resumed)
+        rho, state, _ = scheme.step(problem, rho, 0.0, 0.05, state)
+    problem = scheme.prepare(F, mu)
+    resumed = jko.State({k: v.copy() for k, v in state.items()})
+    one, after_one, _ = scheme.step(problem, rho, 0.0, 0.05, state)
+    two, after_two, _ = scheme.step(problem, rho, 0.0, 0.05, resumed)
     assert np.array_equal(one.values, two.values)
     assert all(np.array_equal(after_one.data[k], after_two.data[k]) for k in after_one.data)
 
@@ -262,7 +268,7 @@ def test_a_step_beyond_convexity_has_its_gap_among_all_densities():
     F = 0.2 * fn.Entropy() + fn.Potential("double_well")
     mu = Density.gaussian(grid, 0.3, 0.3)
     scheme = steps.Quantile()
-    _, _, info = scheme.step(F, mu, 0.5, scheme.init(F, mu))
+    _, _, info = first_step(scheme, F, mu, 0.5)
     assert info.converged
     assert 0.0 < info.relative_gap < 1e-3
     assert "all densities" in info.note
@@ -272,7 +278,7 @@ def test_a_step_beyond_convexity_has_its_gap_among_all_densities():
 def test_an_unfinished_step_does_not_pass_for_a_finished_one():
     mu = Density.gaussian(Grid.uniform(-6.0, 6.0, 200), 1.5, 0.5)
     scheme = steps.Quantile(most_iterations=1)
-    _, _, info = scheme.step(CONFINED, mu, 0.1, scheme.init(CONFINED, mu))
+    _, _, info = first_step(scheme, CONFINED, mu, 0.1)
     assert info.status == "not converged"
     assert info.gap > 1e-6
 
@@ -281,12 +287,12 @@ def test_refusals():
     line, plane = Grid.uniform(-1.0, 1.0, 40), Grid.uniform((-1.0, -1.0), (1.0, 1.0), (4, 4))
     scheme = steps.Quantile()
     with pytest.raises(ValueError, match="moves densities on the line"):
-        scheme.init(fn.Entropy(), Density.uniform(plane))
+        scheme.prepare(fn.Entropy(), Density.uniform(plane))
     with pytest.raises(ValueError, match="raise the cap"):
-        scheme.init(fn.Cap(0.4) + QUADRATIC, Density.uniform(line))
+        scheme.prepare(fn.Cap(0.4) + QUADRATIC, Density.uniform(line))
     with pytest.raises(ValueError, match="not finite in 10 cells"):
-        scheme.init(fn.Potential(lambda x: jnp.where(x[0] > 0.5, jnp.inf, 0.0)), Density.uniform(line))
+        scheme.prepare(fn.Potential(lambda x: jnp.where(x[0] > 0.5, jnp.inf, 0.0)), Density.uniform(line))
     with pytest.raises(ValueError, match="tau: expected a positive number"):
-        scheme.step(CONFINED, Density.uniform(line), 0.0, scheme.init(CONFINED, Density.uniform(line)))
+        first_step(scheme, CONFINED, Density.uniform(line), 0.0)
     with pytest.raises(ValueError, match="tolerance"):
         steps.Quantile(tolerance=0.0)

@@ -11,6 +11,7 @@ from jko.steps.line import passes as line_passes
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.interaction import LineInteraction
 from jko.steps.line.problem import Problem
+from tests.first_step import first_step
 
 REPELLED = fn.Interaction("quadratic_logarithmic")
 KERNELS = [
@@ -109,20 +110,20 @@ def test_repulsion_with_attraction_settles_in_the_semicircle():
     grid = Grid.uniform(-2.5, 2.5, 200)
     mu = Density.from_function(grid, lambda x: jnp.maximum(2.25 - x[0] ** 2, 0.0)).normalized()
     scheme, rho = steps.Quantile(), mu
-    state = scheme.init(REPELLED, mu)
+    problem = scheme.prepare(REPELLED, mu)
+    state = problem.start
     for _ in range(12):
-        rho, state, info = scheme.step(REPELLED, rho, 1.0, state)
+        rho, state, info = scheme.step(problem, rho, 0.0, 1.0, state)
         assert info.converged
         assert info.dissipation > -1e-11
     assert info.iterations < 10
-    x = np.clip(state.data["edges"] / np.sqrt(2.0), -1.0, 1.0)
+    x = np.clip(state["edges"] / np.sqrt(2.0), -1.0, 1.0)
     law = 0.5 + (x * np.sqrt(1.0 - x**2) + np.arcsin(x)) / np.pi
-    assert np.abs(law - np.append(0.0, np.cumsum(state.data["masses"]))).max() < 3e-5
+    assert np.abs(law - np.append(0.0, np.cumsum(state["masses"]))).max() < 3e-5
     steady = exact.AggregationSteadyState().on(grid)
     assert np.abs(rho.values - steady.values).sum() * grid.cell_volume < 1e-3
-    energy = scheme.init(REPELLED, rho).workspace.value(
-        *(state.data[k] for k in ("edges", "widths", "masses"))
-    )
+    problem = scheme.prepare(REPELLED, rho)
+    energy = problem.at(0.0).value(*(state[k] for k in ("edges", "widths", "masses")))
     assert energy == pytest.approx(0.375 + 0.25 * np.log(2.0), abs=1e-4)
 
 
@@ -131,11 +132,12 @@ def test_an_absolute_value_moves_cells_by_their_rank(strength):
     F = fn.Interaction(lambda z: strength * jnp.abs(z[0]))
     mu = Density.uniform(Grid.uniform(-4.0, 4.0, 400), -1.0, 1.0)
     scheme = steps.Quantile()
-    start = scheme.init(F, mu)
-    _, after, info = scheme.step(F, mu, 0.3, start)
-    edges = start.data["edges"]
+    problem = scheme.prepare(F, mu)
+    start = problem.start
+    _, after, info = scheme.step(problem, mu, 0.0, 0.3, start)
+    edges = start["edges"]
     # x′ = x − τ s (mass on the left − mass on the right): the mass on the left is (1 + x)/2
-    assert after.data["edges"] == pytest.approx(edges - 0.3 * strength * edges, abs=1e-10)
+    assert after["edges"] == pytest.approx(edges - 0.3 * strength * edges, abs=1e-10)
     assert info.converged
     assert info.dissipation > 0.0
 
@@ -146,7 +148,8 @@ def test_a_block_bursts_in_as_many_steps_at_any_number_of_cells(F):
     for n in (150, 600, 2400):
         mu = Density.uniform(Grid.uniform(-4.0, 4.0, n), -1.0, 1.0)
         scheme = steps.Quantile()
-        problem, solution, _ = scheme._solved(mu, 0.1, scheme.init(F, mu).data, scheme.init(F, mu).workspace)
+        prepared = scheme.prepare(F, mu)
+        problem, solution, _ = scheme._solved(mu, 0.1, prepared.start, prepared.at(0.0))
         assert solution.closed
         iterations.append(solution.iterations)
         energies.append(solution.energy + 5.0 * solution.squared_distance)
@@ -173,7 +176,7 @@ def test_the_same_step_as_a_convex_solver():
     mu = Density.gaussian(Grid.uniform(-4.0, 4.0, 160), mean=0.5, std=0.6)
     densities = []
     for scheme in (steps.Quantile(), steps.Cvxpy(formulation="eulerian", slices=3)):
-        densities.append(scheme.step(F, mu, 0.1, scheme.init(F, mu))[0].values)
+        densities.append(first_step(scheme, F, mu, 0.1)[0].values)
     assert np.abs(densities[0] - densities[1]).sum() * mu.grid.cell_volume < 2e-3
     assert np.abs(densities[0] - mu.values).sum() * mu.grid.cell_volume > 0.05
 
@@ -238,7 +241,7 @@ def test_second_order_in_time_with_an_interaction():
 def test_a_kernel_that_is_nowhere_convex_enough_has_no_certificate():
     F = fn.Entropy() + 0.5 * fn.Interaction("logarithmic", strength=-1.0)
     mu = Density.gaussian(Grid.uniform(-6.0, 6.0, 200), std=0.6)
-    _, _, info = steps.Quantile().step(F, mu, 0.05, steps.Quantile().init(F, mu))
+    _, _, info = first_step(steps.Quantile(), F, mu, 0.05)
     assert info.converged
     assert np.isnan(info.gap)
     assert "no certificate" in info.note
@@ -248,10 +251,10 @@ def test_a_kernel_that_is_nowhere_convex_enough_has_no_certificate():
 def test_refusals():
     mu = Density.uniform(Grid.uniform(-1.0, 1.0, 40))
     with pytest.raises(ValueError, match="differences W"):
-        steps.Quantile().init(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
+        steps.Quantile().prepare(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
     with pytest.raises(ValueError, match="powers above"):
-        steps.Quantile().init(fn.Interaction("power", exponent=-1.5, strength=-1.0), mu)
+        steps.Quantile().prepare(fn.Interaction("power", exponent=-1.5, strength=-1.0), mu)
     with pytest.raises(ValueError, match="infinite at 0"):
-        steps.Quantile().init(fn.Interaction(lambda z: jnp.exp(-(z[0] ** 2)) - jnp.log(jnp.abs(z[0]))), mu)
+        steps.Quantile().prepare(fn.Interaction(lambda z: jnp.exp(-(z[0] ** 2)) - jnp.log(jnp.abs(z[0]))), mu)
     with pytest.raises(ValueError, match="must be even"):
-        steps.Quantile().init(fn.Interaction(lambda z: jnp.sum(z) ** 3), mu)
+        steps.Quantile().prepare(fn.Interaction(lambda z: jnp.sum(z) ** 3), mu)

@@ -32,12 +32,13 @@ def test_a_kink_holds_the_mass_of_its_prox():
     grid, tau = Grid.uniform(-2.0, 2.0, 200), 0.3
     mu = Density.uniform(grid, -1.0, 1.0)
     scheme = steps.Quantile()
-    state = scheme.init(fn.Potential(lambda x: jnp.abs(x[0])), mu)
-    before = state.data["edges"]
-    _, state, info = scheme.step(None, mu, tau, state)
+    problem = scheme.prepare(fn.Potential(lambda x: jnp.abs(x[0])), mu)
+    state = problem.start
+    before = state["edges"]
+    _, state, info = scheme.step(problem, mu, 0.0, tau, state)
     exact = np.sign(before) * np.maximum(np.abs(before) - tau, 0.0)
     assert info.converged
-    assert state.data["edges"] == pytest.approx(exact, abs=0.02)  # V is averaged over half a cell
+    assert state["edges"] == pytest.approx(exact, abs=0.02)  # V is averaged over half a cell
     assert info.relative_gap < 1e-9
 
 
@@ -59,11 +60,10 @@ def test_fast_diffusion_into_vacuum_gains_what_the_dual_says(m):
     grid = Grid.uniform(-4.0, 4.0, 100)
     mu = Density(grid, (np.abs(np.abs(grid.axes[0]) - 2.0) < 0.5) * 1.0).normalized()
     scheme, F = steps.Quantile(), fn.Power(m)
-    state = scheme.init(F, mu)
-    problem, solution, _ = scheme._solved(mu, 0.01, state.data, state.workspace)
-    gain = (
-        state.workspace.value(*state.data.values()) - solution.energy - 0.5 * solution.squared_distance / 0.01
-    )
+    prepared = scheme.prepare(F, mu)
+    state, energy = prepared.start, prepared.at(0.0)
+    problem, solution, _ = scheme._solved(mu, 0.01, state, energy)
+    gain = energy.value(*state.values()) - solution.energy - 0.5 * solution.squared_distance / 0.01
     assert duality_gap(problem, solution.edges, solution.widths, grid.edges[0]) < 0.01 * gain
 
 

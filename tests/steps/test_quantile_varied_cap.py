@@ -8,6 +8,7 @@ import functionals as fn
 from jko import Density, Grid, flow, steps
 from jko.errors import UnsupportedFunctional
 from jko.steps.line.varied_cap import VariedCap
+from tests.first_step import first_step
 
 QUADRATIC = fn.Potential("quadratic", stiffness=1.0)
 
@@ -67,14 +68,14 @@ def test_one_step_against_a_convex_program_with_its_gap(hold):
     for n in (100, 200, 400):
         mu = Density.gaussian(Grid.uniform(-3.0, 3.0, n), 0.2, 0.3)
         scheme = steps.Quantile()
-        after, _, info = scheme.step(F, mu, 0.2, scheme.init(F, mu))
+        after, _, info = first_step(scheme, F, mu, 0.2)
         assert info.converged
         assert info.mass_error < 1e-12
         assert np.all(after.values <= fn.Cap(wavy).values(mu.grid.points) * (1.0 + 1e-9))
         gaps.append(info.relative_gap)
         if n == 200:
             reference = steps.Cvxpy(formulation="eulerian", slices=3)
-            assert l1(after, reference.step(F, mu, 0.2, reference.init(F, mu))[0]) < 0.015
+            assert l1(after, first_step(reference, F, mu, 0.2)[0]) < 0.015
     assert -1e-12 < gaps[2] < 0.5 * gaps[0] < 1e-3
 
 
@@ -89,9 +90,10 @@ def test_random_caps_with_jumps_from_starts_above_them():
         F = F + 0.1 * fn.Power(2.0) if generator.random() < 0.5 else F
         mu = Density.mixture(grid, generator.uniform(-1.5, 1.5, (2, 1)), generator.uniform(0.03, 0.3, 2))
         scheme = steps.Quantile()
-        state = scheme.init(F, mu)
+        problem = scheme.prepare(F, mu)
+        state = problem.start
         for _ in range(2):
-            mu, state, info = scheme.step(F, mu, 0.3, state)
+            mu, state, info = scheme.step(problem, mu, 0.0, 0.3, state)
             assert info.converged
             assert info.gap > -1e-9
             assert info.mass_error < 1e-12
@@ -113,6 +115,6 @@ def test_interactions_and_second_order_keep_to_a_cap_that_varies():
 def test_refusals():
     mu = Density.uniform(Grid.uniform(-1.0, 1.0, 40))
     with pytest.raises(ValueError, match="raise the cap"):
-        steps.Quantile().init(fn.Cap(lambda x: 0.2 + 0.1 * x[0] ** 2) + QUADRATIC, mu)
+        steps.Quantile().prepare(fn.Cap(lambda x: 0.2 + 0.1 * x[0] ** 2) + QUADRATIC, mu)
     with pytest.raises(UnsupportedFunctional, match="PrimalDual takes obstacles"):
-        steps.Quantile().init(fn.Cap(lambda x: jnp.where(x[0] < 0.0, 0.0, 3.0)) + QUADRATIC, mu)
+        steps.Quantile().prepare(fn.Cap(lambda x: jnp.where(x[0] < 0.0, 0.0, 3.0)) + QUADRATIC, mu)

@@ -19,8 +19,9 @@ QUADRATIC = fn.Potential("quadratic", stiffness=1.0)
 def taken(F, mu, tau):
     """The problem of a step, its solution and the objective there."""
     scheme = steps.Quantile()
-    state = scheme.init(F, mu)
-    problem, solution, note = scheme._solved(mu, tau, state.data, state.workspace)
+    problem = scheme.prepare(F, mu)
+    state = problem.start
+    problem, solution, note = scheme._solved(mu, tau, state, problem.at(0.0))
     return problem, solution, note, solution.energy + 0.5 * solution.squared_distance / tau
 
 
@@ -62,15 +63,16 @@ def test_in_wells_alone_every_point_goes_to_its_own_lowest_well():
     grid = Grid.uniform(-2.0, 2.0, 200)
     mu = Density.gaussian(grid, 0.2, 0.4)
     scheme, tau = steps.Quantile(), 4.0
-    state = scheme.init(WELLS, mu)
-    _, after, info = scheme.step(WELLS, mu, tau, state)
-    levels = [np.append(0.0, np.cumsum(data["masses"])) for data in (state.data, after.data)]
-    x = np.interp(levels[1], levels[0], state.data["edges"])  # cells that are torn were cut
-    assert x.size > state.data["edges"].size
+    problem = scheme.prepare(WELLS, mu)
+    state = problem.start
+    _, after, info = scheme.step(problem, mu, 0.0, tau, state)
+    levels = [np.append(0.0, np.cumsum(data["masses"])) for data in (state, after)]
+    x = np.interp(levels[1], levels[0], state["edges"])  # cells that are torn were cut
+    assert x.size > state["edges"].size
     y = np.linspace(-2.0, 2.0, 40_001)
     nearest = y[np.argmin((y[None, :] - x[:, None]) ** 2 / (2.0 * tau) + WELLS.values(y[:, None]), axis=1)]
     assert info.converged
-    assert np.abs(after.data["edges"] - nearest).max() < 0.02
+    assert np.abs(after["edges"] - nearest).max() < 0.02
     assert 0.0 <= info.gap < 0.02
 
 

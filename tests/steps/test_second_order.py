@@ -7,6 +7,7 @@ import pytest
 import functionals as fn
 from jko import Density, Gaussian, Grid, exact, flow, steps, wasserstein
 from jko.steps.line.displacement import displaced
+from tests.first_step import first_step
 
 CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 A = np.array([[2.0, 0.5], [0.5, 1.0]])
@@ -62,7 +63,7 @@ def test_a_reflection_is_exact_for_the_heat_of_a_gaussian():
     # and F falls by W₂²/τ, twice the promise of a JKO step, up to O(τ³)
     F = fn.Potential("quadratic")
     scheme, mu = steps.SecondOrder(steps.Gaussian()), Gaussian.of(1.0, 0.5)
-    new, _, info = scheme.step(F, mu, 0.1, scheme.init(F, mu))
+    new, _, info = first_step(scheme, F, mu, 0.1)
     assert info.dissipation == pytest.approx(wasserstein(mu, new) ** 2 / 0.2, rel=1e-12)
 
 
@@ -138,10 +139,10 @@ def test_refusals(wrapper):
         wrapper(steps.Quantile)
     mu = Density.uniform(Grid.uniform(-3.0, 3.0, 50))
     with pytest.raises(ValueError, match="Quantile takes an interaction of differences"):
-        wrapper(steps.Quantile()).init(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
+        wrapper(steps.Quantile()).prepare(fn.Interaction(lambda x, y: jnp.sum(x * y), general=True), mu)
     scheme, mu = wrapper(steps.Gaussian()), Gaussian.of(0.0, 1.0)
     with pytest.raises(ValueError, match="tau: expected a positive number, got -1"):
-        scheme.step(CONFINED, mu, -1.0, scheme.init(CONFINED, mu))
+        first_step(scheme, CONFINED, mu, -1.0)
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)

@@ -12,6 +12,7 @@ from functionals import pointwise
 from functionals.programs import kept
 from functionals.quadratic_form import QuadraticForm, quadratic_form
 from functionals.reading import as_it_reads_now
+from functionals.time_dependence import split
 from jko.measures import Grid
 from jko.steps.line.interaction import LineInteraction
 from jko.steps.line.kinks import AveragedPotential, without_kinks
@@ -122,8 +123,9 @@ def line_potential(parts, grid, capacity=0, origin=0.0):
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
     forms = [(c, quadratic_form(atom.V, 1, [origin + middle])) for c, atom in parts.potential]
     if any(form is None for _, form in forms):
-        terms = tuple((float(c), as_it_reads_now(atom.V)) for c, atom in parts.potential)
-        batched = _differentiated(terms)
+        functions = [split(atom.V) for _, atom in parts.potential]
+        terms = tuple((float(c), as_it_reads_now(V)) for (c, _), (V, _) in zip(parts.potential, functions))
+        batched = partial(_differentiated(terms), tuple(time for _, time in functions))
         level = float(_evaluated(batched, 0.0, 0, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
         return without_kinks(partial(_evaluated, batched, level, capacity, origin), grid), None
@@ -152,11 +154,13 @@ def _require_finite(potential, grid, there) -> None:
 
 @kept
 def _differentiated(terms):
-    def at(x):
-        return sum(c * pointwise.scalar(V)(x[None]) for c, V in terms)
+    def at(x, times):
+        return sum(c * pointwise.scalar(V)(x[None], *t) for (c, V), t in zip(terms, times, strict=True))
 
     first = jax.grad(at)
-    return jax.jit(jax.vmap(lambda x: (at(x), first(x), jax.grad(first)(x))))
+    second = jax.grad(first)
+    together = jax.vmap(lambda x, t: (at(x, t), first(x, t), second(x, t)), in_axes=(0, None))
+    return jax.jit(lambda times, x: together(x, times))
 
 
 def _evaluated(batched, level, capacity, origin, x):
