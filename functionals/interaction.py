@@ -12,7 +12,7 @@ from functionals.base import Functional
 from functionals.named_kernels import NAMED_KERNELS
 from functionals.registry import register
 from functionals.summation import Summation
-from functionals.time_dependence import TimeDependent, frozen, with_time
+from functionals.time_dependence import TimeDependent, frozen, is_traced, with_time
 
 
 @register("interaction")
@@ -107,7 +107,7 @@ class Interaction(Functional):
 
     def _require_even(self, dimension: int):
         """Refuse a W whose first variation would not be W∗ρ; asked once a dimension."""
-        if self.general or dimension in self._even_in:
+        if self.general or dimension in self._even_in or is_traced(self.W):
             return
         z = np.random.default_rng(20260102).normal(size=(8, dimension))
         there, back = pointwise.values(self.W, z), pointwise.values(self.W, -z)

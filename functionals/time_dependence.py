@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import jax
+
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -64,9 +66,12 @@ class AtTime:
 
 
 def with_time(f: Callable, points: int = 1) -> Callable:
-    """f itself, or a `TimeDependent` where f has one parameter without a default more than `points`."""
+    """f itself, or a `TimeDependent` where f has one parameter without a default more than `points`, or says
+    that it `depends_on_time`."""
     if isinstance(f, (TimeDependent, AtTime)):
         return f
+    if hasattr(f, "depends_on_time"):
+        return TimeDependent(f) if f.depends_on_time else f
     try:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):  # a compiled function that does not tell
@@ -78,6 +83,11 @@ def with_time(f: Callable, points: int = 1) -> Callable:
 def frozen(f: Callable, t) -> Callable:
     """f at the time t, f itself where it does not depend on time."""
     return f.at(t) if isinstance(f, TimeDependent) else f
+
+
+def is_traced(f: Callable) -> bool:
+    """Whether f is at a time that jax traces, so that it has no values to look at."""
+    return isinstance(f, AtTime) and isinstance(f.t, jax.core.Tracer)
 
 
 def split(f: Callable) -> tuple[Callable, tuple]:

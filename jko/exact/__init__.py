@@ -8,6 +8,7 @@ from jko.exact.gaussian_jko import GaussianJKO
 from jko.exact.gaussian_mixture import GaussianMixture
 from jko.exact.heat import Heat
 from jko.exact.keller_segel import KellerSegelMoment
+from jko.exact.moving_trap import MovingTrap
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "GaussianMixture",
     "Heat",
     "KellerSegelMoment",
+    "MovingTrap",
     "OrnsteinUhlenbeck",
 ]

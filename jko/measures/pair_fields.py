@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
+
 from functionals import pointwise
+from functionals.time_dependence import is_traced
 from jko.kernels.pair_sums import (
     Difference,
     pair_gradient_sum,
@@ -19,10 +22,23 @@ from jko.measures.radial import radial
 def values(W, x, y, w):
     """Σ_j w_j W(x_i − y_j), `[n]`; coincident pairs are left out where W is infinite at 0."""
     reading = radial(W, x.shape[1])
+    if is_traced(W):
+        return _values_at_a_traced_time(W, x, y, w)
     if reading is None:
         kernel = Difference(pointwise.scalar(W))
         return pair_sum(kernel, x, y, w, exclude_coincident=fields.is_singular(W, x.shape[1]))
     return radial_sum(reading.profile, x, y, w)
+
+
+def _values_at_a_traced_time(W, x, y, w):
+    # whether W(0) is finite is known only when the program runs
+    apart = pair_sum(Difference(pointwise.scalar(W)), x, y, w, exclude_coincident=True)
+    at_zero = pointwise.values(W, jnp.zeros((1, x.shape[1]), x.dtype))[0]
+    return apart + jnp.where(jnp.isfinite(at_zero), at_zero, 0) * pair_sum(_coincident, x, y, w)
+
+
+def _coincident(x, y):
+    return jnp.where(jnp.all(x == y), jnp.ones((), x.dtype), 0)
 
 
 def gradients(W, x, y, w):

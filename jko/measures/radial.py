@@ -11,6 +11,7 @@ import numpy as np
 from functionals import pointwise
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from functionals.time_dependence import is_traced
 from jko.kernels.forces.terms import Terms, named_terms, tabulated_terms
 
 
@@ -53,8 +54,11 @@ _refuted: set = set()  # kernels that a cloud's own differences showed not to be
 def radial(W, dimension: int) -> Radial | None:
     """W as a function of |z|², or None where it is not one: asked at random directions and lengths.
 
-    What random differences miss, those of a cloud may show: see `refute`.
+    What random differences miss, those of a cloud may show: see `refute`. One at a time that jax traces has
+    no values to ask.
     """
+    if is_traced(W):
+        return None
     function = pointwise.scalar(W)
     return None if (function, dimension) in _refuted else _radial(function, dimension)
 

@@ -260,7 +260,7 @@ def test_a_step_depends_on_its_state_alone():
     one, after_one, _ = scheme.step(problem, rho, 0.0, 0.05, state)
     two, after_two, _ = scheme.step(problem, rho, 0.0, 0.05, resumed)
     assert np.array_equal(one.values, two.values)
-    assert all(np.array_equal(after_one.data[k], after_two.data[k]) for k in after_one.data)
+    assert all(np.array_equal(after_one[k], after_two[k]) for k in after_one)
 
 
 def test_a_step_beyond_convexity_has_its_gap_among_all_densities():
