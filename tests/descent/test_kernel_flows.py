@@ -206,7 +206,7 @@ def test_refusals():
         SVGD().prepare(F, Particles([[1.0, 2.0]]))
     problem = SVGD().prepare(F, Particles([[0.0, 0.0], [3.0, 4.0]]))
     two = problem.start
-    assert two.data["bandwidth"] == pytest.approx(5.0 / np.sqrt(2.0 * np.log(2.0)))
+    assert two["bandwidth"] == pytest.approx(5.0 / np.sqrt(2.0 * np.log(2.0)))
     for settings in ({"kernel": "box"}, {"bandwidth": 0.0}, {"neighbours": 0}, {"sums": "fast"}):
         with pytest.raises(ValueError, match=next(iter(settings))):
             SVGD(**settings)

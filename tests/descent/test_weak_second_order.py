@@ -28,7 +28,7 @@ def V(x):
     return 0.25 * x**4 - 0.5 * x**2
 
 
-def dV(x):
+def dV(x, later=0):
     return x**3 - x
 
 
@@ -219,7 +219,7 @@ def test_a_start_at_rest_has_no_free_energy_in_phase_space():
     problem = scheme.prepare(F, cloud())
     state = problem.start
     assert not np.any(state["velocities"])
-    assert scheme.energy(F, cloud(), state) == (np.inf, np.inf)
+    assert scheme.energy(problem, cloud(), 0.0, state) == (np.inf, np.inf)
     problem = UnderdampedLangevin(mass=0.25).prepare(F, cloud(4000))
     warm = problem.start
     assert np.std(warm.data["velocities"]) == pytest.approx(np.sqrt(0.5 / 0.25), rel=0.05)
