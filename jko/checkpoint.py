@@ -20,7 +20,6 @@ import numpy as np
 
 from jko.errors import CheckpointMismatch, shortened
 from jko.fingerprint import fingerprint, without_addresses
-from jko.measures import Density, Gaussian, Particles
 from jko.packing import pack, unpack
 from jko.writing import saying_what_is_kept
 
@@ -29,24 +28,6 @@ _EARLIER = b"jko checkpoint 1\n"  # chunks that did not know of each other
 _HEAD = struct.Struct("<Q32s")
 _ROUNDING = 1e-9  # relative; what another machine's sums may differ by, far below what makes another problem
 _SHOWN = 100  # letters of a description in a message
-
-
-def pack_measure(mu) -> dict[str, np.ndarray]:
-    """The arrays that change along a run."""
-    if isinstance(mu, Density):
-        return {"values": mu.values}
-    if isinstance(mu, Particles):
-        return {"positions": mu.positions}
-    return {"mean": mu.mean(), "covariance": mu.covariance()}
-
-
-def unpack_measure(arrays: dict[str, np.ndarray], like):
-    """The inverse of `pack_measure`, given any measure of the run."""
-    if isinstance(like, Density):
-        return like.with_values(arrays["values"])
-    if isinstance(like, Particles):
-        return like.with_positions(arrays["positions"])
-    return Gaussian(arrays["mean"], arrays["covariance"])
 
 
 class Journal:
@@ -195,8 +176,8 @@ def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
         },
         "made of": {"functional": fingerprint(F), "scheme": fingerprint(vars(scheme))},
         "probe": np.concatenate([np.ravel(np.asarray(entry, dtype=float)) for entry in F.probe(mu)]),
-        "initial": pack_measure(mu),
-        "weights": np.asarray(getattr(mu, "weights", 0.0)),
+        "initial": mu.packed(),
+        "fixed": mu.fixed(),
     }
 
 
@@ -209,8 +190,9 @@ def _require_same(problem: dict, stored: dict, path) -> None:
     for key, ours in problem["initial"].items():
         if not _alike(ours, stored["initial"].get(key)):
             _refuse(path, "its initial measure has other values")
-    if not _alike(problem["weights"], stored["weights"]):
-        _refuse(path, "its weights have other values")
+    for key, ours in problem["fixed"].items():
+        if not _alike(ours, stored["fixed"].get(key)):
+            _refuse(path, f"its {key} have other values")
     if not _alike(problem["probe"], stored["probe"]):
         _refuse(path, "its functional has other values")
     for name, ours in problem["made of"].items():

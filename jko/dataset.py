@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.bounds import Space
 from jko.dataset_attributes import restored, stored
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Measure
 from jko.records import Records
 
 FORMAT = 1
@@ -28,7 +28,7 @@ def dataset_of(run):
 
     measure = run.measures[0]
     _require_alike(run.measures)
-    variables, coordinates = _FIELDS[type(measure)](run.measures)
+    variables, coordinates, of_measures = type(measure).fields_of(run.measures)
     variables["energy"] = ("time", run.energy)
     variables["energy_uncertainty"] = ("time", run.energy_uncertainty)
     for name, column in run.info.items():
@@ -57,11 +57,7 @@ def dataset_of(run):
     for name in ("error_bound", "flow_error_bound"):  # for other readers: `load` computes them from the steps
         variables[name] = ("time", getattr(run, name))
         attributes[f"{name}_kind"] = str(getattr(run, f"{name}_kind"))
-    if isinstance(measure, Density):
-        attributes["grid_lower"] = np.array(measure.grid.lower)
-        attributes["grid_upper"] = np.array(measure.grid.upper)
-        if measure.grid.is_periodic:
-            attributes["grid_periodic"] = np.array(measure.grid.periodic, dtype=int)
+    attributes |= of_measures
     return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
 
 
@@ -79,7 +75,7 @@ def fields_of(dataset) -> dict:
     return {
         "times": dataset["time"].values,
         "energy": dataset["energy"].values,
-        "measures": _MEASURES[attributes["measure"]](dataset),
+        "measures": _kind_of(attributes["measure"]).from_fields(dataset),
         "info": Records(columns),
         "tau": float(attributes["tau"]),
         "functional": str(restored(attributes["functional"])),
@@ -95,61 +91,17 @@ def fields_of(dataset) -> dict:
 def _require_alike(measures):
     first = measures[0]
     for mu in measures:
-        if type(mu) is not type(first) or _size(mu) != _size(first):
+        if type(mu) is not type(first) or mu.layout != first.layout:
             raise ValueError(
                 "measures: a file holds measures of one kind, on one grid or of one number of particles, got "
                 f"{first!r} and {mu!r}"
             )
 
 
-def _size(mu):
-    return mu.grid if isinstance(mu, Density) else getattr(mu, "n", None), mu.dimension
-
-
-def _density_fields(measures):
-    grid = measures[0].grid
-    axes = [f"x{axis + 1}" for axis in range(grid.dimension)]
-    stacked = np.stack([mu.values for mu in measures])
-    return {"density": (("time", *axes), stacked)}, dict(zip(axes, grid.axes, strict=True))
-
-
-def _particle_fields(measures):
-    positions = np.stack([mu.positions for mu in measures])
-    weights = measures[0].weights
-    fixed = all(mu.weights is weights or np.array_equal(mu.weights, weights) for mu in measures)
-    weight = (
-        ("particle", weights) if fixed else (("time", "particle"), np.stack([m.weights for m in measures]))
-    )
-    return {"position": (("time", "particle", "axis"), positions), "weight": weight}, {}
-
-
-def _gaussian_fields(measures):
-    return {
-        "mean": (("time", "axis"), np.stack([mu.mean() for mu in measures])),
-        "covariance": (("time", "axis", "axis2"), np.stack([mu.covariance() for mu in measures])),
-    }, {}
-
-
-def _densities(dataset):
-    values = dataset["density"].values
-    grid = Grid.uniform(
-        tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
-        tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
-        values.shape[1:],
-        tuple(np.atleast_1d(dataset.attrs.get("grid_periodic", 0)).astype(bool).tolist()),
-    )
-    return [Density(grid, v) for v in values]
-
-
-def _particles(dataset):
-    positions, weights = dataset["position"].values, dataset["weight"].values
-    weights = np.broadcast_to(weights, positions.shape[:2]) if weights.ndim == 1 else weights
-    return [Particles(x, w) for x, w in zip(positions, weights, strict=True)]
-
-
-def _gaussians(dataset):
-    return [Gaussian(m, S) for m, S in zip(dataset["mean"].values, dataset["covariance"].values, strict=True)]
-
-
-_FIELDS = {Density: _density_fields, Particles: _particle_fields, Gaussian: _gaussian_fields}
-_MEASURES = {"Density": _densities, "Particles": _particles, "Gaussian": _gaussians}
+def _kind_of(name) -> type[Measure]:
+    if name not in Measure.known:
+        raise ValueError(
+            f"measures: the file holds measures of the kind {str(name)!r}, known are "
+            f"{', '.join(sorted(Measure.known))}: import the module that defines it first"
+        )
+    return Measure.known[name]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.bounds import Space
-from jko.checkpoint import pack_measure, unpack_measure, unreadable
+from jko.checkpoint import unreadable
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
 from jko.modulus import observed_modulus
@@ -118,12 +118,10 @@ class Run:
         return {
             "after": saved.done,
             "done": at.done,
-            "frames": [
-                [*frame[:3], pack_measure(frame[3])] for frame in self.frames[saved.frames : at.frames]
-            ],
+            "frames": [[*frame[:3], frame[3].packed()] for frame in self.frames[saved.frames : at.frames]],
             "records": dict(Records.concatenate(self.blocks[saved.blocks : at.blocks])),
             "state": dict(at.state),
-            "measure": pack_measure(at.measure),
+            "measure": at.measure.packed(),
         }
 
     def restore(self, chunks: list[dict], path=""):
@@ -133,8 +131,8 @@ class Run:
         try:
             frames, blocks, last = _put_together(chunks)
             wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
-            stored = [(*frame[:3], unpack_measure(frame[3], self.initial)) for frame in wanted]
-            measure = unpack_measure(last["measure"], self.initial)
+            stored = [(*frame[:3], self.initial.unpacked(frame[3])) for frame in wanted]
+            measure = self.initial.unpacked(last["measure"])
             state, done = State(last["state"]), last["done"]
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise unreadable(path, error) from error

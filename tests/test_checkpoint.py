@@ -40,9 +40,7 @@ def same(a, b):
     assert np.array_equal(a.energy, b.energy)
     assert np.array_equal(a.energy_uncertainty, b.energy_uncertainty)
     for mu, nu in zip(a.measures, b.measures, strict=True):
-        for mine, theirs in zip(
-            jko.checkpoint.pack_measure(mu).values(), jko.checkpoint.pack_measure(nu).values()
-        ):
+        for mine, theirs in zip(mu.packed().values(), nu.packed().values()):
             assert mine.dtype == theirs.dtype
             assert mine.tobytes() == theirs.tobytes()
     for name in a.info:

@@ -12,7 +12,6 @@ from jko.transport.wasserstein import wasserstein_distance
 
 PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
 _CELLS = {1: 400, 2: 96, 3: 32}
-_GAUSSIAN_REACH = 6.0
 
 
 class Measured(NamedTuple):
@@ -73,7 +72,7 @@ def common_grid(measures, torus: Grid | None = None) -> Grid:
         return torus
     if grids:
         return min(grids, key=lambda grid: grid.cell_volume)
-    corners = [_reach(m) for m in measures]
+    corners = [m.extent for m in measures]
     lower, upper = np.min([c[0] for c in corners], axis=0), np.max([c[1] for c in corners], axis=0)
     margin = 0.08 * (upper - lower)
     cells = _CELLS[len(lower)]
@@ -133,13 +132,6 @@ def _bandwidth(cloud):
     """Silverman's rule along each axis [Silverman1986]."""
     d, effective = cloud.dimension, 1.0 / np.sum(np.asarray(cloud.weights, dtype=float) ** 2)
     return np.sqrt(np.diag(cloud.covariance())) * (4.0 / ((d + 2) * effective)) ** (1.0 / (d + 4))
-
-
-def _reach(mu):
-    if isinstance(mu, Particles):
-        return mu.positions.min(axis=0), mu.positions.max(axis=0)
-    spread = _GAUSSIAN_REACH * np.sqrt(np.diag(mu.covariance()))
-    return mu.mean() - spread, mu.mean() + spread
 
 
 def _torus(torus, *measures):

@@ -27,7 +27,7 @@ def row_of(comparison, name: str, decay) -> dict:
     return {
         "run": name,
         "scheme": run.scheme,
-        "measure": _description(run.measures[0]),
+        "measure": run.measures[0].size,
         "tau": run.tau,
         "steps": run.info.n_steps,
         "time": float(run.times[-1]),
@@ -37,14 +37,6 @@ def row_of(comparison, name: str, decay) -> dict:
         **_certificates(run),
         "seconds": float(run.attributes.get("seconds", math.nan)),
     }
-
-
-def _description(mu) -> str:
-    if isinstance(mu, Density):
-        return f"{'x'.join(map(str, mu.grid.cells))} cells"
-    if isinstance(mu, Particles):
-        return f"{mu.n} particles"
-    return f"{type(mu).__name__}, d = {mu.dimension}"
 
 
 def _energies(run, decay, torus) -> dict:

@@ -57,6 +57,45 @@ class Density(DensityConstructors, Measure):
         """Another density on the same grid."""
         return Density(self.grid, values)
 
+    def packed(self):
+        return {"values": self.values}
+
+    def unpacked(self, arrays):
+        return self.with_values(arrays["values"])
+
+    @classmethod
+    def fields_of(cls, measures):
+        grid = measures[0].grid
+        axes = [f"x{axis + 1}" for axis in range(grid.dimension)]
+        attributes = {"grid_lower": np.array(grid.lower), "grid_upper": np.array(grid.upper)}
+        if grid.is_periodic:
+            attributes["grid_periodic"] = np.array(grid.periodic, dtype=int)
+        stacked = np.stack([mu.values for mu in measures])
+        return {"density": (("time", *axes), stacked)}, dict(zip(axes, grid.axes, strict=True)), attributes
+
+    @classmethod
+    def from_fields(cls, dataset):
+        values = dataset["density"].values
+        grid = Grid.uniform(
+            tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
+            tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
+            values.shape[1:],
+            tuple(np.atleast_1d(dataset.attrs.get("grid_periodic", 0)).astype(bool).tolist()),
+        )
+        return [cls(grid, v) for v in values]
+
+    @property
+    def layout(self):
+        return (self.grid,)
+
+    @property
+    def extent(self):
+        return np.array(self.grid.lower), np.array(self.grid.upper)
+
+    @property
+    def size(self):
+        return f"{'x'.join(map(str, self.grid.cells))} cells"
+
     def normalized(self) -> Density:
         """The density divided by its mass."""
         return self.with_values(self.values / self.mass)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import jax
 import numpy as np
 
@@ -16,10 +18,57 @@ class Measure:
 
     The functional asks, the measure answers: `integrate(V)` = ∫V dμ, `convolve(W)` = W∗μ at the points,
     `pair_integrate(k)` = ∬k dμdμ, `integrate_internal(U)` = ∫U(ρ)dx where there is a density.
+
+    What a run asks as well, it answers for itself: `packed`, `unpacked` and `fixed` for checkpoints,
+    `fields_of`, `from_fields` and `layout` for files, `extent` and `size` for pictures and tables. A new kind
+    of measure is one file.
     """
+
+    known: ClassVar[dict[str, type[Measure]]] = {}  # by the name under which files keep them
 
     dimension: int
     sums_pairs = False  # whether sums over pairs may be taken as an `Interaction` says
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        Measure.known[cls.__name__] = cls
+
+    def packed(self) -> dict[str, np.ndarray]:
+        """The arrays that change along a run, by name."""
+        raise NotImplementedError
+
+    def unpacked(self, arrays: dict[str, np.ndarray]) -> Measure:
+        """The measure of the same run whose `packed` arrays these are."""
+        raise NotImplementedError
+
+    def fixed(self) -> dict[str, np.ndarray]:
+        """The arrays that stay along a run, by name in the plural: what a checkpoint must find the same."""
+        return {}
+
+    @classmethod
+    def fields_of(cls, measures) -> tuple[dict, dict, dict]:
+        """(variables, coordinates, attributes) of xarray of the measures of a run, times first."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_fields(cls, dataset) -> list[Measure]:
+        """The measures whose `fields_of` an xarray.Dataset holds."""
+        raise NotImplementedError
+
+    @property
+    def layout(self) -> tuple:
+        """What measures must have in common to lie in one file."""
+        return (self.dimension,)
+
+    @property
+    def extent(self) -> tuple[np.ndarray, np.ndarray]:
+        """The corners of a box `[d]` that holds what is to be seen of it."""
+        return self.points.min(axis=0), self.points.max(axis=0)
+
+    @property
+    def size(self) -> str:
+        """How many numbers it is kept by, in words."""
+        return f"{type(self).__name__}, d = {self.dimension}"
 
     @property
     def points(self) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,11 +111,50 @@ class Particles(Measure):
     def with_positions(self, positions) -> Particles:
         """The same weights elsewhere."""
         if isinstance(positions, jax.core.Tracer):
-            return Particles(positions, self.weights)
+            return self._at(positions, self.weights)
         moved = _checked_positions(positions)
         if len(moved) != self.n:
             raise ValueError(f"positions: expected {self.n}, one a weight, got shape {moved.shape}")
-        return Particles.moved(moved, np.asarray(self.weights, dtype=moved.dtype))
+        return self._at(moved, np.asarray(self.weights, dtype=moved.dtype))
+
+    def _at(self, positions, weights):
+        # whatever a subclass keeps beside them goes along
+        here = copy.copy(self)
+        here.positions, here.weights = positions, weights
+        return here
+
+    def packed(self):
+        return {"positions": self.positions}
+
+    def fixed(self):
+        return {"weights": self.weights}
+
+    def unpacked(self, arrays):
+        return self.with_positions(arrays["positions"])
+
+    @classmethod
+    def fields_of(cls, measures):
+        positions = np.stack([mu.positions for mu in measures])
+        weights = measures[0].weights
+        fixed = all(mu.weights is weights or np.array_equal(mu.weights, weights) for mu in measures)
+        weight = ("particle", weights)
+        if not fixed:
+            weight = ("time", "particle"), np.stack([mu.weights for mu in measures])
+        return {"position": (("time", "particle", "axis"), positions), "weight": weight}, {}, {}
+
+    @classmethod
+    def from_fields(cls, dataset):
+        positions, weights = dataset["position"].values, dataset["weight"].values
+        weights = np.broadcast_to(weights, positions.shape[:2]) if weights.ndim == 1 else weights
+        return [cls(x, w) for x, w in zip(positions, weights, strict=True)]
+
+    @property
+    def layout(self):
+        return self.n, self.dimension
+
+    @property
+    def size(self):
+        return f"{self.n} particles"
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):

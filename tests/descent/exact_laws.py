@@ -29,7 +29,12 @@ def linear_step(scheme, stiffness, temperature, tau):
         return (*rows, stiffness * rows[0]) if "gradient" in scheme.carries else tuple(rows)
 
     out = moved(
-        scheme, lambda x, later=0: stiffness * x, carried(inputs[:size]), temperature, tau, (inputs[-2], inputs[-1])
+        scheme,
+        lambda x, later=0: stiffness * x,
+        carried(inputs[:size]),
+        temperature,
+        tau,
+        (inputs[-2], inputs[-1]),
     )
     both = np.array(out[:size])
     return both[:, :size], both[:, size:]

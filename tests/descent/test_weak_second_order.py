@@ -222,7 +222,7 @@ def test_a_start_at_rest_has_no_free_energy_in_phase_space():
     assert scheme.energy(problem, cloud(), 0.0, state) == (np.inf, np.inf)
     problem = UnderdampedLangevin(mass=0.25).prepare(F, cloud(4000))
     warm = problem.start
-    assert np.std(warm.data["velocities"]) == pytest.approx(np.sqrt(0.5 / 0.25), rel=0.05)
+    assert np.std(warm["velocities"]) == pytest.approx(np.sqrt(0.5 / 0.25), rel=0.05)
 
 
 @each(SCHEMES)

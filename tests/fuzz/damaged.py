@@ -99,7 +99,7 @@ def _everything(run) -> str:
     }
     attributes = {name: value for name, value in run.attributes.items() if name != "seconds"}
     kept["info"] = dict(run.info)
-    return fingerprint([kept, attributes, [jko.checkpoint.pack_measure(mu) for mu in run.measures]])
+    return fingerprint([kept, attributes, [mu.packed() for mu in run.measures]])
 
 
 def _walk(path=None, scheme=None):
