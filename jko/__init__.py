@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
 from jko.measures import Density, Gaussian, Grid, Particles, dissipation
-from jko.scheme import Records, Scheme, State, StepInfo
+from jko.scheme import Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
 
@@ -26,6 +26,7 @@ __all__ = [
     "Records",
     "Scheme",
     "State",
+    "Status",
     "StepInfo",
     "Trajectory",
     "animate",

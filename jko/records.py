@@ -5,18 +5,36 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 
 import numpy as np
 
-CONVERGED = "converged"
 _LATER = ("transport_cost",)  # columns that runs saved by version 0.1 lack: NaN there
+
+
+class Status(StrEnum):
+    """How a step ended: only one that CONVERGED may be used.
+
+    NOT_CONVERGED: no answer good enough was found. INACCURATE: a solver called good what its certificate
+    does not bear out. UNSTABLE: an explicit step was too long for where it led.
+    """
+
+    CONVERGED = "converged"
+    NOT_CONVERGED = "not converged"
+    INACCURATE = "inaccurate"
+    UNSTABLE = "unstable"
+
+    @classmethod
+    def of(cls, converged: bool) -> Status:
+        """CONVERGED or NOT_CONVERGED."""
+        return cls.CONVERGED if converged else cls.NOT_CONVERGED
 
 
 @dataclass(frozen=True)
 class StepInfo:
     """The record of one step. Energies are in the units of F, which is nondimensional.
 
-    status: "converged", or what else happened; gap: primal − dual, an upper bound on the step's
+    status: a `Status`, or its text; gap: primal − dual, an upper bound on the step's
     suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
     min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
     decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
@@ -25,7 +43,7 @@ class StepInfo:
     fallbacks taken and why. What a scheme does not compute is NaN.
     """
 
-    status: str = CONVERGED
+    status: Status = Status.CONVERGED
     gap: float = math.nan
     relative_gap: float = math.nan
     iterations: int = 0
@@ -35,10 +53,22 @@ class StepInfo:
     transport_cost: float = math.nan
     note: str = ""
 
+    def __post_init__(self):
+        if not isinstance(self.status, Status):
+            object.__setattr__(self, "status", _status(self.status))
+
     @property
     def converged(self) -> bool:
         """Whether the step may be used."""
-        return self.status == CONVERGED
+        return self.status is Status.CONVERGED
+
+
+def _status(text) -> Status:
+    try:
+        return Status(text)
+    except ValueError:
+        known = ", ".join(repr(str(status)) for status in Status)
+        raise ValueError(f"status: expected one of {known}, got {text!r}") from None
 
 
 class Records(Mapping):

@@ -11,7 +11,7 @@ from jko.checkpoint import unreadable
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
 from jko.modulus import observed_modulus
-from jko.scheme import Problem, Records, State
+from jko.scheme import Problem, Records, State, Status
 from jko.trajectory import Trajectory
 
 _BLOCK = 1000
@@ -64,7 +64,7 @@ class Run:
         before = self.at.done
         count = min(self._next_multiple(self.store_every), self._next_multiple(_BLOCK), self.n_steps) - before
         measure, state, records = self._steps(count)
-        bad = np.flatnonzero(records.status != "converged")
+        bad = np.flatnonzero(records.status != Status.CONVERGED)
         if bad.size == 0:
             done = before + records.n_steps
             self._stand(
@@ -203,7 +203,7 @@ def step_failed(scheme, number: int, info) -> StepFailed:
     """The exception that a step which did not converge raises."""
     reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
     return StepFailed(
-        f"step {number} of {type(scheme).__name__} ended as {info.status!r}: "
+        f"step {number} of {type(scheme).__name__} ended as '{info.status}': "
         f"{reason}, or throw=False for the run up to there",
         info,
     )

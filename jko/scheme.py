@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import jko.sharding as sharding
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
-from jko.records import CONVERGED, Records, StepInfo
+from jko.records import Records, Status, StepInfo
 
-__all__ = ["CONVERGED", "KINDS", "Problem", "Records", "Scheme", "State", "StepInfo", "Wrapper"]
+__all__ = ["KINDS", "Problem", "Records", "Scheme", "State", "Status", "StepInfo", "Wrapper"]
 
 KINDS = frozenset({"entropy", "internal", "potential", "interaction", "constraint", "rest"})
 

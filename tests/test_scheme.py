@@ -6,7 +6,7 @@ import pytest
 import functionals as fn
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Gaussian, Particles
-from jko.scheme import KINDS, Problem, Records, Scheme, State, StepInfo
+from jko.scheme import KINDS, Problem, Records, Scheme, State, Status, StepInfo
 from tests import problems
 
 
@@ -60,7 +60,7 @@ def test_a_scheme_without_a_step_says_so():
 
 def test_records_are_columns_of_step_infos():
     infos = [
-        StepInfo(gap=0.1 * i, iterations=i, note="n" * i, status="converged" if i else "inaccurate")
+        StepInfo(gap=0.1 * i, iterations=i, note="n" * i, status="converged" if i else "not converged")
         for i in range(4)
     ]
     records = Records.of(infos)
@@ -79,6 +79,13 @@ def test_records_are_columns_of_step_infos():
     assert set(both) == set(StepInfo().__dict__)
     with pytest.raises(AttributeError, match="a record has no 'gaps'; it has status, gap"):
         _ = records.gaps
+
+
+def test_a_status_is_one_of_four():
+    assert StepInfo(status="unstable").status is Status.UNSTABLE
+    assert StepInfo(status="not converged") == StepInfo(status=Status.NOT_CONVERGED)
+    with pytest.raises(ValueError, match="status: expected one of 'converged', 'not converged', 'inaccu"):
+        StepInfo(status="fine")
 
 
 def test_records_of_version_0_1_lack_the_transport_cost():

@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
 from jko.measures import Density, Particles
+from jko.records import Status
 
 _ENERGIES = (
     "energy_initial",
@@ -110,7 +111,7 @@ def _certificates(run) -> dict:
         "min_density": smallest,
         "dissipation_violations": _violations(run),
         "dissipation_checked": int(np.isfinite(info.dissipation).sum()),
-        "not_converged": int(np.sum(info.status != "converged")),
+        "not_converged": int(np.sum(info.status != Status.CONVERGED)),
     }
 
 

@@ -14,7 +14,7 @@ from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.sharded_field import energy_at
 from jko.errors import one_of, positive_number, whole_number
 from jko.kernels.pair_sums import precision
-from jko.scheme import Records, StepInfo
+from jko.scheme import Records, Status, StepInfo
 
 METHODS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "kvaerno5": "Kvaerno5"}
 _LARGEST_DENSE = 2000
@@ -100,11 +100,13 @@ class AdaptiveRungeKutta(RegularisedDescent):
         count = (accepted, rejected)
         after = energy_at(problem.at(t + tau), mu.with_positions(moved)) if done else np.nan
         if not done:
-            failed = StepInfo("not converged", iterations=sum(count), note=_short(tau, self.max_steps))
+            failed = StepInfo(Status.NOT_CONVERGED, iterations=sum(count), note=_short(tau, self.max_steps))
             return mu, state, failed, count
         allowed = self._allowed(x - centre) * np.sqrt(2.0 * max(before - after, 0.0) / tau)
         if not problem.depends_on_time and rose(before + allowed, after, x.dtype):
-            failed = StepInfo("unstable", iterations=sum(count), note=_risen(before, after, self.rtolerance))
+            failed = StepInfo(
+                Status.UNSTABLE, iterations=sum(count), note=_risen(before, after, self.rtolerance)
+            )
             return mu, state, failed, count
         cost = transport_cost(x, moved, w, tau)
         info = StepInfo(

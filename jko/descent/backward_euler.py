@@ -14,7 +14,7 @@ from jko.descent.host_newton import proximal_step_on_the_host
 from jko.descent.newton import proximal_step
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import precision
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class BackwardEuler(EnergyDescent):
         residual = error * (np.sqrt(2.0 * tau * cost) + floor / tolerance) / tau
         gap = gap_from_residual(float(residual), tau, problem.F.displacement_modulus(mu.dimension))
         info = StepInfo(
-            status="converged" if converged else "not converged",
+            status=Status.of(converged),
             gap=gap,
             relative_gap=gap / cost if cost > 0.0 else np.nan,
             iterations=int(count),

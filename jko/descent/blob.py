@@ -19,7 +19,7 @@ from jko.kernels.gaussian_mesh import REACH, mesh_size
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
-from jko.scheme import Problem, Records, Scheme, StepInfo
+from jko.scheme import Problem, Records, Scheme, Status, StepInfo
 
 _LARGEST_MESH = 2**22
 _REMEASURE = 10  # steps between two estimates of the curvature
@@ -121,7 +121,7 @@ class Blob(Scheme):
             for _ in range(3):
                 stages = self.stages or stages_for(tau * curvature)
                 if tau * curvature > stable_product(stages):
-                    return mu, state, StepInfo(status="unstable", note=_too_long(tau, stages, curvature))
+                    return mu, state, StepInfo(status=Status.UNSTABLE, note=_too_long(tau, stages, curvature))
                 moved, after = _moved(flow, x, w, np.asarray(tau, x.dtype), np.int32(stages))
                 moved, after = np.asarray(moved), float(after)
                 allowed = before + 64 * np.finfo(x.dtype).eps * abs(before)
@@ -132,7 +132,7 @@ class Blob(Scheme):
                 return (
                     mu,
                     state,
-                    StepInfo(status="unstable", iterations=stages, note=_rose(tau, before, after)),
+                    StepInfo(status=Status.UNSTABLE, iterations=stages, note=_rose(tau, before, after)),
                 )
         cost = float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2 * tau)
         info = StepInfo(

@@ -14,7 +14,7 @@ from jko.descent.field import field, outside_terms, program
 from jko.descent.sharded_field import mesh_of, spread_field
 from jko.errors import positive_number
 from jko.kernels.pair_sums import precision
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 from jko.sharding import gather, spread
 
 
@@ -43,7 +43,11 @@ class ForwardEuler(EnergyDescent):
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
                 whole, x, w = field(problem.flow.terms).at(t), mu.positions, mu.weights
                 curvature = largest_curvature(whole.gradient, x, w, host_product(whole, x, w))
-                return mu, state, StepInfo(status="unstable", note=_unstable(tau, before, after, curvature))
+                return (
+                    mu,
+                    state,
+                    StepInfo(status=Status.UNSTABLE, note=_unstable(tau, before, after, curvature)),
+                )
         cost = 0.5 * tau * squared_gradient
         note = state.get("note", "")
         info = StepInfo(

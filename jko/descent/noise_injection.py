@@ -23,7 +23,7 @@ from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import positive_number, seed_number
 from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
 from jko.kernels.random_keys import key_of
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class NoiseInjection(EnergyDescent):
                 beside, slopes = _slopes(flow)(x, w, scalars[1], key_of(self.seed), np.int32(number))
             moved = x - scalars[0] * np.asarray(slopes)
             if not np.all(np.isfinite(moved)):
-                return mu, state, StepInfo("unstable", note=_diverged(number, tau))
+                return mu, state, StepInfo(Status.UNSTABLE, note=_diverged(number, tau))
             if watched_steps(number, number + 1):
                 watch = HostWatch(Watch(tau, 0.0), w)
                 watch(x, flow.compiled_gradient(x, w))
@@ -80,7 +80,7 @@ class NoiseInjection(EnergyDescent):
                 watch(moved, flow.compiled_gradient(moved, w))
                 if watch.thrown(1):
                     note = thrown_sentence(number, number + 1, tau, "")
-                    return mu, state, StepInfo("unstable", note=note)
+                    return mu, state, StepInfo(Status.UNSTABLE, note=note)
         after = energy_at(problem.at(t + tau), mu.with_positions(moved))
         info = StepInfo(iterations=1, mass_error=0.0, note=state.get("note", ""))
         return (

@@ -24,7 +24,7 @@ from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
-from jko.scheme import Problem, Records, Scheme
+from jko.scheme import Problem, Records, Scheme, Status
 
 
 @dataclass(frozen=True)
@@ -140,4 +140,4 @@ class StochasticDescent(Scheme):
 
     @staticmethod
     def _failed(n, note) -> Records:
-        return Records.constant(n, status="unstable", note=note)
+        return Records.constant(n, status=Status.UNSTABLE, note=note)

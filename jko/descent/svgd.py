@@ -19,7 +19,7 @@ from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_num
 from jko.kernels.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
-from jko.scheme import Problem, Records, Scheme
+from jko.scheme import Problem, Records, Scheme, Status
 
 _SAMPLE = 2000
 
@@ -101,13 +101,15 @@ class SVGD(Scheme):
                 watch(x, v)
                 x, discrepancies[k] = x + x.dtype.type(tau) * np.asarray(v), float(stein)
                 if not np.all(np.isfinite(x)):
-                    failed = Records.constant(n, status="unstable", note=_diverged(first, first + n, tau))
+                    failed = Records.constant(
+                        n, status=Status.UNSTABLE, note=_diverged(first, first + n, tau)
+                    )
                     return mu, state, failed
             if watched_steps(first, first + n):
                 watch(x, velocity(x, n)[0])
         if watch.thrown(n):
             note = thrown_sentence(first, first + n, tau, "")
-            return mu, state, Records.constant(n, status="unstable", note=note)
+            return mu, state, Records.constant(n, status=Status.UNSTABLE, note=note)
         records = Records.constant(n, iterations=1, mass_error=0.0, note=state.get("note", ""))
         records = records.with_columns(stein_discrepancy=discrepancies)
         return mu.with_positions(x), state.having(step=first + n), records

@@ -15,7 +15,7 @@ from jko.descent.newton import proximal_step
 from jko.descent.sharded_field import energy_at
 from jko.errors import positive_number, whole_number
 from jko.kernels.pair_sums import precision
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Trapezoidal(RegularisedDescent):
         # two forces at two times: F need not fall by more than the step is long
         allowed = transport_cost(x, moved, w, tau) if problem.depends_on_time else 0.0
         if converged and rose(before + allowed, after, x.dtype):
-            return mu, state, StepInfo("unstable", iterations=int(count), note=_rose(tau, before, after))
+            return mu, state, StepInfo(Status.UNSTABLE, iterations=int(count), note=_rose(tau, before, after))
         cost = transport_cost(x, moved, w, tau)
         info = StepInfo(
-            status="converged" if converged else "not converged",
+            status=Status.of(converged),
             iterations=int(count),
             mass_error=0.0,
             dissipation=before - after - cost,

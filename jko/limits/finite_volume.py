@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density
-from jko.scheme import KINDS, Problem, Scheme, StepInfo
+from jko.scheme import KINDS, Problem, Scheme, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class FiniteVolume(Scheme):
 
 def _unfinished(outcome, tau):
     return StepInfo(
-        status="not converged",
+        status=Status.NOT_CONVERGED,
         iterations=outcome.iterations,
         note=f"only {outcome.done:.2g} of tau = {tau:g} was done before the substeps were too many: take a "
         "smaller tau or a coarser grid; a diffusion is implicit as InternalEnergy(U), not in an own energy",

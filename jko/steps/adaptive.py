@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian
-from jko.scheme import Scheme, StepInfo, Wrapper
+from jko.scheme import Scheme, Status, StepInfo, Wrapper
 from jko.transport.bures import bures_wasserstein
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 4.0
@@ -140,7 +140,7 @@ class _Journey:
             note = (
                 f"{self.solves} solves were not enough for tolerance {self.settings.tolerance:g}; {last.note}"
             )
-            return replace(last, status="not converged", note=note)
+            return replace(last, status=Status.NOT_CONVERGED, note=note)
         lengths = [0.5 * kept.length for kept in self.kept]
         error = sum(kept.error for kept in self.kept)
         said = f"{len(infos)} steps of {min(lengths):.3g} to {max(lengths):.3g}, error about {error:.1e}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Problem, Scheme, StepInfo
+from jko.scheme import Problem, Scheme, Status, StepInfo
 
 _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
@@ -133,7 +133,7 @@ class Entropic(Scheme):
         ]
         transport = certificate.transport
         return StepInfo(
-            status="not converged" if any(failures) else "converged",
+            status=Status.of(not any(failures)),
             gap=gap,
             relative_gap=gap / transport if transport > 0.0 else np.inf,
             iterations=found.rounds,
@@ -147,7 +147,7 @@ class Entropic(Scheme):
 
 def _overflowed(alpha, tau):
     return StepInfo(
-        status="not converged",
+        status=Status.NOT_CONVERGED,
         note=f"the potentials overflow where α = ε/τ is {alpha:.1e} at tau = {tau:g}: raise epsilon, or take "
         "a smaller tau",
     )
@@ -155,7 +155,7 @@ def _overflowed(alpha, tau):
 
 def _lost(scaled, missing, tau):
     return StepInfo(
-        status="not converged",
+        status=Status.NOT_CONVERGED,
         iterations=scaled.iterations,
         note=f"no density of the mass before was found at tau = {tau:g}, the best misses {missing:.1e}, so "
         "that the density stays: take a smaller tau or a larger epsilon",

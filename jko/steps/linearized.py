@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Problem, Scheme, StepInfo
+from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid_energy import energy_size
 from jko.steps.reflection import Reflected
 
@@ -130,7 +130,7 @@ class Linearized(Scheme):
 
     def _failed(self, solved):
         solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")
-        return StepInfo("not converged", iterations=solved.iterations, note="; ".join(solved.notes))
+        return StepInfo(Status.NOT_CONVERGED, iterations=solved.iterations, note="; ".join(solved.notes))
 
     def _record(self, solved, mu):
         found, values = solved.found, solved.values

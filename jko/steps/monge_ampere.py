@@ -10,7 +10,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Problem, Scheme, StepInfo
+from jko.scheme import Problem, Scheme, Status, StepInfo
 
 _FOLDED = 1e-4  # of the mass, what may lie where the map folds
 _DEFECT = 0.02  # of the mass, the most that the transported density may miss
@@ -159,8 +159,7 @@ class MongeAmpere(Scheme):
             found, note, reason = nearest
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
             own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
-            good = info.status == "converged" and abs(found.defect) <= _DEFECT
-            status = "converged" if good else "not converged"
+            status = Status.of(info.converged and abs(found.defect) <= _DEFECT)
             return Density(mu.grid, found.values), state, replace(own, status=status)
         note = f"taken by {scheme.scheme_name()}: {reason}"
         return new, state, replace(info, note="; ".join(filter(None, (note, info.note))))

@@ -12,7 +12,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
-from jko.scheme import Problem, Scheme, State, StepInfo
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 
 _EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 
@@ -112,7 +112,7 @@ class PrimalDual(Scheme):
             notes.append("the gap is that of the step with the interaction replaced by its tangent")
         relative = outcome.gap / path.cost if path.cost > 0.0 else math.inf
         return StepInfo(
-            status="not converged" if failures else "converged",
+            status=Status.of(not failures),
             gap=outcome.gap,
             relative_gap=0.0 if outcome.gap == 0.0 else relative,
             iterations=outcome.iterations,

@@ -70,7 +70,7 @@ class Continued(NamedTuple):
     def refusal(self) -> str:
         """Why ρ′ should not be taken, or nothing."""
         if not self.info.converged:
-            return f"the step from the extrapolation ended as {self.info.status!r}"
+            return f"the step from the extrapolation ended as '{self.info.status}'"
         return _excess(self.info.dissipation, self.energy, self.info.transport_cost)
 
 

@@ -60,7 +60,7 @@ def wasserstein_envelope(F, s, mu, scheme) -> WassersteinEnvelope:
     problem = scheme.prepare(F, mu)
     nu, _, info = scheme.step(problem, mu, 0.0, s, problem.start)
     if not info.converged:
-        raise StepFailed(f"s: the step of size {s:g} ended as {info.status!r}; {info.note}", info)
+        raise StepFailed(f"s: the step of size {s:g} ended as '{info.status}'; {info.note}", info)
     if not math.isfinite(info.dissipation):
         raise ValueError(
             f"scheme: {scheme.scheme_name()} does not minimise W₂²/2s + F; take one of jko.steps"

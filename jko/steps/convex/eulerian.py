@@ -9,6 +9,7 @@ import numpy as np
 
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
+from jko.records import Status
 from jko.steps import conic
 from jko.steps.convex.cell_bound import eulerian_bound
 from jko.steps.convex.cell_functional import CellFunctional
@@ -100,7 +101,7 @@ class Eulerian:
             note = "; ".join(
                 filter(None, (info.note, told(lost, settings.slices, "formulation='eulerian', ")))
             )
-            info = replace(info, status="not converged", note=note)
+            info = replace(info, status=Status.NOT_CONVERGED, note=note)
         return F.density(path.end), data, info
 
     def _torn(self, tau):

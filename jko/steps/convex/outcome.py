@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 
 _FLOOR = 0.1
 _NEGLIGIBLE = 3e-3
@@ -31,11 +31,11 @@ def record(
     for steps that hardly move.
     """
     said = f"{settings.solver} said {solution.status}"
-    status = "converged"
+    status = Status.CONVERGED
     if solution.values is None or not math.isfinite(gap):
-        status, note = "not converged", f"{said} and returned nothing that can be certified; {remedy}"
+        status, note = Status.NOT_CONVERGED, f"{said} and returned nothing that can be certified; {remedy}"
     elif gap > settings.tolerance * (cost + _FLOOR * scale):
-        status = "inaccurate"
+        status = Status.INACCURATE
         note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
     elif solution.status != "optimal":
         note = "; ".join(filter(None, (f"{said}, and the certificate closed", note)))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 from jko.steps.dual.marginals import least_squared_distance
 
 _MASS_TOLERANCE = 1e-8
@@ -79,7 +79,7 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
     ]
     gap = max(gap, 0.0)
     return StepInfo(
-        status="not converged" if any(failures) else "converged",
+        status=Status.of(not any(failures)),
         gap=gap,
         relative_gap=gap / taken.cost if taken.cost > 0.0 else (math.inf if gap > 0.0 else 0.0),
         iterations=solution.iterations,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.scheme import StepInfo
+from jko.scheme import Status, StepInfo
 from jko.steps.line.varied_cap import VariedCap
 
 _STILL = 1e-15  # of the objective's summands: below, nothing moved
@@ -26,7 +26,7 @@ def record(problem, solution, old, new, note) -> StepInfo:
     if not kept:
         note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
     return StepInfo(
-        status="converged" if solution.closed and kept else "not converged",
+        status=Status.of(solution.closed and kept),
         gap=gap,
         relative_gap=gap / cost if cost > _STILL * solution.magnitude else np.nan,
         iterations=solution.iterations,
