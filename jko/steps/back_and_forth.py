@@ -13,8 +13,6 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme
 
-_SETTLED = 1e-6  # change of ρ′ between passes of the interaction
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class BackAndForth(Scheme):
@@ -31,20 +29,25 @@ class BackAndForth(Scheme):
     itself would move or spread by less than an eighth of a cell.
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
     in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
-    interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′; the note tells
-    the last change. margin: of the box, of the support's width on each side. threads: of the kernels; more
-    than 1 pays where as many cores are idle.
+    interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
+    what is left of the gap of the whole step is small beside the ascent's own; where F + W₂²/2τ would rise,
+    by ever shorter steps from the best. margin: of the box, of the support's width on each side. threads: of
+    the kernels; more than 1 pays where as many cores are idle.
 
     F never rises. Where the grid's error would let F(ρ′) + W₂²/2τ exceed F(ρ_k), ρ′ is the mixture of ρ_k
     and the step that has the least objective, ρ_k itself in the end; the note tells the share. Such a step
     converged only if its gap, then that of the mixture against the dual value, is below `tolerance` of
     (τ/2)∫|∇V|² + |∇U′(ρ_k)|² dρ_k: a flow that has come to its end.
 
-    The gap is the Fenchel–Young defect ∫U(ρ̂) + U*(p) − pρ̂ of the transported density ρ̂ = T_#ρ_k against
-    p = −φ − V: primal minus dual for ρ̂, free of W₂. It does not bound what the grid itself costs, nor the
-    pull-back's defect of mass; with interaction it is that of the last pass. `relative_gap` and
-    `dissipation` take F of the stored densities and W₂²/2τ as (τ/2)∫|∇φ|²ρ′, by differences. Where the
-    marginals along the axes are farther apart than that, by more than `tolerance`, the rest is in the gap.
+    ρ′ is U*′(−φ − V), and T_#ρ_k where that is far worse: U* may be steep in vacuum, where noise in φ then
+    puts mass far from the front.
+
+    On the line the gap is F(ρ′) + W₂²/2τ of the stored densities less the dual value. Elsewhere it is the
+    Fenchel–Young defect ∫U(ρ̂) + U*(p) − pρ̂ of the transported density ρ̂ = T_#ρ_k against p = −φ − V: primal
+    minus dual for ρ̂, free of W₂; or, where that is more, the first with W₂ of the marginals along the axes,
+    which is no more than W₂. There `relative_gap` and `dissipation` take W₂²/2τ as (τ/2)∫|∇φ|²ρ′, or of the
+    marginals where that is more. It does not bound what the grid itself costs, up to h²/8τ an axis. With
+    interaction it is that of the step with W∗ρ′ of its own ρ′, the tangent in the place of the interaction.
     Parts that an empty gap divides keep their masses. Dissipation is ∞ where ρ_k lies in the obstacle.
 
     `prepare` raises UnsupportedFunctional where no internal energy holds the density together, and for caps,
@@ -55,7 +58,7 @@ class BackAndForth(Scheme):
     tolerance: float = 0.05
     max_extra: int = 48
     obstacle: Any = None
-    interaction_passes: int = 3
+    interaction_passes: int = 30
     margin: float = 0.05
     threads: int = 1
 
@@ -111,22 +114,9 @@ class BackAndForth(Scheme):
         """(ρ′, its record, the share of the step that was taken)."""
         from jko.kernels.threads import kernel_threads
         from jko.steps.dual.outcome import record, take
-        from jko.steps.dual.solver import DualSolver
+        from jko.steps.dual.passes import settle
 
-        passes = self.interaction_passes if problem.parts.interaction else 1
-        field, values, notes = problem.interaction(mu.values), mu.values, []
-        for _ in range(passes):
-            with kernel_threads(self.threads):
-                solution = DualSolver(problem, self, mu, tau, field).solve()
-            found = solution.values(mu.grid)
-            change = float(np.abs(found - values).sum()) * mu.grid.cell_volume / mu.mass
-            values, previous = found, field
-            if field is None:
-                break
-            field = problem.interaction(values)
-            if change < _SETTLED:
-                break
-        if previous is not None:
-            notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
-        taken = take(problem, mu, values, solution.certificate.transport)
-        return taken.values, record(problem, self, mu, tau, solution, taken, notes), taken.share
+        with kernel_threads(self.threads):
+            solution, note = settle(problem, self, mu, tau)
+        taken = take(problem, mu, solution.values, solution.cost)
+        return taken.values, record(problem, self, mu, tau, solution, taken, note), taken.share

@@ -7,6 +7,8 @@ import numpy as np
 from jko.errors import positive_number
 from jko.measures import Density
 
+# of a record whose gap bounds the suboptimality only beside this density
+TANGENT = "the gap is that of the step with the interaction replaced by its tangent"
 _EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 _LARGEST = 1e100  # of |V|
 _FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h² below, that float32 holds
@@ -33,6 +35,16 @@ class GridEnergy:
             return None
         rho = Density(self.grid, values)
         return sum(c * np.asarray(atom.first_variation(rho)) for c, atom in self.parts.interaction)
+
+    @property
+    def tangents_are_bounds(self) -> bool:
+        """Whether every kernel is declared positive definite, so that tangents lie below the energy."""
+        return all(atom.linearly_convex is True for _, atom in self.parts.interaction)
+
+    @property
+    def caution(self) -> str:
+        """What a note on the interaction ends with where its tangents may not be bounds."""
+        return "" if self.tangents_are_bounds else f"; {TANGENT}"
 
     def energy(self, values, interaction=None) -> float:
         """F(ρ) without the constraints, V less its minimum."""
@@ -67,6 +79,16 @@ class GridEnergy:
             with np.errstate(all="ignore"):
                 total += self.squared_slope(values, self.parts.internal_energy.derivative(values))
         return 0.5 * tau * total * self.grid.cell_volume
+
+    def lag(self, values, change, tau) -> float:
+        """What a step's gap may be off by if W∗ρ′ changes so, but for a constant: (τ/2)∫|∇Δ|²ρ′, the squared
+        slope over twice the convexity of a step, and ½∫Δ²/U″, the Fenchel–Young defect; the lesser."""
+        with np.errstate(all="ignore"):
+            weight = np.where(values > 0.0, 1.0 / self.parts.internal_energy.second_derivative(values), 0.0)
+            even = change - float(np.vdot(weight, change)) / float(weight.sum())
+            square = float(np.vdot(weight, even**2))
+        slope = tau * self.squared_slope(values, change)
+        return 0.5 * float(np.fmin(square, slope)) * self.grid.cell_volume
 
     def squared_slope(self, values, field) -> float:
         """Σ|∇field|²ρ over the faces between cells with mass."""

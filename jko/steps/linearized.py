@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from jko.errors import positive_number, whole_number
+from jko.kernels.anderson import Anderson
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid_energy import energy_size
@@ -18,7 +19,7 @@ from jko.steps.reflection import Reflected
 _ATTEMPTS = ((1e-9, True), (1e-6, True), (1e-6, False))
 _ACCEPTED = 100.0  # of the tolerance, the most that counts as converged
 _REST = 1e-12  # of the size of F: a gap below it counts as none
-_SETTLED = 1e-6
+_DEPTH = 4  # fields of the interaction that are mixed
 _KEPT = 0.25  # of the half step's density, what a reflection leaves in a cell
 _STRAIGHT = 1e-6  # more of a reflection bent tells of rough data
 
@@ -38,7 +39,8 @@ class Linearized(Scheme):
     rounding, ρ > 0, and F falls by at least the step's cost, ρ_k at rest being admissible.
 
     tolerance: of `relative_gap`, where Newton's method stops; a hundred times as much still counts as
-    converged. interaction_passes: interaction enters by W∗ρ, ρ = ρ_k first and then the last pass's ρ′.
+    converged. interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k
+    first and then of ρ′, mixed until what is left of the gap is below the tolerance too.
 
     `gap` is ½Σ r²/(AᵀU*″A)|c| for the residual r of the balance, an estimate from above of what the minimum
     lacks; `relative_gap` is over the step's cost (τ/2)∫|∇φ|²ρ, which `dissipation` takes in the place of
@@ -52,7 +54,7 @@ class Linearized(Scheme):
 
     tolerance: float = 1e-7
     max_iterations: int = 30
-    interaction_passes: int = 4
+    interaction_passes: int = 30
 
     takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (Density,)
@@ -91,40 +93,48 @@ class Linearized(Scheme):
         return Reflected(half, new, state, dissipation, solved.before, bent, wary=bent > _STRAIGHT)
 
     def _passes(self, ladder, mu, tau, bend):
-        """The step of which `bend` (τ/2)|∇φ|² is kept, by passes of the interaction."""
-        notes, values, spent, problem = [], mu.values, 0, ladder.problem
-        field = problem.interaction(values)
-        before = problem.energy(values, field)
-        for _ in range(self.interaction_passes if field is not None else 1):
+        """The step of which `bend` (τ/2)|∇φ|² is kept; ρ ↦ ρ′ ↦ W∗ρ′ is mixed to a fixed point."""
+        problem, values, spent = ladder.problem, mu.values, 0
+        first = field = problem.interaction(values)
+        before, lag, mixer, number = problem.energy(values, field), 0.0, Anderson(values, _DEPTH), 0
+        while number < self.interaction_passes:
+            number += 1
             found, iterations, floor = self._solve(ladder, mu, tau, field, bend)
             spent += iterations
             if found is None:
                 break
-            new = ladder.normalise(found, mu)
-            change = float(np.abs(new - values).sum()) * mu.grid.cell_volume / mu.mass
-            values = new
+            values = ladder.normalise(found, mu)
             if field is None:
                 break
-            field = problem.interaction(values)
-            if change < _SETTLED:
+            image = problem.interaction(values)
+            lag = problem.lag(values, image - field, tau)
+            if lag <= self._enough(1.0, problem, mu, found, field):
                 break
-        if field is not None and found is not None:
-            notes.append(f"interaction of the density before its last pass, which changed it by {change:.1e}")
+            field = mixer(field, image)
+        notes = []
+        if first is not None:
+            notes.append(f"{number} passes of the interaction, the last {lag:.1e} of the gap")
         if floor > _ATTEMPTS[0][0]:
             notes.append(f"ρ_k was raised to {floor:g} of its maximum in the tails")
-        after = problem.energy(values, field)
-        return _Solved(found, values, before, after, spent, notes)
+        if found is not None and lag > self._enough(_ACCEPTED, problem, mu, found, field):
+            found = None
+            notes.append("the interaction did not settle")
+        after = problem.energy(values, problem.interaction(values))
+        return _Solved(found, values, before, after, spent, notes, lag)
+
+    def _enough(self, times, problem, mu, found, field):
+        """So many times the tolerance, and rounding."""
+        size = energy_size(problem.internal, problem.outer(field), mu.values, mu.grid.cell_volume)
+        return times * self.tolerance * found.transport + _REST * size
 
     def _solve(self, ladder, mu, tau, field, bend):
-        spent, problem = 0, ladder.problem
-        size = energy_size(problem.internal, problem.outer(field), mu.values, mu.grid.cell_volume)
+        spent = 0
         for floor, nested in _ATTEMPTS:
             found, iterations = ladder.climb(
                 mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
             )
             spent += iterations
-            enough = _ACCEPTED * self.tolerance * found.transport + _REST * size
-            if found.gap <= enough < np.inf:
+            if found.gap <= self._enough(_ACCEPTED, ladder.problem, mu, found, field) < np.inf:
                 return found, spent, floor
         return None, spent, floor
 
@@ -134,9 +144,10 @@ class Linearized(Scheme):
 
     def _record(self, solved, mu):
         found, values = solved.found, solved.values
-        relative = found.gap / found.transport if found.transport > 0.0 else 0.0
+        gap = (math.sqrt(max(found.gap, 0.0)) + math.sqrt(solved.lag)) ** 2
+        relative = gap / found.transport if found.transport > 0.0 else 0.0
         return StepInfo(
-            gap=found.gap,
+            gap=gap,
             relative_gap=relative if math.isfinite(relative) else 0.0,
             iterations=solved.iterations,
             mass_error=abs(float(values.sum()) * mu.grid.cell_volume - mu.mass),
@@ -156,6 +167,7 @@ class _Solved(NamedTuple):
     after: float
     iterations: int
     notes: list
+    lag: float  # what W∗ρ′ of another density than ρ′ may leave of a gap
 
 
 def _reflected(start, half):

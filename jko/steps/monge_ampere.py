@@ -16,6 +16,7 @@ _FOLDED = 1e-4  # of the mass, what may lie where the map folds
 _DEFECT = 0.02  # of the mass, the most that the transported density may miss
 _DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but for the differences' error
 _ROUNDED = 64.0 * np.finfo(float).eps  # of the absolute terms of F, what rounding explains
+_LACK = 0.05  # of W₂²/2τ, the largest duality gap of the stored densities: differences may be blind to more
 _SHARP = 1e-9  # the relative gap of the steps within one of second order
 _FEWEST = 8  # cells along an axis
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
@@ -49,6 +50,10 @@ class MongeAmpere(Scheme):
     max_iterations: of Newton's method on a grid.
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
     what is left of the gap of the whole step is below the goal. The note tells how much.
+
+    A second certificate knows no differences: F(ρ′) + W₂²/2τ of the stored densities, W₂² of their marginals,
+    less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than a twentieth of W₂²/2τ,
+    as where mass is torn from a wall, the step is taken by `fallback` too.
 
     The gap is ∫U(ρ̂) + U*(p − V) − ρ̂(p − V), primal minus dual for ρ̂ of the mass of ρ_k: S being the gradient
     of a convex function, it moves ρ̂ to ρ_k optimally, and W₂(ρ̂, ρ*)² ≤ 2τ·gap for the exact ρ* where F is
@@ -130,6 +135,8 @@ class MongeAmpere(Scheme):
             return Rejection(f"the energy would fall by {fall:.1e}, less than W₂²/2τ")
         if found.gap > self.accept * found.transport + rounding:
             return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
+        if not found.lack <= _LACK * found.transport + rounding:
+            return Rejection(f"the densities of the grid leave a gap of {found.lack:.1e}")
         if not abs(found.defect) <= _DEFECT:
             return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None

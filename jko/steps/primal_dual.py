@@ -13,6 +13,7 @@ from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
+from jko.steps.grid_energy import TANGENT
 
 _EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
 
@@ -109,7 +110,7 @@ class PrimalDual(Scheme):
         if not math.isfinite(outcome.before):
             notes.append("the density before breaks the cap, so that F fell from ∞")
         if not problem.tangents_are_bounds:
-            notes.append("the gap is that of the step with the interaction replaced by its tangent")
+            notes.append(TANGENT)
         relative = outcome.gap / path.cost if path.cost > 0.0 else math.inf
         return StepInfo(
             status=Status.of(not failures),

@@ -263,4 +263,18 @@ def test_the_gap_knows_how_far_the_stored_densities_are():
     exact, _ = take_step(jko.steps.Quantile(), F, mu, 2e-4)
     costs = [F(rho) + wasserstein_distance(mu, rho) ** 2 / 4e-4 for rho in (new, exact)]
     assert info.gap >= 0.99 * (costs[0] - costs[1])
-    assert info.status == "not converged"
+    assert costs[0] - costs[1] < 0.05 * info.transport_cost
+
+
+def test_passes_of_a_strong_interaction_end_at_the_step():
+    # undamped passes jump to and fro: three of them lowered the objective by a hundredth of this
+    grid = jko.Grid.uniform(-3.0, 3.0, 48)
+    mu = jko.Density.gaussian(grid, 0.4, std=0.6)
+    walls = fn.Potential(lambda x: 2.0 * jnp.sum(jnp.maximum(jnp.abs(x) - 1.5, 0.0) ** 2))
+    F = fn.Entropy() + walls + fn.Interaction(lambda z: -0.35 * jnp.sum(z**2))
+    new, info = one_step(F, mu, 9.0)
+    exact, _ = take_step(jko.steps.Quantile(), F, mu, 9.0)
+    costs = [F(rho) + wasserstein_distance(mu, rho) ** 2 / 18.0 for rho in (mu, new, exact)]
+    assert info.status == "converged"
+    assert costs[0] - costs[1] == pytest.approx(costs[0] - costs[2], rel=1e-2)
+    assert "tangent" in info.note

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ class Certificate:
     pull_back_defect: float
     cells_moved: float
     grid_bias: float
+    pushed: np.ndarray  # T_#ρ_k, of the mass of ρ_k
 
     @property
     def relative_gap(self) -> float:
@@ -35,17 +37,20 @@ def certify(ascent: DualAscent, phi, density, cell_volume: float) -> Certificate
     """Of a normalised φ and its density ρ′ = U*′(−φ − V)."""
     pressure = -phi - ascent.potential
     pushed, _ = ascent.push(phi)
-    defect = float(pushed.sum()) / ascent.total - 1.0
-    pushed *= 1.0 / (1.0 + defect)
-    work = np.where(pushed > 0, pressure, 0.0)
-    primal = float(np.sum(ascent.energy.internal.density(pushed) - work * pushed))
-    gap = (primal + ascent.energy.total_conjugate(pressure, density)) * cell_volume
+    found = float(pushed.sum())
+    defect = found / ascent.total - 1.0
+    gap = math.inf
+    if 0.0 < found < math.inf:  # a far potential may move all mass out of the box
+        pushed *= ascent.total / found
+        work = np.where(pushed > 0, pressure, 0.0)
+        primal = float(np.sum(ascent.energy.internal.density(pushed) - work * pushed))
+        gap = (primal + ascent.energy.total_conjugate(pressure, density)) * cell_volume
     speed = sum(_centred_slope(phi, axis, h) ** 2 for axis, h in enumerate(ascent.spacing))
     moved = ascent.tau**2 * float(np.vdot(speed, density)) * cell_volume
     mass = ascent.total * cell_volume
     cells_moved = float(np.sqrt(moved / mass)) / max(ascent.spacing)
     bias = mass * sum(h * h for h in ascent.spacing) / (8.0 * ascent.tau)
-    return Certificate(gap, moved / (2.0 * ascent.tau), defect, cells_moved, bias)
+    return Certificate(gap, moved / (2.0 * ascent.tau), defect, cells_moved, bias, pushed)
 
 
 def _centred_slope(phi, axis, h):

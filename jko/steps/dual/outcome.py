@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.scheme import Status, StepInfo
-from jko.steps.dual.marginals import least_squared_distance
 
 _MASS_TOLERANCE = 1e-8
 _ROUNDING = 64.0 * np.finfo(float).eps  # of the absolute terms of F
@@ -62,12 +61,10 @@ def take(problem, mu, values, cost) -> Taken:
     return min(map(mixed, shares), key=lambda taken: taken.objective)
 
 
-def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
+def record(problem, settings, mu, tau, solution, taken, note) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values
-    gap = certificate.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
-    farther = _farther(settings, mu, values, tau, taken)
-    gap += farther
+    gap = solution.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
     cautions = [_shortened(taken), _coarse(certificate), _inadmissible(taken)]
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
     failures = [
@@ -87,7 +84,7 @@ def record(problem, settings, mu, tau, solution, taken, notes) -> StepInfo:
         min_density=float(values.min()),
         dissipation=taken.dissipation,
         transport_cost=taken.cost,
-        note="; ".join(filter(None, [*notes, *cautions, *failures])),
+        note="; ".join(filter(None, [note, *cautions, *failures])),
     )
 
 
@@ -107,14 +104,6 @@ def _coarse(certificate):
         f"mass moves {certificate.cells_moved:.2g} cells (rms), h²/8τ is {share:.2g} of W₂²/2τ: "
         "the grid is too coarse for tau"
     )
-
-
-def _farther(settings, mu, values, tau, taken):
-    """What W₂²/2τ of the stored densities exceeds its estimate by, as far as their marginals tell, whose
-    squared distances sum up to no more than W₂²: on the line all of it. Below `tolerance` of the estimate
-    it is the grid's own."""
-    excess = least_squared_distance(mu, values) / (2.0 * tau) - taken.cost
-    return excess if excess > settings.tolerance * taken.cost else 0.0
 
 
 def _inadmissible(taken):

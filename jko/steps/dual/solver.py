@@ -20,14 +20,19 @@ class DualSolver:
 
     def __init__(self, problem, settings, mu, tau, field):
         self.problem, self.settings, self.tau, self.grid = problem, settings, tau, mu.grid
-        self.field = field
+        self.field, self.mu = field, mu
         potential = problem.potential if field is None else problem.potential + field
         self.whole = Region(mu.grid.spacing, (0,) * mu.dimension, mu.values, potential, problem.blocked)
         self.start = problem.energy(mu.values, field)
 
-    def solve(self) -> DualSolution:
-        """The best potential found, with the pairs of all attempts on the given grid."""
+    def solve(self, start=None) -> DualSolution:
+        """The best potential found, with the pairs of all attempts on the given grid; the first attempt goes
+        on from the solution of another field, if there is one."""
         best, spent = None, 0
+        if start is not None:
+            best, spent = self._polish(self.at(start))
+            if self._good(best, _ENOUGH) and not best.region.clips(best.density, self.grid.cells):
+                return best.after(spent)
         for caution in _CAUTIONS[1:] if self.problem.stiff else _CAUTIONS:
             found, pairs = self._polish(self._weighed(*self._ladder(caution)))
             spent += pairs
@@ -35,19 +40,27 @@ class DualSolver:
                 best = found
             if self._good(best, _ENOUGH):
                 break
-        return replace(best, iterations=spent)
+        return best.after(spent)
 
-    def _weighed(self, ascent, phi, region):
+    def at(self, solution, values=None) -> DualSolution:
+        """What the φ of another field's solution proves in this one, of the density it gives or of these
+        values."""
+        region = replace(solution.region, potential=solution.region.cut(self.whole.potential))
+        ascent = self._nested(solution.ascent.caution).ascent(region.coarse(region.cells))
+        return self._weighed(ascent, solution.phi, region, values)
+
+    def _weighed(self, ascent, phi, region, values=None):
         found = DualSolution.of(ascent, phi, region, self.grid)
-        return replace(found, rise=self.problem.energy(found.values(self.grid), self.field) - self.start)
+        return found.weighed(self.problem, self.field, self.start, self.mu, values)
 
     def _good(self, solution, share):
-        certificate = solution.certificate
-        return solution.rise <= 0.0 and certificate.closes(certificate.gap, self.settings.tolerance, share)
+        return solution.rise <= 0.0 and solution.certificate.closes(
+            solution.gap, self.settings.tolerance, share
+        )
 
-    def _ladder(self, caution):
+    def _nested(self, caution):
         support, settings = self.problem.full_support, self.settings
-        nested = NestedAscent(
+        return NestedAscent(
             self.problem.internal,
             self.tau,
             support,
@@ -56,6 +69,9 @@ class DualSolver:
             caution,
             settings.threads,
         )
+
+    def _ladder(self, caution):
+        nested = self._nested(caution)
         ascent, phi, region = nested.run(self.whole)
         if region.clips(ascent.normalise(phi)[1], self.grid.cells):
             ascent, phi, region = nested.run(self.whole, boxed=False)

@@ -29,8 +29,6 @@ class DynamicProblem(GridEnergy):
                 f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never "
                 "leave: start outside, or make the obstacle smaller"
             )
-        # where every kernel is declared positive definite a tangent lies below the energy
-        self.tangents_are_bounds = all(atom.linearly_convex is True for _, atom in self.parts.interaction)
         self.shape = (*self.grid.cells, *(1,) * (3 - self.grid.dimension))
         self.spacing = self.grid.spacing
         self.cells = CellEnergies(self.internal)

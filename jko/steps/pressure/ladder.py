@@ -11,6 +11,7 @@ from jko.kernels.c_transform import c_transform
 from jko.kernels.resample import average, interpolate
 from jko.steps.dual.energy import DualEnergy
 from jko.steps.dual.grid_reflection import smoothed
+from jko.steps.dual.marginals import grid_bias, least_squared_distance
 from jko.steps.dual.nested_ascent import NestedAscent
 from jko.steps.dual.nesting import Region
 from jko.steps.dual.problem import DualProblem
@@ -37,7 +38,9 @@ _PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
 @dataclass(frozen=True)
 class Found:
     """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
-    error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to."""
+    error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
+    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals tell, exceeds the dual value and the
+    grid's bias by."""
 
     p: np.ndarray
     values: np.ndarray
@@ -50,6 +53,7 @@ class Found:
     before: float
     after: float
     size: float
+    lack: float
 
     @property
     def relative_gap(self) -> float:
@@ -139,7 +143,7 @@ class PressureLadder:
 
     def _lost(self, p, mu, spent) -> Found:
         nan = math.nan
-        return Found(p, mu.values, math.inf, nan, nan, 1.0, 1.0, spent, nan, nan, nan)
+        return Found(p, mu.values, math.inf, nan, nan, 1.0, 1.0, spent, nan, nan, nan, nan)
 
     def _certify(self, newton, now, mu, log, potential, spent):
         volume, total, found = self.grid.cell_volume, float(mu.values.sum()), float(now.density.sum())
@@ -147,17 +151,18 @@ class PressureLadder:
             return self._lost(now.p, mu, spent)
         work = now.p - potential
         with np.errstate(all="ignore"):
-            shift, values = self.dual.normalise(-work, total, _EXACT)
+            shift, answer = self.dual.normalise(-work, total, _EXACT)
             work += shift
             scale = total / found
             pushed = now.density * scale
-            gap = self.energy.gap(pushed, values, work, now.log + math.log(scale))
-            values = rescaled(_joined(pushed, values, total), mu.values)
+            gap = self.energy.gap(pushed, answer, work, now.log + math.log(scale))
+            values = rescaled(_joined(pushed, answer, total), mu.values)
         if not np.isfinite(gap) or not np.isfinite(values).all():
             return self._lost(now.p, mu, spent)
         internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
         outer = [float(np.vdot(potential, rho)) for rho in (mu.values, values)]
         before, after = (volume * (u + v) for u, v in zip(internal, outer, strict=True))
+        least = after + least_squared_distance(mu, values) / (2.0 * newton.tau)
         return Found(
             p=now.p + shift,
             values=values,
@@ -170,7 +175,15 @@ class PressureLadder:
             before=before,
             after=after,
             size=volume * sum(map(abs, (*internal, *outer))),
+            lack=least - self._bound(mu, newton.tau, work, potential, answer),
         )
+
+    def _bound(self, mu, tau, work, potential, answer):
+        """∫φᶜρ_k − ∫U*(−φ − V), φ = −p, and h²/8τ an axis, by which minima over a grid may be too large."""
+        spacing = self.grid.spacing
+        first = float(np.vdot(c_transform(-work - potential, spacing, tau), mu.values))
+        value = self.grid.cell_volume * (first - self.dual.total_conjugate(work, answer))
+        return value + grid_bias(mu, tau)
 
 
 def _joined(pushed, answer, total):

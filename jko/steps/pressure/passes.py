@@ -8,7 +8,7 @@ from math import sqrt
 import numpy as np
 
 from jko.kernels.anderson import Anderson
-from jko.steps.pressure.newton import OWN, transport_cost
+from jko.steps.pressure.newton import OWN
 
 _DEPTH = 4  # fields mixed; more only remember what is no longer true
 
@@ -33,7 +33,7 @@ def settle(ladder, mu, tau, settings, caution):
         if not np.isfinite(found.gap):
             break
         image = problem.interaction(found.values)
-        lag = _lag(ladder.energy, found.values, image - field, tau, mu.grid)
+        lag = problem.lag(found.values, image - field, tau)
         goal = min(settings.tolerance * found.transport, OWN**2 * found.own)
         gap = (sqrt(found.gap) + sqrt(lag)) ** 2
         if best is None or gap < best.gap:
@@ -46,14 +46,4 @@ def settle(ladder, mu, tau, settings, caution):
         field, p = mixer(field, image), found.p
     if best is None:
         return found, ""
-    return replace(best, iterations=spent), note
-
-
-def _lag(energy, values, change, tau, grid) -> float:
-    """What a change of the field, but for a constant, may leave of a gap."""
-    with np.errstate(all="ignore"):
-        stiffness = energy.slope(np.log(values), values)[1]
-    weight = values / stiffness
-    change = change - float(np.vdot(weight, change)) / float(weight.sum())
-    square = 0.5 * float(np.vdot(weight, change**2)) * grid.cell_volume
-    return min(square, transport_cost(change, values, tau, grid.spacing))
+    return replace(best, iterations=spent), note + problem.caution
