@@ -7,6 +7,7 @@ import numpy as np
 from jko.kernels.face_mobility import blended
 from jko.limits.faces import Faces
 from jko.limits.line_newton import LineNewton
+from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NonlinearDiffusion, NotSolved, conserving
 
 _NEGLIGIBLE = 1e-18  # U″ times what the faces carry: below, a cell's p answers to its own ρ alone
@@ -38,7 +39,7 @@ class CappedDiffusion(NonlinearDiffusion):
         weight, flat = tau * self.faces.inverse_square, rho.ravel()
         out = self.faces.leaving(weight * self.faces.difference(psi.ravel()))
         most = out[flat > _HELD * flat.max()].max(initial=0.0)
-        count = int(np.clip(np.ceil(most / _SHARE), 1, _MOST_SUBSTEPS if second_order else 1))
+        count = substeps(most / _SHARE, _MOST_SUBSTEPS if second_order else 1)
         now, psi = rho.reshape(-1, 1), psi.reshape(-1, 1)
         for _ in range(count):
             now = self._substep(now, psi, weight / count, _DEEPEST)

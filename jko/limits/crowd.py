@@ -6,6 +6,7 @@ import numpy as np
 
 from jko.kernels.face_mobility import upwind
 from jko.limits.faces import Faces
+from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 
 _SHARE = 0.5  # of a cell that the slope of Ψ takes away in a substep, up to which the fluxes keep ρ ≥ 0
@@ -43,7 +44,7 @@ class CrowdMotion:
         drift = self.faces.difference(psi.ravel())
         weight = tau * self.faces.inverse_square
         out = self.faces.leaving(weight * drift)
-        count = int(np.clip(np.ceil(out.max() / _SHARE), 1, _MOST_SUBSTEPS))
+        count = substeps(out.max() / _SHARE, _MOST_SUBSTEPS)
         now = rho.ravel(), (rho.ravel() >= self.cap * (1.0 - _ROUNDING)).astype(np.int8)
         for _ in range(count):
             now = self._substep(*now, drift, weight / count, sharp, _DEEPEST)

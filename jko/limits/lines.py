@@ -42,3 +42,11 @@ def strang(dimension: int) -> list[tuple[int, float]]:
 def one_by_one(dimension: int) -> list[tuple[int, float]]:
     """Full steps along each axis in turn: each of them lowers the energy, so that their product does."""
     return [(axis, 1.0) for axis in range(dimension)]
+
+
+def substeps(needed: float, most: int) -> int:
+    """The least whole number that is no less than what is needed, between 1 and `most`.
+
+    Up to 1e-9 of it: a whole number keeps its value in other units, whose factors round.
+    """
+    return int(np.clip(np.ceil(needed * (1.0 - 1e-9)), 1, most))

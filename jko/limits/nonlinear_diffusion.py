@@ -7,7 +7,7 @@ import numpy as np
 from jko.kernels.face_mobility import blended
 from jko.kernels.tridiagonal import limit_fluxes
 from jko.limits.line_newton import TINY, LineNewton
-from jko.limits.lines import lines_along
+from jko.limits.lines import lines_along, substeps
 
 _ACCEPTED = 1e4  # of a tolerance of 1e-13: mass is made exact and the energy is checked
 _CARRIED = 1.0  # cells that the drift carries mass in a substep: M, iterated, follows that far
@@ -83,9 +83,7 @@ class NonlinearDiffusion:
         drift, held = np.abs(np.diff(psi, axis=0)), rho > _HELD * rho.max()
         diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
         alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
-        return int(
-            np.clip(np.ceil(step * np.max(drift[alone], initial=0.0) / _CARRIED), 1, self.most_substeps)
-        )
+        return substeps(step * np.max(drift[alone], initial=0.0) / _CARRIED, self.most_substeps)
 
     def _sweep(self, rho, psi, cap, step, second_order):
         if not second_order:

@@ -7,7 +7,7 @@ import numpy as np
 from jko.kernels.face_mobility import upwind
 from jko.kernels.tridiagonal import combine_conserving
 from jko.limits.line_solves import Resolvent
-from jko.limits.lines import jumps, leaving, lines_along
+from jko.limits.lines import jumps, leaving, lines_along, substeps
 
 _MOST_SUBSTEPS = 400
 
@@ -28,19 +28,19 @@ class Upwind:
         turns = self.periodic[axis]
         jump = jumps(lines_along(psi, axis), turns) * (tau / self.spacing[axis] ** 2)
         right, left = np.maximum(-jump, 0.0), np.maximum(jump, 0.0)
-        substeps = max(1, int(np.ceil(2.0 * leaving(right, left, turns).max())))
-        if second_order and substeps <= _MOST_SUBSTEPS:
-            return (jump / substeps, turns), substeps
+        count = substeps(2.0 * leaving(right, left, turns).max(), _MOST_SUBSTEPS + 1)
+        if second_order and count <= _MOST_SUBSTEPS:
+            return (jump / count, turns), count
         return Resolvent(right, left, turns), 0
 
     def sweep(self, rho: np.ndarray, prepared) -> np.ndarray:
         """One step of every line of `[n, lines]`."""
-        data, substeps = prepared
-        if substeps == 0:
+        data, count = prepared
+        if count == 0:
             one, out = data(rho.copy(), True), np.empty_like(rho)
             combine_conserving(rho.sum(axis=0), 0.0, one, one, out)
             return out
-        for _ in range(substeps):
+        for _ in range(count):
             rho = 0.5 * (rho + _euler(_euler(rho, *data), *data))
         return rho
 

@@ -40,53 +40,59 @@ class Term:
 
 @dataclass(frozen=True)
 class Model:
-    """A cvxpy problem with its handles: what the step's data enter through, and what is read off."""
+    """A cvxpy problem with its handles: what the step's data enter through, and what is read off.
+
+    Its variables x̃ are numbers near 1, whatever the units: x = origin + scale·x̃, since a solver's tolerances
+    are absolute.
+    """
 
     problem: Any
     start: Any  # the constraint (variable == start), whose right-hand side is the previous measure
     target: Any  # the variable that the linear and quadratic terms of a step act on
     outputs: dict[str, tuple]
     duals: tuple = ()
+    scale: float = 1.0
+    origin: float = 0.0
     unit: float = 1.0  # what the objective, and so every dual, is multiplied by
 
 
-def entropy_of_density(atom, r):
-    """Σ r log r by exponential cones."""
+def entropy_of_density(atom, r, scale):
+    """scale Σ r log r by exponential cones; Σ scale r log scale, a constant of the mass, is left out."""
     import cvxpy as cp
 
-    return Term(-cp.sum(cp.entr(r)), implies_positive=True)
+    return Term(-scale * cp.sum(cp.entr(r)), implies_positive=True)
 
 
 def entropy_of_widths(atom, masses, widths, scale):
-    """−Σ w log(ΔX/scale) by exponential cones; the constant Σ w log(w/scale) is left out."""
+    """−Σ w log ΔX by exponential cones; the constant Σ w log(w/scale) is left out."""
     import cvxpy as cp
 
-    return Term(-cp.sum(cp.multiply(masses, cp.log(widths / scale))), implies_positive=True)
+    return Term(-cp.sum(cp.multiply(masses, cp.log(widths))), implies_positive=True)
 
 
-def power_of_density(atom, r):
-    """Σ r^m/(m−1): a quadratic for m = 2, else power cones t^{1/m} ≥ r, or r^m ≥ t for m < 1."""
+def power_of_density(atom, r, scale):
+    """Σ (scale r)^m/(m−1): a quadratic for m = 2, else power cones t^{1/m} ≥ r, or r^m ≥ t for m < 1."""
     import cvxpy as cp
 
-    m, one = atom.m, np.ones(r.size)
+    m, one, weight = atom.m, np.ones(r.size), scale**atom.m
     if m == 2.0:
-        return Term(cp.sum_squares(r))
+        return Term(weight * cp.sum_squares(r))
     t = cp.Variable(r.size)
     if m > 1.0:
-        return Term(cp.sum(t) / (m - 1.0), (cp.PowCone3D(t, one, r, one / m),))
-    return Term(-cp.sum(t) / (1.0 - m), (cp.PowCone3D(r, one, t, one * m),), implies_positive=True)
+        return Term(weight / (m - 1.0) * cp.sum(t), (cp.PowCone3D(t, one, r, one / m),))
+    return Term(weight / (m - 1.0) * cp.sum(t), (cp.PowCone3D(r, one, t, one * m),), implies_positive=True)
 
 
 def power_of_widths(atom, masses, widths, scale):
-    """Σ w^m ΔX^{1−m}/(m−1) by power cones t^{1/m}x^{1−1/m} ≥ 1, or x^{1−m} ≥ t for m < 1; x = ΔX/scale."""
+    """Σ w^m (scale ΔX)^{1−m}/(m−1) by power cones t^{1/m}ΔX^{1−1/m} ≥ 1, or ΔX^{1−m} ≥ t for m < 1."""
     import cvxpy as cp
 
     m, one = atom.m, np.ones(masses.size)
     t = cp.Variable(masses.size)
     weighted = (masses * (masses / scale) ** (m - 1.0)) @ t / abs(m - 1.0)
     if m > 1.0:
-        return Term(weighted, (cp.PowCone3D(t, widths / scale, one, one / m),), implies_positive=True)
-    return Term(-weighted, (cp.PowCone3D(widths / scale, one, t, one * (1.0 - m)),), implies_positive=True)
+        return Term(weighted, (cp.PowCone3D(t, widths, one, one / m),), implies_positive=True)
+    return Term(-weighted, (cp.PowCone3D(widths, one, t, one * (1.0 - m)),), implies_positive=True)
 
 
 FORMS = {fn.Entropy: (entropy_of_density, entropy_of_widths), fn.Power: (power_of_density, power_of_widths)}
@@ -99,14 +105,14 @@ def split_internal(terms):
 
 
 def eulerian_problem(
-    shape, action, terms, cap, factor, start, linear=None, quadratic=None, unit=1.0
+    shape, action, terms, cap, factor, scale, start, linear=None, quadratic=None, unit=1.0
 ) -> Model:
     """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
 
     `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action`
     is the weight of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None;
-    `factor` B, whose ½|Bᵀr|² is the convex part of an interaction, or None; `linear` and `quadratic` act on
-    r^K.
+    `factor` B, whose ½|Bᵀr|² is the convex part of an interaction, or None; `scale` a typical density, in
+    whose multiples densities, flows and `start` are; `linear` and `quadratic` act on r^K so counted.
     """
     import cvxpy as cp
 
@@ -120,48 +126,53 @@ def eulerian_problem(
     for k in range(shape.slices):
         theta = shape.mean @ (0.5 * (r[k] + r[k + 1]))
         constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
-    objective = sum(action @ a for a in s)
-    cones = [(c, FORMS[type(atom)][0](atom, r[-1])) for c, atom in terms]
+    objective = sum(scale * action @ a for a in s)
+    cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]
     positive = r[1:-1] if any(term.implies_positive for _, term in cones) else r[1:]
     constraints += [a >= 0 for a in positive]
     for c, term in cones:
         objective = objective + shape.volume * c * term.objective
         constraints += term.constraints
     if cap is not None:
-        constraints.append(r[-1] <= cap)
+        constraints.append(r[-1] <= cap / scale)
     if factor is not None:
         y, size = cp.Variable(factor.shape[1]), float(np.abs(factor).max()) or 1.0
         constraints.append(y == (factor / size).T @ r[-1])
-        objective = objective + 0.5 * size**2 * cp.sum_squares(y)
+        objective = objective + 0.5 * (scale * size) ** 2 * cp.sum_squares(y)
     objective = unit * (objective + _extra(r[-1], linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
-    return Model(problem, first, r[-1], {"density": tuple(r), "flow": tuple(v)}, tuple(continuity), unit)
+    outputs = {"density": tuple(r), "flow": tuple(v)}
+    return Model(problem, first, r[-1], outputs, tuple(continuity), scale, unit=unit)
 
 
 def lagrangian_problem(
-    masses, terms, least_widths, box, scale, start, linear=None, quadratic=None, unit=1.0
+    masses, terms, least_widths, box, width, start, linear=None, quadratic=None, unit=1.0
 ) -> Model:
     """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
 
-    `scale` is a typical width, the unit in which the cones see ΔX.
-    `linear` and `quadratic` act on the displacement d; the transport cost is part of `quadratic`.
+    Edges and `start` are counted from the middle of the box in halves of it, and the cones see ΔX in
+    multiples of `width`, a typical one. `linear` and `quadratic` act on the displacement d so counted; the
+    transport cost is part of `quadratic`.
     """
     import cvxpy as cp
 
+    middle, half = 0.5 * (box[0] + box[1]), 0.5 * (box[1] - box[0])
+
     X, d = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1)
     first = X - d == start
-    constraints = [first, X[0] >= box[0], X[-1] <= box[1]]
+    constraints = [first, X[0] >= -1.0, X[-1] <= 1.0]
     widths, held = cp.diff(X), np.flatnonzero(masses > 0.0)
-    objective = 0.0
-    cones = [(c, FORMS[type(atom)][1](atom, masses[held], widths[held], scale)) for c, atom in terms]
+    objective, seen = 0.0, widths[held] * (half / width)
+    cones = [(c, FORMS[type(atom)][1](atom, masses[held], seen, width)) for c, atom in terms]
     for c, term in cones:
         objective = objective + c * term.objective
         constraints += term.constraints
     implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
     if not implied or np.any(least_widths > 0.0):
-        constraints.append(widths >= least_widths)
+        constraints.append(widths >= least_widths / half)
     objective = unit * (objective + _extra(d, linear, quadratic))
-    return Model(cp.Problem(cp.Minimize(objective), constraints), first, d, {"edges": (X,)}, unit=unit)
+    problem = cp.Problem(cp.Minimize(objective), constraints)
+    return Model(problem, first, d, {"edges": (X,)}, scale=half, origin=middle, unit=unit)
 
 
 def solve(problem, solver: str, options: dict) -> str | None:

@@ -42,6 +42,7 @@ class Eulerian:
         self.functional = CellFunctional(F, mu)
         self._bend = self.functional.most_concave()
         self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
+        self._density = float(mu.values.mean())
         self.programs: dict[float, object] = {}
 
     @staticmethod
@@ -113,8 +114,9 @@ class Eulerian:
     def _program(self, tau, action):
         if tau not in self.programs:
             F = self.functional
+            terms = F.conic_terms, F.cap, F.factor, self._density
             self.programs[tau] = self._new_program(
-                functools.partial(conic.eulerian_problem, self.faces, action, F.conic_terms, F.cap, F.factor)
+                functools.partial(conic.eulerian_problem, self.faces, action, *terms)
             )
         return self.programs[tau]
 

@@ -38,9 +38,9 @@ class Program:
     def solve(self, start, linear, quadratic, scale: float, *, tight: bool = False) -> Solution:
         """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target.
 
-        The solver sees the objective divided by `scale`, an energy, for its tolerances are absolute.
-
-        `tight` asks Clarabel for all that it can reach, where the options given do not say otherwise.
+        The solver sees the objective divided by `scale`, an energy, and the model's own variables, for its
+        tolerances are absolute. `tight` asks Clarabel for all that it can reach, where the options given do
+        not say otherwise.
         """
         if self._solver != "CLARABEL":
             return self._solve_through_cvxpy(start, linear, quadratic, 1.0 / scale)
@@ -50,28 +50,41 @@ class Program:
         return self._compiled.solve(start, linear, quadratic, 1.0 / scale, options)
 
     def _solve_through_cvxpy(self, start, linear, quadratic, unit):
-        model = self._problem_of(start, linear, quadratic, unit=unit)
+        model = self._problem_of(start)
+        inside = _inside(model, start, linear, quadratic)
+        model = self._problem_of(*inside, unit=unit)
         failure = conic.solve(model.problem, self._solver, self._options)
         if failure is not None:
             return Solution(failure, None, (), 0, 0.0)
         values = {name: tuple(v.value for v in group) for name, group in model.outputs.items()}
         stats = model.problem.solver_stats
         usable = all(v is not None for group in values.values() for v in group)
-        duals = tuple(np.asarray(c.dual_value) / model.unit for c in model.duals) if usable else ()
+        duals = tuple(np.asarray(c.dual_value) for c in model.duals) if usable else ()
         return Solution(
             model.problem.status,
-            values if usable else None,
-            duals,
+            _outside(model, values) if usable else None,
+            tuple(dual / (unit * model.scale) for dual in duals),
             stats.num_iters or 0,
             stats.solve_time or 0.0,
         )
+
+
+def _inside(model, start, linear, quadratic):
+    """A start, a linear and a quadratic term, or None, on the variables as the model counts them."""
+    start = (start - model.origin) / model.scale
+    linear = None if linear is None else model.scale * linear
+    return start, linear, None if quadratic is None else model.scale**2 * quadratic
+
+
+def _outside(model, values):
+    return {name: tuple(model.origin + model.scale * v for v in group) for name, group in values.items()}
 
 
 class _Compiled:
     """cvxpy's conic form of a model for Clarabel, with the places that a step writes to and reads from."""
 
     def __init__(self, model, solver):
-        self._problem = model.problem
+        self._model, self._problem = model, model.problem
         self._data, self._chain, _ = model.problem.get_problem_data(solver)
         cone = self._data["param_prob"]
         column = cone.var_id_to_col
@@ -87,6 +100,7 @@ class _Compiled:
         self._rows = [slice(offsets[c.id], offsets[c.id] + c.size) for c in (model.start, *model.duals)]
 
     def solve(self, start, linear, quadratic, unit, options):
+        start, linear, quadratic = _inside(self._model, start, linear, quadratic)
         data = dict(self._data)
         data["b"] = data["b"].copy()
         data["b"][self._rows[0]] = start
@@ -105,8 +119,8 @@ class _Compiled:
             values = {name: tuple(x[s] for s in slices) for name, slices in self._columns.items()}
         return Solution(
             status,
-            values,
-            tuple(z[rows] / unit for rows in self._rows[1:]),
+            None if values is None else _outside(self._model, values),
+            tuple(z[rows] / (unit * self._model.scale) for rows in self._rows[1:]),
             raw.iterations,
             raw.solve_time,
         )
