@@ -42,7 +42,7 @@ class Eulerian:
         self.functional = CellFunctional(F, mu)
         self._bend = self.functional.most_concave()
         self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
-        self._density = float(mu.values.mean())
+        self._density = float(mu.values.max())
         self.programs: dict[float, object] = {}
 
     @staticmethod
