@@ -1,15 +1,15 @@
 """The figures of docs/diffusion.md: views of an SDE, samplers, learnt flows and scores, consistency.
 
-    python benchmarks/diffusion.py [views] [samplers] [flows] [scores] [consistency]
+    python benchmarks/diffusion.py [--smoke] [views] [samplers] [flows] [scores] [consistency]
 
 All of them unless named; about five minutes on one core, half of it for the learnt flows.
 """
 
-import sys
 import time
 
 import jax.numpy as jnp
 import numpy as np
+from rows import row, run, sized
 
 import jko
 from jko import diffusion
@@ -31,10 +31,13 @@ def turned_noise(x, t):
     return (1.0 + 0.4 * jnp.sin(1.5 * x[0])) * jnp.array([[c, -0.6 * s], [s, 0.6 * c]])
 
 
+@row
 def views():
     """L1 between density and ODE, that of the paths over that of as many draws, seconds of the three."""
     state = diffusion.reversible(log_target, lambda x, t: (1.0 + 0.5 * jnp.sin(2.0 * x))[:, None])
-    line = jko.Density.mixture(jko.Grid.uniform(-9.0, 9.0, 500), [-1.2, 0.9], [0.4, 0.5], [0.4, 0.6])
+    line = jko.Density.mixture(
+        jko.Grid.uniform(-9.0, 9.0, sized(500, 100)), [-1.2, 0.9], [0.4, 0.5], [0.4, 0.6]
+    )
     cases = [
         ("Ornstein-Uhlenbeck", diffusion.ornstein_uhlenbeck(), line, [0.0, 0.2, 1.0]),
         ("variance preserving", diffusion.variance_preserving(0.1, 12.0), line, [0.0, 0.3, 1.0]),
@@ -42,24 +45,25 @@ def views():
         ("state-dependent G", state, line, [0.0, 0.2, 1.5]),
     ]
     plane = diffusion.reversible(log_target, turned_noise)
-    for n in (64, 96, 128):
+    for n in sized((64, 96, 128), (24,)):
         grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), (n, n))
         start = jko.Density.gaussian(grid, mean=(0.0, 0.0), std=0.5)
         cases.append((f"turned G(x), {n}^2", plane, start, [0.0, 0.1, 0.4, 1.5]))
     print(f"{'':>22s}{'L1 ODE':>10s}{'L1 paths':>10s}{'of draws':>10s}{'W2 ODE':>10s}{'wall s':>8s}")
     for name, sde, start, times in cases:
         began = time.perf_counter()
-        found = sde.compare_views(start, times, n=20_000, seed=0, steps=100)
+        found = sde.compare_views(start, times, n=sized(20_000, 200), seed=0, steps=sized(100, 10))
         took = time.perf_counter() - began
         row = found.l1_flow.max(), found.l1_paths[-1], found.l1_sampling[-1], found.w2_flow.max(), took
         print("{:>22s}{:10.1e}{:10.1e}{:10.1e}{:10.1e}{:8.1f}".format(name, *row), flush=True)
 
 
+@row
 def samplers():
     """Root mean square distance to the exact flow, and the observed order."""
     cloud, end = LAW.sample(400, 1.0, seed=0), 0.05
     exact = diffusion.ConsistencyFunction(LAW, end)(cloud.positions, 1.0)
-    steps = (10, 20, 40, 80, 160, 320)
+    steps = sized((10, 20, 40, 80, 160, 320), (4, 8))
     print(f"{'steps':>14s}" + "".join(f"{n:10d}" for n in steps) + f"{'order':>8s}")
     for method in diffusion.METHODS:
         errors = []
@@ -70,10 +74,12 @@ def samplers():
         print(f"{method:>14s}" + "".join(f"{e:10.1e}" for e in errors) + f"{order:8.2f}")
 
 
+@row
 def flows():
     """Transport cost over W2 squared of the same clouds, straightness, and samples beside fresh data."""
-    moons, eight = diffusion.two_moons(50_000, 1), diffusion.eight_gaussians(50_000, 2)
-    normal, plain = jko.Gaussian([0.0, 0.0], np.eye(2)), diffusion.Training(gradient=False)
+    n, draws, usual = sized((50_000, 1000, {}), (500, 50, {"steps": 20}))
+    moons, eight = diffusion.two_moons(n, 1), diffusion.eight_gaussians(n, 2)
+    normal, plain = jko.Gaussian([0.0, 0.0], np.eye(2)), diffusion.Training(gradient=False, **usual)
     cases = [
         ("normal to eight", normal, eight, diffusion.eight_gaussians, {}),
         ("normal to moons", normal, moons, diffusion.two_moons, {}),
@@ -81,11 +87,12 @@ def flows():
         ("  plain field", eight, moons, diffusion.two_moons, {"training": plain}),
         ("  optimal pairs", eight, moons, diffusion.two_moons, {"coupling": "optimal"}),
     ]
+    cases = sized(cases, cases[-1:])
     names = ("cost", "W2^2", "cost/W2^2", "straightness", "W2 samples", "W2 draws", "train s")
     print(f"{'':>18s}{'':>3s}" + "".join(f"{name:>13s}" for name in names))
     for name, source, data, fresh, options in cases:
         flow = None
-        for _ in range(3):
+        for _ in range(sized(3, 2)):
             began = time.perf_counter()
             flow = (
                 diffusion.flow_matching(source, data, progress=False, **options)
@@ -93,22 +100,27 @@ def flows():
                 else flow.rectify(progress=False)
             )
             took = time.perf_counter() - began
-            ours = np.mean([jko.wasserstein(flow.sample(1000, k), fresh(1000, 10 + k)) for k in range(6)])
-            floor = np.mean([jko.wasserstein(fresh(1000, 20 + k), fresh(1000, 10 + k)) for k in range(6)])
+            ours = np.mean([jko.wasserstein(flow.sample(draws, k), fresh(draws, 10 + k)) for k in range(6)])
+            floor = np.mean([jko.wasserstein(fresh(draws, 20 + k), fresh(draws, 10 + k)) for k in range(6)])
             cost, best = flow.transport_cost, flow.wasserstein_squared
             row = cost, best, cost / best, flow.straightness, ours, floor, took
             print(f"{name:>18s}{flow.rectified:3d}" + "".join(f"{value:13.4f}" for value in row), flush=True)
 
 
+@row
 def scores():
     """|learnt - exact| / |exact| in L2 of the law, the worst curl at 200 of its points, seconds."""
     times = (0.02, 0.05, 0.1, 0.3, 1.0)
     still = diffusion.Schedule(jnp.ones_like, lambda t: 1e-9 * jnp.ones_like(t))
-    data = diffusion.NoisedMixture(MEANS, VARIANCES, WEIGHTS, schedule=still).sample(50_000, 0.5, seed=0)
+    data = diffusion.NoisedMixture(MEANS, VARIANCES, WEIGHTS, schedule=still).sample(
+        sized(50_000, 500), 0.5, seed=0
+    )
     print(f"{'':>24s}" + "".join(f"   t = {t:<5g}" for t in times) + "    curl at 0.05  train s")
     for gradient in (True, False):
-        for batch in (256, 1024):
-            began, training = time.perf_counter(), diffusion.Training(gradient=gradient, batch=batch)
+        for batch in sized((256, 1024), (64,)):
+            usual = sized({}, {"steps": 20})
+            began = time.perf_counter()
+            training = diffusion.Training(gradient=gradient, batch=batch, **usual)
             score = diffusion.score_matching(data, SCHEDULE, training=training, progress=False)
             took, errors = time.perf_counter() - began, []
             for t in times:
@@ -121,12 +133,13 @@ def scores():
             print(f"{name:>24s}{shown}{turn:16.1e}{took:9.1f}", flush=True)
 
 
+@row
 def consistency():
     """|f(x_t, t) - f(x_s, s)| along 500 paths, and the log-density along them, against what is known."""
     flow, end = SCHEDULE.sde().probability_flow(LAW.score), 0.02
-    paths = flow.transport(LAW.sample(500, 0.95, seed=0), [0.95, 0.6, 0.3, 0.1], substeps=400)
+    paths = flow.transport(LAW.sample(500, 0.95, seed=0), [0.95, 0.6, 0.3, 0.1], substeps=sized(400, 40))
     print(f"{'tolerance':>12s}{'apart':>10s}{'CPU s':>8s}")
-    for tolerance in (1e-4, 1e-6, 1e-8, 1e-10):
+    for tolerance in sized((1e-4, 1e-6, 1e-8, 1e-10), (1e-4,)):
         f = diffusion.ConsistencyFunction(LAW, end, tolerance=tolerance)
         f(paths.positions[0], 0.95)
         began = time.process_time()
@@ -134,13 +147,11 @@ def consistency():
         took = (time.process_time() - began) / len(ends)
         print(f"{tolerance:12.0e}{np.abs(ends - ends[0]).max():10.1e}{took:8.3f}")
     points = LAW.sample(500, 0.1, seed=1).positions
-    found = flow.log_density(points, lambda x: LAW.log_density(x, 0.95), [0.95, 0.1], substeps=300)
+    found = flow.log_density(points, lambda x: LAW.log_density(x, 0.95), [0.95, 0.1], substeps=sized(300, 30))
     print(
         f"log-density by the exact trace: {np.abs(found - at_points(LAW.log_density, points, 0.1)).max():.1e}"
     )
 
 
-PARTS = {part.__name__: part for part in (views, samplers, flows, scores, consistency)}
-for part in sys.argv[1:] or PARTS:
-    print(f"\n{part}: {PARTS[part].__doc__}")
-    PARTS[part]()
+if __name__ == "__main__":
+    run()

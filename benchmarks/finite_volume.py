@@ -2,6 +2,8 @@
 
 Times are medians of CPU seconds after one warm-up run; `dctn` is one pair of scipy.fft.dctn and idctn of
 the same size in the same process, so that a noisy machine can be read.
+
+    python benchmarks/finite_volume.py [--smoke] [row ...]
 """
 
 from __future__ import annotations
@@ -13,14 +15,15 @@ import time
 from pathlib import Path
 
 import numpy as np
+from rows import row, run, sized
 from scipy import fft
 
 import functionals as fn
 import jko
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-REPEATS = 5
-N_PROBLEMS = 500
+REPEATS = sized(5, 1)
+N_PROBLEMS = sized(500, 3)
 FV = jko.limits.FiniteVolume()
 
 
@@ -40,20 +43,21 @@ def case(name, F, exact, lower, upper, cells, end, n_steps):
     dimension = exact.dimension
     grid = jko.Grid.uniform((lower,) * dimension, (upper,) * dimension, cells)
     rho = exact.on(grid, 0.0)
-    run, cpu, wall = measured(
+    found, cpu, wall = measured(
         lambda: jko.flow(F, rho, FV, tau=end / n_steps, n_steps=n_steps, store_every=n_steps, progress=False)
     )
     reference = exact.density(end, grid.points).reshape(grid.cells)
-    difference = run.final.values - reference
+    difference = found.final.values - reference
     relative = np.linalg.norm(difference) / np.linalg.norm(reference)
     l1 = np.abs(difference).sum() * grid.cell_volume
     _, dctn, _ = measured(lambda: fft.idctn(fft.dctn(rho.values)))
     print(
         f"{name:34s} {cells:4d}^{dimension} {n_steps:4d} {relative:9.2e} {l1:9.2e} {cpu:8.3f} {wall:8.3f} "
-        f"{cpu / dctn:8.0f} {run.info.mass_error.max():8.1e} {run.info.min_density.min():8.1e}"
+        f"{cpu / dctn:8.0f} {found.info.mass_error.max():8.1e} {found.info.min_density.min():8.1e}"
     )
 
 
+@row
 def random_problems():
     """Mass, sign and decay of energy at every step of the tests' random problems, 500 of them."""
     from tests.limits.test_structure import random_problem
@@ -61,11 +65,11 @@ def random_problems():
     worst_mass, least, rises, ways = 0.0, np.inf, 0, collections.Counter()
     for seed in range(N_PROBLEMS):
         F, rho, tau = random_problem(seed)
-        run = jko.flow(F, rho, FV, tau=tau, n_steps=2, progress=False)
-        worst_mass = max(worst_mass, *(abs(mu.mass / rho.mass - 1.0) for mu in run.measures))
-        least = min(least, *(mu.values.min() for mu in run.measures))
-        rises += int(np.sum(np.diff([F(mu) for mu in run.measures]) > 0.0))
-        ways.update(note.split(" (")[0] or "as planned" for note in run.info.note)
+        steps = jko.flow(F, rho, FV, tau=tau, n_steps=2, progress=False)
+        worst_mass = max(worst_mass, *(abs(mu.mass / rho.mass - 1.0) for mu in steps.measures))
+        least = min(least, *(mu.values.min() for mu in steps.measures))
+        rises += int(np.sum(np.diff([F(mu) for mu in steps.measures]) > 0.0))
+        ways.update(note.split(" (")[0] or "as planned" for note in steps.info.note)
     print(
         f"{N_PROBLEMS} random problems, 2 steps each: mass to {worst_mass:.1e}, least cell {least:.1e}, ",
         end="",
@@ -73,32 +77,53 @@ def random_problems():
     print(f"  energy rose in {rises} steps; first fallback: {dict(ways)}")
 
 
-def main():
+def heading():
     widths = {"problem": 34, "cells": 6, "steps": 4, "rel. L2": 9, "L1": 9, "CPU s": 8, "wall s": 8}
     widths |= {"/ dctn": 8, "mass": 8, "min": 8}
     print(" ".join(f"{name:>{width}s}" for name, width in widths.items()))
-    fokker_planck = fn.Entropy() + fn.Potential("quadratic")
-    ornstein_uhlenbeck = jko.exact.OrnsteinUhlenbeck(mean=(1.5, 1.5), std=0.5)
-    for cells, n_steps in ((64, 5), (128, 5), (256, 7), (256, 10), (256, 20), (512, 20)):
-        case("Ornstein-Uhlenbeck, t=.1", fokker_planck, ornstein_uhlenbeck, -6.0, 6.0, cells, 0.1, n_steps)
-    for cells in (64, 128, 256):
-        heat = jko.exact.Heat(mean=(0.0, 0.0), std=0.6)
-        case("heat, t=.1", fn.Entropy(), heat, -5.0, 5.0, cells, 0.1, cells // 16)
-    for cells in (32, 64, 128):
-        wall = jko.exact.FokkerPlanckBoundary(drift=1.0, dimension=2)
-        F = fn.Entropy() + fn.Potential("linear", slope=[-1.0, 0.0])
-        case("Fokker-Planck with walls, t=.25", F, wall, 0.0, 1.0, cells, 0.25, cells // 2)
-    for cells in (50, 100, 200, 400, 800):
-        line = jko.exact.Barenblatt(exponent=2.0, dimension=1, start_time=0.1)
+
+
+@row
+def ornstein_uhlenbeck():
+    F = fn.Entropy() + fn.Potential("quadratic")
+    exact = jko.exact.OrnsteinUhlenbeck(mean=(1.5, 1.5), std=0.5)
+    sizes = sized(((64, 5), (128, 5), (256, 7), (256, 10), (256, 20), (512, 20)), ((24, 2),))
+    for cells, n_steps in sizes:
+        case("Ornstein-Uhlenbeck, t=.1", F, exact, -6.0, 6.0, cells, 0.1, n_steps)
+
+
+@row
+def heat():
+    exact = jko.exact.Heat(mean=(0.0, 0.0), std=0.6)
+    for cells in sized((64, 128, 256), (32,)):
+        case("heat, t=.1", fn.Entropy(), exact, -5.0, 5.0, cells, 0.1, cells // 16)
+
+
+@row
+def walls():
+    exact = jko.exact.FokkerPlanckBoundary(drift=1.0, dimension=2)
+    F = fn.Entropy() + fn.Potential("linear", slope=[-1.0, 0.0])
+    for cells in sized((32, 64, 128), (8,)):
+        case("Fokker-Planck with walls, t=.25", F, exact, 0.0, 1.0, cells, 0.25, cells // 2)
+
+
+@row
+def barenblatt():
+    line = jko.exact.Barenblatt(exponent=2.0, dimension=1, start_time=0.1)
+    for cells in sized((50, 100, 200, 400, 800), (50,)):
         case("Barenblatt m=2, t=.2", fn.Power(2), line, -2.5, 2.5, cells, 0.2, cells // 4)
-    for cells in (32, 64, 128):
-        plane = jko.exact.Barenblatt(exponent=2.0, dimension=2, start_time=0.1)
+    plane = jko.exact.Barenblatt(exponent=2.0, dimension=2, start_time=0.1)
+    for cells in sized((32, 64, 128), (16,)):
         case("Barenblatt m=2, t=.1", fn.Power(2), plane, -2.0, 2.0, cells, 0.1, cells // 8)
-    for cells in (100, 200, 400):
-        fast = jko.exact.Barenblatt(exponent=0.7, dimension=1, start_time=0.5)
-        case("fast diffusion m=.7, t=.2", fn.Power(0.7), fast, -20.0, 20.0, cells, 0.2, cells // 4)
-    random_problems()
+
+
+@row
+def fast_diffusion():
+    exact = jko.exact.Barenblatt(exponent=0.7, dimension=1, start_time=0.5)
+    for cells in sized((100, 200, 400), (50,)):
+        case("fast diffusion m=.7, t=.2", fn.Power(0.7), exact, -20.0, 20.0, cells, 0.2, cells // 4)
 
 
 if __name__ == "__main__":
-    main()
+    heading()
+    run()

@@ -1,24 +1,25 @@
 """steps.Cvxpy against exact JKO steps: accuracy, gaps, and its time beside that of the conic solver in it.
 
-`python benchmarks/gaussian_jko_cvxpy.py [line] [plane] [front] [order] [overhead]`, all by default. Times are
-medians of CPU seconds of one thread.
+`python benchmarks/gaussian_jko_cvxpy.py [--smoke] [line] [plane] [front] [order] [overhead]`, all by default.
+Times are medians of CPU seconds of one thread.
 """
 
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from typing import ClassVar
 
 import clarabel
 import numpy as np
+from rows import row, run, sized
 
 import functionals as fn
 import jko
 
 OU = fn.Entropy() + fn.Potential("quadratic")
-TAU, STEPS = 0.1, 20
+TAU, STEPS = 0.1, sized(20, 2)
+CELLS = sized(200, 40)
 CVXPY = jko.steps.Cvxpy
 LAGRANGIAN, EULERIAN = CVXPY(formulation="lagrangian"), CVXPY(formulation="eulerian")
 FOUR_SLICES = CVXPY(formulation="eulerian", slices=4)
@@ -51,44 +52,53 @@ def show(label, result):
     print(f"{label:42s} {worst:9.1e} {last:9.1e} {width:9.1e} {gap:9.1e} {seconds:8.4f}")
 
 
+@row
 def line():
     print(f"\nGaussian iterates, [-6, 6], tau={TAU}, {STEPS} steps, mean 1.5")
     print(f"{'':42s} {'L1 worst':>9s} {'L1 last':>9s} {'sigma':>9s} {'gap/W':>9s} {'s/step':>8s}")
     for std in (1.0, 0.5):
-        for scheme, n in ((LAGRANGIAN, 200), (LAGRANGIAN, 800), (EULERIAN, 200), (FOUR_SLICES, 200)):
+        for scheme, n in (
+            (LAGRANGIAN, CELLS),
+            (LAGRANGIAN, 4 * CELLS),
+            (EULERIAN, CELLS),
+            (FOUR_SLICES, CELLS),
+        ):
             label = f"std {std:g}, {scheme.formulation}, K={scheme.slices}, n={n}"
             show(label, iterates(scheme, jko.Grid.uniform(-6.0, 6.0, n), 1.5, std))
 
 
+@row
 def plane():
     print(f"\nGaussian iterates, [-5, 5]^2, tau={TAU}, {STEPS} steps, mean (1, 0.5), std 1")
-    for n in (24, 48):
+    for n in sized((24, 48), (8,)):
         grid = jko.Grid.uniform((-5.0, -5.0), (5.0, 5.0), (n, n))
         show(f"eulerian, K=1, {n}^2", iterates(EULERIAN, grid, (1.0, 0.5), 1.0))
 
 
+@row
 def front():
-    print("\nBarenblatt m=2, one step tau=0.01, n=200 on [-1.5, 1.5], by its start time: L1, gap/W")
-    grid = jko.Grid.uniform(-1.5, 1.5, 200)
+    print(f"\nBarenblatt m=2, one step tau=0.01, n={CELLS} on [-1.5, 1.5], by its start time: L1, gap/W")
+    grid = jko.Grid.uniform(-1.5, 1.5, CELLS)
     for start_time in (0.03, 0.06, 0.1):
         start = jko.exact.Barenblatt(2, 1, start_time=start_time)
         answer = start.jko_step(0.01).on(grid, 0.0)
         for scheme in (LAGRANGIAN, EULERIAN, CVXPY(formulation="eulerian", slices=2), FOUR_SLICES):
-            run = jko.flow(fn.Power(2), start.on(grid, 0.0), scheme, tau=0.01, n_steps=1)
+            step = jko.flow(fn.Power(2), start.on(grid, 0.0), scheme, tau=0.01, n_steps=1)
             radius = start.radius(0.0)
             label = f"start {start_time:g} (radius {radius:.2f}), {scheme.formulation}, K={scheme.slices}"
-            print(f"{label:42s} {l1(run.final, answer):9.1e} {run.info.relative_gap[0]:9.1e}")
+            print(f"{label:42s} {l1(step.final, answer):9.1e} {step.info.relative_gap[0]:9.1e}")
 
 
+@row
 def order():
-    print("\nOrder in h of one step, tau=0.02, n=40, 80, 160, 320")
+    print("\nOrder in h of one step, tau=0.02, n doubled")
     for scheme in (LAGRANGIAN, CVXPY(formulation="eulerian", slices=2)):
         errors = []
-        for n in (40, 80, 160, 320):
+        for n in sized((40, 80, 160, 320), (20, 40)):
             grid = jko.Grid.uniform(-6.0, 6.0, n)
             exact = jko.exact.GaussianJKO(mean=0.5, std=0.7, tau=0.02)
-            run = jko.flow(OU, exact.on(grid, 0.0), scheme, tau=0.02, n_steps=1)
-            errors.append(l1(run.final, exact.on(grid, 0.02)))
+            step = jko.flow(OU, exact.on(grid, 0.0), scheme, tau=0.02, n_steps=1)
+            errors.append(l1(step.final, exact.on(grid, 0.02)))
         print(f"{scheme.formulation:12s}", " ".join(f"{e:.1e}" for e in errors), "orders", _orders(errors))
     print("\nOrder in tau against the PDE, n=300")
     cases = {
@@ -97,12 +107,12 @@ def order():
         "Barenblatt": (fn.Power(2), jko.exact.Barenblatt(2, 1, start_time=0.05), 2.5, 0.2, 0.025),
     }
     for name, (F, exact, reach, duration, tau) in cases.items():
-        grid = jko.Grid.uniform(-reach, reach, 300)
+        grid = jko.Grid.uniform(-reach, reach, sized(300, 40))
         for scheme in (LAGRANGIAN, EULERIAN):
             errors = []
-            for step in (tau, tau / 2, tau / 4):
-                run = jko.flow(F, exact.on(grid, 0.0), scheme, tau=step, n_steps=round(duration / step))
-                errors.append(l1(run.final, exact.on(grid, duration)))
+            for step in sized((tau, tau / 2, tau / 4), (tau, tau / 2)):
+                found = jko.flow(F, exact.on(grid, 0.0), scheme, tau=step, n_steps=round(duration / step))
+                errors.append(l1(found.final, exact.on(grid, duration)))
             print(
                 f"{name:20s} {scheme.formulation:12s}", " ".join(f"{e:.1e}" for e in errors), _orders(errors)
             )
@@ -130,12 +140,13 @@ class TimedSolver:
         return result
 
 
+@row
 def overhead():
     print(
         "\nOverhead over Clarabel, n=200: CPU s of the first step, of a later one, share that is not Clarabel"
     )
     clarabel.DefaultSolver = TimedSolver
-    grid = jko.Grid.uniform(-6.0, 6.0, 200)
+    grid = jko.Grid.uniform(-6.0, 6.0, CELLS)
     start = jko.Density.gaussian(grid, mean=1.5, std=1.0)
     jko.flow(OU, start, CVXPY(), tau=TAU, n_steps=1)  # imports, jax
     for scheme in (LAGRANGIAN, EULERIAN, FOUR_SLICES):
@@ -156,6 +167,4 @@ def overhead():
 
 
 if __name__ == "__main__":
-    known = {f.__name__: f for f in (line, plane, front, order, overhead)}
-    for name in sys.argv[1:] or known:
-        known[name]()
+    run()

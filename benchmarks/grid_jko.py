@@ -4,9 +4,10 @@
     python benchmarks/grid_jko.py gaussian-512 barenblatt-512  some problems
     python benchmarks/grid_jko.py --schemes BackAndForth       some schemes
     python benchmarks/grid_jko.py mixture-512                  orders in τ of the schemes of second order
+    python benchmarks/grid_jko.py --smoke                      the same on small grids
 
 `dct` is the CPU time in units of one scipy.fft.dctn and idctn of the same size, timed in the same run. Times
-are medians of three repetitions of each step after one that compiles, what `init` does left out. L1 is the
+are medians of three repetitions of each step after one that compiles, what `prepare` does left out. L1 is the
 distance from the exact JKO iterate after as many exact steps, for schemes of second order from the PDE's
 solution, where it is known; `mass` the change of mass. Of problems in several sizes the growth follows: CPU
 time of the first step ∝ cells^exponent, fitted.
@@ -19,6 +20,7 @@ from functools import partial
 
 import jax.numpy as jnp
 import numpy as np
+from rows import sized
 from scipy import fft
 
 import functionals as fn
@@ -37,7 +39,7 @@ def second_order(inner):
 
 
 SCHEMES |= {f"2nd({name})": second_order(name) for name in ("BackAndForth", "Linearized", "MongeAmpere")}
-REPETITIONS = 3
+REPETITIONS = sized(3, 1)
 ORDERS = "mixture-512"
 
 
@@ -55,8 +57,14 @@ class Problem:
     settings: dict | None = None
 
 
+def small(cells):
+    """Cells an axis: a sixteenth with `--smoke`, no fewer than 16."""
+    return sized(cells, max(cells // 16, 16))
+
+
 def gaussian(cells, dimension=2):
     """Entropy + ½|x|², from N(1.5 e₁, 0.5²)."""
+    cells = small(cells)
     grid = jko.Grid.uniform((-6.0,) * dimension, (6.0,) * dimension, (cells,) * dimension)
     mean = 1.5 * np.eye(dimension)[0]
     iterates = jko.exact.GaussianJKO(mean=mean, std=0.5, tau=0.1)
@@ -73,6 +81,7 @@ def gaussian(cells, dimension=2):
 
 def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, steps=5):
     """∫ρ^m on the unit box, mass 1, radius 0.2 at the start for m = 2 in the plane."""
+    cells, steps = small(cells), sized(steps, 1)
     grid = jko.Grid.uniform((-0.5,) * dimension, (0.5,) * dimension, (cells,) * dimension)
 
     def exact(k):
@@ -87,6 +96,7 @@ def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, step
 
 def double_well(cells, tau, height=20.0):
     """Entropy + height(x² − 1)² + 10y², from a Gaussian on the ridge."""
+    cells = small(cells)
     grid = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (cells, cells))
     F = fn.Entropy() + fn.Potential(lambda x: height * (x[0] ** 2 - 1.0) ** 2 + 0.5 * height * x[1] ** 2)
     return Problem(F, jko.Density.gaussian(grid, mean=(0.0, 0.2), std=0.3), tau)
@@ -94,6 +104,7 @@ def double_well(cells, tau, height=20.0):
 
 def opening(cells):
     """∫ρ² and a potential with its least value on a ring: a hole opens in a bump."""
+    cells = small(cells)
     grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (cells, cells))
     F = fn.Power(2.0) + fn.Potential(
         lambda x: -2.0 * jnp.sqrt(jnp.sum(x**2) + 0.01) + 3.0 * jnp.sum(x**2) ** 2
@@ -104,11 +115,12 @@ def opening(cells):
 
 def crowd(cells):
     """A cap and the distance to a point, round an obstacle, ten steps."""
+    cells = small(cells)
     grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (cells, cells))
     pillar = (grid.centers[..., 0] - 0.1) ** 2 + grid.centers[..., 1] ** 2 < 0.04
     F = fn.Cap(2.5) + fn.Potential(lambda x: jnp.sqrt((x[0] - 0.5) ** 2 + x[1] ** 2 + 1e-3))
     start = jko.Density.uniform(grid, (-0.8, -0.4), (-0.1, 0.4))
-    return Problem(F, start, 0.02, 10, settings={"obstacle": pillar})
+    return Problem(F, start, 0.02, sized(10, 1), settings={"obstacle": pillar})
 
 
 PROBLEMS = {
@@ -131,6 +143,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("problems", nargs="*", default=[*PROBLEMS, ORDERS], metavar="problem")
+    parser.add_argument("--smoke", action="store_true", help="small grids, once")
     parser.add_argument("--schemes", nargs="*", choices=SCHEMES, default=list(SCHEMES))
     arguments = parser.parse_args()
     print(HEADER)
@@ -187,11 +200,12 @@ def error(mu, answer, k):
 
 def orders(cells, end=0.4):
     """Three Gaussians under Ornstein–Uhlenbeck, exact: L1 from the PDE at time 0.4, τ = .1 … .0125."""
+    cells = small(cells)
     solution = jko.exact.GaussianMixture([[-1.5, 0], [1, 1], [0.5, -1.2]], [0.6, 0.5, 0.7], [0.4, 0.35, 0.25])
     F = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
     mu = solution.on(jko.Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells)))
     for scheme in (jko.steps.MongeAmpere(), jko.steps.SecondOrder(jko.steps.MongeAmpere())):
-        errors, dissipated, start, counts = [], [], time.process_time(), (4, 8, 16, 32)
+        errors, dissipated, start, counts = [], [], time.process_time(), sized((4, 8, 16, 32), (2, 4))
         for n in counts:
             run = jko.flow(F, mu, scheme, tau=end / n, n_steps=n)
             errors.append(error(run.final, lambda _: solution.on(mu.grid, end), n))

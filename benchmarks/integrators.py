@@ -1,6 +1,8 @@
-"""Particle integrators: orders, bias at equilibrium, speed, Keller-Segel. `python benchmarks/integrators.py`
+"""Particle integrators: orders, bias at equilibrium, speed, Keller-Segel.
 
-Names of parts as arguments run those parts alone. Speeds are in particle-steps per second of processor time.
+    python benchmarks/integrators.py [--smoke] [row ...]
+
+Speeds are in particle-steps per second of processor time.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from rows import row, run, sized
 from scipy.stats import norm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -41,31 +44,32 @@ def quantiles(n, mean, std):
     return jko.Particles(mean + std * norm.ppf((np.arange(n) + 0.5) / n)[:, None])
 
 
+@row
 def trapezoidal():
-    print(
-        "\nTrapezoidal: error in the positions, rms, against 1024 steps, and the order from 8 to 16, 32, 64"
-    )
-    plane = jko.Particles(np.random.default_rng(0).normal(size=(100, 2)))
+    print("\nTrapezoidal: error in the positions, rms, against many steps, and the order by halving")
+    n, best_steps, counts = sized((100, 1024, (8, 16, 32, 64)), (12, 32, (4, 8)))
+    plane = jko.Particles(np.random.default_rng(0).normal(size=(n, 2)))
     problems = {
         "double well + attraction, 2D": (WELLS, plane),
-        "|z|^2/2 - log|z|, 1D": (GAS, quantiles(100, 0.0, 1.0)),
-        "entropy + quadratic, blob, 1D": (fn.Entropy() + QUADRATIC, quantiles(100, 1.0, 0.5)),
-        "power m = 2, blob, 1D": (fn.Power(2), quantiles(100, 0.0, 1.0)),
+        "|z|^2/2 - log|z|, 1D": (GAS, quantiles(n, 0.0, 1.0)),
+        "entropy + quadratic, blob, 1D": (fn.Entropy() + QUADRATIC, quantiles(n, 1.0, 0.5)),
+        "power m = 2, blob, 1D": (fn.Power(2), quantiles(n, 0.0, 1.0)),
     }
     for name, (functional, start) in problems.items():
         runs = {
             k: jko.flow(functional, start, Trapezoidal(), tau=0.5 / k, n_steps=k)
-            for k in (8, 16, 32, 64, 1024)
+            for k in (*counts, best_steps)
         }
-        best = runs.pop(1024).final.positions
-        errors = [np.sqrt(np.mean((run.final.positions - best) ** 2)) for run in runs.values()]
+        best = runs.pop(best_steps).final.positions
+        errors = [np.sqrt(np.mean((k.final.positions - best) ** 2)) for k in runs.values()]
         orders = ", ".join(f"{order:.2f}" for order in exact_laws.orders(errors))
-        rises = sum(int(np.sum(np.diff(run.energy) > 0)) for run in runs.values())
+        rises = sum(int(np.sum(np.diff(k.energy) > 0)) for k in runs.values())
         print(
-            f"  {name:31s} error at 64 steps {errors[-1]:.1e}  orders {orders}  steps that raise F: {rises}"
+            f"  {name:31s} error at most steps {errors[-1]:.1e}  orders {orders}  steps that raise F: {rises}"
         )
 
 
+@row
 def weak_orders():
     print("\nE x^2 on Ornstein-Uhlenbeck at t = 0.8 by the recursion of moments, and its order in tau")
     limit = 0.7 / 1.3
@@ -73,13 +77,19 @@ def weak_orders():
     for scheme in (StochasticHeun(), LeimkuhlerMatthews()):
         errors = [
             exact_laws.second_moments(scheme, 1.3, 0.7, 0.8 / k, k, [[0.25]])[0, 0] - exact
-            for k in (16, 32, 64)
+            for k in sized((16, 32, 64), (8, 16))
         ]
         print(
-            f"  {type(scheme).__name__:20s} {errors[-1]:+.1e} at 64 steps, orders {exact_laws.orders(errors)}"
+            f"  {type(scheme).__name__:20s} {errors[-1]:+.1e} at most steps, orders",
+            exact_laws.orders(errors),
         )
 
 
+def force(x, later=0):
+    return x**3 - x
+
+
+@row
 def bias_at_equilibrium(temperature=0.5):
     print(
         "\nBias of E x^2 at equilibrium, V = x^4/4 - x^2/2, theta = 0.5, by transfer operators: no sampling"
@@ -87,8 +97,9 @@ def bias_at_equilibrium(temperature=0.5):
     x = np.linspace(-5.0, 5.0, 4001)
     density = np.exp(-(0.25 * x**4 - 0.5 * x**2) / temperature)
     exact = (density @ x**2) / density.sum()
-    steps = (0.2, 0.1, 0.05, 0.025)
+    steps = sized((0.2, 0.1, 0.05, 0.025), (0.4, 0.2))
     print(f"  exact {exact:.6f}   tau" + "".join(f"{tau:>12g}" for tau in steps) + "   last order")
+    nodes = sized({}, {"nodes": (40, 20)})
     schemes = {
         "Langevin": Langevin(),
         "StochasticHeun": StochasticHeun(),
@@ -97,14 +108,16 @@ def bias_at_equilibrium(temperature=0.5):
     }
     for name, scheme in schemes.items():
         errors = [
-            exact_laws.average_at_equilibrium(scheme, lambda x: x**3 - x, temperature, tau, np.square) - exact
+            exact_laws.average_at_equilibrium(scheme, force, temperature, tau, np.square, **nodes) - exact
             for tau in steps
         ]
         shown = "".join(f"{error:+12.1e}" for error in errors)
         print(f"  {name:22s}{shown}   {exact_laws.orders(errors)[-1]:.2f}")
 
 
-def speed(n=100_000, steps=200):
+@row
+def speed():
+    n, steps = sized((100_000, 200), (100, 5))
     print(f"\n{n} particles x {steps} steps, 2D, float32, a potential written in jax: M particle-steps/s")
     functional = fn.Entropy() + WELL
     mu = jko.Particles(np.random.default_rng(0).normal(size=(n, 2)).astype(np.float32))
@@ -121,7 +134,9 @@ def speed(n=100_000, steps=200):
         print(f"  {noise:12s} {', '.join(rates)}")
 
 
-def keller_segel(n=2000, seeds=6, tau=0.005, ratios=(0.25, 0.5, 1.0, 1.5, 2.0)):
+@row
+def keller_segel(tau=0.005):
+    n, seeds, ratios = sized((2000, 6, (0.25, 0.5, 1.0, 1.5, 2.0)), (50, 1, (0.5,)))
     print(
         f"\nKeller-Segel, plane, n = {n}, {seeds} seeds, tau = {tau:g}: d/dt of the second moment over t < T"
     )
@@ -131,10 +146,10 @@ def keller_segel(n=2000, seeds=6, tau=0.005, ratios=(0.25, 0.5, 1.0, 1.5, 2.0)):
         for seed in range(seeds):
             start = jko.Particles(np.random.default_rng(seed).normal(size=(n, 2)).astype(np.float32))
             scheme = Langevin(seed=seed, observables={"moment": lambda x: jnp.sum(x**2)})
-            run = jko.flow(functional, start, scheme, tau=tau, n_steps=steps, store_every=steps)
+            moved = jko.flow(functional, start, scheme, tau=tau, n_steps=steps, store_every=steps)
             first = np.mean(np.sum(start.positions.astype(float) ** 2, axis=1))
-            rates.append((run.info.moment[-1] - first) / horizon)
-            variances.append(8.0 * np.mean(run.info.moment) / (n * horizon))
+            rates.append((moved.info.moment[-1] - first) / horizon)
+            variances.append(8.0 * np.mean(moved.info.moment) / (n * horizon))
         exact, error = 4.0 * (1.0 - chi / 4.0), np.sqrt(np.mean(variances) / seeds)
         away = (np.mean(rates) - exact) / error
         print(
@@ -143,7 +158,9 @@ def keller_segel(n=2000, seeds=6, tau=0.005, ratios=(0.25, 0.5, 1.0, 1.5, 2.0)):
         )
 
 
-def kernel_flows(n=100_000):
+@row
+def kernel_flows():
+    n = sized(100_000, 200)
     print(f"\nFlows by kernels, n = {n} in the plane: processor seconds a step after the first, median of 3")
     generator = np.random.default_rng(0)
     mu, target = (
@@ -167,36 +184,32 @@ def kernel_flows(n=100_000):
         print(f"  {name:28s} {np.median(seconds[1:]):.2f} s; {info.note}")
 
 
+@row
 def adaptive():
-    print("\nHalf a unit of time of the logarithmic gas, n = 100 in 1D: gradients (or solves) and the error")
-    start = quantiles(100, 0.0, 1.0)
+    n = sized(100, 10)
+    print(f"\nHalf a unit of time of the logarithmic gas, n = {n} in 1D: gradients (or solves) and the error")
+    start = quantiles(n, 0.0, 1.0)
     best = AdaptiveRungeKutta(rtolerance=1e-10, atolerance=1e-11)
     best = jko.flow(GAS, start, best, tau=0.5, n_steps=1).final.positions
 
-    def show(name, run, count):
-        error = np.sqrt(np.mean((run.final.positions - best) ** 2))
+    def show(name, found, count):
+        error = np.sqrt(np.mean((found.final.positions - best) ** 2))
         print(f"  {name:34s} {count:7.0f}   {error:.1e}")
 
-    for tau in (5e-3, 5e-4):
-        run = jko.flow(GAS, start, ForwardEuler(), tau=tau, n_steps=round(0.5 / tau), throw=False)
-        if run.info.status[-1] == "converged":
-            show(f"ForwardEuler, tau = {tau:g}", run, run.info.iterations.sum())
+    for tau in sized((5e-3, 5e-4), (5e-3,)):
+        found = jko.flow(GAS, start, ForwardEuler(), tau=tau, n_steps=round(0.5 / tau), throw=False)
+        if found.info.status[-1] == "converged":
+            show(f"ForwardEuler, tau = {tau:g}", found, found.info.iterations.sum())
         else:
-            print(f"  ForwardEuler, tau = {tau:g}: {run.info.status[-1]}")
+            print(f"  ForwardEuler, tau = {tau:g}: {found.info.status[-1]}")
     for kind in (BackwardEuler, Trapezoidal):
-        run = jko.flow(GAS, start, kind(), tau=0.05, n_steps=10)
-        show(f"{kind.__name__}, tau = 0.05", run, run.info.iterations.sum())
+        found = jko.flow(GAS, start, kind(), tau=0.05, n_steps=10)
+        show(f"{kind.__name__}, tau = 0.05", found, found.info.iterations.sum())
     for method, stages in (("tsit5", 6), ("kvaerno5", 7)):
         scheme = AdaptiveRungeKutta(rtolerance=1e-5, atolerance=1e-6, method=method)
-        run = jko.flow(GAS, start, scheme, tau=0.5, n_steps=1)
-        show(f"AdaptiveRungeKutta, {method}, 1e-5", run, stages * run.info.iterations.sum())
+        found = jko.flow(GAS, start, scheme, tau=0.5, n_steps=1)
+        show(f"AdaptiveRungeKutta, {method}, 1e-5", found, stages * found.info.iterations.sum())
 
-
-PARTS = {
-    part.__name__: part
-    for part in (trapezoidal, weak_orders, bias_at_equilibrium, adaptive, kernel_flows, keller_segel, speed)
-}
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or PARTS:
-        PARTS[name]()
+    run()

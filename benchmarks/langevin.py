@@ -1,4 +1,4 @@
-"""Langevin: speed, constant memory, two devices, ensembles. `python benchmarks/langevin.py [NAME]`
+"""Langevin: speed, constant memory, two devices, ensembles. `python benchmarks/langevin.py [--smoke] [NAME]`
 
 Names: speed, memory, devices, ensemble, observables. Rates are particle-steps per second of wall-clock time.
 """
@@ -6,12 +6,12 @@ Names: speed, memory, devices, ensemble, observables. Rates are particle-steps p
 from __future__ import annotations
 
 import resource
-import sys
 import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from rows import NAMED, row, run, sized
 
 import functionals as fn
 import jko
@@ -57,7 +57,9 @@ def numpy_loop(mu, steps):
     return mu.n * steps / (time.perf_counter() - start)
 
 
-def speed(n=100_000, steps=1000):
+@row
+def speed():
+    n, steps = sized((100_000, 1000), (100, 20))
     mu = cloud(n)
     base = numpy_loop(mu, steps // 10)
     print(f"\nLangevin, {n} particles x {steps} steps, 2D, float32")
@@ -68,7 +70,9 @@ def speed(n=100_000, steps=1000):
             print(f"  {name:12s} {noise:12s}            {found / 1e6:7.1f} M/s, {found / base:.1f} x numpy")
 
 
-def observables(n=100_000, steps=500):
+@row
+def observables():
+    n, steps = sized((100_000, 500), (100, 10))
     print(f"\nThe same with averages over the particles after every step, {steps} steps")
     F, mu = FUNCTIONALS["quadratic"], cloud(n)
     base = rate(F, mu, Langevin(), steps)
@@ -78,8 +82,10 @@ def observables(n=100_000, steps=500):
         print(f"  {name:12s}                         {found / 1e6:7.1f} M/s, {found / base:.2f} x")
 
 
-def memory(n=10_000_000, steps=20):
+@row
+def memory():
     """10⁷ particles: what a run adds to the peak, for few steps and for ten times as many."""
+    n, steps = sized((10_000_000, 20), (1000, 2))
     F, mu, scheme = FUNCTIONALS["quadratic"], cloud(n), Langevin(observables={"spread": "covariance"})
     problem = scheme.prepare(F, mu)
     state = problem.start
@@ -100,13 +106,14 @@ def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def devices(n=4000, steps=3):
+@row
+def devices():
     """Two devices against one, for noise alone and for all pairs."""
-    jax.config.update("jax_num_cpu_devices", 2)
+    n, steps, many = sized((4000, 3, 100_000), (100, 2, 1000))
     pairs = FUNCTIONALS["quadratic"] + fn.Interaction(lambda z: jnp.exp(-0.5 * jnp.sum(z**2)))
     print("\nOne device and two, wall clock (a CPU device may use every core)")
     for name, F, mu, count in (
-        ("noise", FUNCTIONALS["quadratic"], cloud(100_000), 500),
+        ("noise", FUNCTIONALS["quadratic"], cloud(many), sized(500, 5)),
         (f"all pairs of {n}", pairs, cloud(n), steps),
     ):
         one = rate(F, mu, Langevin(), count)
@@ -115,10 +122,12 @@ def devices(n=4000, steps=3):
         print(f"  {name:20s} one {one / 1e6:8.2f} M/s, two {two / 1e6:8.2f} M/s, {two / one:.2f} x")
 
 
-def ensemble(n=50, steps=2000):
+@row
+def ensemble():
+    n, steps, seeds = sized((50, 2000, 32), (20, 10, 2))
     F, mu = FUNCTIONALS["quadratic"], cloud(n)
-    over = {"seed": range(32), "temperature": [0.5, 1.0], "tau": [0.01, 0.02]}
-    print(f"\nAn ensemble of 128 runs of {n} particles x {steps} steps, estimates of energy included")
+    over = {"seed": range(seeds), "temperature": [0.5, 1.0], "tau": [0.01, 0.02]}
+    print(f"\nAn ensemble of {4 * seeds} runs of {n} particles x {steps} steps, estimates of energy included")
     jko.ensemble(F, mu, Langevin(), over=over, n_steps=steps)  # compiles
     start = time.perf_counter()
     together = jko.ensemble(F, mu, Langevin(), over=over, n_steps=steps)
@@ -132,7 +141,6 @@ def ensemble(n=50, steps=2000):
 
 
 if __name__ == "__main__":
-    everything = (speed, observables, memory, devices, ensemble)
-    chosen = [f for f in everything if f.__name__ in sys.argv[1:]] or everything
-    for measurement in chosen:
-        measurement()
+    if not NAMED or "devices" in NAMED:  # before jax has looked for them
+        jax.config.update("jax_num_cpu_devices", 2)
+    run()

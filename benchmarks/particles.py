@@ -1,4 +1,4 @@
-"""Particles at scale, one row a function: `python benchmarks/particles.py [row ...]`
+"""Particles at scale, one row a function: `python benchmarks/particles.py [--smoke] [row ...]`
 
 Every row prints what was measured, beside the plain sum over pairs in jax (differences taken first) in the
 same run where there is something to compare. Seconds are those of the wall and, since other programs may run
@@ -7,11 +7,11 @@ beside, of all processors together.
 
 from __future__ import annotations
 
-import sys
 import time
 
 import jax.numpy as jnp
 import numpy as np
+from rows import row, run, sized
 
 import functionals as fn
 import jko
@@ -36,8 +36,9 @@ def gaussian(z):
     return jnp.exp(-0.5 * jnp.sum(z**2))
 
 
-def plain_rate(dtype, n=10_000):
+def plain_rate(dtype):
     """Pairs a second of the plain sum in jax."""
+    n = sized(10_000, 200)
     x = RANDOM.normal(size=(n, 2)).astype(dtype)
     w = np.full(n, 1.0 / n, dtype)
     kernel = Difference(gaussian)
@@ -47,8 +48,10 @@ def plain_rate(dtype, n=10_000):
     return n * n / wall, n * n / processor
 
 
-def all_pairs(n=50_000):
+@row
+def all_pairs():
     """Gaussian kernel gradient in the plane, all pairs."""
+    n = sized(50_000, 200)
     for dtype in (np.float64, np.float32):
         x = RANDOM.normal(size=(n, 2)).astype(dtype)
         mu = jko.Particles(x)
@@ -73,6 +76,7 @@ def all_pairs(n=50_000):
 
 def evaluation(F, n, dimension=2, make=None):
     """A line about one gradient of F over n particles, with its measured error."""
+    n = sized(n, n // 50)
     mu = jko.Particles(RANDOM.normal(size=(n, dimension)) if make is None else make(n))
     choice = F.choice(mu)
     wall, processor, _ = timed(lambda: F.wasserstein_gradient(mu))
@@ -84,6 +88,7 @@ def evaluation(F, n, dimension=2, make=None):
     return processor
 
 
+@row
 def smooth():
     """Gaussian of width 0.5 over a standard normal cloud, to 1e-6."""
     for dimension in (1, 2, 3):
@@ -92,6 +97,7 @@ def smooth():
         print(f"    growth of the time over tenfold n: {seconds[1] / seconds[0]:.1f}")
 
 
+@row
 def logarithm():
     """−log|z| over a normal cloud, a disk, and tight clusters."""
     for n in (100_000, 1_000_000):
@@ -107,6 +113,7 @@ def clusters(n):
     return 3.0 * RANDOM.normal(size=(4, 2))[group] + spread * RANDOM.normal(size=(n, 2))
 
 
+@row
 def riesz():
     """1/|z| in space (Newton's kernel) and |z|^{-1/2} in the plane, to 1e-4."""
     evaluation(fn.Interaction("power", exponent=-1.0, strength=-1.0, tolerance=1e-4), 100_000, 3)
@@ -117,32 +124,35 @@ def bump(z):
     return jnp.maximum(1.0 - jnp.sum(z**2) / 0.0025, 0.0) ** 3
 
 
+@row
 def compact():
     """(1 − |z|²/R²)³₊, R = 0.05, declared with cutoff=R."""
     evaluation(fn.Interaction(bump, cutoff=0.05, method="cells"), 100_000)
 
 
+@row
 def ones_own():
     """A radial kernel of one's own in jax, 1/√(0.01 + |z|²)."""
     evaluation(fn.Interaction(lambda z: 1.0 / jnp.sqrt(0.01 + jnp.sum(z**2))), 100_000)
 
 
+@row
 def aggregation():
     """W = |z|²/2 − log|z|: the unit disk, energy 3/8; on the line the semicircle, energy 3/8 + log(2)/4."""
     F = fn.Interaction("quadratic_logarithmic")
     print("  plane: sup |share within r − r²|, mean |x|² − (n−1)/2n, energy − 3/8")
-    for n in (625, 2500, 10_000):
+    for n in sized((625, 2500, 10_000), (25,)):
         k = np.arange(n) + 0.5
         angle = np.pi * (1.0 + np.sqrt(5.0)) * k
         x = 0.8 * np.sqrt(k / n)[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
         start = time.process_time()
-        run = jko.flow(F, jko.Particles(x), jko.descent.ForwardEuler(), tau=0.1, n_steps=80, store_every=80)
-        final = run.final.positions - run.final.mean()
+        moved = jko.flow(F, jko.Particles(x), jko.descent.ForwardEuler(), tau=0.1, n_steps=80, store_every=80)
+        final = moved.final.positions - moved.final.mean()
         square = np.sort(np.sum(final**2, axis=1))
         edge = np.maximum(np.abs(np.arange(1, n + 1) / n - square), np.abs(np.arange(n) / n - square))
         print(
             f"    n = {n:6d}: {edge.max():.1e}, {square.mean() - (n - 1) / (2 * n):+.0e}, "
-            f"{run.energy[-1] - 0.375:+.2e}; "
+            f"{moved.energy[-1] - 0.375:+.2e}; "
             f"{time.process_time() - start:.0f} s of processors"
         )
     semicircle_on_the_line(F)
@@ -151,18 +161,20 @@ def aggregation():
 def semicircle_on_the_line(F):
     """Backward Euler, τ = 1, t = 20: W2, the density between neighbours, energy, and their orders in n."""
     print("  line: W2 to the semicircle, mean |density − exact| over the inner nine tenths, exact − energy")
-    counts, errors = (64, 256, 1024), []
+    counts, errors = sized((64, 256, 1024), (32, 64)), []
     for n in counts:
         x = np.sqrt(2.0) * np.cos(np.pi * (np.arange(n) + 0.5) / n)[:, None] * 0.9
         start = time.perf_counter()
-        run = jko.flow(F, jko.Particles(x), jko.descent.BackwardEuler(), tau=1.0, n_steps=20, store_every=20)
+        moved = jko.flow(
+            F, jko.Particles(x), jko.descent.BackwardEuler(), tau=1.0, n_steps=20, store_every=20
+        )
         seconds = time.perf_counter() - start
-        found = np.sort(run.final.positions[:, 0])
+        found = np.sort(moved.final.positions[:, 0])
         distance = np.sqrt(np.mean((found - semicircle_quantiles(n)) ** 2))
         middle, density = 0.5 * (found[1:] + found[:-1]), 1.0 / (n * np.diff(found))
         inner = slice(n // 20, n - n // 20)
         wrong = np.mean(np.abs(density - np.sqrt(np.maximum(2.0 - middle**2, 0.0)) / np.pi)[inner])
-        errors.append((distance, wrong, 0.375 + 0.25 * np.log(2.0) - run.energy[-1]))
+        errors.append((distance, wrong, 0.375 + 0.25 * np.log(2.0) - moved.energy[-1]))
         print(f"    n = {n:6d}: {', '.join(f'{e:.1e}' for e in errors[-1])}; {seconds:.1f} s on the wall")
     orders = np.log(np.array(errors[:-1]) / errors[1:]) / np.log(4.0)
     print(f"    orders in n: {orders.round(2).tolist()}")
@@ -177,9 +189,11 @@ def semicircle_quantiles(n):
     return np.sqrt(2.0) * np.sin(theta)
 
 
-def keller_segel(n=100_000):
+@row
+def keller_segel():
     """Langevin with log attraction in the plane (Keller and Segel's model, half the critical mass)."""
-    for kernel, count, steps in ({"tolerance": 1e-4}, n, 5), ({"method": "direct"}, 4000, 5):
+    n = sized(100_000, 2000)
+    for kernel, count, steps in ({"tolerance": 1e-4}, n, 5), ({"method": "direct"}, sized(4000, 100), 5):
         F = fn.Entropy() + fn.Interaction("logarithmic", strength=-2.0, **kernel)
         mu = jko.Particles(RANDOM.normal(size=(count, 2)))
         scheme = jko.descent.Langevin(observables={"spread": "covariance"})
@@ -198,8 +212,10 @@ def keller_segel(n=100_000):
     )
 
 
-def blob(n=100_000):
+@row
+def blob():
     """Seconds a step of the blob method in the plane."""
+    n = sized(100_000, 200)
     for F in (fn.Entropy() + fn.Potential("quadratic"), fn.Power(2)):
         mu, scheme = jko.Particles(RANDOM.normal(size=(n, 2))), jko.descent.Blob()
         problem = scheme.prepare(F, mu)
@@ -215,44 +231,25 @@ def blob(n=100_000):
         )
 
 
+@row
 def porous_medium():
     """Blob, m = 2 on the line, Barenblatt from time 1 to 2: W2 and its order in n."""
     errors = []
-    for n in (256, 1024, 4096):
+    counts = sized((256, 1024, 4096), (16, 32))
+    for n in counts:
         start = barenblatt_quantiles((np.arange(n) + 0.5) / n, 1.0)
-        run = jko.flow(fn.Power(2), jko.Particles(start[:, None]), jko.descent.Blob(), tau=0.1, n_steps=10,
+        moved = jko.flow(fn.Power(2), jko.Particles(start[:, None]), jko.descent.Blob(), tau=0.1, n_steps=10,
                        store_every=10)  # fmt: skip
         fine = barenblatt_quantiles((np.arange(16 * n) + 0.5) / (16 * n), 2.0)
-        cloud = np.repeat(np.sort(run.final.positions[:, 0]), 16)
+        cloud = np.repeat(np.sort(moved.final.positions[:, 0]), 16)
         errors.append(np.sqrt(np.mean((cloud - fine) ** 2)))
     orders = np.log(np.array(errors[:-1]) / errors[1:]) / np.log(4.0)
-    print(f"  W2 {', '.join(f'{e:.1e}' for e in errors)} at n = 256, 1024, 4096: orders {orders.round(2)}")
+    print(f"  W2 {', '.join(f'{e:.1e}' for e in errors)} at n = {counts}: orders {orders.round(2)}")
 
 
 def barenblatt_quantiles(q, t):
     return (9.0 * t) ** (1 / 3) * 2 * np.sin(np.arcsin(2 * q - 1) / 3)
 
 
-ROWS = (
-    all_pairs,
-    smooth,
-    logarithm,
-    riesz,
-    compact,
-    ones_own,
-    aggregation,
-    keller_segel,
-    blob,
-    porous_medium,
-)
-
-
-def main(names):
-    for row in ROWS:
-        if not names or row.__name__ in names:
-            print(f"\n{row.__name__}: {row.__doc__.splitlines()[0]}", flush=True)
-            row()
-
-
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run()

@@ -7,18 +7,14 @@ half full on [t, 1 − t]. random: how many random problems agree with Cvxpy to 
 a pillar to a door, seconds of all steps and the largest relative gap.
 """
 
-import sys
 import time
 
 import numpy as np
-from rows import row, run
+from rows import SMOKE, row, run
 
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual
-
-SMOKE = "--smoke" in sys.argv
-sys.argv = [a for a in sys.argv if a != "--smoke"]
 
 
 def steps(F, mu, scheme, tau, n):

@@ -2,25 +2,25 @@
 
 Gaussian JKO iterates of F = entropy + |x|²/2 from N(1.5, 0.5²) on [−8, 8], τ = 0.1, 20 steps:
 
-    python benchmarks/quantile.py [cells ...]
+    python benchmarks/quantile.py [--smoke] [cells ...]
 """
 
-import sys
 import time
 
 import jax.numpy as jnp
 import numpy as np
+from rows import NAMED, sized
 from scipy.linalg import solve_banded
 
 import functionals as fn
 from jko import Density, Grid, exact, steps
 
-TAU, STEPS = 0.1, 20
+TAU, STEPS = 0.1, sized(20, 3)
 F = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
 
 
 def main():
-    cells = [int(n) for n in sys.argv[1:]] or [1000, 10_000, 100_000]
+    cells = [int(n) for n in NAMED] or sized([1000, 10_000, 100_000], [100])
     print("   cells  wall ms   CPU ms  worst ms  solve ms  ratio  iterations  gap/cost  sigma error       L1")
     run(64)
     for n in cells:

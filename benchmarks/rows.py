@@ -1,4 +1,7 @@
-"""The rows of a table of measurements: one function a row, all of them or those named on the command line."""
+"""The rows of a table of measurements: one function a row, all of them or those named on the command line.
+
+With `--smoke` every row takes its small sizes, which show in seconds that it still runs.
+"""
 
 import sys
 import time
@@ -6,12 +9,19 @@ import time
 import numpy as np
 
 ROWS = []
+SMOKE = "--smoke" in sys.argv
+NAMED = [argument for argument in sys.argv[1:] if argument != "--smoke"]
 
 
 def row(function):
     """Adds a function to the table under its name."""
     ROWS.append(function)
     return function
+
+
+def sized(whole, smoke):
+    """What a row takes, and what it takes with `--smoke`."""
+    return smoke if SMOKE else whole
 
 
 def seconds(call, repetitions=3):
@@ -27,6 +37,10 @@ def seconds(call, repetitions=3):
 
 def run():
     """Prints the rows named on the command line, or all."""
-    for function in ROWS:
-        if len(sys.argv) < 2 or function.__name__ in sys.argv[1:]:
-            function()
+    known = {function.__name__: function for function in ROWS}
+    unknown = [name for name in NAMED if name not in known]
+    if unknown:
+        print(f"row: expected some of {', '.join(known)}, got {', '.join(unknown)}", file=sys.stderr)
+        raise SystemExit(2)
+    for name in NAMED or known:
+        known[name]()

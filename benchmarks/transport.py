@@ -1,10 +1,10 @@
-"""Transport: distances, maps, curves. One function a row; `python benchmarks/transport.py [name ...]`.
+"""Transport: distances, maps, curves. `python benchmarks/transport.py [--smoke] [row ...]`.
 
 Each prints what it measured: medians of three calls after one that compiles, one thread unless said.
 """
 
 import numpy as np
-from rows import row, run, seconds
+from rows import row, run, seconds, sized
 from transport_problems import TILTED, from_the_line, tilted_gaussians, translated_and_dilated, waves
 
 import jko
@@ -12,8 +12,8 @@ from jko import Gaussian, Grid
 from jko.transport import benamou_brenier, grid_transport
 
 
-def _back_and_forth(name, problem, sizes=(256, 512)):
-    for cells in sizes:
+def _back_and_forth(name, problem):
+    for cells in sized((256, 512), (32,)):
         mu, nu, exact = problem(cells)
         for threads in (1, 2):
 
@@ -40,7 +40,7 @@ def back_and_forth_cold():
     from jko.transport import back_and_forth
     from jko.transport.overlap import Overlap
 
-    for cells in (256, 512):
+    for cells in sized((256, 512), (32,)):
         mu, nu, exact = translated_and_dilated(cells)
         zero = np.zeros(2)
         lower = np.array(mu.grid.lower) + 0.5 * np.array(mu.grid.spacing)
@@ -74,7 +74,7 @@ def back_and_forth_in_space():
     mean, covariance = [1.0, 0.5, 0.0], np.array([[0.5, 0.2, 0.0], [0.2, 0.4, 0.1], [0.0, 0.1, 0.3]])
     pair = Gaussian(np.zeros(3), 0.25 * np.eye(3)), Gaussian(mean, covariance)
     exact = float(jko.wasserstein(*pair)) ** 2
-    for cells in (32, 64):
+    for cells in sized((32, 64), (12,)):
         grid = Grid.uniform((-5.0,) * 3, (5.0,) * 3, (cells,) * 3)
         mu, nu = (m.on(grid) for m in pair)
 
@@ -90,28 +90,30 @@ def back_and_forth_in_space():
 @row
 def static_and_dynamic():
     """Benamou-Brenier beside back-and-forth and the closed form, with the mesh."""
-    for cells, times in ((32, 8), (64, 16), (128, 32)):
+    for cells, times in sized(((32, 8), (64, 16), (128, 32)), ((12, 4),)):
         grid = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (cells, cells))
         mu, nu = (m.on(grid) for m in TILTED)
-        spent, run = seconds(
+        spent, path = seconds(
             lambda mu=mu, nu=nu, times=times: benamou_brenier(mu, nu, times, tolerance=1e-6), 1
         )
         static, exact = float(jko.wasserstein(mu, nu)) ** 2, float(jko.wasserstein(*TILTED)) ** 2
         print(
-            f"tilted Gaussians {cells}² x {times}: dynamic {run.value / exact - 1.0:+.1e} from closed form, "
-            f"{run.value / static - 1.0:+.1e} from back-and-forth, {spent:.1f} s"
+            f"tilted Gaussians {cells}² x {times}: dynamic {path.value / exact - 1.0:+.1e} from closed form, "
+            f"{path.value / static - 1.0:+.1e} from back-and-forth, {spent:.1f} s"
         )
 
 
 @row
 def order_of_the_dynamic_value():
     """Cells and times refined together; what the dynamic value errs by and the order seen."""
-    for dimension, sizes in ((1, (32, 64, 128, 256)), (2, (16, 32, 64, 128))):
+    for dimension, sizes in sized(
+        ((1, (32, 64, 128, 256)), (2, (16, 32, 64, 128))), ((1, (16, 32)), (2, (8, 16)))
+    ):
         errors = []
         for cells in sizes:
             mu, nu, exact = waves(cells, dimension)
-            run = benamou_brenier(mu, nu, cells // 4, tolerance=1e-6, max_iterations=20_000)
-            errors.append(run.value / exact - 1.0)
+            path = benamou_brenier(mu, nu, cells // 4, tolerance=1e-6, max_iterations=20_000)
+            errors.append(path.value / exact - 1.0)
         orders = np.log2(np.array(errors[:-1]) / errors[1:])
         told = ", ".join(f"{n}: {e:+.1e}" for n, e in zip(sizes, errors, strict=True))
         print(f"waves in {dimension}D, n cells an axis and n/4 times: {told}; orders {np.round(orders, 2)}")
@@ -119,12 +121,12 @@ def order_of_the_dynamic_value():
 
 @row
 def static_and_dynamic_compact():
-    for cells, times in ((32, 8), (64, 16), (128, 32)):
+    for cells, times in sized(((32, 8), (64, 16), (128, 32)), ((12, 4),)):
         mu, nu, exact = from_the_line(cells)
-        spent, run = seconds(lambda mu=mu, nu=nu, times=times: benamou_brenier(mu, nu, times), 1)
+        spent, path = seconds(lambda mu=mu, nu=nu, times=times: benamou_brenier(mu, nu, times), 1)
         static = float(jko.wasserstein(mu, nu)) ** 2
         print(
-            f"bump to four {cells}² x {times}: dynamic {run.value / static - 1.0:+.1e} from back-and-forth, "
+            f"bump to four {cells}² x {times}: dynamic {path.value / static - 1.0:+.1e} from back-and-forth, "
             f"that {static / exact - 1.0:+.1e} from the closed form, {spent:.1f} s"
         )
 
@@ -132,7 +134,7 @@ def static_and_dynamic_compact():
 @row
 def geodesics():
     """L1 from the closed form half-way between Gaussians, and the map's mean square error."""
-    for cells in (64, 128, 256):
+    for cells in sized((64, 128, 256), (32,)):
         mu, nu, _ = tilted_gaussians(cells)
         T, exact = jko.transport.brenier_map(mu, nu), jko.transport.brenier_map(*TILTED)
         x = TILTED[0].sample(2000, 0).positions

@@ -23,8 +23,8 @@ from jko.fingerprint import fingerprint, without_addresses
 from jko.packing import pack, unpack
 from jko.writing import saying_what_is_kept
 
-_MAGIC = b"jko checkpoint 2\n"
-_EARLIER = b"jko checkpoint 1\n"  # chunks that did not know of each other
+_MAGIC = b"jko checkpoint 3\n"
+_EARLIER = b"jko checkpoint 1\n", b"jko checkpoint 2\n"  # no chain of chunks; weights by another name
 _HEAD = struct.Struct("<Q32s")
 _ROUNDING = 1e-9  # relative; what another machine's sums may differ by, far below what makes another problem
 _SHOWN = 100  # letters of a description in a message

@@ -105,8 +105,8 @@ def _run(name, table, functional, initial, grid) -> Run:
     n_steps = _steps(table, tau)
     store_every = table.whole("store_every", 1)
     accuracy = table.positive("accuracy") if "accuracy" in table else None
-    if accuracy is not None and refusal(scheme):
-        table.refuse("accuracy", refusal(scheme))
+    if accuracy is not None and (why := refusal(scheme, functional)):
+        table.refuse("accuracy", why)
     if n_steps // store_every > _MOST_FRAMES:
         key = "n_steps" if "n_steps" in table else "t_final"
         table.refuse(key, f"expected at most {_MOST_FRAMES} stored times, got more: raise store_every")
