@@ -113,6 +113,15 @@ def test_imports_point_one_way(path):
     assert not wrong, f"{name_of(path)} looks where it may not: {wrong}"
 
 
+def test_the_page_of_the_house_shows_these_floors():
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for height, floor in enumerate(FLOORS):
+        rooms = [
+            f"`{room}`" + (f" ({', '.join(beside)})" if beside else "") for room, beside in floor.items()
+        ]
+        assert f"| {height} | {', '.join(rooms)} |" in page
+
+
 def test_the_functionals_know_numpy_scipy_and_jax_alone():
     known = {"functionals", "numpy", "scipy", "jax", *sys.stdlib_module_names}
     for path in FILES:
