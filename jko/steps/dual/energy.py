@@ -7,6 +7,8 @@ import numpy as np
 from functionals import Power
 from jko.kernels.pressure import density_of_pressure
 
+_WALL = 1e200  # a pressure beyond it is that of a blocked cell
+
 
 class DualEnergy:
     """p ↦ argmax_s ps − U(s) over 0 ≤ s ≤ cap, elementwise on one grid.
@@ -40,6 +42,12 @@ class DualEnergy:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.where(free, 1.0 / self.internal.second_derivative(r), 0.0)
 
+    def _first_width(self, minus_pressure, total):
+        """By how much a shift is searched first: a part of what the pressure varies by, or of U′."""
+        varied = 0.125 * float(np.ptp(minus_pressure[minus_pressure < _WALL]))
+        slope = self.internal.derivative(np.array([total / minus_pressure.size]))[0]
+        return varied or abs(float(slope)) or 1.0
+
     def normalise(self, minus_pressure, total, tolerance):
         """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket.
 
@@ -62,10 +70,7 @@ class DualEnergy:
                 with np.errstate(over="ignore"):
                     new = c - (found * np.log(found / total) if exponential else excess) / slope
             if not low < new < high or (number % 4 == 3 and np.isfinite(low + high)):
-                width = (
-                    2.0 * width if width else 0.125 * float(np.ptp(minus_pressure[minus_pressure < 1e200]))
-                )
-                width = max(width, 1e-12)
+                width = 2.0 * width if width else self._first_width(minus_pressure, total)
                 new = 0.5 * (low + high) if np.isfinite(low + high) else c + (width if excess < 0 else -width)
             if new == c:
                 break

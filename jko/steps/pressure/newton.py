@@ -20,6 +20,7 @@ OWN = 0.1  # of τ's own error, the most that the solver's may be
 _NEAR = 1e-4  # of a density: nearer ones have their Bregman distance by its second-order term
 _ROUNDED = 4.0 * np.finfo(float).eps  # of U′, V and p together: what each operation may leave of a residual
 _NOTHING = 64.0 * np.finfo(float).eps  # of F
+_RANGE = 1e20  # of ρU″, about that of the largest density
 _SUMS = 16.0  # of them in U′(ρ̂) + V − p, with the logarithm's interpolation
 
 
@@ -174,7 +175,8 @@ class LogEnergy:
         if self.temperature is not None:
             return self.temperature * (log + 1.0), self.temperature
         stiffness = density * self.internal.second_derivative(density)
-        return self.internal.derivative(density), np.clip(stiffness, 1e-20, 1e20)
+        unit = stiffness.flat[density.argmax()]
+        return self.internal.derivative(density), np.clip(stiffness, unit / _RANGE, unit * _RANGE)
 
     def gap(self, density, answer, pressure, log=None) -> float:
         """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p), log ρ at hand or not: U's Bregman
