@@ -69,12 +69,13 @@ def random_problems():
         worst_mass = max(worst_mass, *(abs(mu.mass / rho.mass - 1.0) for mu in steps.measures))
         least = min(least, *(mu.values.min() for mu in steps.measures))
         rises += int(np.sum(np.diff([F(mu) for mu in steps.measures]) > 0.0))
-        ways.update(note.split(" (")[0] or "as planned" for note in steps.info.note)
+        for k in range(2):
+            ways.update(steps.info.row(k).details or ["as planned"])
     print(
         f"{N_PROBLEMS} random problems, 2 steps each: mass to {worst_mass:.1e}, least cell {least:.1e}, ",
         end="",
     )
-    print(f"  energy rose in {rises} steps; first fallback: {dict(ways)}")
+    print(f"  energy rose in {rises} steps; ways taken: {dict(ways)}")
 
 
 def heading():

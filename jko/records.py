@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
 import numpy as np
 
-_LATER = ("transport_cost",)  # columns that runs saved by version 0.1 lack: NaN there
+_LATER = {
+    "transport_cost": math.nan,
+    "details": "{}",
+}  # stand for columns that 0.1 did not save
+_TEXTS = ("status", "note", "details")
 
 
 class Status(StrEnum):
@@ -40,7 +45,8 @@ class StepInfo:
     decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
     where F(ρ) is; transport_cost: W₂²(ρ, ρ′)/2τ as the scheme knows it, by which gap is divided and which
     dissipation subtracts (of several steps in one, the sum of theirs, no less than that of the whole); note:
-    fallbacks taken and why. What a scheme does not compute is NaN.
+    a sentence for people on what happened, fallbacks taken and why; details: the same for programs, numbers
+    and names by key, which each scheme lists. What a scheme does not compute is NaN.
     """
 
     status: Status = Status.CONVERGED
@@ -52,6 +58,7 @@ class StepInfo:
     dissipation: float = math.nan
     transport_cost: float = math.nan
     note: str = ""
+    details: Mapping[str, float | str] = field(default_factory=dict)
 
     def __post_init__(self):
         if not isinstance(self.status, Status):
@@ -74,13 +81,14 @@ def _status(text) -> Status:
 class Records(Mapping):
     """Step records as arrays over steps: `records["gap"]` or `records.gap`, for every field of StepInfo.
 
-    A scheme may add columns of its own `[n_steps, ...]`, such as averages over particles.
+    A scheme may add columns of its own `[n_steps, ...]`, such as averages over particles. The column
+    `details` holds JSON; `detail(name)` is one entry of it, step by step.
     """
 
     def __init__(self, columns: dict[str, np.ndarray]):
         columns = dict(columns)
-        for name in _LATER:
-            columns.setdefault(name, np.full(len(columns["status"]), math.nan))
+        for name, missing in _LATER.items():
+            columns.setdefault(name, np.full(len(columns["status"]), missing))
         named = {f.name: np.asarray(columns[f.name]) for f in fields(StepInfo)}
         self._columns = named | {name: np.asarray(column) for name, column in columns.items()}
 
@@ -136,13 +144,20 @@ class Records(Mapping):
 
     def row(self, index: int) -> StepInfo:
         """One step's record."""
-        return StepInfo(**{f.name: self._columns[f.name][index].item() for f in fields(StepInfo)})
+        values = {f.name: self._columns[f.name][index].item() for f in fields(StepInfo)}
+        return StepInfo(**values | {"details": json.loads(values["details"])})
+
+    def detail(self, name: str) -> list:
+        """The entry `name` of the details of every step, None where a step has none."""
+        return [json.loads(text).get(name) for text in self._columns["details"]]
 
     def __repr__(self) -> str:
         return f"Records of {self.n_steps} steps: {', '.join(self._columns)}"
 
 
 def _column(name, values) -> np.ndarray:
-    if name in ("status", "note"):
+    if name == "details":
+        values = [json.dumps(value, default=float) for value in values]
+    if name in _TEXTS:
         return np.array(values, dtype=str)
     return np.array(values, dtype=int if name == "iterations" else float)

@@ -34,7 +34,7 @@ class FiniteVolume(Scheme):
 
     Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
-    fails, implicit Euler, then as many shorter steps as τ needs take their place, and `info.note` says so;
+    fails, implicit Euler, then as many shorter steps as τ needs take their place, counted in `details`;
     a τ that would need thousands is not converged, and nothing of it is done.
 
     Guaranteed by construction: mass to rounding; ρ ≥ 0, and ρ > 0 under an entropy up to underflow; of
@@ -95,7 +95,8 @@ class FiniteVolume(Scheme):
             mass_error=abs(after.mass - mu.mass),
             min_density=float(after.values.min()),
             dissipation=energy - outcome.energy,
-            note="; ".join(f"{sentence} ({count})" for sentence, count in sorted(outcome.notes.items())),
+            note="; ".join(f"{way} ({count})" for way, count in sorted(outcome.ways.items())),
+            details=dict(outcome.ways),
         )
         return after, state.having(energy=outcome.energy), info
 
@@ -107,6 +108,7 @@ def _unfinished(outcome, tau):
     return StepInfo(
         status=Status.NOT_CONVERGED,
         iterations=outcome.iterations,
+        details={"share": outcome.done},
         note=f"only {outcome.done:.2g} of tau = {tau:g} was done before the substeps were too many: take a "
         "smaller tau or a coarser grid; a diffusion is implicit as InternalEnergy(U), not in an own energy",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 
@@ -18,6 +19,15 @@ _FORESEEN = 200  # tries after which a step that would need more than those is g
 _STREAK = 4  # substeps that pass before a longer one is tried
 
 
+class Way(StrEnum):
+    """How a step was taken other than as planned; of each, a step counts how often."""
+
+    HALVED = "step halved"
+    IMPLICIT_EULER = "implicit Euler"
+    FROZEN = "Ψ of the start"
+    STATIONARY = "stationary to rounding"
+
+
 @dataclass
 class Outcome:
     """Where a step went, its energy, the iterations, the fallbacks with their number, and the share of the
@@ -26,12 +36,12 @@ class Outcome:
     mu: object
     energy: float
     iterations: int = 0
-    notes: dict[str, int] = field(default_factory=dict)
+    ways: dict[Way, int] = field(default_factory=dict)
     done: float = 1.0
 
-    def noted(self, sentence: str) -> Outcome:
-        """The same, with one more count of a sentence in its notes."""
-        self.notes[sentence] = self.notes.get(sentence, 0) + 1
+    def counted(self, way: Way) -> Outcome:
+        """The same, with one more count of a way."""
+        self.ways[way] = self.ways.get(way, 0) + 1
         return self
 
 
@@ -50,7 +60,7 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
                 share, streak = 2.0 * share, 0
             continue
         share, streak = 0.5 * share, 0
-        now.noted("step halved")
+        now.counted(Way.HALVED)
         needed = tries / max(now.done, _SHORTEST)
         if share < _SHORTEST or tries >= _MOST_TRIES or (tries >= _FORESEEN and needed > _MOST_TRIES):
             return now
@@ -62,18 +72,18 @@ def _checked(problem, now, tau, frozen):
     for second_order in (True, False):
         outcome, settled = _attempt(problem, now.mu, now.energy, tau, second_order)
         if outcome is not None:
-            return outcome if second_order else outcome.noted("implicit Euler")
+            return outcome if second_order else outcome.counted(Way.IMPLICIT_EULER)
         if settled is not None:
             return settled
     return _from_the_start(problem, now.mu, now.energy, tau) if frozen and problem.moving else None
 
 
 def _joined(first, second, share):
-    notes = dict(first.notes)
-    for sentence, count in second.notes.items():
-        notes[sentence] = notes.get(sentence, 0) + count
+    ways = dict(first.ways)
+    for way, count in second.ways.items():
+        ways[way] = ways.get(way, 0) + count
     iterations = first.iterations + second.iterations
-    return Outcome(second.mu, second.energy, iterations, notes, first.done + share)
+    return Outcome(second.mu, second.energy, iterations, ways, first.done + share)
 
 
 def _attempt(problem, mu, energy, tau, second_order):
@@ -92,7 +102,7 @@ def _attempt(problem, mu, energy, tau, second_order):
     if value <= energy:
         return Outcome(after, value, iterations), None
     if value - energy <= problem.rounding(mu):
-        return None, Outcome(mu, energy, iterations).noted("stationary to rounding")
+        return None, Outcome(mu, energy, iterations).counted(Way.STATIONARY)
     return None, None
 
 
@@ -138,7 +148,7 @@ def _from_the_start(problem, mu, energy, tau):
         after = mu.with_values(values)
         value = problem.F(after)
         if value <= energy:
-            return Outcome(after, value, 1).noted("Ψ of the start")
+            return Outcome(after, value, 1).counted(Way.FROZEN)
         if value - energy <= problem.rounding(mu):
-            return Outcome(mu, energy, 1).noted("stationary to rounding")
+            return Outcome(mu, energy, 1).counted(Way.STATIONARY)
     return None

@@ -28,10 +28,10 @@ class Adaptive(Wrapper):
     distance is W₂ between Gaussians and L1 between densities. Costs three solves for two steps of δ/2.
 
     The length goes over to the next τ and into checkpoints. A step that fails is tried shorter. Where the
-    error does not fall with δ it is the grid's, and δ is accepted; the note says so, and gives the number
-    of steps, their lengths and the error estimated. Gaps, iterations and dissipations are sums over the
-    steps kept; by Σ W²/2δ ≥ W²/2τ the sum of dissipations is a lower bound on that of the whole. More than
-    `max_steps` solves: "not converged".
+    error does not fall with δ it is the grid's, and δ is accepted. `details`: steps, shortest, longest, the
+    error estimated, rejected steps, and at_floor, steps accepted at the grid's error. Gaps, iterations and
+    dissipations are sums over the steps kept; by Σ W²/2δ ≥ W²/2τ the sum of dissipations is a lower bound on
+    that of the whole. More than `max_steps` solves: "not converged".
     """
 
     scheme: Scheme
@@ -158,6 +158,14 @@ class _Journey:
             dissipation=float(sum(info.dissipation for info in infos)),
             transport_cost=float(sum(info.transport_cost for info in infos)),
             note="; ".join([said, *list(notes)[:2]]),
+            details={
+                "steps": len(infos),
+                "shortest": min(lengths),
+                "longest": max(lengths),
+                "error": error,
+                "rejected": self.rejected,
+                "at_floor": self.at_floor,
+            },
         )
 
 

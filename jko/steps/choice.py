@@ -35,7 +35,9 @@ class Chosen(Wrapper):
     def step(self, problem, mu, t, tau, state):
         new, inner, info = self.scheme.step(problem, mu, t, tau, self.inner(state))
         if not state["told"]:
-            info = replace(info, note=joined(f"{self.scheme.scheme_name()}: {self.reason}", info.note))
+            name = self.scheme.scheme_name()
+            told = {**info.details, "chosen": name}
+            info = replace(info, note=joined(f"{name}: {self.reason}", info.note), details=told)
         return new, state.having(told=True, inner=inner), info
 
     def space_of_steps(self, problem, mu):

@@ -39,7 +39,8 @@ class Entropic(Scheme):
     cost less that of the best plan from ρ_k to itself, and with `debias` less (α/2)∫ρ log ρ between the
     two. Its sign is proved, ρ_k being a candidate (∞ where ρ_k exceeds a cap). De-biased, C is W₂²/2τ up to
     O(α²), and `relative_gap` is relative to it; where it is negative, or F rose, the bias exceeds the step,
-    which is then not converged. The note says α/2, and what the gap of the exact step is at most.
+    which is then not converged. `details`: `alpha`, and `exact_gap`, what the gap
+    of the exact step is at most.
     Paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the distance on
     the torus, and √ε at most 1/16 of its length.
     """
@@ -142,6 +143,7 @@ class Entropic(Scheme):
             dissipation=dissipation,
             transport_cost=transport,
             note="; ".join(filter(None, [*notes, *failures])),
+            details={"alpha": alpha, "exact_gap": gap + certificate.plan_slack, "passes": found.passes},
         )
 
 

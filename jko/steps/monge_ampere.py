@@ -167,9 +167,11 @@ class MongeAmpere(Scheme):
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
             own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
             status = Status.of(info.converged and abs(found.defect) <= _DEFECT)
-            return Density(mu.grid, found.values), state, replace(own, status=status)
+            told = {**own.details, "refused": scheme.scheme_name()}
+            return Density(mu.grid, found.values), state, replace(own, status=status, details=told)
         note = f"taken by {scheme.scheme_name()}: {reason}"
-        return new, state, replace(info, note="; ".join(filter(None, (note, info.note))))
+        told = {**info.details, "fallback": scheme.scheme_name()}
+        return new, state, replace(info, note="; ".join(filter(None, (note, info.note))), details=told)
 
 
 def unsuited(mu) -> str | None:

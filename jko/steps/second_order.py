@@ -71,7 +71,8 @@ def reflect_or_halve(scheme, problem, mu, t, tau, state, starting=True):
     if not rise:
         return taken
     new, after, info = scheme.step(problem, mu, t, tau, state)
-    return new, after, replace(info, note=joined(f"a plain step: {rise}", info.note)), {}
+    told = {**info.details, "plain_steps": 1}
+    return new, after, replace(info, note=joined(f"a plain step: {rise}", info.note), details=told), {}
 
 
 def risen(F, mu, new) -> str:
@@ -132,6 +133,7 @@ def _plain(scheme, problem, mu, t, tau, number, note, taken):
         dissipation=sum(r.dissipation for r in records),
         transport_cost=sum(r.transport_cost for r in records),
         note=joined(note, info.note),
+        details={"plain_steps": len(records)},
     )
     return new, state, summed
 

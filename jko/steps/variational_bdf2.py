@@ -56,5 +56,6 @@ class VariationalBDF2(Wrapper):
                 return found.measure, state.having(inner=found.state, past=found.past), found.info
         new, inner, info, past = reflect_or_halve(self.scheme, problem, mu, t, tau, inner)
         if refusal:
-            info = replace(info, note=joined(f"no step from the extrapolation: {refusal}", info.note))
+            note = joined(f"no step from the extrapolation: {refusal}", info.note)
+            info = replace(info, note=note, details={**info.details, "extrapolated": "refused"})
         return new, state.having(inner=inner, past=past, tau=tau), info

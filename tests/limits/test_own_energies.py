@@ -57,6 +57,6 @@ def test_too_many_substeps_are_a_failure():
     rho = jko.Density(grid, film(grid, 0.5))
     run = jko.flow(ThinFilm(), rho, FV, tau=0.5, n_steps=1, throw=False)
     assert list(run.info.status) == ["not converged"]
-    assert "of tau = 0.5 was done" in run.info.note[0]
+    assert 0.0 < run.info.detail("share")[0] < 1.0
     assert run.times[-1] == 0.0
     assert np.array_equal(run.final.values, rho.values)

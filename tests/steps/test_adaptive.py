@@ -19,12 +19,6 @@ CONFINED = fn.Entropy() + fn.Potential("quadratic")
 FAR = exact.OrnsteinUhlenbeck(mean=3.0, std=0.3)
 
 
-def lengths(note):
-    """Number, least and greatest length, and error, as a note tells them."""
-    words = note.replace(",", "").split()
-    return int(words[0]), float(words[3]), float(words[5]), float(words[8])
-
-
 @pytest.mark.parametrize(
     ("scheme", "tolerances"),
     [
@@ -41,9 +35,8 @@ def test_the_error_stays_below_its_target_and_the_output_times_stand(scheme, tol
         errors = [distance(m, FAR.at(t)) for m, t in zip(run.measures, run.times, strict=True)]
         assert max(errors) < tolerance
         assert run.info.dissipation.min() > 0.0
-        told = [lengths(note) for note in run.info.note]
-        work.append(sum(number for number, *_ in told))
-        estimates = np.cumsum([error for *_, error in told])
+        work.append(sum(run.info.detail("steps")))
+        estimates = np.cumsum(run.info.detail("error"))
         assert np.all(np.array(errors[1:]) < 1.3 * estimates)
     finer = tolerances[1] / tolerances[2]
     assert work[0] < work[1] < work[2]
@@ -56,9 +49,9 @@ def test_lengths_follow_a_flow_that_slows_down():
     mu = solution.on(Grid.uniform(-2.0, 2.0, 800))
     scheme = steps.Adaptive(steps.Quantile(), tolerance=0.3)
     run = flow(fn.Power(2.0), mu, scheme, tau=0.1, n_steps=4)
-    first, last = lengths(run.info.note[0]), lengths(run.info.note[-1])
-    assert first[1] < 0.1 * last[1]
-    assert first[0] > 4 * last[0]
+    first, last = run.info.row(0).details, run.info.row(-1).details
+    assert first["shortest"] < 0.1 * last["shortest"]
+    assert first["steps"] > 4 * last["steps"]
     errors = [distance(m, solution.on(mu.grid, t)) for m, t in zip(run.measures, run.times, strict=True)]
     assert max(errors) < 0.3 * 0.1
     assert np.all(np.diff(run.energy) < 0.0)
@@ -96,10 +89,10 @@ def test_failures_shorten_a_step_and_noise_is_told_from_error():
     mu = Gaussian.of(0.0, 1.0)
     run = flow(CONFINED, mu, steps.Adaptive(Moody(longest=0.3)), tau=1.0, n_steps=1)
     assert run.final.mean()[0] == pytest.approx(1.0)
-    assert lengths(run.info.note[0])[2] <= 0.15
-    assert "rejected" in run.info.note[0]
+    assert run.info.detail("longest")[0] <= 0.15
+    assert run.info.detail("rejected")[0] > 0
     noisy = flow(CONFINED, mu, steps.Adaptive(Moody(noise=0.05)), tau=1.0, n_steps=1)
-    assert "the error is the grid's and does not fall with tau" in noisy.info.note[0]
+    assert noisy.info.detail("at_floor")[0] > 0
     hopeless = flow(
         CONFINED, mu, steps.Adaptive(Moody(longest=0.0), max_steps=50), tau=1.0, n_steps=1, throw=False
     )
@@ -139,7 +132,7 @@ def test_auto_chooses_with_a_reason_that_stands_in_the_first_record(name):
         return
     run = flow(F, mu, chosen, tau=0.02, n_steps=2, throw=False)
     plain = flow(F, mu, chosen.scheme, tau=0.02, n_steps=2, throw=False)
-    assert run.info.note[0].startswith(f"{chosen.scheme.scheme_name()}: {chosen.reason}")
+    assert run.info.detail("chosen")[0] == chosen.scheme.scheme_name()
     assert list(run.info.note[1:]) == list(plain.info.note[1:])
     assert run.energy.tolist() == plain.energy.tolist()
 
