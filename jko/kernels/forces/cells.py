@@ -59,39 +59,47 @@ def _neighbouring_rows(strides):
     return offsets
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, parallel=True)
 def _near(order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth):
     d, n = x.shape
     out = np.zeros((d if order > 0 else 1, n), x.dtype)
     count = cells.size
     chunk = max(1, min(64, count // 64))
     for block in prange((count + chunk - 1) // chunk):
-        scratch = room(x)
-        # the particles round a cell, gathered from its rows of neighbours, a block at a time
-        y, u, z = np.empty((d, BLOCK), x.dtype), np.empty(BLOCK, x.dtype), np.empty((d, BLOCK), x.dtype)
-        for cell in range(block * chunk, min(count, block * chunk + chunk)):
-            m = 0
-            for r in range(rows.size):
-                middle = cells[cell] + rows[r]
-                a = np.searchsorted(cells, middle - 1)
-                b = a
-                while b < count and cells[b] <= middle + 1:
-                    b += 1
-                for j in range(first[a], first[b]):
-                    for c in range(d):
-                        y[c, m] = x[c, j]
-                        if order == 2:
-                            z[c, m] = v[c, j]
-                    u[m] = w[j]
-                    m += 1
-                    if m == BLOCK:
-                        _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers,
-                              table, zero, smooth, scratch, out)  # fmt: skip
-                        m = 0
-            if m > 0:
-                _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers, table,
-                      zero, smooth, scratch, out)  # fmt: skip
+        begin, end = block * chunk, min(count, block * chunk + chunk)
+        _near_some(begin, end, order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero,
+                   smooth, out)  # fmt: skip
     return out
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _near_some(begin, end, order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth,
+               out):  # fmt: skip
+    # the particles round a cell, gathered from its rows of neighbours, a block at a time
+    d, count, scratch = x.shape[0], cells.size, room(x)
+    y, u, z = np.empty((d, BLOCK), x.dtype), np.empty(BLOCK, x.dtype), np.empty((d, BLOCK), x.dtype)
+    for cell in range(begin, end):
+        m = 0
+        for r in range(rows.size):
+            middle = cells[cell] + rows[r]
+            a = np.searchsorted(cells, middle - 1)
+            b = a
+            while b < count and cells[b] <= middle + 1:
+                b += 1
+            for j in range(first[a], first[b]):
+                for c in range(d):
+                    y[c, m] = x[c, j]
+                    if order == 2:
+                        z[c, m] = v[c, j]
+                u[m] = w[j]
+                m += 1
+                if m == BLOCK:
+                    _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers,
+                          table, zero, smooth, scratch, out)  # fmt: skip
+                    m = 0
+        if m > 0:
+            _cell(order, x, v, first[cell], first[cell + 1], y, z, u, m, cutoff2, codes, numbers, table, zero,
+                  smooth, scratch, out)  # fmt: skip
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

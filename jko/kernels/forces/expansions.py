@@ -23,17 +23,23 @@ def charges(x, w, start, stop, parent, after, centre, half, shape):
     m0, m1, m2 = from_moments(shape[0]), from_moments(shape[1]), from_moments(shape[2])
     for box in prange(count):
         if after[box] == box + 1:
-            moments = np.zeros((shape[0], shape[1], shape[2]))
-            t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
-            for lo in range(start[box], stop[box], BLOCK):
-                m = min(BLOCK, stop[box] - lo)
-                _at(x, lo, m, centre[box], half[box], shape, t, s)
-                _add_moments(t, w[lo : lo + m], m, moments)
+            moments = _moments(x, w, start[box], stop[box], centre[box], half[box], shape)
             q[box] = turned(turned(turned(moments, m2), m1), m0)
     for box in range(count - 1, 0, -1):
         a, b, c = between(box, parent[box], centre, half, m0, m1, m2)
         q[parent[box]] += turned(turned(turned(q[box], c.T), b.T), a.T)
     return q.reshape(count, shape[0] * shape[1] * shape[2])
+
+
+@njit(cache=True, error_model="numpy")
+def _moments(x, w, begin, end, centre, half, shape):
+    moments = np.zeros((shape[0], shape[1], shape[2]))
+    t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
+    for lo in range(begin, end, BLOCK):
+        m = min(BLOCK, end - lo)
+        _at(x, lo, m, centre, half, shape, t, s)
+        _add_moments(t, w[lo : lo + m], m, moments)
+    return moments
 
 
 @njit(cache=True, error_model="numpy")
@@ -68,29 +74,36 @@ def fields(q, far, ends, centre, half, shape, d, codes, numbers, table):
         for c in range(d):
             unit[c, k] = points(shape[3 - d + c])[place[3 - d + c]]
     for share in prange(shares):
-        s, k = np.empty(size), np.empty(size)
-        y, z = np.empty((d, size)), np.empty((d, size))
-        for pair in range(ends[share], ends[share + 1]):
-            a, b = far[pair]
-            for c in range(d):
-                # relative to the centre of a: boxes may be small against their distance from 0
-                offset = centre[b, 3 - d + c] - centre[a, 3 - d + c]
-                for j in range(size):
-                    y[c, j] = half[a] * unit[c, j]
-                    z[c, j] = offset + half[b] * unit[c, j]
-            there, here, qb = potentials[share, b], potentials[share, a], q[b]
-            for i in range(size):
-                squared_distances(y, i, z, 0, size, s)
-                fill(0, s, size, codes, numbers, table, 0.0, k)
-                e, qi = 0.0, q[a, i]
-                for j in range(size):
-                    e += qb[j] * k[j]
-                    there[j] += qi * k[j]
-                here[i] += e
+        pairs = far[ends[share] : ends[share + 1]]
+        _meet_far(q, pairs, centre, half, unit, codes, numbers, table, potentials[share])
     total = potentials[0]
     for share in range(1, shares):
         total += potentials[share]
     return total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _meet_far(q, pairs, centre, half, unit, codes, numbers, table, potentials):
+    d, size = unit.shape
+    s, k = np.empty(size), np.empty(size)
+    y, z = np.empty((d, size)), np.empty((d, size))
+    for pair in range(pairs.shape[0]):
+        a, b = pairs[pair]
+        for c in range(d):
+            # relative to the centre of a: boxes may be small against their distance from 0
+            offset = centre[b, 3 - d + c] - centre[a, 3 - d + c]
+            for j in range(size):
+                y[c, j] = half[a] * unit[c, j]
+                z[c, j] = offset + half[b] * unit[c, j]
+        there, here, qb = potentials[b], potentials[a], q[b]
+        for i in range(size):
+            squared_distances(y, i, z, 0, size, s)
+            fill(0, s, size, codes, numbers, table, 0.0, k)
+            e, qi = 0.0, q[a, i]
+            for j in range(size):
+                e += qb[j] * k[j]
+                there[j] += qi * k[j]
+            here[i] += e
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
@@ -105,12 +118,17 @@ def readings(potentials, x, start, stop, parent, after, centre, half, shape):
     for box in prange(count):
         if after[box] == box + 1:
             f = turned(turned(turned(fields[box], m2.T.copy()), m1.T.copy()), m0.T.copy())
-            t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
-            for lo in range(start[box], stop[box], BLOCK):
-                m = min(BLOCK, stop[box] - lo)
-                _at(x, lo, m, centre[box], half[box], shape, t, s)
-                _read(f, t, s, m, 1.0 / half[box], out[:, lo : lo + m])
+            _read_all(f, x, start[box], stop[box], centre[box], half[box], shape, out)
     return out
+
+
+@njit(cache=True, error_model="numpy")
+def _read_all(f, x, begin, end, centre, half, shape, out):
+    t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
+    for lo in range(begin, end, BLOCK):
+        m = min(BLOCK, end - lo)
+        _at(x, lo, m, centre, half, shape, t, s)
+        _read(f, t, s, m, 1.0 / half, out[:, lo : lo + m])
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

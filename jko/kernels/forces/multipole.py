@@ -75,35 +75,28 @@ def _ends(cost):
     return np.append(np.searchsorted(total, np.linspace(0.0, total[-1], _SHARES + 1)[:-1]), len(cost))
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, parallel=True)
 def _near(order, x, v, w, near, ends, codes, numbers, table, zero):
     d, n = x.shape
     shares = ends.size - 1
     sums = np.zeros((shares, d if order > 0 else 1, n))
     for share in prange(shares):
-        out, scratch = sums[share], room(x)
-        for pair in range(ends[share], ends[share + 1]):
-            first, end, begin, stop = near[pair]
-            for i in range(first, end):
-                last = min(stop, i)
-                for lo in range(begin, last, BLOCK):
-                    meet(
-                        order,
-                        i,
-                        lo,
-                        min(BLOCK, last - lo),
-                        x,
-                        v,
-                        w,
-                        codes,
-                        numbers,
-                        table,
-                        zero,
-                        scratch,
-                        out,
-                    )
+        pairs = near[ends[share] : ends[share + 1]]
+        _near_some(order, x, v, w, pairs, codes, numbers, table, zero, sums[share])
     total = added(sums)
     if order == 0:
         for i in range(n):
             total[0, i] += w[i] * zero
     return total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _near_some(order, x, v, w, pairs, codes, numbers, table, zero, out):
+    scratch = room(x)
+    for pair in range(pairs.shape[0]):
+        first, end, begin, stop = pairs[pair]
+        for i in range(first, end):
+            last = min(stop, i)
+            for lo in range(begin, last, BLOCK):
+                m = min(BLOCK, last - lo)
+                meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out)
