@@ -279,10 +279,6 @@ OWN = {
     "steps.BackAndForth": (1e-8, "its preconditioner is in single precision"),
     "steps.Cvxpy": (2e-4, "an interior-point solver stops at 1e-8 of the program's own numbers"),
     "steps.MongeAmpere": (1e-8, "its preconditioner is in single precision"),
-    "steps.PrimalDual": (
-        1e-3,
-        "iterates until the gap is 1e-4 of the decrease, by a relative and an absolute rule",
-    ),
 }
 # the same with axes in another order
 TURNED = {
@@ -293,15 +289,10 @@ TURNED = {
     ),
     "steps.MongeAmpere": (1e-7, "its smoother goes through cells in order"),
 }
-# absolute floors of 1e-15 and of 1 + |F| are met by small energies: those of these engines are not small yet
-FLOORS = ("steps.PrimalDual",)
-FROM_BELOW = {name: u for name, u in (EXACT | DECIMAL_UNITS).items() if u.energy >= 1.0}
 
 
 def units_for(name):
     """All units for engines on grids; on particles, whose programs are compiled for each, all at once."""
-    if name in FLOORS:
-        return FROM_BELOW
     if not on_particles(name):
         return EXACT | DECIMAL_UNITS
     return {"small and far away": Units(length=2.0**-20, energy=2.0**40, offset=2.0**17, turned=True)}

@@ -14,6 +14,7 @@ from jko.measures import Grid
 from jko.steps.dynamic.certificate import Path, admissible_path, cost, lower_bound, path_of
 from jko.steps.dynamic.splitting import Splitting
 from jko.steps.dynamic.time_error import exact_bound, overpaid
+from jko.steps.grid_energy import energy_size
 
 _FIRST_CHECK = 10  # iterations before the first certificate
 _LONGEST = 100  # iterations between certificates, so that no step misses its gap by a whole tail
@@ -61,12 +62,8 @@ class DynamicSolver:
         self.actions = problem.actions(tau)
         self.iterations, self.changes = 0, 0
         self.interacting = bool(problem.parts.interaction)
-        pull = problem.interaction(values)
-        self.field = problem.outer(pull).reshape(problem.shape)
-        self.constant = (
-            0.0 if pull is None else -0.5 * float(np.vdot(pull, values)) * problem.grid.cell_volume
-        )
-        self.rest = _AT_REST * settings.tolerance * self._forces(values)
+        pull = self._linearize(values)
+        self.rest = _AT_REST * settings.tolerance * problem.forces(values, pull, tau)
 
     def solve(self, data) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing."""
@@ -80,9 +77,22 @@ class DynamicSolver:
         self._iterate(splitting)
         return self._outcome(splitting)
 
-    def _forces(self, values):
-        interaction = self.problem.interaction(values)
-        return self.problem.forces(values, interaction, self.tau)
+    def _linearize(self, values):
+        """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
+
+        The field is taken less U′ of the mean density, so that potentials, near field + U′, start near 0: in
+        other units of length an entropy's U′ differs by a constant.
+        """
+        problem, total = self.problem, float(self.start.sum())
+        pull = problem.interaction(values)
+        rest = 0.0
+        if problem.internal is not None:
+            mean = np.array([float(np.vdot(self.start, self.start)) / total])
+            rest = float(problem.internal.derivative(mean)[0])
+        self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - rest)
+        tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
+        self.constant = (rest * total - tangent) * problem.grid.cell_volume
+        return pull
 
     def _energy(self, r):
         values = r.reshape(self.problem.grid.cells)
@@ -194,20 +204,12 @@ class DynamicSolver:
 
     def _renew(self, splitting):
         """The tangent of the interaction at the best path's end takes the place of the last one."""
-        values = self.best.end.reshape(self.problem.grid.cells)
-        pull = self.problem.interaction(values)
-        splitting.field = np.ascontiguousarray(self.problem.outer(pull).reshape(self.problem.shape))
-        self.constant = -0.5 * float(np.vdot(pull, values)) * self.problem.grid.cell_volume
-        self.field = splitting.field
+        self._linearize(self.best.end.reshape(self.problem.grid.cells))
+        splitting.field = self.field
 
     def _rounding(self):
-        best = self.best
-        sizes = abs(best.cost) + float(np.abs(self.field * best.end).sum()) * self.problem.grid.cell_volume
-        if self.problem.internal is not None:
-            sizes += (
-                float(np.abs(self.problem.internal.density(best.end)).sum()) * self.problem.grid.cell_volume
-            )
-        return _ROUNDING * sizes
+        size = energy_size(self.problem.internal, self.field, self.best.end, self.problem.grid.cell_volume)
+        return _ROUNDING * (abs(self.best.cost) + size)
 
     def _closed(self):
         return self.gap <= self._enough()
