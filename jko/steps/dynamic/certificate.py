@@ -60,7 +60,9 @@ def cost(problem, start, densities, flows, actions) -> float:
         for axis in problem.axes:
             theta = problem.mean(middle, axis)
             square = v[axis] ** 2
-            paid = np.divide(square, theta, out=np.zeros_like(theta), where=square > 0.0)
+            infinite = np.where(square > 0.0, np.inf, 0.0)  # a flow through a face without mass
+            with np.errstate(over="ignore"):
+                paid = np.divide(square, theta, out=infinite, where=theta > 0.0)
             total += actions[axis] * float(paid.sum())
         before = r
     return total * problem.grid.cell_volume

@@ -24,7 +24,7 @@ _BALANCE = 10  # iterations between changes of the weights
 _SETTLING = (
     10.0  # changes after which their size falls, so that their product is bounded and iterations converge
 )
-_CELLS = 2.0  # times the unit: the weight of the densities; those of flows and θ are the unit
+_WEIGHTS = (1.0, 1.0, 2.0)  # of flows, θ and densities, times the unit, before a step has found better ones
 _MOST_CHANGE = 4.0  # of a weight at once
 _COARSEST = 12  # cells along an axis below which it is not halved
 _COARSE_ITERATIONS = 120
@@ -71,7 +71,7 @@ class DynamicSolver:
         potential, flow = unpacked(data, problem) if data else self._nested()
         potential = self._with_free_particles(potential)
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
-        splitting = self._splitting(self.problem, self.start, self.field)
+        splitting = self._splitting(problem, self.start, self.field, data.get("weights", _WEIGHTS))
         splitting.restart(potential, flow)
         self._certify(splitting)
         self._iterate(splitting)
@@ -106,10 +106,9 @@ class DynamicSolver:
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
-    def _splitting(self, problem, start, field):
-        unit = self._unit
-        weights = [unit] * len(self.actions), unit, _CELLS * unit
-        return Splitting(problem, start, self.tau, field, weights)
+    def _splitting(self, problem, start, field, weights=_WEIGHTS):
+        flow, theta, density = (self._unit * np.asarray(weights)).tolist()
+        return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
 
     @functools.cached_property
     def _empty(self):
@@ -237,7 +236,7 @@ class DynamicSolver:
             self._closed(),
             excess,
             self.iterations,
-            packed(splitting),
+            packed(splitting, self._unit),
             self.before,
             self._overpaid(splitting),
         )
@@ -336,10 +335,11 @@ def balance(splitting, residuals, changes):
     return changes + 1
 
 
-def packed(splitting) -> dict:
+def packed(splitting, unit) -> dict:
     """What the next step starts from, as arrays."""
     problem = splitting.problem
-    data = {"potential": np.stack(splitting.potential)}
+    weights = np.array([splitting.s[0], splitting.g, splitting.m]) / unit
+    data = {"potential": np.stack(splitting.potential), "weights": weights}
     for a in problem.axes:
         data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
     return data
