@@ -19,12 +19,13 @@ from jko.steps.grid_energy import energy_size
 _FIRST_CHECK = 10  # iterations before the first certificate
 _LONGEST = 100  # iterations between certificates, so that no step misses its gap by a whole tail
 _MORE = 0.5  # of the iterations so far until the next certificate, at most: it costs as much as twenty
+_LEAST_WEIGHT = 0.25  # of those, carried to the next step: from less, long tails of a collapse drift away
 _PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
 _BALANCE = 10  # iterations between changes of the weights
 _SETTLING = (
     10.0  # changes after which their size falls, so that their product is bounded and iterations converge
 )
-_WEIGHTS = (1.0, 1.0, 2.0)  # of flows, θ and densities, times the unit, before a step has found better ones
+_WEIGHTS = np.array([1.0, 1.0, 2.0])  # of flows, θ and densities, times the unit, before a step has found better ones
 _MOST_CHANGE = 4.0  # of a weight at once
 _COARSEST = 12  # cells along an axis below which it is not halved
 _COARSE_ITERATIONS = 120
@@ -71,7 +72,7 @@ class DynamicSolver:
         potential, flow = unpacked(data, problem) if data else self._nested()
         potential = self._with_free_particles(potential)
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
-        splitting = self._splitting(problem, self.start, self.field, data.get("weights", _WEIGHTS))
+        splitting = self._splitting(problem, self.start, self.field, self._weights(data))
         splitting.restart(potential, flow)
         self._certify(splitting)
         self._iterate(splitting)
@@ -106,8 +107,13 @@ class DynamicSolver:
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
+    def _weights(self, data):
+        """The weights at the last step's end where they are below the problem's own, within bounds: small ones
+        grow within tens of iterations, large ones hold the iterates where they start."""
+        return np.clip(data.get("weights", 1.0), _LEAST_WEIGHT, 1.0) * _WEIGHTS
+
     def _splitting(self, problem, start, field, weights=_WEIGHTS):
-        flow, theta, density = (self._unit * np.asarray(weights)).tolist()
+        flow, theta, density = (self._unit * weights).tolist()
         return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
 
     @functools.cached_property
@@ -338,7 +344,7 @@ def balance(splitting, residuals, changes):
 def packed(splitting, unit) -> dict:
     """What the next step starts from, as arrays."""
     problem = splitting.problem
-    weights = np.array([splitting.s[0], splitting.g, splitting.m]) / unit
+    weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (unit * _WEIGHTS)
     data = {"potential": np.stack(splitting.potential), "weights": weights}
     for a in problem.axes:
         data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
