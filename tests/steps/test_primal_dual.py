@@ -8,6 +8,7 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual
+from jko.steps.dynamic.grids import box_of_mass
 from tests.first_step import first_step
 
 
@@ -81,6 +82,8 @@ def test_a_barenblatt_step():
 LINE = jko.Grid.uniform(-3.0, 3.0, 40)
 PLANE = jko.Grid.uniform((-3.0, -2.0), (3.0, 2.0), (14, 10))
 SPACE = jko.Grid.uniform((-2.0,) * 3, (2.0,) * 3, (6, 5, 7))
+WIDE = jko.Grid.uniform(-9.0, 15.0, 160)
+WIDE_PLANE = jko.Grid.uniform((-4.0, -9.0), (4.0, 3.0), (16, 48))
 REPULSION = fn.Interaction(lambda z: jnp.exp(-jnp.sum(z**2)), linearly_convex=True)
 VARIED = fn.Cap(lambda x: 0.5 + 0.1 * jnp.sin(3.0 * x[0]))
 WAVES = fn.Potential(lambda x: jnp.cos(2.0 * x[0]) + 0.3 * jnp.sum((x - 0.4) ** 2))
@@ -92,6 +95,9 @@ PROBLEMS = {
     "cap, two slices": (fn.Cap(0.45) + 0.2 * fn.Entropy() + WAVES, LINE, 0.1, 2),
     "any U": (fn.InternalEnergy(lambda s: s**2 + s**3) + WAVES, LINE, 0.1, 1),
     "interaction": (REPULSION + fn.Power(2.0) + fn.Potential("quadratic"), LINE, 0.2, 1),
+    "cap, much vacuum": (fn.Cap(0.45) + WAVES, WIDE, 0.1, 1),
+    "cap and power, much vacuum, two slices": (fn.Cap(0.45) + 0.2 * fn.Power(2.0) + WAVES, WIDE, 0.05, 2),
+    "plane, much vacuum": (fn.Cap(0.3) + WAVES, WIDE_PLANE, 0.1, 1),
     "plane": (fn.Cap(0.3) + WAVES, PLANE, 0.1, 1),
     "plane, tiny tau": (fn.Power(2.0) + WAVES, PLANE, 1e-3, 1),
     "plane, huge tau": (0.5 * fn.Entropy() + fn.Potential("quadratic"), PLANE, 30.0, 1),
@@ -112,6 +118,16 @@ def test_it_agrees_with_a_conic_program_to_both_gaps(name):
     assert info.mass_error <= 1e-13
     assert info.min_density >= 0.0
     assert F(after) <= F(mu)
+
+
+def test_a_box_holds_the_mass_and_what_it_may_reach():
+    values = np.zeros((1, 96, 64))
+    values[0, 40:44, 3:6] = 1.0
+    values[0, 90, 60] = 1e-8  # stays where it is
+    assert box_of_mass(values, (0, 8, 2)) == [slice(0, 1), slice(32, 64), slice(0, 16)]
+    assert box_of_mass(values, (0, 32, 50)) is None
+    values[0, 90, 60] = 1e-3
+    assert box_of_mass(values, (0, 0, 0)) == [slice(0, 1), slice(32, 96), slice(0, 64)]
 
 
 def crowd(lengths=1.0, energies=1.0):

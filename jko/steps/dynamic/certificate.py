@@ -16,8 +16,8 @@ _EXCESS = 1e-12  # over the cap, relative: rounding
 _ATTEMPTS = 20  # at flows that the density on their faces can carry
 _NOISE = 1e-16  # of the largest density: smaller flows are rounding
 _SQUARE_ROOT_OF_TINY = math.sqrt(np.finfo(float).tiny)  # a smaller flow has no square
-_POLISHES = 4  # passes that move the potential of single cells to where the bound is larger
-_WRONG = 0.1  # of the cap: a cell whose continuity fails by more is on the wrong side of full or empty
+_POLISHES = 12  # passes that lower the potential where next to no mass starts and the bound asks for less
+NEXT_TO_NOTHING = 1e-3  # of the largest density
 _REPAIRS = 6  # passes that raise a potential of an inner slice until the bound holds
 
 
@@ -114,7 +114,7 @@ def _beside(problem, faces):
 
 def _three(problem, flows):
     """The flows of all three axes, empty where there is none."""
-    return flows + [np.zeros(_faces(problem.shape, a)) for a in range(len(flows), 3)]
+    return flows + [np.zeros(problem.faces(a)) for a in range(len(flows), 3)]
 
 
 def _slice(problem, before, wanted, most, potential, actions):
@@ -144,10 +144,6 @@ def _slice(problem, before, wanted, most, potential, actions):
     return v
 
 
-def _faces(shape, axis):
-    return tuple(n - 1 if a == axis else n for a, n in enumerate(shape))
-
-
 def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.ndarray]:
     """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at
     the cap.
@@ -155,27 +151,17 @@ def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.n
     With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell
     energy in the field f − p^K − w^K, r^k ≥ 0 of mass M.
     """
-    bound, pressure, field_left, level = _bound(problem, start, potentials, actions, field)
-    if problem.internal is not None or problem.cap is None or problem.slices > 1:
-        return bound, pressure
+    best = _bound(problem, start, potentials, actions, field)
+    if problem.slices > 1:
+        return best[:2]
+    bare, p = (start < NEXT_TO_NOTHING * start.max()) & (problem.most > 0.0), potentials[-1]
     for _ in range(_POLISHES):
-        p = potentials[-1]
-        full = np.where(field_left < level, problem.most, 0.0)
-        flow = [
-            0.5 / actions[a] * problem.mean(0.5 * (start + full), a) * problem.drop(p, a)
-            for a in problem.axes
-        ]
-        defect = problem.advance(start, flow) - full
-        wrong = np.sign(defect) * (field_left - level) > 0.0
-        wrong &= np.abs(defect) > _WRONG * problem.most
-        if not wrong.any():
+        p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
+        found = _bound(problem, start, [p], actions, field)
+        if found[0] <= best[0]:
             break
-        potentials = [np.where(wrong, p + field_left - level, p)]
-        found = _bound(problem, start, potentials, actions, field)
-        if found[0] <= bound:
-            break
-        bound, pressure, field_left, level = found
-    return bound, pressure
+        best = found
+    return best[:2]
 
 
 def _bound(problem, start, potentials, actions, field):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
 import functionals as fn
+from jko.measures import Grid
 from jko.steps.grid_energy import GridEnergy, blocked_cells
 
 _NEWTON = 100  # iterations for the prox of a general U, most of them need five
@@ -29,11 +32,33 @@ class DynamicProblem(GridEnergy):
                 f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never "
                 "leave: start outside, or make the obstacle smaller"
             )
-        self.shape = (*self.grid.cells, *(1,) * (3 - self.grid.dimension))
-        self.spacing = self.grid.spacing
         self.cells = CellEnergies(self.internal)
+        self._set_grid(self.grid)
         self.most = self._most()
-        self.closed = [self._closed(axis) for axis in range(self.grid.dimension)]
+        self.closed = [self._closed(axis) for axis in self.axes]
+
+    def _set_grid(self, grid):
+        self.grid, self.spacing = grid, grid.spacing
+        self.shape = (*grid.cells, *(1,) * (3 - grid.dimension))
+
+    def on(self, grid, most, blocked):
+        """The same problem on another grid, but for the potential."""
+        other = copy.copy(self)
+        other._set_grid(grid)
+        other.most, other.blocked = most, blocked
+        other.closed = [other._closed(axis) for axis in other.axes]
+        return other
+
+    def within(self, box):
+        """The same problem in a box of cells, as slices, whose sides are walls."""
+        cut = tuple(box[: self.grid.dimension])
+        lower = tuple(edges[b.start] for edges, b in zip(self.grid.edges, cut, strict=True))
+        upper = tuple(edges[b.stop] for edges, b in zip(self.grid.edges, cut, strict=True))
+        blocked = None if self.blocked is None else self.blocked[cut]
+        part = self.on(Grid.uniform(lower, upper, self.potential[cut].shape), self.most[tuple(box)], blocked)
+        part.potential = self.potential[cut]
+        part.cap = None if self.cap is None else self.cap[cut]
+        return part
 
     def _most(self):
         """The largest density that each cell may hold."""
@@ -51,6 +76,14 @@ class DynamicProblem(GridEnergy):
     def axes(self):
         """The axes that have faces."""
         return range(self.grid.dimension)
+
+    def faces(self, axis):
+        """The shape of a field of faces across an axis."""
+        return tuple(n - 1 if a == axis else n for a, n in enumerate(self.shape))
+
+    def no_flows(self):
+        """Flows of all slices that move nothing."""
+        return [[np.zeros(self.faces(a)) for a in self.axes] for _ in range(self.slices)]
 
     def sides(self, cells, axis):
         """A field of cells at the two sides of the faces across an axis."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import functools
 import math
 from dataclasses import dataclass, replace
@@ -10,8 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.kernels.c_transform import c_transform
-from jko.measures import Grid
-from jko.steps.dynamic.certificate import Path, admissible_path, cost, lower_bound, path_of
+from jko.steps.dynamic.certificate import NEXT_TO_NOTHING, Path, admissible_path, cost, lower_bound, path_of
+from jko.steps.dynamic.grids import box_of_mass, faces_of, halved, inside, prolonged
 from jko.steps.dynamic.splitting import Splitting
 from jko.steps.dynamic.time_error import exact_bound, overpaid
 from jko.steps.grid_energy import energy_size
@@ -25,16 +24,15 @@ _BALANCE = 10  # iterations between changes of the weights
 _SETTLING = (
     10.0  # changes after which their size falls, so that their product is bounded and iterations converge
 )
-_WEIGHTS = np.array([1.0, 1.0, 2.0])  # of flows, θ and densities, times the unit, before a step has found better ones
+_WEIGHTS = np.array([1.0, 1.0, 2.0])  # of flows, θ and densities, times the unit
 _MOST_CHANGE = 4.0  # of a weight at once
-_COARSEST = 12  # cells along an axis below which it is not halved
 _COARSE_ITERATIONS = 120
 _COARSE_RESIDUAL = 1e-3  # relative, enough for a start of the next grid
 _AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that counts as rest
 _OF_TIME_ERROR = 0.02  # keeps the solver's error below a tenth of τ's own, as measured in docs/engines
 _STRICTEST = 0.1  # times the tolerance, where τ itself costs nothing
 _ROUNDING = 1e-14
-_NEXT_TO_NOTHING = 1e-3  # of the largest density
+_MARGIN = 4  # cells beside what the forces say that mass needs; the certificate decides whether it is enough
 _LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
 
 
@@ -65,34 +63,112 @@ class DynamicSolver:
         self.interacting = bool(problem.parts.interaction)
         pull = self._linearize(values)
         self.rest = _AT_REST * settings.tolerance * problem.forces(values, pull, tau)
+        self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
 
     def solve(self, data) -> Outcome:
-        """The step, from the potential, flows and weights of the last one in `data`, or from nothing."""
-        problem = self.problem
-        potential, flow = unpacked(data, problem) if data else self._nested()
-        potential = self._with_free_particles(potential)
-        self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
-        splitting = self._splitting(problem, self.start, self.field, self._weights(data))
+        """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
+
+        It is sought in a box around the mass, and bounded on the whole grid: where that bound says less than
+        was asked for, in one with twice the margin.
+        """
+        reach = self._reach()
+        while (box := box_of_mass(self.start, reach)) is not None and not self.interacting:
+            data, closed = self._in_box(data, box)
+            if self._closed() or not closed:
+                return self._outcome(data)
+            reach = [2 * n for n in reach]
+        return self._outcome(self._run(data))
+
+    def _run(self, data) -> dict:
+        """Iterations from `data`, and what the next step starts from."""
+        potential, flow = self._unpacked(data) if data else self._nested()
+        potential = self._with_free_particles(potential, self._empty())
+        splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
         splitting.restart(potential, flow)
         self._certify(splitting)
         self._iterate(splitting)
-        return self._outcome(splitting)
+        return self._packed(splitting)
+
+    def _in_box(self, data, box):
+        """The same in a box, outside of which all stays, bounded on the whole grid; and whether it closed
+        there."""
+        problem, at = self.problem, (slice(None), *box)
+        part = problem.within(box)
+        inner = DynamicSolver(part, self.settings, self.start[tuple(box)].reshape(part.grid.cells), self.tau)
+        inner.iterations = self.iterations
+        parts = {"potential": at} | {f"flow{a}": (slice(None), *faces_of(box, a)) for a in problem.axes}
+        found = inner._run({name: data[name][parts[name]] if name in parts else data[name] for name in data})
+        self.iterations = inner.iterations
+        potential = np.zeros((problem.slices, *problem.shape))
+        potential[at] = found["potential"] - self.shift
+        outside = np.ones(problem.shape, bool)
+        outside[tuple(inside(box, problem.shape, _MARGIN))] = False
+        potential = self._with_free_particles(list(potential), outside)
+        densities, flows = [self.start.copy() for _ in inner.best.densities], problem.no_flows()
+        for k, r in enumerate(inner.best.densities):
+            densities[k][tuple(box)] = r
+            for a in problem.axes:
+                flows[k][a][faces_of(box, a)] = inner.best.flows[k][a]
+        self.best = Path(densities, flows, inner.best.cost, self._energy(densities[-1]))
+        self._bound_by(potential)
+        found["potential"] = np.stack(potential) + self.shift
+        for a in problem.axes:
+            whole = np.zeros((problem.slices, *problem.faces(a)))
+            whole[parts[f"flow{a}"]] = found[f"flow{a}"]
+            found[f"flow{a}"] = whole
+        return found, inner._closed()
+
+    def _packed(self, splitting) -> dict:
+        """What the next step starts from, as arrays."""
+        weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (self._unit * _WEIGHTS)
+        data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
+        for a in self.problem.axes:
+            data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
+        return data
+
+    def _unpacked(self, data):
+        """(potential, flow) of `_packed`."""
+        flow = [[data[f"flow{a}"][k] for a in self.problem.axes] for k in range(self.problem.slices)]
+        return list(data["potential"] - self.shift), flow
+
+    def _reach(self):
+        """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
+        can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞."""
+        push = 0.0
+        if self.problem.internal is not None:
+            push = float(self.problem.internal.derivative(np.array([self.start.max()]))[0]) - self._lowest
+            push = push if math.isfinite(push) else math.inf
+        reach = []
+        for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
+            held = self.problem.mean(self.start, axis) > NEXT_TO_NOTHING * self.start.max()
+            slope = float(np.abs(self.problem.drop(self.field, axis)[held]).max(initial=0.0)) / h
+            cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
+            reach.append(2 * _MARGIN + math.ceil(min(cells, n)))
+        return reach + [0] * (3 - len(reach))
+
+    @functools.cached_property
+    def _lowest(self):
+        """U′(0)."""
+        if self.problem.internal is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            return float(self.problem.internal.derivative(np.zeros(1))[0])
 
     def _linearize(self, values):
         """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
 
-        The field is taken less U′ of the mean density, so that potentials, near field + U′, start near 0: in
-        other units of length an entropy's U′ differs by a constant.
+        The field is taken less U′ of the mean density, the `shift`, so that potentials, near field + U′,
+        start near 0: in other units of length an entropy's U′ differs by a constant.
         """
         problem, total = self.problem, float(self.start.sum())
         pull = problem.interaction(values)
-        rest = 0.0
+        self.shift, self._alone = 0.0, None
         if problem.internal is not None:
             mean = np.array([float(np.vdot(self.start, self.start)) / total])
-            rest = float(problem.internal.derivative(mean)[0])
-        self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - rest)
+            self.shift = float(problem.internal.derivative(mean)[0])
+        self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - self.shift)
         tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
-        self.constant = (rest * total - tangent) * problem.grid.cell_volume
+        self.constant = (self.shift * total - tangent) * problem.grid.cell_volume
         return pull
 
     def _energy(self, r):
@@ -100,43 +176,37 @@ class DynamicSolver:
         return self.problem.energy(values, self.problem.interaction(values))
 
     def _staying(self):
-        K = self.problem.slices
-        flows = [[np.zeros(_faces(self.problem.shape, a)) for a in self.problem.axes] for _ in range(K)]
-        path = path_of(self.problem, self.start, flows, self.actions, self._energy)
+        path = path_of(self.problem, self.start, self.problem.no_flows(), self.actions, self._energy)
         values = self.start.reshape(self.problem.grid.cells)
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
     def _weights(self, data):
-        """The weights at the last step's end where they are below the problem's own, within bounds: small ones
-        grow within tens of iterations, large ones hold the iterates where they start."""
+        """The weights at the last step's end where they are below the problem's own, within bounds: small
+        ones grow within tens of iterations, large ones hold the iterates where they start."""
         return np.clip(data.get("weights", 1.0), _LEAST_WEIGHT, 1.0) * _WEIGHTS
 
     def _splitting(self, problem, start, field, weights=_WEIGHTS):
         flow, theta, density = (self._unit * weights).tolist()
         return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
 
-    @functools.cached_property
     def _empty(self):
-        """Cells that hold next to nothing."""
-        return (self.start < _NEXT_TO_NOTHING * self.start.max()) & (self.problem.most > 0.0)
+        """Cells that hold next to nothing, at the start and at the end of the best path."""
+        least, free = NEXT_TO_NOTHING * self.start.max(), self.problem.most > 0.0
+        return (self.start < least) & (self.best.end < least) & free
 
-    def _with_free_particles(self, potential):
-        """The potential, and where cells are empty the least |x − y|²/2τ_k + f(y) + U′(0): what a particle
-        alone would pay in the time left. A vacuum says nothing of its potential, which would wander."""
-        lowest = 0.0
-        if self.problem.internal is not None:
-            with np.errstate(all="ignore"):
-                lowest = float(self.problem.internal.derivative(np.zeros(1))[0])
-        if not self._empty.any() or not math.isfinite(lowest):
+    def _with_free_particles(self, potential, cells):
+        """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
+        would pay in the time left. A vacuum says nothing of its potential, which would wander."""
+        if not cells.any() or not math.isfinite(self._lowest):
             return potential
-        K, cells = self.problem.slices, self.problem.grid.cells
-        with_walls = np.where(self.problem.most > 0.0, -(self.field + lowest), -math.inf).reshape(cells)
-        out = []
-        for k in range(K):
-            alone = c_transform(with_walls, self.problem.spacing, self.tau * (K - k) / K)
-            out.append(np.where(self._empty, alone.reshape(self.problem.shape), potential[k]))
-        return out
+        if self._alone is None:
+            shape, K = self.problem.shape, self.problem.slices
+            paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
+            paid = paid.reshape(self.problem.grid.cells)
+            times = (self.tau * (K - k) / K for k in range(K))
+            self._alone = [c_transform(paid, self.problem.spacing, t).reshape(shape) for t in times]
+        return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
 
     def _iterate(self, splitting):
         """Iterations until the gap closes or their number is spent."""
@@ -174,12 +244,13 @@ class DynamicSolver:
             self.best = found
             if self.interacting:
                 self._renew(splitting)
-        field, constant = splitting.field, self.constant
-        candidates = [splitting.potential, self._with_free_particles(splitting.potential)]
-        found = [lower_bound(self.problem, self.start, p, self.actions, field) for p in candidates]
-        bound, pressure = max(found, key=lambda pair: pair[0])
-        if bound + constant > self.bound or not self.problem.tangents_are_bounds:
-            self.bound, self.pressure = bound + constant, pressure
+        self._bound_by(splitting.potential)
+
+    def _bound_by(self, potential):
+        """The gap with the bound that a potential gives."""
+        bound, pressure = lower_bound(self.problem, self.start, potential, self.actions, self.field)
+        if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
+            self.bound, self.pressure = bound + self.constant, pressure
         over = np.maximum(self.best.end - self.problem.most, 0.0)
         # a lower bound with the cap raised to where the path exceeds it
         slack = float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
@@ -231,7 +302,7 @@ class DynamicSolver:
             allowed = min(allowed, max(own, _STRICTEST * allowed))
         return allowed + self.rest + 4.0 * self._rounding()
 
-    def _outcome(self, splitting):
+    def _outcome(self, data):
         most = self.problem.most
         held = np.isfinite(most) & (most > 0.0)
         excess = float(np.max(self.best.end[held] / most[held], initial=0.0)) - 1.0
@@ -242,12 +313,12 @@ class DynamicSolver:
             self._closed(),
             excess,
             self.iterations,
-            packed(splitting, self._unit),
+            data,
             self.before,
-            self._overpaid(splitting),
+            self._overpaid(list(data["potential"] - self.shift)),
         )
 
-    def _overpaid(self, splitting):
+    def _overpaid(self, potential):
         """By which share of the decrease the exact step may be better, 0 where that is little."""
         problem = self.problem
         cells, free = problem.grid.cells, problem.most > 0.0
@@ -258,7 +329,7 @@ class DynamicSolver:
             return problem.cells.least(left[free], problem.most[free], total)[0]
 
         exact = -math.inf
-        for begin, end in self._ends(splitting):
+        for begin, end in self._ends(potential):
             fields = (x.reshape(cells) for x in (self.start, begin, np.where(free, end, math.inf)))
             exact = max(exact, exact_bound(problem.grid, self.tau, *fields, least, problem.blocked))
         decrease = self.before - self.best.value
@@ -267,11 +338,11 @@ class DynamicSolver:
         mass = total * problem.grid.cell_volume
         return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
 
-    def _ends(self, splitting):
+    def _ends(self, potential):
         """Candidates for (p¹ − w¹, p^K + w^K): those of the iterates, and what the first variation of F at
         the end says."""
         problem = self.problem
-        for p in (splitting.potential, self._with_free_particles(splitting.potential)):
+        for p in (potential, self._with_free_particles(potential, self._empty())):
             begin = p[0] - problem.speed_term(p[0], self.actions)
             yield begin, p[-1] + problem.speed_term(p[-1], self.actions)
         if problem.blocked is None:  # which needs both of one constant
@@ -310,9 +381,7 @@ class DynamicSolver:
             self._coarse(splitting)
             guess = splitting.potential, splitting.flow
         if guess is None:
-            K, shape = self.problem.slices, self.problem.shape
-            flows = [[np.zeros(_faces(shape, a)) for a in self.problem.axes] for _ in range(K)]
-            return [np.zeros(shape) for _ in range(K)], flows
+            return [np.zeros(self.problem.shape) for _ in range(self.problem.slices)], self.problem.no_flows()
         return prolonged(*guess, self.problem)
 
     def _coarse(self, splitting):
@@ -339,92 +408,3 @@ def balance(splitting, residuals, changes):
     factors = np.exp(np.clip(logs, -most, most)).tolist()
     splitting.rescale(*factors)
     return changes + 1
-
-
-def packed(splitting, unit) -> dict:
-    """What the next step starts from, as arrays."""
-    problem = splitting.problem
-    weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (unit * _WEIGHTS)
-    data = {"potential": np.stack(splitting.potential), "weights": weights}
-    for a in problem.axes:
-        data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
-    return data
-
-
-def unpacked(data, problem):
-    """(potential, flow) of `packed`."""
-    K = problem.slices
-    flow = [[np.array(data[f"flow{a}"][k]) for a in problem.axes] for k in range(K)]
-    return [np.array(p) for p in data["potential"]], flow
-
-
-def halved(problem, start, field):
-    """(problem, start, field) on a grid with half the cells along each axis that allows it, or None."""
-    grid = problem.grid
-    halves = [n % 2 == 0 and n > _COARSEST for n in grid.cells]
-    if not any(halves):
-        return None
-    cells = [n // 2 if half else n for n, half in zip(grid.cells, halves, strict=True)]
-    coarse = copy.copy(problem)
-    coarse.grid = Grid.uniform(grid.lower, grid.upper, tuple(cells))
-    coarse.shape = (*cells, *(1,) * (3 - len(cells)))
-    coarse.spacing = coarse.grid.spacing
-    coarse.most = _means(problem.most, halves)
-    closed_cells = _means((problem.most <= 0.0).astype(float), halves) >= 1.0
-    coarse.blocked = closed_cells.reshape(coarse.grid.cells) if problem.blocked is not None else None
-    coarse.closed = [coarse._closed(a) for a in coarse.axes]
-    return coarse, _means(start, halves), _means(field, halves)
-
-
-def _means(values, halves):
-    for axis, half in enumerate(halves):
-        if half:
-            lower = np.take(values, range(0, values.shape[axis], 2), axis)
-            upper = np.take(values, range(1, values.shape[axis], 2), axis)
-            values = 0.5 * (lower + upper)
-    return np.ascontiguousarray(values)
-
-
-def prolonged(potential, flow, problem):
-    """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
-    cells = problem.shape
-    potentials = [_refined(p, cells) for p in potential]
-    flows = []
-    for v in flow:
-        fine = []
-        for a in problem.axes:
-            faces = _faces(cells, a)
-            w = v[a]
-            if w.shape[a] != faces[a]:
-                w = 2.0 * _refined_faces(w, a)
-            others = tuple(faces[b] if b != a else w.shape[a] for b in range(3))
-            fine.append(_refined(w, others))
-        flows.append(fine)
-    return potentials, flows
-
-
-def _refined(values, shape):
-    for axis in range(3):
-        if values.shape[axis] != shape[axis]:
-            lines = np.moveaxis(values, axis, 0)
-            before = np.concatenate([lines[:1], lines[:-1]])
-            after = np.concatenate([lines[1:], lines[-1:]])
-            fine = np.stack([0.75 * lines + 0.25 * before, 0.75 * lines + 0.25 * after], axis=1)
-            values = np.moveaxis(fine.reshape(-1, *lines.shape[1:]), 0, axis)
-    return np.ascontiguousarray(values)
-
-
-def _refined_faces(values, axis):
-    """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the
-    walls.
-    """
-    lines = np.moveaxis(values, axis, 0)
-    walled = np.concatenate([0.0 * lines[:1], lines, 0.0 * lines[:1]])
-    fine = np.empty((2 * lines.shape[0] + 1, *lines.shape[1:]))
-    fine[1::2] = lines
-    fine[0::2] = 0.5 * (walled[1:] + walled[:-1])
-    return np.moveaxis(fine, 0, axis)
-
-
-def _faces(shape, axis):
-    return tuple(n - 1 if a == axis else n for a, n in enumerate(shape))

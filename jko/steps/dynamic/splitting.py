@@ -24,11 +24,11 @@ class Splitting:
         self.s, self.g, self.m = weights
         K, shape = problem.slices, problem.shape
         self.most = [np.full(shape, np.inf)] * (K - 1) + [problem.most]
-        self.flow = [[np.zeros(self._faces(a)) for a in problem.axes] for _ in range(K)]
+        self.flow = problem.no_flows()
         self.theta = [[problem.mean(start, a) for a in problem.axes] for _ in range(K)]
         self.density = [np.minimum(start, self.most[k]) for k in range(K)]
-        self.flow_dual = [[np.zeros(self._faces(a)) for a in problem.axes] for _ in range(K)]
-        self.theta_dual = [[np.zeros(self._faces(a)) for a in problem.axes] for _ in range(K)]
+        self.flow_dual = problem.no_flows()
+        self.theta_dual = problem.no_flows()
         self.density_dual = [np.zeros(shape) for _ in range(K)]
         self.wall = [[self._walls(start, a) for a in problem.axes] for _ in range(K)]
         self.potential = [np.zeros(shape) for _ in range(K)]
@@ -38,9 +38,6 @@ class Splitting:
         ]
         self._lines = lines[: problem.grid.dimension]
         self._scratch()
-
-    def _faces(self, axis):
-        return tuple(n - 1 if a == axis else n for a, n in enumerate(self.problem.shape))
 
     def _walls(self, cells, axis):
         lines = self._lined(cells, axis)

@@ -1,0 +1,109 @@
+"""The dynamic problem on other grids: halved ones to start from, and the box that holds the mass."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.measures import Grid
+
+_COARSEST = 12  # cells along an axis below which it is not halved
+_LEFT = 1e-6  # of the mass, which may lie outside of the box
+_BLOCK = 16  # cells: sides of a box are multiples, which halve well, and no wall is nearer to it than that
+_LARGEST = 0.7  # of the grid: a larger box saves nothing
+
+
+def halved(problem, start, field):
+    """(problem, start, field) on a grid with half the cells along each axis that allows it, or None."""
+    grid = problem.grid
+    halves = [n % 2 == 0 and n > _COARSEST for n in grid.cells]
+    if not any(halves):
+        return None
+    cells = [n // 2 if half else n for n, half in zip(grid.cells, halves, strict=True)]
+    blocked = problem.blocked
+    if blocked is not None:
+        blocked = (_means((problem.most <= 0.0).astype(float), halves) >= 1.0).reshape(cells)
+    coarse = Grid.uniform(grid.lower, grid.upper, tuple(cells))
+    coarse = problem.on(coarse, _means(problem.most, halves), blocked)
+    return coarse, _means(start, halves), _means(field, halves)
+
+
+def _means(values, halves):
+    for axis, half in enumerate(halves):
+        if half:
+            lower = np.take(values, range(0, values.shape[axis], 2), axis)
+            upper = np.take(values, range(1, values.shape[axis], 2), axis)
+            values = 0.5 * (lower + upper)
+    return np.ascontiguousarray(values)
+
+
+def prolonged(potential, flow, problem):
+    """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
+    cells = problem.shape
+    potentials = [_refined(p, cells) for p in potential]
+    flows = []
+    for v in flow:
+        fine = []
+        for a in problem.axes:
+            faces = problem.faces(a)
+            w = v[a]
+            if w.shape[a] != faces[a]:
+                w = 2.0 * _refined_faces(w, a)
+            others = tuple(faces[b] if b != a else w.shape[a] for b in range(3))
+            fine.append(_refined(w, others))
+        flows.append(fine)
+    return potentials, flows
+
+
+def _refined(values, shape):
+    for axis in range(3):
+        if values.shape[axis] != shape[axis]:
+            lines = np.moveaxis(values, axis, 0)
+            before = np.concatenate([lines[:1], lines[:-1]])
+            after = np.concatenate([lines[1:], lines[-1:]])
+            fine = np.stack([0.75 * lines + 0.25 * before, 0.75 * lines + 0.25 * after], axis=1)
+            values = np.moveaxis(fine.reshape(-1, *lines.shape[1:]), 0, axis)
+    return np.ascontiguousarray(values)
+
+
+def _refined_faces(values, axis):
+    """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the
+    walls.
+    """
+    lines = np.moveaxis(values, axis, 0)
+    walled = np.concatenate([0.0 * lines[:1], lines, 0.0 * lines[:1]])
+    fine = np.empty((2 * lines.shape[0] + 1, *lines.shape[1:]))
+    fine[1::2] = lines
+    fine[0::2] = 0.5 * (walled[1:] + walled[:-1])
+    return np.moveaxis(fine, 0, axis)
+
+
+def box_of_mass(start, reach):
+    """Slices of the least box that holds all but 1e-6 of the mass and `reach` cells of each axis around it,
+    or None where that is next to the whole grid."""
+    box = []
+    for axis, n in enumerate(start.shape):
+        others = tuple(a for a in range(start.ndim) if a != axis)
+        mass = np.cumsum(start.sum(axis=others))
+        first = int(np.searchsorted(mass, _LEFT * mass[-1] / 6.0)) - reach[axis]
+        last = int(np.searchsorted(mass, (1.0 - _LEFT / 6.0) * mass[-1])) + 1 + reach[axis]
+        first, last = first if first >= _BLOCK else 0, last if last <= n - _BLOCK else n
+        width = min(-((first - last) // _BLOCK) * _BLOCK, n)
+        first = min(first, n - width)
+        box.append(slice(first, first + width))
+    share = math.prod((b.stop - b.start) / n for b, n in zip(box, start.shape, strict=True))
+    return box if share <= _LARGEST else None
+
+
+def faces_of(box, axis):
+    """The faces across an axis between cells of a box."""
+    return tuple(slice(b.start, b.stop - 1) if a == axis else b for a, b in enumerate(box))
+
+
+def inside(box, shape, cells):
+    """A box less some cells along the sides that are no walls of the grid."""
+    return [
+        slice(b.start + cells * (b.start > 0), b.stop - cells * (b.stop < n))
+        for b, n in zip(box, shape, strict=True)
+    ]
