@@ -53,14 +53,17 @@ class Expression:
 class PointExpression(Expression):
     """A function of points `[d]`: with `letters="x"` of x1 … xd and r = |x|, in one dimension also of x.
 
-    With two letters, "xy", a kernel k(x, y) of x1 …, y1 … and r = |x − y|. A text that names t is a
-    function of the time as well, its last argument.
+    With two letters, "xy", a kernel k(x, y) of x1 …, y1 … and r = |x − y|. With `time`, a text that
+    names t is a function of the time as well, its last argument.
     """
 
-    def __init__(self, text: str, dimension: int, letters: str = "x"):
+    def __init__(self, text: str, dimension: int, letters: str = "x", time: bool = False):
         self.dimension, self.letters = int(dimension), letters
         names = [f"{letter}{axis + 1}" for letter in letters for axis in range(self.dimension)]
-        super().__init__(text, (*names, *(letters if self.dimension == 1 else ()), "r", "t"))
+        known = (*names, *(letters if self.dimension == 1 else ()), "r")
+        super().__init__(text, (*known, "t") if time else known)
+        if not self.depends_on_time:
+            self.variables = known
 
     @property
     def depends_on_time(self) -> bool:
@@ -69,12 +72,12 @@ class PointExpression(Expression):
 
     def __call__(self, *points_and_time):
         points = [jnp.asarray(point) for point in points_and_time[: len(self.letters)]]
-        time = points_and_time[-1] if self.depends_on_time else 0.0
+        time = points_and_time[len(self.letters) :]
         coordinates = [point[axis] for point in points for axis in range(self.dimension)]
         whole = [point[0] for point in points] if self.dimension == 1 else []
         radius = _Radius(points[0] - points[1] if len(points) == 2 else points[0])
         return jnp.asarray(
-            _plain(super().__call__(*coordinates, *whole, radius, time)), dtype=points[0].dtype
+            _plain(super().__call__(*coordinates, *whole, radius, *time)), dtype=points[0].dtype
         )
 
 

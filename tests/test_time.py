@@ -8,6 +8,7 @@ import functionals as fn
 import jko
 from functionals.expression import PointExpression
 from jko import Density, Gaussian, Grid, descent, exact, flow, limits, steps
+from jko.experiment import ExperimentError, parse
 
 LINE = exact.MovingTrap(lambda t: jnp.sin(3.0 * t), mean=0.4, std=0.7, stiffness=1.5, temperature=0.5)
 PLANE = exact.MovingTrap(
@@ -226,7 +227,7 @@ class Tilted(fn.Functional):
         fn.Potential(lambda x, t: t * x[0]),
         2.0 * fn.Potential(lambda x, t: 0.5 * t * x[0]),
         Tilted(),
-        fn.Potential(PointExpression("t * x", 1)),
+        fn.Potential(PointExpression("t * x", 1, time=True)),
     ],
 )
 def test_sums_expressions_and_functionals_of_ones_own_at_a_time(F):
@@ -280,3 +281,42 @@ def test_what_time_takes_from_a_run_is_said():
     comparison = jko.compare(runs, exact=LINE)
     assert "quantile" in str(comparison)
     assert isinstance(rho, Density)
+
+
+MOVING = """
+[grid]
+lower = -4.0
+upper = 4.0
+cells = 80
+
+[initial]
+kind = "gaussian"
+mean = 0.4
+std = 0.7
+
+[[functional]]
+name = "entropy"
+weight = 0.5
+
+[[functional]]
+name = "potential"
+potential = "0.75 * (x - sin(3*t))^2"
+
+[runs.JKO]
+scheme = "Quantile"
+tau = 0.1
+n_steps = 4
+"""
+
+
+def test_an_experiment_file_may_name_the_time(tmp_path):
+    experiment = parse(MOVING, tmp_path)
+    run = experiment.runs["JKO"].flow(experiment.functional)
+    assert run.final.mean() == pytest.approx(proximal_mean(LINE, 0.1, 4), abs=1e-4)
+    with pytest.raises(ExperimentError, match="unknown name at 't'"):
+        parse(
+            MOVING.replace(
+                'kind = "gaussian"\nmean = 0.4\nstd = 0.7', 'kind = "expression"\ndensity = "exp(-t*x^2)"'
+            ),
+            tmp_path,
+        )

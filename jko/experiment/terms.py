@@ -68,7 +68,12 @@ def _interaction(table, dimension, grid, files):
 def _named_or_expression(table, dimension, letters, key, named, create, facts, grid=None):
     """A function by its name with parameters, or by an expression with its declared facts."""
     text = table.text(key)
-    variables = (*[f"{letter}{axis + 1}" for letter in letters for axis in range(dimension)], *letters, "r")
+    variables = (
+        *[f"{letter}{axis + 1}" for letter in letters for axis in range(dimension)],
+        *letters,
+        "r",
+        "t",
+    )
     if _PLAIN_NAME.fullmatch(text) and text not in variables:
         if text not in named:
             table.refuse(
@@ -83,7 +88,7 @@ def _named_or_expression(table, dimension, letters, key, named, create, facts, g
                 table.refuse(name, f"expected {counted(dimension)} an axis, got {show(value)}")
         return create(text, **parameters)
     table.allow((*_COMMON, key, *facts), " beside an expression")
-    function = expression(table, key, dimension, letters)
+    function = expression(table, key, dimension, letters, time=True)
     if key == "kernel":
         require_symmetric(table, function, dimension)
     elif grid is not None:
@@ -122,7 +127,7 @@ def _kl(table, dimension, grid, files):
 
 def _reward(table, dimension, grid, files):
     table.allow((*_COMMON, *_TARGET, "reward", "strength", "modulus"))
-    reward = expression(table, "reward", dimension, "x")
+    reward = expression(table, "reward", dimension, "x", time=True)
     strength, modulus = table.positive("strength", 1.0), _number(table, "modulus")
     return fn.Reward(reward, _target(table, dimension), strength, modulus=modulus)
 
@@ -141,8 +146,8 @@ def _target(table, dimension):
     source = table.exactly_one(("mean", "V", "log_density"))
     if source == "mean":
         return gaussian(table, dimension)
-    written = expression(table, source, dimension, "x")
-    return written if source == "log_density" else PointExpression(f"-({written.text})", dimension)
+    written = expression(table, source, dimension, "x", time=True)
+    return written if source == "log_density" else PointExpression(f"-({written.text})", dimension, time=True)
 
 
 def gaussian(table: Table, dimension: int | None) -> Gaussian:
