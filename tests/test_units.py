@@ -285,7 +285,7 @@ TURNED = {
     "limits.FiniteVolume": (5e-3, "Strang's splitting has an axis in the middle, at order 2 in time"),
     "steps.BackAndForth": (
         1e-5,
-        "stops where a round of pairs gains little, and cells round in another order",
+        "stops where a round of pairs gains little; cells round in another order",
     ),
     "steps.MongeAmpere": (1e-7, "its smoother goes through cells in order"),
 }

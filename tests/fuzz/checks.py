@@ -22,6 +22,9 @@ _GRID_ERROR = 1.0 / 8.0
 _SIGNIFICANT = 8.0  # times that, below which the objective of stored densities compares nothing
 SAME_STEP = ("steps.Cvxpy", "steps.Quantile", "steps.MongeAmpere", "steps.BackAndForth", "steps.PrimalDual")
 
+# engines whose gap bounds what the stored densities lack, but for the grid's own h²/8τ
+BOUNDED = {"steps.BackAndForth", "steps.MongeAmpere"}
+
 
 class TooLong(Exception):
     """An engine did not answer within the time that it has."""
@@ -126,7 +129,7 @@ def disagreements(problem, answers: list[Answer]) -> list[str]:
     decrease = {name: fall[name] - cost[name] for name in steps}
     noise = _GRID_ERROR * _one_cell(problem)
     best = max(decrease, key=decrease.get)
-    found = []
+    found = _unbounded(problem, steps, decrease, noise)
     if problem.mu.dimension == 1 and decrease[best] > _SIGNIFICANT * noise:
         for name, value in decrease.items():
             if value < (1.0 - WORSE) * decrease[best] - noise:
@@ -136,6 +139,18 @@ def disagreements(problem, answers: list[Answer]) -> list[str]:
     for name, value in fall.items():
         if fall[farthest] > _SIGNIFICANT * noise and value < (1.0 - FEWER) * fall[farthest]:
             found.append(f"{name} lowers F by {value:.4g}, {farthest} by {fall[farthest]:.4g}")
+    return found
+
+
+def _unbounded(problem, steps, decrease, noise) -> list[str]:
+    """Gaps on the line below what another engine's answer proves, which those of tangents may be."""
+    if problem.mu.dimension > 1 or problem.F.parts.interaction:
+        return []
+    best, found = max(decrease.values()), []
+    for name in BOUNDED & steps.keys():
+        gap = float(steps[name].info.gap[0])
+        if best - decrease[name] > gap + noise:
+            found.append(f"{name} is {best - decrease[name]:.4g} above the best, its gap says {gap:.4g}")
     return found
 
 

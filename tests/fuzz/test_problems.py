@@ -4,9 +4,11 @@ import pytest
 
 from tests.fuzz.campaign import examine
 from tests.fuzz.checks import engines
+from tests.fuzz.problems import problem
 
 N_PROBLEMS, N_BLOCKS = 300, 20
 AT_EVERY_RUN = 5  # blocks; the others by `python -m pytest -m slow`
+N_BOUNDED = 20  # problems whose gap is held to another engine's answer, the first five at every run
 AT_ONCE = 2  # engines a problem, in turn, so that each answers seventy or so
 
 
@@ -27,3 +29,21 @@ def test_no_engine_is_wrong_without_a_word(block):
         _, label, found, _, _ = examine(seed, only=some_engines(seed), in_units=False)
         wrong += [f"seed {seed}, {label}: {text}" for text in found]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 5 else []) for seed in range(N_BOUNDED)],
+)
+def test_no_gap_is_below_what_another_engine_proves(seed):
+    """The first problem from 20 seeds on that both take, on the line and without an interaction."""
+    both = {"steps.BackAndForth", "steps.Quantile"}
+    for number in range(20 * seed, 20 * seed + 20):
+        posed = problem(number, in_units=False)
+        if posed.mu.dimension > 1 or posed.F.parts.interaction:
+            continue
+        _, label, found, _, answers = examine(number, only=both, in_units=False)
+        if all(said.run is not None for said in answers):
+            assert not found, f"seed {number}, {label}: {found}"
+            return
+    pytest.fail("no problem that both take")
