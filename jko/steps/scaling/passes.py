@@ -11,6 +11,8 @@ from jko.steps.scaling.certificate import entropic_cost
 from jko.steps.scaling.ladder import solve
 from jko.steps.scaling.self_plan import self_cost
 
+_UNSOLVED = 0.1  # marginals so far apart are no answer to a pass, nor a start for the next
+
 
 @dataclass
 class Solution:
@@ -45,8 +47,11 @@ def by_passes(problem, values, tau, share, settings) -> Solution:
     scaled, staying, rounds = None, None, 0
     for count in range(1, settings.interaction_passes + 1):
         step = problem.step(start, field, tau, share)
-        scaled = solve(step, settings.tolerance, settings.max_iterations, scaled)
+        warm, scaled = scaled, solve(step, settings.tolerance, settings.max_iterations, scaled)
         rounds += scaled.iterations
+        if warm is not None and not scaled.mismatch <= _UNSOLVED:
+            scaled = solve(step, settings.tolerance, settings.max_iterations)
+            rounds += scaled.iterations
         staying = self_cost(step) if staying is None else staying
         found = Solution(scaled, scaled.wanted, None, staying, rounds, passes=count)
         if field is None or not _sound(scaled, settings):
@@ -70,4 +75,4 @@ def by_passes(problem, values, tau, share, settings) -> Solution:
 
 def _sound(scaled, settings):
     missing = abs(float(scaled.wanted.sum() / scaled.step.rho.sum()) - 1.0)
-    return math.isfinite(scaled.mismatch) and missing <= settings.mass_tolerance
+    return scaled.mismatch <= _UNSOLVED and missing <= settings.mass_tolerance
