@@ -1,4 +1,9 @@
-"""One thread for linear algebra, and programs that are compiled once for all processes of the suite.
+"""One thread for linear algebra, and programs that are compiled quickly, and once for all processes.
+
+Idle threads wait asleep: where two workers share two cores, threads that spin cost several times the work.
+
+Most of a run is compilation of programs that are used once, so XLA is asked to optimise little: the numbers
+differ by rounding. `JAX_DISABLE_MOST_OPTIMIZATIONS=0` tests what a user's run compiles.
 
 The compiled programs lie in a folder of this run alone, which the workers and the processes that tests
 start find by the environment; nothing is left from one run to the next.
@@ -9,7 +14,9 @@ import shutil
 import tempfile
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 
 def pytest_configure(config):

@@ -9,14 +9,27 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# those that train or sample for more than ten seconds: `python -m pytest -m slow`
+# those that take more than five seconds: `python -m pytest -m slow`
 SLOW = (
+    "aggregation_to_a_disk",
     "bias_at_equilibrium",
+    "chemotaxis",
+    "colour_transfer",
+    "crowd_motion",
+    "dynamic_transport",
+    "ensemble_of_temperatures",
+    "fokker_planck_three_ways",
+    "moreau_envelopes",
+    "noising_is_a_gradient_flow",
+    "porous_medium",
+    "power_cells",
     "rectified_flow",
     "reward_tilting",
     "samplers_and_guidance",
+    "terrain",
     "three_ways_to_a_target",
     "two_layer_network",
+    "two_spirals",
 )
 EXAMPLES = [
     pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
