@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 # those that take more than five seconds: `python -m pytest -m slow`
 SLOW = (
     "aggregation_to_a_disk",
+    "animation",
     "bias_at_equilibrium",
     "chemotaxis",
     "colour_transfer",
@@ -27,6 +28,7 @@ SLOW = (
     "reward_tilting",
     "samplers_and_guidance",
     "terrain",
+    "three_views_of_an_sde",
     "three_ways_to_a_target",
     "two_layer_network",
     "two_spirals",
