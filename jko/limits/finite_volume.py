@@ -35,7 +35,8 @@ class FiniteVolume(Scheme):
     Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
     fails, implicit Euler, then as many shorter steps as τ needs take their place, counted in `details`;
-    a τ that would need thousands is not converged, and nothing of it is done.
+    a τ that would need thousands is not converged, and nothing of it is done. An interaction beside a U that
+    is no entropy is taken in substeps from the start, up to 128, that carry mass over a cell.
 
     Guaranteed by construction: mass to rounding; ρ ≥ 0, and ρ > 0 under an entropy up to underflow; of
     implicit Euler with V, any U and caps, decay of F for any τ. By check and fallback: decay with two

@@ -73,17 +73,18 @@ class NonlinearDiffusion:
     def sweep(self, rho, prepared):
         """One step of every line of `[n, lines]`: SDIRK of order 2, or implicit Euler [Alexander1977]."""
         psi, cap, step, second_order = prepared
-        count = self._substeps(rho, psi, step)
+        count = substeps(self.crossed(rho, psi, step), self.most_substeps)
         for _ in range(count):
             rho = self._sweep(rho, psi, cap, step / count, second_order)
         return rho
 
-    def _substeps(self, rho, psi, step):
-        """As many as the drift needs where it outweighs the diffusion within a cell, M being upwind there."""
+    def crossed(self, rho, psi, step):
+        """Over how many cells the drift carries mass where it outweighs the diffusion, M being upwind there:
+        as many substeps follow it."""
         drift, held = np.abs(np.diff(psi, axis=0)), rho > _HELD * rho.max()
         diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
         alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
-        return substeps(step * np.max(drift[alone], initial=0.0) / _CARRIED, self.most_substeps)
+        return step * np.max(drift[alone], initial=0.0) / _CARRIED
 
     def _sweep(self, rho, psi, cap, step, second_order):
         if not second_order:

@@ -23,9 +23,26 @@ class GridProblem:
         if self.moving:
             self.lines.most_substeps = 1  # its sweeps are repeated, and its checks shorten τ already
         self._plans: dict = {}
+        self._last = None, None  # a measure and its moving potential: a step asks for it more than once
+
+    def crossed(self, mu, tau) -> float:
+        """Over how many cells a drift that moves with the density carries it in τ, where a sweep of implicit
+        lines is to follow: 0 where sweeps see to that themselves."""
+        if not (self.moving and hasattr(self.lines, "crossed")):
+            return 0.0
+        psi = self.fixed + self.moving_potential(mu)
+        return max(
+            self.lines.crossed(lines_along(mu.values, axis), lines_along(psi, axis), tau / h**2)
+            for axis, h in enumerate(self.grid.spacing)
+        )
 
     def moving_potential(self, mu) -> np.ndarray:
         """The first variation of the interactions and of what else is no internal energy and no potential."""
+        if self._last[0] is not mu:
+            self._last = mu, self._moving_potential(mu)
+        return self._last[1]
+
+    def _moving_potential(self, mu):
         total = np.zeros(self.grid.cells)
         for coefficient, atom in self.moving:
             values = np.asarray(atom.first_variation(mu), dtype=float)

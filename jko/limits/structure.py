@@ -16,6 +16,7 @@ _FROZEN = 2.0**-8  # of the step: from here on Ψ may be that of the start, if t
 _SHORTEST = 2.0**-40  # of the step: none is shorter
 _MOST_TRIES = 4000  # substeps tried for one step, of which half a minute is a few
 _FORESEEN = 200  # tries after which a step that would need more than those is given up
+_FINEST = 7  # halvings of a step to follow a moving drift: as many substeps as a drift at rest has
 _STREAK = 4  # substeps that pass before a longer one is tried
 
 
@@ -50,14 +51,15 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
 
     Shares of τ are dyadic, so that their sum is exact.
     """
-    now, share, streak, tries = Outcome(mu, energy, done=0.0), 1.0, 0, 0
+    now, streak, tries = Outcome(mu, energy, done=0.0), 0, 0
+    share = _followed(problem, mu, tau, 1.0)
     while now.done < 1.0:
         share = min(share, 1.0 - now.done)
         after, tries = _checked(problem, now, share * tau, share <= _FROZEN), tries + 1
         if after is not None:
             now, streak = _joined(now, after, share), streak + 1
             if streak >= _STREAK and now.done % (2.0 * share) == 0.0:
-                share, streak = 2.0 * share, 0
+                share, streak = _followed(problem, now.mu, tau, 2.0 * share), 0
             continue
         share, streak = 0.5 * share, 0
         now.counted(Way.HALVED)
@@ -65,6 +67,12 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
         if share < _SHORTEST or tries >= _MOST_TRIES or (tries >= _FORESEEN and needed > _MOST_TRIES):
             return now
     return now
+
+
+def _followed(problem, mu, tau, share):
+    """The share of τ, or a dyadic part of it, in which a moving drift carries mass over a cell."""
+    crossed = problem.crossed(mu, share * tau)
+    return share * 2.0 ** -np.clip(np.ceil(np.log2(max(crossed, 1.0)) - 1e-9), 0.0, _FINEST)
 
 
 def _checked(problem, now, tau, frozen):
