@@ -31,22 +31,20 @@ def solve(before, potential, scale, bend, temperature, width, volume, tolerance,
     (τ/2)∫|∇φ|²ρ.
     """
     shape, count = phi.shape, phi.size
-    exact, work, change = np.empty(shape), np.empty(shape), np.empty(shape)
-    imbalance, right, zero = np.empty(shape), np.empty(shape), np.zeros(shape)
-    band, bent, ended, iterations = np.empty((count, width + 1)), phi, False, 0
+    exact, work, change, bent = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
+    density, curvature, mismatch = np.empty(shape), np.empty(shape), np.empty(shape)
+    imbalance, right, zero, step = np.empty(shape), np.empty(shape), np.zeros(shape), np.empty(shape)
+    band, ended, iterations = np.empty((count, width + 1)), False, 0
     while True:
-        bent = bend * phi
+        _combine(bend, phi, 0.0, phi, bent)
         hamilton_jacobi(phi, potential, bend * scale, exact)
         hamilton_jacobi(phi, zero, scale, work)
         if ended:
-            pressure[:] = exact
-        density = np.exp(pressure / temperature - 1.0)
-        curvature = density / temperature
+            _combine(1.0, exact, 0.0, exact, pressure)
+        _state(pressure, exact, temperature, density, curvature, mismatch)
         balance(density, phi, before, scale, imbalance)
-        mismatch = pressure - exact
-        diagonal = np.maximum(np.maximum(before, density) / temperature, _TINY)
-        gap = 0.5 * volume * np.sum(imbalance**2 / diagonal + mismatch**2 * curvature)
-        transport = volume * np.sum((work - phi) * density)
+        gap, transport = _measured(before, temperature, density, curvature, mismatch, imbalance, work, phi)
+        gap, transport = volume * gap, volume * transport
         if not np.isfinite(gap):
             return -1, gap, transport
         if ended:
@@ -55,17 +53,59 @@ def solve(before, potential, scale, bend, temperature, width, volume, tolerance,
         if ended:
             continue
         iterations += 1
-        adjoint(curvature * mismatch, bent, density, zero, scale, right)
-        right += imbalance
+        _multiply(curvature, mismatch, work)
+        adjoint(work, bent, density, zero, scale, right)
+        _combine(1.0, right, 1.0, imbalance, step)
         _assemble(bent, density, curvature, scale, width, band)
-        step = right.copy().reshape(count)
-        if not _eliminate(band, width, step):
+        if not _eliminate(band, width, step.reshape(count)):
             return -1, gap, transport
-        correction = step.reshape(shape)
-        advected(correction, bent, scale, change)
-        change -= mismatch
-        pressure += np.minimum(change, _RISE * temperature)
-        phi += correction
+        advected(step, bent, scale, change)
+        _move(change, mismatch, _RISE * temperature, pressure)
+        _combine(1.0, phi, 1.0, step, phi)
+
+
+# loops over cells, since every expression of whole arrays takes a second to compile
+
+
+@njit(cache=True, error_model="numpy")
+def _combine(a, x, b, y, out):
+    """a x + b y."""
+    for c in np.ndindex(out.shape):
+        out[c] = a * x[c] + b * y[c]
+
+
+@njit(cache=True, error_model="numpy")
+def _multiply(x, y, out):
+    """x y."""
+    for c in np.ndindex(out.shape):
+        out[c] = x[c] * y[c]
+
+
+@njit(cache=True, error_model="numpy")
+def _state(pressure, exact, temperature, density, curvature, mismatch):
+    """ρ = exp(q/θ − 1), 1/U″(ρ) = ρ/θ, and q less what φ asks for."""
+    for c in np.ndindex(density.shape):
+        density[c] = np.exp(pressure[c] / temperature - 1.0)
+        curvature[c] = density[c] / temperature
+        mismatch[c] = pressure[c] - exact[c]
+
+
+@njit(cache=True, error_model="numpy")
+def _measured(before, temperature, density, curvature, mismatch, imbalance, work, phi):
+    """The gap and (τ/2)∫|∇φ|²ρ, sums over cells."""
+    gap, transport = 0.0, 0.0
+    for c in np.ndindex(density.shape):
+        diagonal = max(max(before[c], density[c]) / temperature, _TINY)
+        gap += 0.5 * (imbalance[c] ** 2 / diagonal + mismatch[c] ** 2 * curvature[c])
+        transport += (work[c] - phi[c]) * density[c]
+    return gap, transport
+
+
+@njit(cache=True, error_model="numpy")
+def _move(change, mismatch, most, pressure):
+    """q + min(change − mismatch, most)."""
+    for c in np.ndindex(pressure.shape):
+        pressure[c] += min(change[c] - mismatch[c], most)
 
 
 @njit(cache=True, error_model="numpy")
