@@ -28,7 +28,7 @@ class BackwardEuler(EnergyDescent):
     """
 
     tolerance: float | None = None
-    max_iterations: int = 50
+    max_iterations: int = 400  # 5 are usual; 190 where two points repel each other from 1e-9 apart
     max_inner_iterations: int = 200
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
@@ -79,5 +79,5 @@ class BackwardEuler(EnergyDescent):
 def _not_converged(error, tolerance, count):
     return (
         f"the relative residual is {error:.2g} after {count} Newton iterations, "
-        f"above tolerance={tolerance:g}: take a smaller tau, raise max_iterations, or loosen tolerance"
+        f"above tolerance={tolerance:g}: raise max_iterations, take a smaller tau, or loosen tolerance"
     )

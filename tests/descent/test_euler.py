@@ -200,3 +200,14 @@ def test_a_step_of_many_particles_on_the_line_solves_its_equation():
     equation = x - start + tau * (x - x.mean() - np.sum(1.0 / z, axis=1) / n)
     assert np.abs(equation).max() < 1e-7
     assert run.info.iterations[0] <= 20
+
+
+def test_backward_euler_parts_two_points_that_repel_each_other_from_1e_9_apart():
+    """−log|x| in the plane: what the pair was apart is soon forgotten; an explicit step says what helps."""
+    x, F = np.random.default_rng(0).normal(size=(200, 2)), fn.Interaction("logarithmic") + QUADRATIC
+    clouds = [Particles(np.concatenate([x[:199], x[:1] + apart])) for apart in (1e-3, 1e-9)]
+    ends = [flow(F, cloud, BackwardEuler(), tau=0.1, n_steps=2).energy for cloud in clouds]
+    assert np.diff(ends[1]).max() < 0.0
+    assert ends[1][-1] == pytest.approx(ends[0][-1], rel=1e-5)
+    with pytest.raises(StepFailed, match="BackwardEuler"):
+        flow(F, clouds[1], ForwardEuler(), tau=0.1, n_steps=1)
