@@ -224,7 +224,16 @@ class CellEnergies:
 
 
 def _level_without_energy(field, most, total):
-    """The field in the last cell that fills when cells fill in the order of their field."""
-    order = np.argsort(field, kind="stable")
-    filled = np.cumsum(most[order])
-    return float(field[order[min(int(np.searchsorted(filled, total)), field.size - 1)]])
+    """The field in the last cell that fills when cells fill in the order of their field, by halving."""
+    while field.size > 1:
+        middle = np.partition(field, field.size // 2)[field.size // 2]
+        below = field < middle
+        if not below.any():  # the least value, perhaps of many cells
+            below = field == middle
+            if below.all() or float(most[below].sum()) >= total:
+                return float(middle)
+        held = float(most[below].sum())
+        kept = below if held >= total else ~below
+        total -= 0.0 if held >= total else held
+        field, most = field[kept], most[kept]
+    return float(field[0])
