@@ -23,10 +23,11 @@ class BackAndForth(Scheme):
     where there is vacuum, within a box round the support.
 
     iterations: back-and-forth pairs on the given grid, the next coarser, …; the last holds for all coarser
-    and the coarsest. tolerance: the relative gap at which a step counts as converged; up to `max_extra` more
-    pairs try for it, and then longer or shorter steps. A gap below the grid's own bias, h²/8τ an axis, counts
-    as converged too, but not above a tenth of W₂²/2τ unless the flow is at its end, nor where mass left to
-    itself would move or spread by less than an eighth of a cell.
+    and the coarsest; (2, 6, 12, 24, 48), and on the line (8, 8, 12, 24, 48), unless given.
+    tolerance: the relative gap at which a step counts as converged; up to `max_extra` more pairs try for it,
+    and then longer or shorter steps. A gap below the grid's own bias, h²/8τ an axis, counts as converged too,
+    but not above a tenth of W₂²/2τ unless the flow is at its end, nor where mass left to itself would move or
+    spread by less than an eighth of a cell.
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
     in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
@@ -54,7 +55,7 @@ class BackAndForth(Scheme):
     under which an ascent on a grid locks: finer grids are no nearer to the step. steps.PrimalDual takes them.
     """
 
-    iterations: tuple[int, ...] = (2, 6, 12, 24, 48)
+    iterations: tuple[int, ...] | None = None
     tolerance: float = 0.05
     max_extra: int = 48
     obstacle: Any = None
@@ -67,9 +68,9 @@ class BackAndForth(Scheme):
     order: ClassVar[int] = 1
 
     def __post_init__(self):
-        if not self.iterations:
+        if self.iterations == ():
             raise ValueError("iterations: expected a number of pairs for each level, finest first, got none")
-        for pairs in self.iterations:
+        for pairs in self.iterations or ():
             whole_number("iterations", pairs, least=0)
         positive_number("tolerance", self.tolerance)
         positive_number("margin", self.margin)

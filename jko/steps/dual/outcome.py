@@ -74,6 +74,8 @@ def record(problem, settings, mu, tau, solution, taken, note) -> StepInfo:
         _huge(problem, settings, mu, tau, gap, taken),
         "" if taken.share == 1.0 else _unfinished(problem, settings, mu, tau, gap, taken),
     ]
+    if any(failures) and problem.blocked is not None:
+        failures.append("steps.PrimalDual takes obstacles of any size, and goes round them")
     gap = max(gap, 0.0)
     return StepInfo(
         status=Status.of(not any(failures)),

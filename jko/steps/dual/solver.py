@@ -10,6 +10,8 @@ from jko.steps.dual.solution import DualSolution
 
 _CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
 _ROUND = 8
+# pairs, finest grid first; on the line they cost little, and many short steps add up what two leave
+_PAIRS = {1: (8, 8, 12, 24, 48), 2: (2, 6, 12, 24, 48), 3: (2, 6, 12, 24, 48)}
 _HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
 _AIM = 0.1  # of h²/8τ: a gap below the grid's own bias counts as closed, and a tenth of it is aimed at
 _ENOUGH = 0.5  # of h²/8τ, above which other step sizes are tried
@@ -64,7 +66,7 @@ class DualSolver:
             self.problem.internal,
             self.tau,
             support,
-            settings.iterations,
+            settings.iterations or _PAIRS[self.grid.dimension],
             settings.margin,
             caution,
             settings.threads,
