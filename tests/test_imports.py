@@ -20,7 +20,7 @@ FLOORS = [
         "interrupts": [],
         "records": [],
         "bounds": [],
-        "kernels": ["functionals"],
+        "loops": ["functionals"],
         "sharding": ["errors"],
         "writing": ["errors"],
     },

@@ -13,7 +13,7 @@ from functionals.programs import kept
 from jko.descent.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.sharded_field import energy_at
 from jko.errors import one_of, positive_number, whole_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.scheme import Records, Status, StepInfo
 
 METHODS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "kvaerno5": "Kvaerno5"}

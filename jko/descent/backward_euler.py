@@ -13,7 +13,7 @@ from jko.descent.energy_descent import EnergyDescent, compiled_energy, transport
 from jko.descent.host_newton import proximal_step_on_the_host
 from jko.descent.newton import proximal_step
 from jko.errors import positive_number, whole_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.scheme import Status, StepInfo
 
 

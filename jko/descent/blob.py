@@ -15,8 +15,8 @@ from jko.descent.field import outside_terms
 from jko.descent.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
 from jko.descent.stability import refuse_coarse
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.kernels.gaussian_mesh import REACH, mesh_size
-from jko.kernels.pair_sums import precision
+from jko.loops.gaussian_mesh import REACH, mesh_size
+from jko.loops.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
 from jko.scheme import Problem, Records, Scheme, Status, StepInfo

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from functionals.conjugate import GatheredInternal
 from functionals.programs import kept
 from jko.descent.field import Field, Flow, at_time, readings
-from jko.kernels.gaussian_mesh import gaussian_mesh_sum
-from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
+from jko.loops.gaussian_mesh import gaussian_mesh_sum
+from jko.loops.pair_sums import radial_gradient_sum, radial_sum
 
 
 @dataclass(frozen=True)

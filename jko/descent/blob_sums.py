@@ -18,7 +18,7 @@ _TOLERANCE = 1e-9  # a density far out is small against the largest, and its log
 class BlobSums:
     """F_ε and its gradient as `BlobField` has them, for numpy arrays of many particles.
 
-    Sums of Gaussians are those of `jko.kernels.forces`: by Fourier series, to 1e-9 of their size, or over all
+    Sums of Gaussians are those of `jko.loops.forces`: by Fourier series, to 1e-9 of their size, or over all
     pairs where that is the cheaper. A density is never below a particle's own blob, w_i φ_ε(0).
     """
 
@@ -66,8 +66,8 @@ class BlobSums:
         return (2.0 * math.pi * self.inner.bandwidth**2) ** (-0.5 * dimension)
 
     def _sums(self, x):
-        from jko.kernels.forces import evaluate
-        from jko.kernels.forces.plan import plan
+        from jko.loops.forces import evaluate
+        from jko.loops.forces.plan import plan
 
         terms = _gaussian(self._peak(x.shape[1]), self.inner.bandwidth)
         columns = np.ascontiguousarray(x.T, dtype=float)
@@ -77,7 +77,7 @@ class BlobSums:
 
 @kept
 def _gaussian(peak, bandwidth):
-    from jko.kernels.forces.terms import named_terms
+    from jko.loops.forces.terms import named_terms
 
     return named_terms([("gaussian", peak, bandwidth)], peak)
 

@@ -13,7 +13,7 @@ from jko.descent.host_steps import host_steps
 from jko.descent.observables import averages, statistics_of
 from jko.descent.sharded_field import mesh_of
 from jko.descent.watch import EVERY_STEP, HostWatch, Watch, compiled_look, watched_steps
-from jko.kernels.random_keys import seed_words
+from jko.loops.random_keys import seed_words
 from jko.sharding import gather, spread
 
 _FAR = 8.0  # standard deviations of the noise of several steps, beyond which a particle is looked at again

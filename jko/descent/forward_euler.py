@@ -13,7 +13,7 @@ from jko.descent.energy_descent import EnergyDescent
 from jko.descent.field import field, outside_terms, program
 from jko.descent.sharded_field import mesh_of, spread_field
 from jko.errors import positive_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.scheme import Status, StepInfo
 from jko.sharding import gather, spread
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.descent.noise import increments
 from jko.descent.watch import watched_steps
-from jko.kernels.random_keys import key_of
+from jko.loops.random_keys import key_of
 
 
 def host_steps(flow_at, move, carried, w, coefficients, noise, seed, first, last, record, watch) -> list:

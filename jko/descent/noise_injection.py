@@ -21,8 +21,8 @@ from jko.descent.stability import refuse_unstable
 from jko.descent.watch import HostWatch, Watch, watched_steps
 from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import positive_number, seed_number
-from jko.kernels.pair_sums import Difference, pair_gradient_sum, precision
-from jko.kernels.random_keys import key_of
+from jko.loops.pair_sums import Difference, pair_gradient_sum, precision
+from jko.loops.random_keys import key_of
 from jko.scheme import Status, StepInfo
 
 

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, PartitionSpec
 
 from functionals.programs import kept
 from jko.descent.field import Field, at_time, field, program, readings
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.measures import Particles
 from jko.sharding import AXIS, active, spread
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from functionals.programs import kept
 from jko.descent.field import Flow, program
-from jko.kernels.pair_sums import radial_gradient_sum, radial_sum
+from jko.loops.pair_sums import radial_gradient_sum, radial_sum
 
 
 class Profile(NamedTuple):

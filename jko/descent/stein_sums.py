@@ -15,7 +15,7 @@ _TOLERANCE = 1e-9  # near the target the velocity is a small difference of large
 class SteinSums:
     """The velocity and S of a `SteinField` for numpy arrays of many particles.
 
-    Sums of the kernel and of its Laplacian are those of `jko.kernels.forces`, asked to 1e-9 of their size: by
+    Sums of the kernel and of its Laplacian are those of `jko.loops.forces`, asked to 1e-9 of their size: by
     `method` "fourier", or with "auto" also over all pairs where that is the cheaper.
     """
 
@@ -28,7 +28,7 @@ class SteinSums:
 
     def velocity(self, x, w):
         """v at the particles `[n, d]`, and S."""
-        from jko.kernels.forces import evaluate
+        from jko.loops.forces import evaluate
 
         h, theta = self.inner.bandwidth, self.inner.temperature
         g, columns = np.asarray(self.drift.compiled_gradient(x, w), dtype=float), self._columns(x)
@@ -41,7 +41,7 @@ class SteinSums:
 
     def choice(self, mu) -> Choice:
         """How the kernel's sums over a cloud are taken, and how well."""
-        from jko.kernels.forces import evaluate
+        from jko.loops.forces import evaluate
 
         columns = self._columns(mu.positions)
         kernel, way = self._sums(columns, False)
@@ -52,7 +52,7 @@ class SteinSums:
         return np.ascontiguousarray(x.T, dtype=float) / self.inner.bandwidth
 
     def _sums(self, columns, laplacian_of_it):
-        from jko.kernels.forces.plan import plan
+        from jko.loops.forces.plan import plan
 
         terms = _terms(self.inner.kernel, len(columns), laplacian_of_it)
         return terms, plan(terms, columns, _TOLERANCE, self.method)
@@ -61,7 +61,7 @@ class SteinSums:
 @kept
 def _terms(kernel: str, d: int, laplacian_of_it: bool):
     """The kernel of bandwidth 1, or its Laplacian, as compiled loops read it."""
-    from jko.kernels.forces.terms import named_terms, tabulated_terms
+    from jko.loops.forces.terms import named_terms, tabulated_terms
 
     if kernel == "gaussian" and not laplacian_of_it:
         return named_terms([("gaussian", 1.0, 1.0)], 1.0)

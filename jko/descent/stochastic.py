@@ -22,7 +22,7 @@ from jko.descent.stability import refuse_coarse, refuse_unstable, rounded_away
 from jko.descent.watch import Watch
 from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.measures import Particles
 from jko.scheme import Problem, Records, Scheme, Status
 

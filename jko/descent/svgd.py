@@ -16,7 +16,7 @@ from jko.descent.stein_sums import SteinSums
 from jko.descent.watch import HostWatch, Watch, watched_steps
 from jko.descent.watch import sentence as thrown_sentence
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
 from jko.scheme import Problem, Records, Scheme, Status

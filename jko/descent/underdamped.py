@@ -13,7 +13,7 @@ from jko.descent.phase_space import phase_space_energy
 from jko.descent.stochastic import StochasticDescent
 from jko.descent.watch import Watch
 from jko.errors import one_of, positive_number
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 
 
 @dataclass(frozen=True)

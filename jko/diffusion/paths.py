@@ -10,7 +10,7 @@ import numpy as np
 from jax import lax
 
 from jko.errors import finite_array, shown
-from jko.kernels.random_keys import key_of
+from jko.loops.random_keys import key_of
 from jko.measures import Particles
 
 

@@ -16,8 +16,8 @@ from jko.descent.stochastic import StochasticDescent
 from jko.descent.watch import sentence as thrown_sentence
 from jko.descent.watch import watched_steps
 from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
-from jko.kernels.pair_sums import precision
-from jko.kernels.random_keys import seed_words
+from jko.loops.pair_sums import precision
+from jko.loops.random_keys import seed_words
 from jko.sharding import active
 
 _NUMBERS = 2**27  # positions held at once

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.kernels.face_mobility import blended
-from jko.kernels.tridiagonal import limit_fluxes
 from jko.limits.line_newton import TINY, LineNewton
 from jko.limits.lines import lines_along, substeps
+from jko.loops.face_mobility import blended
+from jko.loops.tridiagonal import limit_fluxes
 
 _ACCEPTED = 1e4  # of a tolerance of 1e-13: mass is made exact and the energy is checked
 _CARRIED = 1.0  # cells that the drift carries mass in a substep: M, iterated, follows that far

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.kernels.face_mobility import upwind
-from jko.kernels.tridiagonal import combine_conserving
 from jko.limits.line_solves import Resolvent
 from jko.limits.lines import jumps, leaving, lines_along, substeps
+from jko.loops.face_mobility import upwind
+from jko.loops.tridiagonal import combine_conserving
 
 _MOST_SUBSTEPS = 400
 

@@ -96,7 +96,7 @@ class Sums:
     """
 
     def __init__(self, terms, x, w, how: Summation):
-        from jko.kernels.forces.plan import Plan, plans
+        from jko.loops.forces.plan import Plan, plans
 
         self.terms, self.w, self.how = terms, np.asarray(w), how
         self.columns = np.ascontiguousarray(np.asarray(x).T)
@@ -119,14 +119,14 @@ class Sums:
 
     def products(self, v) -> np.ndarray:
         """The derivative of `gradients` along v `[n, d]`."""
-        from jko.kernels.forces import evaluate
+        from jko.loops.forces import evaluate
 
         columns = np.ascontiguousarray(np.asarray(v, self.columns.dtype).T)
         return evaluate.products(self.terms, self.columns, columns, self.w, self.plans[0]).T
 
     def choice(self) -> Choice:
         """The method taken, with its measured error."""
-        from jko.kernels.forces import evaluate
+        from jko.loops.forces import evaluate
 
         _, taken, missed = self._checked(1)
         errors = evaluate.errors(self.terms, self.columns, self.w, taken)
@@ -137,7 +137,7 @@ class Sums:
         return Choice(taken.method, reason, self._tolerance, *errors, taken.seconds, bool(missed))
 
     def _checked(self, order):
-        from jko.kernels.forces import evaluate
+        from jko.loops.forces import evaluate
 
         return evaluate.checked(order, self.terms, self.columns, self.w, self.plans, self._tolerance)
 

@@ -12,7 +12,7 @@ from functionals import pointwise
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import is_traced
-from jko.kernels.forces.terms import Terms, named_terms, tabulated_terms
+from jko.loops.forces.terms import Terms, named_terms, tabulated_terms
 
 
 @dataclass(frozen=True)

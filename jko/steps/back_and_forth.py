@@ -33,7 +33,7 @@ class BackAndForth(Scheme):
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
     what is left of the gap of the whole step is small beside the ascent's own; where F + W₂²/2τ would rise,
     by ever shorter steps from the best. margin: of the box, of the support's width on each side. threads: of
-    the kernels; more than 1 pays where as many cores are idle.
+    the compiled loops; more than 1 pays where as many cores are idle.
 
     F never rises. Where the grid's error would let F(ρ′) + W₂²/2τ exceed F(ρ_k), ρ′ is the mixture of ρ_k
     and the step that has the least objective, ρ_k itself in the end; the note tells the share. Such a step
@@ -113,11 +113,11 @@ class BackAndForth(Scheme):
 
     def _take(self, mu, tau, problem):
         """(ρ′, its record, the share of the step that was taken)."""
-        from jko.kernels.threads import kernel_threads
+        from jko.loops.threads import loop_threads
         from jko.steps.dual.outcome import record, take
         from jko.steps.dual.passes import settle
 
-        with kernel_threads(self.threads):
+        with loop_threads(self.threads):
             solution, note = settle(problem, self, mu, tau)
         taken = take(problem, mu, solution.values, solution.cost)
         return taken.values, record(problem, self, mu, tau, solution, taken, note), taken.share

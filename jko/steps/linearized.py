@@ -9,7 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from jko.errors import positive_number, whole_number
-from jko.kernels.anderson import Anderson
+from jko.loops.anderson import Anderson
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid_energy import energy_size

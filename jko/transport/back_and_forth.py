@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels.c_transform import c_transform
-from jko.kernels.deposit import deposit
-from jko.kernels.multigrid import Multigrid
-from jko.kernels.resample import average, interpolate
+from jko.loops.c_transform import c_transform
+from jko.loops.deposit import deposit
+from jko.loops.multigrid import Multigrid
+from jko.loops.resample import average, interpolate
 
 _COARSEST = {1: 64, 2: 32, 3: 12}
 _TINY = 8

@@ -81,7 +81,7 @@ class CloudBridge(SchrodingerBridge):
         return self._heated(x, self.mu, self.log_first, fraction("t", t))
 
     def _heated(self, x, cloud, logs, duration):
-        from jko.kernels.log_cloud import log_sums_and_means
+        from jko.loops.log_cloud import log_sums_and_means
 
         if duration < _NEARLY_ONE:
             raise ValueError(

@@ -113,7 +113,7 @@ def _levels(cells, steps):
 
 
 def _saddle(mu, nu, cells, times, length, peak):
-    from jko.kernels.resample import average
+    from jko.loops.resample import average
 
     extent = [n * h for n, h in zip(mu.grid.cells, mu.grid.spacing, strict=True)]
     lengths = [e / (n * length) for e, n in zip(extent, cells, strict=True)] + [1.0]

@@ -31,7 +31,7 @@ def entropic_bracket(mu, nu, found):
 
 def _admissible(mu, nu, pair, phi):
     if pair.spacing:
-        from jko.kernels.c_transform import c_transform
+        from jko.loops.c_transform import c_transform
 
         psi = c_transform(np.where(pair.nu > 0.0, phi, -np.inf), pair.spacing, 1.0, refine=False)
         return psi, c_transform(psi, pair.spacing, 1.0, refine=False)

@@ -41,7 +41,7 @@ class GridBridge(SchrodingerBridge):
         return self._heated(self.log_first, fraction("t", t))
 
     def _heated(self, logs, duration):
-        from jko.kernels.log_heat import log_heat
+        from jko.loops.log_heat import log_heat
 
         return log_heat(logs, self.grid.spacing, 2.0 * self.epsilon * duration)
 

@@ -18,7 +18,7 @@ def displaced(mu, nu, t):
     The inverse of x ↦ x − t∇ψ(x) is z ↦ z − t∇φ_t(z), φ_t(z) = min |x − z|²/2t − ψ(x): a change of
     variables, smooth where pieces of cells would leave noise, and divided by what it errs in mass.
     """
-    from jko.kernels.push import pull_back
+    from jko.loops.push import pull_back
 
     values, potential, time, rim = _from_nearer_end(mu, nu, t)
     moved, _ = pull_back(np.pad(values, [(r, r) for r in rim]), potential, time, mu.grid.spacing)
@@ -45,7 +45,7 @@ def geodesic_velocity(mu, nu, t):
 
 def _from_nearer_end(mu, nu, t):
     """The density at the nearer end, φ_t on a wider grid, the time from that end, and the rim."""
-    from jko.kernels.c_transform import c_transform
+    from jko.loops.c_transform import c_transform
 
     rim = tuple(0 if kept else _RIM for kept in walls_kept(mu, nu))
     psi, phi = trusted(mu, nu).extended(rim)

@@ -89,7 +89,7 @@ def grid_map(mu, nu) -> GridMap:
     Raises ValueError where the spacings differ, RuntimeError where the gap stays open or u is far from
     convex.
     """
-    from jko.kernels.displacement import jacobian
+    from jko.loops.displacement import jacobian
     from jko.transport.back_and_forth import mismatch
 
     transport = trusted(mu, nu)

@@ -66,7 +66,7 @@ class GridTransport:
         return self._moved_back(psi, phi, rim)
 
     def _conjugate(self, potential, wide, given, wanted):
-        from jko.kernels.c_transform import c_transform
+        from jko.loops.c_transform import c_transform
 
         spread = np.full(wide, -np.inf)
         spread[given] = potential
@@ -108,13 +108,13 @@ def _wider(grid, rim):
 def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
     """Solved once for the last few pairs; `fine` where the map is wanted, whose error is the root of the
     value's."""
-    from jko.kernels.threads import kernel_threads
+    from jko.loops.threads import loop_threads
     from jko.transport.back_and_forth import FINE, solve
 
     key = (mu.grid, nu.grid, _digest(mu), _digest(nu), fine)
     if key not in _solved:
         overlap = Overlap.of(mu, nu)
-        with kernel_threads(threads):
+        with loop_threads(threads):
             _solved[key] = GridTransport(
                 mu.grid, nu.grid, overlap, solve(overlap, threads=threads, **(FINE if fine else {}))
             )

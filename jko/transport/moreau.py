@@ -60,7 +60,7 @@ def inf_convolution(f, g, grid, other=None):
     f and g, convex or not, at a cost of cells times cells. Raises ValueError for spacings that differ or more
     than 1e10 pairs.
     """
-    from jko.kernels.legendre import inf_convolution_rows
+    from jko.loops.legendre import inf_convolution_rows
 
     other = grid if other is None else _same_dimension("other", other, grid)
     first, second = _values("f", f, grid), _values("g", g, other)
@@ -135,7 +135,7 @@ def _same_dimension(name, grid, reference):
 
 
 def _conjugate(values, grid, slopes, refine):
-    from jko.kernels.legendre import legendre_lines
+    from jko.loops.legendre import legendre_lines
 
     lines, sign, shape = values, 1.0, list(values.shape)
     for axis in reversed(range(grid.dimension)):
@@ -150,7 +150,7 @@ def _conjugate(values, grid, slopes, refine):
 def _minimised(values, curvatures, refine=False):
     """The minimum, with `refine` between the cells too, and the index of the minimising cell,
     `[d, *cells]`."""
-    from jko.kernels.legendre import envelope_lines
+    from jko.loops.legendre import envelope_lines
 
     found, d = [], values.ndim
     for axis in reversed(range(d)):

@@ -22,7 +22,7 @@ class PowerCells(NamedTuple):
 
 def power_cells(values, spacing, points, weights) -> PowerCells:
     """For masses `[*cells]` of a grid with a corner at 0, each spread evenly over its cell."""
-    from jko.kernels.polygon_moments import edge_moments
+    from jko.loops.polygon_moments import edge_moments
 
     n, h = len(points), np.array(spacing)
     starts, ends, pairs = _edges(h * values.shape, points, weights)

@@ -43,7 +43,7 @@ class Saddle:
     def solve(self, tolerance, most):
         """Iterate until the value moves by less than tolerance/10 in ten iterations and ‖I u - V‖₁ falls
         below 10·tolerance, V being the minimiser over cells."""
-        from jko.kernels.staggered import climb, combine, descend
+        from jko.loops.staggered import climb, combine, descend
 
         sigma, tau = self.dtype(_SIGMA), self.dtype(1.0 / _SIGMA)
         new_u, ahead = ([np.empty_like(x) for x in self.u] for _ in range(2))
@@ -77,7 +77,7 @@ def project(u, rates, inverse):
     """The orthogonal projection of u on ∂tρ + div m = 0 with its values on the outer faces kept, in place."""
     from scipy import fft
 
-    from jko.kernels.staggered import add_gradient, divergence
+    from jko.loops.staggered import add_gradient, divergence
 
     excess = np.empty(inverse.shape, inverse.dtype)
     divergence(*u, rates, excess)
@@ -88,7 +88,7 @@ def project(u, rates, inverse):
 
 def project_in_double(u, saddle: Saddle):
     """(u projected in float64 with exact ends, what is left of ∂tρ + div m at the centres)."""
-    from jko.kernels.staggered import divergence
+    from jko.loops.staggered import divergence
 
     rates = saddle.exact_rates
     u = [x.astype(float) for x in u]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.kernels.anderson import Anderson
+from jko.loops.anderson import Anderson
 
 _DEPTH = 6
 _START_MIXING = 0.5  # the L1 error below which iterates are worth mixing

@@ -22,7 +22,7 @@ class GridKernel:
     """exp(−|x − y|²/ε) between the cells of a grid and itself."""
 
     def __init__(self, cells, spacing, epsilon, periodic=None):
-        from jko.kernels.log_gaussian import LogGaussian
+        from jko.loops.log_gaussian import LogGaussian
 
         self.forth = self.back = LogGaussian(cells, [h * h / epsilon for h in spacing], periodic)
         self.swapped = self.alone = self
@@ -52,13 +52,13 @@ class CloudKernel:
 
     def forth(self, logs):
         """log Σⱼ exp(−|xᵢ − yⱼ|²/ε + bⱼ) `[n]` for logs b `[m]`."""
-        from jko.kernels.log_cloud import log_sums
+        from jko.loops.log_cloud import log_sums
 
         return log_sums(self.x, self.y, self.epsilon, logs)
 
     def back(self, logs):
         """log Σᵢ exp(−|xᵢ − yⱼ|²/ε + aᵢ) `[m]` for logs a `[n]`."""
-        from jko.kernels.log_cloud import log_sums
+        from jko.loops.log_cloud import log_sums
 
         return log_sums(self.y, self.x, self.epsilon, logs)
 
@@ -66,7 +66,7 @@ class CloudKernel:
 def scale_on_grid(mu, nu, spacing, epsilon, tolerance, max_iterations) -> Scaling:
     """Between masses mu and nu `[*cells]` of sum 1; nu None is mu with itself. Halved grids, whose
     temperatures are no less than their h², start the finer ones."""
-    from jko.kernels.resample import average, interpolate
+    from jko.loops.resample import average, interpolate
 
     potential = None
     extent = [n * h for n, h in zip(mu.shape, spacing, strict=True)]

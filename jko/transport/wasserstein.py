@@ -48,7 +48,7 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> 
 
     On request also `"entropic"`: the Sinkhorn divergence at temperature `epsilon`, a squared length, as
     `sinkhorn` takes it, by default 2e-3 of the total variance, or h² where that is more.
-    threads: of the kernels of back-and-forth.
+    threads: of the loops of back-and-forth.
 
     Beside a density on a periodic grid, or with `torus` a periodic Grid for two clouds, the cost is the
     squared distance to the nearest image: `"circle"` on the line, by quantile functions of which one is

@@ -126,7 +126,7 @@ def test_a_resume_gives_the_same_bits(scheme, functional, tmp_path):
 def test_noise_injection_takes_gradients_beside_the_particles():
     """With the noise of a step known: ∇k∗(α − ν) at x + βξ, moved from x."""
     from jko.descent.noise import increments
-    from jko.kernels.random_keys import key_of
+    from jko.loops.random_keys import key_of
 
     mu, scheme, tau = cloud(), NoiseInjection(level=0.6, decay=0.5, seed=4), 0.2
     functional = DISCREPANCY

@@ -11,7 +11,7 @@ from scipy import stats
 
 from jko.descent import Langevin, NoiseInjection, UnderdampedLangevin, noise
 from jko.descent.noise import increments, threefry
-from jko.kernels.random_keys import key_of
+from jko.loops.random_keys import key_of
 
 N = 400_000
 

@@ -25,7 +25,7 @@ from jko.descent.field import field, outside_terms
 from jko.descent.stabilised import stable_product, stages_for
 from jko.descent.stability import mean_stiffness
 from jko.errors import StepFailed
-from jko.kernels.pair_sums import precision
+from jko.loops.pair_sums import precision
 
 
 def curvature(functional, x, w=None):

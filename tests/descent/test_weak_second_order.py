@@ -11,7 +11,7 @@ import jko
 from jko import Particles
 from jko.descent import Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin
 from jko.descent.noise import increments
-from jko.kernels.random_keys import key_of
+from jko.loops.random_keys import key_of
 from tests.descent import exact_laws
 from tests.descent.exact_laws import orders
 from tests.first_step import energy_of

@@ -7,7 +7,7 @@ import pytest
 import functionals as fn
 import jko
 from jko import Density, Grid, exact, flow, steps, wasserstein
-from jko.kernels import banded
+from jko.loops import banded
 from jko.steps.line import newton as newton_line
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.problem import Point, Problem

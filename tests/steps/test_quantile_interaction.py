@@ -6,7 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
-from jko.kernels import banded, line_sums
+from jko.loops import banded, line_sums
 from jko.steps.line import passes as line_passes
 from jko.steps.line.energy import LineEnergy
 from jko.steps.line.interaction import LineInteraction

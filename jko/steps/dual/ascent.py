@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from jko.kernels.c_transform import c_transform
-from jko.kernels.poisson import NeumannSolver
-from jko.kernels.push import pull_back
+from jko.loops.c_transform import c_transform
+from jko.loops.poisson import NeumannSolver
+from jko.loops.push import pull_back
 from jko.steps.dual.continuation import Continuation
 
 _LOOSE = 1e-4

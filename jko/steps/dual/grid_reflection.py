@@ -62,7 +62,7 @@ def _variation(problem, half, where):
 
 
 def _pulled_back(problem, half, tau):
-    from jko.kernels.push_smooth import push_smooth
+    from jko.loops.push_smooth import push_smooth
 
     phi = -_variation(problem, half, ...)
     logarithm = np.log(np.maximum(half.values, _SMALLEST))
@@ -84,8 +84,8 @@ def _laid_down(problem, mu, half, tau):
 def _laid_down_in(box, problem, mu, half, tau):
     from scipy.ndimage import binary_dilation
 
-    from jko.kernels.c_transform import c_transform
-    from jko.kernels.push_rectangles import push_rectangles
+    from jko.loops.c_transform import c_transform
+    from jko.loops.push_rectangles import push_rectangles
 
     held, spacing = half.values[box] > 0.0, half.grid.spacing
     phi = np.full(held.shape, -np.inf)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.kernels.resample import average, interpolate
+from jko.loops.resample import average, interpolate
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels.anderson import Anderson
+from jko.loops.anderson import Anderson
 from jko.steps.dual.solution import DualSolution
 from jko.steps.dual.solver import DualSolver
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.kernels.c_transform import c_transform
+from jko.loops.c_transform import c_transform
 from jko.steps.dynamic.certificate import NEXT_TO_NOTHING, Path, admissible_path, cost, lower_bound, path_of
 from jko.steps.dynamic.grids import box_of_mass, faces_of, halved, inside, prolonged
 from jko.steps.dynamic.splitting import Splitting

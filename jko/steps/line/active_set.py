@@ -78,7 +78,7 @@ class _Limits:
 
     def direction(self, point):
         """Where the quadratic model under the bounds is least; None where it has no minimum."""
-        from jko.kernels import banded, rigid_blocks
+        from jko.loops import banded, rigid_blocks
 
         out, stiffening = np.empty_like(point.gradient), np.zeros(self.masses.size)
         room, open_widths = self.room(point), np.where(self.bounded, np.inf, point.widths)
@@ -94,7 +94,7 @@ class _Limits:
         return out
 
     def gap(self, point):
-        from jko.kernels import rigid_blocks
+        from jko.loops import rigid_blocks
 
         room = self.room(point)
         tight = self.active & (room <= 0.0)

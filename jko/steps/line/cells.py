@@ -23,7 +23,7 @@ def settled(problem, solution, mu):
 
     Crushed cells of no weight are joined, fronts that touch are one.
     """
-    from jko.kernels import banded
+    from jko.loops import banded
 
     number = np.arange(problem.masses.size + 1.0)
     cells = number, solution.edges, solution.widths, problem.masses
@@ -46,7 +46,7 @@ def without_weightless(edges, masses, U):
     """Cells that weigh nothing beside their pressure joined to a neighbour: the sU″ by which a density s
     drives its mass is unbounded in vacuum under fast diffusion, and such cells would be crushed by all of
     their digits."""
-    from jko.kernels import banded
+    from jko.loops import banded
 
     held = masses > 0.0
     if U is None or not held.any():
@@ -97,7 +97,7 @@ def _fills(U) -> bool:
 
 def without_light(problem, share=LIGHT[0]):
     """The problem with cells of less than a share of the mean mass joined to their neighbours."""
-    from jko.kernels import banded
+    from jko.loops import banded
 
     number = np.arange(problem.start.size, dtype=float)
     light = share * problem.masses.sum() / problem.masses.size

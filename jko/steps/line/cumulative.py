@@ -58,7 +58,7 @@ class _Program:
 
     def descended(self, G, blur):
         """G after damped Newton steps; None where the matrix is not positive."""
-        from jko.kernels import banded
+        from jko.loops import banded
 
         gradient, rows, upper = self.derivatives(G, blur, curved=True)
         direction = np.zeros(G.size)

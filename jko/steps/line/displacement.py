@@ -16,7 +16,7 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
     keep half their width, or less where they were shrinking fast, and w/cap (`kept_apart`). It bends the
     light tails and fronts alone, or the figure says so.
     """
-    from jko.kernels import banded
+    from jko.loops import banded
 
     (edges0, widths0), (edges1, widths1) = earlier, later
     target = edges1 + factor * (edges1 - edges0)

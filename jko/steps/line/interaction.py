@@ -49,7 +49,7 @@ class LineInteraction:
 
     def at(self, edges, widths, masses, model=True) -> PairTerms:
         """The energy and its forces at edges `[n+1]` `widths` `[n]` apart; the model if it is wanted."""
-        from jko.kernels import banded
+        from jko.loops import banded
 
         points = banded.gauss_points(edges)
         energy, slope = self._sums(edges, widths, masses, points)
@@ -66,7 +66,7 @@ class LineInteraction:
         return sums
 
     def _summed(self, edges, widths, masses, points):
-        from jko.kernels import line_sums, line_tree
+        from jko.loops import line_sums, line_tree
 
         kernel = self.kernel
         slope = np.zeros_like(points)

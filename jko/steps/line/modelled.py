@@ -29,7 +29,7 @@ class Modelled:
     """
 
     def __init__(self, energy, iterate, factor=1.0):
-        from jko.kernels import banded
+        from jko.loops import banded
 
         self.energy, self.iterate = energy, iterate
         self.internal, self.cap, self.modulus = energy.internal, energy.cap, energy.modulus_of_cells
@@ -57,7 +57,7 @@ class Modelled:
 
     def forces(self, edges):
         """X − Y at the Gauss points, and the model's slope there."""
-        from jko.kernels import banded
+        from jko.loops import banded
 
         away = banded.gauss_points(edges) - self.points
         return away, self.iterate.pairs.slope + self.curvature * away

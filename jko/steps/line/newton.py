@@ -83,7 +83,7 @@ def _newton_direction(point, held, walls):
     A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
     w/(ΔX ΔX′), the secant between the old and the new width, is the stiffness that takes it there.
     """
-    from jko.kernels import banded
+    from jko.loops import banded
 
     stiffening = np.zeros(point.upper.size)
     for _ in range(_STIFFENINGS):
@@ -112,7 +112,7 @@ def _on_walls(point, stiffening, held, walls):
 
 
 def _solve_held(point, stiffening, held):
-    from jko.kernels import banded
+    from jko.loops import banded
 
     direction = np.empty_like(point.gradient)
     matrix = point.rows, point.upper, stiffening

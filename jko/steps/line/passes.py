@@ -63,7 +63,7 @@ def minimise(problem, solve, tolerance):
 
 
 def _iterate(problem, edges, widths):
-    from jko.kernels import banded
+    from jko.loops import banded
 
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
     cells = problem.energy.at(edges, widths, problem.masses)
@@ -79,7 +79,7 @@ def _pass(problem, solve, at, factor, tolerance):
 
 
 def _distance(problem, edges, others):
-    from jko.kernels import banded
+    from jko.loops import banded
 
     return np.sqrt(banded.transport_cost(problem.masses, others, edges))
 
@@ -100,7 +100,7 @@ def _gap(problem, found, model, new):
 
 def edge_forces(masses, slope):
     """The gradient at the edges `[n+1]` of forces per unit mass at the Gauss points `[2, n]`."""
-    from jko.kernels.banded import FAR, NEAR
+    from jko.loops.banded import FAR, NEAR
 
     out = np.zeros(masses.size + 1)
     out[:-1] += 0.5 * masses * (FAR * slope[0] + NEAR * slope[1])

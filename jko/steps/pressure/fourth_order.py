@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.kernels.fourth_order import transported
-from jko.kernels.multigrid import Multigrid
+from jko.loops.fourth_order import transported
+from jko.loops.multigrid import Multigrid
 from jko.steps.dual.energy import DualEnergy
 from jko.steps.pressure.newton import LogEnergy
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels.c_transform import c_transform
-from jko.kernels.resample import average, interpolate
+from jko.loops.c_transform import c_transform
+from jko.loops.resample import average, interpolate
 from jko.steps.dual.energy import DualEnergy
 from jko.steps.dual.grid_reflection import smoothed
 from jko.steps.dual.marginals import grid_bias, least_squared_distance

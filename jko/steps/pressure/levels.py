@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from jko.kernels.resample import average
+from jko.loops.resample import average
 
 _FEW = 8  # cells along an axis that are not halved
 

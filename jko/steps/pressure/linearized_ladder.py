@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.kernels.resample import interpolate
+from jko.loops.resample import interpolate
 from jko.steps.dual.energy import DualEnergy
 from jko.steps.dual.problem import DualProblem
 from jko.steps.pressure.levels import Levels

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels import linearized_direct
-from jko.kernels.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
-from jko.kernels.multigrid import Multigrid
+from jko.loops import linearized_direct
+from jko.loops.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
+from jko.loops.multigrid import Multigrid
 from jko.steps.grid_energy import energy_size
 
 _VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is vacuum

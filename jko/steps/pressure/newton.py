@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.kernels.monge_ampere import TAIL, transported
-from jko.kernels.multigrid import Multigrid
+from jko.loops.monge_ampere import TAIL, transported
+from jko.loops.multigrid import Multigrid
 from jko.steps.dual.energy import DualEnergy
 
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below

@@ -7,7 +7,7 @@ from math import sqrt
 
 import numpy as np
 
-from jko.kernels.anderson import Anderson
+from jko.loops.anderson import Anderson
 from jko.steps.pressure.newton import OWN
 
 _DEPTH = 4  # fields mixed; more only remember what is no longer true

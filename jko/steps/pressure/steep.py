@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.kernels.monge_ampere import LEAST, transported
-from jko.kernels.weighted_multigrid import WeightedMultigrid
+from jko.loops.monge_ampere import LEAST, transported
+from jko.loops.weighted_multigrid import WeightedMultigrid
 from jko.steps.pressure.newton import Iterate, PressureNewton, transport_cost
 
 _DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken for what it is

@@ -1,0 +1,89 @@
+"""All pairs of a radial kernel: each pair once, in vector instructions, on every thread.
+
+Coordinates come first, `[d, n]`. Pairs are shared out among a fixed number of shares whose sums are added in
+order, so the numbers do not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from jko.loops.forces.elementary import FAST
+from jko.loops.forces.meeting import meet, room, squared_distances
+from jko.loops.forces.profiles import BLOCK, fill
+
+_SHARES = 16
+
+
+@njit(cache=True, parallel=True)
+def pair_sums(order, x, v, w, codes, numbers, table, zero):
+    """The sums over all j of `meeting.meet`, `[1, n]` of order 0 and `[d, n]` of the others.
+
+    A particle itself counts with w_i f(0) in order 0. v is read in order 2 alone.
+    """
+    d, n = x.shape
+    sums = np.zeros((_SHARES, d if order > 0 else 1, n), x.dtype)
+    for share in prange(_SHARES):
+        _share(share, order, x, v, w, codes, numbers, table, zero, sums[share])
+    total = added(sums)
+    if order == 0:
+        for i in range(n):
+            total[0, i] += w[i] * zero
+    return total
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _share(share, order, x, v, w, codes, numbers, table, zero, out):
+    n, scratch = x.shape[1], room(x)
+    for rows in range(share, (n + BLOCK - 1) // BLOCK, _SHARES):
+        for columns in range(rows + 1):
+            lo = columns * BLOCK
+            for i in range(rows * BLOCK, min(n, rows * BLOCK + BLOCK)):
+                m = min(lo + BLOCK, i) - lo
+                if m > 0:
+                    meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out)
+
+
+@njit(cache=True, parallel=True)
+def added(sums):
+    """The sum of shares `[shares, rows, n]`, one after the other."""
+    total = np.empty(sums.shape[1:], sums.dtype)
+    for i in prange(sums.shape[2]):
+        for c in range(sums.shape[1]):
+            a = sums[0, c, i]
+            for share in range(1, sums.shape[0]):
+                a += sums[share, c, i]
+            total[c, i] = a
+    return total
+
+
+@njit(cache=True, parallel=True)
+def row_sums(targets, x, w, codes, numbers, table, zero):
+    """(values `[t]`, gradients `[d, t]`) of the sums over all of x at x[:, targets]: what a check asks."""
+    values, gradients = np.zeros(targets.size, x.dtype), np.zeros((x.shape[0], targets.size), x.dtype)
+    for t in prange(targets.size):
+        values[t] = _row_sum(targets[t], x, w, codes, numbers, table, zero, gradients[:, t])
+    return values, gradients
+
+
+@njit(cache=True, fastmath=FAST, error_model="numpy")
+def _row_sum(i, x, w, codes, numbers, table, zero, gradient):
+    d, n = x.shape
+    value, scratch = x.dtype.type(0), room(x)
+    s, k, q = scratch[0], scratch[1], scratch[2]
+    for lo in range(0, n, BLOCK):
+        m = min(BLOCK, n - lo)
+        squared_distances(x, i, x, lo, m, s)
+        fill(0, s, m, codes, numbers, table, zero, k)
+        fill(1, s, m, codes, numbers, table, 0.0, q)
+        a = x.dtype.type(0)
+        for j in range(m):
+            a += w[lo + j] * k[j]
+        value += a
+        for c in range(d):
+            a = x.dtype.type(0)
+            for j in range(m):
+                a += w[lo + j] * q[j] * (x[c, i] - x[c, lo + j])
+            gradient[c] += a
+    return value

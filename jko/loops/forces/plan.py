@@ -1,0 +1,186 @@
+"""Which way to sum a radial kernel over a cloud: the cheapest that meets a tolerance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from functionals.programs import kept_with_first
+from jko.loops.forces import detail, fourier, regularised, resolution
+from jko.loops.forces.cells import NOTHING
+from jko.loops.forces.terms import Terms
+
+_PAIR_COST, _NEAR_COST = 0.7e-9, 6e-9  # seconds a pair, of all pairs and of those in neighbouring cells
+_FEW, _PATIENCE = 4096, 60.0  # particles, seconds: up to which all pairs stand in for a method that misses
+_LARGEST_MESH = 2.0**25
+_NO_EXTENT = 1e-100  # below, mesh points a length overflow
+_SAMPLE = 16_384
+# a sum over particles loses less than the kernel itself: measured, without and with a near field
+_SLACK = {False: 10.0, True: 20.0}
+_TAYLOR = 12
+_FINER, _LONGEST = 40.0, 8192.0  # mesh points within the near field's cutoff; across a cloud without one
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`method`, the near field's `cutoff` (0 where there is none), the far field's `resolution` for a box, or
+    the `detail` of a tree.
+
+    `seconds` is what an evaluation was expected to cost, `reason` a phrase that says why this method.
+    """
+
+    method: str
+    cutoff: float = 0.0
+    lengths: tuple[float, ...] = ()
+    resolution: resolution.Resolution | None = None
+    seconds: float = math.nan
+    reason: str = ""
+    detail: detail.Detail | None = None
+
+
+def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
+    """The first of `plans`."""
+    return plans(terms, x, tolerance, method)[0]
+
+
+def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]:
+    """Plans for positions `[d, n]`, the cheapest first: a function of them alone, so that a resumed run makes
+    the same. Those after the first are for where it misses the tolerance.
+
+    Of "auto" the best of each method up to all pairs, which are left out where they would take minutes; of
+    one method its own, and all pairs where particles are few. Raises ValueError where the method asked for
+    does not carry the kernel.
+    """
+    if terms.empty:
+        return [Plan("direct", reason="moments give a quadratic kernel", seconds=0.0)]
+    n = x.shape[1]
+    direct = Plan("direct", seconds=_PAIR_COST * n * n, reason="all pairs are the cheapest")
+    if method == "direct":
+        return [direct]
+    if not np.ptp(x, axis=1).max() > _NO_EXTENT:
+        return [Plan("direct", seconds=direct.seconds, reason="the particles coincide")]
+    lengths = box(x)
+    choices = []
+    if method in ("auto", "cells") and terms.cutoff is not None:
+        choices.append(_cells(terms, x))
+    if method in ("auto", "fourier"):
+        choices += _with_mesh(terms, x, lengths, tolerance, (0.0,))
+    if method in ("auto", "split") and (method == "split" or not choices):
+        steps = max(lengths) * 2.0 ** (-0.5 * np.arange(2, 27))
+        choices += _with_mesh(terms, x, lengths, tolerance, steps)
+    if method in ("auto", "tree"):
+        choices += _with_tree(terms, x, lengths, tolerance)
+    if method != "auto" and not choices:
+        raise ValueError(_refusal(method, terms))
+    best = {}
+    for choice in sorted(choices, key=lambda choice: choice.seconds):
+        best.setdefault(choice.method, choice)
+    if method != "auto":
+        return [*best.values()] + [direct] * (n < _FEW)
+    cheaper = [choice for choice in best.values() if choice.seconds < direct.seconds]
+    return cheaper + [direct] * (direct.seconds < _PATIENCE or not cheaper)
+
+
+def box(x) -> tuple[float, ...]:
+    """Lengths that hold a cloud and clouds a little larger, so that a cloud that moves keeps its mesh."""
+    extent = np.asarray(x.max(axis=1) - x.min(axis=1), dtype=float)
+    least = max(float(extent.max()) * 1e-3, 1e-290)
+    return tuple(2.0 ** (math.ceil(4.0 * math.log2(1.001 * max(e, least))) / 4.0) for e in extent)
+
+
+@lru_cache(maxsize=4)
+def mesh_of(terms: Terms, chosen: Plan) -> fourier.Mesh:
+    """The far field's mesh; kept, since a cloud that moves seldom needs another."""
+    return fourier.radial_mesh(terms, chosen.cutoff, near_of(terms, chosen.cutoff), chosen.lengths,
+                               chosen.resolution)  # fmt: skip
+
+
+@kept_with_first
+def near_of(terms: Terms, cutoff: float) -> np.ndarray:
+    """The polynomials that stand for the kernel within the cutoff."""
+    return regularised.taylor(terms, cutoff, _TAYLOR) if cutoff > 0.0 else NOTHING
+
+
+def _with_mesh(terms, x, lengths, tolerance, cutoffs):
+    finest = _finest(lengths)
+    found, best = [], math.inf
+    for cutoff in cutoffs:
+        near = _NEAR_COST * _near_pairs(x, cutoff) if cutoff > 0.0 else 0.0
+        # the probe sees no finer than the near field lets through
+        least = max(finest, cutoff / _FINER if cutoff > 0.0 else max(lengths) / _LONGEST)
+        step = _step(terms, float(cutoff), max(lengths), tolerance * _SLACK[cutoff > 0.0], least)
+        if step is None:
+            continue
+        fine = resolution.resolution(step, tolerance, lengths, x.shape[1])
+        seconds = resolution.evaluation_cost(fine, lengths, x.shape[1]) + near
+        method = "split" if cutoff > 0.0 else "fourier"
+        reason = f"a Fourier series of {math.pi / step * max(lengths) / math.pi:.0f} waves across the cloud"
+        if cutoff > 0.0:
+            reason += f", pairs nearer than {cutoff:.3g} one by one"
+        found.append(Plan(method, float(cutoff), lengths, fine, seconds, reason))
+        if seconds > 4.0 * best:
+            break
+        best = min(best, seconds)
+    return found
+
+
+@kept_with_first
+def _step(terms, cutoff, length, tolerance, finest):
+    return resolution.needed_step(terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest)
+
+
+def _finest(lengths):
+    # the step at which a mesh of half again as many points, twice the box, is as large as it may be
+    longest = max(lengths)
+    share = math.prod(3.0 * length / longest for length in lengths)
+    return longest * (share / _LARGEST_MESH) ** (1.0 / len(lengths))
+
+
+def _with_tree(terms, x, lengths, tolerance):
+    d = x.shape[0]
+    points = detail.needed_points(terms, d, max(lengths), tolerance)
+    if points is None:
+        return []
+    fine = detail.Detail(points, detail.leaf_of(points, d))
+    seconds, reason = detail.evaluation_cost(fine, x), f"boxes of {points}{'²³'[d - 2 : d - 1]} points"
+    return [Plan("tree", lengths=lengths, detail=fine, seconds=seconds, reason=reason)]
+
+
+def _cells(terms, x):
+    seconds = _NEAR_COST * _near_pairs(x, terms.cutoff)
+    return Plan("cells", terms.cutoff, seconds=seconds, reason=f"the kernel ends at {terms.cutoff:.3g}")
+
+
+def _near_pairs(x, cutoff):
+    # pairs in neighbouring cells of the cutoff's size, from a sample of the cloud, and what a cell itself
+    # costs
+    n = x.shape[1]
+    sample = x[:, :: max(1, n // _SAMPLE)].astype(float)
+    index = np.floor((sample - sample.min(axis=1, keepdims=True)) / cutoff).astype(np.int64)
+    key = index[0]
+    for row in index[1:]:
+        key = key * (int(row.max()) + 3) + row
+    counts = np.unique(key, return_counts=True)[1].astype(float)
+    share = n / sample.shape[1]
+    neighbours = 3.0 ** x.shape[0]
+    # the sample's own pairs with itself are no measure of the cloud's
+    pairs = max(float(np.sum(counts * (counts - 1.0))) * share**2, n)
+    return neighbours * pairs + 40.0 * n
+
+
+def _refusal(method, terms):
+    if method == "cells":
+        return (
+            "method: 'cells' needs a kernel that is 0 beyond some distance: declare it with cutoff=, or "
+            "use method='auto'"
+        )
+    if method == "fourier":
+        return (
+            "method: 'fourier' needs a kernel smooth on the scale of the cloud, and this one asks for a "
+            "larger mesh than there is room for: use method='split' or 'auto'"
+        )
+    what = "mesh fine enough" if method == "split" else "boxes of enough points"
+    return f"method: {method!r} finds no {what} for this kernel and cloud: use method='auto'"
