@@ -46,14 +46,15 @@ class Functional:
     def at(self, t) -> Functional:
         """F frozen at the time t, F itself where it does not depend on time.
 
-        A functional of one's own that depends on time overrides it; t is a number, or one that jax traces.
+        A functional of one's own that depends on time overrides it; what it returns is frozen, and its own
+        `at` returns itself. t is a number, or one that jax traces: no `float(t)`.
         """
         return self
 
     @property
     def depends_on_time(self) -> bool:
         """Whether `at` gives other functionals at other times."""
-        return type(self).at is not Functional.at
+        return type(self).at is not Functional.at and self.at(0.0) is not self
 
     def __call__(self, mu) -> float:
         if self.depends_on_time:

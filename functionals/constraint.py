@@ -9,6 +9,7 @@ from functionals import pointwise
 from functionals.base import Functional
 from functionals.numbers import is_number
 from functionals.registry import register
+from functionals.time_dependence import without_time
 
 _TOLERANCE = 1e-6
 
@@ -28,7 +29,7 @@ class Cap(Functional):
     def __init__(self, cap):
         if not callable(cap) and not (is_number(cap) and cap > 0):
             raise ValueError(f"cap must be a positive number or a function of a point, got {cap!r}")
-        self.cap = cap if callable(cap) else float(cap)
+        self.cap = without_time("cap", cap) if callable(cap) else float(cap)
 
     def values(self, points) -> np.ndarray:
         """The cap at points `[n, d]`."""

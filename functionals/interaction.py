@@ -92,6 +92,7 @@ class Interaction(Functional):
             return self
         here = copy.copy(self)
         here.__dict__.pop("symmetric_kernel", None)
+        here._even_in = set()  # it may be even at one time and not at another
         here.W, here._label = frozen(self.W, t), f"{self._label} at t={t!s:.9}"
         return here
 
@@ -105,7 +106,7 @@ class Interaction(Functional):
         W = pointwise.scalar(self.W)
         return (lambda x, y: 0.5 * (W(x, y) + W(y, x))) if self.general else (lambda x, y: W(x - y))
 
-    def _require_even(self, dimension: int):
+    def require_even(self, dimension: int):
         """Refuse a W whose first variation would not be W∗ρ; asked once a dimension."""
         if self.general or dimension in self._even_in or is_traced(self.W):
             return
@@ -121,17 +122,17 @@ class Interaction(Functional):
         self._even_in.add(dimension)
 
     def energy(self, mu):
-        self._require_even(mu.dimension)
+        self.require_even(mu.dimension)
         if self.general:
             return 0.5 * mu.pair_integrate(self.symmetric_kernel)
         return 0.5 * mu.difference_integrate(self.W, *self._how(mu))
 
     def first_variation(self, mu):
-        self._require_even(mu.dimension)
+        self.require_even(mu.dimension)
         return mu.pair_average(self.symmetric_kernel) if self.general else mu.convolve(self.W, *self._how(mu))
 
     def wasserstein_gradient(self, mu):
-        self._require_even(mu.dimension)
+        self.require_even(mu.dimension)
         if self.general:
             return mu.pair_average_gradient(self.symmetric_kernel)
         return mu.convolve_gradient(self.W, *self._how(mu))
@@ -146,7 +147,7 @@ class Interaction(Functional):
             raise TypeError(
                 f"choice: a kernel of x − y on Particles has a choice of sums, got {self!r} on {mu!r}"
             )
-        self._require_even(mu.dimension)
+        self.require_even(mu.dimension)
         return mu.choice_of_sums(self.W, self.summation)
 
     def _how(self, mu):

@@ -14,6 +14,7 @@ from functionals.conjugate import conjugate_at, invert_derivative
 from functionals.pointwise import describe, elementwise, namespace
 from functionals.programs import kept
 from functionals.registry import register
+from functionals.time_dependence import without_time
 
 _TINY = 1e-120
 _DENSITIES = np.geomspace(1e-18, 1e18, 3601)  # a hundred a decade
@@ -73,7 +74,7 @@ class InternalEnergy(Functional):
     def __init__(self, U: Callable, *, displacement_convex: bool | None = None):
         if not callable(U):
             raise TypeError(f"U must be a jax function of one number, got {U!r}")
-        self.U = U
+        self.U = without_time("U", U)
         self._displacement_convex = displacement_convex
         self._require_facts()
 

@@ -84,6 +84,8 @@ def _scalar(f):
             raise TypeError(
                 f"the function {describe(f)} branches on a value: use jax.numpy.where in place of if"
             ) from error
+        if jnp.issubdtype(out.dtype, jnp.complexfloating):
+            raise TypeError(f"the function {describe(f)} must return a real number, got a complex one")
         if out.size != 1:
             raise TypeError(
                 f"the function {describe(f)} must return one number for a point of shape {args[0].shape}, "

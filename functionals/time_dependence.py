@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
 
+_NAMES = ("t", "time")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -66,8 +68,9 @@ class AtTime:
 
 
 def with_time(f: Callable, points: int = 1) -> Callable:
-    """f itself, or a `TimeDependent` where f has one parameter without a default more than `points`, or says
-    that it `depends_on_time`."""
+    """f itself, or a `TimeDependent` where its last argument is called t (or time), or where f says that it
+    `depends_on_time`. Raises TypeError for other arguments without a default beside the points.
+    """
     if isinstance(f, (TimeDependent, AtTime)):
         return f
     if hasattr(f, "depends_on_time"):
@@ -76,13 +79,45 @@ def with_time(f: Callable, points: int = 1) -> Callable:
         parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):  # a compiled function that does not tell
         return f
-    needed = [p for p in parameters if p.kind in _POSITIONAL and p.default is p.empty]
-    return TimeDependent(f) if len(needed) == points + 1 else f
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return f
+    needed = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.default is p.empty]
+    if len(needed) <= points and all(p.kind in _POSITIONAL for p in needed):
+        return f
+    time = needed[-1]
+    if len(needed) == points + 1 and time.kind in _POSITIONAL and time.name in _NAMES:
+        return TimeDependent(f)
+    wanted = "a point" if points == 1 else "two points"
+    raise TypeError(
+        f"the function {getattr(f, '__name__', repr(f))}({', '.join(p.name for p in needed)}): expected a "
+        f"function of {wanted}, or of {wanted} and the time with t as its last argument"
+        + ("; a kernel k(x, y) of two points comes with general=True" if points == 1 else "")
+    )
+
+
+def without_time(name: str, f: Callable, points: int = 1) -> Callable:
+    """f, refused by TypeError where it depends on time and what it stands in does not."""
+    if isinstance(with_time(f, points), TimeDependent):
+        raise TypeError(f"{name}: expected a function that does not depend on time, got one of t")
+    return f
 
 
 def frozen(f: Callable, t) -> Callable:
-    """f at the time t, f itself where it does not depend on time."""
-    return f.at(t) if isinstance(f, TimeDependent) else f
+    """f at the time t, f itself where it does not depend on time; raises ValueError for what is no time."""
+    return f.at(checked_time(t)) if isinstance(f, TimeDependent) else f
+
+
+def checked_time(t):
+    """t as a finite number, or as it is where jax traces it."""
+    if isinstance(t, jax.core.Tracer):
+        return t
+    try:
+        number = float(t)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise ValueError(f"t: expected a finite number, got {t!r}")
+    return number
 
 
 def is_traced(f: Callable) -> bool:

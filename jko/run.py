@@ -179,6 +179,7 @@ class Run:
             scheme=repr(self.scheme),
             energy_kind=self.scheme.energy_kind_of(self.F),
             energy_uncertainty=np.array(uncertainty),
+            attributes={"depends_on_time": True} if self.problem.depends_on_time else {},
             **self._facts(),
         )
 

@@ -213,10 +213,6 @@ class Tilted(fn.Functional):
     def at(self, t):
         return Tilted(t) if self.t is None else self
 
-    @property
-    def depends_on_time(self):
-        return self.t is None
-
     def energy(self, mu):
         return self.t * mu.integrate(lambda x: x[0])
 
@@ -320,3 +316,56 @@ def test_an_experiment_file_may_name_the_time(tmp_path):
             ),
             tmp_path,
         )
+
+
+ODD_LATER = fn.Interaction(lambda z, t: 0.5 * jnp.sum(z**2) + 3.0 * t * jnp.sum(z))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "mu"),
+    [
+        (steps.Quantile(), LINE.on(Grid.uniform(-4.0, 4.0, 80))),
+        (steps.MongeAmpere(), LINE.on(Grid.uniform(-4.0, 4.0, 80))),
+        (limits.FiniteVolume(), LINE.on(Grid.uniform(-4.0, 4.0, 80))),
+        (steps.Gaussian(), LINE.at(0.0)),
+        (descent.Langevin(), cloud()),
+        (descent.Trapezoidal(), cloud()),
+    ],
+)
+def test_a_kernel_must_be_even_at_every_time(scheme, mu):
+    F = ODD_LATER if isinstance(scheme, descent.Trapezoidal) else fn.Entropy() + ODD_LATER
+    with pytest.raises(ValueError, match="W must be even, but"):
+        flow(F, mu, scheme, tau=0.1, n_steps=4)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: fn.Interaction(lambda x, y: jnp.sum((x - y) ** 2)), TypeError, "comes with general=True"),
+        (lambda: fn.Potential(lambda x, y: x[0] * y), TypeError, "time with t as its last argument"),
+        (lambda: fn.Potential(lambda x, *, t: t * x[0]), TypeError, "time with t as its last argument"),
+        (lambda: fn.Potential(lambda x, t, u: t * x[0]), TypeError, "time with t as its last argument"),
+        (lambda: fn.Cap(lambda x, t: 1.0 + t), TypeError, "cap: expected a function that does not depend on"),
+        (lambda: fn.InternalEnergy(lambda s, t: t * s**2), TypeError, "U: expected a function that does not"),
+        (lambda: fn.Potential(lambda x, t: t * x[0]).at("noon"), ValueError, "t: expected a finite number"),
+        (lambda: fn.Potential(lambda x, t: t * x[0]).at(np.nan), ValueError, "t: expected a finite number"),
+        (lambda: fn.Potential(lambda x: 1j * x[0])(cloud()), TypeError, "must return a real number"),
+        (lambda: exact.MovingTrap(1.0), TypeError, "centre: expected a jax function of the time, got 1.0"),
+    ],
+)
+def test_what_is_no_function_of_time_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+    assert not fn.Potential(lambda x, k=2: k * x[0]).depends_on_time
+
+
+def test_a_trap_that_swings_often_has_its_mean():
+    w, t = 300.0, 2.0
+    trap = exact.MovingTrap(lambda t: jnp.sin(w * t))
+    closed = (np.sin(w * t) - w * np.cos(w * t) + w * np.exp(-t)) / (1.0 + w * w)
+    assert trap.at(t).mean()[0] == pytest.approx(closed, abs=1e-12)
+
+
+def test_no_rate_of_decay_is_told_of_an_energy_that_moves():
+    run = flow(functional(LINE), LINE.at(0.0), steps.Gaussian(), tau=0.1, n_steps=20)
+    assert np.isnan(jko.compare({"moving": run}).table[0]["decay_rate"])

@@ -65,6 +65,9 @@ def decays(runs, exact=None, minimum: float | None = None) -> dict[str, DecayRat
             value, source = None, ""
         if run.energy_kind == "estimate" and value is None:
             value, source = _fitted_elsewhere(run, runs, found)
+        if run.attributes.get("depends_on_time"):
+            found[name] = DecayRate()  # F moves, and with it its least value
+            continue
         found[name] = fit_decay(run.times, run.energy, run.energy_uncertainty, value, source)
     return {name: found[name] for name in runs}
 

@@ -29,7 +29,7 @@ class EnergyDescent(Scheme):
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
         start = flow.at(0.0)
-        return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)})
+        return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)}, mu.dimension)
 
     def energy(self, problem, mu, t, state):
         """F(α); where its sums are taken outside jax, the value that the step has already."""

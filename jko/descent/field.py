@@ -203,11 +203,14 @@ def readings(terms) -> tuple:
 class ParticleProblem(Problem):
     """A functional made ready for particles: the `flow` that they follow, with one program for all times."""
 
-    def __init__(self, F, flow, start: dict):
-        self.F, self.flow, self.start = F, flow, State(start)
+    def __init__(self, F, flow, start: dict, dimension: int):
+        self.F, self.flow, self.start, self._dimension = F, flow, State(start), dimension
 
     def at(self, t):
-        """The flow at the time t."""
+        """The flow at the time t; refuses a kernel that is not even then, which no program can see."""
+        if self.depends_on_time:
+            for _, atom in self.F.at(t).parts.interaction:
+                atom.require_even(self._dimension)
         return self.flow.at(t)
 
 

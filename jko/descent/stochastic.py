@@ -61,7 +61,7 @@ class StochasticDescent(Scheme):
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         flow = spread_field(outside_terms(F.parts))
-        return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)})
+        return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)}, mu.dimension)
 
     def step(self, problem, mu, t, tau, state):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)

@@ -77,7 +77,7 @@ class SVGD(Scheme):
         if self.sums == "fourier" or (self.sums == "auto" and mu.n >= FAST):
             flow = SteinSums(flow, self.sums)
             data["note"] = str(flow.choice(mu))
-        return ParticleProblem(F, flow, data)
+        return ParticleProblem(F, flow, data, mu.dimension)
 
     def step(self, problem, mu, t, tau, state):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)

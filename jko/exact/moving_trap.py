@@ -13,7 +13,17 @@ from jko.exact.base import ExactSolution, gaussian_formula, time_since_start, ve
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from jko.measures import Gaussian
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
+_PANELS = 16
+
+
+def _composite():
+    """Nodes and weights of Gauss's rule with 64 nodes on each of 16 equal parts of [0, 1]."""
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    parts = (np.arange(_PANELS)[:, None] + 0.5 * (1.0 + nodes)) / _PANELS
+    return parts.ravel(), np.tile(0.5 * weights / _PANELS, _PANELS)
+
+
+_NODES, _WEIGHTS = _composite()
 
 
 class MovingTrap(ExactSolution):
@@ -21,7 +31,7 @@ class MovingTrap(ExactSolution):
 
     ∂ₜρ = θΔρ + λ∇·((x − c(t))ρ) stays Gaussian: the covariance is that of `OrnsteinUhlenbeck`, and m(t) =
     e^{−λt}m₀ + λ∫₀ᵗ e^{−λ(t−s)}c(s) ds. `centre` c is a jax function of the time with values `[d]` (a number
-    in one dimension), smooth on the scale of t/30: the integral is taken by Gauss's rule with 64 nodes.
+    in one dimension), smooth on the scale of t/500: the integral is taken by Gauss's rule with 1024 nodes.
     `stiffness` λ > 0. Raises ValueError for shapes that do not fit.
     """
 
@@ -30,6 +40,10 @@ class MovingTrap(ExactSolution):
         if self.rate <= 0.0:
             raise ValueError(f"stiffness: expected a number > 0, got {self.rate:g}")
         self._still = OrnsteinUhlenbeck(mean, std, self.rate, temperature)
+        if not callable(centre):
+            raise TypeError(
+                f"centre: expected a jax function of the time, got {centre!r}: lambda t: {centre!r}"
+            )
         self.centre, self.dimension = centre, self._still.dimension
         if self.centre_at(0.0).size != self.dimension:
             got = self.centre_at(0.0).tolist()
@@ -57,7 +71,7 @@ class MovingTrap(ExactSolution):
 
     def _pulled(self, t):
         """λ∫₀ᵗ e^{−λ(t−s)}c(s) ds `[d]`."""
-        s = 0.5 * t * (1.0 + _NODES)
+        s = t * _NODES
         centres = jax.vmap(lambda at: jnp.atleast_1d(jnp.asarray(self.centre(at))))(s)
-        weights = 0.5 * t * _WEIGHTS * self.rate * jnp.exp(-self.rate * (t - s))
+        weights = t * _WEIGHTS * self.rate * jnp.exp(-self.rate * (t - s))
         return weights @ centres

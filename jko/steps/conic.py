@@ -29,6 +29,9 @@ HANDLED = {
 }
 
 
+_LENGTH = 0.1  # of the box, in which edges are counted: densities are about so wide, and so are their steps
+
+
 @dataclass(frozen=True)
 class Term:
     """A convex term of the objective and the constraints that define it."""
@@ -150,29 +153,30 @@ def lagrangian_problem(
 ) -> Model:
     """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
 
-    Edges and `start` are counted from the middle of the box in halves of it, and the cones see ΔX in
+    Edges and `start` are counted from the middle of the box in tenths of it, and the cones see ΔX in
     multiples of `width`, a typical one. `linear` and `quadratic` act on the displacement d so counted; the
     transport cost is part of `quadratic`.
     """
     import cvxpy as cp
 
-    middle, half = 0.5 * (box[0] + box[1]), 0.5 * (box[1] - box[0])
+    middle, unit_length = 0.5 * (box[0] + box[1]), _LENGTH * (box[1] - box[0])
+    wall = 0.5 / _LENGTH
 
     X, d = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1)
     first = X - d == start
-    constraints = [first, X[0] >= -1.0, X[-1] <= 1.0]
+    constraints = [first, X[0] >= -wall, X[-1] <= wall]
     widths, held = cp.diff(X), np.flatnonzero(masses > 0.0)
-    objective, seen = 0.0, widths[held] * (half / width)
+    objective, seen = 0.0, widths[held] * (unit_length / width)
     cones = [(c, FORMS[type(atom)][1](atom, masses[held], seen, width)) for c, atom in terms]
     for c, term in cones:
         objective = objective + c * term.objective
         constraints += term.constraints
     implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
     if not implied or np.any(least_widths > 0.0):
-        constraints.append(widths >= least_widths / half)
+        constraints.append(widths >= least_widths / unit_length)
     objective = unit * (objective + _extra(d, linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
-    return Model(problem, first, d, {"edges": (X,)}, scale=half, origin=middle, unit=unit)
+    return Model(problem, first, d, {"edges": (X,)}, scale=unit_length, origin=middle, unit=unit)
 
 
 def solve(problem, solver: str, options: dict) -> str | None:

@@ -122,7 +122,7 @@ class Entropic(Scheme):
             f"{gap + certificate.plan_slack:.1e}",
         ]
         noise = _FLOOR * (alpha * mu.mass + abs(after))
-        forces, spread = problem.forces(mu.values, field, tau), problem.spread(mu.values, field)
+        forces, spread = problem.forces(mu.values, field, tau), problem.range_on(mu.values, field)
         slack = _BALANCED * min(forces, spread) + noise
         dissipation = before - after - certificate.cost
         failures = [

@@ -90,6 +90,17 @@ class GridEnergy:
         slope = tau * self.squared_slope(values, change)
         return 0.5 * float(np.fmin(square, slope)) * self.grid.cell_volume
 
+    def range_on(self, values, field) -> float:
+        """∫|Φ − its mean|dρ for Φ = V + W∗ρ and for U′(ρ), summed: what F's parts vary by on ρ."""
+        total, held = 0.0, values > 0.0
+        fields = [self.outer(field)]
+        if self.parts.internal_energy is not None:
+            fields.append(self.parts.internal_energy.derivative(np.where(held, values, 1.0)))
+        for f in fields:
+            mean = float(np.vdot(f, values) / values.sum())
+            total += float(np.vdot(np.abs(f - mean), values))
+        return total * self.grid.cell_volume
+
     def squared_slope(self, values, field) -> float:
         """Σ|∇field|²ρ over the faces between cells with mass."""
         total = 0.0

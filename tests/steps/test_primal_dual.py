@@ -220,3 +220,10 @@ def test_what_cannot_be_is_refused_before_any_work():
         PrimalDual(slices=0)
     with pytest.raises(TypeError, match="moves Density"):
         PrimalDual().prepare(F, jko.Particles(np.zeros((3, 2))))
+
+
+@pytest.mark.parametrize("tau", [1e3, 1e5])
+def test_the_gap_of_a_huge_step_is_small_beside_what_it_gains(tau):
+    rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 160), 0.5, 0.5)
+    run = jko.flow(fn.Entropy() + fn.Potential("quadratic"), rho, PrimalDual(), tau=tau, n_steps=1)
+    assert run.info.gap[0] < 1e-3 * (run.energy[0] - run.energy[1])

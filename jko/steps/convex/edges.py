@@ -13,6 +13,7 @@ import numpy as np
 from jko.transport.remap import cut, merge_empty, remap
 
 _TAIL = 1e-12
+_FEW = 16  # cells with mass, below which a step could not shape a density
 
 
 def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
@@ -21,15 +22,27 @@ def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
 
     A tail of less than 1e-12 of the mass at either end, and cells of less than 1e-15 inside, are emptied
     and the rest scaled up. `plain` keeps the grid's own cells and their midpoint masses, which never exceed
-    a cap that holds for mu.
+    a cap that holds for mu. A density on fewer than 16 cells is cut into as many as the grid has.
     """
     if plain:
-        return merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
+        edges, masses = merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
+        return _split(edges, masses, mu.grid.size)
     edges, masses = cut(mu)
-    edges, masses = merge_empty(edges, _without_tails(masses))
+    edges, masses = _split(*merge_empty(edges, _without_tails(masses)), mu.grid.size)
     if np.all(masses > 0.0) and masses.size > 3:
         edges, masses = _resample(edges, masses, mu.grid.size)
     return edges, sharpen(edges, masses)
+
+
+def _split(edges, masses, most):
+    """The same piecewise constant density by more cells, up to `most`, where few have mass."""
+    held = masses > 0.0
+    if np.count_nonzero(held) >= _FEW:
+        return edges, masses
+    parts = np.where(held, max(most // np.count_nonzero(held), 1), 1)
+    shares = np.concatenate([np.arange(1, n + 1) / n for n in parts])
+    left, widths = np.repeat(edges[:-1], parts), np.repeat(np.diff(edges), parts)
+    return np.append(edges[0], left + shares * widths), np.repeat(masses / parts, parts)
 
 
 def density_on(grid, edges, masses, plain: bool = False):

@@ -14,6 +14,7 @@ _DENSE = 1e-3  # of the largest density, where folds are looked for
 _SMALLEST = 1e-300
 _RIM = 2  # cells round the support of ρ_k that the c-transform keeps
 _PASSES = 4
+_LOST = 1e-3  # of the mass: a pull-back that misses more has no smooth potential to pull by
 
 
 def reflect_on_grid(half, problem, mu, tau) -> Reflected:
@@ -35,7 +36,10 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
         from jko.steps.pressure.fourth_order import corrected
 
         half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau))
-        values, least, note = _pulled_back(problem, half, tau)
+        values, least, lost = _pulled_back(problem, half, tau)
+        if not abs(lost) <= _LOST:
+            return none(taken, f"the pull-back misses {lost:.1e} of the mass")
+        note = f"reflected by pull-back, whose mass was off by {lost:.1e}"
     else:
         values, least, note = _laid_down(problem, mu, half, tau)
     dense = half.values > _DENSE * half.values.max()
@@ -69,7 +73,7 @@ def _pulled_back(problem, half, tau):
     found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing)
     values = np.exp(found)
     scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
-    return values * scale, least, f"reflected by pull-back, whose mass was off by {1.0 / scale - 1.0:.1e}"
+    return values * scale, least, 1.0 / scale - 1.0
 
 
 def _laid_down(problem, mu, half, tau):

@@ -62,7 +62,9 @@ class DynamicSolver:
         self.iterations, self.changes = 0, 0
         self.interacting = bool(problem.parts.interaction)
         pull = self._linearize(values)
-        self.rest = _AT_REST * settings.tolerance * problem.forces(values, pull, tau)
+        # what unbalanced forces would gain grows with τ, what F has to give does not
+        gain = min(problem.forces(values, pull, tau), problem.range_on(values, pull))
+        self.rest = _AT_REST * settings.tolerance * gain
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
 
     def solve(self, data) -> Outcome:

@@ -42,7 +42,7 @@ class LineInteraction:
                     f"steps.Quantile takes an interaction of differences W(x − y), got {atom!r}; "
                     "steps.Cvxpy takes a kernel of two points on a small grid"
                 )
-            atom._require_even(1)
+            atom.require_even(1)
         self.kernel = LineKernel.of(terms, grid.upper[0] - grid.lower[0], grid.size)
         self.modulus = mass * min(self.kernel.least_curvature, 0.0)
         self._known = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from jko.steps.grid_energy import GridEnergy
 from jko.steps.scaling.ladder import EntropicStep
 
@@ -34,14 +32,3 @@ class ScalingProblem(GridEnergy):
     def local(self, values) -> float:
         """F without the interaction."""
         return self.energy(values)
-
-    def spread(self, values, field) -> float:
-        """∫|Φ − its mean|dρ for Φ = V + W∗ρ and for U′(ρ), summed: what F's parts vary by on ρ."""
-        total, held = 0.0, values > 0.0
-        fields = [self.outer(field)]
-        if self.internal is not None:
-            fields.append(self.internal.derivative(np.where(held, values, 1.0)))
-        for f in fields:
-            mean = float(np.vdot(f, values) / values.sum())
-            total += float(np.vdot(np.abs(f - mean), values))
-        return total * self.grid.cell_volume
