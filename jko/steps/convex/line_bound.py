@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 _NEWTON = 60
-_TRUST = 100.0
+_TRUST = (
+    100.0  # times what presses at X: more is rounding, but for cells that a solver left squeezed to a wall
+)
 
 
 def lagrangian_bound(line, X, start, tau, box, cap) -> float:
@@ -24,22 +26,19 @@ def lagrangian_bound(line, X, start, tau, box, cap) -> float:
     smooth = line.cost(X - start, tau) + line.potential_energy(X)
     total = float(force.sum())
     present = _present_pressure(line, X, cap)
-    walls = _wall_forces(X, box, total, max(present[0] + float(force[0]), 0.0))
-    return smooth + max(_bound(line, X, force, present, a, b, box, cap, modulus) for a, b in walls)
+    walls = _wall_forces(total, max(present[0] + float(force[0]), 0.0))
+    tried = [(a, b, trust) for a, b in walls for trust in (_TRUST, np.inf)]
+    return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
 
 
-def _wall_forces(X, box, total, first):
-    """Pairs (a, b) worth trying: a wall pushes where it is touched, and both balance the total force."""
-    near = 1e-6 * (box[1] - box[0])
-    left, right = X[0] - box[0] < near, box[1] - X[-1] < near
-    pairs = {(0.0, 0.0)}
-    if left:
-        pairs.add((max(total, 0.0), 0.0))
-    if right:
-        pairs.add((0.0, max(-total, 0.0)))
-    if left and right:
-        pairs.add((first, max(first - total, 0.0)))
-    return sorted(pairs)
+def _wall_forces(total, first):
+    """Pairs (a, b) worth trying: one wall or both balance the total force.
+
+    Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
+    interior-point solver stays away from it by more than any distance that would tell.
+    """
+    one = max(total, 0.0), max(-total, 0.0)
+    return sorted({(0.0, 0.0), one, (first, max(first - total, 0.0))})
 
 
 def _present_pressure(line, X, cap):
@@ -49,14 +48,15 @@ def _present_pressure(line, X, cap):
     return np.where(line.held, line.pressure(line.internal, np.maximum(s, 1e-300)), 0.0)
 
 
-def _bound(line, X, force, present, a, b, box, cap, modulus):
+def _bound(line, X, force, present, a, b, trust, box, cap, modulus):
     balance = force.copy()
     balance[0] -= a
     balance[-1] += b
     even = line.mass_times(np.ones(X.size)) * (balance.sum() / line.masses.sum())
     p = -np.cumsum(balance - even)[:-1]
     least = np.where(line.held, present / _TRUST, 0.0)
-    most = np.inf if cap is not None else np.where(line.held, present * _TRUST, np.inf)
+    free = cap is not None or trust == np.inf
+    most = np.inf if free else np.where(line.held, present * trust, np.inf)
     if line.internal is None and cap is None:
         p = np.zeros_like(p)
     p = np.clip(p, least, np.maximum(most, least))
