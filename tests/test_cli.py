@@ -449,6 +449,7 @@ def stop_when_it_grows(process: subprocess.Popen, checkpoint: Path, how: int) ->
     return process.communicate(timeout=120)
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_to_the_same_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("long.toml").write_text(LONG)

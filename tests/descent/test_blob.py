@@ -62,6 +62,7 @@ def test_heat_flow_of_a_gaussian():
     assert errors[-1] < 0.3 * sampling_error(1600, np.sqrt(1.25))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [150, 10_000], ids=["pairs", "mesh"])
 def test_within_the_sampling_bound_of_fokker_planck(n):
     exact = jko.exact.OrnsteinUhlenbeck(mean=1.5, std=0.5).at(1.0)
@@ -72,6 +73,7 @@ def test_within_the_sampling_bound_of_fokker_planck(n):
     assert run.info.dissipation.min() > 0.0
 
 
+@pytest.mark.slow
 def test_porous_medium_against_barenblatt():
     """m = 2 on the line, the family's time from 1 to 2, from quantiles: W₂ of order 0.9 in n or better."""
     radius = (9.0) ** (1.0 / 3.0)  # of ρ = t^{-1/3}(C − x²/(12 t^{2/3}))₊ of mass 1: R³ = 9t
@@ -179,6 +181,7 @@ def wells(x):
     return -jnp.logaddexp(-((x[0] - 1.0) ** 2) / 0.045, -((x[0] + 1.0) ** 2) / 0.045)
 
 
+@pytest.mark.slow
 def test_two_wells_keep_their_width_and_a_bandwidth_that_is_too_wide_says_so():
     x = np.concatenate([gaussian_quantiles(60, s, 0.15) for s in (-1.0, 1.0)])
     F = fn.Entropy() + fn.Potential(wells)

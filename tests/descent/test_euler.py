@@ -92,6 +92,7 @@ def test_the_stationary_points_of_the_logarithmic_gas_are_zeros_of_a_hermite_pol
     assert fast.info.dissipation.min() > -1e-12
 
 
+@pytest.mark.slow
 def test_aggregation_to_the_unit_disk():
     """In the plane mean|x|² tends to (n − 1)/2n, exactly, and |x|² becomes uniform on (0, 1)."""
     n = 200

@@ -18,6 +18,7 @@ def squared_norm(x):
     return jnp.sum(x**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chi", [2.0, 6.0], ids=["below", "above"])
 def test_the_second_moment_moves_at_its_exact_rate(chi):
     """d/dt∫|x|²dρ = 4(1 − χ/χ_c) within 3 standard errors of the mean over three seeds.

@@ -163,6 +163,7 @@ def test_noise_injection_fetches_particles_from_beyond_the_reach_of_the_kernel()
     assert noisy.energy[-1] < 0.6 * plain.energy[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", ["gaussian", "inverse multiquadric"])
 def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
     mu = cloud()

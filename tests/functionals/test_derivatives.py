@@ -144,6 +144,7 @@ def test_the_wasserstein_gradient_on_a_gaussian_is_the_gradient_of_the_first_var
     np.testing.assert_allclose(F.wasserstein_gradient(mu)[inner], exact[inner], rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.slow
 @each(ON_GRIDS)
 def test_the_wasserstein_gradient_on_a_grid_is_of_second_order(dimension, F):
     """Against the Gaussian's own, or for a kernel that is not smooth against a finer grid."""

@@ -54,6 +54,7 @@ def require_goes_on(path, n_steps):
     assert np.allclose(resumed.info["spread"], whole.info["spread"], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_eight_devices_give_the_numbers_of_one(tmp_path):
     process = start("devices", tmp_path, devices=8)
     output, _ = process.communicate(timeout=300)
@@ -63,6 +64,7 @@ def test_eight_devices_give_the_numbers_of_one(tmp_path):
     require_goes_on(tmp_path / "long.ckpt", 20)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_numbers_of_one_and_the_death_of_one_loses_nothing(tmp_path):
     path = tmp_path / "long.ckpt"
     program.long_run(10, path)
