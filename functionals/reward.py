@@ -11,7 +11,7 @@ from functionals.numbers import is_number
 from functionals.pointwise import describe
 from functionals.potential import Potential
 from functionals.registry import register
-from functionals.time_dependence import TimeDependent, with_time
+from functionals.time_dependence import TimeDependent, frozen, with_time
 
 
 @register("reward")
@@ -56,10 +56,16 @@ class Reward(Functional):
 
     @cached_property
     def log_minimiser(self):
-        """log ρ_ref + r/β as a jax function of a point (and the time), up to the constant log Z."""
-        log_reference = getattr(self.reference, "log_density_function", self.reference)
-        reward, strength = self.reward, self.strength
-        return lambda x: log_reference(x) + reward(x) / strength
+        """log ρ_ref + r/β as a jax function of a point, up to the constant log Z; of a point and the time where
+        either depends on it."""
+        log_reference = with_time(getattr(self.reference, "log_density_function", self.reference))
+        reward, strength = with_time(self.reward), self.strength
+
+        def at(x, *time):
+            parts = (1.0, log_reference), (1.0 / strength, reward)
+            return sum(c * (frozen(f, *time) if time else f)(x) for c, f in parts)
+
+        return at
 
     def primitives(self):
         return tuple(

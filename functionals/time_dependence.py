@@ -13,11 +13,8 @@ _NAMES = ("t", "time")
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-@dataclass(frozen=True)
-class TimeDependent:
-    """f(x, t) where the time is not given yet; it says so when it is called as a function of x alone."""
-
-    function: Callable
+class _Named:
+    """What stands for a function is called as it is, and unwrapped to it."""
 
     @property
     def __wrapped__(self):
@@ -26,6 +23,13 @@ class TimeDependent:
     @property
     def __name__(self):
         return getattr(self.function, "__name__", repr(self.function))
+
+
+@dataclass(frozen=True)
+class TimeDependent(_Named):
+    """f(x, t) where the time is not given yet; it says so when it is called as a function of x alone."""
+
+    function: Callable
 
     def at(self, t) -> AtTime:
         """The function of points at the time t."""
@@ -39,19 +43,11 @@ class TimeDependent:
 
 
 @dataclass(frozen=True, eq=False)
-class AtTime:
+class AtTime(_Named):
     """x ↦ f(x, t). Programs are compiled once for f and take t as an operand, so t may be traced by jax."""
 
     function: Callable
     t: object
-
-    @property
-    def __wrapped__(self):
-        return self.function
-
-    @property
-    def __name__(self):
-        return getattr(self.function, "__name__", repr(self.function))
 
     def __call__(self, *points):
         return self.function(*points, self.t)

@@ -369,3 +369,12 @@ def test_a_trap_that_swings_often_has_its_mean():
 def test_no_rate_of_decay_is_told_of_an_energy_that_moves():
     run = flow(functional(LINE), LINE.at(0.0), steps.Gaussian(), tau=0.1, n_steps=20)
     assert np.isnan(jko.compare({"moving": run}).table[0]["decay_rate"])
+
+
+def test_the_minimiser_of_a_reward_moves_with_it():
+    reward = fn.Reward(lambda x, t: -jnp.sum((x - t) ** 2), Gaussian.of(0.0, 1.0))
+    still = fn.Reward(lambda x: -jnp.sum((x - 0.7) ** 2), Gaussian.of(0.0, 1.0))
+    x = jnp.array([0.3])
+    assert reward.log_minimiser(x, 0.7) == pytest.approx(still.log_minimiser(x))
+    with pytest.raises(TypeError, match="depends on time"):
+        reward.log_minimiser(x)
