@@ -56,8 +56,8 @@ class Reward(Functional):
 
     @cached_property
     def log_minimiser(self):
-        """log ρ_ref + r/β up to the constant log Z, as a jax function of a point, and of the time where either
-        depends on it."""
+        """log ρ_ref + r/β up to the constant log Z, as a jax function of a point, and of the time where
+        either depends on it."""
         log_reference = with_time(getattr(self.reference, "log_density_function", self.reference))
         reward, strength = with_time(self.reward), self.strength
 
