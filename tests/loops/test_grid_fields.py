@@ -7,7 +7,7 @@ import functionals as fn
 from jko.loops.poisson import NeumannSolver
 from jko.loops.pressure import density_of_pressure
 from jko.loops.resample import average, interpolate
-from jko.steps.dual.energy import DualEnergy
+from jko.steps.grid.dual_energy import DualEnergy
 
 
 def laplacian(u, spacing):

@@ -64,7 +64,7 @@ def test_vacuum_stays_accurate_over_steps():
 
 def test_a_box_that_clips_is_widened():
     # the coarse answer's box is cut to nothing, so that the fine answer reaches its walls
-    import jko.steps.dual.nested_ascent as nested
+    import jko.steps.back_and_forth.nested as nested
 
     grid = jko.Grid.uniform((-0.5, -0.5), (0.5, 0.5), (128, 128))
     solution = jko.exact.Barenblatt(2.0, 2, 1.0, 1.5708e-4)

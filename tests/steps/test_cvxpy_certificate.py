@@ -7,9 +7,8 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy
-from jko.steps.convex.cell_bound import CellEnergy, eulerian_bound
-from jko.steps.convex.cell_functional import CellFunctional
-from jko.steps.convex.faces import Faces
+from jko.steps.cvxpy.cell_bound import CellEnergy, Faces, eulerian_bound
+from jko.steps.cvxpy.cell_functional import CellFunctional
 from tests.first_step import first_step
 
 SLOPPY = {"tol_gap_abs": 1e-4, "tol_gap_rel": 1e-4, "tol_feas": 1e-4}

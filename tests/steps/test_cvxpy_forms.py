@@ -6,9 +6,9 @@ import pytest
 
 import functionals as fn
 import jko
-from jko.steps import Cvxpy, conic
-from jko.steps.convex.edges import cut_edges, density_on
-from jko.steps.convex.line_potential import LinePotential
+from jko.steps import Cvxpy
+from jko.steps.cvxpy import conic
+from jko.steps.cvxpy.line import LinePotential, cut_edges, density_on
 from tests.first_step import first_step
 
 GRID = jko.Grid.uniform(-3.0, 3.0, 60)

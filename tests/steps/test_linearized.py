@@ -80,7 +80,7 @@ def test_reflections_of_rough_data_keep_mass_sign_and_decay():
 
 @pytest.mark.parametrize("shape", [(40,), (6, 9), (3, 4, 5)])
 def test_elimination_and_multigrid_agree(shape, monkeypatch):
-    from jko.steps.pressure import linearized_newton
+    from jko.steps.linearized import newton as linearized_newton
 
     generator = np.random.default_rng(2)
     density, V = 1.0 + generator.random(shape), generator.random(shape)
@@ -97,7 +97,7 @@ def test_elimination_and_multigrid_agree(shape, monkeypatch):
 
 def test_it_solves_its_optimality_system():
     """ρ − τ∇·(ρ∇φ) = ρ_k with U′(ρ) = φ + (τ/2)|∇φ|² − V, by plain differences on a line."""
-    from jko.steps.pressure.linearized_newton import LinearizedNewton
+    from jko.steps.linearized.newton import LinearizedNewton
 
     grid, tau = Grid.uniform(0.0, 1.0, 64), 0.01
     mu = Density.from_function(grid, lambda x: 1.5 + jnp.cos(jnp.pi * x[0]))
@@ -168,8 +168,7 @@ def test_a_step_that_fails_says_so_and_moves_nothing():
 
 
 def test_an_infinite_gap_over_an_infinite_cost_is_no_convergence(monkeypatch):
-    from jko.steps.pressure.linearized_ladder import LinearizedLadder
-    from jko.steps.pressure.linearized_newton import Pair
+    from jko.steps.linearized.newton import LinearizedLadder, Pair
 
     lost = Pair(np.zeros((1, 8, 8)), np.zeros((1, 8, 8)), gap=np.inf, transport=np.inf)
     monkeypatch.setattr(LinearizedLadder, "climb", lambda *_: (lost, 1))

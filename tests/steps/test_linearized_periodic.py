@@ -79,7 +79,7 @@ def test_the_equilibrium_stays():
 
 def test_conjugate_gradients_see_the_seam():
     """As many iterations across the ends as within."""
-    from jko.steps.pressure.linearized_newton import LinearizedNewton
+    from jko.steps.linearized.newton import LinearizedNewton
 
     grid, spent = torus(256, 256), []
     for centre in (0.5 * LENGTH, 0.0):

@@ -253,8 +253,8 @@ def test_units_are_only_a_scale(length, energy, shift):
 
 
 def test_a_map_that_leaves_no_density_is_no_division_by_zero():
-    from jko.steps.pressure.ladder import PressureLadder
-    from jko.steps.pressure.steep import SteepNewton
+    from jko.steps.monge_ampere.ladder import PressureLadder
+    from jko.steps.monge_ampere.newton import SteepNewton
 
     mu = Density.gaussian(box(64, 1), 0.0, std=0.5)
     ladder = PressureLadder(QUADRATIC, mu, "steps.MongeAmpere")

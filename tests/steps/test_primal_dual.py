@@ -8,7 +8,7 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual
-from jko.steps.dynamic.grids import box_of_mass
+from jko.steps.primal_dual.grids import box_of_mass
 from tests.first_step import first_step
 
 

@@ -8,9 +8,9 @@ import functionals as fn
 import jko
 from jko import Density, Grid, exact, flow, steps, wasserstein
 from jko.loops import banded
-from jko.steps.line import newton as newton_line
-from jko.steps.line.energy import LineEnergy
-from jko.steps.line.problem import Point, Problem
+from jko.steps.quantile import newton
+from jko.steps.quantile.energy import LineEnergy
+from jko.steps.quantile.problem import Point, Problem
 from tests.first_step import first_step
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
@@ -120,10 +120,10 @@ def test_the_gap_bounds_the_suboptimality_of_unfinished_steps():
     for _ in range(60):
         problem = random_problem(generator, tau=0.03)
         assert problem.convexity > 0.0
-        best = newton_line.minimise(problem, 1e-12, 300)
+        best = newton.minimise(problem, 1e-12, 300)
         assert best.closed
         for iterations in (0, 1, 2, 3):
-            early = newton_line.minimise(problem, 1e-12, iterations)
+            early = newton.minimise(problem, 1e-12, iterations)
             excess = objective(problem, early) - objective(problem, best)
             assert early.gap >= excess - 1e-12
             unfinished += excess > 1e-8

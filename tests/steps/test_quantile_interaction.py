@@ -7,10 +7,10 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
 from jko.loops import banded, line_sums
-from jko.steps.line import passes as line_passes
-from jko.steps.line.energy import LineEnergy
-from jko.steps.line.interaction import LineInteraction
-from jko.steps.line.problem import Problem
+from jko.steps.quantile import passes
+from jko.steps.quantile.energy import LineEnergy
+from jko.steps.quantile.interaction import LineInteraction
+from jko.steps.quantile.problem import Problem
 from tests.first_step import first_step
 
 REPELLED = fn.Interaction("quadratic_logarithmic")
@@ -85,7 +85,7 @@ def test_distant_blocks_sum_as_pairs_do_and_forces_are_the_gradient(F):
     assert found.energy == pytest.approx(near + far, abs=2e-12 * max(1.0, abs(far)))
     nudge = 1e-3 * generator.uniform(-1.0, 1.0, edges.size) * widths.min()
     there = [pairs.at(e, np.diff(e), masses, model=False).energy for e in (edges + nudge, edges - nudge)]
-    force = line_passes.edge_forces(masses, found.slope)
+    force = passes.edge_forces(masses, found.slope)
     assert 0.5 * (there[0] - there[1]) == pytest.approx(force @ nudge, rel=1e-5, abs=1e-13)
 
 
@@ -154,7 +154,7 @@ def test_a_block_bursts_in_as_many_steps_at_any_number_of_cells(F):
         iterations.append(solution.iterations)
         energies.append(solution.energy + 5.0 * solution.squared_distance)
         if n == 150:  # the same by another method
-            other, _ = line_passes.minimise(problem, scheme._minimise, 1e-9)
+            other, _ = passes.minimise(problem, scheme._minimise, 1e-9)
             assert energies[0] == pytest.approx(other.energy + 5.0 * other.squared_distance, rel=1e-7)
     assert max(iterations) < 18
     assert iterations[2] <= iterations[0] + 4
@@ -199,12 +199,12 @@ def test_the_gap_bounds_the_suboptimality_of_unfinished_passes(monkeypatch):
     for _ in range(8):
         problem, scheme = random_problem(generator), steps.Quantile()
         assert problem.convexity > 0.0
-        best, _ = line_passes.minimise(problem, scheme._minimise, 1e-9)
+        best, _ = passes.minimise(problem, scheme._minimise, 1e-9)
         assert best.closed
         for passes in (1, 2, 3):
             with monkeypatch.context() as patch:
-                patch.setattr(line_passes, "_MOST_PASSES", passes)
-                early, _ = line_passes.minimise(problem, scheme._minimise, 1e-9)
+                patch.setattr(passes, "_MOST_PASSES", passes)
+                early, _ = passes.minimise(problem, scheme._minimise, 1e-9)
             excess = (early.energy + 0.5 * early.squared_distance / problem.tau) - (
                 best.energy + 0.5 * best.squared_distance / problem.tau
             )

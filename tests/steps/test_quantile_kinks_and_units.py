@@ -6,7 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Gaussian, Grid, flow, steps
-from jko.steps.line.duality import duality_gap
+from jko.steps.quantile.duality import duality_gap
 from tests.first_step import first_step
 
 

@@ -7,7 +7,7 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, flow, steps
 from jko.errors import UnsupportedFunctional
-from jko.steps.line.varied_cap import VariedCap
+from jko.steps.quantile.cap import VariedCap
 from tests.first_step import first_step
 
 QUADRATIC = fn.Potential("quadratic", stiffness=1.0)

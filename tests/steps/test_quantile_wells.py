@@ -6,11 +6,10 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
-from jko.steps.line.cumulative import rough_step
-from jko.steps.line.duality import duality_gap
-from jko.steps.line.newton import minimise
-from jko.steps.line.problem import Point
-from jko.steps.line.safeguard import SECOND_START
+from jko.steps.quantile.duality import duality_gap
+from jko.steps.quantile.newton import minimise
+from jko.steps.quantile.problem import Point
+from jko.steps.quantile.safeguard import SECOND_START, rough_step
 
 WELLS = fn.Potential("double_well")
 QUADRATIC = fn.Potential("quadratic", stiffness=1.0)

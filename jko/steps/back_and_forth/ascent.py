@@ -1,0 +1,158 @@
+"""Back-and-forth ascent of the dual of a JKO step on one grid [JacobsLeeLeger2021]."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.loops.c_transform import c_transform
+from jko.loops.poisson import NeumannSolver
+from jko.loops.push import pull_back
+
+_LOOSE = 1e-4
+_STRAY = 0.02  # of the mass: growth of the residual that front noise explains
+_RIM = {True: 2, False: 6}  # cells kept round the support: few where U* is steep in vacuum
+_RENEW = 8  # iterations between evaluations of the preconditioner's constant
+_SHARED = 2**16  # cells from which a second thread earns its start
+_WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
+_ALLOWANCE = 4.0  # over max U*″/ρ, for the term that the √ρ metric leaves out
+_FLOOR = 1e-4  # of the largest density: below it the metric is that of a uniform density
+
+
+def _far_from_support(rho, rim):
+    """Cells further than `rim` from all mass, or None."""
+    if rho.all():
+        return None
+    from scipy.ndimage import binary_dilation
+
+    return ~binary_dilation(rho > 0, iterations=rim)
+
+
+class DualAscent:
+    """Maximises J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), c = |x − y|²/2τ, on one grid.
+
+    Each half-step is preconditioned by the Hessian U*″ − τ∇·(ρ∇) with its coefficients frozen so that cosine
+    transforms invert it: by constants where vacuum occurs (U′ finite at 0), else by √ρ(κ − τΔ)√ρ, which
+    agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the metric:
+    about 1 guarantees ascent, less is faster until it is not.
+    """
+
+    def __init__(self, level, energy, tau, full_support, caution, threads=1):
+        self.spacing, self.rho, self.blocked = level.spacing, level.rho, level.blocked
+        self.energy, self.tau, self.potential = energy, tau, level.potential
+        if self.blocked is not None:
+            self.potential = np.where(self.blocked, _WALL, level.potential)
+            self.continued = Continuation(self.blocked)
+        self.empty = _far_from_support(self.rho, _RIM[full_support])
+        self.full_support = full_support
+        self.threads = threads if self.rho.size >= _SHARED else 1
+        self.total = float(self.rho.sum())
+        self.poisson = NeumannSolver(self.rho.shape, self.spacing)
+        self.caution, self._curvature = caution, 0.0
+        self.iterations = 0
+
+    def transform(self, phi):
+        """φᶜ; blocked cells are left out of the minimum."""
+        if self.blocked is not None:
+            phi = np.where(self.blocked, -np.inf, phi)
+        return c_transform(phi, self.spacing, self.tau, self.threads)
+
+    def conjugate(self, psi):
+        """ψᶜ everywhere, from ψ where ρ_k has mass: elsewhere ψ is free, and −∞ gives the largest ψᶜ."""
+        if self.empty is not None:
+            psi = np.where(self.empty, -np.inf, psi)
+        return c_transform(psi, self.spacing, self.tau, self.threads)
+
+    def normalise(self, phi, tolerance=_LOOSE):
+        """(φ shifted, ρ′) with ρ′ = U*′(−φ − V) of the mass of ρ_k."""
+        c, density = self.energy.normalise(phi + self.potential, self.total, tolerance)
+        return phi - c, density
+
+    def push(self, phi):
+        """T_#ρ_k as the pull-back ρ_k(S)·det DS, S = id − τ∇φ, and the coefficient of its linearisation."""
+        if self.blocked is not None:
+            phi = self.continued(phi)
+        pushed, coefficient = pull_back(self.rho, phi, self.tau, self.spacing, self.threads)
+        if self.blocked is not None:
+            pushed[self.blocked] = 0.0
+        return pushed, coefficient
+
+    def ascend(self, phi, iterations):
+        """φ after some iterations; where ρ′ − T_#ρ_k grows much, on from the best with half the step."""
+        best, kept = math.inf, phi
+        for number in range(iterations):
+            phi, density = self.normalise(phi)
+            pushed, coefficient = self.push(phi)
+            residual = density - pushed
+            size = float(np.abs(residual).sum()) / self.total
+            if not size <= 2.0 * best + _STRAY:
+                phi, self.caution = kept, 2.0 * self.caution
+                continue
+            if size < best:
+                best, kept = size, phi
+            if number % _RENEW == 0:
+                self._curvature = self._mean_curvature(density)
+            psi = self.transform(phi + self._precondition(residual, coefficient, density))
+            phi, density = self.normalise(self.conjugate(psi))
+            back, coefficient = pull_back(density, psi, self.tau, self.spacing, self.threads)
+            phi = self.conjugate(psi + self._precondition(self.rho - back, coefficient, self.rho))
+            self.iterations += 1
+        return phi
+
+    def _precondition(self, residual, coefficient, density):
+        curvature = self.caution * self._curvature
+        if not self.full_support:
+            largest = self.tau * float(max(coefficient.max(), density.max()))
+            return self.poisson(residual, curvature, self.caution * largest, self.threads)
+        weight = np.maximum(coefficient, density)
+        root = 1.0 / np.sqrt(weight + _FLOOR * weight.max())
+        return root * self.poisson(residual * root, curvature, self.caution * self.tau, self.threads)
+
+    def _mean_curvature(self, density):
+        """The preconditioner's constant: U*″ averaged over ρ′, or for √ρ max U*″/ρ and an allowance."""
+        if self.full_support:
+            top = np.array([self.rho.max()])
+            return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])
+        dense = np.where(density > 0.05 * density.max(), density, 0.0)
+        return float(np.vdot(self.energy.curvature(density), dense) / dense.sum())
+
+
+_LAYERS = 2
+
+
+class Continuation:
+    """Quadratic extrapolation into blocked cells, layer by layer: the mean over the directions that offer
+    three known cells; where none does, the field is left as it is."""
+
+    def __init__(self, blocked):
+        known = ~blocked
+        self.layers = []
+        for _ in range(_LAYERS):
+            targets, sources = _directions(known)
+            self.layers.append((*np.unique(targets, return_inverse=True), sources))
+            known = known.copy()
+            known.reshape(-1)[targets] = True
+
+    def __call__(self, field):
+        """The field with the cells beside the free ones replaced."""
+        out = field.copy()
+        flat = out.reshape(-1)
+        for cells, owner, sources in self.layers:
+            guesses = 3.0 * flat[sources[0]] - 3.0 * flat[sources[1]] + flat[sources[2]]
+            flat[cells] = np.bincount(owner, guesses, len(cells)) / np.bincount(owner, minlength=len(cells))
+        return out
+
+
+def _directions(known):
+    """Flat indices of unknown cells `[k]`, and of the three known cells next to each in a line `[3, k]`."""
+    index = np.arange(known.size).reshape(known.shape)
+    targets, sources = [], []
+    for axis, n in enumerate(known.shape):
+        for lines in (slice(None), slice(None, None, -1)):
+            cells = np.moveaxis(index, axis, 0)[lines]
+            sure = np.moveaxis(known, axis, 0)[lines]
+            usable = ~sure[: n - 3] & sure[1 : n - 2] & sure[2 : n - 1] & sure[3:]
+            targets.append(cells[: n - 3][usable])
+            sources.append([cells[s : n - 3 + s][usable] for s in (1, 2, 3)])
+    return np.concatenate(targets), np.concatenate(sources, axis=1)

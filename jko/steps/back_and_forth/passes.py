@@ -1,0 +1,89 @@
+"""The interaction of an exact step with its own density: ascents in fields mixed from those of the last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.loops.anderson import Anderson
+from jko.steps.back_and_forth.solution import DualSolution
+from jko.steps.back_and_forth.solver import DualSolver
+
+_DEPTH = 4  # fields mixed; more only remember what is no longer true
+_LAG = 2.0  # times an ascent's own gap: what the lag of its field may bring it to
+_ENOUGH = 1e-3  # of W₂²/2τ: a gap that no further pass is made for
+_STALLED = 6  # passes without a better one
+_LEAST_SHARE = 1e-2
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """The field that was held, W∗ρ′ of its answer ρ′, the solution with that in its potential, and
+    the objective W₂²/2τ + F(ρ′) with the gap that its ascent left."""
+
+    field: np.ndarray
+    image: np.ndarray
+    solution: DualSolution
+    objective: float
+    unsolved: float
+
+    @property
+    def gap(self) -> float:
+        """Of the whole step, the lag of the field included."""
+        return self.solution.gap
+
+    def settled(self, tolerance) -> bool:
+        """Whether the lag is small beside what the ascent left, and that is a converged step's."""
+        certificate = self.solution.certificate
+        enough = max(_LAG * self.unsolved, _ENOUGH * self.solution.cost)
+        return self.gap <= enough and certificate.closes(self.gap, tolerance)
+
+
+def settle(problem, settings, mu, tau):
+    """(the solution with W∗ρ′ in its potential, a note): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point
+    [WalkerNi2011], and where the objective would rise, by ever shorter steps from the best.
+
+    Any φ bounds the step with W∗ρ′ of its own ρ′ from below: the gap is that of φ with this field, free of
+    the one that it was found in.
+    """
+    field = problem.interaction(mu.values)
+    if field is None:
+        return DualSolver(problem, settings, mu, tau, None).solve(), ""
+    mixer, best, share, found, spent, number, since = Anderson(mu.values, _DEPTH), None, 1.0, None, 0, 0, 0
+    while number < settings.interaction_passes:
+        number += 1
+        found = DualSolver(problem, settings, mu, tau, field).solve(found)
+        spent += found.iterations
+        now = _examined(problem, settings, mu, tau, field, found)
+        since += 1
+        if best is None or _better(now, best, settings.tolerance):
+            best, share, since = now, 1.0, 0
+        if best.settled(settings.tolerance) or since >= _STALLED or share < _LEAST_SHARE:
+            break
+        if now.objective <= best.objective + now.unsolved:
+            field = mixer(now.field, now.image)
+            continue
+        mixer, share = Anderson(mu.values, _DEPTH), 0.5 * share
+        field = best.field + share * (best.image - best.field)
+    lag = max(best.gap - best.unsolved, 0.0)
+    note = f"{number} passes of the interaction, whose lag is {lag:.1e} of the gap{problem.caution}"
+    return best.solution.after(spent), note
+
+
+def _examined(problem, settings, mu, tau, field, found):
+    image = problem.interaction(found.values)
+    own = DualSolver(problem, settings, mu, tau, image).at(found, found.values)
+    objective = problem.energy(found.values, image) + found.cost
+    return _Pass(field, image, own, objective, max(found.gap, 0.0))
+
+
+def _better(now, best, tolerance):
+    """The lesser objective, and of equal ones, as far as their ascents tell, the lesser gap."""
+    closed = now.solution.certificate.closes(now.unsolved, tolerance)
+    if closed is not best.solution.certificate.closes(best.unsolved, tolerance):
+        return closed
+    doubt = now.unsolved + best.unsolved
+    if abs(now.objective - best.objective) > doubt:
+        return now.objective < best.objective
+    return now.gap < best.gap

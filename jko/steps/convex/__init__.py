@@ -1,1 +1,0 @@
-"""What the convex programs of a JKO step are made of."""

@@ -1,0 +1,235 @@
+"""The certificate of an Eulerian step: a lower bound on what it could reach, from any potential."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+_REPAIRS = 6
+_HALVINGS = 200  # of a bracket of levels, more than floats have digits
+
+
+@dataclass(frozen=True)
+class CellEnergy:
+    """r ↦ |c| Σ [U(r) + f r] over 0 ≤ r ≤ cap with |c| Σ r = M: what the last density of a step pays.
+
+    `internal` is U with its conjugate, or None; `cap` `[cells]` or None.
+    """
+
+    internal: object
+    cap: np.ndarray | None
+    volume: float
+    mass: float
+
+    def least(self, field, guess) -> tuple[float, np.ndarray]:
+        """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap."""
+        level = self._lowest_level(field) if self.internal is None else self._level(field, guess)
+        p = level - field
+        s = self._density(p)
+        value = level * self.mass - self.volume * float(np.sum(self._conjugate(p, s)))
+        pressure = np.zeros_like(field)
+        if self.cap is not None:
+            slope = self.internal.derivative(s) if self.internal is not None else 0.0
+            pressure = np.where(s >= self.cap, np.maximum(p - slope, 0.0), 0.0)
+        return value, pressure
+
+    def _density(self, p):
+        if self.internal is None:
+            return np.where(p > 0.0, 0.0 if self.cap is None else self.cap, 0.0)
+        s = self.internal.conjugate_derivative(p)
+        return s if self.cap is None else np.minimum(s, self.cap)
+
+    def _conjugate(self, p, s):
+        if self.internal is None:
+            return p * s
+        if self.cap is None and len(self.internal.terms) == 1:
+            return self.internal.conjugate(p)
+        tiny = np.finfo(float).tiny
+        s = np.where(s < tiny, 0.0, s)  # where p < U'(tiny) the supremum is less than tiny
+        slack = p - self.internal.derivative(np.maximum(s, tiny))
+        free = (s > 0.0) & (True if self.cap is None else s < self.cap)
+        most = self.mass / self.volume if self.cap is None else self.cap
+        # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.
+        return p * s - self.internal.density(s) + np.where(free, np.abs(slack) * most, 0.0)
+
+    def _lowest_level(self, field):
+        if self.cap is None:
+            return float(field.min())
+        order = np.argsort(field)
+        filled = np.cumsum(self.cap[order]) * self.volume
+        return float(field[order][min(np.searchsorted(filled, self.mass), field.size - 1)])
+
+    def _level(self, field, guess):
+        """A level at which the densities have nearly the mass: any gives a bound, the best the highest."""
+        from scipy.optimize import brentq
+
+        def excess(level):
+            with np.errstate(all="ignore"):
+                total = self.volume * np.sum(self._density(level - field)) - self.mass
+            return float(np.clip(np.nan_to_num(total, nan=np.inf), -1e6 * self.mass, 1e6 * self.mass))
+
+        size = max(float(np.ptp(field)), abs(guess), np.finfo(float).tiny)
+        low, high = (self._beyond(excess, guess, sign, size) for sign in (-1.0, 1.0))
+        if low is None or high is None or low == high:
+            return guess if low is None or high is None else low
+        level, _ = brentq(
+            excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=_HALVINGS, full_output=True, disp=False
+        )
+        return float(level)
+
+    def _beyond(self, excess, level, sign, size):
+        """A level at which the excess has the sign, from `level` in growing steps; None beyond all floats."""
+        step = 1e-6 * size
+        while sign * excess(level) < 0.0:
+            level, step = level + sign * step, 8.0 * step
+            if not np.isfinite(level):
+                return None
+        return level
+
+
+def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) -> tuple[float, np.ndarray]:
+    """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on
+    the cells.
+
+    With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least
+    of the cell energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the
+    units of F.
+    """
+    potentials, speeds = _repaired(faces, action, list(potentials))
+    bound = -float((potentials[0] + speeds[0]) @ start) * faces.volume
+    for k in range(len(potentials) - 1):
+        bound += cell_energy.mass * float(np.min(_slack(potentials, speeds, k)))
+    value, pressure = cell_energy.least(
+        field + potentials[-1] - speeds[-1], guess(potentials[-1] - speeds[-1])
+    )
+    return bound + value, pressure
+
+
+def _slack(potentials, speeds, k):
+    return potentials[k] - speeds[k] - potentials[k + 1] - speeds[k + 1]
+
+
+def _repaired(faces, action, potentials):
+    """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
+    speeds = [faces.speed_term(p, action) for p in potentials]
+    for k in reversed(range(len(potentials) - 1)):
+        for _ in range(_REPAIRS):
+            short = np.maximum(-_slack(potentials, speeds, k), 0.0)
+            raised = potentials[k] + short
+            speed = faces.speed_term(raised, action)
+            if np.min(raised - speed - potentials[k + 1] - speeds[k + 1]) <= -short.max():
+                break
+            potentials[k], speeds[k] = raised, speed
+    return potentials, speeds
+
+
+_SWEEPS = 60
+_ROUNDING = 1e-15
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The interior faces of a grid: no mass crosses the boundary of the box.
+
+    `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
+    enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
+    `volume` |c|.
+    """
+
+    divergence: object
+    mean: object
+    spacing: np.ndarray
+    slices: int
+    volume: float
+
+    @classmethod
+    def of(cls, grid, slices: int) -> Faces:
+        """The faces of a grid, axis by axis."""
+        import scipy.sparse as sp
+
+        blocks = []
+        for axis, n in enumerate(grid.cells):
+            difference = sp.diags_array([np.ones(n - 1), -np.ones(n - 1)], offsets=[0, -1], shape=(n, n - 1))
+            for m in reversed(grid.cells[:axis]):
+                difference = sp.kron(sp.eye_array(m), difference)
+            for m in grid.cells[axis + 1 :]:
+                difference = sp.kron(difference, sp.eye_array(m))
+            blocks.append(difference)
+        divergence = sp.csc_array(sp.hstack(blocks))
+        spacing = np.concatenate([np.full(b.shape[1], h) for b, h in zip(blocks, grid.spacing, strict=True)])
+        return cls(divergence, sp.csr_array(0.5 * abs(divergence).T), spacing, slices, grid.cell_volume)
+
+    @cached_property
+    def _ends(self):
+        return sp_parts(self.divergence)
+
+    def gradient(self, potential):
+        """Dᵀφ, the potential at the cell that a flow leaves minus that where it arrives."""
+        return self.divergence.T @ potential
+
+    def speed_term(self, potential, action):
+        """w = ½Sᵀ(Dᵀφ)²/(4G), with |c|G = action the weight of v²/θ on the faces."""
+        return 0.5 * (self.mean.T @ (self.gradient(potential) ** 2 * (self.volume / (4.0 * action))))
+
+    def advance(self, r, v):
+        """r − Dv."""
+        return r - self.divergence @ v
+
+    def theta(self, before, after):
+        """The density on the faces during a slice."""
+        return self.mean @ (0.5 * (before + after))
+
+    def limited(self, r, v):
+        """v with flows scaled down where they would take more than a cell holds and receives."""
+        leaves, enters = self._ends
+        least = -_ROUNDING * r.max()
+        for sweep in range(_SWEEPS):
+            if np.all(self.advance(r, v) >= least):
+                return v
+            forward, backward = np.maximum(v, 0.0), np.maximum(-v, 0.0)
+            out = leaves @ forward + enters @ backward
+            held = r + (enters @ forward + leaves @ backward if sweep < _SWEEPS - 1 else 0.0)
+            keep = held / np.maximum(out, 1e-300)
+            keep = np.where(out > held, keep, 1.0)
+            v = (leaves.T @ keep) * forward - (enters.T @ keep) * backward
+        return v
+
+    def admissible(self, start, flows, action, slope):
+        """Densities r⁰ … r^K ≥ 0 and flows with r^k = r^{k−1} − Dv^k exactly, near the flows of a solver.
+
+        `slope` bounds 2G|v|/θ, |c|G = action: a face that carries more than its density allows is solver
+        noise in a vacuum and is cut down. Returns (densities, flows).
+        """
+        densities, kept = [start], []
+        for v in flows:
+            r = densities[-1]
+            for sweep in range(_SWEEPS):
+                v = self.limited(r, v)
+                theta = self.theta(r, np.maximum(self.advance(r, v), 0.0))
+                most = slope * theta * (self.volume / (2.0 * action))
+                bad = np.abs(v) > most * (1.0 + 1e-9)
+                if not bad.any():
+                    break
+                v = np.where(bad, np.sign(v) * most if sweep < _SWEEPS // 2 else 0.0, v)
+            densities.append(np.maximum(self.advance(r, v), 0.0))
+            kept.append(v)
+        return densities, kept
+
+    def cost(self, densities, flows, action) -> float:
+        """Σ action v²/θ over slices and faces: W₂²/2τ of the discrete step, which these flows realise."""
+        total = 0.0
+        for k, v in enumerate(flows):
+            theta = self.theta(densities[k], densities[k + 1])
+            total += float(np.sum(action * np.divide(v * v, theta, out=np.zeros_like(v), where=theta > 0.0)))
+        return total
+
+
+def sp_parts(divergence):
+    """The positive part of D and that of −D."""
+    positive, negative = divergence.copy(), divergence.copy()
+    positive.data, negative.data = np.maximum(positive.data, 0.0), np.maximum(-negative.data, 0.0)
+    positive.eliminate_zeros()
+    negative.eliminate_zeros()
+    return positive.tocsr(), negative.tocsr()

@@ -1,0 +1,220 @@
+"""A functional on the cells of a grid: its energy, its convex model at a density, and its tangent there."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from functionals import pointwise
+from functionals.conjugate import GatheredInternal
+from jko.measures import Density, fields
+from jko.steps.cvxpy import conic
+from jko.steps.cvxpy.cell_bound import CellEnergy
+from jko.steps.grid.energy import energy_size, finite_potential
+
+
+class CellFunctional:
+    """F of densities r `[cells]`, sorted into what enters a conic program as it is and what enters by a
+    model.
+
+    `conic_terms` are internal energies with cones, `cap` `[cells]` or None, `factor` the B whose ½|Bᵀr|² is
+    the convex part of the interaction; the rest goes into a linear and a diagonal quadratic term that
+    `model` renews.
+    """
+
+    def __init__(self, F, mu):
+        self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
+        self.internal, self.rest = parts.internal_energy, parts.rest
+        self.conic_terms, modelled = conic.split_internal(parts.internal)
+        self.modelled = GatheredInternal(modelled) if modelled else None
+        potential = finite_potential(parts.potential_values(mu.grid.points))
+        self.potential = potential - potential.min()
+        caps = [atom.values(mu.grid.points) for atom in parts.constraints]
+        self.cap = functools.reduce(np.minimum, caps) if caps else None
+        if self.cap is not None and self.cap.sum() * self.volume < mu.mass:
+            raise ValueError(
+                f"functional: the cap leaves room for a mass of {self.cap.sum() * self.volume:g}, got "
+                f"{mu.mass:g}; raise the cap or widen the grid"
+            )
+        self.pair = PairEnergy.of(mu.grid, parts.interaction) if parts.interaction else None
+        held = None if self.pair is None else self.pair.factor
+        self.factor = None if held is None else held * self.volume
+
+    @property
+    def is_conic(self) -> bool:
+        """Whether the conic program is the step itself, so that one solve does."""
+        exact_pair = self.pair is None or (self.pair.convex and self.pair.exact_factor)
+        return self.modelled is None and not self.rest and exact_pair
+
+    def most_concave(self) -> float:
+        """The least second difference of the potential along an axis, +∞ on fewer than three cells."""
+        V, least = self.potential.reshape(self.grid.cells), np.inf
+        for axis, h in enumerate(self.grid.spacing):
+            least = min(least, float(np.diff(V, 2, axis=axis).min(initial=np.inf)) / h**2)
+        return least
+
+    @property
+    def is_convex(self) -> bool:
+        """Whether a tangent lies below the functional, so that every bound is one for the step itself."""
+        return self.pair is None or self.pair.convex
+
+    def energy(self, r) -> float:
+        """F(r)."""
+        if self.cap is not None and np.any(r > self.cap * (1.0 + 1e-6)):
+            return np.inf
+        total = float(self.potential @ r) * self.volume
+        if self.internal is not None:
+            total += float(np.sum(self.internal.density(r))) * self.volume
+        if self.pair is not None:
+            total += self.pair.energy(r * self.volume)
+        return total + self._rest_energy(r)
+
+    def size(self, r) -> float:
+        """∫(δF/δρ − min)ρ without internal energies, and their pressure ρU′ − U: no constant in it."""
+        return energy_size(self.internal, self.tangent(r)[0], r, self.volume)
+
+    def model(self, r, renewal: int, curvature: float):
+        """Linear `[cells]` and quadratic (sparse or None) terms on the last density, of what has no cones."""
+        linear, diagonal = self.potential.copy(), np.zeros(r.size)
+        if self.pair is not None:
+            linear += self.pair.variation(r * self.volume)
+            if self.factor is not None:
+                linear -= self.factor @ (self.factor.T @ r) / self.volume
+        if self.rest:
+            linear += self._rest_variation(r) - curvature * r
+            diagonal += curvature
+        if self.modelled is not None:
+            # U″ may be infinite in a vacuum: the model is taken at a floor that sinks with every renewal
+            at = np.maximum(r, r.max() * 10.0 ** (-4 - 2 * min(renewal, 6)))
+            bend = self.modelled.second_derivative(at)
+            linear += self.modelled.derivative(at) - bend * at
+            diagonal += bend
+        return self.volume * linear, self._diagonal(diagonal)
+
+    def tangent(self, r):
+        """f `[cells]` and c₀: |c| Σ f r + c₀ is the tangent at r of all but the internal energies."""
+        field, constant = self.potential, 0.0
+        if self.pair is not None:
+            variation = self.pair.variation(r * self.volume)
+            field = field + variation
+            constant += self.pair.energy(r * self.volume) - float(variation @ r) * self.volume
+        if self.rest:
+            variation = self._rest_variation(r)
+            field = field + variation
+            constant += self._rest_energy(r) - float(variation @ r) * self.volume
+        return field, constant
+
+    def on_cells(self, mass: float) -> CellEnergy:
+        """The internal energies and the cap, for a bound."""
+        return CellEnergy(self.internal, self.cap, self.volume, mass)
+
+    def level(self, r, field) -> float:
+        """The mean over r of U′(r) + field, near the multiplier of the mass."""
+        slope = 0.0 if self.internal is None else self.internal.derivative(np.maximum(r, 1e-300))
+        return float(np.sum(r * (slope + field)) / r.sum())
+
+    def secant(self, before, after) -> float:
+        """The curvature of the rest along a move, for the next model."""
+        move = after - before
+        if not self.rest or not move.any():
+            return 0.0
+        change = self._rest_variation(after) - self._rest_variation(before)
+        return max(float(change @ move / (move @ move)), 0.0)
+
+    def density(self, r) -> Density:
+        """r as a measure."""
+        return Density(self.grid, r.reshape(self.grid.cells))
+
+    def _diagonal(self, diagonal):
+        import scipy.sparse as sp
+
+        if self.modelled is None and not self.rest:
+            return None
+        return sp.diags_array(self.volume * diagonal, format="csc")
+
+    def _rest_energy(self, r) -> float:
+        return sum(c * atom(self.density(r)) for c, atom in self.rest)
+
+    def _rest_variation(self, r):
+        mu = self.density(r)
+        return sum(
+            (c * np.asarray(atom.first_variation(mu)).ravel() for c, atom in self.rest), np.zeros(r.size)
+        )
+
+
+_MOST_CELLS = 4096
+_MOST_COLUMNS = 256
+_NOISE = 1e-12
+
+
+@dataclass(frozen=True)
+class PairEnergy:
+    """½ aᵀWa of cell masses a of total mass M, as ½(āᵀWā) + (Wā)ᵀ(a − ā) + ½ aᵀ(W₊ − W₋)a, ā uniform.
+
+    W₊ and W₋ are the positive and negative parts of PWP, P the projection on mean zero, where linear
+    convexity is decided: the mass is fixed. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with equality unless the
+    spectrum is cut.
+    """
+
+    matrix: np.ndarray
+    positive: np.ndarray
+    negative: np.ndarray
+    factor: np.ndarray | None
+    exact_factor: bool
+    convex: bool
+
+    @classmethod
+    def of(cls, grid, terms) -> PairEnergy:
+        """The split of Σ c W for interaction terms (c, atom) on a grid."""
+        matrix = sum(c * _kernel_matrix(grid, atom) for c, atom in terms)
+        mean = matrix.mean(axis=0)
+        projected = matrix - mean[:, None] - mean[None, :] + matrix.mean()
+        values, vectors = np.linalg.eigh(0.5 * (projected + projected.T))
+        scale = np.abs(values).max() + 1e-300
+        up, down = values > _NOISE * scale, values < -_NOISE * scale
+        positive = (vectors[:, up] * values[up]) @ vectors[:, up].T
+        negative = (vectors[:, down] * -values[down]) @ vectors[:, down].T
+        order = np.argsort(-values)[: min(int(up.sum()), _MOST_COLUMNS)]
+        factor = vectors[:, order] * np.sqrt(values[order]) if order.size else None
+        convex = not np.any(values < -1e-9 * scale)
+        return cls(matrix, positive, negative, factor, order.size == up.sum(), convex)
+
+    def energy(self, a) -> float:
+        """½ aᵀWa."""
+        return 0.5 * float(a @ (self.matrix @ a))
+
+    def variation(self, a):
+        """Wa, the first variation on the cells."""
+        return self.matrix @ a
+
+
+def _kernel_matrix(grid, atom) -> np.ndarray:
+    """W at the pairs of cell centres, by the grid's own rule for singular kernels."""
+    if grid.size > _MOST_CELLS:
+        raise ValueError(
+            f"functional: a convex step takes an interaction on up to {_MOST_CELLS} cells, got {grid.size}: "
+            "take a coarser grid, or limits.FiniteVolume"
+        )
+    if atom.general:
+        points = grid.points
+        first, second = np.meshgrid(np.arange(grid.size), np.arange(grid.size), indexing="ij")
+        d = grid.dimension
+        pairs = np.concatenate([points[first.ravel()], points[second.ravel()]], axis=1)
+        kernel = atom.symmetric_kernel
+        return pointwise.values(_OfPairs(kernel, d), pairs).reshape(grid.size, grid.size)
+    table = fields.kernel_table(grid, atom.W)
+    index = np.stack(np.unravel_index(np.arange(grid.size), grid.cells))
+    offsets = tuple(i[:, None] - i[None, :] + n - 1 for i, n in zip(index, grid.cells, strict=True))
+    return table[offsets]
+
+
+class _OfPairs:
+    """A kernel of two points as a function of one point of twice the dimension."""
+
+    def __init__(self, kernel, dimension):
+        self.kernel, self.dimension = kernel, dimension
+
+    def __call__(self, z):
+        return self.kernel(z[: self.dimension], z[self.dimension :])

@@ -1,0 +1,186 @@
+"""The Eulerian form of a JKO step: densities on the cells of a grid, flows through its faces."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+
+from jko.bounds import Space
+from jko.errors import UnsupportedFunctional
+from jko.records import Status
+from jko.steps.cvxpy import conic
+from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
+from jko.steps.cvxpy.cell_functional import CellFunctional
+from jko.steps.cvxpy.scheme import closed, record, rounding
+from jko.steps.primal_dual.certificate import Path
+from jko.steps.primal_dual.scheme import exact_bound, overpaid, told
+
+_TORN = (
+    "V'' falls to {:.2g} < -1/tau, where mass is torn apart: the gap is that of the discrete step and does "
+    "not bound the time error of its {}, so compare with more slices, a smaller tau or steps.auto"
+)
+_TANGENT = "the gap is that of the step with the concave part of the interaction replaced by its tangent"
+
+
+class Eulerian:
+    """minimise K h^{d+2}/(2τ) Σ v²/θ + F(r^K), r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2
+    [BenamouBrenier2000].
+
+    What has no conic form enters by models at the current density (quadratic for an internal energy or a
+    convex functional given as an energy, a tangent for the concave part of an interaction), renewed until
+    the gap closes.
+    """
+
+    has_slices = True
+    space = Space.GRID
+
+    def __init__(self, F, mu, settings, program):
+        self.settings, self._new_program = settings, program
+        self.functional = CellFunctional(F, mu)
+        self._bend = self.functional.most_concave()
+        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
+        self._density = float(mu.values.max())
+        self.programs: dict[float, object] = {}
+
+    @staticmethod
+    def clarabel_options(F) -> dict:
+        """Clarabel's own 1e-8 is enough under the exponential cones of an entropy, not without them."""
+        if F.parts.temperature > 0.0:
+            return {}
+        return {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 100}
+
+    @classmethod
+    def check(cls, F, mu):
+        """Refuse a part of F without a convex model."""
+        for _, atom in F.parts.rest:
+            if atom.linearly_convex is not True:
+                raise UnsupportedFunctional(
+                    f"steps.Cvxpy does not take {atom!r}, which is not declared linearly_convex; "
+                    "limits.FiniteVolume takes any functional"
+                )
+
+    def first_data(self, mu):
+        """Nothing beside the density goes from step to step."""
+        return {}
+
+    def step(self, mu, tau, data):
+        """One step: (mu′, data, StepInfo)."""
+        F, settings, start = self.functional, self.settings, mu.values.ravel()
+        action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
+        path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
+        # a steep transport cost leaves continuity inexact: solvers weigh it against the objective
+        unit = max(F.size(start), float(action.max() * start.max()))
+        scale = F.size(start) or unit  # a cap alone has no size
+        before, gap, iterations, curvature, tight = path.energy, np.inf, 0, 0.0, False
+        for renewal in range(settings.passes):
+            linear, quadratic = F.model(path.end, renewal, curvature)
+            solution = self._program(tau, action).solve(start, linear, quadratic, unit, tight=tight)
+            iterations += solution.iterations
+            if solution.values is None:
+                break
+            previous, path = path, self._better(path, self._admissible(solution, start, action), action)
+            bound = self._bound(solution.duals, start, path, action)
+            earlier, gap = gap, path.value - bound + rounding(path.cost, path.energy, scale)
+            gap = min(earlier, gap) if F.is_convex else gap
+            stalled = F.is_conic or path.value >= previous.value
+            if closed(settings, gap, earlier, path.cost, scale, final=F.is_conic) or (stalled and tight):
+                break
+            tight, curvature = tight or stalled, F.secant(previous.end, path.end)
+        lost = 0.0  # of what the exact step decreases by
+        if solution.values is not None:
+            lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
+        info = record(
+            settings, solution, gap, path.cost, path.energy, before, scale, iterations,
+            mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),
+            remedy="take other solver_options, fewer cells or a larger tolerance",
+            note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
+        )  # fmt: skip
+        if lost > 0.0:
+            note = "; ".join(
+                filter(None, (info.note, told(lost, settings.slices, "formulation='eulerian', ")))
+            )
+            info = replace(info, status=Status.NOT_CONVERGED, note=note)
+        return F.density(path.end), data, info
+
+    def _torn(self, tau):
+        if self._bend >= -1.0 / tau:
+            return ""
+        slices = self.settings.slices
+        return _TORN.format(self._bend, "one slice" if slices == 1 else f"{slices} slices")
+
+    def _program(self, tau, action):
+        if tau not in self.programs:
+            F = self.functional
+            terms = F.conic_terms, F.cap, F.factor, self._density
+            self.programs[tau] = self._new_program(
+                functools.partial(conic.eulerian_problem, self.faces, action, *terms)
+            )
+        return self.programs[tau]
+
+    def _path(self, densities, flows, action):
+        cost = self.faces.cost(densities, flows, action)
+        return Path(densities, flows, cost, self.functional.energy(densities[-1]))
+
+    def _admissible(self, solution, start, action):
+        slope = 4.0 * max(
+            float(np.abs(self.faces.gradient(p)).max()) for p in self._potentials(solution.duals)
+        )
+        return self._path(*self.faces.admissible(start, solution.values["flow"], action, slope), action)
+
+    def _better(self, path, found, action):
+        """The first of halved moves towards `found` that lowers the value, or `path` where none does."""
+        share = 1.0
+        while share > 1e-6:
+            mixed = found if share == 1.0 else self._mixed(path, found, share, action)
+            if mixed.value < path.value:
+                return mixed
+            share *= 0.5
+        return path
+
+    def _mixed(self, path, found, share, action):
+        def mix(first, second):
+            return [(1.0 - share) * a + share * b for a, b in zip(first, second, strict=True)]
+
+        return self._path(mix(path.densities, found.densities), mix(path.flows, found.flows), action)
+
+    def _potentials(self, duals):
+        return [dual / self.faces.volume for dual in duals]
+
+    def _bound(self, duals, start, path, action) -> float:
+        """A lower bound on the value; all but internal energies enter by the tangent at the path's end."""
+        F, r = self.functional, path.end
+        field, constant = F.tangent(r)
+        cells = F.on_cells(float(start.sum()) * F.volume)
+        potentials = self._potentials(duals)
+
+        def guess(shift):
+            return F.level(r, field + shift)
+
+        bound, pressure = eulerian_bound(self.faces, action, potentials, start, cells, field, guess)
+        self._pressure = pressure
+        excess = 0.0 if F.cap is None else float(pressure @ np.maximum(r - F.cap, 0.0)) * F.volume
+        return bound + constant - excess
+
+    def _overpaid(self, duals, start, path, bound, before, tau, action) -> float:
+        """The share of the exact step's decrease that the inner slices may lose, 0 where it is little."""
+        F, r, grid = self.functional, path.end, self.grid
+        field, constant = F.tangent(r)
+        mass = float(start.sum()) * F.volume
+        cells = F.on_cells(mass)
+
+        def least(last):
+            shift = last.ravel()
+            return cells.least(field + shift, F.level(r, field + shift))[0] / F.volume
+
+        variation = field + self._pressure
+        if cells.internal is not None:
+            lowest = np.finfo(float).eps * start.max()
+            variation = variation + cells.internal.derivative(np.maximum(r, lowest))
+        last = self._potentials(duals)[-1]
+        ends = (self.faces.speed_term(last, action) - last, variation)
+        shaped = [x.reshape(grid.cells) for x in (start, *ends)]
+        exact = max(exact_bound(grid, tau, shaped[0], None, end, least) for end in shaped[1:])
+        decrease = before - path.value if np.isfinite(before) else path.cost
+        return overpaid(grid, tau, mass, bound - constant - exact, decrease)

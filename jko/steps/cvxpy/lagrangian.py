@@ -1,0 +1,243 @@
+"""The Lagrangian form of a JKO step on the line: cells of fixed mass whose edges move."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+
+from functionals.conjugate import GatheredInternal
+from jko.bounds import Space
+from jko.errors import UnsupportedFunctional
+from jko.steps.cvxpy import conic
+from jko.steps.cvxpy.eulerian import Eulerian
+from jko.steps.cvxpy.line import Line, LinePotential, cut_edges, density_on
+from jko.steps.cvxpy.line_bound import lagrangian_bound
+from jko.steps.cvxpy.scheme import closed, record, rounding
+
+_NOT_CONVEX = "took the Eulerian form, which is convex where V'' < -1/tau"
+
+
+class Lagrangian:
+    """minimise ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V over edges X in the box
+    [BlanchetCalvezCarrillo2008].
+
+    The edges are the state; the density on the grid is read off them and never read back. A potential that
+    is not quadratic and an internal energy without a conic form enter by quadratic models at the current
+    edges, renewed until the gap closes.
+    """
+
+    has_slices = False
+    space = Space.FLAT
+
+    def __init__(self, F, mu, settings, program):
+        self.grid, self.settings, self._new_program = mu.grid, settings, program
+        parts = F.parts
+        self.box = (mu.grid.lower[0], mu.grid.upper[0])
+        self.conic_terms, modelled = conic.split_internal(parts.internal)
+        self.modelled = GatheredInternal(modelled) if modelled else None
+        self.internal = parts.internal_energy
+        self.potential = (
+            LinePotential(parts.potential_values, *self.box, mu.grid.cells[0]) if parts.potential else None
+        )
+        caps = [atom.cap for atom in parts.constraints]
+        self.cap = min(caps) if caps else None
+        if self.cap is not None and self.cap * (self.box[1] - self.box[0]) < mu.mass:
+            raise ValueError(
+                f"functional: the cap leaves room for a mass of {self.cap * (self.box[1] - self.box[0]):g}, "
+                f"got {mu.mass:g}; raise the cap or widen the grid"
+            )
+        self.programs: dict[float, tuple] = {}
+        self._new_other = functools.partial(Eulerian, F, mu, settings, program)
+
+    @staticmethod
+    def clarabel_options(F) -> dict:
+        """Ten times closer than Clarabel's own: edges see the square root of a gap."""
+        return {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 100}
+
+    @staticmethod
+    def refusal(F, mu) -> str | None:
+        """Why this form does not take F, or None."""
+        parts = F.parts
+        if mu.grid.dimension != 1:
+            return f"the Lagrangian form works on the line, got {mu.grid.dimension} dimensions"
+        for _, atom in parts.interaction + parts.rest:
+            return f"the Lagrangian form does not take {atom!r}"
+        for atom in parts.constraints:
+            if getattr(atom, "cap", None) is None or callable(atom.cap):
+                return f"the Lagrangian form takes a constant cap, got {atom!r}"
+        return None
+
+    @classmethod
+    def suits(cls, F, mu) -> bool:
+        """Whether to take it unasked: not for fast diffusion, whose tails no cell of fixed mass follows."""
+        if cls.refusal(F, mu) is not None:
+            return False
+        internal = F.parts.internal_energy
+        if internal is None:
+            return True
+        s = np.array([1e-12, 1.0]) * mu.values.max()
+        stiffness = s * internal.second_derivative(s)
+        return bool(stiffness[0] <= 3.0 * stiffness[1])
+
+    @classmethod
+    def check(cls, F, mu):
+        """Refuse what the form does not take."""
+        reason = cls.refusal(F, mu)
+        if reason is not None:
+            raise UnsupportedFunctional(f"{reason}: use formulation='eulerian'")
+
+    def first_data(self, mu):
+        """The edges and the masses between them."""
+        edges, masses = cut_edges(mu, plain=self.cap is not None)
+        return {"edges": edges, "masses": masses}
+
+    def step(self, mu, tau, data):
+        """One step: (mu′, data, StepInfo)."""
+        if self.settings.formulation is None and not self._convex(tau):
+            return self._eulerian_step(mu, tau)
+        start, masses = data["edges"], data["masses"]
+        line = Line(masses, self.potential, self.internal)
+        X, gap, iterations, tight = start, np.inf, 0, False
+        unit = max(line.size(start), self._cell_cost(masses, tau))
+        scale = line.size(start) or unit  # a cap alone has no size
+        before = value = self._value(line, start, start, tau)
+        for _ in range(self.settings.passes):
+            linear, quadratic = quadratic_model(line, self.modelled, X, start, tau)
+            solution = self._program(tau, masses, start).solve(start, linear, quadratic, unit, tight=tight)
+            iterations += solution.iterations
+            if solution.values is None:
+                break
+            previous = value
+            found = admissible_edges(solution.values["edges"][0], masses, self.box, self.cap)
+            X, value = self._better(line, X, value, found, start, tau)
+            cost = line.cost(X - start, tau)
+            bound = lagrangian_bound(line, X, start, tau, self.box, self.cap)
+            earlier, gap = gap, min(gap, value - bound + rounding(cost, value, scale))
+            stalled = self._exact or value >= previous
+            if closed(self.settings, gap, earlier, cost, scale, final=self._exact) or (stalled and tight):
+                break
+            tight = tight or stalled
+        density = density_on(self.grid, X, masses, plain=self.cap is not None)
+        info = record(
+            self.settings,
+            solution,
+            gap,
+            line.cost(X - start, tau),
+            line.energy(X),
+            before,
+            scale,
+            iterations,
+            mass_error=abs(density.mass - masses.sum()),
+            min_density=float(density.values.min()),
+            remedy=self._remedy(tau),
+        )
+        return density, {"edges": X, "masses": masses}, info
+
+    @property
+    def _exact(self):
+        return self.modelled is None and (self.potential is None or self.potential.is_quadratic)
+
+    @functools.cached_property
+    def _other(self):
+        return self._new_other()
+
+    def _convex(self, tau) -> bool:
+        return self.potential is None or 1.0 / tau + self.potential.modulus > 0.0
+
+    def _remedy(self, tau):
+        if self._convex(tau):
+            return "take other solver_options or formulation='eulerian'"
+        return (
+            f"the step is not convex in the edges, since V'' falls to {self.potential.modulus:.3g} < -1/tau: "
+            "take a smaller tau or formulation='eulerian'"
+        )
+
+    def _eulerian_step(self, mu, tau):
+        """A step of the other form, which is convex whatever the potential, and the edges cut anew."""
+        mu, _, info = self._other.step(mu, tau, {})
+        note = "; ".join(filter(None, (_NOT_CONVEX, info.note)))
+        return mu, self.first_data(mu), replace(info, note=note)
+
+    def _value(self, line, X, start, tau):
+        if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + 1e-6)):
+            return np.inf
+        return line.cost(X - start, tau) + line.energy(X)
+
+    def _cell_cost(self, masses, tau):
+        """What it costs to move all mass by a cell."""
+        return float(masses.sum()) * self.grid.spacing[0] ** 2 / (2.0 * tau)
+
+    def _program(self, tau, masses, start):
+        held = self.programs.get(tau)
+        if held is None or not np.array_equal(held[0], masses):
+            least = np.zeros(masses.size) if self.cap is None else masses / self.cap
+            program = self._new_program(
+                functools.partial(
+                    conic.lagrangian_problem, masses, self.conic_terms, least, self.box, self.grid.spacing[0]
+                )
+            )
+            self.programs[tau] = held = (masses, program)
+        return held[1]
+
+    def _better(self, line, X, value, found, start, tau):
+        """The first of halved moves towards `found` that lowers the value, or X where none does."""
+        share = 1.0
+        if self.modelled is not None:
+            shrink = 1.0 - np.diff(found) / np.diff(X)
+            share = min(1.0, 0.9 / max(float(shrink.max()), 1e-300))
+        while share > 1e-8:
+            mixed = X + share * (found - X)
+            reached = self._value(line, mixed, start, tau)
+            if reached < value:
+                return mixed, reached
+            share *= 0.5
+        return X, value
+
+
+def quadratic_model(line, modelled, X, start, tau):
+    """Linear `[n+1]` and quadratic terms on the displacement: the model at X, the transport cost."""
+    w = line.masses
+    bend = np.zeros((2, w.size))
+    if line.potential is not None:
+        least = min(max(line.potential.modulus, -0.9 / tau), line.potential.greatest)
+        bend += np.maximum(line.potential.second_derivative(line.nodes(X)), least)
+    diagonal, off = line.bands(0.5 * w * bend)
+    linear = line.potential_force(X)
+    if modelled is not None:
+        s = np.where(line.held, line.density(X), 1.0)
+        push = np.where(line.held, line.pressure(modelled, s), 0.0)
+        stiff = np.where(line.held, s * s * modelled.second_derivative(s) / np.diff(X), 0.0)
+        linear[:-1] += push
+        linear[1:] -= push
+        diagonal[:-1] += stiff
+        diagonal[1:] += stiff
+        off = off - stiff
+    d = X - start
+    linear -= diagonal * d
+    linear[:-1] -= off * d[1:]
+    linear[1:] -= off * d[:-1]
+    transport_diagonal, transport_off = line.bands(np.stack([w, w]) / (2.0 * tau))
+    return linear, _tridiagonal(diagonal + transport_diagonal, off + transport_off)
+
+
+def admissible_edges(X, masses, box, cap):
+    """Edges in the box with widths that the cap allows, next to those of a solver."""
+    least = np.full(masses.size, 1e-14 * (box[1] - box[0]))
+    if cap is not None:
+        least = np.maximum(least, masses / cap)
+    widths = np.maximum(np.diff(X), least)
+    room = box[1] - box[0]
+    if widths.sum() > room:
+        widths = least + (widths - least) * max(
+            0.0, (room - least.sum()) / max((widths - least).sum(), 1e-300)
+        )
+    first = np.clip(X[0], box[0], max(box[0], box[1] - widths.sum()))
+    return np.minimum(np.concatenate([[first], first + np.cumsum(widths)]), box[1])
+
+
+def _tridiagonal(diagonal, off):
+    import scipy.sparse as sp
+
+    return sp.diags_array([diagonal, off, off], offsets=[0, 1, -1], format="coo")

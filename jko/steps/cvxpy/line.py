@@ -1,0 +1,247 @@
+"""Cells of fixed mass on the line: their transport cost, energies and forces, as functions of the edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.steps.grid.energy import finite_potential
+from jko.transport.remap import cut, merge_empty, remap
+
+_GAUSS = 0.5 - 0.5 / np.sqrt(3.0)
+
+
+class Line:
+    """J(X) = ½(X−X_k)ᵀM(X−X_k)/τ + Σ w V + Σ ΔX U(w/ΔX) for edges X `[n+1]` of cells of masses w `[n]`.
+
+    M is the mass matrix of piecewise linear functions of the quantile: ½ dᵀMd/τ is exactly W₂²/2τ between
+    the two piecewise constant densities. V enters by two Gauss points a cell, where M is exact too, so that
+    a potential with V″ ≥ λ contributes at least λM to the Hessian.
+    """
+
+    def __init__(self, masses, potential, internal):
+        self.masses, self.potential, self.internal = masses, potential, internal
+        self.held = masses > 0.0
+
+    def nodes(self, X):
+        """The two Gauss points of every cell, `[2, n]`."""
+        return np.stack([(1.0 - s) * X[:-1] + s * X[1:] for s in (_GAUSS, 1.0 - _GAUSS)])
+
+    def mass_times(self, d):
+        """Md."""
+        w = self.masses
+        out = np.zeros(d.size)
+        out[:-1] += w * (2.0 * d[:-1] + d[1:]) / 6.0
+        out[1:] += w * (d[:-1] + 2.0 * d[1:]) / 6.0
+        return out
+
+    def bands(self, node_weights):
+        """Diagonal `[n+1]` and off-diagonal `[n]` of Σ weight (δx)² over the Gauss points, `[2, n]`."""
+        first, second = node_weights
+        a, b = 1.0 - _GAUSS, _GAUSS
+        diagonal = np.zeros(self.masses.size + 1)
+        diagonal[:-1] += first * a * a + second * b * b
+        diagonal[1:] += first * b * b + second * a * a
+        return diagonal, a * b * (first + second)
+
+    def cost(self, d, tau) -> float:
+        """W₂²/2τ of the displacement d."""
+        return 0.5 * float(d @ self.mass_times(d)) / tau
+
+    def potential_energy(self, X) -> float:
+        """Σ w V over the cells."""
+        if self.potential is None:
+            return 0.0
+        return 0.5 * float(np.sum(self.masses * self.potential.value(self.nodes(X))))
+
+    def potential_force(self, X):
+        """Its gradient in the edges, `[n+1]`."""
+        out = np.zeros(X.size)
+        if self.potential is not None:
+            slope = 0.5 * self.masses * self.potential.derivative(self.nodes(X))
+            out[:-1] += (1.0 - _GAUSS) * slope[0] + _GAUSS * slope[1]
+            out[1:] += _GAUSS * slope[0] + (1.0 - _GAUSS) * slope[1]
+        return out
+
+    def internal_energy(self, X, internal=None) -> float:
+        """Σ ΔX U(w/ΔX), +∞ where a cell of positive mass has no width and U grows faster than linearly."""
+        internal = internal or self.internal
+        if internal is None:
+            return 0.0
+        widths = np.diff(X)[self.held]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            total = float(np.sum(widths * internal.density(self.masses[self.held] / widths)))
+        return total if np.isfinite(total) else np.inf
+
+    def energy(self, X) -> float:
+        """Σ w V + Σ ΔX U(w/ΔX)."""
+        return self.potential_energy(X) + self.internal_energy(X)
+
+    def size(self, X) -> float:
+        """Σ w (V − min V) + Σ ΔX P(w/ΔX) with the pressure P: no constant of V or of δU in it."""
+        widths = np.diff(X)[self.held]
+        total = self.potential_energy(X)
+        if self.internal is not None:
+            total += float(np.sum(widths * self.pressure(self.internal, self.masses[self.held] / widths)))
+        return total
+
+    def pressure(self, internal, s):
+        """sU′(s) − U(s), the force that a cell of density s exerts on its edges."""
+        return s * internal.derivative(s) - internal.density(s)
+
+    def density(self, X):
+        """w/ΔX `[n]`, 0 in gaps."""
+        widths = np.maximum(np.diff(X), 1e-300)
+        return np.where(self.held, self.masses / widths, 0.0)
+
+
+_NODES_PER_CELL = 4
+
+
+class LinePotential:
+    """V less its minimum on [lower, upper] as a cubic B-spline with four coefficients a cell, without jax.
+
+    The coefficients are c = V − δ²V/6, which is fourth-order accurate, with the correction limited to the
+    smallest of three neighbours: a convex V stays convex at a kink. V″ is linear between the knots, so
+    `modulus` = min V″ is exact.
+    """
+
+    def __init__(self, values_of, lower: float, upper: float, cells: int):
+        from scipy.interpolate import BSpline
+
+        n = _NODES_PER_CELL * cells
+        x = np.linspace(lower, upper, n + 1)
+        values = finite_potential(np.asarray(values_of(x[:, None]), dtype=float))
+        rounding = 1e-14 * float(np.abs(values).max())
+        values = values - values.min()
+        bend = _extended(values[2:] - 2.0 * values[1:-1] + values[:-2])
+        coefficients = values - _least_of_three(bend) / 6.0
+        ends = [3.0 * (c[0] - c[1]) + c[2] for c in (coefficients[:3], coefficients[-1:-4:-1])]
+        coefficients = np.concatenate([ends[:1], coefficients, ends[1:]])
+        h = (upper - lower) / n
+        knots = lower + h * (np.arange(n + 7) - 3)
+        self._spline = BSpline(knots, coefficients, 3)
+        self._slope, self._bend = self._spline.derivative(1), self._spline.derivative(2)
+        curvature = np.diff(coefficients, 2) / h**2
+        self.modulus, self.greatest = float(curvature.min()), float(curvature.max())
+        self.is_quadratic = self.greatest - self.modulus <= 1e-9 * abs(self.greatest) + 10.0 * rounding / h**2
+
+    def value(self, x):
+        """V(x)."""
+        return self._spline(x)
+
+    def derivative(self, x):
+        """V′(x)."""
+        return self._slope(x)
+
+    def second_derivative(self, x):
+        """V″(x)."""
+        return self._bend(x)
+
+
+def _extended(inner):
+    return np.concatenate([inner[:1], inner, inner[-1:]])
+
+
+def _least_of_three(bend):
+    """The entry of smallest size among three neighbours of one sign, else 0."""
+    stack = np.stack([bend, np.append(bend[1:], bend[-1]), np.append(bend[0], bend[:-1])])
+    least = np.abs(stack).min(axis=0)
+    return np.where(np.all(stack > 0.0, axis=0), least, np.where(np.all(stack < 0.0, axis=0), -least, 0.0))
+
+
+_TAIL = 1e-12
+_FEW = 16  # cells with mass, below which a step could not shape a density
+
+
+def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has
+    over its support.
+
+    A tail of less than 1e-12 of the mass at either end, and cells of less than 1e-15 inside, are emptied
+    and the rest scaled up. `plain` keeps the grid's own cells and their midpoint masses, which never exceed
+    a cap that holds for mu. A density on fewer than 16 cells is cut into as many as the grid has.
+    """
+    if plain:
+        edges, masses = merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
+        return _split(edges, masses, mu.grid.size)
+    edges, masses = cut(mu)
+    edges, masses = _split(*merge_empty(edges, _without_tails(masses)), mu.grid.size)
+    if np.all(masses > 0.0) and masses.size > 3:
+        edges, masses = _resample(edges, masses, mu.grid.size)
+    return edges, sharpen(edges, masses)
+
+
+def _split(edges, masses, most):
+    """The same piecewise constant density by more cells, up to `most`, where few have mass."""
+    held = masses > 0.0
+    if np.count_nonzero(held) >= _FEW:
+        return edges, masses
+    parts = np.where(held, max(most // np.count_nonzero(held), 1), 1)
+    shares = np.concatenate([np.arange(1, n + 1) / n for n in parts])
+    left, widths = np.repeat(edges[:-1], parts), np.repeat(np.diff(edges), parts)
+    return np.append(edges[0], left + shares * widths), np.repeat(masses / parts, parts)
+
+
+def density_on(grid, edges, masses, plain: bool = False):
+    """The Density on a grid of the mass between edges; `plain` averages the piecewise constant density."""
+    from jko.measures import Density
+
+    if not plain:
+        return remap(edges, soften(edges, masses), grid)
+    total = np.interp(grid.edges[0], edges, np.concatenate([[0.0], np.cumsum(masses)]))
+    return Density(grid, np.maximum(np.diff(total), 0.0) / grid.spacing[0])
+
+
+def sharpen(edges, masses):
+    """Masses less the spread of piecewise constancy, at most a quarter of a cell through an edge."""
+    most = 0.25 * np.minimum(masses[1:], masses[:-1])
+    return _moved(masses, -np.clip(_spread(edges, masses), -most, most))
+
+
+def soften(edges, masses):
+    """Masses with the spread of piecewise constancy, the inverse of `sharpen` to fourth order."""
+    return _moved(masses, _spread(edges, masses))
+
+
+def _spread(edges, masses):
+    """(ΔX²/12)∂ρ at the inner edges, 0 at the border of a gap."""
+    widths = np.maximum(np.diff(edges), 1e-300)
+    density = masses / widths
+    flux = (density[1:] - density[:-1]) * (widths[1:] + widths[:-1]) / 24.0
+    most = 0.25 * np.maximum(masses[1:], masses[:-1])
+    return np.where((masses[1:] > 0.0) & (masses[:-1] > 0.0), np.clip(flux, -most, most), 0.0)
+
+
+def _moved(masses, flux):
+    out = masses.copy()
+    out[:-1] += flux
+    out[1:] -= flux
+    return out
+
+
+def _without_tails(masses):
+    total = masses.sum()
+    kept = np.where(masses > 1e-15 * total, masses, 0.0)
+    kept[np.cumsum(kept) < _TAIL * total] = 0.0
+    kept[np.cumsum(kept[::-1])[::-1] < _TAIL * total] = 0.0
+    return kept * (total / kept.sum())
+
+
+def _resample(edges, masses, n):
+    """n equal cells over the same support, by parabolas with the given averages [ColellaWoodward1984]."""
+    h = edges[1] - edges[0]
+    mean = masses / h
+    face = np.empty(masses.size + 1)
+    face[2:-2] = (7.0 * (mean[1:-2] + mean[2:-1]) - (mean[:-3] + mean[3:])) / 12.0
+    face[1], face[-2] = 0.5 * (mean[0] + mean[1]), 0.5 * (mean[-2] + mean[-1])
+    face[0], face[-1] = 2.0 * mean[0] - face[1], 2.0 * mean[-1] - face[-2]
+    padded = np.concatenate([[mean[0]], mean, [mean[-1]]])
+    face = np.clip(face, 0.0, 3.0 * np.minimum(padded[1:], padded[:-1]))
+    new = np.linspace(edges[0], edges[-1], n + 1)
+    cell = np.clip(((new - edges[0]) / h).astype(int), 0, masses.size - 1)
+    s = np.clip((new - edges[cell]) / h, 0.0, 1.0)
+    a, b, w = face[cell] * h, face[cell + 1] * h, masses[cell]
+    part = s * (a + s * (3.0 * w - 2.0 * a - b + s * (a + b - 2.0 * w)))
+    total = np.concatenate([[0.0], np.cumsum(masses)])
+    fine = np.diff(total[cell] + part)
+    return (new, fine * (masses.sum() / fine.sum())) if np.all(fine > 0.0) else (edges, masses)

@@ -1,0 +1,161 @@
+"""JKO steps as convex programs, written with cvxpy."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from jko.errors import one_of, positive_number, whole_number
+from jko.measures import Density
+from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
+
+_FORMULATIONS = ("eulerian", "lagrangian")
+
+
+@dataclass(frozen=True)
+class Cvxpy(Scheme):
+    """ρ′ ∈ argmin W₂²(ρ_k, ρ)/(2τ) + F(ρ) as a conic program [BenamouCarlierLaborde2016,
+    CancesGallouetTodeschi2020].
+
+    Two discrete forms, both with no flux through the boundary of the box:
+
+    * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of
+      Benamou–Brenier;
+    * "lagrangian", d = 1: the edges of cells of fixed mass move, with the exact W₂ of piecewise constant
+      densities, and no inner slices: `slices` above 1 is refused.
+
+    formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
+    diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
+    are passed to it as they are. `tolerance` is the gap at which a step counts as converged, relative to
+    the step's own W₂²/2τ plus a tenth of F's size at its start, the integral of (f − min f)ρ + ρU′(ρ) − U(ρ)
+    with f the first variation without U; `passes` bounds the renewals of models for what has no conic form
+    and of tangents for what is not convex.
+
+    Every step carries its certificate: a primal value of an admissible point and a dual bound computed here
+    from a potential, not taken from the solver. Raises TypeError or ValueError for settings that make no
+    sense, a measure other than a Density, and a functional that the formulation cannot take.
+    """
+
+    formulation: str | None = None
+    slices: int = 1
+    solver: str = "CLARABEL"
+    solver_options: Mapping[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-6
+    passes: int = 50
+
+    takes: ClassVar = KINDS
+    measures: ClassVar = (Density,)
+    order: ClassVar[int] = 1
+
+    def __post_init__(self):
+        one_of("formulation", self.formulation, (None, *_FORMULATIONS))
+        whole_number("slices", self.slices)
+        whole_number("passes", self.passes)
+        positive_number("tolerance", self.tolerance)
+        if not isinstance(self.solver, str):
+            raise TypeError(
+                f"solver: expected the name of a solver, got {type(self.solver).__name__}: try 'CLARABEL'"
+            )
+        if not isinstance(self.solver_options, Mapping):
+            raise TypeError(f"solver_options: expected a dict, got {type(self.solver_options).__name__}")
+
+    def check(self, F, mu):
+        super().check(F, mu)
+        F = F.at(0.0)
+        kind = self._form(F, mu)
+        if self.slices > 1 and not kind.has_slices:
+            raise ValueError(
+                f"slices: the Lagrangian form has no inner time, got {self.slices}: leave it out, or take "
+                "formulation='eulerian'"
+            )
+        kind.check(F, mu)
+
+    def prepare(self, F, mu) -> Problem:
+        self.check(F, mu)
+        _require_installed(self.solver)
+        kind = self._form(F.at(0.0), mu)
+
+        def form(F):
+            return kind(F, mu, self, functools.partial(self._program, kind.clarabel_options(F)))
+
+        problem = Problem(F, form)
+        return problem.starting(problem.at(0.0).first_data(mu))
+
+    def step(self, problem, mu, t, tau, state):
+        mu, data, info = problem.at(t + tau).step(mu, positive_number("tau", tau), state)
+        return mu, State(data), info
+
+    def space_of_steps(self, problem, mu):
+        return problem.at(0.0).space
+
+    def _form(self, F, mu):
+        from jko.steps.cvxpy.eulerian import Eulerian
+        from jko.steps.cvxpy.lagrangian import Lagrangian
+
+        if self.formulation is None:
+            return Lagrangian if Lagrangian.suits(F, mu) else Eulerian
+        return Lagrangian if self.formulation == "lagrangian" else Eulerian
+
+    def _program(self, clarabel_options, problem_of):
+        from jko.steps.cvxpy.program import Program
+
+        defaults = clarabel_options if self.solver.upper() == "CLARABEL" else {}
+        return Program(problem_of, self.solver.upper(), defaults, dict(self.solver_options))
+
+
+def _require_installed(solver: str):
+    import cvxpy as cp
+
+    if solver.upper() not in cp.installed_solvers():
+        raise ValueError(
+            f"solver: {solver!r} is not installed; installed are {', '.join(cp.installed_solvers())}"
+        )
+
+
+_FLOOR = 0.1
+_NEGLIGIBLE = 3e-3
+
+
+def rounding(*terms) -> float:
+    """What float64 may hide in a difference of sums of these sizes; a gap is an upper bound with it."""
+    return 1e-14 * max(map(abs, terms))
+
+
+def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:
+    """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
+    stalled where its models can be renewed. `scale` is the size of F at the start."""
+    target = settings.tolerance * max(cost, _NEGLIGIBLE * scale)
+    return gap <= 0.01 * target or (gap <= target and (final or gap > 0.5 * earlier))
+
+
+def record(
+    settings, solution, gap, cost, energy, before, scale, iterations, *, remedy, note="", **measured
+) -> StepInfo:
+    """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
+
+    A gap counts as closed within `tolerance` of W₂²/2τ, plus a tenth of `scale`, the size of F at the start,
+    for steps that hardly move.
+    """
+    said = f"{settings.solver} said {solution.status}"
+    status = Status.CONVERGED
+    if solution.values is None or not math.isfinite(gap):
+        status, note = Status.NOT_CONVERGED, f"{said} and returned nothing that can be certified; {remedy}"
+    elif gap > settings.tolerance * (cost + _FLOOR * scale):
+        status = Status.INACCURATE
+        note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
+    elif solution.status != "optimal":
+        note = "; ".join(filter(None, (f"{said}, and the certificate closed", note)))
+    relative = gap / cost if cost > 0.0 else math.inf
+    return StepInfo(
+        status=status,
+        gap=gap,
+        relative_gap=0.0 if gap == 0.0 else relative,
+        iterations=iterations,
+        dissipation=before - energy - cost,
+        transport_cost=cost,
+        note=note,
+        **measured,
+    )

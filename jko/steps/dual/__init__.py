@@ -1,1 +1,0 @@
-"""The dual of a JKO step on a grid, and its ascent."""

@@ -1,1 +1,0 @@
-"""The dynamic step by alternating directions: its discrete problem, its splitting, and its certificate."""

@@ -1,0 +1,235 @@
+"""The entropic step's potentials, from coarse grids to fine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.loops.anderson import Anderson
+
+_COARSEST, _COARSEST_TURN = 16, 32
+_DEPTH = 8
+_START_MIXING = 0.5
+_LARGEST = 600.0
+
+
+@dataclass(frozen=True, eq=False)
+class EntropicStep:
+    """What one grid sees of a step: densities, V, the cap (or None) and h, τ, ε. `share` is the part of the
+    plan's entropy that is given back: 0, or ½ to remove the bias."""
+
+    rho: np.ndarray
+    potential: np.ndarray
+    cap: np.ndarray | None
+    internal: object
+    spacing: tuple[float, ...]
+    tau: float
+    epsilon: float
+    share: float
+    periodic: tuple[bool, ...] | None = None
+
+    @property
+    def alpha(self) -> float:
+        """ε/τ."""
+        return self.epsilon / self.tau
+
+    def heat(self):
+        """l ↦ log ∫N(x − y; ε)e^l dy over the box."""
+        from jko.loops.log_gaussian import LogGaussian
+
+        decay = [0.5 * h * h / self.epsilon for h in self.spacing]
+        kernel = LogGaussian(self.rho.shape, decay, self.periodic)
+        scale = sum(math.log(h) - 0.5 * math.log(2.0 * math.pi * self.epsilon) for h in self.spacing)
+        return lambda logs: kernel(logs) + scale
+
+
+@dataclass(frozen=True, eq=False)
+class Scaled:
+    """A plan e^{f + g}ρ_k N of first marginal ρ_k exactly, whose second is `density`; `wanted` is the density
+    that the energy asks for at the same potentials and `mismatch` their L1 distance over the mass. Both by
+    their logarithms, which vacuum does not lose."""
+
+    step: EntropicStep
+    f: np.ndarray
+    g: np.ndarray
+    log_density: np.ndarray
+    log_wanted: np.ndarray
+    mismatch: float
+    iterations: int
+
+    @property
+    def density(self) -> np.ndarray:
+        """The second marginal."""
+        return np.exp(self.log_density)
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """The density that the energy asks for."""
+        return np.exp(self.log_wanted)
+
+    @property
+    def slope(self) -> np.ndarray:
+        """α(g − share·log ρ), which is −δF/δρ at the optimum."""
+        return self.step.alpha * (self.g - self.step.share * self.log_density)
+
+
+def solve(step: EntropicStep, tolerance, max_iterations, start=None) -> Scaled:
+    """On the grid of `step`, begun on halved grids whose ε is no less than their h², or from a `Scaled`."""
+    guess = start
+    for level in [step] if start else _levels(step):
+        with np.errstate(over="ignore", invalid="ignore"):
+            guess = _scale(level, tolerance, max_iterations, *_start(level, guess))
+        if not math.isfinite(guess.mismatch):
+            break
+    return guess
+
+
+def _start(level, coarse):
+    if coarse is None:
+        return np.zeros(level.rho.shape), None
+    slope, r = coarse.slope, coarse.log_wanted
+    if slope.shape != level.rho.shape:
+        from jko.loops.resample import interpolate
+
+        ratios = [a / b for a, b in zip(slope.shape, level.rho.shape, strict=True)]
+        slope, r = (interpolate(f, level.rho.shape, (0.0,) * len(ratios), ratios) for f in (slope, r))
+    return slope / level.alpha + level.share * r, r
+
+
+def _scale(step, tolerance, most, g, r):
+    """Iteration [Peyre2015]: f sets the first marginal right, g what the energy asks of the second."""
+    heat, alpha = step.heat(), step.alpha
+    prox = DensityProx(step.internal, (1.0 - step.share) * alpha, step.rho.sum(), step.cap)
+    with np.errstate(divide="ignore"):
+        log_rho = np.log(step.rho)
+    mixing = None
+    for done in range(1, most + 1):
+        f = -heat(g)
+        blurred = heat(f + log_rho)
+        if r is None:
+            r = blurred if step.cap is None else np.minimum(blurred, np.log(step.cap))
+        r, _ = prox(alpha * blurred - step.potential, r)
+        image, wanted = r - blurred, np.exp(r)
+        excess = np.expm1(np.minimum(g - image, _LARGEST))
+        mismatch = float(np.abs(wanted * excess).sum() / step.rho.sum())
+        if mismatch <= tolerance or done == most or not math.isfinite(mismatch):
+            break
+        mixing = mixing or Anderson(step.rho + wanted, _DEPTH)
+        g = mixing(g, image) if mismatch < _START_MIXING else image
+    return Scaled(step, f, g, g + blurred, r, mismatch, done)
+
+
+def _levels(step):
+    from jko.loops.resample import average
+
+    shapes = [step.rho.shape]
+    coarsest = _COARSEST_TURN if any(step.periodic or ()) else _COARSEST
+    while max(shapes[0]) > coarsest:
+        shapes.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in shapes[0]))
+    extent = [n * h for n, h in zip(step.rho.shape, step.spacing, strict=True)]
+    for shape in shapes[:-1]:
+        spacing = tuple(e / n for e, n in zip(extent, shape, strict=True))
+        yield EntropicStep(
+            average(step.rho, shape),
+            average(step.potential, shape),
+            None if step.cap is None else average(step.cap, shape),
+            step.internal,
+            spacing,
+            step.tau,
+            max(step.epsilon, max(spacing) ** 2),
+            step.share,
+            step.periodic,
+        )
+    yield step
+
+
+_ROUNDS = 200
+_FALL = 5.0  # the most that log ρ falls in a round where U′(0) = −∞
+_SETTLED, _MASS = 1e-10, 1e-13
+_LEAST = -690.0
+_NEAR, _FAR = 0.03, 0.2  # log ρ to within this before its mass is looked at; a mass off by this is far off
+_EMPTY = 1e-200
+
+
+class DensityProx:
+    """argmin over 0 ≤ ρ ≤ cap, Σρ = total, of Σ U(ρ) + weight·ρ log ρ − zρ, by Newton in r = log ρ.
+
+    U is an internal energy of `Parts`, or None; its entropy joins the weight, where r enters linearly, and
+    cells that are all but empty cost no more than others.
+    """
+
+    def __init__(self, internal, weight, total, cap=None):
+        terms = () if internal is None else internal.terms
+        self.weight = weight + sum(c for c, atom in terms if atom.is_entropy)
+        self.terms = tuple((c, atom) for c, atom in terms if not atom.is_entropy)
+        self.total, self.ceiling = total, math.log(total)
+        with np.errstate(all="ignore"):
+            vacuum = sum(c * atom.derivative(np.zeros(1))[0] for c, atom in self.terms)
+        self.fall = math.inf if np.isfinite(vacuum) else _FALL
+        self.highest = None if cap is None else np.log(cap)
+
+    def __call__(self, z, r):
+        """(log ρ, the multiplier κ of the mass): weight·log ρ + U′(ρ) = z + κ where ρ is below the cap; from
+        a guess r of log ρ."""
+        if self.highest is not None and not self.terms:
+            return self._filled(z)
+        kappa = float(np.average(self._slope(r)[0] - z, weights=np.exp(r - r.max())))
+        bracket = [-math.inf, math.inf]
+        for _ in range(_ROUNDS):
+            left, slope = self._slope(r)
+            step = np.maximum((z + kappa - left) / slope, -self.fall)
+            # from above, Newton's method comes down monotonically; no cell holds more than all
+            new = np.minimum(r + step, self.ceiling)
+            moved, r = float(np.abs(new - r).max()), new
+            rho, free = self._capped(r)
+            found = float(rho.sum())
+            if moved <= _SETTLED and abs(found - self.total) <= _MASS * self.total:
+                break
+            if moved < _NEAR:
+                change = self._change(kappa, found, float((rho / slope)[free].sum()), float(r.max()), bracket)
+                kappa += change
+                r = np.minimum(r + np.maximum(change / slope, -self.fall), self.ceiling)
+        return (r if self.highest is None else np.minimum(r, self.highest)), kappa
+
+    def _filled(self, z):
+        """The same without U′, exactly: cells reach the cap in the order of weight·log cap − z."""
+        y, highest = (z / self.weight).ravel(), np.broadcast_to(self.highest, z.shape).ravel()
+        order = np.argsort(highest - y)
+        y, highest = y[order], highest[order]
+        free = np.logaddexp.accumulate(y[::-1])[::-1]
+        full = np.concatenate([[0.0], np.cumsum(np.exp(highest[:-1]))])
+        with np.errstate(over="ignore"):
+            mass = full + np.exp(highest - y + free)
+        k = min(int(np.searchsorted(mass, self.total)), len(y) - 1)
+        shift = math.log(max(self.total - full[k], np.exp(highest[k]) * _MASS)) - free[k]
+        return np.minimum(z / self.weight + shift, self.highest), self.weight * float(shift)
+
+    def _change(self, kappa, found, rate, highest, bracket):
+        """Newton's step for the logarithm of the mass, kept in the bracket."""
+        if found < _EMPTY * self.total:
+            bracket[0] = kappa
+            change = self.weight * max(self.ceiling - highest, 1.0)
+        else:
+            miss = math.log(self.total / found)
+            if abs(miss) > _FAR:
+                bracket[miss < 0.0] = kappa
+            change = found * miss / rate if rate > 0.0 else math.copysign(self.weight, miss)
+        low, high = bracket
+        return change if low <= kappa + change <= high else 0.5 * (low + high) - kappa
+
+    def _slope(self, r):
+        """The left side of the equation and its derivative in r."""
+        left, slope = self.weight * r, np.full(r.shape, self.weight)
+        if self.terms:
+            rho = np.exp(np.maximum(r, _LEAST))
+            for c, atom in self.terms:
+                left = left + c * atom.derivative(rho)
+                slope += c * atom.second_derivative(rho) * rho
+        return left, slope
+
+    def _capped(self, r):
+        if self.highest is None:
+            return np.exp(r), np.ones(r.shape, bool)
+        return np.exp(np.minimum(r, self.highest)), r < self.highest

@@ -1,0 +1,225 @@
+"""The entropic JKO step by scaling, with its bias reported or removed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from jko.errors import positive_number, whole_number
+from jko.measures import Density
+from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.steps.entropic.scaling import EntropicStep
+from jko.steps.grid.energy import GridEnergy
+
+_BLUR = 1.5  # cells: √ε unless ε is given
+_LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
+_BALANCED = 0.01  # of what forces out of balance would gain: a rise of F, or a cost below 0, by the bias
+_FLOOR = 1e-9  # of α and of |F|: rounding
+_WRAPPED = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
+
+
+@dataclass(frozen=True)
+class Entropic(Scheme):
+    """min over plans π of (1/τ)[∫½|x − y|²dπ + ε KL(π | ρ_k ⊗ dy)] + F(ρ), ρ the second marginal [Peyre2015].
+
+    Scaling in the log domain with separable Gaussian kernels of variance ε, from coarse grids to fine, mixed
+    by Anderson's method; the energy enters by its proximal map for the Kullback–Leibler divergence, cell by
+    cell.
+    A sequence of such steps follows the flow of F + (α/2)∫ρ log ρ with α = ε/τ, a diffusion (α/2)Δρ too much
+    [CarlierDuvalPeyreSchmitzer2017]. `debias` takes that entropy off again inside the step, which stays
+    convex: what is left is O(α²).
+
+    epsilon: a squared length; (1.5 h)² with h the widest spacing unless given, at least (0.7 h)². tolerance:
+    the L1 distance between the plan's second marginal and the density that F asks for at its potentials.
+    interaction_passes: at most so many; the interaction enters by W∗ρ, in passes that descend the step's
+    objective until a further one could take off no more than `tolerance` times what it fell by, and α.
+
+    `gap` is of the entropic step: what its objective exceeds the least by, at the plan's own second marginal.
+    `dissipation` is what the same objective falls by from ρ_k to ρ′, F(ρ_k) − F(ρ′) − C with C the plan's
+    cost less that of the best plan from ρ_k to itself, and with `debias` less (α/2)∫ρ log ρ between the
+    two. Its sign is proved, ρ_k being a candidate (∞ where ρ_k exceeds a cap). De-biased, C is W₂²/2τ up to
+    O(α²), and `relative_gap` is relative to it; where it is negative, or F rose, the bias exceeds the step,
+    which is then not converged. `details`: `alpha`, and `exact_gap`, what the gap
+    of the exact step is at most.
+    Paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the distance on
+    the torus, and √ε at most 1/16 of its length.
+    """
+
+    epsilon: float | None = None
+    debias: bool = True
+    tolerance: float = 3e-5
+    max_iterations: int = 500
+    interaction_passes: int = 100
+
+    mass_tolerance: ClassVar[float] = 1e-8
+    takes: ClassVar[frozenset[str]] = frozenset(
+        {"entropy", "internal", "potential", "interaction", "constraint"}
+    )
+    measures: ClassVar[tuple[type, ...]] = (Density,)
+    order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
+
+    def __post_init__(self):
+        if self.epsilon is not None:
+            positive_number("epsilon", self.epsilon)
+        positive_number("tolerance", self.tolerance)
+        whole_number("max_iterations", self.max_iterations)
+        whole_number("interaction_passes", self.interaction_passes)
+
+    def prepare(self, F, mu) -> Problem:
+        self.check(F, mu)
+        return Problem(F, lambda F: ScalingProblem(F, mu, self._epsilon(mu.grid)))
+
+    def _epsilon(self, grid):
+        widest = max(grid.spacing)
+        epsilon = (_BLUR * widest) ** 2 if self.epsilon is None else self.epsilon
+        turns = [b - a for a, b, turns in zip(grid.lower, grid.upper, grid.periodic, strict=True) if turns]
+        most = (min(turns) / _WRAPPED) ** 2 if turns else np.inf
+        if epsilon > most:
+            raise ValueError(
+                f"epsilon: expected at most (length/16)² = {most:.2g} on a periodic axis, got {epsilon:.2g}; "
+                "take a smaller one or a finer grid"
+            )
+        if self.epsilon is None:
+            return epsilon
+        if self.epsilon < (_LEAST_BLUR * widest) ** 2:
+            raise ValueError(
+                f"epsilon: expected at least (0.7 h)² = {(_LEAST_BLUR * widest) ** 2:.2g} on cells of width "
+                f"{widest:.2g}, got {self.epsilon:.2g}; take a finer grid"
+            )
+        return float(self.epsilon)
+
+    def step(self, problem, mu, t, tau, state):
+        from jko.steps.entropic.passes import by_passes
+
+        scaling = problem.at(t + tau)
+        tau = scaling.checked(tau)
+        found = by_passes(scaling, mu.values, tau, 0.5 if self.debias else 0.0, self)
+        scaled = found.scaled
+        if not np.isfinite(scaled.mismatch):
+            return mu, state, _overflowed(scaled.step.alpha, tau)
+        missing = abs(float(scaled.wanted.sum()) - mu.values.sum()) * mu.grid.cell_volume
+        if missing > self.mass_tolerance * mu.mass:
+            return mu, state, _lost(scaled, missing, tau)
+        return Density(mu.grid, found.values), state, self._record(scaling, mu, found)
+
+    def _record(self, problem, mu, found):
+        from jko.steps.entropic.certificate import certify
+
+        scaled, values, cell = found.scaled, found.values, mu.grid.cell_volume
+        certificate = certify(scaled, found.staying, cell, mu.grid.axes)
+        field, alpha, tau = problem.interaction(mu.values), scaled.step.alpha, scaled.step.tau
+        before = problem.energy(mu.values, field) if problem.admits(mu.values) else np.inf
+        after = problem.energy(values, found.field)
+        mass_error = abs(float(values.sum()) * cell - mu.mass)
+        said = "removed to first order" if self.debias else "left in"
+        gap = certificate.gap + max(found.residual, 0.0)
+        notes = [
+            f"interaction in {found.passes} passes" if problem.parts.interaction else "",
+            f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}; the exact step's gap is at most "
+            f"{gap + certificate.plan_slack:.1e}",
+        ]
+        noise = _FLOOR * (alpha * mu.mass + abs(after))
+        forces, spread = problem.forces(mu.values, field, tau), problem.range_on(mu.values, field)
+        slack = _BALANCED * min(forces, spread) + noise
+        dissipation = before - after - certificate.cost
+        failures = [
+            _apart(scaled, self.tolerance),
+            f"the mass changed by {mass_error:.1e}" if mass_error > self.mass_tolerance * mu.mass else "",
+            _unsettled(found),
+            _risen(dissipation, found.allowed if problem.parts.interaction else 0.0, certificate.gap, slack),
+            _biased(certificate.transport, after - before, slack) if self.debias else "",
+        ]
+        transport = certificate.transport
+        return StepInfo(
+            status=Status.of(not any(failures)),
+            gap=gap,
+            relative_gap=gap / transport if transport > 0.0 else np.inf,
+            iterations=found.rounds,
+            mass_error=mass_error,
+            min_density=float(values.min()),
+            dissipation=dissipation,
+            transport_cost=transport,
+            note="; ".join(filter(None, [*notes, *failures])),
+            details={"alpha": alpha, "exact_gap": gap + certificate.plan_slack, "passes": found.passes},
+        )
+
+
+def _overflowed(alpha, tau):
+    return StepInfo(
+        status=Status.NOT_CONVERGED,
+        note=f"the potentials overflow where α = ε/τ is {alpha:.1e} at tau = {tau:g}: raise epsilon, or take "
+        "a smaller tau",
+    )
+
+
+def _lost(scaled, missing, tau):
+    return StepInfo(
+        status=Status.NOT_CONVERGED,
+        iterations=scaled.iterations,
+        note=f"no density of the mass before was found at tau = {tau:g}, the best misses {missing:.1e}, so "
+        "that the density stays: take a smaller tau or a larger epsilon",
+    )
+
+
+def _apart(scaled, tolerance):
+    if scaled.mismatch <= tolerance:
+        return ""
+    return (
+        f"the marginals are {scaled.mismatch:.1e} apart after {scaled.iterations} rounds: raise "
+        "max_iterations, epsilon or tolerance"
+    )
+
+
+def _unsettled(found):
+    if found.residual <= found.allowed:
+        return ""
+    return (
+        f"after {found.passes} passes the interaction may still lower the objective by {found.residual:.1e}: "
+        "raise interaction_passes, take a smaller tau, or steps.PrimalDual"
+    )
+
+
+def _risen(dissipation, residual, gap, slack):
+    """What the minimisation rules out, ρ_k being a candidate."""
+    if dissipation >= -(gap + residual + slack):
+        return ""
+    return f"the step's own objective rose by {-dissipation:.1e}: take a smaller tau or raise max_iterations"
+
+
+def _biased(transport, rise, slack):
+    """Why what is left of the bias is too much for a step, or nothing."""
+    if transport >= -slack and rise <= slack:
+        return ""
+    found = f"the energy rose by {rise:.1e}" if rise > slack else f"its cost is {transport:.1e}"
+    return f"what the entropy adds to a step exceeds the step, {found}: take a larger tau or a finer grid"
+
+
+class ScalingProblem(GridEnergy):
+    """F on a grid, for plans at temperature ε."""
+
+    def __init__(self, F, mu, epsilon):
+        super().__init__(F, mu)
+        self.epsilon, self.internal = epsilon, self.parts.internal_energy
+        self._require_room(mu)
+
+    def step(self, values, interaction, tau, share) -> EntropicStep:
+        """The step from these values, with the interaction's first variation in V."""
+        potential = self.potential if interaction is None else self.potential + interaction
+        return EntropicStep(
+            values,
+            potential,
+            self.cap,
+            self.internal,
+            self.grid.spacing,
+            tau,
+            self.epsilon,
+            share,
+            self.grid.periodic,
+        )
+
+    def local(self, values) -> float:
+        """F without the interaction."""
+        return self.energy(values)

@@ -1,0 +1,1 @@
+"""What the JKO steps on a grid share: F as arrays, levels of grids, dual energy, marginals, reflections."""

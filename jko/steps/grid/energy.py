@@ -1,0 +1,206 @@
+"""A functional on one grid, as arrays over its cells: what the grid solvers of a JKO step share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.errors import UnsupportedFunctional, positive_number
+from jko.measures import Density
+
+# of a record whose gap bounds the suboptimality only beside this density
+TANGENT = "the gap is that of the step with the interaction replaced by its tangent"
+_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+_LARGEST = 1e100  # of |V|
+_FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h² below, that float32 holds
+
+
+class GridEnergy:
+    """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap and ρ = 0 in blocked cells, on a grid.
+
+    V is taken less its minimum, and F with it: a step depends on differences, which a large constant would
+    take digits from.
+    """
+
+    blocked = None
+
+    def __init__(self, F, mu):
+        self.grid, self.parts = mu.grid, F.parts
+        potential = finite_potential(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
+        self.potential = potential - potential.min()
+        self.cap = _least_cap(self.parts.constraints, self.grid)
+
+    def interaction(self, values) -> np.ndarray | None:
+        """The first variation of the interaction energy, W∗ρ, or None."""
+        if not self.parts.interaction:
+            return None
+        rho = Density(self.grid, values)
+        return sum(c * np.asarray(atom.first_variation(rho)) for c, atom in self.parts.interaction)
+
+    @property
+    def tangents_are_bounds(self) -> bool:
+        """Whether every kernel is declared positive definite, so that tangents lie below the energy."""
+        return all(atom.linearly_convex is True for _, atom in self.parts.interaction)
+
+    @property
+    def caution(self) -> str:
+        """What a note on the interaction ends with where its tangents may not be bounds."""
+        return "" if self.tangents_are_bounds else f"; {TANGENT}"
+
+    def energy(self, values, interaction=None) -> float:
+        """F(ρ) without the constraints, V less its minimum."""
+        density = self.potential if interaction is None else self.potential + 0.5 * interaction
+        total = np.vdot(density, values)
+        if self.parts.internal_energy is not None:
+            total += self.parts.internal_energy.density(values).sum()
+        return float(total) * self.grid.cell_volume
+
+    def size(self, values, interaction=None) -> float:
+        """∫|U(ρ)| + ∫|V + ½W∗ρ|ρ: what the rounding of F is relative to."""
+        outer = self.potential if interaction is None else self.potential + 0.5 * interaction
+        total = np.vdot(np.abs(outer), values)
+        if self.parts.internal_energy is not None:
+            total += np.abs(self.parts.internal_energy.density(values)).sum()
+        return float(total) * self.grid.cell_volume
+
+    def admits(self, values) -> bool:
+        """Whether ρ keeps below the cap and out of the blocked cells, so that F(ρ) < ∞."""
+        if self.blocked is not None and values[self.blocked].any():
+            return False
+        return self.cap is None or bool((values <= self.cap * (1.0 + _EXCESS)).all())
+
+    def outer(self, field) -> np.ndarray:
+        """V + W∗ρ."""
+        return self.potential if field is None else self.potential + field
+
+    def forces(self, values, field, tau) -> float:
+        """(τ/2)∫|∇(V + W∗ρ)|² + |∇U′(ρ)|² dρ: what a step would gain if nothing held them in balance."""
+        total = self.squared_slope(values, self.outer(field))
+        if self.parts.internal_energy is not None:
+            with np.errstate(all="ignore"):
+                total += self.squared_slope(values, self.parts.internal_energy.derivative(values))
+        return 0.5 * tau * total * self.grid.cell_volume
+
+    def lag(self, values, change, tau) -> float:
+        """What a step's gap may be off by if W∗ρ′ changes so, but for a constant: (τ/2)∫|∇Δ|²ρ′, the squared
+        slope over twice the convexity of a step, and ½∫Δ²/U″, the Fenchel–Young defect; the lesser."""
+        with np.errstate(all="ignore"):
+            weight = np.where(values > 0.0, 1.0 / self.parts.internal_energy.second_derivative(values), 0.0)
+            even = change - float(np.vdot(weight, change)) / float(weight.sum())
+            square = float(np.vdot(weight, even**2))
+        slope = tau * self.squared_slope(values, change)
+        return 0.5 * float(np.fmin(square, slope)) * self.grid.cell_volume
+
+    def range_on(self, values, field) -> float:
+        """∫|Φ − its mean|dρ for Φ = V + W∗ρ and for U′(ρ), summed: what F's parts vary by on ρ."""
+        total, held = 0.0, values > 0.0
+        fields = [self.outer(field)]
+        if self.parts.internal_energy is not None:
+            fields.append(self.parts.internal_energy.derivative(np.where(held, values, 1.0)))
+        for f in fields:
+            mean = float(np.vdot(f, values) / values.sum())
+            total += float(np.vdot(np.abs(f - mean), values))
+        return total * self.grid.cell_volume
+
+    def squared_slope(self, values, field) -> float:
+        """Σ|∇field|²ρ over the faces between cells with mass."""
+        total = 0.0
+        for axis, h in enumerate(self.grid.spacing):
+            rho, lines = np.moveaxis(values, axis, 0), np.moveaxis(field, axis, 0)
+            held = (rho[:-1] > 0.0) & (rho[1:] > 0.0)
+            slopes = (lines[1:][held] - lines[:-1][held]) / h
+            total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
+        return total
+
+    def checked(self, tau) -> float:
+        """τ, refused where squared lengths over it leave the range of floats."""
+        tau = positive_number("tau", tau)
+        longest = max(b - a for a, b in zip(self.grid.lower, self.grid.upper, strict=True))
+        least, most = min(self.grid.spacing) ** 2 / _FARTHEST, longest**2 * _FARTHEST
+        if not least <= tau <= most:
+            raise ValueError(
+                f"tau: expected between {least:.1e} and {most:.1e} on this grid, so that |x − y|²/2τ keeps "
+                f"to the range of floats, got {tau:g}"
+            )
+        return tau
+
+    def _require_room(self, mu, blocked=None):
+        if self.cap is None:
+            return
+        room = self.cap if blocked is None else np.where(blocked, 0.0, self.cap)
+        most = room.sum() * self.grid.cell_volume
+        if mu.mass >= most:
+            raise ValueError(
+                f"cap: the box holds a mass of {most:g} at most, the density has {mu.mass:g}: widen the grid "
+                "or raise the cap"
+            )
+
+
+def energy_size(internal, outer, values, volume) -> float:
+    """∫(f − min f)ρ + ∫ρU′(ρ) − U(ρ) of the field f: the size of F, in which no constant takes part."""
+    total = float(np.vdot(outer - outer.min(), values))
+    if internal is not None:
+        s = values[values > 0.0]
+        total += float(np.sum(s * internal.derivative(s) - internal.density(s)))
+    return total * volume
+
+
+def finite_potential(potential):
+    """V in the cells, refused where it is not finite or so large that its squares are not."""
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(potential) <= _LARGEST)
+    if wrong.any():
+        raise ValueError(
+            f"functional: the potential is {potential[wrong][0]:g} in one of {int(wrong.sum())} cells, "
+            f"expected finite numbers below {_LARGEST:g}; choose a grid inside its domain, or scale it down"
+        )
+    return potential
+
+
+def _least_cap(constraints, grid):
+    caps = [atom.values(grid.points).reshape(grid.cells) for atom in constraints]
+    return np.minimum.reduce(caps) if caps else None
+
+
+def blocked_cells(obstacle, grid):
+    """The cells of an obstacle as a boolean array, or None where it blocks none."""
+    if obstacle is None:
+        return None
+    blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
+    if blocked.shape != grid.cells or blocked.dtype != bool:
+        raise ValueError(
+            f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
+            f"got {blocked.dtype} of shape {blocked.shape}"
+        )
+    if blocked.all():
+        raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
+    return blocked if blocked.any() else None
+
+
+_FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
+
+
+class DualProblem(GridEnergy):
+    """F on a grid, with cells blocked by an obstacle."""
+
+    def __init__(self, F, mu, obstacle, scheme):
+        super().__init__(F, mu)
+        self.blocked = blocked_cells(obstacle, self.grid)
+        self.internal = self.parts.internal_energy
+        if self.internal is None:
+            raise UnsupportedFunctional(
+                f"{scheme} needs an internal energy that holds the density together, got {F!r}; "
+                "take steps.PrimalDual, or move particles by descent.BackwardEuler"
+            )
+        with np.errstate(all="ignore"):
+            self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
+            thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
+        self.stiff = bool(thin < _FLAT * dense)
+
+    def least_tau(self, values, length) -> float:
+        """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, that far; 0 where the
+        obstacle pushes it."""
+        if not self.admits(values):
+            return 0.0
+        top = np.array([values.max()])
+        spread = 2.0 * float((top * self.internal.second_derivative(top))[0])
+        return length**2 / spread

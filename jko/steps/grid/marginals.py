@@ -1,0 +1,75 @@
+"""What is known of W₂ between densities on one grid: a lower bound, from their marginals along the axes, and
+by how much minima over cells may exceed minima over space."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.measures import Density, Grid
+from jko.transport.quantile import quantile_distance, quantile_function
+
+
+def least_squared_distance(mu, values) -> float:
+    """Σ over the axes of W₂² between the marginals of μ and of `values` on its grid: no more than W₂² of the
+    two, since a coupling's cost is the sum of its marginals', and on the line that itself."""
+    grid, total = mu.grid, 0.0
+    for axis, (n, h) in enumerate(zip(grid.cells, grid.spacing, strict=True)):
+        others = tuple(a for a in range(grid.dimension) if a != axis)
+        line = Grid.uniform(0.0, n * h, n)
+        marginals = (Density(line, rho.sum(axis=others)).normalized() for rho in (mu.values, values))
+        total += quantile_distance(*map(quantile_function, marginals)) ** 2
+    return total * mu.mass
+
+
+def grid_bias(mu, tau) -> float:
+    """h²/8τ a unit of mass, summed over the axes: what the minimum over a grid may add to |x − y|²/2τ."""
+    return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
+
+
+_EMPTY = 1e-12  # of the largest density, below which a cell counts as empty
+_EXACT = 1e-13
+
+
+def keep_masses(energy, phi, potential, before, density):
+    """(φ, U*′(−φ − V)) with φ shifted on each part by what gives it the mass that it had.
+
+    φ has its own constant on every part that no mass reaches from another; an ascent that stops early has
+    not found them all, and mass that jumps a gap costs its square. Cells belong to the nearest part.
+    """
+    parts, masses, _ = (None, None, None) if energy.cap is not None else _parts(before, density)
+    if parts is None:
+        return phi, density
+    phi, density = phi.copy(), density.copy()
+    for part in range(1, masses.size):
+        cells = parts == part
+        shift, density[cells] = energy.normalise((phi + potential)[cells], masses[part], _EXACT)
+        phi[cells] -= shift
+    return phi, density
+
+
+def rescaled(values, before):
+    """The values times what gives each part the mass that it had."""
+    parts, masses, found = _parts(before, values)
+    if parts is None:
+        return values
+    found[0] = 1.0  # no cell's part
+    return values * (masses / found)[parts]
+
+
+def _parts(before, after):
+    """For each cell the number 1, 2, … of the part nearest to it, and the parts' masses before and after;
+    None where there is one part only, or one is empty before or after: mass went from part to part."""
+    held = (before > _EMPTY * before.max()) | (after > _EMPTY * after.max())
+    if held.all():
+        return None, None, None
+    from scipy.ndimage import distance_transform_edt, label
+
+    parts, number = label(held, np.ones((3,) * held.ndim))
+    if number == 1:
+        return None, None, None
+    nearest = distance_transform_edt(~held, return_distances=False, return_indices=True)
+    parts = parts[tuple(nearest)]
+    masses = [np.bincount(parts.ravel(), rho.ravel(), number + 1) for rho in (before, after)]
+    if not all(mass[1:].min() > 0.0 for mass in masses):
+        return None, None, None
+    return parts, *masses

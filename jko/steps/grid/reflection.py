@@ -1,0 +1,183 @@
+"""The reflected half-step on a grid: (id + (τ/2)∇φ)_# of the half step, φ the potential of its
+optimality."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.loops.fourth_order import transported
+from jko.loops.multigrid import Multigrid
+from jko.steps.grid.dual_energy import DualEnergy
+from jko.steps.monge_ampere.newton import LogEnergy
+from jko.steps.reflection import Reflected
+
+_FOLDED = 0.1  # of the mass: above, 2T − id is called no transport
+_DENSE = 1e-3  # of the largest density, where folds are looked for
+_SMALLEST = 1e-300
+_RIM = 2  # cells round the support of ρ_k that the c-transform keeps
+_PASSES = 4
+_LOST = 1e-3  # of the mass: a pull-back that misses more has no smooth potential to pull by
+
+
+def reflect_on_grid(half, problem, mu, tau) -> Reflected:
+    """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
+    implicit half, then an explicit one, and no map is inverted.
+
+    φ = −δF/δρ at the half step. Positive densities are corrected to fourth order in h, pulled back with the
+    determinant and scaled to the mass, whose defect is noted; where there is vacuum φ comes from the
+    c-transform of the support, smoothed, and cells are laid down as rectangles. `half` is (J_{τ/2}(ρ), state,
+    record), `problem` the scheme's DualProblem.
+    """
+    taken, (half, after, info) = half, half
+    if not info.converged:
+        return none(taken, info.note)
+    if problem.blocked is not None:
+        return none(taken, "reflections know no obstacles")
+    before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
+    if problem.full_support:
+        half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau))
+        values, least, lost = _pulled_back(problem, half, tau)
+        if not abs(lost) <= _LOST:
+            return none(taken, f"the pull-back misses {lost:.1e} of the mass")
+        note = f"reflected by pull-back, whose mass was off by {lost:.1e}"
+    else:
+        values, least, note = _laid_down(problem, mu, half, tau)
+    dense = half.values > _DENSE * half.values.max()
+    folded = float(half.values[dense & (least < 0.0)].sum() / half.values.sum())
+    if folded > _FOLDED:
+        return none(taken, f"2T − id folds over {folded:.0%} of the mass")
+    new = half.with_values(values)
+    # W₂(ρ, ρ′) = 2W₂(ρ, ρ₁), so that W₂²/2τ is twice the half step's own cost
+    cost = 2.0 * (before - middle - info.dissipation)
+    dissipation = before - problem.energy(values, problem.interaction(values)) - cost
+    return Reflected(taken, new, after, dissipation, before, note=note, wary=problem.full_support)
+
+
+def none(half, note) -> Reflected:
+    """No reflection of a half step (measure, state, record), and why."""
+    return Reflected(half, None, None, math.nan, math.nan, note=note)
+
+
+def _variation(problem, half, where):
+    """δF/δρ at the half step where it has mass."""
+    field = problem.interaction(half.values)
+    potential = problem.potential if field is None else problem.potential + field
+    return problem.internal.derivative(np.maximum(half.values[where], _SMALLEST)) + potential[where]
+
+
+def _pulled_back(problem, half, tau):
+    from jko.loops.push_smooth import push_smooth
+
+    phi = -_variation(problem, half, ...)
+    logarithm = np.log(np.maximum(half.values, _SMALLEST))
+    found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing)
+    values = np.exp(found)
+    scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
+    return values * scale, least, 1.0 / scale - 1.0
+
+
+def _laid_down(problem, mu, half, tau):
+    boxes = [_occupied(mu.values), _occupied(half.values)]
+    tight = _margin(*boxes, half.grid.cells)
+    values, least = _laid_down_in(tight, problem, mu, half, tau)
+    if _touches(values[tight], tight, half.grid.cells):
+        values, least = _laid_down_in(..., problem, mu, half, tau)
+    return values, least, ""
+
+
+def _laid_down_in(box, problem, mu, half, tau):
+    from scipy.ndimage import binary_dilation
+
+    from jko.loops.c_transform import c_transform
+    from jko.loops.push_rectangles import push_rectangles
+
+    held, spacing = half.values[box] > 0.0, half.grid.spacing
+    phi = np.full(held.shape, -np.inf)
+    phi[held] = -_variation(problem, half, box)[held]
+    psi = c_transform(phi, spacing, 0.5 * tau)
+    psi[~binary_dilation(mu.values[box] > 0.0, iterations=_RIM)] = -np.inf
+    phi = smoothed(c_transform(psi, spacing, 0.5 * tau))
+    values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
+    values[box], least[box] = push_rectangles(half.values[box], phi, 0.5 * tau, spacing)
+    return values, least
+
+
+def _occupied(values):
+    """First and last occupied cell along each axis `[2, d]`."""
+    ends = []
+    for axis in range(values.ndim):
+        where = np.flatnonzero((values > 0.0).any(axis=tuple(a for a in range(values.ndim) if a != axis)))
+        ends.append((where[0], where[-1]))
+    return np.array(ends).T
+
+
+def _margin(before, after, cells):
+    """A box with room for twice the way that the support went, and a tenth of its width."""
+    room = 2 * np.abs(after - before).max(axis=0) + (after[1] - after[0]) // 10 + 4
+    low, high = np.minimum(before[0], after[0]) - room, np.maximum(before[1], after[1]) + room + 1
+    return tuple(slice(max(a, 0), min(b, n)) for a, b, n in zip(low, high, cells, strict=True))
+
+
+def _touches(values, box, cells):
+    """Whether there is mass at a side of the box that is no wall of the grid."""
+    for axis, (side, n) in enumerate(zip(box, cells, strict=True)):
+        ends = [0] * int(side.start > 0) + [-1] * int(side.stop < n)
+        if ends and values.take(ends, axis).any():
+            return True
+    return False
+
+
+def smoothed(phi, passes=_PASSES):
+    """φ after binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
+    from scipy.ndimage import correlate1d
+
+    for _ in range(passes):
+        for axis in range(phi.ndim):
+            phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode="reflect")
+    return phi
+
+
+_DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
+_LIMIT = 1.0  # of ρU″ at the maximum, the residual that a correction answers
+_WHOLE, _FADE = 12.0, 8.0  # of log ρ below its maximum: where corrections are whole, and how far they fade
+_REDUCTION = 1e-2
+_EXACT = 1e-13
+
+
+def corrected(problem, mu, values, tau):
+    """The density of J_τ(μ) after one correction of the pressure p, given one that narrow differences made.
+
+    The residual U′(ρ̂) + V − p is taken with ρ̂ of fourth order in h, Newton's equation with its matrix of
+    second order: a defect correction. An explicit half step whose differences are of fourth order goes with
+    such an implicit one; beside one of second order it would blow up waves of a few cells. The density is
+    given back as it came where the residual would not fall. `problem` is a DualProblem.
+    """
+    energy, spacing = LogEnergy(problem.internal), mu.grid.spacing
+    field = problem.interaction(values)
+    potential = problem.potential if field is None else problem.potential + field
+    with np.errstate(all="ignore"):
+        log = np.log(mu.values)
+        np.maximum(log, log.max() - _DEEPEST, out=log)
+        own = np.maximum(np.log(values), log.max() - _DEEPEST)
+        p = energy.slope(own, np.exp(own))[0] + potential
+        residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, spacing, potential)
+        mobility = [tau / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
+        limit = _LIMIT * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
+        right = np.clip(residual, -limit, limit)
+        correction, _ = Multigrid(found, stiffness, mobility).solve(right, _REDUCTION)
+        fade = np.clip((found - found.max() + _WHOLE + _FADE) / _FADE, 0.0, 1.0)
+        p += correction * fade
+        if not _defect(energy, log, p, tau, spacing, potential)[1] < size:
+            return values
+        return DualEnergy(problem.internal).normalise(potential - p, float(mu.values.sum()), _EXACT)[1]
+
+
+def _defect(energy, log, p, tau, spacing, potential):
+    """(U′(ρ̂) + V − p, its mean square, log ρ̂, (DS)⁻¹'s diagonal, ρ̂U″(ρ̂))."""
+    found, diagonal = transported(log, p, tau, spacing)
+    density = np.exp(found)
+    slope, stiffness = energy.slope(found, density)
+    residual = slope + potential - p
+    return residual, float(np.sum(residual**2 * density / stiffness)), found, diagonal, stiffness

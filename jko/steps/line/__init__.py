@@ -1,1 +1,0 @@
-"""A JKO step on the line: the edges that carry the mass."""

@@ -1,0 +1,248 @@
+"""The pressure of a JKO step from coarse grids to fine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from math import sqrt
+
+import numpy as np
+
+from jko.loops.anderson import Anderson
+from jko.loops.c_transform import c_transform
+from jko.loops.resample import average, interpolate
+from jko.steps.back_and_forth.nested import NestedAscent
+from jko.steps.grid.dual_energy import DualEnergy
+from jko.steps.grid.energy import DualProblem
+from jko.steps.grid.levels import Levels, Region
+from jko.steps.grid.marginals import grid_bias, least_squared_distance, rescaled
+from jko.steps.grid.reflection import smoothed
+from jko.steps.monge_ampere.newton import OWN, LogEnergy, PressureNewton, SteepNewton, transport_cost
+
+_COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
+_FAR = 25.0  # log ρ below its maximum all along a wall: mass there does not count
+_DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
+_ROUNDER = 1.25  # p starts with I + ττ′D²p ≥ 0 for τ′ = 1.25τ
+_LOST = 0.3  # relative gap of a coarse answer from which finer grids are not begun
+_EXACT = 1e-13
+_SMALLEST = 1e-300
+_THIN = 1e-8  # of the largest density, from where on U*′(p − V) is stored
+_APART = 0.25  # of the sum of ρ̂ and U*′, their difference from where on the map is no guide
+_MEDIUM = {1: 128, 2: 128, 3: 32}  # cells along the longest axis up to which back-and-forth may begin
+_SMOOTHING = 4  # passes
+_ENOUGH = 2e-4  # relative gap at which a steep step is left, τ's own error allowing
+_PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
+
+
+@dataclass(frozen=True)
+class Found:
+    """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
+    error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
+    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals tell, exceeds the dual value and the
+    grid's bias by."""
+
+    p: np.ndarray
+    values: np.ndarray
+    gap: float
+    transport: float
+    own: float
+    folded: float
+    defect: float
+    iterations: int
+    before: float
+    after: float
+    size: float
+    lack: float
+
+    @property
+    def relative_gap(self) -> float:
+        """gap/(W₂²/2τ); 0 of 0."""
+        if self.transport > 0.0:
+            return self.gap / self.transport
+        return math.inf if self.gap > 0.0 else 0.0
+
+
+class PressureLadder:
+    """The potential on all grids of a ladder, and Newton's method up along it.
+
+    `cautions`: (limit, tail) of the corrections on the coarsest grid and on the others, to be tried in turn;
+    a number begins with back-and-forth on a grid of that many times `_MEDIUM` cells and goes on with
+    `SteepNewton`.
+    """
+
+    cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)), 1, 2)
+
+    def __init__(self, F, mu, scheme):
+        self.problem = DualProblem(F, mu, None, scheme)
+        self.energy = LogEnergy(self.problem.internal)
+        self.dual = DualEnergy(self.problem.internal)
+        self.grid = mu.grid
+        self.levels = Levels(mu.grid, _COARSEST[mu.grid.dimension])
+        self.sizes = self.levels.sizes
+        self.potentials = self.levels.coarsened(self.problem.potential)
+
+    def climb(self, mu, tau, field, p, tolerance, most, caution, first=None) -> Found:
+        """The step's pressure; from a given p on the finest grid alone. `field` is the interaction's first
+        variation, `first` that at ρ_k."""
+        with np.errstate(divide="ignore"):
+            log = np.log(mu.values)
+        np.maximum(log, log.max() - _DEEPEST, out=log)
+        potentials = self.potentials
+        if field is not None:
+            potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
+        logs = self.levels.coarsened(log) if p is None else [log]
+        free, spent = _far_walls(log), 0
+        steep = isinstance(caution, int)
+        coarsest = self._medium(caution) if steep and p is None else len(logs) - 1
+        for depth in reversed(range(coarsest + 1)):
+            size = self.sizes[depth]
+            data = tau, self.levels.spacing(size), logs[depth], potentials[depth]
+            if p is None:
+                p = self._back_and_forth(mu, size, data) if steep else self._start(*data)
+            elif p.shape != size:
+                p = interpolate(
+                    p, size, (0.0,) * len(size), [m / n for m, n in zip(p.shape, size, strict=True)]
+                )
+            before = self._variation(log, potentials[0], field, first) if depth == 0 else None
+            if steep:
+                newton = SteepNewton(self.energy, *data, free, before)
+            else:
+                limits = caution[depth < len(self.sizes) - 1]
+                newton = PressureNewton(self.energy, *data, free, *limits, before)
+            now = newton.solve(p, max(tolerance, _ENOUGH) if steep else tolerance, most)
+            p, spent = now.p, spent + newton.iterations
+            if not (now.gap < _LOST * now.transport or newton.is_nothing(now)):
+                return self._lost(p, mu, spent)
+        return self._certify(newton, now, mu, log, potentials[0], spent)
+
+    def _variation(self, log, potential, field=None, first=None):
+        """U′(ρ_k) + V, V with the field replaced by the first."""
+        slope = self.energy.slope(log, np.exp(log))[0] + potential
+        return slope if field is None else slope + (first - field)
+
+    def _medium(self, times):
+        """The depth of the finest grid of so many times `_MEDIUM` cells at most along an axis."""
+        most = times * _MEDIUM[self.grid.dimension]
+        return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
+
+    def _back_and_forth(self, mu, size, data):
+        """The pressure of a dual ascent, whose second derivatives binomial passes rid of noise."""
+        tau, spacing, _, potential = data
+        region = Region(spacing, (0,) * len(size), average(mu.values, size), potential)
+        support = self.problem.full_support
+        nested = NestedAscent(self.problem.internal, tau, support, _PAIRS, _MARGIN, _METRIC)
+        ascent, phi, _ = nested.run(region, boxed=False)
+        return -smoothed(ascent.normalise(phi)[0], _SMOOTHING)
+
+    def _start(self, tau, spacing, log, potential):
+        """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
+        start = self._variation(log, potential)
+        reach = _ROUNDER * tau
+        return -c_transform(c_transform(-start, spacing, reach), spacing, reach)
+
+    def _lost(self, p, mu, spent) -> Found:
+        nan = math.nan
+        return Found(p, mu.values, math.inf, nan, nan, 1.0, 1.0, spent, nan, nan, nan, nan)
+
+    def _certify(self, newton, now, mu, log, potential, spent):
+        volume, total, found = self.grid.cell_volume, float(mu.values.sum()), float(now.density.sum())
+        if not 0.0 < found < math.inf:
+            return self._lost(now.p, mu, spent)
+        work = now.p - potential
+        with np.errstate(all="ignore"):
+            shift, answer = self.dual.normalise(-work, total, _EXACT)
+            work += shift
+            scale = total / found
+            pushed = now.density * scale
+            gap = self.energy.gap(pushed, answer, work, now.log + math.log(scale))
+            values = rescaled(_joined(pushed, answer, total), mu.values)
+        if not np.isfinite(gap) or not np.isfinite(values).all():
+            return self._lost(now.p, mu, spent)
+        internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
+        outer = [float(np.vdot(potential, rho)) for rho in (mu.values, values)]
+        before, after = (volume * (u + v) for u, v in zip(internal, outer, strict=True))
+        least = after + least_squared_distance(mu, values) / (2.0 * newton.tau)
+        return Found(
+            p=now.p + shift,
+            values=values,
+            gap=gap * volume,
+            transport=transport_cost(now.p, values, newton.tau, self.grid.spacing),
+            own=newton.own_error(now) if newton.before is not None else 0.0,
+            folded=now.folded,
+            defect=scale - 1.0,
+            iterations=spent,
+            before=before,
+            after=after,
+            size=volume * sum(map(abs, (*internal, *outer))),
+            lack=least - self._bound(mu, newton.tau, work, potential, answer),
+        )
+
+    def _bound(self, mu, tau, work, potential, answer):
+        """∫φᶜρ_k − ∫U*(−φ − V), φ = −p, and h²/8τ an axis, by which minima over a grid may be too large."""
+        spacing = self.grid.spacing
+        first = float(np.vdot(c_transform(-work - potential, spacing, tau), mu.values))
+        value = self.grid.cell_volume * (first - self.dual.total_conjugate(work, answer))
+        return value + grid_bias(mu, tau)
+
+
+def _joined(pushed, answer, total):
+    """ρ̂ = ρ_k(S)·det DS where the map is a guide, else U*′(p − V): in far tails, which weigh nothing, and
+    where the two are apart.
+
+    Of an error δp both are off, ρ̂ by τ∇·(ρ∇δp), by which W₂ is off as the gap tells, U*′ by U*″δp, whose
+    mass comes from anywhere.
+    """
+    thin = (_THIN * answer.max()) ** 2
+    change = pushed - answer
+    apart = change / np.maximum(_APART * (pushed + answer), _SMALLEST)
+    apart *= apart
+    square = answer * answer
+    change *= square / ((square + thin) * (1.0 + apart * apart))
+    change += answer
+    change *= total / float(change.sum())
+    return change
+
+
+def _far_walls(log):
+    """For each axis, whether its lower and its upper wall hold no mass that counts."""
+    bar = log.max() - _FAR
+    return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))
+
+
+_DEPTH = 4  # fields mixed; more only remember what is no longer true
+
+
+def settle(ladder, mu, tau, settings, caution):
+    """(the step with W∗ρ′ of its own density, a note): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point [WalkerNi2011].
+
+    A field that is off by Δ leaves a gap of at most (τ/2)∫|∇Δ|²ρ′, the squared slope over twice the
+    convexity of a step, and of ½∫(ρ′/κ)Δ², κ = ρU″, the Fenchel–Young defect of p. The lesser of both, as a
+    distance, is added to Newton's own, and passes go on until it is below Newton's goal.
+    """
+    problem = ladder.problem
+    first = field = problem.interaction(mu.values)
+    before = problem.energy(mu.values, first)
+    mixer, p, spent = Anderson(mu.values, _DEPTH), None, 0
+    best = None
+    for number in range(1, settings.interaction_passes + 1):
+        found = ladder.climb(
+            mu, tau, field, p, settings.tolerance, settings.max_iterations, caution, first=first
+        )
+        spent += found.iterations
+        if not np.isfinite(found.gap):
+            break
+        image = problem.interaction(found.values)
+        lag = problem.lag(found.values, image - field, tau)
+        goal = min(settings.tolerance * found.transport, OWN**2 * found.own)
+        gap = (sqrt(found.gap) + sqrt(lag)) ** 2
+        if best is None or gap < best.gap:
+            after = problem.energy(found.values, image)
+            size = found.size + abs(after - found.after) + abs(before - found.before)
+            best = replace(found, gap=gap, before=before, after=after, size=size)
+            note = f"{number} passes of the interaction, the last {lag:.1e} of the gap"
+        if lag <= goal:
+            break
+        field, p = mixer(field, image), found.p
+    if best is None:
+        return found, ""
+    return replace(best, iterations=spent), note + problem.caution

@@ -1,0 +1,302 @@
+"""Newton's method for the pressure of a JKO step on one grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jko.loops.monge_ampere import LEAST, TAIL, transported
+from jko.loops.multigrid import Multigrid
+from jko.loops.weighted_multigrid import WeightedMultigrid
+from jko.steps.grid.dual_energy import DualEnergy
+
+FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
+_LARGEST = (
+    1e15  # residual in units of ρU″ whose square single precision holds; no start of Newton's method has more
+)
+_FADE = 15.0  # of log ρ, over which corrections fade out in the tails
+_LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
+OWN = 0.1  # of τ's own error, the most that the solver's may be
+_NEAR = 1e-4  # of a density: nearer ones have their Bregman distance by its second-order term
+_ROUNDED = 4.0 * np.finfo(float).eps  # of U′, V and p together: what each operation may leave of a residual
+_NOTHING = 64.0 * np.finfo(float).eps  # of F
+_RANGE = 1e20  # of ρU″, about that of the largest density
+_SUMS = 16.0  # of them in U′(ρ̂) + V − p, with the logarithm's interpolation
+
+
+@dataclass
+class Iterate:
+    """A pressure p with what it gives: log ρ̂, ρ̂, (DS)⁻¹'s diagonal, the residual U′(ρ̂) + V − p, κ = ρ̂U″(ρ̂),
+    an estimate ½∫(ρ̂/κ)R² of the gap at the mass of ρ_k, (τ/2)∫|∇p|²ρ̂, the mass where S folds as a share."""
+
+    p: np.ndarray
+    log: np.ndarray
+    density: np.ndarray
+    diagonal: np.ndarray
+    residual: np.ndarray
+    stiffness: np.ndarray | float
+    gap: float
+    transport: float
+    folded: float
+    least: np.ndarray
+    full: np.ndarray | None = None  # ρ̂ with the least eigenvalue of DS taken as positive
+    own: float | None = None  # `PressureNewton.own_error`, once it was asked for
+
+
+class PressureNewton:
+    """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS, S = id + τ∇p, on one grid.
+
+    `free` says for each axis whether its lower and its upper wall lie so far in the tail that p is continued
+    there instead of mirrored.
+    `limit` times the largest ρ's ρU″ bounds the residual that a correction answers, and it fades
+    out where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild, and p
+    follows its neighbours there. `before` is U′(ρ_k) + V on this grid, from which τ's own error is told;
+    None leaves that out.
+    """
+
+    halvings = 4
+    helps = 1.0
+
+    def __init__(self, energy, tau, spacing, log_density, potential, free, limit, tail, before=None):
+        self.energy, self.tau, self.spacing, self.before = energy, tau, spacing, before
+        self.log_density, self.potential, self.free = log_density, potential, free
+        self.limit, self.tail = limit, tail
+        self.mass = float(np.exp(log_density).sum() * np.prod(spacing))
+        self.linear_iterations = self.iterations = 0
+
+    def at(self, p) -> Iterate:
+        """The iterate of a pressure."""
+        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free)
+        with np.errstate(all="ignore"):
+            density = np.exp(log)
+            slope, stiffness = self.energy.slope(log, density)
+            residual = slope
+            residual += self.potential
+            residual -= p
+            square = residual * residual
+            square *= density
+            square /= stiffness
+            mass = float(density.sum())
+            gap = 0.5 * float(square.sum()) / mass * self.mass if 0.0 < mass < np.inf else np.inf
+            transport = transport_cost(p, density, self.tau, self.spacing)
+            folded = float(density[least < FOLD].sum() / np.float64(mass)) if least.min() < FOLD else 0.0
+        return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least)
+
+    def solve(self, p, tolerance, most) -> Iterate:
+        """Iterates from p until the estimated gap is at its goal, or no step lowers it."""
+        now = self.at(p)
+        for _ in range(most):
+            goal = self.goal(now, tolerance)
+            if not np.isfinite(now.gap) or now.gap <= goal:
+                break
+            new = self._improve(now, goal)
+            if new is None:
+                break
+            slow = new.gap > self.helps * now.gap
+            now = new
+            if slow:
+                break
+        return now
+
+    def goal(self, now, tolerance) -> float:
+        """The gap to stop at: `tolerance` of (τ/2)∫|∇p|²ρ̂, and where the velocity error of the solver,
+        √(2·gap/τ), is a tenth of that of τ itself; not below rounding."""
+        goal = tolerance * now.transport
+        if now.gap <= goal and self.before is not None:
+            goal = min(goal, OWN**2 * self.own_error(now))
+        return max(goal, self.rounding(now)) if now.gap > goal else goal
+
+    def own_error(self, now) -> float:
+        """(τ/8)∫|∇(p − p_k + (τ/2)|∇p|²)|²ρ̂, the gap whose velocity error √(2·gap/τ) is τ's own.
+
+        The velocity −∇p is kept all over a step, where the flow's turns from −∇p_k(S) to −∇p: on average it
+        is off by half of ∇p − ∇p_k(S) = ∇(p − p_k + (τ/2)|∇p|²) to first order in τ.
+        """
+        if now.own is None:
+            turned = squared_slope(now.p, self.spacing)
+            turned *= 0.5 * self.tau
+            turned += now.p
+            turned -= self.before
+            now.own = 0.25 * transport_cost(turned, now.density, self.tau, self.spacing)
+        return now.own
+
+    def rounding(self, now) -> float:
+        """The gap that rounding of p, V and U′ leaves, and of p's second differences in log det DS."""
+        size, stiffness = self._sizes(now)
+        sums = _SUMS + 4.0 * stiffness * self.tau * sum(1.0 / h**2 for h in self.spacing)
+        return 0.5 * self.mass * (_ROUNDED * sums * size) ** 2 / stiffness
+
+    def is_nothing(self, now) -> bool:
+        """Whether the gap is below the rounding of F."""
+        return now.gap <= _NOTHING * self.mass * self._sizes(now)[0]
+
+    def _sizes(self, now):
+        """The means of |p| + ρU″ and of ρU″."""
+        mass = float(now.density.sum())
+        stiffness = float(np.vdot(now.density, np.broadcast_to(now.stiffness, now.p.shape))) / mass
+        return float(np.vdot(now.density, np.abs(now.p))) / mass + stiffness, stiffness
+
+    def _improve(self, now, goal):
+        correction = self._correction(now, np.clip(0.5 * np.sqrt(goal / now.gap), _LEAST, _MOST))
+        self.iterations += 1
+        for halvings in range(self.halvings):
+            new = self.at(now.p + 0.5**halvings * correction)
+            if new.gap < now.gap:
+                return new
+        return None
+
+    def _correction(self, now, reduction):
+        # in units of ρU″ at the maximum, so that single precision rounds alike in all
+        unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
+        stiffness = now.stiffness / unit
+        mobility = [self.tau * unit / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
+        most = min(self.limit, _LARGEST)
+        right = np.clip(now.residual / unit, -most, most)
+        top = float(now.log.max()) - self.tail
+        if now.log.min() < top:
+            fade = (now.log.astype(np.float32) - np.float32(top - _FADE)) / np.float32(_FADE)
+            np.clip(fade, 0.0, 1.0, out=fade)
+            right *= fade * fade * (3.0 - 2.0 * fade)
+        correction, spent = Multigrid(now.log - now.log.max(), stiffness, mobility).solve(right, reduction)
+        self.linear_iterations += spent
+        return unit * correction
+
+
+class LogEnergy:
+    """An internal energy as a function of log ρ; the entropy without exponentials."""
+
+    def __init__(self, internal):
+        self.internal, self.dual = internal, DualEnergy(internal)
+        ((c, atom), *others) = internal.terms
+        self.temperature = c if atom.is_entropy and not others else None
+
+    def slope(self, log, density):
+        """(U′(ρ), ρU″(ρ)), the second a number for the entropy."""
+        if self.temperature is not None:
+            return self.temperature * (log + 1.0), self.temperature
+        stiffness = density * self.internal.second_derivative(density)
+        unit = stiffness.flat[density.argmax()]
+        return self.internal.derivative(density), np.clip(stiffness, unit / _RANGE, unit * _RANGE)
+
+    def gap(self, density, answer, pressure, log=None) -> float:
+        """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p), log ρ at hand or not: U's Bregman
+        distance of ρ from the answer, in forms whose digits rounding leaves."""
+        change = density - answer
+        if self.temperature is not None and log is not None:
+            further = log - self.log_of_pressure(pressure)
+            with np.errstate(all="ignore"):
+                change = np.where(np.abs(further) < _NEAR, answer * np.expm1(further), change)
+                return self.temperature * float(np.maximum(density * further - change, 0.0).sum())
+        near = np.abs(change) < _NEAR * answer
+        own = self.internal.density(density) - pressure * density
+        answered = np.where(answer > 0.0, self.internal.density(answer) - pressure * answer, 0.0)
+        with np.errstate(all="ignore"):
+            square = 0.5 * change * change * self.internal.second_derivative(answer)
+        return float(np.where(near, square, np.maximum(own - answered, 0.0)).sum())
+
+    def log_of_pressure(self, p):
+        """log U*′(p) for the entropy, else None."""
+        return None if self.temperature is None else p / self.temperature - 1.0
+
+    def total(self, log, density) -> float:
+        """Σ U(ρ) over the cells."""
+        if self.temperature is not None:
+            return self.temperature * float(np.vdot(density, np.where(density > 0.0, log, 0.0)))
+        return float(self.internal.density(density).sum())
+
+
+def squared_slope(p, spacing):
+    """|∇p|² in the cells, along each axis the mean of the squares at both faces."""
+    total = np.zeros(p.shape)
+    for axis, h in enumerate(spacing):
+        slope = np.diff(p, axis=axis)
+        slope *= slope
+        slope *= 0.5 / (h * h)
+        total[tuple(slice(None, -1) if a == axis else slice(None) for a in range(p.ndim))] += slope
+        total[tuple(slice(1, None) if a == axis else slice(None) for a in range(p.ndim))] += slope
+    return total
+
+
+def transport_cost(p, density, tau, spacing) -> float:
+    """(τ/2)∫|∇p|²ρ, by the mean of the squared slopes at both faces of a cell."""
+    total = 0.0
+    for axis, h in enumerate(spacing):
+        slope = np.diff(p, axis=axis)
+        slope *= slope
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(p.ndim))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(p.ndim))
+        total += float(np.vdot(slope, density[lower]) + np.vdot(slope, density[upper])) / (2.0 * h * h)
+    return 0.5 * tau * total * float(np.prod(spacing))
+
+
+_DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken for what it is
+_HELD = 24.0  # of log ρ′ below its maximum, from where on p only follows its neighbours
+_FOLLOWS = 16.0  # cells, over which it does
+_STIFFEST = 100.0  # cells, over which a correction reaches at most
+_LARGEST_FIELD = 1.0  # of ρU″ at the maximum, the residual that a logarithmic row answers
+_NEGATIVE = -1e-3  # least eigenvalue of DS that rounding explains
+_HALVINGS = 5
+_HELPS = 0.7  # times the gap, at most, after an iteration that is worth another
+
+
+class SteepNewton(PressureNewton):
+    """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS where det DS falls by many powers of ten.
+
+    Where mass is torn apart det DS is tiny, and ρ̂ = U*′(p − V) is linear in it: a row of Newton's equation
+    for ρ̂ itself asks for the right determinant at once, one for log ρ̂ overshoots to folded maps. Where
+    ρ_k(S) is small, or ρ̂ below its goal, it is the other way round. So each row takes the form in which it
+    overshoots least; p − V is shifted so that U*′ has the mass of ρ̂, and in far tails p follows its
+    neighbours. The merit of the line search is the Fenchel–Young gap.
+    """
+
+    halvings, helps = _HALVINGS, _HELPS
+
+    def __init__(self, energy, tau, spacing, log_density, potential, free, before=None):
+        super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf, before)
+        self.bar = float(log_density.max()) - _DENSE
+        self.cell_volume = float(np.prod(spacing))
+
+    def at(self, p) -> Iterate:
+        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free, self.bar)
+        share = np.minimum(least.astype(float) / LEAST, 1.0)
+        with np.errstate(all="ignore"):
+            full = np.exp(log)
+            density = full * np.maximum(share, 0.0)
+            if not 0.0 < density.sum() < np.inf:
+                return Iterate(p, log, density, diagonal, log, 1.0, np.inf, np.nan, 1.0, least, full)
+            shift, answer = self.energy.dual.normalise(self.potential - p, float(density.sum()), 1e-9)
+            p = p + shift
+            work = p - self.potential
+            residual, stiffness = self._rows(log, full, share, least, diagonal, work, answer)
+            gap = self.energy.gap(density, answer, work) * self.cell_volume
+            folds = least < _NEGATIVE
+            folded = float(answer[folds].sum() / answer.sum()) if folds.any() else 0.0
+            transport = transport_cost(p, density, self.tau, self.spacing)
+            log = np.where(share < 1.0, np.log(np.maximum(density, 1e-300)), log)
+        gap = gap if np.isfinite(gap) else np.inf
+        return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least, full)
+
+    def _rows(self, log, full, share, least, diagonal, work, answer):
+        """(r, κ) of δ − (κ/ρ̂)∇·(ρ̂ (DS)⁻¹∇δ) = r, single precision."""
+        slope, stiffness = self.energy.slope(log, full)
+        reach = sum(self.tau / h**2 * g for g, h in zip(diagonal, self.spacing, strict=True))
+        excess = slope - work
+        linear = np.isfinite(least) & ((excess > 0.0) | (share < 1.0)) & np.isfinite(answer)
+        ratio = answer / full
+        bend = full * self.energy.internal.second_derivative(np.maximum(answer, 1e-30 * full))
+        natural = np.where(linear, bend, stiffness)
+        largest = _LARGEST_FIELD * float(np.broadcast_to(stiffness, full.shape).flat[answer.argmax()])
+        held = answer < np.exp(-_HELD) * answer.max()
+        kappa = np.minimum(natural, np.where(held, _FOLLOWS, _STIFFEST) ** 2 / reach)
+        logarithmic = np.clip(excess, -largest, largest) * (kappa / natural)
+        residual = np.where(linear, (share - ratio) * kappa, logarithmic)
+        residual[held] = 0.0
+        return residual.astype(np.float32), kappa.astype(np.float32)
+
+    def _correction(self, now, reduction):
+        mobility = [self.tau / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
+        log = np.log(np.maximum(now.full, 1e-300))
+        correction, spent = WeightedMultigrid(log, now.stiffness, mobility).solve(now.residual, reduction)
+        self.linear_iterations += spent
+        return correction

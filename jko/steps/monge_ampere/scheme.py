@@ -1,0 +1,184 @@
+"""The exact JKO step of positive smooth densities by Newton's method on its optimality."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from jko.bounds import Space
+from jko.errors import positive_number, whole_number
+from jko.measures import Density
+from jko.scheme import Problem, Scheme, Status, StepInfo
+
+_FOLDED = 1e-4  # of the mass, what may lie where the map folds
+_DEFECT = 0.02  # of the mass, the most that the transported density may miss
+_DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but for the differences' error
+_ROUNDED = 64.0 * np.finfo(float).eps  # of the absolute terms of F, what rounding explains
+_LACK = 0.05  # of W₂²/2τ, the largest duality gap of the stored densities: differences may be blind to more
+_SHARP = 1e-9  # the relative gap of the steps within one of second order
+_FEWEST = 8  # cells along an axis
+_STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
+
+
+class Rejection(NamedTuple):
+    """Why an attempt is not taken; `only_open` where it is descent along a map but for its gap or mass."""
+
+    reason: str
+    only_open: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class MongeAmpere(Scheme):
+    """ρ′ = argmin W₂²(ρ_k, ρ)/2τ + ∫U(ρ) + ∫Vρ for positive smooth densities in 1, 2 or 3 dimensions.
+
+    Newton's method for the pressure p = U′(ρ′) + V in its optimality, the Monge–Ampère equation
+
+        U′(ρ̂) = p − V,  ρ̂ = ρ_k(S)·det(I + τD²p),  S(y) = y + τ∇p(y),
+
+    nested from coarse to fine; each correction by conjugate gradients with a multigrid V-cycle, log ρ_k
+    interpolated by cubics. No flux through the walls; ρ′ has the mass of ρ_k. Where that
+    fails, as in steep wells at large τ, back-and-forth begins on a medium grid, and Newton's rows take
+    the form of `jko.steps.monge_ampere.newton`; the note says so.
+
+    tolerance: the relative gap at which Newton's method stops, 2e-4 in steep wells; and it goes on until its
+    velocity error, √(2·gap/τ), is a tenth of τ's own, ½(∫|∇(p − p_k + (τ/2)|∇p|²)|²ρ′)^½: a run's errors of
+    the solver stay below those of τ. accept: the largest relative gap that counts as converged; above it, or
+    where S folds over more than a ten-thousandth of the mass, or ρ_k has vacuum, the step is taken by
+    `fallback` (BackAndForth() if None) and the note says why, unless that leaves the larger gap.
+    max_iterations: of Newton's method on a grid.
+    interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
+    what is left of the gap of the whole step is below the goal. The note tells how much.
+
+    A second certificate knows no differences: F(ρ′) + W₂²/2τ of the stored densities, W₂² of their marginals,
+    less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than a twentieth of W₂²/2τ,
+    as where mass is torn from a wall, the step is taken by `fallback` too.
+
+    The gap is ∫U(ρ̂) + U*(p − V) − ρ̂(p − V), primal minus dual for ρ̂ of the mass of ρ_k: S being the gradient
+    of a convex function, it moves ρ̂ to ρ_k optimally, and W₂(ρ̂, ρ*)² ≤ 2τ·gap for the exact ρ* where F is
+    displacement convex. ρ′ is ρ̂, but U*′(p − V) in far tails. The gap does not bound the O(h²) of the
+    differences. `relative_gap` and `dissipation` take W₂²/2τ as (τ/2)∫|∇p|²ρ′.
+
+    `init` raises UnsupportedFunctional where no internal energy holds the density together.
+    """
+
+    tolerance: float = 1e-5
+    accept: float = 5e-3
+    max_iterations: int = 25
+    interaction_passes: int = 30
+    fallback: Any = None
+
+    takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
+    measures: ClassVar[tuple[type, ...]] = (Density,)
+    order: ClassVar[int] = 1
+
+    def __post_init__(self):
+        positive_number("tolerance", self.tolerance)
+        positive_number("accept", self.accept)
+        whole_number("max_iterations", self.max_iterations)
+        whole_number("interaction_passes", self.interaction_passes)
+        if self.fallback is not None and not isinstance(self.fallback, Scheme):
+            raise TypeError(
+                f"fallback: expected a scheme, such as steps.BackAndForth(), got {self.fallback!r}"
+            )
+
+    def prepare(self, F, mu) -> Problem:
+        from jko.steps.monge_ampere.ladder import PressureLadder
+
+        self.check(F, mu)
+        return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
+
+    def step(self, problem, mu, t, tau, state):
+        ladder = problem.at(t + tau)
+        tau = ladder.problem.checked(tau)
+        reason, nearest = unsuited(mu), None
+        if reason is None:
+            for caution in ladder.cautions:
+                found, note = self._solve(ladder, mu, tau, caution)
+                rejection = self._rejects(found)
+                if rejection is None:
+                    note = "; ".join(filter(None, (_STEEP if isinstance(caution, int) else "", note)))
+                    return Density(mu.grid, found.values), state, self._record(found, mu, note)
+                reason = rejection.reason
+                if rejection.only_open and (nearest is None or found.gap < nearest[0].gap):
+                    nearest = found, note, reason
+        return self._fall_back(problem.F.at(t + tau), mu, tau, state, reason, nearest)
+
+    def sharpened(self) -> MongeAmpere:
+        """The same, solved to a gap that does not add up over many steps of second order."""
+        return replace(self, tolerance=min(self.tolerance, _SHARP))
+
+    def reflect(self, problem, mu, t, tau, state):
+        """2 J_{τ/2} − id for steps.SecondOrder."""
+        from jko.steps.grid.reflection import reflect_on_grid
+
+        # J_{τ/2} of F at the middle of the step
+        half = self.sharpened().step(problem, mu, t, 0.5 * tau, state)
+        return reflect_on_grid(half, problem.at(t + 0.5 * tau).problem, mu, tau)
+
+    def _solve(self, ladder, mu, tau, caution):
+        from jko.steps.monge_ampere.ladder import settle
+
+        if ladder.problem.parts.interaction:
+            return settle(ladder, mu, tau, self, caution)
+        return ladder.climb(mu, tau, None, None, self.tolerance, self.max_iterations, caution), ""
+
+    def _rejects(self, found):
+        if not np.isfinite(found.gap):
+            return Rejection("Newton's method did not converge on a coarse grid")
+        if found.folded > _FOLDED:
+            return Rejection(f"the map folds over {found.folded:.1e} of the mass")
+        rounding = _ROUNDED * found.size
+        if found.before - found.after < _DISSIPATED * found.transport - rounding:
+            fall = found.before - found.after
+            return Rejection(f"the energy would fall by {fall:.1e}, less than W₂²/2τ")
+        if found.gap > self.accept * found.transport + rounding:
+            return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
+        if not found.lack <= _LACK * found.transport + rounding:
+            return Rejection(f"the densities of the grid leave a gap of {found.lack:.1e}")
+        if not abs(found.defect) <= _DEFECT:
+            return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
+        return None
+
+    def space_of_steps(self, problem, mu):
+        return Space.GRID
+
+    def _record(self, found, mu, note):
+        return StepInfo(
+            gap=found.gap,
+            relative_gap=found.relative_gap,
+            iterations=found.iterations,
+            mass_error=abs(float(found.values.sum()) * mu.grid.cell_volume - mu.mass),
+            min_density=float(found.values.min()),
+            dissipation=found.before - found.after - found.transport,
+            transport_cost=found.transport,
+            note=note,
+        )
+
+    def _fall_back(self, F, mu, tau, state, reason, nearest):
+        from jko.steps.back_and_forth.scheme import BackAndForth
+
+        scheme = BackAndForth() if self.fallback is None else self.fallback
+        problem = scheme.prepare(F, mu)
+        new, _, info = scheme.step(problem, mu, 0.0, tau, problem.start)
+        if nearest is not None and nearest[0].gap < info.gap:
+            found, note, reason = nearest
+            kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
+            own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
+            status = Status.of(info.converged and abs(found.defect) <= _DEFECT)
+            told = {**own.details, "refused": scheme.scheme_name()}
+            return Density(mu.grid, found.values), state, replace(own, status=status, details=told)
+        note = f"taken by {scheme.scheme_name()}: {reason}"
+        told = {**info.details, "fallback": scheme.scheme_name()}
+        return new, state, replace(info, note="; ".join(filter(None, (note, info.note))), details=told)
+
+
+def unsuited(mu) -> str | None:
+    """Why a density cannot be moved by its logarithm, or None."""
+    if min(mu.grid.cells) < _FEWEST:
+        return f"the grid has fewer than {_FEWEST} cells along an axis"
+    empty = mu.values <= 0.0
+    if empty.any() and mu.values[~empty].min() > 1e-100 * mu.values.max():
+        return f"the density has vacuum, {int(empty.sum())} cells"
+    return None

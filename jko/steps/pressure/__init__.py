@@ -1,1 +1,0 @@
-"""Newton's method for the pressure of a JKO step on a grid."""

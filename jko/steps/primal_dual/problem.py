@@ -1,0 +1,239 @@
+"""The discrete problem of a dynamic step: densities in cells, flows through faces, inner slices."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+
+import functionals as fn
+from jko.measures import Grid
+from jko.steps.grid.energy import GridEnergy, blocked_cells
+
+_NEWTON = 100  # iterations for the prox of a general U, most of them need five
+
+
+class DynamicProblem(GridEnergy):
+    """min Σ_k Σ_faces α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2.
+
+    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h. r^K keeps below the cap and
+    all r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three axes, the
+    missing ones of one cell.
+    """
+
+    def __init__(self, F, mu, obstacle, slices):
+        super().__init__(F, mu)
+        self.slices, self.internal = slices, self.parts.internal_energy
+        self.blocked = blocked_cells(obstacle, self.grid)
+        self._require_room(mu, self.blocked)
+        if self.blocked is not None and mu.values[self.blocked].any():
+            inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
+            raise ValueError(
+                f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never "
+                "leave: start outside, or make the obstacle smaller"
+            )
+        self.cells = CellEnergies(self.internal)
+        self._set_grid(self.grid)
+        self.most = self._most()
+        self.closed = [self._closed(axis) for axis in self.axes]
+
+    def _set_grid(self, grid):
+        self.grid, self.spacing = grid, grid.spacing
+        self.shape = (*grid.cells, *(1,) * (3 - grid.dimension))
+
+    def on(self, grid, most, blocked):
+        """The same problem on another grid, but for the potential."""
+        other = copy.copy(self)
+        other._set_grid(grid)
+        other.most, other.blocked = most, blocked
+        other.closed = [other._closed(axis) for axis in other.axes]
+        return other
+
+    def within(self, box):
+        """The same problem in a box of cells, as slices, whose sides are walls."""
+        cut = tuple(box[: self.grid.dimension])
+        lower = tuple(edges[b.start] for edges, b in zip(self.grid.edges, cut, strict=True))
+        upper = tuple(edges[b.stop] for edges, b in zip(self.grid.edges, cut, strict=True))
+        blocked = None if self.blocked is None else self.blocked[cut]
+        part = self.on(Grid.uniform(lower, upper, self.potential[cut].shape), self.most[tuple(box)], blocked)
+        part.potential = self.potential[cut]
+        part.cap = None if self.cap is None else self.cap[cut]
+        return part
+
+    def _most(self):
+        """The largest density that each cell may hold."""
+        most = np.full(self.shape, np.inf) if self.cap is None else self.cap.reshape(self.shape).copy()
+        if self.blocked is not None:
+            most[self.blocked.reshape(self.shape)] = 0.0
+        return most
+
+    def _closed(self, axis):
+        blocked = np.zeros(self.shape, bool) if self.blocked is None else self.blocked.reshape(self.shape)
+        lower, upper = self.sides(blocked, axis)
+        return np.ascontiguousarray(lower | upper)
+
+    @property
+    def axes(self):
+        """The axes that have faces."""
+        return range(self.grid.dimension)
+
+    def faces(self, axis):
+        """The shape of a field of faces across an axis."""
+        return tuple(n - 1 if a == axis else n for a, n in enumerate(self.shape))
+
+    def no_flows(self):
+        """Flows of all slices that move nothing."""
+        return [[np.zeros(self.faces(a)) for a in self.axes] for _ in range(self.slices)]
+
+    def sides(self, cells, axis):
+        """A field of cells at the two sides of the faces across an axis."""
+        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
+        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        return cells[lower], cells[upper]
+
+    def drop(self, potential, axis):
+        """Dᵀp: what a potential falls by through the faces across an axis, 0 where they are closed."""
+        lower, upper = self.sides(potential, axis)
+        return np.where(self.closed[axis], 0.0, lower - upper)
+
+    def mean(self, cells, axis):
+        """S of a field of cells."""
+        lower, upper = self.sides(cells, axis)
+        return 0.5 * (lower + upper)
+
+    def spread(self, faces, axis, out):
+        """out += Sᵀ of a field of faces."""
+        lower, upper = self.sides(out, axis)
+        lower += 0.5 * faces
+        upper += 0.5 * faces
+
+    def advance(self, r, flows):
+        """r − Dv."""
+        r = r.copy()
+        for axis in self.axes:
+            lower, upper = self.sides(r, axis)
+            lower -= flows[axis]
+            upper += flows[axis]
+        return r
+
+    def actions(self, tau):
+        """α of each axis."""
+        return [self.slices * h * h / (2.0 * tau) for h in self.spacing]
+
+    def speed_term(self, potential, actions):
+        """½Sᵀ(Dᵀp)²/4α: what the kinetic energy adds to a potential in the cells."""
+        out = np.zeros(self.shape)
+        for axis in self.axes:
+            self.spread(self.drop(potential, axis) ** 2 / (8.0 * actions[axis]), axis, out)
+        return out
+
+
+class CellEnergies:
+    """U as the temperature T of T r log r and factors cᵢ of r^{mᵢ}/(mᵢ − 1), or, `general`, by its
+    derivatives."""
+
+    def __init__(self, internal):
+        terms = () if internal is None else internal.terms
+        self.internal = internal
+        self.general = not all(type(atom) in (fn.Entropy, fn.Power) for _, atom in terms)
+        self.temperature = float(sum(c for c, atom in terms if type(atom) is fn.Entropy))
+        powers = [(atom.m, c) for c, atom in terms if type(atom) is fn.Power]
+        self.powers = np.array([m for m, _ in powers], dtype=float)
+        self.factors = np.array([c for _, c in powers], dtype=float)
+
+    def prox(self, b, guess, most, weight):
+        """argmin U(r) + weight (r − b)²/2 over 0 ≤ r ≤ most, by Newton's method in a shrinking bracket."""
+        U = self.internal
+
+        def slope(r):
+            return U.derivative(r) + weight * (r - b)
+
+        largest = np.where(np.isfinite(most), most, np.maximum(b, 0.0) + guess)
+        with np.errstate(all="ignore"):
+            high = np.where(np.isfinite(most), most, np.maximum(largest, np.finfo(float).tiny))
+            growing = ~np.isfinite(most) & (slope(high) < 0.0)
+            while growing.any():
+                high = np.where(growing, 2.0 * high, high)
+                growing = ~np.isfinite(most) & (slope(high) < 0.0)
+            empty, full = slope(np.zeros_like(b)) >= 0.0, slope(high) <= 0.0
+            low = np.zeros_like(b)
+            r = np.where((guess > 0.0) & (guess < high), guess, 0.5 * high)
+            for _ in range(_NEWTON):
+                value = slope(r)
+                low, high = np.where(value <= 0.0, r, low), np.where(value > 0.0, r, high)
+                new = r - value / (U.second_derivative(r) + weight)
+                inside = np.isfinite(new) & (new > low) & (new < high)
+                new = np.where(inside, new, np.where(low > 0.0, np.sqrt(low * high), 0.1 * high))
+                settled = np.abs(new - r) <= 1e-14 * new
+                r = new
+                if np.all(settled | empty | full):
+                    break
+        return np.where(most <= 0.0, 0.0, np.where(empty, 0.0, np.where(full, np.minimum(most, high), r)))
+
+    def least(self, field, most, total) -> tuple[float, np.ndarray, float]:
+        """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
+        λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found."""
+        if self.internal is None:
+            level = _level_without_energy(field, most, total)
+        else:
+            level = self._level(field, most, total)
+        p = level - field
+        s = self._densities(p, most)
+        value = level * total - float(np.sum(self._conjugate(p, s, most, total)))
+        slope = 0.0 if self.internal is None else self.internal.derivative(s)
+        return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0), level
+
+    def _densities(self, p, most):
+        if self.internal is None:
+            return np.where(p > 0.0, np.where(np.isfinite(most), most, 0.0), 0.0)
+        with np.errstate(over="ignore"):
+            return np.minimum(self.internal.conjugate_derivative(p), most)
+
+    def _conjugate(self, p, s, most, total):
+        """U*(p) of densities up to `most`: s solves U′(s) = p to rounding only, and concavity turns what is
+        left into a bound."""
+        if self.internal is None:
+            return p * s
+        tiny = np.finfo(float).tiny
+        s = np.where(s < tiny, 0.0, s)  # where p < U′(tiny) the supremum is less than tiny
+        slack = np.abs(p - self.internal.derivative(np.maximum(s, tiny)))
+        free = (s > 0.0) & (s < most)
+        return p * s - self.internal.density(s) + np.where(free, slack * np.minimum(most, total), 0.0)
+
+    def _level(self, field, most, total):
+        from scipy.optimize import brentq
+
+        def excess(level):
+            with np.errstate(over="ignore", invalid="ignore"):
+                mass = float(np.sum(self._densities(level - field, most)))
+            return min(mass / total, 1e6) - 1.0
+
+        mean = total / field.size
+        low = high = float(field.min()) + float(self.internal.derivative(np.array([mean]))[0])
+        step = max(1e-3 * float(np.ptp(field)), 1e-6 * abs(low), np.finfo(float).tiny)
+        width = step
+        while excess(low) > 0.0:
+            low, width = low - width, 8.0 * width
+        width = step
+        while excess(high) < 0.0:
+            high, width = high + width, 8.0 * width
+        if low == high:
+            return low
+        size = max(abs(low), abs(high))
+        return brentq(excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=100)
+
+
+def _level_without_energy(field, most, total):
+    """The field in the last cell that fills when cells fill in the order of their field, by halving."""
+    while field.size > 1:
+        middle = np.partition(field, field.size // 2)[field.size // 2]
+        below = field < middle
+        if not below.any():  # the least value, perhaps of many cells
+            below = field == middle
+            if below.all() or float(most[below].sum()) >= total:
+                return float(middle)
+        held = float(most[below].sum())
+        kept = below if held >= total else ~below
+        total -= 0.0 if held >= total else held
+        field, most = field[kept], most[kept]
+    return float(field[0])

@@ -1,0 +1,419 @@
+"""The dynamic step solved to a gap: a start from coarser grids or the last step, iterations, certificates."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jko.loops.c_transform import c_transform
+from jko.steps.grid.energy import energy_size
+from jko.steps.primal_dual.certificate import (
+    NEXT_TO_NOTHING,
+    Path,
+    admissible_path,
+    cost,
+    lower_bound,
+    path_of,
+)
+from jko.steps.primal_dual.grids import box_of_mass, faces_of, halved, inside, prolonged
+from jko.steps.primal_dual.scheme import exact_bound, overpaid
+from jko.steps.primal_dual.splitting import Splitting
+
+_FIRST_CHECK = 10  # iterations before the first certificate
+_LONGEST = 100  # iterations between certificates, so that no step misses its gap by a whole tail
+_MORE = 0.5  # of the iterations so far until the next certificate, at most: it costs as much as twenty
+_LEAST_WEIGHT = 0.25  # of those, carried to the next step: from less, long tails of a collapse drift away
+_PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
+_BALANCE = 10  # iterations between changes of the weights
+_SETTLING = (
+    10.0  # changes after which their size falls, so that their product is bounded and iterations converge
+)
+_WEIGHTS = np.array([1.0, 1.0, 2.0])  # of flows, θ and densities, times the unit
+_MOST_CHANGE = 4.0  # of a weight at once
+_COARSE_ITERATIONS = 120
+_COARSE_RESIDUAL = 1e-3  # relative, enough for a start of the next grid
+_AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that counts as rest
+_OF_TIME_ERROR = 0.02  # keeps the solver's error below a tenth of τ's own, as measured in docs/engines
+_STRICTEST = 0.1  # times the tolerance, where τ itself costs nothing
+_ROUNDING = 1e-14
+_MARGIN = 4  # cells beside what the forces say that mass needs; the certificate decides whether it is enough
+_LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A step's path, its gap and whether it closed, the iterations, what the next step starts from, and what
+    the inner slices cost beyond what the grid resolves (0 where that is little)."""
+
+    path: object
+    gap: float
+    enough: float
+    closed: bool
+    excess: float
+    iterations: int
+    data: dict
+    before: float
+    overpaid: float
+
+
+class DynamicSolver:
+    """One step of `problem` from the values of a density."""
+
+    def __init__(self, problem, settings, values, tau):
+        self.problem, self.settings, self.tau = problem, settings, tau
+        self.start = np.ascontiguousarray(values.reshape(problem.shape))
+        self.actions = problem.actions(tau)
+        self.iterations, self.changes = 0, 0
+        self.interacting = bool(problem.parts.interaction)
+        pull = self._linearize(values)
+        # what unbalanced forces would gain grows with τ, what F has to give does not
+        gain = min(problem.forces(values, pull, tau), problem.range_on(values, pull))
+        self.rest = _AT_REST * settings.tolerance * gain
+        self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
+
+    def solve(self, data) -> Outcome:
+        """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
+
+        It is sought in a box around the mass, and bounded on the whole grid: where that bound says less than
+        was asked for, in one with twice the margin.
+        """
+        reach = self._reach()
+        while (box := box_of_mass(self.start, reach)) is not None and not self.interacting:
+            data, closed = self._in_box(data, box)
+            if self._closed() or not closed:
+                return self._outcome(data)
+            reach = [2 * n for n in reach]
+        return self._outcome(self._run(data))
+
+    def _run(self, data) -> dict:
+        """Iterations from `data`, and what the next step starts from."""
+        potential, flow = self._unpacked(data) if data else self._nested()
+        potential = self._with_free_particles(potential, self._empty())
+        splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
+        splitting.restart(potential, flow)
+        self._certify(splitting)
+        self._iterate(splitting)
+        return self._packed(splitting)
+
+    def _in_box(self, data, box):
+        """The same in a box, outside of which all stays, bounded on the whole grid; and whether it closed
+        there."""
+        problem, at = self.problem, (slice(None), *box)
+        part = problem.within(box)
+        inner = DynamicSolver(part, self.settings, self.start[tuple(box)].reshape(part.grid.cells), self.tau)
+        inner.iterations = self.iterations
+        parts = {"potential": at} | {f"flow{a}": (slice(None), *faces_of(box, a)) for a in problem.axes}
+        found = inner._run({name: data[name][parts[name]] if name in parts else data[name] for name in data})
+        self.iterations = inner.iterations
+        potential = np.zeros((problem.slices, *problem.shape))
+        potential[at] = found["potential"] - self.shift
+        outside = np.ones(problem.shape, bool)
+        outside[tuple(inside(box, problem.shape, _MARGIN))] = False
+        potential = self._with_free_particles(list(potential), outside)
+        densities, flows = [self.start.copy() for _ in inner.best.densities], problem.no_flows()
+        for k, r in enumerate(inner.best.densities):
+            densities[k][tuple(box)] = r
+            for a in problem.axes:
+                flows[k][a][faces_of(box, a)] = inner.best.flows[k][a]
+        self.best = Path(densities, flows, inner.best.cost, self._energy(densities[-1]))
+        self._bound_by(potential)
+        found["potential"] = np.stack(potential) + self.shift
+        for a in problem.axes:
+            whole = np.zeros((problem.slices, *problem.faces(a)))
+            whole[parts[f"flow{a}"]] = found[f"flow{a}"]
+            found[f"flow{a}"] = whole
+        return found, inner._closed()
+
+    def _packed(self, splitting) -> dict:
+        """What the next step starts from, as arrays."""
+        weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (self._unit * _WEIGHTS)
+        data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
+        for a in self.problem.axes:
+            data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
+        return data
+
+    def _unpacked(self, data):
+        """(potential, flow) of `_packed`."""
+        flow = [[data[f"flow{a}"][k] for a in self.problem.axes] for k in range(self.problem.slices)]
+        return list(data["potential"] - self.shift), flow
+
+    def _reach(self):
+        """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
+        can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞."""
+        push = 0.0
+        if self.problem.internal is not None:
+            push = float(self.problem.internal.derivative(np.array([self.start.max()]))[0]) - self._lowest
+            push = push if math.isfinite(push) else math.inf
+        reach = []
+        for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
+            held = self.problem.mean(self.start, axis) > NEXT_TO_NOTHING * self.start.max()
+            slope = float(np.abs(self.problem.drop(self.field, axis)[held]).max(initial=0.0)) / h
+            cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
+            reach.append(2 * _MARGIN + math.ceil(min(cells, n)))
+        return reach + [0] * (3 - len(reach))
+
+    @functools.cached_property
+    def _lowest(self):
+        """U′(0)."""
+        if self.problem.internal is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            return float(self.problem.internal.derivative(np.zeros(1))[0])
+
+    def _linearize(self, values):
+        """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
+
+        The field is taken less U′ of the mean density, the `shift`, so that potentials, near field + U′,
+        start near 0: in other units of length an entropy's U′ differs by a constant.
+        """
+        problem, total = self.problem, float(self.start.sum())
+        pull = problem.interaction(values)
+        self.shift, self._alone = 0.0, None
+        if problem.internal is not None:
+            mean = np.array([float(np.vdot(self.start, self.start)) / total])
+            self.shift = float(problem.internal.derivative(mean)[0])
+        self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - self.shift)
+        tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
+        self.constant = (self.shift * total - tangent) * problem.grid.cell_volume
+        return pull
+
+    def _energy(self, r):
+        values = r.reshape(self.problem.grid.cells)
+        return self.problem.energy(values, self.problem.interaction(values))
+
+    def _staying(self):
+        path = path_of(self.problem, self.start, self.problem.no_flows(), self.actions, self._energy)
+        values = self.start.reshape(self.problem.grid.cells)
+        self.before = path.energy if self.problem.admits(values) else math.inf
+        return path if self.problem.admits(values) else replace(path, energy=math.inf)
+
+    def _weights(self, data):
+        """The weights at the last step's end where they are below the problem's own, within bounds: small
+        ones grow within tens of iterations, large ones hold the iterates where they start."""
+        return np.clip(data.get("weights", 1.0), _LEAST_WEIGHT, 1.0) * _WEIGHTS
+
+    def _splitting(self, problem, start, field, weights=_WEIGHTS):
+        flow, theta, density = (self._unit * weights).tolist()
+        return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
+
+    def _empty(self):
+        """Cells that hold next to nothing, at the start and at the end of the best path."""
+        least, free = NEXT_TO_NOTHING * self.start.max(), self.problem.most > 0.0
+        return (self.start < least) & (self.best.end < least) & free
+
+    def _with_free_particles(self, potential, cells):
+        """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
+        would pay in the time left. A vacuum says nothing of its potential, which would wander."""
+        if not cells.any() or not math.isfinite(self._lowest):
+            return potential
+        if self._alone is None:
+            shape, K = self.problem.shape, self.problem.slices
+            paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
+            paid = paid.reshape(self.problem.grid.cells)
+            times = (self.tau * (K - k) / K for k in range(K))
+            self._alone = [c_transform(paid, self.problem.spacing, t).reshape(shape) for t in times]
+        return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
+
+    def _iterate(self, splitting):
+        """Iterations until the gap closes or their number is spent."""
+        certified, check = self.iterations, self.iterations + _FIRST_CHECK
+        limit = self.settings.max_iterations
+        closed = self._closed()
+        while self.iterations < limit and not closed:
+            residuals = splitting.iterate()
+            self.iterations += 1
+            if self.iterations > _PATIENCE and self.iterations % _BALANCE == 0:
+                self.changes = balance(splitting, residuals, self.changes)
+            if self.iterations >= check or self.iterations == limit:
+                before = self._left()
+                self._certify(splitting)
+                check = self.iterations + self._wait(self.iterations - certified, before - self._left())
+                certified, closed = self.iterations, self._closed()
+
+    def _left(self):
+        """The powers of e that the gap has to fall by."""
+        return math.log(max(self.gap, np.finfo(float).tiny) / max(self._enough(), np.finfo(float).tiny))
+
+    def _wait(self, iterations, fall):
+        """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
+        most = max(_FIRST_CHECK, min(int(_MORE * self.iterations), _LONGEST))
+        needed = iterations * self._left() / fall if fall > 0.0 else most
+        return int(min(max(needed, _FIRST_CHECK), most))
+
+    def _certify(self, splitting):
+        found = admissible_path(
+            self.problem, self.start, splitting.flow, splitting.potential, self.actions, self._energy
+        )
+        if self.interacting:
+            found = self._mixed(found)
+        if found.value < self.best.value:
+            self.best = found
+            if self.interacting:
+                self._renew(splitting)
+        self._bound_by(splitting.potential)
+
+    def _bound_by(self, potential):
+        """The gap with the bound that a potential gives."""
+        bound, pressure = lower_bound(self.problem, self.start, potential, self.actions, self.field)
+        if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
+            self.bound, self.pressure = bound + self.constant, pressure
+        over = np.maximum(self.best.end - self.problem.most, 0.0)
+        # a lower bound with the cap raised to where the path exceeds it
+        slack = float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
+        self.gap = self.best.value - self.bound + slack + self._rounding()
+
+    def _mixed(self, found):
+        """The first of halved moves from the best path towards `found` that lowers the value, or `found`."""
+        share, best = 1.0, self.best
+        while share > _LEAST_SHARE and math.isfinite(best.value):
+            if share == 1.0:
+                mixed = found
+            else:
+                densities = [
+                    (1.0 - share) * a + share * b
+                    for a, b in zip(best.densities, found.densities, strict=True)
+                ]
+                flows = [
+                    [(1.0 - share) * a + share * b for a, b in zip(v, w, strict=True)]
+                    for v, w in zip(best.flows, found.flows, strict=True)
+                ]
+                paid = cost(self.problem, self.start, densities, flows, self.actions)
+                mixed = Path(densities, flows, paid, self._energy(densities[-1]))
+            if mixed.value < best.value:
+                return mixed
+            share *= 0.5
+        return found
+
+    def _renew(self, splitting):
+        """The tangent of the interaction at the best path's end takes the place of the last one."""
+        self._linearize(self.best.end.reshape(self.problem.grid.cells))
+        splitting.field = self.field
+
+    def _rounding(self):
+        size = energy_size(self.problem.internal, self.field, self.best.end, self.problem.grid.cell_volume)
+        return _ROUNDING * (abs(self.best.cost) + size)
+
+    def _closed(self):
+        return self.gap <= self._enough()
+
+    def _enough(self):
+        """The gap to stop at: `tolerance` of W₂²/2τ, or less where the step's own time error is small,
+        F(ρ_k) − F(ρ′) − W₂²/τ, by which a step fails to be one of steepest descent
+        [NochettoSavareVerdi2000].
+        """
+        best, tolerance = self.best, self.settings.tolerance
+        allowed = tolerance * best.cost
+        if math.isfinite(self.before):
+            own = _OF_TIME_ERROR * (self.before - best.energy - 2.0 * best.cost)
+            allowed = min(allowed, max(own, _STRICTEST * allowed))
+        return allowed + self.rest + 4.0 * self._rounding()
+
+    def _outcome(self, data):
+        most = self.problem.most
+        held = np.isfinite(most) & (most > 0.0)
+        excess = float(np.max(self.best.end[held] / most[held], initial=0.0)) - 1.0
+        return Outcome(
+            self.best,
+            max(self.gap, 0.0),
+            self._enough(),
+            self._closed(),
+            excess,
+            self.iterations,
+            data,
+            self.before,
+            self._overpaid(list(data["potential"] - self.shift)),
+        )
+
+    def _overpaid(self, potential):
+        """By which share of the decrease the exact step may be better, 0 where that is little."""
+        problem = self.problem
+        cells, free = problem.grid.cells, problem.most > 0.0
+        total = float(self.start.sum())
+
+        def least(last):
+            left = self.field + last.reshape(problem.shape)
+            return problem.cells.least(left[free], problem.most[free], total)[0]
+
+        exact = -math.inf
+        for begin, end in self._ends(potential):
+            fields = (x.reshape(cells) for x in (self.start, begin, np.where(free, end, math.inf)))
+            exact = max(exact, exact_bound(problem.grid, self.tau, *fields, least, problem.blocked))
+        decrease = self.before - self.best.value
+        if not math.isfinite(decrease):
+            decrease = self.best.cost
+        mass = total * problem.grid.cell_volume
+        return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
+
+    def _ends(self, potential):
+        """Candidates for (p¹ − w¹, p^K + w^K): those of the iterates, and what the first variation of F at
+        the end says."""
+        problem = self.problem
+        for p in (potential, self._with_free_particles(potential, self._empty())):
+            begin = p[0] - problem.speed_term(p[0], self.actions)
+            yield begin, p[-1] + problem.speed_term(p[-1], self.actions)
+        if problem.blocked is None:  # which needs both of one constant
+            end = self.field + self.pressure
+            if problem.internal is not None:
+                least = self.start.max() * np.finfo(float).eps
+                end = end + problem.internal.derivative(np.maximum(self.best.end, least))
+            yield begin, end
+
+    @functools.cached_property
+    def _unit(self):
+        """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass plus the
+        stiffness of U, or else what a move by one cell costs."""
+        r = self.start
+        total = float(r.sum())
+        density = float(np.vdot(r, r)) / total
+        mean = float(np.vdot(r, self.field)) / total
+        energy = math.sqrt(float(np.vdot(r, (self.field - mean) ** 2)) / total)
+        if self.problem.internal is not None:
+            energy += density * float(self.problem.internal.second_derivative(np.array([density]))[0])
+        energy = energy if energy > 0.0 else max(self.actions)
+        return energy / density
+
+    def _nested(self):
+        """(potential, flow) to start from: the same step on coarser grids, from the coarsest."""
+        levels = [(self.problem, self.start, self.field)]
+        while (coarse := halved(*levels[-1])) is not None:
+            levels.append(coarse)
+        guess = None
+        for problem, start, field in reversed(levels[1:]):
+            splitting = self._splitting(problem, start, field)
+            if guess is None:
+                splitting.gather()
+            else:
+                splitting.restart(*prolonged(*guess, problem))
+            self._coarse(splitting)
+            guess = splitting.potential, splitting.flow
+        if guess is None:
+            return [np.zeros(self.problem.shape) for _ in range(self.problem.slices)], self.problem.no_flows()
+        return prolonged(*guess, self.problem)
+
+    def _coarse(self, splitting):
+        changes = 0
+        for iteration in range(1, _COARSE_ITERATIONS + 1):
+            residuals = splitting.iterate()
+            if iteration % _BALANCE == 0:
+                if iteration > _PATIENCE:
+                    changes = balance(splitting, residuals, changes)
+                size = sum(float(np.vdot(r, r)) for r in splitting.density)
+                if residuals[4] + residuals[5] <= _COARSE_RESIDUAL**2 * size:
+                    return
+
+
+def balance(splitting, residuals, changes):
+    """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without
+    units.
+    """
+    power = 0.1 / (1.0 + (changes / _SETTLING) ** 2)
+    tiny = np.finfo(float).tiny
+    # by logarithms, since a dual residual of 0 would make the ratio overflow
+    logs = power * (np.log(residuals[0::2] + tiny) - np.log(residuals[1::2] + tiny))
+    most = math.log(_MOST_CHANGE)
+    factors = np.exp(np.clip(logs, -most, most)).tolist()
+    splitting.rescale(*factors)
+    return changes + 1

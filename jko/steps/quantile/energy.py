@@ -1,0 +1,243 @@
+"""A functional of the edges that carry the mass on a line, with what Newton's method asks of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from functionals import pointwise
+from functionals.programs import kept
+from functionals.quadratic_form import QuadraticForm, quadratic_form
+from functionals.reading import as_it_reads_now
+from functionals.time_dependence import split
+from jko.measures import Grid
+from jko.steps.quantile.cap import VariedCap
+from jko.steps.quantile.interaction import LineInteraction
+
+_SECANTS = 4096
+_THIN = 1e-150  # the density below which s² U″ would leave float64
+
+
+class CellTerms(NamedTuple):
+    """The energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, and V′, V″ at Gauss points `[2, n]`; the
+    sum of what was added up to the energy in absolute value, which rounding is relative to."""
+
+    energy: float
+    pressure: np.ndarray
+    rigidity: np.ndarray
+    slope: np.ndarray
+    curvature: np.ndarray
+    magnitude: float = 0.0
+
+
+class LineEnergy:
+    """Σ ΔX U(w/ΔX) + Σ w V over the cells of a line, the density w/ΔX constant on each, V by two Gauss
+    points a cell.
+
+    The internal part is convex in the edges for every convex U, being its perspective function. `modulus`
+    is the λ of V: the sum of the declared ones, or where one is not declared the least V″ at the grid's
+    centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has
+    it. Positions are counted from `origin`, the middle of the grid or 0.
+    """
+
+    def __init__(self, parts, grid, mass=1.0, origin=0.0):
+        self.internal = parts.internal_energy
+        self.capacity, there = 2 * grid.size, grid
+        if origin != 0.0:
+            half = 0.5 * (grid.upper[0] - grid.lower[0])
+            grid = Grid.uniform(-half, half, grid.size)
+        self.potential, self.form = line_potential(parts, grid, self.capacity, origin)
+        _require_finite(self.potential, grid, there)
+        self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
+        self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, self.form, grid)
+        if self.interaction is not None:
+            self.modulus += self.interaction.modulus
+        self.cap = _cap(parts, grid, there.points)
+        if isinstance(self.cap, VariedCap):  # no convex set of edges keeps to it
+            self.modulus = self.modulus_of_cells = -np.inf
+
+    @property
+    def keeps_open(self) -> bool:
+        """Whether no cell can close: an internal energy, or a singular repulsion, holds it open."""
+        repels = self.interaction is not None and self.interaction.kernel.keeps_open
+        return self.internal is not None or repels
+
+    def at(self, edges, widths, masses) -> CellTerms:
+        """The energy of single cells and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty ones
+        weigh nothing."""
+        from jko.loops import banded
+
+        zero = np.zeros(masses.size)
+        energy, size, pressure, rigidity = 0.0, 0.0, zero, zero
+        if self.internal is not None:
+            energy, size, pressure, rigidity = _internal(self.internal, widths, masses)
+        if self.potential is None:
+            none = np.zeros((2, masses.size))
+            return CellTerms(energy, pressure, rigidity, none, none, size)
+        value, slope, curvature = self.potential(banded.gauss_points(edges))
+        energy += 0.5 * float(masses @ (value[0] + value[1]))
+        size += 0.5 * float(masses @ (np.abs(value[0]) + np.abs(value[1])))
+        return CellTerms(energy, pressure, rigidity, slope, curvature, size)
+
+    def value(self, edges, widths, masses) -> float:
+        """The energy with the interaction between cells."""
+        energy = self.at(edges, widths, masses).energy
+        if self.interaction is None:
+            return energy
+        return energy + self.interaction.at(edges, widths, masses, model=False).energy
+
+
+def _internal(U, widths, masses):
+    held = masses > 0.0
+    if not held.all():
+        energy, size, *parts = _internal(U, widths[held], masses[held])
+        return energy, size, *(_spread(part, held) for part in parts)
+    with np.errstate(over="ignore", under="ignore"):
+        s = masses / widths
+        density = U.density(s)
+        pressure = s * U.derivative(s) - density
+        thick = np.maximum(s, _THIN)
+        rigidity = thick * thick * U.second_derivative(thick) / widths
+    return float(widths @ density), float(widths @ np.abs(density)), pressure, rigidity
+
+
+def _spread(values, held):
+    out = np.zeros(held.size)
+    out[held] = values
+    return out
+
+
+def line_potential(parts, grid, capacity=0, origin=0.0):
+    """(V, V′ and V″ as one function of positions of any shape, or None; the quadratic form that V is, or
+    None), about the middle of the grid, where V is made 0: a step does not feel a constant. A quadratic V
+    never calls jax.
+
+    Up to `capacity` positions are padded to that many, so that jax compiles once while cells merge.
+    """
+    if not parts.potential:
+        return None, None
+    middle = 0.5 * (grid.lower[0] + grid.upper[0])
+    forms = [(c, quadratic_form(atom.V, 1, [origin + middle])) for c, atom in parts.potential]
+    if any(form is None for _, form in forms):
+        functions = [split(atom.V) for _, atom in parts.potential]
+        terms = tuple((float(c), as_it_reads_now(V)) for (c, _), (V, _) in zip(parts.potential, functions))
+        batched = partial(_differentiated(terms), tuple(time for _, time in functions))
+        level = float(_evaluated(batched, 0.0, 0, origin, np.array([middle]))[0][0])
+        level = level if np.isfinite(level) else 0.0
+        return without_kinks(partial(_evaluated, batched, level, capacity, origin), grid), None
+    a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
+
+    def quadratic(x):
+        z = x - middle
+        return (0.5 * a * z + b) * z, a * z + b, np.full_like(z, a)
+
+    return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), 0.0)
+
+
+def _require_finite(potential, grid, there) -> None:
+    from jko.loops import banded
+
+    if potential is None:
+        return
+    values, slopes, _ = potential(banded.gauss_points(np.asarray(grid.edges[0])))
+    bad = int(np.sum(~(np.isfinite(values) & np.isfinite(slopes)).all(axis=0)))
+    if bad:
+        raise ValueError(
+            f"functional: the potential is not finite in {bad} cells of [{there.lower[0]:g}, "
+            f"{there.upper[0]:g}]; choose a grid inside its domain"
+        )
+
+
+@kept
+def _differentiated(terms):
+    def at(x, times):
+        return sum(c * pointwise.scalar(V)(x[None], *t) for (c, V), t in zip(terms, times, strict=True))
+
+    first = jax.grad(at)
+    second = jax.grad(first)
+    together = jax.vmap(lambda x, t: (at(x, t), first(x, t), second(x, t)), in_axes=(0, None))
+    return jax.jit(lambda times, x: together(x, times))
+
+
+def _evaluated(batched, level, capacity, origin, x):
+    padded = np.full(max(capacity, x.size), origin + x.flat[0])
+    padded[: x.size] = origin + x.ravel()
+    with jax.enable_x64(True):
+        value, *parts = batched(padded)
+    parts = (np.asarray(value) - level, *parts)
+    return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
+
+
+def _modulus(parts, potential, form, grid):
+    if potential is None:
+        return 0.0
+    if form is not None:
+        return float(form.A[0, 0])
+    declared = [None if atom.modulus is None else c * atom.modulus for c, atom in parts.potential]
+    if all(value is not None for value in declared):
+        return float(sum(declared))
+    if isinstance(potential, AveragedPotential):
+        return potential.modulus
+    nodes = np.sort(np.concatenate([grid.axes[0], grid.edges[0]]))
+    value, _, curvature = potential(nodes)
+    # V″ does not see a kink or a jump; secants do
+    stride = max(1, nodes.size // _SECANTS)
+    secants = np.diff(value[::stride], 2) / (0.5 * stride * grid.spacing[0]) ** 2
+    return float(min(curvature.min(), secants.min(initial=np.inf)))
+
+
+def _cap(parts, grid, points):
+    """None, the least of constant caps, or a VariedCap."""
+    atoms = parts.constraints
+    if any(callable(atom.cap) for atom in atoms):
+        return VariedCap(np.minimum.reduce([atom.values(points) for atom in atoms]), grid)
+    return min((float(atom.cap) for atom in atoms), default=None)
+
+
+_A_CELL = 4  # nodes: averages reach half a cell, below what cells of constant density resolve
+_ROUGH = 0.6  # of the second differences beside: V″ is further from them at a kink, a jump of V″ is nearer
+_SMALL = 1e-6  # of the largest slope: a smaller change of slope is no kink
+
+
+class AveragedPotential:
+    """Σ V(x_i) B((x − x_i)/δ), B the cubic B-spline, over nodes δ apart: V averaged over 2δ to each side.
+
+    Twice continuously differentiable, and as convex as V: its second derivative is an average of second
+    differences of V, whose least is `modulus`. Differs from V by δ²V″/6, and by about a third of δ times
+    the change of slope at a kink.
+    """
+
+    def __init__(self, nodes, values):
+        from scipy.interpolate import BSpline
+
+        spacing = nodes[1] - nodes[0]
+        self.modulus = float(np.diff(values, 2).min() / spacing**2)
+        ahead, behind = 2.0 * values[-1] - values[-2], 2.0 * values[0] - values[1]
+        coefficients = np.concatenate([[behind], values, [ahead]])
+        knots = nodes[0] + spacing * np.arange(-3.0, values.size + 3.0)
+        spline = BSpline(knots, coefficients, 3)
+        self._parts = spline, spline.derivative(1), spline.derivative(2)
+
+    def __call__(self, x):
+        """(V, V′, V″) at positions of any shape."""
+        return tuple(part(x) for part in self._parts)
+
+
+def without_kinks(potential, grid):
+    """The potential, or an `AveragedPotential` where V″ at a node is not what the second differences round it
+    say."""
+    walls = grid.lower[0], grid.upper[0]
+    nodes = np.linspace(*walls, _A_CELL * grid.size + 1)
+    spacing = nodes[1] - nodes[0]
+    value, _, bend = potential(nodes)
+    if not np.all(np.isfinite(value)):
+        return potential
+    second = np.diff(value, 2) / spacing**2
+    largest = np.abs(np.lib.stride_tricks.sliding_window_view(np.pad(second, 2), 5)).max(axis=1)
+    missed = np.abs(second - bend[1:-1])
+    steepest = np.abs(np.diff(value)).max() / spacing
+    kinks = (missed > _ROUGH * largest) & (missed * spacing > _SMALL * steepest)
+    return AveragedPotential(nodes, value) if np.any(kinks | ~np.isfinite(missed)) else potential

@@ -1,0 +1,275 @@
+"""Newton's method for the Lagrangian form of a step on the line, cells kept open by an internal energy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.steps.quantile.problem import Point, Solution, Stall, certified_gap, kept_apart, solution
+
+_SUFFICIENT = 1e-4
+_HALVINGS = 40
+_GIVEN = 0.9  # of a cell's width may go in one step
+_STIFFENINGS = 8
+_ROUNDING = 1e-14
+_SHORT = 0.5  # of the direction: below, it is bent round the cells that hold it up
+_BENDINGS = 24
+
+
+def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
+    """The minimiser, to a gap of tolerance · W₂²/2τ and one step beyond, or to rounding; from `start`, or
+    from `first` (edges, widths).
+
+    The step beyond squares the error where mass is, while cells of 1e-30 may still be on their way. An
+    outermost edge on its wall and pushed outwards is held there, and let go when the push turns inwards.
+    """
+    point, closed = Point(problem, *(first or (problem.start, problem.widths))), False
+    for iteration in range(most_iterations + 1):
+        held, direction = _assembled(problem, point)
+        at_end = iteration == most_iterations or direction is None
+        last, gap = closed, np.inf
+        if last or at_end or _may_be_closed(problem, point, direction):
+            gap = certified_gap(problem, _without(point.gradient, held))
+        closed = is_closed(problem, point, gap, tolerance)
+        moved = None if at_end or (last and closed) else _line_search(problem, point, direction)
+        if moved is None:
+            break
+        point = moved
+    return solution(point, gap, iteration, closed)
+
+
+def _assembled(problem, point):
+    """Which walls hold, and the Newton direction: with the Hessian as it is where that is positive."""
+    for positive in (False, True) if problem.convexity <= 0.0 else (True,):
+        point.assemble(problem, positive)
+        held = _pushed(point, problem.walls)
+        direction = _newton_direction(point, held, problem.walls)
+        if direction is not None:
+            break
+    return held, direction
+
+
+def _may_be_closed(problem, point, direction):
+    # half the Newton decrement is a lower bound on the certified gap, and already known
+    decrement = np.inf if direction is None else -float(point.gradient @ direction)
+    return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * point.magnitude
+
+
+def is_closed(problem, point, gap, tolerance) -> bool:
+    """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
+    cost = 0.5 * point.squared_distance / problem.tau
+    return bool(gap <= max(tolerance * cost, _ROUNDING * point.magnitude))
+
+
+def _pushed(point, walls):
+    gradient, edges = point.gradient, point.edges
+    return [
+        bool(edges[0] <= walls[0] and gradient[0] > 0.0),
+        bool(edges[-1] >= walls[1] and gradient[-1] < 0.0),
+    ]
+
+
+def _without(gradient, held):
+    free = gradient.copy()
+    for index, stays in zip((0, -1), held, strict=True):
+        if stays:
+            free[index] = 0.0
+    return free
+
+
+def _newton_direction(point, held, walls):
+    """−H⁻¹g with the held edges fixed, H made stiffer where a cell would lose most of its width at once.
+
+    A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
+    w/(ΔX ΔX′), the secant between the old and the new width, is the stiffness that takes it there.
+    """
+    from jko.loops import banded
+
+    stiffening = np.zeros(point.upper.size)
+    for _ in range(_STIFFENINGS):
+        direction, held = _on_walls(point, stiffening, held, walls)
+        if direction is None:
+            return None
+        if not banded.stiffen(direction, point.widths, point.terms.rigidity, stiffening, _GIVEN):
+            break
+    return direction
+
+
+def _on_walls(point, stiffening, held, walls):
+    # an edge on its wall that the direction would push out is held as well
+    for _ in range(3):
+        direction = _solve_held(point, stiffening, held)
+        if direction is None:
+            return None, held
+        out = [
+            bool(point.edges[0] <= walls[0] and direction[0] < 0.0),
+            bool(point.edges[-1] >= walls[1] and direction[-1] > 0.0),
+        ]
+        if not any(out):
+            return direction, held
+        held = [a or b for a, b in zip(held, out, strict=True)]
+    return None, held
+
+
+def _solve_held(point, stiffening, held):
+    from jko.loops import banded
+
+    direction = np.empty_like(point.gradient)
+    matrix = point.rows, point.upper, stiffening
+    return direction if banded.solve_held(*matrix, point.gradient, *held, direction) else None
+
+
+def _line_search(problem, point, direction):
+    growth = np.diff(direction)
+    step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
+    if step < _SHORT:
+        bent = arc_search(problem, point, direction, (1.0 - _GIVEN) * point.widths)
+        if bent is not None:
+            return bent
+    return _searched(problem, point, direction, growth, step, _HALVINGS)
+
+
+def _searched(problem, point, direction, growth, step, halvings):
+    descent = float(point.gradient @ direction)
+    if not descent < 0.0:
+        return None
+    noise = 1e-13 * point.magnitude
+    for _ in range(halvings):
+        edges = np.clip(point.edges + step * direction, *problem.walls)
+        moved = Point(problem, edges, point.widths + step * growth)
+        if moved.value <= point.value + _SUFFICIENT * step * descent + noise:
+            return moved
+        step *= 0.5
+    return None
+
+
+def arc_search(problem, point, direction, least):
+    """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
+    `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
+    shorten a straight step for all."""
+    growth, step, noise = np.diff(direction), 1.0, 1e-13 * point.magnitude
+    for _ in range(_BENDINGS):
+        target = point.edges + step * direction, point.widths + step * growth
+        edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
+        descent = float(point.gradient @ (edges - point.edges))
+        if descent < 0.0:
+            moved = Point(problem, edges, widths)
+            if moved.value <= point.value + _SUFFICIENT * descent + noise:
+                return moved
+        step *= 0.5
+    return None
+
+
+def _longest_step(widths, growth):
+    shrinking = np.where(growth < 0.0, -np.inf, 0.0)
+    least = float(np.min(np.divide(growth, widths, out=shrinking, where=widths > 0.0)))
+    return 1.0 if least >= -_GIVEN else -_GIVEN / least
+
+
+def _to_wall(edges, direction, step, walls):
+    if direction[0] < 0.0:
+        step = min(step, (walls[0] - edges[0]) / direction[0])
+    if direction[-1] > 0.0:
+        step = min(step, (walls[1] - edges[-1]) / direction[-1])
+    return step
+
+
+_KEPT = 0.1  # of its width keeps a cell that only its energy holds open, in one step
+_ROUNDS = 60
+_STALLED = 25  # iterations: Newton's method that is on its way gains more in a few
+_NOTHING = 1e-24  # of J, to be gained by a step beyond the last
+_TIGHT, _POINT = 1e-12, 1e-15  # of its bound and of the line: below, a distance is at its bound
+
+
+def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) -> Solution:
+    """The minimiser of W₂²/2τ + F with ΔX ≥ `bounds` `[n]` where they are not −∞, and the edges between the
+    walls.
+
+    Each iteration minimises the quadratic model under the bounds: distances at their bounds join their edges
+    into rigid blocks. The new edges are those of the model, or the nearest that keep every cell open. The
+    pressures z ≥ 0 of active distances are those of saturated cells, or of two fronts that touch; with r the
+    gradient of the Lagrangian and s the slacks, ½rᵀ((1/τ + λ)M)⁻¹r + Σ z s is an upper bound on J − min J.
+    """
+    limits = _Limits(problem, bounds)
+    point = Point(problem, *limits.entered(*(first or (problem.start, problem.widths))))
+    closed, stall = False, Stall(_STALLED)
+    for iteration in range(most_iterations + 1):
+        for positive in (False, True) if problem.convexity <= 0.0 else (True,):
+            point.assemble(problem, positive)
+            direction = limits.direction(point)
+            if direction is not None:
+                break
+        gap = limits.gap(point)
+        cost = 0.5 * point.squared_distance / problem.tau
+        enough = max(tolerance * cost, _ROUNDING * point.magnitude)
+        last, closed = closed, gap <= enough
+        if not closed and stall.reached(point.value, enough):
+            break
+        if (last and closed) or iteration == most_iterations or direction is None:
+            break
+        if closed and -float(point.gradient @ direction) <= _NOTHING * point.magnitude:
+            break
+        moved = limits.search(point, direction)
+        if moved is None:
+            break
+        point = moved
+    return solution(point, gap, iteration, bool(closed))
+
+
+class _Limits:
+    """The bounds of the n + 2 distances: wall to first edge, the widths, last edge to wall."""
+
+    def __init__(self, problem, bounds):
+        self.problem, self.walls, self.masses = problem, problem.walls, problem.masses
+        self.bounded = np.isfinite(bounds)
+        self.floor = np.where(self.bounded, bounds, 0.0)
+        self.active = np.zeros(bounds.size + 2, bool)
+
+    def entered(self, edges, widths):
+        """The nearest edges that keep to the bounds."""
+        least = np.where(self.bounded, self.floor, _KEPT * widths)
+        if np.all(widths >= least):
+            return edges, widths
+        return kept_apart(edges, widths, least, self.masses, self.walls)
+
+    def room(self, point):
+        """Distances less their bounds, ∞ where there is none."""
+        ends = point.edges[0] - self.walls[0], self.walls[1] - point.edges[-1]
+        slack = np.concatenate([ends[:1], point.widths - self.floor, ends[1:]])
+        least = _TIGHT * np.concatenate([[0.0], self.floor, [0.0]]) + _POINT * (self.walls[1] - self.walls[0])
+        bounded = np.concatenate([[True], self.bounded, [True]])
+        return np.where(bounded, np.where(slack <= least, 0.0, slack), np.inf)
+
+    def direction(self, point):
+        """Where the quadratic model under the bounds is least; None where it has no minimum."""
+        from jko.loops import banded, rigid_blocks
+
+        out, stiffening = np.empty_like(point.gradient), np.zeros(self.masses.size)
+        room, open_widths = self.room(point), np.where(self.bounded, np.inf, point.widths)
+        upper = point.upper
+        for _ in range(_STIFFENINGS):
+            if not rigid_blocks.bounded_direction(
+                point.rows, upper, point.gradient, self.masses, room, self.active, _ROUNDS, out
+            ):
+                return None
+            if not banded.stiffen(out, open_widths, point.terms.rigidity, stiffening, 1.0 - _KEPT):
+                break
+            upper = point.upper - stiffening
+        return out
+
+    def gap(self, point):
+        from jko.loops import rigid_blocks
+
+        room = self.room(point)
+        tight = self.active & (room <= 0.0)
+        pressure, residual = np.empty(room.size), np.empty(room.size - 1)
+        wrong = rigid_blocks.multipliers(point.gradient, self.masses, tight, pressure, residual)
+        return certified_gap(self.problem, residual) + wrong * (self.walls[1] - self.walls[0])
+
+    def search(self, point, direction):
+        """A point of lower J on the arc along the direction, or else along the gradient."""
+        least = np.where(self.bounded, self.floor, _KEPT * point.widths)
+        moved = arc_search(self.problem, point, direction, least)
+        if moved is not None:
+            return moved
+        diagonal = point.rows - np.append(point.upper, 0.0) - np.append(0.0, point.upper)
+        return arc_search(self.problem, point, -point.gradient / diagonal, least)

@@ -1,0 +1,137 @@
+"""A step with an interaction between cells, by passes that each solve a step of single cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.steps.quantile.cap import VariedCap
+from jko.steps.quantile.interaction import Iterate, Modelled
+from jko.steps.quantile.problem import Stall, certified_gap
+
+_MOST_PASSES = 120
+_MEMORY = 12
+_STALLED = 24  # passes, twice the memory
+_ROUNDING = 1e-12
+_STIFFENINGS = 6
+_WITHIN = 0.1  # of the tolerance is asked of a pass
+_KEPT = 0.1  # of the width of a cell that a pass found
+
+
+def minimise(problem, solve, tolerance):
+    """(Solution, note): passes X → argmin of W₂²/2τ + cells + model at X, Anderson mixed, until the gap
+    closes.
+
+    `solve(problem, tolerance, first)` answers a step of single cells. A mixed iterate [WalkerNi2011] is
+    taken where it lowers the objective; else what the pass found, with a stiffer model until that does. The
+    certificate is that of the pass plus by what the interaction's true forces differ from the model's:
+    ½(|r| + |δ|)² in the metric ((1/τ + λ)M)⁻¹, λ that of V and W.
+    """
+    at = _iterate(problem, problem.start, problem.widths)
+    past, factor, iterations, change = [], 1.0, 0, np.nan
+    stall, stalled = Stall(_STALLED), False
+    for passes in range(1, _MOST_PASSES + 1):
+        found, model, note = _pass(problem, solve, at, factor, _WITHIN * tolerance)
+        iterations += found.iterations
+        change = _distance(problem, found.edges, at.edges)
+        cost = 0.5 * found.squared_distance / problem.tau
+        enough = max(tolerance * cost, _ROUNDING * at.magnitude)
+        mixed, stalled = None, stall.reached(at.value, enough)
+        if passes < _MOST_PASSES and not stalled and 0.5 * change**2 / problem.tau > enough:
+            past = [*past[1 - _MEMORY :], (at, found)]
+            mixed = _mixed(problem, past)
+        if mixed is not None:
+            new = _iterate(problem, *mixed)
+            if new.value <= at.value + _ROUNDING * at.magnitude:
+                at, factor = new, max(1.0, 0.5 * factor)
+                continue
+        new = _iterate(problem, found.edges, found.widths)
+        gap = _gap(problem, found, model, new)
+        closed = found.closed and gap <= enough
+        if closed or stalled or passes == _MOST_PASSES:
+            break
+        past = past if mixed is None else []
+        if new.value <= at.value + _ROUNDING * at.magnitude:
+            at = new
+        elif factor >= 4.0**_STIFFENINGS:
+            break
+        else:
+            factor, past = 4.0 * factor, []
+    passes = f"{passes} passes of the interaction, the last by {change:.0e} in W2"
+    note = "; ".join(filter(None, (passes, model.note, note)))
+    energy = new.value - cost
+    return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed), note
+
+
+def _iterate(problem, edges, widths):
+    from jko.loops import banded
+
+    pairs = problem.energy.interaction.at(edges, widths, problem.masses)
+    cells = problem.energy.at(edges, widths, problem.masses)
+    cost = 0.5 * banded.transport_cost(problem.masses, problem.start, edges) / problem.tau
+    value, size = cells.energy + pairs.energy + cost, cells.magnitude + abs(pairs.energy) + cost
+    return Iterate(edges, widths, pairs, value, size)
+
+
+def _pass(problem, solve, at, factor, tolerance):
+    model = Modelled(problem.energy, at, factor)
+    found, note = solve(problem._replace(energy=model), tolerance, (at.edges, at.widths))
+    return found, model, note
+
+
+def _distance(problem, edges, others):
+    from jko.loops import banded
+
+    return np.sqrt(banded.transport_cost(problem.masses, others, edges))
+
+
+def _gap(problem, found, model, new):
+    """½(|r| + |δ|)² + Σ z s ≤ this: the pass's own gap, ½|r|² and Σ z s, is not told apart and counts
+    twice."""
+    missing = edge_forces(problem.masses, new.pairs.slope - model.forces(found.edges)[1])
+    push = -model.spring(found.widths, problem.masses)[1]
+    missing[:-1] += push
+    missing[1:] -= push
+    own = 1.0 / problem.tau + model.modulus
+    own = own if own > 0.0 else 1.0 / problem.tau
+    whole = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
+    unbalanced = np.sqrt(certified_gap(problem, missing)) + np.sqrt(found.gap * own / whole)
+    return unbalanced**2 + found.gap
+
+
+def edge_forces(masses, slope):
+    """The gradient at the edges `[n+1]` of forces per unit mass at the Gauss points `[2, n]`."""
+    from jko.loops.banded import FAR, NEAR
+
+    out = np.zeros(masses.size + 1)
+    out[:-1] += 0.5 * masses * (FAR * slope[0] + NEAR * slope[1])
+    out[1:] += 0.5 * masses * (NEAR * slope[0] + FAR * slope[1])
+    return out
+
+
+def _mixed(problem, past):
+    """Anderson's combination of past passes, with cells kept open; None where it leaves the walls."""
+    _, found = past[-1]
+    if len(past) < 2:
+        return found.edges, found.widths
+    steps = np.stack([f.edges - a.edges for a, f in past])
+    masses = problem.masses
+    weights = np.sqrt(np.append(masses, 0.0) + np.append(0.0, masses))
+    turns = np.diff(steps, axis=0)
+    share = np.linalg.lstsq((turns * weights).T, steps[-1] * weights, rcond=1e-10)[0]
+    edges = found.edges - share @ np.diff(np.stack([f.edges for _, f in past]), axis=0)
+    widths = found.widths - share @ np.diff(np.stack([f.widths for _, f in past]), axis=0)
+    least = _KEPT * found.widths
+    if isinstance(problem.energy.cap, VariedCap):
+        return problem.energy.cap.entered(np.clip(np.maximum.accumulate(edges), *problem.walls), masses)
+    if problem.energy.cap is not None:
+        least = np.maximum(least, masses / problem.energy.cap)
+    narrow = widths < least
+    if narrow.any():
+        widths = np.where(narrow, least, widths)
+        middle = np.searchsorted(np.cumsum(masses), 0.5 * masses.sum())
+        placed = np.append(0.0, np.cumsum(widths))
+        edges = edges[middle] + placed - placed[middle]
+    lower, upper = problem.walls
+    if edges[0] < lower or edges[-1] > upper:
+        return None
+    return edges, widths

@@ -1,0 +1,151 @@
+"""The Lagrangian form of a step on the line: its objective, derivatives and certificate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+_STEEPEST = 0.9  # of 1/τ: how much of it concave potentials may take of a Hessian made positive
+
+
+class Solution(NamedTuple):
+    """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
+
+    edges: np.ndarray
+    widths: np.ndarray
+    energy: float
+    squared_distance: float
+    gap: float
+    iterations: int
+    closed: bool
+    magnitude: float = 0.0  # of the summands of the objective: rounding is relative to it
+
+
+class Problem(NamedTuple):
+    """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
+
+    Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference. `kept` are the
+    numbers of the edges left of a step's, where cells were joined for it.
+    """
+
+    energy: object
+    start: np.ndarray
+    widths: np.ndarray
+    masses: np.ndarray
+    tau: float
+    walls: tuple[float, float]
+    kept: np.ndarray | None = None
+
+    @property
+    def convexity(self) -> float:
+        """1/τ + λ."""
+        return 1.0 / self.tau + self.energy.modulus
+
+
+class Point:
+    """The objective at given edges, with its gradient and Hessian."""
+
+    def __init__(self, problem, edges, widths):
+        from jko.loops import banded
+
+        self.edges, self.widths = edges, widths
+        self.terms = problem.energy.at(edges, widths, problem.masses)
+        self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
+        cost = 0.5 * self.squared_distance / problem.tau
+        self.value, self.magnitude = self.terms.energy + cost, self.terms.magnitude + cost
+
+    def assemble(self, problem, positive=True):
+        """The gradient and the Hessian, which is made positive or left as it is."""
+        from jko.loops import banded
+
+        n = problem.masses.size
+        self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
+        banded.assemble(
+            self.edges, problem.start, problem.masses, *self.terms[1:5], 1.0 / problem.tau,
+            -_STEEPEST / problem.tau if positive else -np.inf,
+            self.gradient, self.rows, self.upper,
+        )  # fmt: skip
+
+
+def solution(point, gap, iterations, closed) -> Solution:
+    """What a method ends with."""
+    energy, distance = point.terms.energy, point.squared_distance
+    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed, point.magnitude)
+
+
+class Stall:
+    """Whether an objective has stopped falling: over so many iterations it fell by less than is asked of the
+    gap. Where a potential has kinks no gradient tends to 0, and an iteration would go on for ever."""
+
+    def __init__(self, iterations: int):
+        self._values, self._iterations = [], iterations
+
+    def reached(self, value, enough) -> bool:
+        """Told of the objective after an iteration."""
+        self._values.append(value)
+        return len(self._values) > self._iterations and self._values[-1 - self._iterations] - value <= enough
+
+
+def certified_gap(problem, gradient) -> float:
+    """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
+
+    Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
+    """
+    from jko.loops import banded
+
+    convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
+    return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
+
+
+_LEAST = 0.5  # of a width, below which a cell shrinks as 1/x instead of to nothing
+
+
+def displaced(earlier, later, masses, factor, walls, cap=None):
+    """(X + factor (X − X₀), its widths, by how much of |X − X₀| in W₂ it was bent) for X₀ `earlier`, X
+    `later`.
+
+    `earlier` and `later` are (edges `[n+1]`, widths `[n]`). The line through two transports is one only as
+    long as no cell's width falls to zero: what comes back is the nearest in W₂ (lumped masses) whose cells
+    keep half their width, or less where they were shrinking fast, and w/cap (`kept_apart`). It bends the
+    light tails and fronts alone, or the figure says so.
+    """
+    from jko.loops import banded
+
+    (edges0, widths0), (edges1, widths1) = earlier, later
+    target = edges1 + factor * (edges1 - edges0)
+    widths = widths1 + factor * (widths1 - widths0)
+    least = _least_widths(widths0, widths1, factor)
+    if isinstance(cap, float):
+        least = np.maximum(least, masses / cap)
+    edges, widths = kept_apart(target, widths, least, masses, walls)
+    if cap is not None and not isinstance(cap, float):
+        edges, widths = cap.entered(edges, masses)
+    length = banded.transport_cost(masses, edges1, target)
+    change = banded.transport_cost(masses, target, edges)
+    return edges, widths, float(np.sqrt(change / length)) if length > 0.0 else 0.0
+
+
+def kept_apart(target, widths, least, masses, walls):
+    """(edges, widths) nearest to `target` in W₂ (lumped masses) that are no narrower than `least`, inside
+    the walls: an isotonic regression of the edges less those widths [BarlowBartholomewBremnerBrunk1972].
+
+    `widths` are the target's own, kept to the last bit where nothing had to give.
+    """
+    from scipy.optimize import isotonic_regression
+
+    packed = np.append(0.0, np.cumsum(least))
+    weights = np.append(masses, 0.0) + np.append(0.0, masses)
+    wanted = target - packed
+    free = isotonic_regression(wanted, weights=np.maximum(weights, 1e-300)).x
+    free = np.clip(free, walls[0], max(walls[0], walls[1] - packed[-1]))
+    same = free == wanted
+    untouched = same[1:] & same[:-1]
+    widths = np.where(untouched, np.maximum(widths, least), least + np.diff(free))
+    return np.where(same, target, free + packed), widths
+
+
+def _least_widths(widths0, widths1, factor):
+    shrinking = factor * (widths0 - widths1)
+    quick = _LEAST**2 * widths1**2 / np.maximum(shrinking, _LEAST * widths1 + 1e-300)
+    return np.minimum(_LEAST * widths1, quick)

@@ -1,0 +1,184 @@
+"""A step that convexity along transports does not certify: its duality gap, and a second start where that is
+wide."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jko.steps.quantile.cap import VariedCap
+from jko.steps.quantile.duality import duality_gap
+from jko.steps.quantile.problem import kept_apart
+
+_ENOUGH = 1e-3  # of W₂²/2τ
+_CERTAIN = 1e-6  # of W₂²/2τ: a gap that proves a step, stationary or not
+_OPEN = 1e-9  # of the grid's spacing: the least width of a cell from a rough step
+_CELLS = 4096  # of the rough step, at most
+_SAME = 1e-12
+
+BEYOND_CONVEXITY = "the gap is that to all densities, with what the cells cost"
+SECOND_START = "from the convex step in the cumulative mass"
+
+
+def certified(problem, solve, solution, note, tolerance, grid):
+    """(Solution, note) of the lower of two stationary points, with its duality gap among all densities.
+
+    `solution` began at the start of the step. Where its gap is wide, another begins at the same step solved
+    as a convex program on the grid; `solve(problem, tolerance, first)` answers with edges.
+    """
+    faces = grid.edges[0]
+    best = _with_gap(problem, solution, faces)
+    if not (best.closed and best.gap <= _ENOUGH * _cost(problem, best)):
+        again, why = _second(problem, solve, tolerance, faces)
+        if again is not None and (again.closed or not best.closed):
+            again = _with_gap(problem, again, faces)
+            lower = _value(problem, again) < _value(problem, best) - _SAME * best.magnitude
+            if lower or (again.closed and not best.closed):
+                best, note = again, "; ".join(filter(None, (why, SECOND_START)))
+    return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))
+
+
+def _second(problem, solve, tolerance, faces):
+    stride = -(-(faces.size - 1) // _CELLS)
+    coarse = faces[::stride] if (faces.size - 1) % stride == 0 else faces
+    cap = problem.energy.cap
+    varied = isinstance(cap, VariedCap)
+    means = cap if cap is None or not varied else np.diff(cap.integral(coarse)) / np.diff(coarse)
+    rough = rough_step(problem, coarse, means)
+    if rough is None:
+        return None, ""
+    if varied:
+        return solve(problem, tolerance, rough)
+    least = (_OPEN * (faces[1] - faces[0]) * (problem.masses > 0.0)) if cap is None else problem.masses / cap
+    return solve(problem, tolerance, kept_apart(*rough, least, problem.masses, problem.walls))
+
+
+def _with_gap(problem, solution, faces):
+    gap = duality_gap(problem, solution.edges, solution.widths, faces)
+    # light cells may be on their way still
+    closed = solution.closed or bool(abs(gap) <= _CERTAIN * _cost(problem, solution))
+    return solution._replace(gap=gap, closed=closed)
+
+
+def _cost(problem, solution):
+    return 0.5 * solution.squared_distance / problem.tau
+
+
+def _value(problem, solution):
+    return solution.energy + _cost(problem, solution)
+
+
+_PHASES = 11
+_FALL = 0.25  # of barrier and smoothing from phase to phase
+_LEAST_BLUR = 1e-5
+_NEWTON = 30
+_SETTLED = 0.1  # of the barrier: half the squared Newton decrement that ends a phase
+_INSIDE = 0.95  # of the way to the nearest bound
+_OVERSHOT = 0.3  # of the first slope: more of the opposite sign is gone back from
+_HALVINGS = 30
+
+
+def rough_step(problem, faces, cap=None):
+    """(edges, widths) between which the problem's masses lie after a step, to the resolution of `faces`.
+
+    With G the cumulative mass, ½W₂² = ∫ h₀(G) − xG dx + const, h₀′ the quantile function of the start. For
+    every V, every convex U and every cap c(x) the step is convex in G,
+
+        min Σ h (h₀(G) − xG)/τ + Σ h U(ΔG/h) + V ΔG,   0 ≤ ΔG ≤ h c,
+
+    so that there are no local minima; the Hessian is tridiagonal. By a barrier method, the start smoothed
+    over a share of its mass that falls with the barrier. `cap` `[faces − 1]` are means over the cells.
+    Returns None where it does not settle.
+    """
+    program = _Program(problem, faces, cap)
+    G, blur = program.begin(), 0.1
+    with np.errstate(all="ignore"):
+        for _ in range(_PHASES):
+            G = program.descended(G, blur)
+            if G is None:
+                return None
+            program.barrier, blur = _FALL * program.barrier, max(_FALL * blur, _LEAST_BLUR)
+    return program.placed(np.diff(G))
+
+
+class _Program:
+    def __init__(self, problem, faces, cap):
+        self.problem, self.faces, self.h = problem, faces, np.diff(faces)
+        self.mass, position = problem.masses.sum(), problem.start
+        self.levels = np.append(0.0, np.cumsum(problem.masses))
+        middle = 0.5 * (position[1:] + position[:-1])
+        self.integral = np.append(0.0, np.cumsum(middle * problem.masses))
+        self.U, V = problem.energy.internal, problem.energy.potential
+        self.V = np.zeros(self.h.size) if V is None else V(0.5 * (faces[1:] + faces[:-1]))[0]
+        self.most = np.full(self.h.size, np.inf) if cap is None else self.h * cap
+        self.weight = 0.5 * (self.h[1:] + self.h[:-1]) / problem.tau
+        rates = np.ptp(self.V), (faces[-1] - faces[0]) ** 2 / problem.tau
+        self.barrier = self.mass / self.h.size * max(min(rates), 1e-3 * max(rates))
+
+    def begin(self):
+        share = self.h if np.isinf(self.most[0]) else self.most
+        return self.mass * np.append(0.0, np.cumsum(share / share.sum()))
+
+    def descended(self, G, blur):
+        """G after damped Newton steps; None where the matrix is not positive."""
+        from jko.loops import banded
+
+        gradient, rows, upper = self.derivatives(G, blur, curved=True)
+        direction = np.zeros(G.size)
+        for _ in range(_NEWTON):
+            if not banded.solve(rows, upper, -gradient, direction[1:-1]):
+                return None
+            slope = float(gradient @ direction[1:-1])
+            if -slope <= _SETTLED * self.barrier:
+                break
+            growth, width = np.diff(direction), np.diff(G)
+            room = np.where(growth < 0.0, -width / growth, (self.most - width) / growth)
+            step = min(1.0, _INSIDE * float(np.min(np.where(growth == 0.0, np.inf, room))))
+            for _ in range(_HALVINGS):
+                new = G + step * direction
+                # convex: a slope that has not turned means that the objective fell
+                if float(self.derivatives(new, blur) @ direction[1:-1]) <= -_OVERSHOT * slope:
+                    break
+                step *= 0.5
+            G = new
+            gradient, rows, upper = self.derivatives(G, blur, curved=True)
+        return G
+
+    def derivatives(self, G, blur, curved=False):
+        """The gradient at the interior faces; with it the Hessian, as row sums and upper neighbour."""
+        width, inner = np.diff(G), G[1:-1]
+        s = width / self.h
+        slope = self.V - self.barrier / width + self.barrier / (self.most - width)
+        if self.U is not None:
+            slope = slope + self.U.derivative(s)
+        d = blur * self.mass
+        (low, left), (high, right) = self._start(inner - d), self._start(inner + d)
+        gradient = self.weight * (0.5 * (high - low) / d - self.faces[1:-1]) + slope[:-1] - slope[1:]
+        if not curved:
+            return gradient
+        bend = self.barrier / width**2 + self.barrier / (self.most - width) ** 2
+        if self.U is not None:
+            bend = bend + self.U.second_derivative(s) / self.h
+        rows = self.weight * np.maximum(0.5 * (right - left) / d, 0.0)
+        rows[0] += bend[0]
+        rows[-1] += bend[-1]
+        return gradient, rows, -bend[1:-1]
+
+    def _start(self, G):
+        """(h₀, h₀′) of the start, h₀′ constant beyond its mass."""
+        levels, edges, masses = self.levels, self.problem.start, self.problem.masses
+        i = np.clip(np.searchsorted(levels, G, side="right") - 1, 0, masses.size - 1)
+        part = np.clip(G - levels[i], 0.0, masses[i])
+        quantile = edges[i] + (edges[i + 1] - edges[i]) * part / np.where(masses[i] > 0.0, masses[i], 1.0)
+        beyond = np.minimum(G, 0.0) * edges[0] + np.maximum(G - levels[-1], 0.0) * edges[-1]
+        return self.integral[i] + 0.5 * part * (edges[i] + quantile) + beyond, quantile
+
+    def placed(self, cells):
+        """The masses' edges in a density of these cells, counted from the nearer end: tails keep digits."""
+        cells = np.maximum(cells, 1e-300) * (self.mass / cells.sum())
+        masses, half = self.problem.masses, 0.5 * self.mass
+        left = np.interp(self.levels, np.append(0.0, np.cumsum(cells)), self.faces)
+        remaining = np.append(0.0, np.cumsum(masses[::-1]))
+        right = np.interp(remaining, np.append(0.0, np.cumsum(cells[::-1])), -self.faces[::-1])
+        edges = np.where(self.levels < half, left, -right[::-1])
+        edges = np.maximum.accumulate(edges)
+        return edges, np.diff(edges)

@@ -1,0 +1,294 @@
+"""The JKO step on the line, by Newton's method on the edges that carry the mass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from jko.bounds import Space
+from jko.errors import positive_number, whole_number
+from jko.measures import Density, Grid
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
+from jko.steps.quantile import newton, passes, repulsion, safeguard
+from jko.steps.quantile.cap import VariedCap, minimise_under
+from jko.steps.quantile.cells import (
+    LIGHT,
+    cut_where_torn,
+    feathered,
+    kept_cells,
+    settled,
+    without_light,
+    without_weightless,
+)
+from jko.steps.quantile.energy import LineEnergy
+from jko.steps.quantile.problem import Point, displaced
+from jko.steps.quantile.problem import Problem as LineProblem
+from jko.steps.reflection import Continued, Reflected
+from jko.transport import cut, graded
+from jko.transport.quantile import quantile_distance, quantile_function
+
+_JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
+_RESOLVED = 0.5  # of the spacing: as far as a point between two centres is from either
+_UNRESOLVED = "the density was left where it was within half a cell: the edges go on"
+_CUTS = 2  # of torn cells: to 1/64 of their mass in a step
+_PATIENCE = 100  # Newton steps before an active set is tried
+_FEW = 8  # where no energy holds cells open: enough while none closes
+
+
+@dataclass(frozen=True)
+class Quantile(Scheme):
+    """min over the edges X of ½(X−X_k)ᵀM(X−X_k)/τ + Σ ΔX U(w/ΔX) + Σ w V: a step in Lagrangian form, 1D.
+
+    The density is constant on cells that keep their masses w, so W₂² is exact with M the mass matrix of
+    linear elements, and the form is (1/τ + λ)-convex in its metric for every convex U. Newton's method on
+    it is tridiagonal: work and memory grow like the cells. No flux through the ends of the grid. A cap is
+    ΔX ≥ w/cap; with it, with gaps in the support, or with no internal energy, an active set takes over. A cap
+    c(x) is C(X′) − C(X) ≥ w, C its integral, and the active set works in C(X).
+
+    Error O(h²) a step, none of it diffusion: the edges go from step to step, and the density on the grid is
+    a remap for output. The cells are graded to the initial density, as many as the grid has. The gap is
+    ½gᵀ((1/τ + λ)M)⁻¹g (plus pressure times slack), λ the declared modulus of V or the least V″ on the grid,
+    plus that of an interaction. With 1/τ + λ ≤ 0, or a cap that varies, it is the duality gap among all
+    densities, with the O(h²) that the cells cost, and where it is wide a second start is tried; NaN where an
+    interaction is beside. Order 1 in τ.
+
+    Cells beside vacuum are cut into ever lighter ones where mass enters it at once; a V with kinks is
+    averaged over half a cell.
+
+    An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
+    until the gap of the whole step closes; the note says how many.
+
+    Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and positive caps; Densities
+    of one dimension. `prepare` raises ValueError for more dimensions, for a kernel of two points, one that is
+    singular at 0 but no sum of powers above −1, logarithm and quadratic, for a cap that cannot hold the
+    mass, and for one that is 0 somewhere.
+    """
+
+    tolerance: float = 1e-9
+    most_iterations: int = 200
+
+    takes: ClassVar[frozenset[str]] = frozenset(
+        {"entropy", "internal", "potential", "interaction", "constraint"}
+    )
+    measures: ClassVar[tuple[type, ...]] = (Density,)
+    order: ClassVar[int] = 1
+
+    def __post_init__(self):
+        positive_number("tolerance", self.tolerance)
+        whole_number("most_iterations", self.most_iterations)
+
+    def prepare(self, F, mu) -> Problem:
+        self.check(F, mu)
+        if mu.dimension != 1:
+            raise ValueError(
+                f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
+                "steps.Cvxpy"
+            )
+        problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, _origin(mu.grid)))
+        energy = problem.at(0.0)
+        if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
+            raise ValueError(
+                f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
+                "raise the cap"
+            )
+        near = _from_origin(mu)
+        edges, masses = without_weightless(*graded(*cut(near), mu.grid.size), energy.internal)
+        edges, widths, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
+        return problem.starting({"edges": edges, "widths": widths, "masses": masses})
+
+    def step(self, prepared, mu, t, tau, state):
+        energy = prepared.at(t + tau)
+        problem, solution, note = self._untorn(mu, positive_number("tau", tau), state, energy)
+        new, data, _ = _settled(problem, solution, mu)
+        if _is_unresolved(prepared.F.at(t + tau), mu, new):
+            new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
+        return new, State(data), record(problem, solution, mu, new, note)
+
+    def space_of_steps(self, problem, mu):
+        return Space.FLAT
+
+    def reflect(self, prepared, mu, t, tau, state):
+        """2X₁ − X with X₁ the edges of the half step."""
+        problem, solution, note = self._solved(mu, 0.5 * tau, state, prepared.at(t + 0.5 * tau))
+        half, data, _ = _settled(problem, solution, mu)
+        half = half, State(data), record(problem, solution, mu, half, note)
+        before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
+        edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
+        point = Point(problem, edges, widths)
+        new, data, kept = _settled(problem, point, mu)
+        energy = energy_before(problem)
+        dissipation = energy - energy_of(problem, point) - 0.5 * point.squared_distance / tau
+        past = kept_cells(*before, kept)
+        return Reflected(half, new, State(data), dissipation, energy, bent, past=past)
+
+    def continued(self, prepared, mu, past, t, tau, state):
+        """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
+        now, energy = state, prepared.at(t + tau)
+        walls = _walls(_from_origin(mu).grid)
+        pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
+        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, energy.cap)
+        if bent > 0.1:
+            return None
+        start = {"edges": edges, "widths": widths, "masses": now["masses"]}
+        problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, energy)
+        new, data, kept = _settled(problem, solution, mu)
+        if problem.kept is not None:
+            now = kept_cells(now["edges"], now["widths"], problem.kept)
+        whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
+        energy = energy_before(whole)
+        cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
+        info = record(problem, solution, mu, new, note)
+        info = replace(info, dissipation=energy - solution.energy - cost, transport_cost=cost)
+        return Continued(new, State(data), info, kept_cells(now["edges"], now["widths"], kept), energy)
+
+    def _untorn(self, mu, tau, cells, energy):
+        """As `_solved`, again with the cells cut that a step tears apart."""
+        found = self._solved(mu, tau, cells, energy)
+        for _ in range(_CUTS):
+            finer = cut_where_torn(*found[:2], mu.grid.spacing[0])
+            again = None if finer is None else self._solved(mu, tau, finer, energy)
+            if again is None or (found[1].closed and not again[1].closed):
+                break
+            found = again
+        return found
+
+    def _solved(self, mu, tau, cells, energy):
+        walls = _walls(_from_origin(mu).grid)
+        start = (cells[name] for name in ("edges", "widths", "masses"))
+        problem = LineProblem(energy, *start, tau, walls)
+        if energy.cap is not None or not energy.keeps_open:
+            # at the cap they would be narrower than rounding
+            problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
+        if energy.interaction is not None:
+            return problem, *self._interacting(problem)
+        grid = _from_origin(mu).grid
+        solution, note = self._certified(problem, grid)
+        for share in () if solution.closed else LIGHT:
+            fewer = without_light(problem, share)
+            if fewer.masses.size < problem.masses.size:
+                again, why = self._certified(fewer, grid)
+                if again.closed:
+                    return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
+        return problem, solution, note
+
+    def _interacting(self, problem):
+        if repulsion.takes(problem):
+            solution, note = repulsion.minimise(problem, self.tolerance)
+            if solution.closed:
+                return solution, note
+        return passes.minimise(problem, self._minimise, self.tolerance)
+
+    def _certified(self, problem, grid):
+        solution, note = self._minimise(problem, self.tolerance)
+        if problem.convexity > 0.0:
+            return solution, note
+        return safeguard.certified(problem, self._minimise, solution, note, self.tolerance, grid)
+
+    def _minimise(self, problem, tolerance, first=None):
+        energy, masses = problem.energy, problem.masses
+        if isinstance(energy.cap, VariedCap):
+            most = self.most_iterations
+            return minimise_under(problem, energy.cap, tolerance, most, first), ""
+        if (energy.keeps_open or first) and energy.cap is None and masses.all():
+            patience = min(_PATIENCE if energy.keeps_open else _FEW, self.most_iterations)
+            solution = newton.minimise(problem, tolerance, patience, first)
+            if solution.closed:
+                return solution, ""
+            note = "Newton's method stalled, an active set took over"
+            least = -np.inf if energy.keeps_open else 0.0
+            bounds = np.full(masses.size, least)
+            return self._bounded(problem, bounds, tolerance, first), note if least else ""
+        bounds = np.where(masses > 0.0, -np.inf, 0.0)
+        if not energy.keeps_open:
+            bounds = np.zeros(masses.size)
+        if energy.cap is not None:
+            bounds = masses / energy.cap
+        return self._bounded(problem, bounds, tolerance, first), ""
+
+    def _bounded(self, problem, bounds, tolerance, first):
+        return newton.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
+
+
+def _origin(grid) -> float:
+    """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
+    that they keep their digits."""
+    middle = 0.5 * (grid.lower[0] + grid.upper[0])
+    return middle if abs(middle) > grid.upper[0] - grid.lower[0] else 0.0
+
+
+def _from_origin(mu):
+    """The density with positions counted from there."""
+    origin = _origin(mu.grid)
+    if origin == 0.0:
+        return mu
+    half = 0.5 * (mu.grid.upper[0] - mu.grid.lower[0])
+    return Density(Grid.uniform(-half, half, mu.grid.size), mu.values)
+
+
+def _settled(problem, solution, mu):
+    new, data, kept = settled(problem, solution, _from_origin(mu))
+    return Density(mu.grid, new.values), data, kept
+
+
+def _walls(grid):
+    return grid.lower[0], grid.upper[0]
+
+
+def _is_unresolved(F, mu, new) -> bool:
+    """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
+    spread = quantile_distance(quantile_function(mu), quantile_function(new))
+    return spread <= _RESOLVED * mu.grid.spacing[0] and bool(F(new) > F(mu))
+
+
+def _room(cap, grid):
+    return cap.total if isinstance(cap, VariedCap) else cap * (grid.upper[0] - grid.lower[0])
+
+
+_STILL = 1e-15  # of the objective's summands: below, nothing moved
+_MASS_TOLERANCE = 1e-9
+
+
+def record(problem, solution, old, new, note) -> StepInfo:
+    """The record of a step from `old` to `new`."""
+    cost = 0.5 * solution.squared_distance / problem.tau
+    gap = solution.gap
+    if problem.convexity <= 0.0 and problem.energy.interaction is not None:
+        gap, why = np.nan, f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
+        remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
+        note = "; ".join(filter(None, (note, why + remedy)))
+    elif not solution.closed:
+        note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
+    mass_error = abs(new.mass - old.mass)
+    kept = mass_error <= _MASS_TOLERANCE * old.mass
+    if not kept:
+        note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
+    return StepInfo(
+        status=Status.of(solution.closed and kept),
+        gap=gap,
+        relative_gap=gap / cost if cost > _STILL * solution.magnitude else np.nan,
+        iterations=solution.iterations,
+        mass_error=mass_error,
+        min_density=float(new.values.min()),
+        dissipation=energy_before(problem) - solution.energy - cost,
+        transport_cost=cost,
+        note=note,
+    )
+
+
+def energy_before(problem) -> float:
+    """F at the start, +∞ above a cap."""
+    cap = problem.energy.cap
+    if cap is not None:
+        room = cap.room(problem.start) if isinstance(cap, VariedCap) else cap * problem.widths
+        if np.any(problem.masses > (1.0 + 1e-9) * room + 1e-13 * problem.masses.sum()):
+            return np.inf
+    return problem.energy.value(problem.start, problem.widths, problem.masses)
+
+
+def energy_of(problem, point) -> float:
+    """F at a point, its interaction included."""
+    if problem.energy.interaction is None:
+        return point.terms.energy
+    return problem.energy.value(point.edges, point.widths, problem.masses)

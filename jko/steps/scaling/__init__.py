@@ -1,1 +1,0 @@
-"""The entropic JKO step by scaling."""
