@@ -201,9 +201,9 @@ def test_the_gap_bounds_the_suboptimality_of_unfinished_passes(monkeypatch):
         assert problem.convexity > 0.0
         best, _ = passes.minimise(problem, scheme._minimise, 1e-9)
         assert best.closed
-        for passes in (1, 2, 3):
+        for most in (1, 2, 3):
             with monkeypatch.context() as patch:
-                patch.setattr(passes, "_MOST_PASSES", passes)
+                patch.setattr(passes, "_MOST_PASSES", most)
                 early, _ = passes.minimise(problem, scheme._minimise, 1e-9)
             excess = (early.energy + 0.5 * early.squared_distance / problem.tau) - (
                 best.energy + 0.5 * best.squared_distance / problem.tau
