@@ -1,15 +1,15 @@
 """JKO steps: one solver of min W₂²(ρ_k, ρ)/2τ + F(ρ), one file."""
 
 from jko.steps.adaptive import Adaptive
-from jko.steps.back_and_forth.scheme import BackAndForth
+from jko.steps.back_and_forth import BackAndForth
 from jko.steps.choice import Chosen, auto
-from jko.steps.cvxpy.scheme import Cvxpy
-from jko.steps.entropic.scheme import Entropic
+from jko.steps.cvxpy import Cvxpy
+from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
-from jko.steps.linearized.scheme import Linearized
-from jko.steps.monge_ampere.scheme import MongeAmpere
-from jko.steps.primal_dual.scheme import PrimalDual
-from jko.steps.quantile.scheme import Quantile
+from jko.steps.linearized import Linearized
+from jko.steps.monge_ampere import MongeAmpere
+from jko.steps.primal_dual import PrimalDual
+from jko.steps.quantile import Quantile
 from jko.steps.second_order import SecondOrder
 from jko.steps.variational_bdf2 import VariationalBDF2
 

@@ -11,13 +11,13 @@ import numpy as np
 from jko import measures
 from jko.errors import UnsupportedFunctional
 from jko.scheme import Scheme, Wrapper
-from jko.steps.back_and_forth.scheme import BackAndForth
-from jko.steps.cvxpy.scheme import Cvxpy
-from jko.steps.entropic.scheme import Entropic
+from jko.steps.back_and_forth import BackAndForth
+from jko.steps.cvxpy import Cvxpy
+from jko.steps.entropic import Entropic
 from jko.steps.gaussian import Gaussian
-from jko.steps.monge_ampere.scheme import MongeAmpere
-from jko.steps.primal_dual.scheme import PrimalDual
-from jko.steps.quantile.scheme import Quantile
+from jko.steps.monge_ampere import MongeAmpere
+from jko.steps.primal_dual import PrimalDual
+from jko.steps.quantile import Quantile
 from jko.steps.second_order import joined
 
 _SMALL = 64**2  # cells that a convex program takes in seconds

@@ -14,8 +14,8 @@ from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
 from jko.steps.cvxpy.cell_functional import CellFunctional
 from jko.steps.cvxpy.scheme import closed, record, rounding
+from jko.steps.grid.time_error import exact_bound, overpaid, told
 from jko.steps.primal_dual.certificate import Path
-from jko.steps.primal_dual.scheme import exact_bound, overpaid, told
 
 _TORN = (
     "V'' falls to {:.2g} < -1/tau, where mass is torn apart: the gap is that of the discrete step and does "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.loops.anderson import Anderson
+from jko.steps.grid.energy import GridEnergy
 
 _COARSEST, _COARSEST_TURN = 16, 32
 _DEPTH = 8
@@ -233,3 +234,31 @@ class DensityProx:
         if self.highest is None:
             return np.exp(r), np.ones(r.shape, bool)
         return np.exp(np.minimum(r, self.highest)), r < self.highest
+
+
+class ScalingProblem(GridEnergy):
+    """F on a grid, for plans at temperature ε."""
+
+    def __init__(self, F, mu, epsilon):
+        super().__init__(F, mu)
+        self.epsilon, self.internal = epsilon, self.parts.internal_energy
+        self._require_room(mu)
+
+    def step(self, values, interaction, tau, share) -> EntropicStep:
+        """The step from these values, with the interaction's first variation in V."""
+        potential = self.potential if interaction is None else self.potential + interaction
+        return EntropicStep(
+            values,
+            potential,
+            self.cap,
+            self.internal,
+            self.grid.spacing,
+            tau,
+            self.epsilon,
+            share,
+            self.grid.periodic,
+        )
+
+    def local(self, values) -> float:
+        """F without the interaction."""
+        return self.energy(values)

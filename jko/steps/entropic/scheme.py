@@ -10,8 +10,6 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
-from jko.steps.entropic.scaling import EntropicStep
-from jko.steps.grid.energy import GridEnergy
 
 _BLUR = 1.5  # cells: √ε unless ε is given
 _LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
@@ -69,6 +67,8 @@ class Entropic(Scheme):
         whole_number("interaction_passes", self.interaction_passes)
 
     def prepare(self, F, mu) -> Problem:
+        from jko.steps.entropic.scaling import ScalingProblem
+
         self.check(F, mu)
         return Problem(F, lambda F: ScalingProblem(F, mu, self._epsilon(mu.grid)))
 
@@ -195,31 +195,3 @@ def _biased(transport, rise, slack):
         return ""
     found = f"the energy rose by {rise:.1e}" if rise > slack else f"its cost is {transport:.1e}"
     return f"what the entropy adds to a step exceeds the step, {found}: take a larger tau or a finer grid"
-
-
-class ScalingProblem(GridEnergy):
-    """F on a grid, for plans at temperature ε."""
-
-    def __init__(self, F, mu, epsilon):
-        super().__init__(F, mu)
-        self.epsilon, self.internal = epsilon, self.parts.internal_energy
-        self._require_room(mu)
-
-    def step(self, values, interaction, tau, share) -> EntropicStep:
-        """The step from these values, with the interaction's first variation in V."""
-        potential = self.potential if interaction is None else self.potential + interaction
-        return EntropicStep(
-            values,
-            potential,
-            self.cap,
-            self.internal,
-            self.grid.spacing,
-            tau,
-            self.epsilon,
-            share,
-            self.grid.periodic,
-        )
-
-    def local(self, values) -> float:
-        """F without the interaction."""
-        return self.energy(values)

@@ -157,7 +157,7 @@ class MongeAmpere(Scheme):
         )
 
     def _fall_back(self, F, mu, tau, state, reason, nearest):
-        from jko.steps.back_and_forth.scheme import BackAndForth
+        from jko.steps.back_and_forth import BackAndForth
 
         scheme = BackAndForth() if self.fallback is None else self.fallback
         problem = scheme.prepare(F, mu)

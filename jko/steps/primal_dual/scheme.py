@@ -11,7 +11,6 @@ import numpy as np
 
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.loops.c_transform import c_transform
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
@@ -105,6 +104,8 @@ class PrimalDual(Scheme):
                 f"the cap is exceeded by {outcome.excess:.1e} of itself: take a larger max_iterations"
             )
         if outcome.overpaid > 0.0:
+            from jko.steps.grid.time_error import told
+
             failures.append(told(outcome.overpaid, problem.slices))
         if not math.isfinite(outcome.before):
             notes.append("the density before breaks the cap, so that F fell from ∞")
@@ -122,66 +123,3 @@ class PrimalDual(Scheme):
             transport_cost=path.cost,
             note="; ".join([*notes, *failures]),
         )
-
-
-MOST_LOST = 0.1  # of the decrease of F + W₂²/2τ: what loses more is not the step that was asked for
-_SAMPLES = 2.0  # points a cell on a straight way that may meet an obstacle
-
-
-def overpaid(grid, tau, mass, loss, decrease) -> float:
-    """The share of the exact step's decrease of F + W₂²/2τ that is lost, 0 where it is below MOST_LOST or
-    where the loss is no more than Σ h²/8τ times the mass, half a cell for all of it: no grid tells less.
-    """
-    loss -= mass * sum(h * h for h in grid.spacing) / (8.0 * tau)
-    share = loss / (decrease + loss) if loss > 0.0 else 0.0
-    return share if share > MOST_LOST else 0.0
-
-
-def told(share, slices, form="") -> str:
-    """Why a step with these inner slices is not the one asked for, and what to do."""
-    name = "one inner slice loses" if slices == 1 else f"{slices} inner slices lose"
-    return (
-        f"{name} up to {share:.0%} of what the exact step lowers F + W2^2/2tau by, since mass moves by more "
-        f"than its own structure: take {form}slices={2 * slices} or a smaller tau"
-    )
-
-
-def exact_bound(grid, tau, start, begin, end, least, blocked=None) -> float:
-    """A lower bound on the least W₂²(start, ρ)/2τ + E(ρ), by the dual of W₂ itself: Σ φ₀ρ_k + min_ρ E + φ₁ρ.
-
-    end: ψ = p^K + w^K of the last inner slice, +∞ where no mass may end; φ₀(x) = min_y |x − y|²/2τ + ψ(y) and
-    φ₁ the same of −φ₀ over the start's mass. least: the bound on the cells' energy in a field −φ₁ that is
-    added to theirs, per volume. Cells whose straight way meets an obstacle keep `begin` = p¹ − w¹, so that
-    ways round it count as exact; then φ₁ = −ψ.
-    """
-    first = c_transform(-end, grid.spacing, tau)
-    held = start > 0.0
-    if blocked is None:
-        last = c_transform(np.where(held, first, -math.inf), grid.spacing, tau)
-    else:
-        meets = _meets(grid, tau, first, held, blocked)
-        first[meets] = begin[meets]
-        last = -end
-    return (float(np.vdot(first[held], start[held])) + least(last)) * grid.cell_volume
-
-
-def _meets(grid, tau, first, held, blocked):
-    """Cells with mass whose straight way to x − τ∇φ₀ meets a blocked cell."""
-    moves = [-tau * g for g in _gradient(first, grid.spacing)]
-    moves = np.stack([m[held] / h for m, h in zip(moves, grid.spacing, strict=True)])
-    at = np.stack(np.nonzero(held))
-    longest = np.minimum(np.abs(moves).max(initial=0.0), max(grid.cells))
-    count = max(1, math.ceil(_SAMPLES * longest))
-    met = np.zeros(at.shape[1], bool)
-    for k in range(1, count + 1):
-        cell = np.rint(at + (k / count) * moves).astype(int)
-        cell = np.clip(cell, 0, np.array(grid.cells)[:, None] - 1)
-        met |= blocked[tuple(cell)]
-    meets = np.zeros(held.shape, bool)
-    meets[held] = met
-    return meets
-
-
-def _gradient(values, spacing):
-    found = np.gradient(values, *spacing)
-    return [found] if values.ndim == 1 else found

@@ -10,6 +10,7 @@ import numpy as np
 
 from jko.loops.c_transform import c_transform
 from jko.steps.grid.energy import energy_size
+from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (
     NEXT_TO_NOTHING,
     Path,
@@ -19,7 +20,6 @@ from jko.steps.primal_dual.certificate import (
     path_of,
 )
 from jko.steps.primal_dual.grids import box_of_mass, faces_of, halved, inside, prolonged
-from jko.steps.primal_dual.scheme import exact_bound, overpaid
 from jko.steps.primal_dual.splitting import Splitting
 
 _FIRST_CHECK = 10  # iterations before the first certificate
