@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.loops.anderson import Anderson
 from jko.steps.back_and_forth.solution import DualSolution
 from jko.steps.back_and_forth.solver import DualSolver
+from jko.steps.grid.passes import InteractionPasses
 
-_DEPTH = 4  # fields mixed; more only remember what is no longer true
 _LAG = 2.0  # times an ascent's own gap: what the lag of its field may bring it to
 _ENOUGH = 1e-3  # of W₂²/2τ: a gap that no further pass is made for
 _STALLED = 6  # passes without a better one
@@ -47,35 +46,32 @@ def settle(problem, settings, mu, tau):
     Any φ bounds the step with W∗ρ′ of its own ρ′ from below: the gap is that of φ with this field, free of
     the one that it was found in.
     """
-    field = problem.interaction(mu.values)
-    if field is None:
+    passes = InteractionPasses(problem, mu.values, tau, settings.interaction_passes)
+    if passes.field is None:
         return DualSolver(problem, settings, mu, tau, None).solve(), ""
-    mixer, best, share, found, spent, number, since = Anderson(mu.values, _DEPTH), None, 1.0, None, 0, 0, 0
-    while number < settings.interaction_passes:
-        number += 1
+    best, share, found, spent, since = None, 1.0, None, 0, 0
+    for field in passes:
         found = DualSolver(problem, settings, mu, tau, field).solve(found)
         spent += found.iterations
-        now = _examined(problem, settings, mu, tau, field, found)
+        passes.image = problem.interaction(found.values)
+        now = _examined(problem, settings, mu, tau, passes, found)
         since += 1
         if best is None or _better(now, best, settings.tolerance):
             best, share, since = now, 1.0, 0
         if best.settled(settings.tolerance) or since >= _STALLED or share < _LEAST_SHARE:
             break
-        if now.objective <= best.objective + now.unsolved:
-            field = mixer(now.field, now.image)
-            continue
-        mixer, share = Anderson(mu.values, _DEPTH), 0.5 * share
-        field = best.field + share * (best.image - best.field)
+        if now.objective > best.objective + now.unsolved:
+            share = 0.5 * share
+            passes.retreat(best.field, best.image, share)
     lag = max(best.gap - best.unsolved, 0.0)
-    note = f"{number} passes of the interaction, whose lag is {lag:.1e} of the gap{problem.caution}"
+    note = f"{passes.number} passes of the interaction, whose lag is {lag:.1e} of the gap{problem.caution}"
     return best.solution.after(spent), note
 
 
-def _examined(problem, settings, mu, tau, field, found):
-    image = problem.interaction(found.values)
-    own = DualSolver(problem, settings, mu, tau, image).at(found, found.values)
-    objective = problem.energy(found.values, image) + found.cost
-    return _Pass(field, image, own, objective, max(found.gap, 0.0))
+def _examined(problem, settings, mu, tau, passes, found):
+    own = DualSolver(problem, settings, mu, tau, passes.image).at(found, found.values)
+    objective = problem.energy(found.values, passes.image) + found.cost
+    return _Pass(passes.field, passes.image, own, objective, max(found.gap, 0.0))
 
 
 def _better(now, best, tolerance):

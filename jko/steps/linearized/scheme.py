@@ -9,17 +9,16 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from jko.errors import positive_number, whole_number
-from jko.loops.anderson import Anderson
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid.energy import energy_size
+from jko.steps.grid.passes import InteractionPasses
 from jko.steps.reflection import Reflected
 
 # tried in turn: what ρ_k is raised to, of its maximum, and whether the grids are nested
 _ATTEMPTS = ((1e-9, True), (1e-6, True), (1e-6, False))
 _ACCEPTED = 100.0  # of the tolerance, the most that counts as converged
 _REST = 1e-12  # of the size of F: a gap below it counts as none
-_DEPTH = 4  # fields of the interaction that are mixed
 _KEPT = 0.25  # of the half step's density, what a reflection leaves in a cell
 _STRAIGHT = 1e-6  # more of a reflection bent tells of rough data
 
@@ -95,25 +94,17 @@ class Linearized(Scheme):
     def _passes(self, ladder, mu, tau, bend):
         """The step of which `bend` (τ/2)|∇φ|² is kept; ρ ↦ ρ′ ↦ W∗ρ′ is mixed to a fixed point."""
         problem, values, spent = ladder.problem, mu.values, 0
-        first = field = problem.interaction(values)
-        before, lag, mixer, number = problem.energy(values, field), 0.0, Anderson(values, _DEPTH), 0
-        while number < self.interaction_passes:
-            number += 1
+        passes = InteractionPasses(problem, values, tau, self.interaction_passes)
+        before = problem.energy(values, passes.field)
+        for field in passes:
             found, iterations, floor = self._solve(ladder, mu, tau, field, bend)
             spent += iterations
             if found is None:
                 break
             values = ladder.normalise(found, mu)
-            if field is None:
+            if passes.answer(values) <= self._enough(1.0, problem, mu, found, field):
                 break
-            image = problem.interaction(values)
-            lag = problem.lag(values, image - field, tau)
-            if lag <= self._enough(1.0, problem, mu, found, field):
-                break
-            field = mixer(field, image)
-        notes = []
-        if first is not None:
-            notes.append(f"{number} passes of the interaction, the last {lag:.1e} of the gap")
+        lag, notes = passes.lag, [passes.note] if passes.note else []
         if floor > _ATTEMPTS[0][0]:
             notes.append(f"ρ_k was raised to {floor:g} of its maximum in the tails")
         if found is not None and lag > self._enough(_ACCEPTED, problem, mu, found, field):

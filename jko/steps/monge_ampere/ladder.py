@@ -8,7 +8,6 @@ from math import sqrt
 
 import numpy as np
 
-from jko.loops.anderson import Anderson
 from jko.loops.c_transform import c_transform
 from jko.loops.resample import average, interpolate
 from jko.steps.back_and_forth.nested import NestedAscent
@@ -16,6 +15,7 @@ from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem
 from jko.steps.grid.levels import Levels, Region
 from jko.steps.grid.marginals import grid_bias, least_squared_distance, rescaled
+from jko.steps.grid.passes import InteractionPasses
 from jko.steps.grid.reflection import smoothed
 from jko.steps.monge_ampere.newton import OWN, LogEnergy, PressureNewton, SteepNewton, transport_cost
 
@@ -209,40 +209,33 @@ def _far_walls(log):
     return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))
 
 
-_DEPTH = 4  # fields mixed; more only remember what is no longer true
-
-
 def settle(ladder, mu, tau, settings, caution):
-    """(the step with W∗ρ′ of its own density, a note): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point [WalkerNi2011].
+    """(the step with W∗ρ′ of its own density, a note), by `InteractionPasses`.
 
     A field that is off by Δ leaves a gap of at most (τ/2)∫|∇Δ|²ρ′, the squared slope over twice the
     convexity of a step, and of ½∫(ρ′/κ)Δ², κ = ρU″, the Fenchel–Young defect of p. The lesser of both, as a
     distance, is added to Newton's own, and passes go on until it is below Newton's goal.
     """
     problem = ladder.problem
-    first = field = problem.interaction(mu.values)
-    before = problem.energy(mu.values, first)
-    mixer, p, spent = Anderson(mu.values, _DEPTH), None, 0
-    best = None
-    for number in range(1, settings.interaction_passes + 1):
+    passes = InteractionPasses(problem, mu.values, tau, settings.interaction_passes)
+    first, before = passes.field, problem.energy(mu.values, passes.field)
+    best, p, spent = None, None, 0
+    for field in passes:
         found = ladder.climb(
             mu, tau, field, p, settings.tolerance, settings.max_iterations, caution, first=first
         )
-        spent += found.iterations
+        spent, p = spent + found.iterations, found.p
         if not np.isfinite(found.gap):
             break
-        image = problem.interaction(found.values)
-        lag = problem.lag(found.values, image - field, tau)
-        goal = min(settings.tolerance * found.transport, OWN**2 * found.own)
+        lag = passes.answer(found.values)
         gap = (sqrt(found.gap) + sqrt(lag)) ** 2
         if best is None or gap < best.gap:
-            after = problem.energy(found.values, image)
+            after = problem.energy(found.values, passes.image)
             size = found.size + abs(after - found.after) + abs(before - found.before)
             best = replace(found, gap=gap, before=before, after=after, size=size)
-            note = f"{number} passes of the interaction, the last {lag:.1e} of the gap"
-        if lag <= goal:
+            note = passes.note
+        if lag <= min(settings.tolerance * found.transport, OWN**2 * found.own):
             break
-        field, p = mixer(field, image), found.p
     if best is None:
         return found, ""
     return replace(best, iterations=spent), note + problem.caution
