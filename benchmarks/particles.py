@@ -15,7 +15,7 @@ from rows import row, run, sized
 
 import functionals as fn
 import jko
-from jko.loops.pair_sums import Difference, pair_gradient_sum
+from jko.loops.sums.pair_sums import Difference, pair_gradient_sum
 
 RANDOM = np.random.default_rng(0)
 

@@ -9,7 +9,8 @@ from transport_problems import TILTED, from_the_line, tilted_gaussians, translat
 
 import jko
 from jko import Gaussian, Grid
-from jko.transport import benamou_brenier, grid_transport
+from jko.transport import benamou_brenier
+from jko.transport.grids import transport as grid_transport
 
 
 def _back_and_forth(name, problem):
@@ -37,8 +38,8 @@ def back_and_forth_bumps():
 @row
 def back_and_forth_cold():
     """The same without the affine start and without moving one over the other: what the ascent alone does."""
-    from jko.transport import back_and_forth
-    from jko.transport.overlap import Overlap
+    from jko.transport.grids import back_and_forth
+    from jko.transport.grids.overlap import Overlap
 
     for cells in sized((256, 512), (32,)):
         mu, nu, exact = translated_and_dilated(cells)

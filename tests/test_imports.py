@@ -66,7 +66,7 @@ HEAVY = (
     "distributed",
 )
 ALONE = {  # cvxpy: the steps by cone programmes, and dynamic transport as one
-    "cvxpy": ("jko/steps/cvxpy/", "jko/transport/dynamic_conic.py"),
+    "cvxpy": ("jko/steps/cvxpy/", "jko/transport/dynamic/conic.py"),
     "matplotlib": ("jko/plotting",),
 }
 

@@ -9,15 +9,14 @@ import numpy as np
 
 from functionals import programs
 from functionals.base import Functional
-from jko.descent.compiled_steps import BLOCK, watched_block_of
-from jko.descent.field import Field, outside_terms
-from jko.descent.host_steps import within_reach
-from jko.descent.stochastic import StochasticDescent
-from jko.descent.watch import sentence as thrown_sentence
-from jko.descent.watch import watched_steps
+from jko.descent.blocks.steps import BLOCK, watched_block_of, within_reach
+from jko.descent.fields.program import Field, outside_terms
+from jko.descent.fields.watch import sentence as thrown_sentence
+from jko.descent.fields.watch import watched_steps
+from jko.descent.schemes.stochastic import StochasticDescent
 from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
-from jko.loops.pair_sums import precision
 from jko.loops.random_keys import seed_words
+from jko.loops.sums.pair_sums import precision
 from jko.sharding import active
 
 _NUMBERS = 2**27  # positions held at once

@@ -8,7 +8,7 @@ from jko.limits.faces import Faces
 from jko.limits.line_newton import LineNewton
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NonlinearDiffusion, NotSolved, conserving
-from jko.loops.face_mobility import blended
+from jko.loops.elliptic.face_mobility import blended
 
 _NEGLIGIBLE = 1e-18  # U″ times what the faces carry: below, a cell's p answers to its own ρ alone
 _SHARE = 1.0  # of a cell that the slope of Ψ takes away in a substep: M, taken twice, follows that far

@@ -7,7 +7,7 @@ import numpy as np
 from jko.limits.faces import Faces
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
-from jko.loops.face_mobility import upwind
+from jko.loops.elliptic.face_mobility import upwind
 
 _SHARE = 0.5  # of a cell that the slope of Ψ takes away in a substep, up to which the fluxes keep ρ ≥ 0
 _MOST_SUBSTEPS = 400  # as for transport without a cap; beyond, the constraint ρ ≥ 0 acts

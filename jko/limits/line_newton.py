@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.loops.monotone_newton import advance, direction
+from jko.loops.elliptic.monotone_newton import advance, direction
 
 _FLOOR = 1e-6
 _STALLED = 15

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.loops.tridiagonal import factor, solve
+from jko.loops.elliptic.tridiagonal import factor, solve
 
 
 class Resolvent:

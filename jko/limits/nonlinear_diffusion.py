@@ -6,8 +6,8 @@ import numpy as np
 
 from jko.limits.line_newton import TINY, LineNewton
 from jko.limits.lines import lines_along, substeps
-from jko.loops.face_mobility import blended
-from jko.loops.tridiagonal import limit_fluxes
+from jko.loops.elliptic.face_mobility import blended
+from jko.loops.elliptic.tridiagonal import limit_fluxes
 
 _ACCEPTED = 1e4  # of a tolerance of 1e-13: mass is made exact and the energy is checked
 _CARRIED = 1.0  # cells that the drift carries mass in a substep: M, iterated, follows that far

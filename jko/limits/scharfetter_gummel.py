@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.limits.line_solves import Resolvent, circulate, limit_around
 from jko.limits.lines import jumps, leaving, lines_along
-from jko.loops.tridiagonal import combine_conserving, generate, limit_fluxes
+from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
 
 _GAMMA = 1.0 - math.sqrt(0.5)
 _KEPT = 1e-3

@@ -6,8 +6,8 @@ import numpy as np
 
 from jko.limits.line_solves import Resolvent
 from jko.limits.lines import jumps, leaving, lines_along, substeps
-from jko.loops.face_mobility import upwind
-from jko.loops.tridiagonal import combine_conserving
+from jko.loops.elliptic.face_mobility import upwind
+from jko.loops.elliptic.tridiagonal import combine_conserving
 
 _MOST_SUBSTEPS = 400
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from functionals import pointwise
 from jko.errors import InfiniteEnergy
-from jko.loops.pair_sums import Difference, pair_gradient_sum, pair_sum
+from jko.loops.sums.pair_sums import Difference, pair_gradient_sum, pair_sum
 from jko.measures import fields
 
 

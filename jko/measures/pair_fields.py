@@ -6,7 +6,7 @@ import jax.numpy as jnp
 
 from functionals import pointwise
 from functionals.time_dependence import is_traced
-from jko.loops.pair_sums import (
+from jko.loops.sums.pair_sums import (
     Difference,
     pair_gradient_sum,
     pair_sum,
@@ -14,7 +14,7 @@ from jko.loops.pair_sums import (
     radial_gradient_sum,
     radial_sum,
 )
-from jko.loops.random_batch import random_batch_gradients
+from jko.loops.sums.random_batch import random_batch_gradients
 from jko.measures import fields
 from jko.measures.radial import radial
 

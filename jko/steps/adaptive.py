@@ -10,7 +10,7 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian
 from jko.scheme import Scheme, Status, StepInfo, Wrapper
-from jko.transport.bures import bures_wasserstein
+from jko.transport.distances.gaussian import bures_wasserstein
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 4.0
 _FLOOR = 1.2  # by how much a rejected error must fall when its step is shortened

@@ -14,7 +14,7 @@ from jko.errors import UnsupportedFunctional, positive_number
 from jko.exact.gaussian_jko import gaussian_jko_step
 from jko.scheme import Problem, Scheme, StepInfo
 from jko.steps.reflection import Continued, Reflected
-from jko.transport.bures import bures_wasserstein, symmetric_root
+from jko.transport.distances.gaussian import bures_wasserstein, symmetric_root
 
 
 class _Form(NamedTuple):

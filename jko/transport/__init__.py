@@ -3,27 +3,23 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from jko.transport.grading import graded
-from jko.transport.remap import cut, remap
+from jko.transport.grids.remap import cut, graded, remap
 from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distance
 
 if TYPE_CHECKING:
-    from jko.transport.between import Curves, curves
-    from jko.transport.brenier import AffineMap, BarycentricMap, MonotoneMap, brenier_map
-    from jko.transport.bridge import SchrodingerBridge
-    from jko.transport.dynamic import DynamicTransport, benamou_brenier
-    from jko.transport.entropic import EntropicTransport
-    from jko.transport.functional_envelope import WassersteinEnvelope, wasserstein_envelope
-    from jko.transport.grid_geodesic import geodesic_velocity
-    from jko.transport.grid_map import GridMap
-    from jko.transport.interpolation import interpolate
-    from jko.transport.modes import number_of_modes
-    from jko.transport.moreau import conjugate, inf_convolution, moreau_envelope, prox
-    from jko.transport.optimal_map import OptimalMap
-    from jko.transport.power_map import PowerMap
-    from jko.transport.schrodinger import schrodinger_bridge
-    from jko.transport.semi_discrete_transport import SemiDiscrete, semi_discrete
-    from jko.transport.sinkhorn_divergence import sinkhorn
+    from jko.transport.curves.between import Curves, curves, number_of_modes
+    from jko.transport.curves.interpolation import interpolate
+    from jko.transport.dynamic.benamou_brenier import DynamicTransport, benamou_brenier
+    from jko.transport.entropic.bridge import SchrodingerBridge
+    from jko.transport.entropic.schrodinger import schrodinger_bridge
+    from jko.transport.entropic.sinkhorn import EntropicTransport, sinkhorn
+    from jko.transport.envelopes.functional import WassersteinEnvelope, wasserstein_envelope
+    from jko.transport.envelopes.moreau import conjugate, inf_convolution, moreau_envelope, prox
+    from jko.transport.grids.geodesic import geodesic_velocity
+    from jko.transport.grids.map import GridMap
+    from jko.transport.maps.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
+    from jko.transport.semi_discrete.map import PowerMap
+    from jko.transport.semi_discrete.transport import SemiDiscrete, semi_discrete
 
 __all__ = [
     "AffineMap",
@@ -62,22 +58,19 @@ __all__ = [
 
 # What no scheme needs is imported when it is asked for.
 _ROOMS = {
-    "brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "brenier_map"),
-    "grid_geodesic": ("geodesic_velocity",),
-    "grid_map": ("GridMap",),
-    "optimal_map": ("OptimalMap",),
-    "power_map": ("PowerMap",),
-    "between": ("Curves", "curves"),
-    "dynamic": ("DynamicTransport", "benamou_brenier"),
-    "interpolation": ("interpolate",),
-    "modes": ("number_of_modes",),
-    "moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
-    "entropic": ("EntropicTransport",),
-    "bridge": ("SchrodingerBridge",),
-    "schrodinger": ("schrodinger_bridge",),
-    "semi_discrete_transport": ("SemiDiscrete", "semi_discrete"),
-    "sinkhorn_divergence": ("sinkhorn",),
-    "functional_envelope": ("WassersteinEnvelope", "wasserstein_envelope"),
+    "maps.brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "OptimalMap", "brenier_map"),
+    "grids.geodesic": ("geodesic_velocity",),
+    "grids.map": ("GridMap",),
+    "semi_discrete.map": ("PowerMap",),
+    "curves.between": ("Curves", "curves", "number_of_modes"),
+    "dynamic.benamou_brenier": ("DynamicTransport", "benamou_brenier"),
+    "curves.interpolation": ("interpolate",),
+    "envelopes.moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
+    "entropic.sinkhorn": ("EntropicTransport", "sinkhorn"),
+    "entropic.bridge": ("SchrodingerBridge",),
+    "entropic.schrodinger": ("schrodinger_bridge",),
+    "semi_discrete.transport": ("SemiDiscrete", "semi_discrete"),
+    "envelopes.functional": ("WassersteinEnvelope", "wasserstein_envelope"),
 }
 
 

@@ -9,8 +9,8 @@ import functionals as fn
 import jko
 from jko import Particles
 from jko.descent import Blob
-from jko.descent.bandwidth import root_of_spacing, silverman
-from jko.descent.blob_field import BlobField
+from jko.descent.fields.bandwidth import root_of_spacing, silverman
+from jko.descent.fields.blob import BlobField
 from jko.errors import StepFailed
 from tests.descent.laws import distance_to_gaussian, gaussian_quantiles, parabola_quantiles, sampling_error
 from tests.first_step import first_step

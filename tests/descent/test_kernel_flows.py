@@ -9,8 +9,8 @@ import functionals as fn
 import jko
 from jko import Particles
 from jko.descent import SVGD, ForwardEuler, NoiseInjection
-from jko.descent.field import field, outside_terms
-from jko.descent.stein import SteinField, median_bandwidth
+from jko.descent.fields.program import field, outside_terms
+from jko.descent.fields.stein import SteinField, median_bandwidth
 from jko.errors import StepFailed
 from tests.descent.laws import gaussian_quantiles
 from tests.first_step import first_block
@@ -125,7 +125,7 @@ def test_a_resume_gives_the_same_bits(scheme, functional, tmp_path):
 
 def test_noise_injection_takes_gradients_beside_the_particles():
     """With the noise of a step known: ∇k∗(α − ν) at x + βξ, moved from x."""
-    from jko.descent.noise import increments
+    from jko.descent.blocks.noise import increments
     from jko.loops.random_keys import key_of
 
     mu, scheme, tau = cloud(), NoiseInjection(level=0.6, decay=0.5, seed=4), 0.2

@@ -9,8 +9,9 @@ import pytest
 from jax.extend.random import threefry_2x32
 from scipy import stats
 
-from jko.descent import Langevin, NoiseInjection, UnderdampedLangevin, noise
-from jko.descent.noise import increments, threefry
+from jko.descent import Langevin, NoiseInjection, UnderdampedLangevin
+from jko.descent.blocks import noise
+from jko.descent.blocks.noise import increments, threefry
 from jko.loops.random_keys import key_of
 
 N = 400_000

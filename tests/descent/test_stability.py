@@ -20,12 +20,11 @@ from jko.descent import (
     StochasticHeun,
     UnderdampedLangevin,
 )
-from jko.descent.curvature import largest_curvature
-from jko.descent.field import field, outside_terms
-from jko.descent.stabilised import stable_product, stages_for
-from jko.descent.stability import mean_stiffness
+from jko.descent.fields.program import field, outside_terms
+from jko.descent.fields.stability import largest_curvature, mean_stiffness
+from jko.descent.newton.stabilised import stable_product, stages_for
 from jko.errors import StepFailed
-from jko.loops.pair_sums import precision
+from jko.loops.sums.pair_sums import precision
 
 
 def curvature(functional, x, w=None):

@@ -8,7 +8,7 @@ import functionals as fn
 import jko
 from jko import Particles
 from jko.descent import Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin
-from jko.descent.field import field
+from jko.descent.fields.program import field
 from tests.first_step import first_block
 
 OTHERS = 0.5 * fn.Entropy() + fn.Potential("quadratic")

@@ -15,7 +15,7 @@ from jko.descent import (
     StochasticHeun,
     UnderdampedLangevin,
 )
-from jko.descent.watch import Watch, watched_steps
+from jko.descent.fields.watch import Watch, watched_steps
 from jko.errors import StepFailed
 
 

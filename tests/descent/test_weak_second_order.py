@@ -10,7 +10,7 @@ import functionals as fn
 import jko
 from jko import Particles
 from jko.descent import Langevin, LeimkuhlerMatthews, StochasticHeun, UnderdampedLangevin
-from jko.descent.noise import increments
+from jko.descent.blocks.noise import increments
 from jko.loops.random_keys import key_of
 from tests.descent import exact_laws
 from tests.descent.exact_laws import orders

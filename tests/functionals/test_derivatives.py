@@ -7,7 +7,7 @@ import pytest
 
 import functionals as fn
 from functionals import pointwise
-from jko.loops.pair_sums import Difference, pair_gradient_sum
+from jko.loops.sums.pair_sums import Difference, pair_gradient_sum
 from jko.measures import Density, Gaussian, Grid, Particles
 from tests import problems
 

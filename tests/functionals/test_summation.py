@@ -8,8 +8,8 @@ import functionals as fn
 import jko
 from functionals import pointwise
 from jko import Particles
-from jko.loops.pair_sums import Difference
-from jko.loops.random_batch import random_batch_gradients
+from jko.loops.sums.pair_sums import Difference
+from jko.loops.sums.random_batch import random_batch_gradients
 from jko.measures.forces import Choice
 from jko.measures.radial import radial
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jko.loops.c_transform import c_transform
+from jko.loops.transport.c_transform import c_transform
 
 
 def by_all_pairs(phi, spacing, tau):

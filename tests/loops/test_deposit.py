@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jko.loops.deposit import deposit
+from jko.loops.transport.deposit import deposit
 
 
 def centres(cells, spacing):

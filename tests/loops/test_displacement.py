@@ -4,8 +4,8 @@ folds."""
 import numpy as np
 import pytest
 
-from jko.loops.push_rectangles import push_rectangles
-from jko.loops.push_smooth import push_smooth
+from jko.loops.transport.push_rectangles import push_rectangles
+from jko.loops.transport.push_smooth import push_smooth
 
 MOVES = {1: [[0.4]], 2: [[0.4, 0.2], [0.2, -0.3]], 3: [[0.4, 0.2, 0.0], [0.2, -0.3, 0.1], [0.0, 0.1, 0.2]]}
 SIGMA = 0.5

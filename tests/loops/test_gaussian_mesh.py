@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jko.loops import gaussian_mesh, pair_sums
+from jko.loops.sums import gaussian_mesh, pair_sums
 
 
 def all_pairs(x, charges, bandwidth):

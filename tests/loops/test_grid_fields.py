@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import functionals as fn
-from jko.loops.poisson import NeumannSolver
-from jko.loops.pressure import density_of_pressure
-from jko.loops.resample import average, interpolate
+from jko.loops.elliptic.poisson import NeumannSolver
+from jko.loops.elliptic.pressure import density_of_pressure
+from jko.loops.grids.resample import average, interpolate
 from jko.steps.grid.dual_energy import DualEnergy
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jko.loops.log_cloud import log_sums
-from jko.loops.log_gaussian import LogGaussian
+from jko.loops.sums.log_cloud import log_sums
+from jko.loops.sums.log_gaussian import LogGaussian
 
 
 def by_pairs(logs, decay, images=(0,)):

@@ -5,9 +5,9 @@ import pytest
 from scipy.sparse import coo_matrix
 from scipy.sparse.linalg import spsolve
 
-from jko.loops.monge_ampere import transported
-from jko.loops.multigrid import Multigrid
-from jko.loops.weighted_multigrid import WeightedMultigrid
+from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
+from jko.loops.transport.monge_ampere import transported
 
 
 def problem(cells, seed=0):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jko.loops import pair_sums
+from jko.loops.sums import pair_sums
 
 GAUSS = pair_sums.Difference(lambda z: jnp.exp(-0.5 * jnp.sum(z**2)))
 LOGARITHM = pair_sums.Difference(lambda z: -jnp.log(jnp.linalg.norm(z)))

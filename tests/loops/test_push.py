@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jko.loops.push import pull_back
+from jko.loops.transport.push import pull_back
 
 
 def grid(n, dimension):

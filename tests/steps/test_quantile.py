@@ -7,7 +7,7 @@ import pytest
 import functionals as fn
 import jko
 from jko import Density, Grid, exact, flow, steps, wasserstein
-from jko.loops import banded
+from jko.loops.elliptic import banded
 from jko.steps.quantile import newton
 from jko.steps.quantile.energy import LineEnergy
 from jko.steps.quantile.problem import Point, Problem

@@ -6,7 +6,8 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
-from jko.loops import banded, line_sums
+from jko.loops.elliptic import banded
+from jko.loops.sums import line_sums
 from jko.steps.quantile import passes
 from jko.steps.quantile.energy import LineEnergy
 from jko.steps.quantile.interaction import LineInteraction

@@ -5,7 +5,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Grid, flow, steps
-from jko.loops import rigid_blocks
+from jko.loops.elliptic import rigid_blocks
 from tests.first_step import first_step
 
 QUADRATIC = fn.Potential("quadratic", stiffness=1.0)

@@ -110,8 +110,8 @@ def test_potentials_are_admissible_conjugate_and_give_the_map():
 
 
 def test_what_more_rounds_gain_is_foretold_by_the_gap():
-    from jko.transport.back_and_forth import solve
-    from jko.transport.overlap import Overlap
+    from jko.transport.grids.back_and_forth import solve
+    from jko.transport.grids.overlap import Overlap
 
     for problem, rounds in ((bumps, (0, 0, 1)), (from_the_line, (0, 4, 8))):
         overlap = Overlap.of(*problem(64)[:2])

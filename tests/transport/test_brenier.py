@@ -87,7 +87,7 @@ def test_clouds_sampled_from_gaussians_approach_the_affine_map():
 
 
 def test_a_map_that_is_no_gradient_is_caught():
-    from jko.transport.optimal_map import support_defect
+    from jko.transport.maps.brenier import support_defect
 
     x = np.random.default_rng(7).standard_normal((20, 2))
     rotated = x @ np.array([[0.0, 1.0], [-1.0, 0.0]])

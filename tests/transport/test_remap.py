@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jko import Density, Grid
-from jko.transport import cut, graded, remap
+from jko.transport import cut, graded
+from jko.transport.grids import remap
 
 
 def bell(grid, mean, std):

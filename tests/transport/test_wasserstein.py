@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jko import Density, Gaussian, Grid, Particles, wasserstein
-from jko.transport.mixture_path import mixture_path_bound
+from jko.transport.distances.mixture_path import mixture_path_bound
 
 LINE = Grid.uniform(-6.0, 6.0, 1000)
 PLANE = Grid.uniform((-5.0, -5.0), (5.0, 5.0), (48, 48))

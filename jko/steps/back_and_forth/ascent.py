@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from jko.loops.c_transform import c_transform
-from jko.loops.poisson import NeumannSolver
-from jko.loops.push import pull_back
+from jko.loops.elliptic.poisson import NeumannSolver
+from jko.loops.transport.c_transform import c_transform
+from jko.loops.transport.push import pull_back
 
 _LOOSE = 1e-4
 _STRAY = 0.02  # of the mass: growth of the residual that front noise explains

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.steps.grid.energy import finite_potential
-from jko.transport.remap import cut, merge_empty, remap
+from jko.transport.grids.remap import cut, merge_empty, remap
 
 _GAUSS = 0.5 - 0.5 / np.sqrt(3.0)
 

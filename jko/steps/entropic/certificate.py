@@ -85,7 +85,7 @@ def _fenchel_young(step, minus_pressure, density):
 
 
 def _conjugate(step, q):
-    from jko.loops.c_transform import c_transform
+    from jko.loops.transport.c_transform import c_transform
 
     if not any(step.periodic or ()):
         return c_transform(q, step.spacing, step.tau)

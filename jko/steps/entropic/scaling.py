@@ -38,7 +38,7 @@ class EntropicStep:
 
     def heat(self):
         """l ↦ log ∫N(x − y; ε)e^l dy over the box."""
-        from jko.loops.log_gaussian import LogGaussian
+        from jko.loops.sums.log_gaussian import LogGaussian
 
         decay = [0.5 * h * h / self.epsilon for h in self.spacing]
         kernel = LogGaussian(self.rho.shape, decay, self.periodic)
@@ -92,7 +92,7 @@ def _start(level, coarse):
         return np.zeros(level.rho.shape), None
     slope, r = coarse.slope, coarse.log_wanted
     if slope.shape != level.rho.shape:
-        from jko.loops.resample import interpolate
+        from jko.loops.grids.resample import interpolate
 
         ratios = [a / b for a, b in zip(slope.shape, level.rho.shape, strict=True)]
         slope, r = (interpolate(f, level.rho.shape, (0.0,) * len(ratios), ratios) for f in (slope, r))
@@ -123,7 +123,7 @@ def _scale(step, tolerance, most, g, r):
 
 
 def _levels(step):
-    from jko.loops.resample import average
+    from jko.loops.grids.resample import average
 
     shapes = [step.rho.shape]
     coarsest = _COARSEST_TURN if any(step.periodic or ()) else _COARSEST

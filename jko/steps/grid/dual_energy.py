@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from functionals import Power
-from jko.loops.pressure import density_of_pressure
+from jko.loops.elliptic.pressure import density_of_pressure
 
 _WALL = 1e200  # a pressure beyond it is that of a blocked cell
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.loops.resample import average, interpolate
+from jko.loops.grids.resample import average, interpolate
 
 _FEW = 8  # cells along an axis that are not halved
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.measures import Density, Grid
-from jko.transport.quantile import quantile_distance, quantile_function
+from jko.transport.distances.line import quantile_distance, quantile_function
 
 
 def least_squared_distance(mu, values) -> float:

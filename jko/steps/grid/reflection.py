@@ -7,8 +7,8 @@ import math
 
 import numpy as np
 
-from jko.loops.fourth_order import transported
-from jko.loops.multigrid import Multigrid
+from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.transport.fourth_order import transported
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.monge_ampere.newton import LogEnergy
 from jko.steps.reflection import Reflected
@@ -68,7 +68,7 @@ def _variation(problem, half, where):
 
 
 def _pulled_back(problem, half, tau):
-    from jko.loops.push_smooth import push_smooth
+    from jko.loops.transport.push_smooth import push_smooth
 
     phi = -_variation(problem, half, ...)
     logarithm = np.log(np.maximum(half.values, _SMALLEST))
@@ -90,8 +90,8 @@ def _laid_down(problem, mu, half, tau):
 def _laid_down_in(box, problem, mu, half, tau):
     from scipy.ndimage import binary_dilation
 
-    from jko.loops.c_transform import c_transform
-    from jko.loops.push_rectangles import push_rectangles
+    from jko.loops.transport.c_transform import c_transform
+    from jko.loops.transport.push_rectangles import push_rectangles
 
     held, spacing = half.values[box] > 0.0, half.grid.spacing
     phi = np.full(held.shape, -np.inf)

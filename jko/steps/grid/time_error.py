@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jko.loops.c_transform import c_transform
+from jko.loops.transport.c_transform import c_transform
 
 MOST_LOST = 0.1  # of the decrease of F + W₂²/2τ: what loses more is not the step that was asked for
 _SAMPLES = 2.0  # points a cell on a straight way that may meet an obstacle

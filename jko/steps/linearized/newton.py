@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.loops import linearized_direct
-from jko.loops.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
-from jko.loops.multigrid import Multigrid
-from jko.loops.resample import interpolate
+from jko.loops.elliptic import linearized_direct
+from jko.loops.elliptic.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
+from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.grids.resample import interpolate
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem, energy_size
 from jko.steps.grid.levels import Levels

@@ -8,8 +8,8 @@ from math import sqrt
 
 import numpy as np
 
-from jko.loops.c_transform import c_transform
-from jko.loops.resample import average, interpolate
+from jko.loops.grids.resample import average, interpolate
+from jko.loops.transport.c_transform import c_transform
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem

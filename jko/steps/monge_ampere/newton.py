@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.loops.monge_ampere import LEAST, TAIL, transported
-from jko.loops.multigrid import Multigrid
-from jko.loops.weighted_multigrid import WeightedMultigrid
+from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
+from jko.loops.transport.monge_ampere import LEAST, TAIL, transported
 from jko.steps.grid.dual_energy import DualEnergy
 
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below

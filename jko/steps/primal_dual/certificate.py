@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.loops.dynamic_step import cut_flows
+from jko.loops.elliptic.dynamic_step import cut_flows
 
 _SWEEPS = 400  # visits a cell on average while flows are cut down; most paths need a few
 _STEEPEST = 4.0  # times the largest drop of the potential: a face that asks for more carries solver noise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.loops.c_transform import c_transform
+from jko.loops.transport.c_transform import c_transform
 from jko.steps.grid.energy import energy_size
 from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from scipy import fft
 
-from jko.loops.dynamic_step import add_laplacian, cell_pass, face_pass, gathered
+from jko.loops.elliptic.dynamic_step import add_laplacian, cell_pass, face_pass, gathered
 
 RELAXATION = 1.8
 

@@ -133,7 +133,7 @@ class _At:
         return np.where(room <= least, 0.0, room)
 
     def direction(self, active):
-        from jko.loops import rigid_blocks
+        from jko.loops.elliptic import rigid_blocks
 
         out, room, masses = np.empty(self.y.size), self.slack(), self.problem.masses
         for convex in (False, True):
@@ -148,7 +148,7 @@ class _At:
         return None
 
     def stationarity(self, active):
-        from jko.loops import rigid_blocks
+        from jko.loops.elliptic import rigid_blocks
 
         room = self.slack()
         tight = active & (room <= 0.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.transport import remap
+from jko.transport.grids import remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
@@ -23,7 +23,7 @@ def settled(problem, solution, mu):
 
     Crushed cells of no weight are joined, fronts that touch are one.
     """
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     number = np.arange(problem.masses.size + 1.0)
     cells = number, solution.edges, solution.widths, problem.masses
@@ -46,7 +46,7 @@ def without_weightless(edges, masses, U):
     """Cells that weigh nothing beside their pressure joined to a neighbour: the sU″ by which a density s
     drives its mass is unbounded in vacuum under fast diffusion, and such cells would be crushed by all of
     their digits."""
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     held = masses > 0.0
     if U is None or not held.any():
@@ -97,7 +97,7 @@ def _fills(U) -> bool:
 
 def without_light(problem, share=LIGHT[0]):
     """The problem with cells of less than a share of the mean mass joined to their neighbours."""
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     number = np.arange(problem.start.size, dtype=float)
     light = share * problem.masses.sum() / problem.masses.size

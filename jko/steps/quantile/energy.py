@@ -68,7 +68,7 @@ class LineEnergy:
     def at(self, edges, widths, masses) -> CellTerms:
         """The energy of single cells and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty ones
         weigh nothing."""
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         zero = np.zeros(masses.size)
         energy, size, pressure, rigidity = 0.0, 0.0, zero, zero
@@ -138,7 +138,7 @@ def line_potential(parts, grid, capacity=0, origin=0.0):
 
 
 def _require_finite(potential, grid, there) -> None:
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     if potential is None:
         return

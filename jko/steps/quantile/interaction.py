@@ -48,7 +48,7 @@ class LineInteraction:
 
     def at(self, edges, widths, masses, model=True) -> PairTerms:
         """The energy and its forces at edges `[n+1]` `widths` `[n]` apart; the model if it is wanted."""
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         points = banded.gauss_points(edges)
         energy, slope = self._sums(edges, widths, masses, points)
@@ -65,7 +65,7 @@ class LineInteraction:
         return sums
 
     def _summed(self, edges, widths, masses, points):
-        from jko.loops import line_sums, line_tree
+        from jko.loops.sums import line_sums, line_tree
 
         kernel = self.kernel
         slope = np.zeros_like(points)

@@ -180,7 +180,7 @@ def smooth_length(table, spacing, extent):
 
 
 def _reader(table, spacing, starts, length):
-    from jko.loops.line_sums import tabulated
+    from jko.loops.sums.line_sums import tabulated
 
     read = np.vectorize(lambda z: tabulated(z, table, spacing)[0])
     return lambda t: read(starts[:, None] + 0.5 * length * (1.0 + t))

@@ -82,7 +82,7 @@ def _newton_direction(point, held, walls):
     A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
     w/(ΔX ΔX′), the secant between the old and the new width, is the stiffness that takes it there.
     """
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     stiffening = np.zeros(point.upper.size)
     for _ in range(_STIFFENINGS):
@@ -111,7 +111,7 @@ def _on_walls(point, stiffening, held, walls):
 
 
 def _solve_held(point, stiffening, held):
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     direction = np.empty_like(point.gradient)
     matrix = point.rows, point.upper, stiffening
@@ -241,7 +241,7 @@ class _Limits:
 
     def direction(self, point):
         """Where the quadratic model under the bounds is least; None where it has no minimum."""
-        from jko.loops import banded, rigid_blocks
+        from jko.loops.elliptic import banded, rigid_blocks
 
         out, stiffening = np.empty_like(point.gradient), np.zeros(self.masses.size)
         room, open_widths = self.room(point), np.where(self.bounded, np.inf, point.widths)
@@ -257,7 +257,7 @@ class _Limits:
         return out
 
     def gap(self, point):
-        from jko.loops import rigid_blocks
+        from jko.loops.elliptic import rigid_blocks
 
         room = self.room(point)
         tight = self.active & (room <= 0.0)

@@ -38,7 +38,7 @@ class Modelled:
     """
 
     def __init__(self, energy, iterate, factor=1.0):
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         self.energy, self.iterate = energy, iterate
         self.internal, self.cap, self.modulus = energy.internal, energy.cap, energy.modulus_of_cells
@@ -66,7 +66,7 @@ class Modelled:
 
     def forces(self, edges):
         """X − Y at the Gauss points, and the model's slope there."""
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         away = banded.gauss_points(edges) - self.points
         return away, self.iterate.pairs.slope + self.curvature * away
@@ -133,7 +133,7 @@ def minimise(problem, solve, tolerance):
 
 
 def _iterate(problem, edges, widths):
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
     cells = problem.energy.at(edges, widths, problem.masses)
@@ -149,7 +149,7 @@ def _pass(problem, solve, at, factor, tolerance):
 
 
 def _distance(problem, edges, others):
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     return np.sqrt(banded.transport_cost(problem.masses, others, edges))
 
@@ -170,7 +170,7 @@ def _gap(problem, found, model, new):
 
 def edge_forces(masses, slope):
     """The gradient at the edges `[n+1]` of forces per unit mass at the Gauss points `[2, n]`."""
-    from jko.loops.banded import FAR, NEAR
+    from jko.loops.elliptic.banded import FAR, NEAR
 
     out = np.zeros(masses.size + 1)
     out[:-1] += 0.5 * masses * (FAR * slope[0] + NEAR * slope[1])

@@ -47,7 +47,7 @@ class Point:
     """The objective at given edges, with its gradient and Hessian."""
 
     def __init__(self, problem, edges, widths):
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         self.edges, self.widths = edges, widths
         self.terms = problem.energy.at(edges, widths, problem.masses)
@@ -57,7 +57,7 @@ class Point:
 
     def assemble(self, problem, positive=True):
         """The gradient and the Hessian, which is made positive or left as it is."""
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         n = problem.masses.size
         self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
@@ -92,7 +92,7 @@ def certified_gap(problem, gradient) -> float:
 
     Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
     """
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
     return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
@@ -110,7 +110,7 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
     keep half their width, or less where they were shrinking fast, and w/cap (`kept_apart`). It bends the
     light tails and fronts alone, or the figure says so.
     """
-    from jko.loops import banded
+    from jko.loops.elliptic import banded
 
     (edges0, widths0), (edges1, widths1) = earlier, later
     target = edges1 + factor * (edges1 - edges0)

@@ -130,7 +130,7 @@ class _Metric:
         self.beyond = weight[-1] / theta  # ∫ t^(−θ−1) from the last pole, times its t^θ
 
     def inverse(self, gradient):
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         out, one = self.beyond * gradient / self.masses, np.empty_like(gradient)
         for pole, weight in zip(self.poles, self.weights, strict=True):

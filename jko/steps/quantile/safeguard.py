@@ -120,7 +120,7 @@ class _Program:
 
     def descended(self, G, blur):
         """G after damped Newton steps; None where the matrix is not positive."""
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         gradient, rows, upper = self.derivatives(G, blur, curved=True)
         direction = np.zeros(G.size)

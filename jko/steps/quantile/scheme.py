@@ -27,7 +27,7 @@ from jko.steps.quantile.problem import Point, displaced
 from jko.steps.quantile.problem import Problem as LineProblem
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
-from jko.transport.quantile import quantile_distance, quantile_function
+from jko.transport.distances.line import quantile_distance, quantile_function
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
 _RESOLVED = 0.5  # of the spacing: as far as a point between two centres is from either

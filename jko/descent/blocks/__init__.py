@@ -1,0 +1,1 @@
+"""Steps with noise in compiled blocks: increments, observables, runs."""

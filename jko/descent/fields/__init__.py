@@ -1,0 +1,1 @@
+"""What moves particles: the gradient of a functional, its stiffness, its sums outside jax."""

@@ -1,0 +1,225 @@
+"""The energy and the Wasserstein gradient of a functional on particles, as jax functions compiled once."""
+
+from __future__ import annotations
+
+import functools
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals import pointwise
+from functionals.programs import kept
+from functionals.reading import what_it_reads
+from jko.descent.fields import native_terms
+from jko.measures import Particles
+from jko.scheme import Problem, State
+
+
+def program(make):
+    """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one is
+    an operand, so that one program serves all times."""
+
+    @kept
+    def compiled(flow, *settings):
+        if not flow.depends_on_time:
+            return jax.jit(make(flow, *settings))
+        return jax.jit(lambda t, *operands: make(flow.at(t), *settings)(*operands))
+
+    @functools.wraps(make)
+    def found(flow, *settings):
+        if flow.time is None:
+            return compiled(flow, *settings)
+        return functools.partial(compiled(flow.whole, *settings), flow.time)
+
+    return found
+
+
+class Flow:
+    """A field that may depend on time: what `program` reads.
+
+    `at(t)` is the flow frozen at t, itself where nothing of it depends on time; `whole` is what it was frozen
+    from, and `time` when, None for what is not frozen.
+    """
+
+    time = None
+    whole = None
+    depends_on_time = False
+
+    def at(self, t):
+        """The flow at the time t."""
+        if not self.depends_on_time:
+            return self
+        frozen = self.frozen_at(t)
+        # set beside the fields of a frozen dataclass
+        frozen.__dict__.update(time=t, whole=self, depends_on_time=False)
+        return frozen
+
+
+class Field(Flow):
+    """x ↦ F(α) and x ↦ ∇_W F(α)(x_i), α = Σ w_i δ_{x_i}, for a sum of terms (coefficient, functional).
+
+    `energy` and `gradient` take positions `[n, d]` and weights `[n]`, and can be traced: all pairs, in jax.
+    On n equal particles the gradient is n ∂F/∂x_i. `compiled_energy`, `compiled_gradient` and
+    `compiled_product` take numpy arrays and sum as each `Interaction` says; where `native` says so they do it
+    outside jax, and a scheme steps on the host. Ask `field` for one, which keeps them.
+    """
+
+    mesh = None  # of devices; where there is one, see jko.descent.fields.sharded
+
+    def __init__(self, terms):
+        self.terms = terms
+        self.depends_on_time = any(atom.depends_on_time for _, atom in terms)
+
+    def frozen_at(self, t):
+        """A new field of the terms at the time t."""
+        return Field(at_time(self.terms, t))
+
+    def energy(self, x, w):
+        """F(α), a scalar."""
+        mu = Particles(x, w)
+        return sum(
+            (c * jnp.asarray(atom.energy(mu)) for c, atom in self.terms), jnp.zeros((), x.dtype)
+        ).astype(x.dtype)
+
+    def gradient(self, x, w):
+        """∇_W F(α) at the particles, `[n, d]`."""
+        return self.columns_gradient(x.T, w).T
+
+    def columns_gradient(self, columns, w):
+        """The gradient with coordinates first, `[d, n]` to `[d, n]`, for long inner loops."""
+        total = jnp.zeros_like(columns)
+        for c, atom in self.terms:
+            total = total + c * _term_gradient(atom, columns, w).astype(columns.dtype)
+        return total
+
+    def native(self, x) -> bool:
+        """Whether a term sums over these particles outside jax."""
+        return self.mesh is None and any(native_terms.is_native(atom, *x.shape) for _, atom in self.terms)
+
+    def leaves_jax(self, x) -> bool:
+        """Whether a step should not run within a compiled block: where jax there would sum more pairs."""
+        if self.mesh is not None:
+            return False
+        native = [atom for _, atom in self.terms if native_terms.is_native(atom, *x.shape)]
+        return any(native_terms.outruns_jax(atom, len(x)) for atom in native)
+
+    def compiled_energy(self, x, w):
+        """F(α) of numpy arrays, a scalar."""
+        if not self.native(x):
+            return self._energy(x, w)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * native_terms.energy(atom, mu) for c, atom in inside)
+        return native + (float(outside._energy(x, w)) if outside.terms else 0.0)
+
+    def compiled_gradient(self, x, w):
+        """∇_W F(α) of numpy arrays, `[n, d]`."""
+        if not self.native(x):
+            return self._gradient(x, w)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * native_terms.gradient(atom, mu) for c, atom in inside)
+        return native + (np.asarray(outside._gradient(x, w)) if outside.terms else 0.0)
+
+    def compiled_product(self, x, w, v):
+        """The derivative of the gradient along v `[n, d]`, of numpy arrays."""
+        if not self.native(x):
+            return self._product(x, w, v)
+        inside, outside = self._split(*x.shape)
+        mu = Particles.moved(x, w)
+        native = sum(c * native_terms.product(atom, mu, v) for c, atom in inside)
+        return native + (np.asarray(outside._product(x, w, v)) if outside.terms else 0.0)
+
+    def note(self, mu) -> str:
+        """How sums over particles are taken where that is not the default, a sentence for a record."""
+        chosen = (atom for _, atom in self.terms if atom.kind == "interaction" and not atom.general)
+        choices = [atom.choice(mu) for atom in chosen]
+        return "; ".join(str(choice) for choice in choices if choice.worth_a_note)
+
+    @cached_property
+    def _energy(self):
+        return _energy(self)
+
+    @cached_property
+    def _gradient(self):
+        return _gradient(self)
+
+    @cached_property
+    def _product(self):
+        return _product(self)
+
+    @kept
+    def _split(self, n, d):
+        inside = tuple(term for term in self.terms if native_terms.is_native(term[1], n, d))
+        return inside, field(tuple(term for term in self.terms if term not in inside))
+
+
+@program
+def _energy(flow):
+    return flow.energy
+
+
+@program
+def _gradient(flow):
+    return flow.gradient
+
+
+@program
+def _product(flow):
+    return lambda x, w, v: jax.jvp(lambda y: flow.gradient(y, w), (x,), (v,))[1]
+
+
+def at_time(terms, t):
+    """Terms (coefficient, functional) frozen at the time t."""
+    return tuple((c, atom.at(t)) for c, atom in terms)
+
+
+def _term_gradient(atom, columns, w):
+    if atom.kind == "potential":
+        return jax.vmap(jax.grad(pointwise.scalar(atom.V)), in_axes=1, out_axes=1)(columns)
+    if atom.kind == "interaction":
+        return jnp.asarray(atom.wasserstein_gradient(Particles(columns.T, w))).T
+    return jax.grad(lambda y: jnp.asarray(atom.energy(Particles(y.T, w))))(columns) / w
+
+
+def field(terms) -> Field:
+    """The `Field` of a tuple of (coefficient, functional); the same object for the same tuple, as long as
+    what its functions read does not change."""
+    return _field(terms, readings(terms))
+
+
+@kept
+def _field(terms, readings):
+    return Field(terms)
+
+
+def readings(terms) -> tuple:
+    """What the functions of terms (coefficient, functional) read from outside."""
+    return tuple(what_it_reads(atom) for _, atom in terms)
+
+
+class ParticleProblem(Problem):
+    """A functional made ready for particles: the `flow` that they follow, with one program for all times."""
+
+    def __init__(self, F, flow, start: dict, dimension: int):
+        self.F, self.flow, self.start, self._dimension = F, flow, State(start), dimension
+
+    def at(self, t):
+        """The flow at the time t; refuses a kernel that is not even then, which no program can see."""
+        if self.depends_on_time:
+            for _, atom in self.F.at(t).parts.interaction:
+                atom.require_even(self._dimension)
+        return self.flow.at(t)
+
+
+def outside_terms(parts):
+    """All terms of a functional that particles can carry as they are: everything but internal energies."""
+    return tuple((float(c), atom) for c, atom in parts.potential + parts.interaction + parts.rest)
+
+
+def noted(flow, mu) -> dict[str, str]:
+    """What a scheme's state carries of how sums are taken: nothing where they are the default."""
+    note = flow.note(mu) if isinstance(flow, Field) and flow.mesh is None else ""
+    return {"note": note} if note else {}

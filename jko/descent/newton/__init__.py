@@ -1,0 +1,1 @@
+"""Implicit steps of particles by Newton's method."""

@@ -1,0 +1,104 @@
+"""The proximal step of a particle energy, by Newton's method with conjugate gradients."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from jko.descent.fields.program import program
+
+_HALVINGS = 30
+_SUFFICIENT = 1e-4
+
+
+@program
+def proximal_step(field, max_iterations: int, max_inner: int):
+    """A compiled map (start, guess, w, tau, tolerance) → (x, relative residual, iterations, Φ) of a `Field`.
+
+    Minimises Φ(x) = Σ w_i |x_i − start_i|²/(2τ) + F(x), whose stationary points are x = start − τ ∇_W F(x),
+    from the guess on.
+    Newton's directions come from conjugate gradients in ⟨u, v⟩ = Σ w_i u_i·v_i, cut at negative curvature
+    [NocedalWright2006, Algorithm 7.1], with a backtracking line search on Φ. The residual |x − start + τ∇_W
+    F(x)| is relative to |x − start|. Returns Φ as well.
+    """
+
+    def solve(start, guess, w, tau, tolerance):
+        def inner(u, v):
+            return jnp.sum(w[:, None] * u * v)
+
+        def objective(x):
+            return inner(x - start, x - start) / (2 * tau) + field.energy(x, w)
+
+        def residual(x):
+            return x - start + tau * field.gradient(x, w)
+
+        def relative(x, r):
+            floor = 64 * jnp.finfo(x.dtype).eps * jnp.sqrt(inner(start, start))
+            return jnp.sqrt(inner(r, r)) / (jnp.sqrt(inner(x - start, x - start)) + floor / tolerance)
+
+        def iterate(state):
+            x, r, value, error, count, _ = state
+            forcing = jnp.minimum(0.1, jnp.sqrt(error))
+            direction = _conjugate_gradients(
+                lambda v: jax.jvp(residual, (x,), (v,))[1], -r, inner, forcing, max_inner
+            )
+            x, value, stuck = _line_search(objective, x, direction, value, inner(r, direction) / tau)
+            r = residual(x)
+            return x, r, value, relative(x, r), count + 1, stuck
+
+        def unfinished(state):
+            _, _, _, error, count, stuck = state
+            return (error > tolerance) & (count < max_iterations) & ~stuck
+
+        r = residual(guess)
+        unsolved = jnp.where(inner(r, r) > 0, jnp.inf, 0.0).astype(start.dtype)
+        first = (guess, r, objective(guess), unsolved, 0, False)
+        x, _, value, error, count, _ = lax.while_loop(unfinished, iterate, first)
+        return x, error, count, value
+
+    return solve
+
+
+def _conjugate_gradients(product, b, inner, forcing, max_inner):
+    """An inexact solution of A v = b, |b − Av| ≤ forcing |b|; stops at a direction of negative curvature."""
+    target = forcing**2 * inner(b, b)
+
+    def unfinished(state):
+        _, _, _, rr, count, negative = state
+        return (rr > target) & (count < max_inner) & ~negative
+
+    def iterate(state):
+        v, r, p, rr, count, _ = state
+        image = product(p)
+        curvature = inner(p, image)
+        negative = curvature <= 0
+        length = jnp.where(
+            negative, jnp.where(count == 0, 1.0, 0.0), rr / jnp.where(negative, 1.0, curvature)
+        )
+        v, r = v + length * p, r - length * image
+        new = inner(r, r)
+        return v, r, r + (new / rr) * p, new, count + 1, negative
+
+    return lax.while_loop(unfinished, iterate, (jnp.zeros_like(b), b, b, inner(b, b), 0, False))[0]
+
+
+def _line_search(objective, x, direction, value, slope):
+    """The first of x + direction/2^k that lowers the objective enough, up to its round-off."""
+    slack = 8 * jnp.finfo(x.dtype).eps * jnp.abs(value)
+
+    def accepted(length, trial):
+        return trial <= value + _SUFFICIENT * length * slope + slack
+
+    def unfinished(state):
+        length, trial, count = state
+        return ~accepted(length, trial) & (count < _HALVINGS)
+
+    def halve(state):
+        length, _, count = state
+        return length / 2, objective(x + length / 2 * direction), count + 1
+
+    one = jnp.ones((), x.dtype)
+    length, trial, _ = lax.while_loop(unfinished, halve, (one, objective(x + direction), 0))
+    good = accepted(length, trial)
+    return jnp.where(good, x + length * direction, x), jnp.where(good, trial, value), ~good

@@ -1,0 +1,1 @@
+"""Particle integrators, one a file."""

@@ -1,0 +1,88 @@
+"""What every deterministic particle scheme shares: a field that it follows, and the energy that must fall."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from jko.descent.fields.bandwidth import chosen_bandwidth, note_of
+from jko.descent.fields.blob import blob_field
+from jko.descent.fields.program import Field, ParticleProblem, field, noted, outside_terms
+from jko.descent.fields.sharded import compiled_energy, energy_at
+from jko.descent.fields.stability import refuse_coarse
+from jko.measures import Particles
+from jko.scheme import Problem, Scheme
+
+__all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
+
+_ROUNDING = 64
+
+
+class EnergyDescent(Scheme):
+    """Particles that go down an energy which is known exactly: its value is carried from step to step."""
+
+    measures: ClassVar = (Particles,)
+
+    def prepare(self, F, mu) -> Problem:
+        self.check(F, mu)
+        refuse_coarse(mu, self.scheme_name())
+        flow = self.field(F, mu)
+        start = flow.at(0.0)
+        return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)}, mu.dimension)
+
+    def energy(self, problem, mu, t, state):
+        """F(α); where its sums are taken outside jax, the value that the step has already."""
+        flow = problem.at(t)
+        if problem.depends_on_time:
+            return energy_at(flow, mu), 0.0
+        known = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
+        return (state["energy"] if known else problem.F(mu)), 0.0
+
+    def energy_before(self, problem, mu, t, state) -> float:
+        """F(α) at the time t of what a step starts from, which the last step has told where F stays."""
+        return energy_at(problem.at(t), mu) if problem.depends_on_time else state["energy"]
+
+    def field(self, F, mu):
+        """The field that the particles follow, found from the first measure."""
+        return field(outside_terms(F.parts))
+
+
+class RegularisedDescent(EnergyDescent):
+    """The same for every functional that particles can carry once its internal energies are regularised.
+
+    A subclass has a setting `bandwidth`: the ε of F_ε [CarrilloCraigPatacchini2019], by default the rule of
+    `Blob` at the first measure. Without internal energies it is not used, and F is followed as it is.
+    """
+
+    takes_regularised: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
+
+    def prepare(self, F, mu) -> Problem:
+        problem = super().prepare(F, mu)
+        note = note_of(mu, problem.flow.bandwidth) if F.parts.internal else ""
+        return problem.starting(problem.start.having(note=note)) if note else problem
+
+    def field(self, F, mu):
+        if not F.parts.internal:
+            return super().field(F, mu)
+        bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
+        internal = tuple((float(c), atom) for c, atom in F.parts.internal)
+        return blob_field(internal, outside_terms(F.parts), bandwidth)
+
+    def energy(self, problem, mu, t, state):
+        if not problem.F.parts.internal:
+            return super().energy(problem, mu, t, state)
+        return energy_at(problem.at(t), mu), 0.0
+
+    def energy_kind_of(self, F):
+        return "regularised" if F.parts.internal else "exact"
+
+
+def rose(before: float, after: float, dtype) -> bool:
+    """Whether an energy rose beyond rounding, or is not finite any more."""
+    return not after <= before + _ROUNDING * np.finfo(dtype).eps * abs(before)
+
+
+def transport_cost(x, moved, w, tau) -> float:
+    """Σ w_i |x⁺_i − x_i|²/2τ ≥ W₂²/2τ, the identity standing for the optimal coupling."""
+    return float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2.0 * tau)

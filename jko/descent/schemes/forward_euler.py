@@ -1,0 +1,91 @@
+"""Explicit gradient descent of particles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+
+from jko.descent.fields.program import field, outside_terms, program
+from jko.descent.fields.sharded import mesh_of, spread_field
+from jko.descent.fields.stability import host_product, largest_curvature
+from jko.descent.schemes.energy_descent import EnergyDescent
+from jko.errors import positive_number
+from jko.loops.sums.pair_sums import precision
+from jko.scheme import Status, StepInfo
+from jko.sharding import gather, spread
+
+
+@dataclass(frozen=True)
+class ForwardEuler(EnergyDescent):
+    """x⁺ = x − τ ∇_W F(α)(x), α = Σ w_i δ_{x_i}: of first order in τ, one gradient a step.
+
+    The energy falls wherever τ < 2/L, L the largest curvature of F; a step that raises it is reported as
+    "unstable", with the limit. The step's `dissipation` is F(α) − F(α⁺) − Σ w_i|x⁺_i − x_i|²/2τ, the identity
+    standing for the optimal coupling. An entropy is infinite on particles: `Langevin` and `Blob` take it.
+    """
+
+    takes: ClassVar = frozenset({"potential", "interaction", "rest"})
+    order: ClassVar[int] = 1
+    on_many_devices: ClassVar[bool] = True
+
+    def field(self, F, mu):
+        return spread_field(outside_terms(F.parts))
+
+    def step(self, problem, mu, t, tau, state):
+        tau, flow, dtype = positive_number("tau", tau), problem.at(t), mu.positions.dtype
+        before = self.energy_before(problem, mu, t, state)
+        with precision(mu.positions):
+            moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
+            rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
+            if not np.all(np.isfinite(moved)) or not after <= before + rise:
+                whole, x, w = field(problem.flow.terms).at(t), mu.positions, mu.weights
+                curvature = largest_curvature(whole.gradient, x, w, host_product(whole, x, w))
+                return (
+                    mu,
+                    state,
+                    StepInfo(status=Status.UNSTABLE, note=_unstable(tau, before, after, curvature)),
+                )
+        cost = 0.5 * tau * squared_gradient
+        note = state.get("note", "")
+        info = StepInfo(
+            iterations=1, mass_error=0.0, dissipation=before - after - cost, transport_cost=cost, note=note
+        )
+        return mu.with_positions(moved), state.having(energy=after), info
+
+
+def _moved(flow, mu, tau):
+    """(x⁺, F(α⁺), Σ w|∇_W F|²): a compiled step, or on the host where sums are taken outside jax."""
+    x, w = mu.positions, mu.weights
+    if not flow.native(x):
+        moved, after, squared = _step(flow)(*spread(mesh_of(flow), x, w), tau)
+        return gather(moved, mu.n), float(after), float(squared)
+    gradient = flow.compiled_gradient(x, w)
+    moved = x - tau * gradient
+    after = float(flow.compiled_energy(moved, w)) if np.all(np.isfinite(moved)) else np.inf
+    return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
+
+
+@program
+def _step(flow):
+    def step(x, w, tau):
+        gradient = flow.gradient(x, w)
+        moved = x - tau * gradient
+        return moved, flow.energy(moved, w), jnp.sum(w[:, None] * gradient**2)
+
+    return step
+
+
+def _unstable(tau, before, after, curvature):
+    raised = f"the step raised the energy from {before:.6g} to {after:.6g}"
+    if tau * curvature >= 1.0 and np.isfinite(curvature):
+        return (
+            f"{raised}: tau={tau:g} is beyond the stability limit 2/L = {2.0 / curvature:.3g} of an explicit "
+            "step, so take a smaller tau or descent.BackwardEuler"
+        )
+    return (
+        f"{raised}, though the curvature where it began allows tau={tau:g}: a particle crossed a kink or a "
+        "steep wall, so take a smaller tau or descent.BackwardEuler"
+    )

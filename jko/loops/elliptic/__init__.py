@@ -1,0 +1,1 @@
+"""Loops of elliptic problems: multigrid, bands, finite volumes, staggered grids."""

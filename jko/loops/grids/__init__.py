@@ -1,0 +1,1 @@
+"""Fields taken from one grid to another."""

@@ -1,0 +1,1 @@
+"""Loops of optimal transport: c-transforms, densities moved by maps, polygons."""

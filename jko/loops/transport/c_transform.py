@@ -1,0 +1,71 @@
+"""The c-transform φᶜ(x) = min_y |x − y|²/2τ − φ(y) on a grid, one axis after the other by lower hulls.
+
+The squared distance separates, so d passes of one-dimensional transforms are exact; each line is the Legendre
+transform of its lower convex hull, linear in its length [Lucet1997], [JacobsLeger2020]. A pass reads
+contiguous lines and writes them transposed, so after d passes the axes stand where they stood.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, prange
+
+from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
+
+_TILE = 16  # lines finished together, so that the transposed writes fill whole cache lines
+
+
+def c_transform(phi, spacing, tau, threads=1, refine=True):
+    """φᶜ on the grid, `[*cells]`; φ = −∞ leaves a cell out of the minimum, which is +∞ if all are left out.
+
+    With `refine` the minimum is sought between the cells too, to third order where φ is smooth: without it φᶜ
+    is up to h²/8τ an axis too high, and its slope locks onto whole cells.
+    """
+    phi = np.ascontiguousarray(phi, dtype=float)
+    cells, lines, sign = phi.shape, phi, -1.0
+    transform = _pass_serial if threads == 1 else _pass_parallel
+    for axis in reversed(range(len(cells))):
+        n = cells[axis]
+        out = np.empty((n, phi.size // n))
+        transform(lines.reshape(-1, n), spacing[axis] ** 2 / (2.0 * tau), sign, refine, out)
+        lines, sign = out, 1.0
+    return lines.reshape(cells)
+
+
+@njit(cache=True, fastmath={"contract", "nsz"})
+def _transform_tile(lines, curvature, sign, refine, out, first):
+    """out[x, l] = min_y curvature·(x − y)² + sign·lines[l, y] for the lines of one tile."""
+    count, n = lines.shape
+    width = min(_TILE, count - first)
+    done = np.empty((n, _TILE))
+    vertex, height, slope, half_bend, scale = arrays(n)
+    for l in range(width):
+        top = lower_hull(lines[first + l], sign, curvature, vertex, height, slope)
+        if refine:
+            dips(vertex, slope, top, half_bend, scale)
+        k = 1
+        for x in range(n):
+            steepness = 2.0 * curvature * x
+            while k < top and slope[k + 1] <= steepness:
+                k += 1
+            below = dip(k, steepness, height, half_bend, scale)
+            done[x, l] = curvature * x * x - steepness * vertex[k] + height[k] - below
+        if top == 0:
+            done[:, l] = math.inf
+    for x in range(n):
+        for l in range(width):
+            out[x, first + l] = done[x, l]
+
+
+@njit(cache=True)
+def _pass_serial(lines, curvature, sign, refine, out):
+    for first in range(0, lines.shape[0], _TILE):
+        _transform_tile(lines, curvature, sign, refine, out, first)
+
+
+@njit(cache=True, parallel=True)
+def _pass_parallel(lines, curvature, sign, refine, out):
+    for tile in prange((lines.shape[0] + _TILE - 1) // _TILE):
+        _transform_tile(lines, curvature, sign, refine, out, tile * _TILE)

@@ -1,0 +1,1 @@
+"""Curves between two measures."""

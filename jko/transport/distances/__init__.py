@@ -1,0 +1,1 @@
+"""W₂ by each method: between Gaussians, on the line, between atoms."""

@@ -1,0 +1,1 @@
+"""Transport as the least kinetic energy of a path."""

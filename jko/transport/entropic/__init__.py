@@ -1,0 +1,1 @@
+"""Entropic transport and Schrödinger bridges."""

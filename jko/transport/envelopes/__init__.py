@@ -1,0 +1,1 @@
+"""Moreau envelopes of functions and of functionals."""

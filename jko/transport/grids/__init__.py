@@ -1,0 +1,1 @@
+"""Optimal transport between densities on a grid."""

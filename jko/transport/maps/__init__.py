@@ -1,0 +1,1 @@
+"""Optimal maps as gradients of convex functions."""

@@ -1,0 +1,1 @@
+"""Optimal transport of a density to points."""
