@@ -15,12 +15,12 @@ from jko.transport import (
     interpolate,
     moreau_envelope,
     number_of_modes,
+    remap,
     schrodinger_bridge,
     sinkhorn,
     wasserstein,
     wasserstein_envelope,
 )
-from jko.transport.grids import remap
 
 GRID = Grid.uniform(-4.0, 4.0, 32)
 PLANE = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (16, 16))

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from jko import Density, Grid
-from jko.transport import cut, graded
-from jko.transport.grids import remap
+from jko.transport import cut, graded, remap
 
 
 def bell(grid, mean, std):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.transport.grids import remap
+from jko.transport import remap
 
 _NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
