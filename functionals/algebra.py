@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import jax
+
 from functionals.base import Functional
 
 
@@ -73,6 +75,10 @@ def scale(factor, functional: Functional) -> Functional:
     """factor * functional, for a positive factor."""
     if isinstance(factor, Functional) or not hasattr(factor, "__float__") or getattr(factor, "ndim", 0) > 0:
         return NotImplemented
+    if isinstance(
+        factor, jax.core.Tracer
+    ):  # a parameter that is differentiated; its value was checked before
+        return Sum(tuple((factor * c, term) for c, term in functional.terms))
     factor = float(factor)
     if not (factor > 0 and math.isfinite(factor)):
         raise ValueError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,7 +14,8 @@ from functionals.numbers import finite, matching, positive
 def quadratic(stiffness=1.0, center=0.0) -> tuple[Callable, float]:
     """V(x) = ½(x−c)ᵀA(x−c), A = `stiffness`: a number, `[d]` or `[d, d]`; λ its least eigenvalue."""
     a, c = finite("stiffness", stiffness), finite("center", center)
-    if a.ndim > 2 or (a.ndim == 2 and not (a.shape[0] == a.shape[1] and np.allclose(a, a.T))):
+    traced = isinstance(a, jax.core.Tracer)
+    if a.ndim > 2 or (a.ndim == 2 and not (a.shape[0] == a.shape[1] and (traced or np.allclose(a, a.T)))):
         raise ValueError(f"stiffness must be a number, a vector or a symmetric matrix, got shape {a.shape}")
 
     def V(x):
@@ -21,6 +23,8 @@ def quadratic(stiffness=1.0, center=0.0) -> tuple[Callable, float]:
         A = matching("stiffness", a, x)
         return 0.5 * jnp.sum(z * (A @ z if a.ndim == 2 else A * z))
 
+    if traced:
+        return V, None
     return V, float(np.linalg.eigvalsh(a).min() if a.ndim == 2 else a.min())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from numbers import Real
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -20,14 +21,18 @@ def is_number(value) -> bool:
 
 
 def positive(name: str, value) -> float:
-    """value as a float, refused unless it is one finite positive number."""
+    """value as a float, refused unless it is one finite positive number; as it is where jax traces it."""
+    if isinstance(value, jax.core.Tracer):
+        return value
     if not (is_number(value) and value > 0):
         raise ValueError(f"{name} must be a positive number, got {value!r}")
     return float(value)
 
 
 def finite(name: str, value) -> np.ndarray:
-    """value as an array of finite numbers."""
+    """value as an array of finite numbers; as it is where jax traces it."""
+    if isinstance(value, jax.core.Tracer):
+        return value
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

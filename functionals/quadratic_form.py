@@ -42,7 +42,9 @@ def quadratic_form(V, dimension: int, centre=None) -> QuadraticForm | None:
     """
     declared = _declared(V, dimension)
     function, time = split(V)
-    if declared is None and not _is_quadratic(as_it_reads_now(function), dimension, len(time)):
+    if declared is None and not _is_quadratic(
+        as_it_reads_now(function), dimension, tuple(np.shape(t) for t in time)
+    ):
         return None
     centre = np.zeros(dimension) if centre is None else np.asarray(centre, dtype=float)
     value = float(pointwise.values(V, centre[None])[0])
@@ -71,12 +73,12 @@ def _declared(W, dimension):
 
 
 @kept
-def _is_quadratic(V, dimension, n_times) -> bool:
-    # at all times at once: the time is a constant
-    operands = [jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *((),) * n_times)]
+def _is_quadratic(V, dimension, constants) -> bool:
+    # at all times at once: the time is a constant, as are parameters
+    operands = [jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *constants)]
     with jax.enable_x64(True):
         traced = jax.make_jaxpr(pointwise.scalar(V))(*operands)
-    (degree,) = _degrees(traced.jaxpr, [_Degree(1), *[_CONSTANT] * n_times])
+    (degree,) = _degrees(traced.jaxpr, [_Degree(1), *[_CONSTANT] * len(constants)])
     return degree.of is not None
 
 

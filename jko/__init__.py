@@ -11,7 +11,7 @@ from jko.trajectory import Trajectory
 from jko.transport import wasserstein
 
 if TYPE_CHECKING:
-    from jko import diffusion, plotting
+    from jko import diffusion, plotting, sensitivity
     from jko.ensembles import ensemble
     from jko.plotting import animate
     from jko.report import compare, convergence
@@ -40,6 +40,7 @@ __all__ = [
     "flow",
     "limits",
     "plotting",
+    "sensitivity",
     "sharding",
     "steps",
     "transport",
@@ -47,7 +48,7 @@ __all__ = [
 ]
 
 # What is wanted after a run is imported after a run: a tenth of a second less at the start.
-_ROOMS_ON_DEMAND = ("diffusion", "plotting")
+_ROOMS_ON_DEMAND = ("diffusion", "plotting", "sensitivity")
 _AFTER_A_RUN = {
     "animate": "jko.plotting",
     "compare": "jko.report",

@@ -42,7 +42,7 @@ FLOORS = [
         "diffusion": [],
     },
     {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"]},
-    {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": []},
+    {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": [], "sensitivity": []},
     {"cli": [], "__main__": ["cli"]},
 ]
 ROOMS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import cached_property
 
+import jax
 import numpy as np
 
 from functionals import pointwise
@@ -29,6 +30,9 @@ class Gaussian(Measure):
     """
 
     def __init__(self, mean, covariance):
+        if isinstance(mean, jax.core.Tracer) or isinstance(covariance, jax.core.Tracer):
+            self._mean, self._covariance = mean, covariance
+            return
         m = own_array(np.atleast_1d(finite_array("mean", mean)), mean)
         S = finite_array("covariance", covariance)
         S = S.reshape(1, 1) if S.ndim == 0 else S

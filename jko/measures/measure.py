@@ -148,11 +148,16 @@ class Measure:
 
     def mean(self) -> np.ndarray:
         """∫x dμ / μ(1), `[d]`."""
-        masses = np.asarray(self.masses, dtype=float)
+        masses = _in_float64(self.masses)
         return masses @ self.points / masses.sum()
 
     def covariance(self) -> np.ndarray:
         """∫(x−m)(x−m)ᵀ dμ / μ(1), `[d, d]`."""
-        masses = np.asarray(self.masses, dtype=float)
+        masses = _in_float64(self.masses)
         centred = self.points - self.mean()
         return (masses[:, None] * centred).T @ centred / masses.sum()
+
+
+def _in_float64(masses):
+    """The masses, as they are where jax traces them."""
+    return masses if isinstance(masses, jax.core.Tracer) else np.asarray(masses, dtype=float)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -35,6 +35,19 @@ _UNRESOLVED = "the density was left where it was within half a cell: the edges g
 _CUTS = 2  # of torn cells: to 1/64 of their mass in a step
 _PATIENCE = 100  # Newton steps before an active set is tried
 _FEW = 8  # where no energy holds cells open: enough while none closes
+
+
+class Solved(NamedTuple):
+    """A step on the line: the problem that was solved in the end, its solution, the density on the grid and
+    the cells that stay, the numbers of the edges kept, whether the density follows the edges, and a note."""
+
+    problem: LineProblem
+    solution: Any
+    density: Density
+    state: State
+    kept: np.ndarray
+    resolved: bool
+    note: str
 
 
 @dataclass(frozen=True)
@@ -99,12 +112,19 @@ class Quantile(Scheme):
         return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
     def step(self, prepared, mu, t, tau, state):
+        solved = self.solved(prepared, mu, t, tau, state)
+        info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
+        return solved.density, solved.state, info
+
+    def solved(self, prepared, mu, t, tau, state) -> Solved:
+        """A step with what its derivative is made of."""
         energy = prepared.at(t + tau)
         problem, solution, note = self._untorn(mu, positive_number("tau", tau), state, energy)
-        new, data, _ = _settled(problem, solution, mu)
-        if _is_unresolved(prepared.F.at(t + tau), mu, new):
+        new, data, kept = _settled(problem, solution, mu)
+        resolved = not _is_unresolved(prepared.F.at(t + tau), mu, new)
+        if not resolved:
             new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
-        return new, State(data), record(problem, solution, mu, new, note)
+        return Solved(problem, solution, new, State(data), kept, resolved, note)
 
     def space_of_steps(self, problem, mu):
         return Space.FLAT
