@@ -8,13 +8,14 @@ import numpy as np
 
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from jko.measures import Grid
 from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
 from jko.sensitivity.parametrised import potential, traced, value_of
 from jko.sensitivity.remapped import edge_cotangent
-from jko.steps.line.kinks import AveragedPotential
-from jko.steps.line.problem import Point
-from jko.steps.line.record import record
-from jko.steps.line.varied_cap import VariedCap
+from jko.steps.quantile.cap import VariedCap
+from jko.steps.quantile.energy import AveragedPotential
+from jko.steps.quantile.problem import Point
+from jko.steps.quantile.scheme import origin_of, record
 
 _TIGHT = 1e-10  # relative to a bound: a width so near to it is held by it
 _CLOSED = 1e-12  # of the line: a width below is that of two fronts that touch
@@ -34,7 +35,7 @@ class LineStep(StepDerivative):
 
     def __init__(self, *given):
         super().__init__(*given)
-        self.origin = self._origin()
+        self.origin = origin_of(self.initial.grid)
         energy = self.problem.at(0.0)
         if isinstance(energy.potential, AveragedPotential):
             self.refuse("a potential with kinks or jumps", "a smooth one, or descent.ForwardEuler")
@@ -46,11 +47,6 @@ class LineStep(StepDerivative):
                 f"the kernel in {self.F!r}, which is not smooth at 0",
                 "a smooth kernel, or take steps.Linearized or limits.FiniteVolume",
             )
-
-    def _origin(self):
-        from jko.steps.quantile import _origin
-
-        return _origin(self.initial.grid)
 
     def require_initial_derivative(self):
         self.refuse(
@@ -155,7 +151,7 @@ class _Face:
         return adjoint[self.block], residual
 
     def _banded(self, c):
-        from jko.loops import banded
+        from jko.loops.elliptic import banded
 
         if self.count == 1:
             return np.zeros(1) if any(self.held) else c / self.rows
@@ -213,8 +209,6 @@ def mass_product(masses, v):
 
 
 def _centred(grid, origin):
-    from jko.measures import Grid
-
     if origin == 0.0:
         return grid
     half = 0.5 * (grid.upper[0] - grid.lower[0])

@@ -99,7 +99,7 @@ class Quantile(Scheme):
                 f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
                 "steps.Cvxpy"
             )
-        problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, _origin(mu.grid)))
+        problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, origin_of(mu.grid)))
         energy = problem.at(0.0)
         if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
@@ -231,7 +231,7 @@ class Quantile(Scheme):
         return newton.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
 
 
-def _origin(grid) -> float:
+def origin_of(grid) -> float:
     """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
     that they keep their digits."""
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
@@ -240,7 +240,7 @@ def _origin(grid) -> float:
 
 def _from_origin(mu):
     """The density with positions counted from there."""
-    origin = _origin(mu.grid)
+    origin = origin_of(mu.grid)
     if origin == 0.0:
         return mu
     half = 0.5 * (mu.grid.upper[0] - mu.grid.lower[0])
