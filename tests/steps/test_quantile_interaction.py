@@ -1,5 +1,7 @@
 """Quantile steps with interactions: exact recursions, the semicircle, a convex solver, and certificates."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -204,7 +206,7 @@ def test_the_gap_bounds_the_suboptimality_of_unfinished_passes(monkeypatch):
         assert best.closed
         for most in (1, 2, 3):
             with monkeypatch.context() as patch:
-                patch.setattr(passes, "_MOST_PASSES", most)
+                patch.setattr(passes, "TOLERANCES", replace(passes.TOLERANCES, most_passes=most))
                 early, _ = passes.minimise(problem, scheme._minimise, 1e-9)
             excess = (early.energy + 0.5 * early.squared_distance / problem.tau) - (
                 best.energy + 0.5 * best.squared_distance / problem.tau

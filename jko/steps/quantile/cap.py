@@ -6,8 +6,7 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.steps.quantile.problem import Point, Stall, certified_gap, kept_apart, solution
-
-_TINY = 1e-6  # of the largest cap: less is an obstacle
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class VariedCap:
@@ -19,7 +18,7 @@ class VariedCap:
     """
 
     def __init__(self, values, grid):
-        if not (np.all(np.isfinite(values)) and values.min() > _TINY * values.max()):
+        if not (np.all(np.isfinite(values)) and values.min() > TOLERANCES.least_cap * values.max()):
             raise UnsupportedFunctional(
                 f"steps.Quantile takes a cap that is positive on the grid, got {values.min():g} somewhere; "
                 "steps.PrimalDual takes obstacles"
@@ -71,14 +70,6 @@ class VariedCap:
         return edges, np.diff(edges)
 
 
-_ROUNDS = 60
-_STALLED = 25  # iterations: Newton's method that is on its way gains more in a few
-_BENDINGS = 30
-_SUFFICIENT = 1e-4
-_ROUNDING = 1e-14
-_TIGHT, _POINT = 1e-11, 1e-14
-
-
 def minimise_under(problem, cap, tolerance, most_iterations, first=None):
     """A stationary point of W₂²/2τ + F with w ≤ C(X′) − C(X) for every cell, C the integral of the cap.
 
@@ -88,13 +79,13 @@ def minimise_under(problem, cap, tolerance, most_iterations, first=None):
     that pressures z ≥ 0 leave, in x.
     """
     edges, _ = cap.entered(np.maximum.accumulate((first or (problem.start,))[0]), problem.masses)
-    at, closed, stall = _At(problem, cap, edges), False, Stall(_STALLED)
+    at, closed, stall = _At(problem, cap, edges), False, Stall(TOLERANCES.stalled_iterations)
     active = np.zeros(problem.masses.size + 2, bool)
     for iteration in range(most_iterations + 1):
         direction = at.direction(active)
         gap = at.stationarity(active)
         cost = 0.5 * at.point.squared_distance / problem.tau
-        enough = max(tolerance * cost, _ROUNDING * at.point.magnitude)
+        enough = max(tolerance * cost, TOLERANCES.rounding * at.point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(at.point.value, enough):
             break
@@ -129,7 +120,10 @@ class _At:
     def slack(self):
         ends = self.y[:1], np.array([self.cap.total - self.y[-1]])
         room = np.concatenate([ends[0], np.diff(self.y) - self.problem.masses, ends[1]])
-        least = _TIGHT * np.concatenate([[0.0], self.problem.masses, [0.0]]) + _POINT * self.cap.total
+        least = (
+            TOLERANCES.cap_tight * np.concatenate([[0.0], self.problem.masses, [0.0]])
+            + TOLERANCES.cap_tight_point * self.cap.total
+        )
         return np.where(room <= least, 0.0, room)
 
     def direction(self, active):
@@ -140,7 +134,7 @@ class _At:
             self.assemble(convex)
             tried = active.copy()
             if rigid_blocks.bounded_direction(
-                self.rows, self.upper, self.gradient, masses, room, tried, _ROUNDS, out
+                self.rows, self.upper, self.gradient, masses, room, tried, TOLERANCES.active_set_rounds, out
             ):
                 active[:] = tried
                 if float(self.gradient @ out) <= 0.0:
@@ -160,13 +154,13 @@ class _At:
         """A point of lower J on the arc of nearest admissible Y along the direction."""
         masses, step = self.problem.masses, 1.0
         noise = 1e-13 * self.point.magnitude
-        for _ in range(_BENDINGS):
+        for _ in range(TOLERANCES.cap_bendings):
             target = self.y + step * direction
             y, _ = kept_apart(target, np.diff(target), masses, masses, (0.0, self.cap.total))
             descent = float(self.gradient @ (y - self.y))
             if descent < 0.0:
                 moved = _At(self.problem, self.cap, self.cap.position(y), y)
-                if moved.point.value <= self.point.value + _SUFFICIENT * descent + noise:
+                if moved.point.value <= self.point.value + TOLERANCES.sufficient_decrease * descent + noise:
                     return moved
             step *= 0.5
         return None

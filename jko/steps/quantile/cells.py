@@ -4,18 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.steps.quantile.tolerances import TOLERANCES
 from jko.transport import remap
 
-_NEGLIGIBLE = ((1e-12, 0.05), (1e-5, 1e-4))  # of the mean mass of a cell, and of the grid's spacing
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
-_DRIVEN = 1e12  # times what drives the mass on average
-# 60 cells, each 1.7 times lighter than the last, down to 1.5e-14 of a cell: of so little mass in a tail lives
-# the gain of fast diffusion where τ is 1e-8 of the unit of time; a ratio of 1.5 gains 0.3 % more
-_RATIO, _FEATHERS = 1.7, 60
-_CHEAP = 512  # cells beside vacuum in all, or as many as the grid has: what they may cost
-_TORN = 2.0  # times its width at the start, and wider than the grid's cells: a cell has been torn
-_PARTS, _LEAST_PART = 8, 1e-6  # parts that a torn cell is cut into, down to so much of the mean mass
-_TOUCHING = 1e-4  # of the width of the cells beside a gap
 
 
 def settled(problem, solution, mu):
@@ -30,7 +22,7 @@ def settled(problem, solution, mu):
     if problem.energy.keeps_open:
         number, edges, widths, masses = _joined(*cells)
         mean = masses.sum() / masses.size
-        for light, narrow in _NEGLIGIBLE:
+        for light, narrow in TOLERANCES.negligible:
             at, widths, masses = banded.merge_light(
                 np.arange(edges.size, dtype=float), widths, masses, light * mean, narrow * mu.grid.spacing[0]
             )
@@ -55,7 +47,7 @@ def without_weightless(edges, masses, U):
     with np.errstate(all="ignore"):
         drive = s * U.second_derivative(s)
     usual = float(np.average(np.where(np.isfinite(drive), drive, 0.0), weights=masses[held]))
-    driven = masses[held][~(drive <= _DRIVEN * usual)]
+    driven = masses[held][~(drive <= TOLERANCES.driven * usual)]
     light = min(driven.max(initial=0.0) * 1.001, 1e-12 * masses.sum() / masses.size)
     edges, _, masses = banded.merge_light(edges, np.diff(edges), masses, light, np.inf)
     return edges, masses
@@ -75,8 +67,8 @@ def feathered(edges, masses, U, walls):
     ends = int(np.sum(before) + np.sum(after))
     if U is None or ends == 0 or not _fills(U):
         return edges, widths, masses
-    count = max(1, min(_FEATHERS, max(_CHEAP, masses.size) // ends))
-    falling = _RATIO ** -np.arange(float(count))
+    count = max(1, min(TOLERANCES.feathers, max(TOLERANCES.most_feathers, masses.size) // ends))
+    falling = TOLERANCES.feather_ratio ** -np.arange(float(count))
     left, right = np.zeros(masses.size, bool), np.zeros(masses.size, bool)
     left[held], right[held] = before, after
     new_edges, shared = [edges[:1]], []
@@ -116,11 +108,13 @@ def cut_where_torn(problem, solution, spacing):
     if (problem.convexity if problem.energy.keeps_open else problem.energy.modulus) >= 0.0:
         return None
     widths, masses = problem.widths, problem.masses
-    torn = (solution.widths > _TORN * widths) & (solution.widths > spacing)
-    torn &= masses > _LEAST_PART * masses.sum() / masses.size
+    torn = (solution.widths > TOLERANCES.torn * widths) & (solution.widths > spacing)
+    torn &= masses > TOLERANCES.least_part * masses.sum() / masses.size
     if not torn.any():
         return None
-    parts = np.where(torn, np.clip(np.ceil(solution.widths / spacing), 2, _PARTS), 1).astype(int)
+    parts = np.where(torn, np.clip(np.ceil(solution.widths / spacing), 2, TOLERANCES.torn_parts), 1).astype(
+        int
+    )
     inner = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
     edges = np.repeat(problem.start[:-1], parts) + inner * np.repeat(widths / parts, parts)
     shared = {"widths": np.repeat(widths / parts, parts), "masses": np.repeat(masses / parts, parts)}
@@ -136,7 +130,7 @@ def _joined(number, edges, widths, masses):
     gaps = np.flatnonzero(masses == 0.0)
     if gaps.size == 0:
         return number, edges, widths, masses
-    closed = gaps[widths[gaps] < _TOUCHING * np.minimum(widths[gaps - 1], widths[gaps + 1])]
+    closed = gaps[widths[gaps] < TOLERANCES.touching * np.minimum(widths[gaps - 1], widths[gaps + 1])]
     edges = edges.copy()
     edges[closed] = 0.5 * (edges[closed] + edges[closed + 1])
     edges, widths, masses = np.delete(edges, closed + 1), np.delete(widths, closed), np.delete(masses, closed)

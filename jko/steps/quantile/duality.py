@@ -6,13 +6,10 @@ import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.problem import kept_apart
+from jko.steps.quantile.tolerances import TOLERANCES
 
-_SATURATED = 1e-6
-_LIGHT = 1e-6  # of the mean mass of a cell
-_POINT = 1e-9  # of the grid over the number of cells: cells that are points count as so wide
-_POINTS = np.polynomial.legendre.leggauss(3)
-_NODES, _WEIGHTS = 0.5 + 0.5 * _POINTS[0], 0.5 * _POINTS[1]
-_DOUBLINGS = 200
+# Gauss–Legendre on [0, 1]: three points are exact for polynomials of degree 5
+_NODES, _WEIGHTS = 0.5 * np.polynomial.legendre.leggauss(3) + np.array([[0.5], [0.0]])
 
 
 def duality_gap(problem, edges, widths, faces) -> float:
@@ -48,7 +45,9 @@ class _Shape:
 
     def __init__(self, problem, edges, widths, faces):
         self.start, edges, widths, self.masses = _heavy(problem, edges, widths)
-        least = np.where(self.masses > 0.0, _POINT * (faces[-1] - faces[0]) / widths.size, 0.0)
+        least = np.where(
+            self.masses > 0.0, TOLERANCES.point_width * (faces[-1] - faces[0]) / widths.size, 0.0
+        )
         self.edges, _ = kept_apart(edges, widths, least, self.masses, problem.walls)
         self.edges = np.maximum.accumulate(self.edges)
         self.cap = problem.energy.cap if isinstance(problem.energy.cap, VariedCap) else None
@@ -116,7 +115,7 @@ class _Shape:
             level = force[1] + (0.0 if U is None else U.derivative(rho[1]))
         free = self.held & np.isfinite(level)
         if bound is not None:
-            free &= rho[1] < bound[1] * (1.0 - _SATURATED)
+            free &= rho[1] < bound[1] * (1.0 - TOLERANCES.saturated)
         run = np.searchsorted(gaps, self.cell)
         mass = np.where(self.held, rho[1] * self.lengths, 0.0)
         levels = np.empty(gaps.size + 1)
@@ -141,7 +140,7 @@ class _Shape:
 def _heavy(problem, edges, widths):
     """Start, edges, widths and masses with runs of light cells made gaps: they may be on their way still,
     and the best potential across them is the one that knows nothing of them."""
-    light = problem.masses <= _LIGHT * problem.masses.mean()
+    light = problem.masses <= TOLERANCES.light * problem.masses.mean()
     held = np.flatnonzero(~light)
     cells = np.arange(held[0], held[-1] + 1)
     cells = cells[~(light[cells] & np.append(False, light[cells[:-1]]))]
@@ -182,11 +181,11 @@ def _level(U, force, bound, weights, mass):
     low = high = float(force.min()) if U is None else float(np.median(force))
     spread = float(np.ptp(force))
     step = 1e-3 * max(spread, abs(low)) or 1.0
-    for _ in range(_DOUBLINGS):
+    for _ in range(TOLERANCES.level_doublings):
         if excess(low) <= 0.0:
             break
         low, step = low - step, 2.0 * step
-    for _ in range(_DOUBLINGS):
+    for _ in range(TOLERANCES.level_doublings):
         if excess(high) >= 0.0:
             break
         high, step = high + step, 2.0 * step

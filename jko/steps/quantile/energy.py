@@ -16,9 +16,7 @@ from functionals.time_dependence import split
 from jko.measures import Grid
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.interaction import LineInteraction
-
-_SECANTS = 4096
-_THIN = 1e-150  # the density below which s² U″ would leave float64
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class CellTerms(NamedTuple):
@@ -99,7 +97,7 @@ def _internal(U, widths, masses):
         s = masses / widths
         density = U.density(s)
         pressure = s * U.derivative(s) - density
-        thick = np.maximum(s, _THIN)
+        thick = np.maximum(s, TOLERANCES.thinnest)
         rigidity = thick * thick * U.second_derivative(thick) / widths
     return float(widths @ density), float(widths @ np.abs(density)), pressure, rigidity
 
@@ -184,7 +182,7 @@ def _modulus(parts, potential, form, grid):
     nodes = np.sort(np.concatenate([grid.axes[0], grid.edges[0]]))
     value, _, curvature = potential(nodes)
     # V″ does not see a kink or a jump; secants do
-    stride = max(1, nodes.size // _SECANTS)
+    stride = max(1, nodes.size // TOLERANCES.curvature_nodes)
     secants = np.diff(value[::stride], 2) / (0.5 * stride * grid.spacing[0]) ** 2
     return float(min(curvature.min(), secants.min(initial=np.inf)))
 
@@ -195,11 +193,6 @@ def _cap(parts, grid, points):
     if any(callable(atom.cap) for atom in atoms):
         return VariedCap(np.minimum.reduce([atom.values(points) for atom in atoms]), grid)
     return min((float(atom.cap) for atom in atoms), default=None)
-
-
-_A_CELL = 4  # nodes: averages reach half a cell, below what cells of constant density resolve
-_ROUGH = 0.6  # of the second differences beside: V″ is further from them at a kink, a jump of V″ is nearer
-_SMALL = 1e-6  # of the largest slope: a smaller change of slope is no kink
 
 
 class AveragedPotential:
@@ -230,7 +223,7 @@ def without_kinks(potential, grid):
     """The potential, or an `AveragedPotential` where V″ at a node is not what the second differences round it
     say."""
     walls = grid.lower[0], grid.upper[0]
-    nodes = np.linspace(*walls, _A_CELL * grid.size + 1)
+    nodes = np.linspace(*walls, TOLERANCES.averaging_nodes * grid.size + 1)
     spacing = nodes[1] - nodes[0]
     value, _, bend = potential(nodes)
     if not np.all(np.isfinite(value)):
@@ -239,5 +232,5 @@ def without_kinks(potential, grid):
     largest = np.abs(np.lib.stride_tricks.sliding_window_view(np.pad(second, 2), 5)).max(axis=1)
     missed = np.abs(second - bend[1:-1])
     steepest = np.abs(np.diff(value)).max() / spacing
-    kinks = (missed > _ROUGH * largest) & (missed * spacing > _SMALL * steepest)
+    kinks = (missed > TOLERANCES.kink * largest) & (missed * spacing > TOLERANCES.least_kink * steepest)
     return AveragedPotential(nodes, value) if np.any(kinks | ~np.isfinite(missed)) else potential

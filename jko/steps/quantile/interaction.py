@@ -8,9 +8,7 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.steps.quantile.kernel import NODES, LineKernel
-
-_COARSE = 128
-_KEPT = 3
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class PairTerms(NamedTuple):
@@ -61,7 +59,7 @@ class LineInteraction:
             if all(np.array_equal(a, b) for a, b in zip(cells, known, strict=True)):
                 return sums
         sums = self._summed(*cells, points)
-        self._known = [*self._known[1 - _KEPT :], (cells, sums)]
+        self._known = [*self._known[1 - TOLERANCES.sums_kept :], (cells, sums)]
         return sums
 
     def _summed(self, edges, widths, masses, points):
@@ -92,7 +90,7 @@ class LineInteraction:
     def _mean_curvature(self, points, masses):
         # W″ ∗ ρ on few points, without what is singular at 0: only a model
         lower, upper = points[0, 0], points[1, -1]
-        faces = np.linspace(lower, upper, _COARSE + 1)
+        faces = np.linspace(lower, upper, TOLERANCES.curvature_cells + 1)
         centre = 0.5 * (points[0] + points[1])
         bins, _ = np.histogram(centre, faces, weights=masses)
         middle = 0.5 * (faces[1:] + faces[:-1])

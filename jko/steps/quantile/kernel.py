@@ -10,6 +10,7 @@ from numpy.polynomial import chebyshev
 from functionals import pointwise
 from functionals.power_sum import power_sum
 from jko.errors import UnsupportedFunctional
+from jko.steps.quantile.tolerances import TOLERANCES
 
 _SUMMED = {0.0: "constant", 1.0: "absolute", 2.0: "quadratic"}  # powers that moments and ranks sum
 
@@ -119,10 +120,6 @@ def _least_curvature(logarithm, powers, bend, extent):
     return least + (float(bend.min()) if len(bend) else 0.0)
 
 
-_TABLE = (12, 17)  # powers of two: intervals of the coarsest and the finest table
-_CLOSE = 1e-12
-_SMOOTH = 1e-10
-_SPLITS = 8
 NODES = 16  # of the Chebyshev interpolation between blocks
 
 
@@ -136,8 +133,10 @@ def tabulated(terms, extent, cells=0):
         z = np.maximum(z, 1e-14 * extent)[:, None]  # the slope beside 0, where |z| has none
         return sum(c * function(W, z).reshape(-1) for c, W in terms)
 
-    coarsest = min(max(_TABLE[0], int(np.ceil(np.log2(max(1, 4 * cells))))), _TABLE[1])
-    for power in range(coarsest, _TABLE[1] + 1):
+    coarsest = min(
+        max(TOLERANCES.table_powers[0], int(np.ceil(np.log2(max(1, 4 * cells))))), TOLERANCES.table_powers[1]
+    )
+    for power in range(coarsest, TOLERANCES.table_powers[1] + 1):
         intervals = 2**power
         spacing = extent / intervals
         z = spacing * np.arange(intervals + 2)
@@ -145,7 +144,7 @@ def tabulated(terms, extent, cells=0):
         value[0] = sum(c * pointwise.values(W, np.zeros((1, 1)))[0] for c, W in terms)
         middle = 0.5 * (value[1:] + value[:-1]) - 0.125 * spacing * np.diff(slope)
         error = np.abs(middle - evaluated(pointwise.values, z[:-1] + 0.5 * spacing)).max()
-        if error <= _CLOSE * np.abs(value).max():
+        if error <= TOLERANCES.table_error * np.abs(value).max():
             break
     bend = evaluated(pointwise.hessians, z)
     return np.stack([value, slope], axis=1), spacing, bend
@@ -168,12 +167,12 @@ def smooth_length(table, spacing, extent):
     t, probe = np.cos((np.arange(NODES) + 0.5) * np.pi / NODES), np.linspace(-1.0, 1.0, 33)
     scale = np.ptp(table[:, 0]) + 1e-300
     longest, tolerance = 0.0, 0.0
-    for length in extent / 3.0 * 0.5 ** np.arange(_SPLITS, -1, -1):
+    for length in extent / 3.0 * 0.5 ** np.arange(TOLERANCES.length_halvings, -1, -1):
         starts = length * np.geomspace(1.0, extent / length - 1.0, 40)
         read = _reader(table, spacing, starts, length)
         fitted = chebyshev.chebval(probe, chebyshev.chebfit(t, read(t).T, NODES - 1))
         error = float(np.abs(fitted - read(probe)).max() / scale)
-        if longest and error > _SMOOTH:
+        if longest and error > TOLERANCES.smooth_error:
             break
         longest, tolerance = length, max(error, tolerance)
     return longest, tolerance

@@ -5,14 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.steps.quantile.problem import Point, Solution, Stall, certified_gap, kept_apart, solution
-
-_SUFFICIENT = 1e-4
-_HALVINGS = 40
-_GIVEN = 0.9  # of a cell's width may go in one step
-_STIFFENINGS = 8
-_ROUNDING = 1e-14
-_SHORT = 0.5  # of the direction: below, it is bent round the cells that hold it up
-_BENDINGS = 24
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
@@ -57,7 +50,7 @@ def _may_be_closed(problem, point, direction):
 def is_closed(problem, point, gap, tolerance) -> bool:
     """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
     cost = 0.5 * point.squared_distance / problem.tau
-    return bool(gap <= max(tolerance * cost, _ROUNDING * point.magnitude))
+    return bool(gap <= max(tolerance * cost, TOLERANCES.rounding * point.magnitude))
 
 
 def _pushed(point, walls):
@@ -85,11 +78,11 @@ def _newton_direction(point, held, walls):
     from jko.loops.elliptic import banded
 
     stiffening = np.zeros(point.upper.size)
-    for _ in range(_STIFFENINGS):
+    for _ in range(TOLERANCES.stiffenings):
         direction, held = _on_walls(point, stiffening, held, walls)
         if direction is None:
             return None
-        if not banded.stiffen(direction, point.widths, point.terms.rigidity, stiffening, _GIVEN):
+        if not banded.stiffen(direction, point.widths, point.terms.rigidity, stiffening, TOLERANCES.given_up):
             break
     return direction
 
@@ -121,11 +114,11 @@ def _solve_held(point, stiffening, held):
 def _line_search(problem, point, direction):
     growth = np.diff(direction)
     step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
-    if step < _SHORT:
-        bent = arc_search(problem, point, direction, (1.0 - _GIVEN) * point.widths)
+    if step < TOLERANCES.short:
+        bent = arc_search(problem, point, direction, (1.0 - TOLERANCES.given_up) * point.widths)
         if bent is not None:
             return bent
-    return _searched(problem, point, direction, growth, step, _HALVINGS)
+    return _searched(problem, point, direction, growth, step, TOLERANCES.halvings)
 
 
 def _searched(problem, point, direction, growth, step, halvings):
@@ -136,7 +129,7 @@ def _searched(problem, point, direction, growth, step, halvings):
     for _ in range(halvings):
         edges = np.clip(point.edges + step * direction, *problem.walls)
         moved = Point(problem, edges, point.widths + step * growth)
-        if moved.value <= point.value + _SUFFICIENT * step * descent + noise:
+        if moved.value <= point.value + TOLERANCES.sufficient_decrease * step * descent + noise:
             return moved
         step *= 0.5
     return None
@@ -147,13 +140,13 @@ def arc_search(problem, point, direction, least):
     `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
     shorten a straight step for all."""
     growth, step, noise = np.diff(direction), 1.0, 1e-13 * point.magnitude
-    for _ in range(_BENDINGS):
+    for _ in range(TOLERANCES.bendings):
         target = point.edges + step * direction, point.widths + step * growth
         edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
         descent = float(point.gradient @ (edges - point.edges))
         if descent < 0.0:
             moved = Point(problem, edges, widths)
-            if moved.value <= point.value + _SUFFICIENT * descent + noise:
+            if moved.value <= point.value + TOLERANCES.sufficient_decrease * descent + noise:
                 return moved
         step *= 0.5
     return None
@@ -162,7 +155,7 @@ def arc_search(problem, point, direction, least):
 def _longest_step(widths, growth):
     shrinking = np.where(growth < 0.0, -np.inf, 0.0)
     least = float(np.min(np.divide(growth, widths, out=shrinking, where=widths > 0.0)))
-    return 1.0 if least >= -_GIVEN else -_GIVEN / least
+    return 1.0 if least >= -TOLERANCES.given_up else -TOLERANCES.given_up / least
 
 
 def _to_wall(edges, direction, step, walls):
@@ -171,13 +164,6 @@ def _to_wall(edges, direction, step, walls):
     if direction[-1] > 0.0:
         step = min(step, (walls[1] - edges[-1]) / direction[-1])
     return step
-
-
-_KEPT = 0.1  # of its width keeps a cell that only its energy holds open, in one step
-_ROUNDS = 60
-_STALLED = 25  # iterations: Newton's method that is on its way gains more in a few
-_NOTHING = 1e-24  # of J, to be gained by a step beyond the last
-_TIGHT, _POINT = 1e-12, 1e-15  # of its bound and of the line: below, a distance is at its bound
 
 
 def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) -> Solution:
@@ -191,7 +177,7 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) ->
     """
     limits = _Limits(problem, bounds)
     point = Point(problem, *limits.entered(*(first or (problem.start, problem.widths))))
-    closed, stall = False, Stall(_STALLED)
+    closed, stall = False, Stall(TOLERANCES.stalled_iterations)
     for iteration in range(most_iterations + 1):
         for positive in (False, True) if problem.convexity <= 0.0 else (True,):
             point.assemble(problem, positive)
@@ -200,13 +186,13 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) ->
                 break
         gap = limits.gap(point)
         cost = 0.5 * point.squared_distance / problem.tau
-        enough = max(tolerance * cost, _ROUNDING * point.magnitude)
+        enough = max(tolerance * cost, TOLERANCES.rounding * point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(point.value, enough):
             break
         if (last and closed) or iteration == most_iterations or direction is None:
             break
-        if closed and -float(point.gradient @ direction) <= _NOTHING * point.magnitude:
+        if closed and -float(point.gradient @ direction) <= TOLERANCES.nothing_to_gain * point.magnitude:
             break
         moved = limits.search(point, direction)
         if moved is None:
@@ -226,7 +212,7 @@ class _Limits:
 
     def entered(self, edges, widths):
         """The nearest edges that keep to the bounds."""
-        least = np.where(self.bounded, self.floor, _KEPT * widths)
+        least = np.where(self.bounded, self.floor, TOLERANCES.kept_width * widths)
         if np.all(widths >= least):
             return edges, widths
         return kept_apart(edges, widths, least, self.masses, self.walls)
@@ -235,7 +221,9 @@ class _Limits:
         """Distances less their bounds, ∞ where there is none."""
         ends = point.edges[0] - self.walls[0], self.walls[1] - point.edges[-1]
         slack = np.concatenate([ends[:1], point.widths - self.floor, ends[1:]])
-        least = _TIGHT * np.concatenate([[0.0], self.floor, [0.0]]) + _POINT * (self.walls[1] - self.walls[0])
+        least = TOLERANCES.tight * np.concatenate([[0.0], self.floor, [0.0]]) + TOLERANCES.tight_point * (
+            self.walls[1] - self.walls[0]
+        )
         bounded = np.concatenate([[True], self.bounded, [True]])
         return np.where(bounded, np.where(slack <= least, 0.0, slack), np.inf)
 
@@ -246,12 +234,21 @@ class _Limits:
         out, stiffening = np.empty_like(point.gradient), np.zeros(self.masses.size)
         room, open_widths = self.room(point), np.where(self.bounded, np.inf, point.widths)
         upper = point.upper
-        for _ in range(_STIFFENINGS):
+        for _ in range(TOLERANCES.stiffenings):
             if not rigid_blocks.bounded_direction(
-                point.rows, upper, point.gradient, self.masses, room, self.active, _ROUNDS, out
+                point.rows,
+                upper,
+                point.gradient,
+                self.masses,
+                room,
+                self.active,
+                TOLERANCES.active_set_rounds,
+                out,
             ):
                 return None
-            if not banded.stiffen(out, open_widths, point.terms.rigidity, stiffening, 1.0 - _KEPT):
+            if not banded.stiffen(
+                out, open_widths, point.terms.rigidity, stiffening, 1.0 - TOLERANCES.kept_width
+            ):
                 break
             upper = point.upper - stiffening
         return out
@@ -267,7 +264,7 @@ class _Limits:
 
     def search(self, point, direction):
         """A point of lower J on the arc along the direction, or else along the gradient."""
-        least = np.where(self.bounded, self.floor, _KEPT * point.widths)
+        least = np.where(self.bounded, self.floor, TOLERANCES.kept_width * point.widths)
         moved = arc_search(self.problem, point, direction, least)
         if moved is not None:
             return moved

@@ -9,15 +9,7 @@ import numpy as np
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import CellTerms
 from jko.steps.quantile.problem import Stall, certified_gap
-
-_NEAR = 0.1  # κ/√n; κ = π²/8 is exact for waves of two cells, the longer ones of finer grids want more
-_MOST_PASSES = 120
-_MEMORY = 12
-_STALLED = 24  # passes, twice the memory
-_ROUNDING = 1e-12
-_STIFFENINGS = 6
-_WITHIN = 0.1  # of the tolerance is asked of a pass
-_KEPT = 0.1  # of the width of a cell that a pass found
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class Iterate(NamedTuple):
@@ -47,7 +39,7 @@ class Modelled:
         self.note = f"W summed to {rough:.0e} of its range" if rough > 1e-9 else ""
         self.points = banded.gauss_points(iterate.edges)
         self.curvature = factor * iterate.pairs.curvature
-        self.near = _NEAR * np.sqrt(iterate.widths.size) * factor
+        self.near = TOLERANCES.model_near * np.sqrt(iterate.widths.size) * factor
         self.barrier = energy.interaction.kernel.barrier if energy.interaction.kernel.keeps_open else None
         if self.barrier:
             self.start = self.barrier(_positive(iterate.widths))
@@ -98,31 +90,31 @@ def minimise(problem, solve, tolerance):
     """
     at = _iterate(problem, problem.start, problem.widths)
     past, factor, iterations, change = [], 1.0, 0, np.nan
-    stall, stalled = Stall(_STALLED), False
-    for passes in range(1, _MOST_PASSES + 1):
-        found, model, note = _pass(problem, solve, at, factor, _WITHIN * tolerance)
+    stall, stalled = Stall(TOLERANCES.stalled_passes), False
+    for passes in range(1, TOLERANCES.most_passes + 1):
+        found, model, note = _pass(problem, solve, at, factor, TOLERANCES.pass_tolerance * tolerance)
         iterations += found.iterations
         change = _distance(problem, found.edges, at.edges)
         cost = 0.5 * found.squared_distance / problem.tau
-        enough = max(tolerance * cost, _ROUNDING * at.magnitude)
+        enough = max(tolerance * cost, TOLERANCES.pair_rounding * at.magnitude)
         mixed, stalled = None, stall.reached(at.value, enough)
-        if passes < _MOST_PASSES and not stalled and 0.5 * change**2 / problem.tau > enough:
-            past = [*past[1 - _MEMORY :], (at, found)]
+        if passes < TOLERANCES.most_passes and not stalled and 0.5 * change**2 / problem.tau > enough:
+            past = [*past[1 - TOLERANCES.pass_memory :], (at, found)]
             mixed = _mixed(problem, past)
         if mixed is not None:
             new = _iterate(problem, *mixed)
-            if new.value <= at.value + _ROUNDING * at.magnitude:
+            if new.value <= at.value + TOLERANCES.pair_rounding * at.magnitude:
                 at, factor = new, max(1.0, 0.5 * factor)
                 continue
         new = _iterate(problem, found.edges, found.widths)
         gap = _gap(problem, found, model, new)
         closed = found.closed and gap <= enough
-        if closed or stalled or passes == _MOST_PASSES:
+        if closed or stalled or passes == TOLERANCES.most_passes:
             break
         past = past if mixed is None else []
-        if new.value <= at.value + _ROUNDING * at.magnitude:
+        if new.value <= at.value + TOLERANCES.pair_rounding * at.magnitude:
             at = new
-        elif factor >= 4.0**_STIFFENINGS:
+        elif factor >= 4.0**TOLERANCES.pass_stiffenings:
             break
         else:
             factor, past = 4.0 * factor, []
@@ -190,7 +182,7 @@ def _mixed(problem, past):
     share = np.linalg.lstsq((turns * weights).T, steps[-1] * weights, rcond=1e-10)[0]
     edges = found.edges - share @ np.diff(np.stack([f.edges for _, f in past]), axis=0)
     widths = found.widths - share @ np.diff(np.stack([f.widths for _, f in past]), axis=0)
-    least = _KEPT * found.widths
+    least = TOLERANCES.kept_width * found.widths
     if isinstance(problem.energy.cap, VariedCap):
         return problem.energy.cap.entered(np.clip(np.maximum.accumulate(edges), *problem.walls), masses)
     if problem.energy.cap is not None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_STEEPEST = 0.9  # of 1/τ: how much of it concave potentials may take of a Hessian made positive
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class Solution(NamedTuple):
@@ -63,7 +63,7 @@ class Point:
         self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
         banded.assemble(
             self.edges, problem.start, problem.masses, *self.terms[1:5], 1.0 / problem.tau,
-            -_STEEPEST / problem.tau if positive else -np.inf,
+            -TOLERANCES.convexified / problem.tau if positive else -np.inf,
             self.gradient, self.rows, self.upper,
         )  # fmt: skip
 
@@ -96,9 +96,6 @@ def certified_gap(problem, gradient) -> float:
 
     convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
     return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
-
-
-_LEAST = 0.5  # of a width, below which a cell shrinks as 1/x instead of to nothing
 
 
 def displaced(earlier, later, masses, factor, walls, cap=None):
@@ -147,5 +144,9 @@ def kept_apart(target, widths, least, masses, walls):
 
 def _least_widths(widths0, widths1, factor):
     shrinking = factor * (widths0 - widths1)
-    quick = _LEAST**2 * widths1**2 / np.maximum(shrinking, _LEAST * widths1 + 1e-300)
-    return np.minimum(_LEAST * widths1, quick)
+    quick = (
+        TOLERANCES.least_width**2
+        * widths1**2
+        / np.maximum(shrinking, TOLERANCES.least_width * widths1 + 1e-300)
+    )
+    return np.minimum(TOLERANCES.least_width * widths1, quick)

@@ -9,16 +9,7 @@ import numpy as np
 
 from jko.steps.quantile.passes import edge_forces
 from jko.steps.quantile.problem import Point, Solution, certified_gap, kept_apart
-
-_MOST = 40
-_MEMORY = 10
-_ROUNDING = 1e-12
-_KEPT = 0.1  # of a cell's width, in one step
-_SUFFICIENT = 1e-4
-_HALVINGS = 8
-_SHORT = 0.2  # of a direction: what it was made of is forgotten
-_SPACING = 2.5  # of the logarithms of the poles: 1e-5 of the integral
-_BELOW, _ABOVE = 1e-3, 30.0  # of the least and the largest value that counts
+from jko.steps.quantile.tolerances import TOLERANCES
 
 
 def takes(problem) -> bool:
@@ -39,11 +30,11 @@ def minimise(problem, tolerance):
     """
     at = _Iterate(problem, problem.start, problem.widths)
     steps, turns = [], []
-    for iteration in range(_MOST + 1):
+    for iteration in range(TOLERANCES.repulsion_steps + 1):
         gap = certified_gap(problem, at.free_gradient())
         cost = 0.5 * at.point.squared_distance / problem.tau
-        closed = bool(gap <= max(tolerance * cost, _ROUNDING * at.magnitude))
-        if closed or iteration == _MOST:
+        closed = bool(gap <= max(tolerance * cost, TOLERANCES.pair_rounding * at.magnitude))
+        if closed or iteration == TOLERANCES.repulsion_steps:
             break
         metric = _Metric(problem, at)
         moved, share = at.searched(_direction(at.free_gradient(), metric, steps, turns))
@@ -52,11 +43,14 @@ def minimise(problem, tolerance):
             moved, share = at.searched(_direction(at.free_gradient(), metric, steps, turns))
         if moved is None:
             break
-        if share < _SHORT:
+        if share < TOLERANCES.forgotten:
             steps, turns = [], []
         step, turn = moved.point.edges - at.point.edges, moved.gradient - at.gradient
         if float(step @ turn) > 0.0:
-            steps, turns = [*steps[1 - _MEMORY :], step], [*turns[1 - _MEMORY :], turn]
+            steps, turns = (
+                [*steps[1 - TOLERANCES.repulsion_memory :], step],
+                [*turns[1 - TOLERANCES.repulsion_memory :], turn],
+            )
         at = moved
     rough = problem.energy.interaction.kernel.tolerance
     note = f"W summed to {rough:.0e} of its range" if rough > 1e-9 else ""
@@ -92,15 +86,15 @@ class _Iterate:
         """A point of lower J on the arc of the nearest edges that keep a tenth of every width, and how far
         along; None where there is none."""
         problem, point = self.problem, self.point
-        growth, least = np.diff(direction), _KEPT * point.widths
+        growth, least = np.diff(direction), TOLERANCES.kept_width * point.widths
         noise, step = 1e-13 * self.magnitude, 1.0
-        for _ in range(_HALVINGS):
+        for _ in range(TOLERANCES.repulsion_halvings):
             target = point.edges + step * direction, point.widths + step * growth
             edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
             descent = float(self.gradient @ (edges - point.edges))
             if descent < 0.0:
                 moved = _Iterate(problem, edges, widths)
-                if moved.value <= self.value + _SUFFICIENT * descent + noise:
+                if moved.value <= self.value + TOLERANCES.sufficient_decrease * descent + noise:
                     return moved, step
             step *= 0.5
         return None, 0.0
@@ -120,8 +114,11 @@ class _Metric:
         shift = 1.0 / problem.tau + 0.5 * float(masses @ bend.sum(axis=0)) / masses.sum()
         theta = 0.5 * order
         largest = 4.0 * float(np.max(-self.stiffness / np.minimum(self.masses[1:], self.masses[:-1])))
-        low, high = np.log(_BELOW) + np.log(shift) / theta, np.log(_ABOVE * largest)
-        count = max(2, int(np.ceil((high - low) / _SPACING)))
+        low, high = (
+            np.log(TOLERANCES.below_poles) + np.log(shift) / theta,
+            np.log(TOLERANCES.above_poles * largest),
+        )
+        count = max(2, int(np.ceil((high - low) / TOLERANCES.pole_spacing)))
         self.poles, spacing = np.exp(np.linspace(low, high, count)), (high - low) / (count - 1)
         power = self.poles**theta
         weight = np.sin(np.pi * theta) / np.pi * power

@@ -8,12 +8,7 @@ import numpy as np
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.duality import duality_gap
 from jko.steps.quantile.problem import kept_apart
-
-_ENOUGH = 1e-3  # of W₂²/2τ
-_CERTAIN = 1e-6  # of W₂²/2τ: a gap that proves a step, stationary or not
-_OPEN = 1e-9  # of the grid's spacing: the least width of a cell from a rough step
-_CELLS = 4096  # of the rough step, at most
-_SAME = 1e-12
+from jko.steps.quantile.tolerances import TOLERANCES
 
 BEYOND_CONVEXITY = "the gap is that to all densities, with what the cells cost"
 SECOND_START = "from the convex step in the cumulative mass"
@@ -27,18 +22,18 @@ def certified(problem, solve, solution, note, tolerance, grid):
     """
     faces = grid.edges[0]
     best = _with_gap(problem, solution, faces)
-    if not (best.closed and best.gap <= _ENOUGH * _cost(problem, best)):
+    if not (best.closed and best.gap <= TOLERANCES.proved * _cost(problem, best)):
         again, why = _second(problem, solve, tolerance, faces)
         if again is not None and (again.closed or not best.closed):
             again = _with_gap(problem, again, faces)
-            lower = _value(problem, again) < _value(problem, best) - _SAME * best.magnitude
+            lower = _value(problem, again) < _value(problem, best) - TOLERANCES.same_value * best.magnitude
             if lower or (again.closed and not best.closed):
                 best, note = again, "; ".join(filter(None, (why, SECOND_START)))
     return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))
 
 
 def _second(problem, solve, tolerance, faces):
-    stride = -(-(faces.size - 1) // _CELLS)
+    stride = -(-(faces.size - 1) // TOLERANCES.rough_cells)
     coarse = faces[::stride] if (faces.size - 1) % stride == 0 else faces
     cap = problem.energy.cap
     varied = isinstance(cap, VariedCap)
@@ -48,14 +43,18 @@ def _second(problem, solve, tolerance, faces):
         return None, ""
     if varied:
         return solve(problem, tolerance, rough)
-    least = (_OPEN * (faces[1] - faces[0]) * (problem.masses > 0.0)) if cap is None else problem.masses / cap
+    least = (
+        (TOLERANCES.open_width * (faces[1] - faces[0]) * (problem.masses > 0.0))
+        if cap is None
+        else problem.masses / cap
+    )
     return solve(problem, tolerance, kept_apart(*rough, least, problem.masses, problem.walls))
 
 
 def _with_gap(problem, solution, faces):
     gap = duality_gap(problem, solution.edges, solution.widths, faces)
     # light cells may be on their way still
-    closed = solution.closed or bool(abs(gap) <= _CERTAIN * _cost(problem, solution))
+    closed = solution.closed or bool(abs(gap) <= TOLERANCES.certain * _cost(problem, solution))
     return solution._replace(gap=gap, closed=closed)
 
 
@@ -65,16 +64,6 @@ def _cost(problem, solution):
 
 def _value(problem, solution):
     return solution.energy + _cost(problem, solution)
-
-
-_PHASES = 11
-_FALL = 0.25  # of barrier and smoothing from phase to phase
-_LEAST_BLUR = 1e-5
-_NEWTON = 30
-_SETTLED = 0.1  # of the barrier: half the squared Newton decrement that ends a phase
-_INSIDE = 0.95  # of the way to the nearest bound
-_OVERSHOT = 0.3  # of the first slope: more of the opposite sign is gone back from
-_HALVINGS = 30
 
 
 def rough_step(problem, faces, cap=None):
@@ -92,11 +81,14 @@ def rough_step(problem, faces, cap=None):
     program = _Program(problem, faces, cap)
     G, blur = program.begin(), 0.1
     with np.errstate(all="ignore"):
-        for _ in range(_PHASES):
+        for _ in range(TOLERANCES.phases):
             G = program.descended(G, blur)
             if G is None:
                 return None
-            program.barrier, blur = _FALL * program.barrier, max(_FALL * blur, _LEAST_BLUR)
+            program.barrier, blur = (
+                TOLERANCES.phase_fall * program.barrier,
+                max(TOLERANCES.phase_fall * blur, TOLERANCES.least_blur),
+            )
     return program.placed(np.diff(G))
 
 
@@ -124,19 +116,19 @@ class _Program:
 
         gradient, rows, upper = self.derivatives(G, blur, curved=True)
         direction = np.zeros(G.size)
-        for _ in range(_NEWTON):
+        for _ in range(TOLERANCES.phase_iterations):
             if not banded.solve(rows, upper, -gradient, direction[1:-1]):
                 return None
             slope = float(gradient @ direction[1:-1])
-            if -slope <= _SETTLED * self.barrier:
+            if -slope <= TOLERANCES.phase_decrement * self.barrier:
                 break
             growth, width = np.diff(direction), np.diff(G)
             room = np.where(growth < 0.0, -width / growth, (self.most - width) / growth)
-            step = min(1.0, _INSIDE * float(np.min(np.where(growth == 0.0, np.inf, room))))
-            for _ in range(_HALVINGS):
+            step = min(1.0, TOLERANCES.inside * float(np.min(np.where(growth == 0.0, np.inf, room))))
+            for _ in range(TOLERANCES.rough_halvings):
                 new = G + step * direction
                 # convex: a slope that has not turned means that the objective fell
-                if float(self.derivatives(new, blur) @ direction[1:-1]) <= -_OVERSHOT * slope:
+                if float(self.derivatives(new, blur) @ direction[1:-1]) <= -TOLERANCES.overshot * slope:
                     break
                 step *= 0.5
             G = new

@@ -25,16 +25,13 @@ from jko.steps.quantile.cells import (
 from jko.steps.quantile.energy import LineEnergy
 from jko.steps.quantile.problem import Point, displaced
 from jko.steps.quantile.problem import Problem as LineProblem
+from jko.steps.quantile.tolerances import TOLERANCES
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
 from jko.transport.distances.line import quantile_distance, quantile_function
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
-_RESOLVED = 0.5  # of the spacing: as far as a point between two centres is from either
 _UNRESOLVED = "the density was left where it was within half a cell: the edges go on"
-_CUTS = 2  # of torn cells: to 1/64 of their mass in a step
-_PATIENCE = 100  # Newton steps before an active set is tried
-_FEW = 8  # where no energy holds cells open: enough while none closes
 
 
 class Solved(NamedTuple):
@@ -166,7 +163,7 @@ class Quantile(Scheme):
     def _untorn(self, mu, tau, cells, energy):
         """As `_solved`, again with the cells cut that a step tears apart."""
         found = self._solved(mu, tau, cells, energy)
-        for _ in range(_CUTS):
+        for _ in range(TOLERANCES.torn_rounds):
             finer = cut_where_torn(*found[:2], mu.grid.spacing[0])
             again = None if finer is None else self._solved(mu, tau, finer, energy)
             if again is None or (found[1].closed and not again[1].closed):
@@ -212,7 +209,10 @@ class Quantile(Scheme):
             most = self.most_iterations
             return minimise_under(problem, energy.cap, tolerance, most, first), ""
         if (energy.keeps_open or first) and energy.cap is None and masses.all():
-            patience = min(_PATIENCE if energy.keeps_open else _FEW, self.most_iterations)
+            patience = min(
+                TOLERANCES.unbounded_iterations if energy.keeps_open else TOLERANCES.few_iterations,
+                self.most_iterations,
+            )
             solution = newton.minimise(problem, tolerance, patience, first)
             if solution.closed:
                 return solution, ""
@@ -259,15 +259,11 @@ def _walls(grid):
 def _is_unresolved(F, mu, new) -> bool:
     """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
     spread = quantile_distance(quantile_function(mu), quantile_function(new))
-    return spread <= _RESOLVED * mu.grid.spacing[0] and bool(F(new) > F(mu))
+    return spread <= TOLERANCES.unresolved * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
 def _room(cap, grid):
     return cap.total if isinstance(cap, VariedCap) else cap * (grid.upper[0] - grid.lower[0])
-
-
-_STILL = 1e-15  # of the objective's summands: below, nothing moved
-_MASS_TOLERANCE = 1e-9
 
 
 def record(problem, solution, old, new, note) -> StepInfo:
@@ -281,13 +277,13 @@ def record(problem, solution, old, new, note) -> StepInfo:
     elif not solution.closed:
         note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
     mass_error = abs(new.mass - old.mass)
-    kept = mass_error <= _MASS_TOLERANCE * old.mass
+    kept = mass_error <= TOLERANCES.mass * old.mass
     if not kept:
         note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
     return StepInfo(
         status=Status.of(solution.closed and kept),
         gap=gap,
-        relative_gap=gap / cost if cost > _STILL * solution.magnitude else np.nan,
+        relative_gap=gap / cost if cost > TOLERANCES.still * solution.magnitude else np.nan,
         iterations=solution.iterations,
         mass_error=mass_error,
         min_density=float(new.values.min()),
