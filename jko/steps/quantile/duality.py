@@ -9,7 +9,7 @@ from jko.steps.quantile.problem import kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
 # Gauss–Legendre on [0, 1]: three points are exact for polynomials of degree 5
-_NODES, _WEIGHTS = 0.5 * np.polynomial.legendre.leggauss(3) + np.array([[0.5], [0.0]])
+_NODES, _WEIGHTS = 0.5 * np.array(np.polynomial.legendre.leggauss(3)) + np.array([[0.5], [0.0]])
 
 
 def duality_gap(problem, edges, widths, faces) -> float:
