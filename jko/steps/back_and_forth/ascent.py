@@ -9,15 +9,7 @@ import numpy as np
 from jko.loops.elliptic.poisson import NeumannSolver
 from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.push import pull_back
-
-_LOOSE = 1e-4
-_STRAY = 0.02  # of the mass: growth of the residual that front noise explains
-_RIM = {True: 2, False: 6}  # cells kept round the support: few where U* is steep in vacuum
-_RENEW = 8  # iterations between evaluations of the preconditioner's constant
-_SHARED = 2**16  # cells from which a second thread earns its start
-_WALL = 1e300  # the potential of a blocked cell, finite so that no difference of it is NaN
-_ALLOWANCE = 4.0  # over max U*″/ρ, for the term that the √ρ metric leaves out
-_FLOOR = 1e-4  # of the largest density: below it the metric is that of a uniform density
+from jko.steps.back_and_forth.tolerances import TOLERANCES
 
 
 def _far_from_support(rho, rim):
@@ -42,11 +34,13 @@ class DualAscent:
         self.spacing, self.rho, self.blocked = level.spacing, level.rho, level.blocked
         self.energy, self.tau, self.potential = energy, tau, level.potential
         if self.blocked is not None:
-            self.potential = np.where(self.blocked, _WALL, level.potential)
+            self.potential = np.where(self.blocked, TOLERANCES.blocked_potential, level.potential)
             self.continued = Continuation(self.blocked)
-        self.empty = _far_from_support(self.rho, _RIM[full_support])
+        self.empty = _far_from_support(
+            self.rho, TOLERANCES.rim_full_support if full_support else TOLERANCES.rim
+        )
         self.full_support = full_support
-        self.threads = threads if self.rho.size >= _SHARED else 1
+        self.threads = threads if self.rho.size >= TOLERANCES.shared_cells else 1
         self.total = float(self.rho.sum())
         self.poisson = NeumannSolver(self.rho.shape, self.spacing)
         self.caution, self._curvature = caution, 0.0
@@ -64,7 +58,7 @@ class DualAscent:
             psi = np.where(self.empty, -np.inf, psi)
         return c_transform(psi, self.spacing, self.tau, self.threads)
 
-    def normalise(self, phi, tolerance=_LOOSE):
+    def normalise(self, phi, tolerance=TOLERANCES.loose_mass):
         """(φ shifted, ρ′) with ρ′ = U*′(−φ − V) of the mass of ρ_k."""
         c, density = self.energy.normalise(phi + self.potential, self.total, tolerance)
         return phi - c, density
@@ -86,12 +80,12 @@ class DualAscent:
             pushed, coefficient = self.push(phi)
             residual = density - pushed
             size = float(np.abs(residual).sum()) / self.total
-            if not size <= 2.0 * best + _STRAY:
+            if not size <= 2.0 * best + TOLERANCES.stray:
                 phi, self.caution = kept, 2.0 * self.caution
                 continue
             if size < best:
                 best, kept = size, phi
-            if number % _RENEW == 0:
+            if number % TOLERANCES.renew == 0:
                 self._curvature = self._mean_curvature(density)
             psi = self.transform(phi + self._precondition(residual, coefficient, density))
             phi, density = self.normalise(self.conjugate(psi))
@@ -106,19 +100,16 @@ class DualAscent:
             largest = self.tau * float(max(coefficient.max(), density.max()))
             return self.poisson(residual, curvature, self.caution * largest, self.threads)
         weight = np.maximum(coefficient, density)
-        root = 1.0 / np.sqrt(weight + _FLOOR * weight.max())
+        root = 1.0 / np.sqrt(weight + TOLERANCES.metric_floor * weight.max())
         return root * self.poisson(residual * root, curvature, self.caution * self.tau, self.threads)
 
     def _mean_curvature(self, density):
         """The preconditioner's constant: U*″ averaged over ρ′, or for √ρ max U*″/ρ and an allowance."""
         if self.full_support:
             top = np.array([self.rho.max()])
-            return _ALLOWANCE / float(top[0] * self.energy.internal.second_derivative(top)[0])
+            return TOLERANCES.allowance / float(top[0] * self.energy.internal.second_derivative(top)[0])
         dense = np.where(density > 0.05 * density.max(), density, 0.0)
         return float(np.vdot(self.energy.curvature(density), dense) / dense.sum())
-
-
-_LAYERS = 2
 
 
 class Continuation:
@@ -128,7 +119,7 @@ class Continuation:
     def __init__(self, blocked):
         known = ~blocked
         self.layers = []
-        for _ in range(_LAYERS):
+        for _ in range(TOLERANCES.continued_layers):
             targets, sources = _directions(known)
             self.layers.append((*np.unique(targets, return_inverse=True), sources))
             known = known.copy()

@@ -7,12 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.steps.back_and_forth.ascent import DualAscent
+from jko.steps.back_and_forth.tolerances import TOLERANCES
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.levels import Level, Region, support_box
-
-_COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
-_BOXING = 48  # cells along the longest axis at which a coarse answer says where the mass goes
-_WORTHWHILE = 0.8  # of the cells; a larger box saves nothing
 
 
 @dataclass
@@ -29,7 +26,7 @@ class NestedAscent:
 
     def run(self, region: Region, boxed: bool = True):
         """(ascent on the finest grid, φ there, the region or the box of it that was used)."""
-        sizes = region.levels(_COARSEST[region.rho.ndim])
+        sizes = region.levels(TOLERANCES.coarsest[region.rho.ndim - 1])
         phi, level, boxed = None, None, boxed and not self.full_support
         done = 0
         while sizes:
@@ -39,7 +36,7 @@ class NestedAscent:
             level = finer
             phi = ascent.ascend(phi, self._pairs(len(sizes), first=done == 0))
             done += ascent.iterations
-            if boxed and sizes and max(level.rho.shape) >= _BOXING:
+            if boxed and sizes and max(level.rho.shape) >= TOLERANCES.boxing_cells:
                 boxed = False
                 region, sizes = self._box(region, sizes, level, ascent.normalise(phi)[1])
         ascent.iterations = done
@@ -63,7 +60,7 @@ class NestedAscent:
     def _box(self, region, sizes, level, density):
         low, high = support_box(region, level, density, self.margin)
         box_cells = np.subtract(high, low)
-        if np.prod(box_cells) > _WORTHWHILE * np.prod(region.cells):
+        if np.prod(box_cells) > TOLERANCES.worthwhile_box * np.prod(region.cells):
             return region, sizes
         box = region.box(low, high)
         finer = [box.cells]

@@ -8,12 +8,8 @@ import numpy as np
 
 from jko.steps.back_and_forth.solution import DualSolution
 from jko.steps.back_and_forth.solver import DualSolver
+from jko.steps.back_and_forth.tolerances import TOLERANCES
 from jko.steps.grid.passes import InteractionPasses
-
-_LAG = 2.0  # times an ascent's own gap: what the lag of its field may bring it to
-_ENOUGH = 1e-3  # of W₂²/2τ: a gap that no further pass is made for
-_STALLED = 6  # passes without a better one
-_LEAST_SHARE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ class _Pass:
     def settled(self, tolerance) -> bool:
         """Whether the lag is small beside what the ascent left, and that is a converged step's."""
         certificate = self.solution.certificate
-        enough = max(_LAG * self.unsolved, _ENOUGH * self.solution.cost)
+        enough = max(TOLERANCES.lag * self.unsolved, TOLERANCES.settled_gap * self.solution.cost)
         return self.gap <= enough and certificate.closes(self.gap, tolerance)
 
 
@@ -58,7 +54,11 @@ def settle(problem, settings, mu, tau):
         since += 1
         if best is None or _better(now, best, settings.tolerance):
             best, share, since = now, 1.0, 0
-        if best.settled(settings.tolerance) or since >= _STALLED or share < _LEAST_SHARE:
+        if (
+            best.settled(settings.tolerance)
+            or since >= TOLERANCES.stalled_passes
+            or share < TOLERANCES.least_share
+        ):
             break
         if now.objective > best.objective + now.unsolved:
             share = 0.5 * share

@@ -8,11 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.steps.back_and_forth.ascent import DualAscent
+from jko.steps.back_and_forth.tolerances import TOLERANCES
 from jko.steps.grid.levels import Region
 from jko.steps.grid.marginals import keep_masses, least_squared_distance, rescaled
-
-_EXACT = 1e-13
-_POOR, _BETTER = 2.0, 0.5  # of ρ̂'s defect, from where ρ′ is compared with ρ̂; of its gap, what makes ρ̂ better
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class DualSolution:
     @classmethod
     def of(cls, ascent, phi, region, grid) -> DualSolution:
         """The density that φ gives, of the mass before, with its certificate."""
-        phi, density = ascent.normalise(phi, _EXACT)
+        phi, density = ascent.normalise(phi, TOLERANCES.exact_mass)
         phi, density = keep_masses(ascent.energy, phi, ascent.potential, ascent.rho, density)
         return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
 
@@ -57,11 +55,11 @@ class DualSolution:
         if values is not None:
             return self._judged(values, problem, field, start, mu)
         found = self._judged(self.region.embed(self.density, mu.grid.cells), problem, field, start, mu)
-        if found.gap <= _POOR * self.certificate.gap or not self.certificate.pushed.any():
+        if found.gap <= TOLERANCES.poor * self.certificate.gap or not self.certificate.pushed.any():
             return found
         pushed = self.region.embed(self.certificate.pushed, mu.grid.cells)
         moved = self._judged(rescaled(pushed, mu.values), problem, field, start, mu)
-        return moved if moved.excess < _BETTER * found.excess else found
+        return moved if moved.excess < TOLERANCES.better * found.excess else found
 
     def _judged(self, values, problem, field, start, mu):
         certificate = self.certificate

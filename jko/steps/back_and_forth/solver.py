@@ -10,15 +10,8 @@ import numpy as np
 from jko.scheme import Status, StepInfo
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.back_and_forth.solution import DualSolution
+from jko.steps.back_and_forth.tolerances import TOLERANCES
 from jko.steps.grid.levels import Region
-
-_CAUTIONS = (0.65, 1.3, 2.6)  # multiples of the metric tried in turn; without the first where U* is stiff
-_ROUND = 8
-# pairs, finest grid first; on the line they cost little, and many short steps add up what two leave
-_PAIRS = {1: (8, 8, 12, 24, 48), 2: (2, 6, 12, 24, 48), 3: (2, 6, 12, 24, 48)}
-_HELPS = 0.97  # times the gap, at most, after a round of more pairs that is worth another
-_AIM = 0.1  # of h²/8τ: a gap below the grid's own bias counts as closed, and a tenth of it is aimed at
-_ENOUGH = 0.5  # of h²/8τ, above which other step sizes are tried
 
 
 class DualSolver:
@@ -37,14 +30,14 @@ class DualSolver:
         best, spent = None, 0
         if start is not None:
             best, spent = self._polish(self.at(start))
-            if self._good(best, _ENOUGH) and not best.region.clips(best.density, self.grid.cells):
+            if self._good(best, TOLERANCES.enough) and not best.region.clips(best.density, self.grid.cells):
                 return best.after(spent)
-        for caution in _CAUTIONS[1:] if self.problem.stiff else _CAUTIONS:
+        for caution in TOLERANCES.cautions[1:] if self.problem.stiff else TOLERANCES.cautions:
             found, pairs = self._polish(self._weighed(*self._ladder(caution)))
             spent += pairs
             if best is None or found.excess < best.excess:
                 best = found
-            if self._good(best, _ENOUGH):
+            if self._good(best, TOLERANCES.enough):
                 break
         return best.after(spent)
 
@@ -70,7 +63,7 @@ class DualSolver:
             self.problem.internal,
             self.tau,
             support,
-            settings.iterations or _PAIRS[self.grid.dimension],
+            settings.iterations or TOLERANCES.pairs[self.grid.dimension - 1],
             settings.margin,
             caution,
             settings.threads,
@@ -87,24 +80,16 @@ class DualSolver:
         """More pairs on the given grid while they are needed and help; and how many there were in all."""
         ascent, phi = best.ascent, best.phi
         spent = ascent.iterations
-        for _ in range(self.settings.max_extra // _ROUND):
-            if self._good(best, _AIM):
+        for _ in range(self.settings.max_extra // TOLERANCES.extra_pairs):
+            if self._good(best, TOLERANCES.aim):
                 break
-            phi = ascent.ascend(phi, _ROUND)
-            spent += _ROUND
+            phi = ascent.ascend(phi, TOLERANCES.extra_pairs)
+            spent += TOLERANCES.extra_pairs
             found = self._weighed(ascent, phi, best.region)
-            if not found.excess < _HELPS * best.excess:
+            if not found.excess < TOLERANCES.helps * best.excess:
                 break
             best = found
         return best, spent
-
-
-_MASS_TOLERANCE = 1e-8
-_ROUNDING = 64.0 * np.finfo(float).eps  # of the absolute terms of F
-_HALVINGS = 10
-_STILL = 0.125  # cells: where mass neither moves nor spreads by more, the step is lost in the grid's error
-_HUGE = 0.1  # of W₂²/2τ: a gap above it is none of a converged step, whatever the grid's own error
-_FLOOR = 1e-8  # of the absolute terms of F: gaps below it count as none
 
 
 @dataclass(frozen=True)
@@ -144,9 +129,9 @@ def take(problem, mu, values, cost) -> Taken:
         return Taken(rho, share, before, problem.energy(rho, field), share * cost)
 
     whole = mixed(1.0)
-    if whole.dissipation >= -_ROUNDING * problem.size(values, fields[1]):
+    if whole.dissipation >= -TOLERANCES.rounding * problem.size(values, fields[1]):
         return whole
-    shares = [0.5**k for k in range(1, _HALVINGS + 1)] + [0.0]
+    shares = [0.5**k for k in range(1, TOLERANCES.mixing_halvings + 1)] + [0.0]
     return min(map(mixed, shares), key=lambda taken: taken.objective)
 
 
@@ -158,7 +143,7 @@ def record(problem, settings, mu, tau, solution, taken, note) -> StepInfo:
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
     failures = [
         _lost(problem, mu, tau, certificate),
-        f"the mass changed by {mass_error:.1e}" if mass_error > _MASS_TOLERANCE * mu.mass else "",
+        f"the mass changed by {mass_error:.1e}" if mass_error > TOLERANCES.mass * mu.mass else "",
         "" if certificate.closes(gap, settings.tolerance) else _open(gap, certificate),
         _huge(problem, settings, mu, tau, gap, taken),
         "" if taken.share == 1.0 else _unfinished(problem, settings, mu, tau, gap, taken),
@@ -204,9 +189,9 @@ def _inadmissible(taken):
 
 
 def _lost(problem, mu, tau, certificate):
-    if certificate.cells_moved >= _STILL:
+    if certificate.cells_moved >= TOLERANCES.still:
         return ""
-    least = _least_tau(problem, mu, _STILL)
+    least = _least_tau(problem, mu, TOLERANCES.still)
     if tau >= least:
         return ""
     other = "" if problem.blocked is not None else ", or steps.MongeAmpere"
@@ -215,7 +200,11 @@ def _lost(problem, mu, tau, certificate):
 
 def _huge(problem, settings, mu, tau, gap, taken):
     """Why a whole step whose gap is no small part of W₂²/2τ is not the flow's end."""
-    if taken.share < 1.0 or gap <= _HUGE * taken.cost or gap <= _at_end(problem, settings, mu, tau, taken):
+    if (
+        taken.share < 1.0
+        or gap <= TOLERANCES.huge * taken.cost
+        or gap <= _at_end(problem, settings, mu, tau, taken)
+    ):
         return ""
     share = gap / max(taken.cost, 1e-300)
     return f"the gap {gap:.1e} is {share:.2g} of W₂²/2τ: take a finer grid or a larger tau"
@@ -225,7 +214,7 @@ def _at_end(problem, settings, mu, tau, taken):
     """The gap that a flow at its end may leave."""
     field = problem.interaction(mu.values)
     size = problem.size(taken.values, field)
-    return settings.tolerance * problem.forces(mu.values, field, tau) + _FLOOR * size
+    return settings.tolerance * problem.forces(mu.values, field, tau) + TOLERANCES.floor * size
 
 
 def _unfinished(problem, settings, mu, tau, gap, taken):

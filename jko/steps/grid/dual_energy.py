@@ -6,8 +6,7 @@ import numpy as np
 
 from functionals import Power
 from jko.loops.elliptic.pressure import density_of_pressure
-
-_WALL = 1e200  # a pressure beyond it is that of a blocked cell
+from jko.steps.grid.tolerances import TOLERANCES
 
 
 class DualEnergy:
@@ -44,7 +43,7 @@ class DualEnergy:
 
     def _first_width(self, minus_pressure, total):
         """By how much a shift is searched first: a part of what the pressure varies by, or of U′."""
-        varied = 0.125 * float(np.ptp(minus_pressure[minus_pressure < _WALL]))
+        varied = 0.125 * float(np.ptp(minus_pressure[minus_pressure < TOLERANCES.wall_pressure]))
         slope = self.internal.derivative(np.array([total / minus_pressure.size]))[0]
         return varied or abs(float(slope)) or 1.0
 

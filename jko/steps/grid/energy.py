@@ -6,12 +6,10 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density
+from jko.steps.grid.tolerances import TOLERANCES
 
 # of a record whose gap bounds the suboptimality only beside this density
 TANGENT = "the gap is that of the step with the interaction replaced by its tangent"
-_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
-_LARGEST = 1e100  # of |V|
-_FARTHEST = 1e20  # for τ: a multiple of the box's squared length above, of h² below, that float32 holds
 
 
 class GridEnergy:
@@ -66,7 +64,7 @@ class GridEnergy:
         """Whether ρ keeps below the cap and out of the blocked cells, so that F(ρ) < ∞."""
         if self.blocked is not None and values[self.blocked].any():
             return False
-        return self.cap is None or bool((values <= self.cap * (1.0 + _EXCESS)).all())
+        return self.cap is None or bool((values <= self.cap * (1.0 + TOLERANCES.cap_excess)).all())
 
     def outer(self, field) -> np.ndarray:
         """V + W∗ρ."""
@@ -115,7 +113,7 @@ class GridEnergy:
         """τ, refused where squared lengths over it leave the range of floats."""
         tau = positive_number("tau", tau)
         longest = max(b - a for a, b in zip(self.grid.lower, self.grid.upper, strict=True))
-        least, most = min(self.grid.spacing) ** 2 / _FARTHEST, longest**2 * _FARTHEST
+        least, most = min(self.grid.spacing) ** 2 / TOLERANCES.farthest, longest**2 * TOLERANCES.farthest
         if not least <= tau <= most:
             raise ValueError(
                 f"tau: expected between {least:.1e} and {most:.1e} on this grid, so that |x − y|²/2τ keeps "
@@ -147,11 +145,12 @@ def energy_size(internal, outer, values, volume) -> float:
 def finite_potential(potential):
     """V in the cells, refused where it is not finite or so large that its squares are not."""
     with np.errstate(invalid="ignore"):
-        wrong = ~(np.abs(potential) <= _LARGEST)
+        wrong = ~(np.abs(potential) <= TOLERANCES.largest_potential)
     if wrong.any():
         raise ValueError(
             f"functional: the potential is {potential[wrong][0]:g} in one of {int(wrong.sum())} cells, "
-            f"expected finite numbers below {_LARGEST:g}; choose a grid inside its domain, or scale it down"
+            f"expected finite numbers below {TOLERANCES.largest_potential:g}; choose a grid "
+            "inside its domain, or scale it down"
         )
     return potential
 
@@ -176,9 +175,6 @@ def blocked_cells(obstacle, grid):
     return blocked if blocked.any() else None
 
 
-_FLAT = 0.1  # of U″ at the largest density: less at a thousandth of it makes (U*)″ unbounded in vacuum
-
-
 class DualProblem(GridEnergy):
     """F on a grid, with cells blocked by an obstacle."""
 
@@ -194,7 +190,7 @@ class DualProblem(GridEnergy):
         with np.errstate(all="ignore"):
             self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
             thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
-        self.stiff = bool(thin < _FLAT * dense)
+        self.stiff = bool(thin < TOLERANCES.flat * dense)
 
     def least_tau(self, values, length) -> float:
         """The least τ at which mass spreads by √(2Dτ), D = ρU″(ρ) where ρ is largest, that far; 0 where the

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.loops.grids.resample import average, interpolate
-
-_FEW = 8  # cells along an axis that are not halved
+from jko.steps.grid.tolerances import TOLERANCES
 
 
 class Levels:
@@ -19,7 +18,9 @@ class Levels:
         self.extent = tuple(n * h for n, h in zip(grid.cells, grid.spacing, strict=True))
         self.sizes = [grid.cells]
         while max(self.sizes[-1]) > 1.5 * coarsest:
-            self.sizes.append(tuple(n if n <= _FEW else math.ceil(n / 2) for n in self.sizes[-1]))
+            self.sizes.append(
+                tuple(n if n <= TOLERANCES.few_cells else math.ceil(n / 2) for n in self.sizes[-1])
+            )
 
     def coarsened(self, field):
         """The means of a field on all levels."""

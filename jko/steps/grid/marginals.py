@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.measures import Density, Grid
+from jko.steps.grid.tolerances import TOLERANCES
 from jko.transport.distances.line import quantile_distance, quantile_function
 
 
@@ -26,10 +27,6 @@ def grid_bias(mu, tau) -> float:
     return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
 
 
-_EMPTY = 1e-12  # of the largest density, below which a cell counts as empty
-_EXACT = 1e-13
-
-
 def keep_masses(energy, phi, potential, before, density):
     """(φ, U*′(−φ − V)) with φ shifted on each part by what gives it the mass that it had.
 
@@ -42,7 +39,9 @@ def keep_masses(energy, phi, potential, before, density):
     phi, density = phi.copy(), density.copy()
     for part in range(1, masses.size):
         cells = parts == part
-        shift, density[cells] = energy.normalise((phi + potential)[cells], masses[part], _EXACT)
+        shift, density[cells] = energy.normalise(
+            (phi + potential)[cells], masses[part], TOLERANCES.exact_mass
+        )
         phi[cells] -= shift
     return phi, density
 
@@ -59,7 +58,7 @@ def rescaled(values, before):
 def _parts(before, after):
     """For each cell the number 1, 2, … of the part nearest to it, and the parts' masses before and after;
     None where there is one part only, or one is empty before or after: mass went from part to part."""
-    held = (before > _EMPTY * before.max()) | (after > _EMPTY * after.max())
+    held = (before > TOLERANCES.empty * before.max()) | (after > TOLERANCES.empty * after.max())
     if held.all():
         return None, None, None
     from scipy.ndimage import distance_transform_edt, label

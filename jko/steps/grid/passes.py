@@ -8,8 +8,7 @@ import numpy as np
 
 from jko.loops.anderson import Anderson
 from jko.steps.grid.energy import GridEnergy
-
-_DEPTH = 4  # fields mixed; more only remember what is no longer true
+from jko.steps.grid.tolerances import TOLERANCES
 
 
 class InteractionPasses:
@@ -30,7 +29,7 @@ class InteractionPasses:
 
     def __init__(self, problem: GridEnergy, values: np.ndarray, tau: float, most: int):
         self.problem, self.tau, self.most = problem, tau, most
-        self.weights, self.mixer = values, Anderson(values, _DEPTH)
+        self.weights, self.mixer = values, Anderson(values, TOLERANCES.mixed_fields)
         self.field = self.image = problem.interaction(values)
         self.lag, self.number, self._retreat = 0.0, 0, None
 
@@ -54,7 +53,7 @@ class InteractionPasses:
 
     def retreat(self, field: np.ndarray, image: np.ndarray, share: float) -> None:
         """Go on at `share` of the way from a field to its image, and forget what was mixed before."""
-        self.mixer = Anderson(self.weights, _DEPTH)
+        self.mixer = Anderson(self.weights, TOLERANCES.mixed_fields)
         self._retreat = field + share * (image - field)
 
     @property

@@ -10,15 +10,9 @@ import numpy as np
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.fourth_order import transported
 from jko.steps.grid.dual_energy import DualEnergy
+from jko.steps.grid.tolerances import TOLERANCES
 from jko.steps.monge_ampere.newton import LogEnergy
 from jko.steps.reflection import Reflected
-
-_FOLDED = 0.1  # of the mass: above, 2T − id is called no transport
-_DENSE = 1e-3  # of the largest density, where folds are looked for
-_SMALLEST = 1e-300
-_RIM = 2  # cells round the support of ρ_k that the c-transform keeps
-_PASSES = 4
-_LOST = 1e-3  # of the mass: a pull-back that misses more has no smooth potential to pull by
 
 
 def reflect_on_grid(half, problem, mu, tau) -> Reflected:
@@ -39,14 +33,14 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
     if problem.full_support:
         half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau))
         values, least, lost = _pulled_back(problem, half, tau)
-        if not abs(lost) <= _LOST:
+        if not abs(lost) <= TOLERANCES.lost:
             return none(taken, f"the pull-back misses {lost:.1e} of the mass")
         note = f"reflected by pull-back, whose mass was off by {lost:.1e}"
     else:
         values, least, note = _laid_down(problem, mu, half, tau)
-    dense = half.values > _DENSE * half.values.max()
+    dense = half.values > TOLERANCES.dense * half.values.max()
     folded = float(half.values[dense & (least < 0.0)].sum() / half.values.sum())
-    if folded > _FOLDED:
+    if folded > TOLERANCES.folded:
         return none(taken, f"2T − id folds over {folded:.0%} of the mass")
     new = half.with_values(values)
     # W₂(ρ, ρ′) = 2W₂(ρ, ρ₁), so that W₂²/2τ is twice the half step's own cost
@@ -64,14 +58,14 @@ def _variation(problem, half, where):
     """δF/δρ at the half step where it has mass."""
     field = problem.interaction(half.values)
     potential = problem.potential if field is None else problem.potential + field
-    return problem.internal.derivative(np.maximum(half.values[where], _SMALLEST)) + potential[where]
+    return problem.internal.derivative(np.maximum(half.values[where], TOLERANCES.smallest)) + potential[where]
 
 
 def _pulled_back(problem, half, tau):
     from jko.loops.transport.push_smooth import push_smooth
 
     phi = -_variation(problem, half, ...)
-    logarithm = np.log(np.maximum(half.values, _SMALLEST))
+    logarithm = np.log(np.maximum(half.values, TOLERANCES.smallest))
     found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing)
     values = np.exp(found)
     scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
@@ -97,7 +91,7 @@ def _laid_down_in(box, problem, mu, half, tau):
     phi = np.full(held.shape, -np.inf)
     phi[held] = -_variation(problem, half, box)[held]
     psi = c_transform(phi, spacing, 0.5 * tau)
-    psi[~binary_dilation(mu.values[box] > 0.0, iterations=_RIM)] = -np.inf
+    psi[~binary_dilation(mu.values[box] > 0.0, iterations=TOLERANCES.rim)] = -np.inf
     phi = smoothed(c_transform(psi, spacing, 0.5 * tau))
     values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
     values[box], least[box] = push_rectangles(half.values[box], phi, 0.5 * tau, spacing)
@@ -129,7 +123,7 @@ def _touches(values, box, cells):
     return False
 
 
-def smoothed(phi, passes=_PASSES):
+def smoothed(phi, passes=TOLERANCES.smoothing):
     """φ after binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
     from scipy.ndimage import correlate1d
 
@@ -137,13 +131,6 @@ def smoothed(phi, passes=_PASSES):
         for axis in range(phi.ndim):
             phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode="reflect")
     return phi
-
-
-_DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
-_LIMIT = 1.0  # of ρU″ at the maximum, the residual that a correction answers
-_WHOLE, _FADE = 12.0, 8.0  # of log ρ below its maximum: where corrections are whole, and how far they fade
-_REDUCTION = 1e-2
-_EXACT = 1e-13
 
 
 def corrected(problem, mu, values, tau):
@@ -159,19 +146,25 @@ def corrected(problem, mu, values, tau):
     potential = problem.potential if field is None else problem.potential + field
     with np.errstate(all="ignore"):
         log = np.log(mu.values)
-        np.maximum(log, log.max() - _DEEPEST, out=log)
-        own = np.maximum(np.log(values), log.max() - _DEEPEST)
+        np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
+        own = np.maximum(np.log(values), log.max() - TOLERANCES.deepest)
         p = energy.slope(own, np.exp(own))[0] + potential
         residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, spacing, potential)
         mobility = [tau / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
-        limit = _LIMIT * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
+        limit = TOLERANCES.answered * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
         right = np.clip(residual, -limit, limit)
-        correction, _ = Multigrid(found, stiffness, mobility).solve(right, _REDUCTION)
-        fade = np.clip((found - found.max() + _WHOLE + _FADE) / _FADE, 0.0, 1.0)
+        correction, _ = Multigrid(found, stiffness, mobility).solve(right, TOLERANCES.reduction)
+        fade = np.clip(
+            (found - found.max() + TOLERANCES.whole_depth + TOLERANCES.fade_depth) / TOLERANCES.fade_depth,
+            0.0,
+            1.0,
+        )
         p += correction * fade
         if not _defect(energy, log, p, tau, spacing, potential)[1] < size:
             return values
-        return DualEnergy(problem.internal).normalise(potential - p, float(mu.values.sum()), _EXACT)[1]
+        return DualEnergy(problem.internal).normalise(
+            potential - p, float(mu.values.sum()), TOLERANCES.exact_mass
+        )[1]
 
 
 def _defect(energy, log, p, tau, spacing, potential):

@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from jko.loops.transport.c_transform import c_transform
+from jko.steps.grid.tolerances import TOLERANCES
 
 MOST_LOST = 0.1  # of the decrease of F + W₂²/2τ: what loses more is not the step that was asked for
-_SAMPLES = 2.0  # points a cell on a straight way that may meet an obstacle
 
 
 def overpaid(grid, tau, mass, loss, decrease) -> float:
@@ -55,7 +55,7 @@ def _meets(grid, tau, first, held, blocked):
     moves = np.stack([m[held] / h for m, h in zip(moves, grid.spacing, strict=True)])
     at = np.stack(np.nonzero(held))
     longest = np.minimum(np.abs(moves).max(initial=0.0), max(grid.cells))
-    count = max(1, math.ceil(_SAMPLES * longest))
+    count = max(1, math.ceil(TOLERANCES.way_samples * longest))
     met = np.zeros(at.shape[1], bool)
     for k in range(1, count + 1):
         cell = np.rint(at + (k / count) * moves).astype(int)

@@ -15,13 +15,7 @@ from jko.loops.grids.resample import interpolate
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem, energy_size
 from jko.steps.grid.levels import Levels
-
-_VACUUM = 1e-5  # of the largest: what U*″ and ρ are raised to where there is vacuum
-_LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
-_RISE = 2.0  # of log ρ in one iteration, at most
-_TINY = 1e-290
-_ROUNDING = 1e-15  # of the size of F: a gap below it is none
-_DIRECT = 1e6  # cells times the square of the bandwidth: below, elimination is quicker than multigrid
+from jko.steps.linearized.tolerances import TOLERANCES
 
 
 @dataclass
@@ -60,15 +54,19 @@ class LinearizedNewton:
         self.cell_volume = float(math.prod(spacing))
         terms = internal.terms
         self.temperature = terms[0][0] if len(terms) == 1 and terms[0][1].is_entropy else None
-        self.floor = _ROUNDING * energy_size(internal, self.potential, self.before, self.cell_volume)
+        self.floor = TOLERANCES.rounding * energy_size(
+            internal, self.potential, self.before, self.cell_volume
+        )
         self.iterations = self.linear_iterations = 0
         self.bandwidth = linearized_direct.bandwidth(self.shape)
-        self.direct = self.temperature is not None and self.before.size * self.bandwidth**2 <= _DIRECT
+        self.direct = (
+            self.temperature is not None and self.before.size * self.bandwidth**2 <= TOLERANCES.direct_work
+        )
         self.direct &= not any(self.periodic)
 
     def start(self) -> Pair:
         """No motion: φ = 0, ρ = ρ_k. One iteration from there is the semi-implicit step."""
-        floor = _TINY if self.temperature is not None else 0.0
+        floor = TOLERANCES.smallest if self.temperature is not None else 0.0
         return self.at(np.zeros(self.shape), self.internal.derivative(np.maximum(self.before, floor)))
 
     def at(self, phi, pressure=None) -> Pair:
@@ -97,9 +95,9 @@ class LinearizedNewton:
         """U*″ and the zeroth-order coefficient of the Hessian."""
         if self.temperature is not None:
             diagonal = np.maximum(self.before, density) / self.temperature
-            return density / self.temperature, np.maximum(diagonal, _TINY)
+            return density / self.temperature, np.maximum(diagonal, TOLERANCES.smallest)
         curvature = np.where(density > 0.0, 1.0 / self.internal.second_derivative(density), 0.0)
-        curvature += _VACUUM * curvature.max()
+        curvature += TOLERANCES.vacuum * curvature.max()
         return curvature, curvature
 
     def solve(self, now, tolerance, most) -> Pair:
@@ -110,14 +108,17 @@ class LinearizedNewton:
                 break
             self.iterations += 1
             with np.errstate(all="ignore"):
-                correction = self._correction(now, np.clip(0.3 * np.sqrt(goal / now.gap), _LEAST, _MOST))
+                correction = self._correction(
+                    now,
+                    np.clip(0.3 * np.sqrt(goal / now.gap), TOLERANCES.least_forcing, TOLERANCES.most_forcing),
+                )
                 now = self.at(now.phi + correction, now.pressure + self._rise(now, correction))
         return now
 
     def eliminated(self, tolerance, most) -> Pair | None:
         """The answer from no motion in one compiled call, an entropy on few cells; None where it failed."""
         phi = np.zeros(self.shape)
-        pressure = self.internal.derivative(np.maximum(self.before, _TINY))
+        pressure = self.internal.derivative(np.maximum(self.before, TOLERANCES.smallest))
         iterations, gap, transport = linearized_direct.solve(
             self.before, self.potential, self.scale, self.bend, self.temperature, self.bandwidth,
             self.cell_volume, tolerance, self.floor, most, phi, pressure,
@@ -131,7 +132,7 @@ class LinearizedNewton:
         change = self.faces.apply(advected, correction, self.bend * now.phi, scale=self.scale)
         change -= now.mismatch
         if self.temperature is not None:
-            np.minimum(change, _RISE * self.temperature, out=change)
+            np.minimum(change, TOLERANCES.rise * self.temperature, out=change)
         return change
 
     def _correction(self, now, reduction):
@@ -166,7 +167,7 @@ class LinearizedNewton:
 
     def _preconditioner(self, now):
         """A V-cycle for diagonal·δ − ∇·(ρ(τ + τ²U*″/ρ (∂φ)²)∇δ), the Hessian but for mixed derivatives."""
-        floor = _TINY if self.temperature is not None else _VACUUM * now.density.max()
+        floor = TOLERANCES.smallest if self.temperature is not None else TOLERANCES.vacuum * now.density.max()
         rho = np.maximum(now.density, floor)
         mobility = [
             (
@@ -195,10 +196,6 @@ class LinearizedNewton:
         return 0.5 * self.scale[axis] * square
 
 
-_COARSEST = {1: 64, 2: 32, 3: 16}  # cells along the longest axis, by dimension
-_EXACT = 1e-13
-
-
 class LinearizedLadder:
     """The potential on all grids of a ladder, and Newton's method up along it."""
 
@@ -211,7 +208,7 @@ class LinearizedLadder:
             )
         self.dual = DualEnergy(self.problem.internal)
         self.grid = mu.grid
-        self.levels = Levels(mu.grid, _COARSEST[mu.grid.dimension])
+        self.levels = Levels(mu.grid, TOLERANCES.coarsest[mu.grid.dimension - 1])
         self.potentials = self.levels.coarsened(self.problem.potential)
 
     def climb(self, mu, tau, field, floor, nested, tolerance, most, bend=1.0):
@@ -245,7 +242,7 @@ class LinearizedLadder:
     def normalise(self, found, mu):
         """ρ = U*′(p + c) of the mass of ρ_k."""
         pressure = found.pressure.reshape(self.grid.cells)
-        return self.dual.normalise(-pressure, float(mu.values.sum()), _EXACT)[1]
+        return self.dual.normalise(-pressure, float(mu.values.sum()), TOLERANCES.exact_mass)[1]
 
 
 def _finer(field, cells, size, periodic):

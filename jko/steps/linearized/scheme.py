@@ -13,14 +13,8 @@ from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid.energy import energy_size
 from jko.steps.grid.passes import InteractionPasses
+from jko.steps.linearized.tolerances import TOLERANCES
 from jko.steps.reflection import Reflected
-
-# tried in turn: what ρ_k is raised to, of its maximum, and whether the grids are nested
-_ATTEMPTS = ((1e-9, True), (1e-6, True), (1e-6, False))
-_ACCEPTED = 100.0  # of the tolerance, the most that counts as converged
-_REST = 1e-12  # of the size of F: a gap below it counts as none
-_KEPT = 0.25  # of the half step's density, what a reflection leaves in a cell
-_STRAIGHT = 1e-6  # more of a reflection bent tells of rough data
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +83,7 @@ class Linearized(Scheme):
         # twice the cost of the half step, whose velocity is that of the whole
         dissipation = solved.before - ladder.problem.energy(new, field) - 2.0 * solved.found.transport
         new = Density(mu.grid, new)
-        return Reflected(half, new, state, dissipation, solved.before, bent, wary=bent > _STRAIGHT)
+        return Reflected(half, new, state, dissipation, solved.before, bent, wary=bent > TOLERANCES.straight)
 
     def _passes(self, ladder, mu, tau, bend):
         """The step of which `bend` (τ/2)|∇φ|² is kept; ρ ↦ ρ′ ↦ W∗ρ′ is mixed to a fixed point."""
@@ -105,9 +99,9 @@ class Linearized(Scheme):
             if passes.answer(values) <= self._enough(1.0, problem, mu, found, field):
                 break
         lag, notes = passes.lag, [passes.note] if passes.note else []
-        if floor > _ATTEMPTS[0][0]:
+        if floor > TOLERANCES.attempts[0][0]:
             notes.append(f"ρ_k was raised to {floor:g} of its maximum in the tails")
-        if found is not None and lag > self._enough(_ACCEPTED, problem, mu, found, field):
+        if found is not None and lag > self._enough(TOLERANCES.accepted, problem, mu, found, field):
             found = None
             notes.append("the interaction did not settle")
         after = problem.energy(values, problem.interaction(values))
@@ -116,16 +110,16 @@ class Linearized(Scheme):
     def _enough(self, times, problem, mu, found, field):
         """So many times the tolerance, and rounding."""
         size = energy_size(problem.internal, problem.outer(field), mu.values, mu.grid.cell_volume)
-        return times * self.tolerance * found.transport + _REST * size
+        return times * self.tolerance * found.transport + TOLERANCES.rest * size
 
     def _solve(self, ladder, mu, tau, field, bend):
         spent = 0
-        for floor, nested in _ATTEMPTS:
+        for floor, nested in TOLERANCES.attempts:
             found, iterations = ladder.climb(
                 mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
             )
             spent += iterations
-            if found.gap <= self._enough(_ACCEPTED, ladder.problem, mu, found, field) < np.inf:
+            if found.gap <= self._enough(TOLERANCES.accepted, ladder.problem, mu, found, field) < np.inf:
                 return found, spent, floor
         return None, spent, floor
 
@@ -164,7 +158,7 @@ class _Solved(NamedTuple):
 def _reflected(start, half):
     """(2ρ₁ − ρ, no less than a quarter of ρ₁ and of its mass; what that changed, of how far ρ moved)."""
     straight = 2.0 * half - start
-    new = np.maximum(straight, _KEPT * half)
+    new = np.maximum(straight, TOLERANCES.reflected_least * half)
     new *= start.sum() / new.sum()
     moved = float(np.abs(straight - start).sum())
     return new, float(np.abs(new - straight).sum()) / moved if moved > 0.0 else 0.0

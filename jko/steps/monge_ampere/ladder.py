@@ -17,21 +17,8 @@ from jko.steps.grid.levels import Levels, Region
 from jko.steps.grid.marginals import grid_bias, least_squared_distance, rescaled
 from jko.steps.grid.passes import InteractionPasses
 from jko.steps.grid.reflection import smoothed
-from jko.steps.monge_ampere.newton import OWN, LogEnergy, PressureNewton, SteepNewton, transport_cost
-
-_COARSEST = {1: 32, 2: 32, 3: 16}  # cells along the longest axis, by dimension
-_FAR = 25.0  # log ρ below its maximum all along a wall: mass there does not count
-_DEEPEST = 650.0  # log ρ below its maximum, at most; underflow is no vacuum
-_ROUNDER = 1.25  # p starts with I + ττ′D²p ≥ 0 for τ′ = 1.25τ
-_LOST = 0.3  # relative gap of a coarse answer from which finer grids are not begun
-_EXACT = 1e-13
-_SMALLEST = 1e-300
-_THIN = 1e-8  # of the largest density, from where on U*′(p − V) is stored
-_APART = 0.25  # of the sum of ρ̂ and U*′, their difference from where on the map is no guide
-_MEDIUM = {1: 128, 2: 128, 3: 32}  # cells along the longest axis up to which back-and-forth may begin
-_SMOOTHING = 4  # passes
-_ENOUGH = 2e-4  # relative gap at which a steep step is left, τ's own error allowing
-_PAIRS, _MARGIN, _METRIC = (8, 12, 12, 24, 48), 0.05, 1.3  # of that ascent
+from jko.steps.monge_ampere.newton import LogEnergy, PressureNewton, SteepNewton, transport_cost
+from jko.steps.monge_ampere.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -66,7 +53,7 @@ class PressureLadder:
     """The potential on all grids of a ladder, and Newton's method up along it.
 
     `cautions`: (limit, tail) of the corrections on the coarsest grid and on the others, to be tried in turn;
-    a number begins with back-and-forth on a grid of that many times `_MEDIUM` cells and goes on with
+    a number begins with back-and-forth on a grid of that many times `medium` cells and goes on with
     `SteepNewton`.
     """
 
@@ -77,7 +64,7 @@ class PressureLadder:
         self.energy = LogEnergy(self.problem.internal)
         self.dual = DualEnergy(self.problem.internal)
         self.grid = mu.grid
-        self.levels = Levels(mu.grid, _COARSEST[mu.grid.dimension])
+        self.levels = Levels(mu.grid, TOLERANCES.coarsest[mu.grid.dimension - 1])
         self.sizes = self.levels.sizes
         self.potentials = self.levels.coarsened(self.problem.potential)
 
@@ -86,7 +73,7 @@ class PressureLadder:
         variation, `first` that at ρ_k."""
         with np.errstate(divide="ignore"):
             log = np.log(mu.values)
-        np.maximum(log, log.max() - _DEEPEST, out=log)
+        np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
         potentials = self.potentials
         if field is not None:
             potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
@@ -109,9 +96,9 @@ class PressureLadder:
             else:
                 limits = caution[depth < len(self.sizes) - 1]
                 newton = PressureNewton(self.energy, *data, free, *limits, before)
-            now = newton.solve(p, max(tolerance, _ENOUGH) if steep else tolerance, most)
+            now = newton.solve(p, max(tolerance, TOLERANCES.steep_gap) if steep else tolerance, most)
             p, spent = now.p, spent + newton.iterations
-            if not (now.gap < _LOST * now.transport or newton.is_nothing(now)):
+            if not (now.gap < TOLERANCES.coarse_gap * now.transport or newton.is_nothing(now)):
                 return self._lost(p, mu, spent)
         return self._certify(newton, now, mu, log, potentials[0], spent)
 
@@ -121,8 +108,8 @@ class PressureLadder:
         return slope if field is None else slope + (first - field)
 
     def _medium(self, times):
-        """The depth of the finest grid of so many times `_MEDIUM` cells at most along an axis."""
-        most = times * _MEDIUM[self.grid.dimension]
+        """The depth of the finest grid of so many times `medium` cells at most along an axis."""
+        most = times * TOLERANCES.medium[self.grid.dimension - 1]
         return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
 
     def _back_and_forth(self, mu, size, data):
@@ -130,14 +117,21 @@ class PressureLadder:
         tau, spacing, _, potential = data
         region = Region(spacing, (0,) * len(size), average(mu.values, size), potential)
         support = self.problem.full_support
-        nested = NestedAscent(self.problem.internal, tau, support, _PAIRS, _MARGIN, _METRIC)
+        nested = NestedAscent(
+            self.problem.internal,
+            tau,
+            support,
+            TOLERANCES.ascent_pairs,
+            TOLERANCES.ascent_margin,
+            TOLERANCES.ascent_metric,
+        )
         ascent, phi, _ = nested.run(region, boxed=False)
-        return -smoothed(ascent.normalise(phi)[0], _SMOOTHING)
+        return -smoothed(ascent.normalise(phi)[0], TOLERANCES.smoothing)
 
     def _start(self, tau, spacing, log, potential):
         """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
         start = self._variation(log, potential)
-        reach = _ROUNDER * tau
+        reach = TOLERANCES.start_stretch * tau
         return -c_transform(c_transform(-start, spacing, reach), spacing, reach)
 
     def _lost(self, p, mu, spent) -> Found:
@@ -150,7 +144,7 @@ class PressureLadder:
             return self._lost(now.p, mu, spent)
         work = now.p - potential
         with np.errstate(all="ignore"):
-            shift, answer = self.dual.normalise(-work, total, _EXACT)
+            shift, answer = self.dual.normalise(-work, total, TOLERANCES.exact_mass)
             work += shift
             scale = total / found
             pushed = now.density * scale
@@ -192,9 +186,9 @@ def _joined(pushed, answer, total):
     Of an error δp both are off, ρ̂ by τ∇·(ρ∇δp), by which W₂ is off as the gap tells, U*′ by U*″δp, whose
     mass comes from anywhere.
     """
-    thin = (_THIN * answer.max()) ** 2
+    thin = (TOLERANCES.thin * answer.max()) ** 2
     change = pushed - answer
-    apart = change / np.maximum(_APART * (pushed + answer), _SMALLEST)
+    apart = change / np.maximum(TOLERANCES.apart * (pushed + answer), TOLERANCES.smallest)
     apart *= apart
     square = answer * answer
     change *= square / ((square + thin) * (1.0 + apart * apart))
@@ -205,7 +199,7 @@ def _joined(pushed, answer, total):
 
 def _far_walls(log):
     """For each axis, whether its lower and its upper wall hold no mass that counts."""
-    bar = log.max() - _FAR
+    bar = log.max() - TOLERANCES.far
     return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))
 
 
@@ -234,7 +228,7 @@ def settle(ladder, mu, tau, settings, caution):
             size = found.size + abs(after - found.after) + abs(before - found.before)
             best = replace(found, gap=gap, before=before, after=after, size=size)
             note = passes.note
-        if lag <= min(settings.tolerance * found.transport, OWN**2 * found.own):
+        if lag <= min(settings.tolerance * found.transport, TOLERANCES.own_error**2 * found.own):
             break
     if best is None:
         return found, ""

@@ -10,19 +10,9 @@ from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
 from jko.loops.transport.monge_ampere import LEAST, TAIL, transported
 from jko.steps.grid.dual_energy import DualEnergy
+from jko.steps.monge_ampere.tolerances import TOLERANCES
 
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
-_LARGEST = (
-    1e15  # residual in units of ρU″ whose square single precision holds; no start of Newton's method has more
-)
-_FADE = 15.0  # of log ρ, over which corrections fade out in the tails
-_LEAST, _MOST = 1e-3, 0.1  # of a Newton equation's residual, what conjugate gradients may leave
-OWN = 0.1  # of τ's own error, the most that the solver's may be
-_NEAR = 1e-4  # of a density: nearer ones have their Bregman distance by its second-order term
-_ROUNDED = 4.0 * np.finfo(float).eps  # of U′, V and p together: what each operation may leave of a residual
-_NOTHING = 64.0 * np.finfo(float).eps  # of F
-_RANGE = 1e20  # of ρU″, about that of the largest density
-_SUMS = 16.0  # of them in U′(ρ̂) + V − p, with the logarithm's interpolation
 
 
 @dataclass
@@ -104,7 +94,7 @@ class PressureNewton:
         √(2·gap/τ), is a tenth of that of τ itself; not below rounding."""
         goal = tolerance * now.transport
         if now.gap <= goal and self.before is not None:
-            goal = min(goal, OWN**2 * self.own_error(now))
+            goal = min(goal, TOLERANCES.own_error**2 * self.own_error(now))
         return max(goal, self.rounding(now)) if now.gap > goal else goal
 
     def own_error(self, now) -> float:
@@ -124,12 +114,12 @@ class PressureNewton:
     def rounding(self, now) -> float:
         """The gap that rounding of p, V and U′ leaves, and of p's second differences in log det DS."""
         size, stiffness = self._sizes(now)
-        sums = _SUMS + 4.0 * stiffness * self.tau * sum(1.0 / h**2 for h in self.spacing)
-        return 0.5 * self.mass * (_ROUNDED * sums * size) ** 2 / stiffness
+        sums = TOLERANCES.sums + 4.0 * stiffness * self.tau * sum(1.0 / h**2 for h in self.spacing)
+        return 0.5 * self.mass * (TOLERANCES.rounded * sums * size) ** 2 / stiffness
 
     def is_nothing(self, now) -> bool:
         """Whether the gap is below the rounding of F."""
-        return now.gap <= _NOTHING * self.mass * self._sizes(now)[0]
+        return now.gap <= TOLERANCES.nothing * self.mass * self._sizes(now)[0]
 
     def _sizes(self, now):
         """The means of |p| + ρU″ and of ρU″."""
@@ -138,7 +128,9 @@ class PressureNewton:
         return float(np.vdot(now.density, np.abs(now.p))) / mass + stiffness, stiffness
 
     def _improve(self, now, goal):
-        correction = self._correction(now, np.clip(0.5 * np.sqrt(goal / now.gap), _LEAST, _MOST))
+        correction = self._correction(
+            now, np.clip(0.5 * np.sqrt(goal / now.gap), TOLERANCES.least_forcing, TOLERANCES.most_forcing)
+        )
         self.iterations += 1
         for halvings in range(self.halvings):
             new = self.at(now.p + 0.5**halvings * correction)
@@ -151,11 +143,13 @@ class PressureNewton:
         unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
         stiffness = now.stiffness / unit
         mobility = [self.tau * unit / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
-        most = min(self.limit, _LARGEST)
+        most = min(self.limit, TOLERANCES.largest_residual)
         right = np.clip(now.residual / unit, -most, most)
         top = float(now.log.max()) - self.tail
         if now.log.min() < top:
-            fade = (now.log.astype(np.float32) - np.float32(top - _FADE)) / np.float32(_FADE)
+            fade = (now.log.astype(np.float32) - np.float32(top - TOLERANCES.fade)) / np.float32(
+                TOLERANCES.fade
+            )
             np.clip(fade, 0.0, 1.0, out=fade)
             right *= fade * fade * (3.0 - 2.0 * fade)
         correction, spent = Multigrid(now.log - now.log.max(), stiffness, mobility).solve(right, reduction)
@@ -177,7 +171,9 @@ class LogEnergy:
             return self.temperature * (log + 1.0), self.temperature
         stiffness = density * self.internal.second_derivative(density)
         unit = stiffness.flat[density.argmax()]
-        return self.internal.derivative(density), np.clip(stiffness, unit / _RANGE, unit * _RANGE)
+        return self.internal.derivative(density), np.clip(
+            stiffness, unit / TOLERANCES.stiffness_range, unit * TOLERANCES.stiffness_range
+        )
 
     def gap(self, density, answer, pressure, log=None) -> float:
         """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p), log ρ at hand or not: U's Bregman
@@ -186,9 +182,11 @@ class LogEnergy:
         if self.temperature is not None and log is not None:
             further = log - self.log_of_pressure(pressure)
             with np.errstate(all="ignore"):
-                change = np.where(np.abs(further) < _NEAR, answer * np.expm1(further), change)
+                change = np.where(
+                    np.abs(further) < TOLERANCES.bregman_near, answer * np.expm1(further), change
+                )
                 return self.temperature * float(np.maximum(density * further - change, 0.0).sum())
-        near = np.abs(change) < _NEAR * answer
+        near = np.abs(change) < TOLERANCES.bregman_near * answer
         own = self.internal.density(density) - pressure * density
         answered = np.where(answer > 0.0, self.internal.density(answer) - pressure * answer, 0.0)
         with np.errstate(all="ignore"):
@@ -230,16 +228,6 @@ def transport_cost(p, density, tau, spacing) -> float:
     return 0.5 * tau * total * float(np.prod(spacing))
 
 
-_DENSE = 14.0  # of log ρ_k below its maximum, where much compression is taken for what it is
-_HELD = 24.0  # of log ρ′ below its maximum, from where on p only follows its neighbours
-_FOLLOWS = 16.0  # cells, over which it does
-_STIFFEST = 100.0  # cells, over which a correction reaches at most
-_LARGEST_FIELD = 1.0  # of ρU″ at the maximum, the residual that a logarithmic row answers
-_NEGATIVE = -1e-3  # least eigenvalue of DS that rounding explains
-_HALVINGS = 5
-_HELPS = 0.7  # times the gap, at most, after an iteration that is worth another
-
-
 class SteepNewton(PressureNewton):
     """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS where det DS falls by many powers of ten.
 
@@ -250,11 +238,11 @@ class SteepNewton(PressureNewton):
     neighbours. The merit of the line search is the Fenchel–Young gap.
     """
 
-    halvings, helps = _HALVINGS, _HELPS
+    halvings, helps = TOLERANCES.steep_halvings, TOLERANCES.steep_helps
 
     def __init__(self, energy, tau, spacing, log_density, potential, free, before=None):
         super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf, before)
-        self.bar = float(log_density.max()) - _DENSE
+        self.bar = float(log_density.max()) - TOLERANCES.dense
         self.cell_volume = float(np.prod(spacing))
 
     def at(self, p) -> Iterate:
@@ -270,7 +258,7 @@ class SteepNewton(PressureNewton):
             work = p - self.potential
             residual, stiffness = self._rows(log, full, share, least, diagonal, work, answer)
             gap = self.energy.gap(density, answer, work) * self.cell_volume
-            folds = least < _NEGATIVE
+            folds = least < TOLERANCES.negative
             folded = float(answer[folds].sum() / answer.sum()) if folds.any() else 0.0
             transport = transport_cost(p, density, self.tau, self.spacing)
             log = np.where(share < 1.0, np.log(np.maximum(density, 1e-300)), log)
@@ -286,9 +274,11 @@ class SteepNewton(PressureNewton):
         ratio = answer / full
         bend = full * self.energy.internal.second_derivative(np.maximum(answer, 1e-30 * full))
         natural = np.where(linear, bend, stiffness)
-        largest = _LARGEST_FIELD * float(np.broadcast_to(stiffness, full.shape).flat[answer.argmax()])
-        held = answer < np.exp(-_HELD) * answer.max()
-        kappa = np.minimum(natural, np.where(held, _FOLLOWS, _STIFFEST) ** 2 / reach)
+        largest = TOLERANCES.largest_field * float(
+            np.broadcast_to(stiffness, full.shape).flat[answer.argmax()]
+        )
+        held = answer < np.exp(-TOLERANCES.held) * answer.max()
+        kappa = np.minimum(natural, np.where(held, TOLERANCES.follows, TOLERANCES.stiffest) ** 2 / reach)
         logarithmic = np.clip(excess, -largest, largest) * (kappa / natural)
         residual = np.where(linear, (share - ratio) * kappa, logarithmic)
         residual[held] = 0.0

@@ -11,14 +11,8 @@ from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.steps.monge_ampere.tolerances import TOLERANCES
 
-_FOLDED = 1e-4  # of the mass, what may lie where the map folds
-_DEFECT = 0.02  # of the mass, the most that the transported density may miss
-_DISSIPATED = 0.9  # of W₂²/2τ, what the energy must fall by; all of it but for the differences' error
-_ROUNDED = 64.0 * np.finfo(float).eps  # of the absolute terms of F, what rounding explains
-_LACK = 0.05  # of W₂²/2τ, the largest duality gap of the stored densities: differences may be blind to more
-_SHARP = 1e-9  # the relative gap of the steps within one of second order
-_FEWEST = 8  # cells along an axis
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
 
 
@@ -107,7 +101,7 @@ class MongeAmpere(Scheme):
 
     def sharpened(self) -> MongeAmpere:
         """The same, solved to a gap that does not add up over many steps of second order."""
-        return replace(self, tolerance=min(self.tolerance, _SHARP))
+        return replace(self, tolerance=min(self.tolerance, TOLERANCES.second_order_gap))
 
     def reflect(self, problem, mu, t, tau, state):
         """2 J_{τ/2} − id for steps.SecondOrder."""
@@ -127,17 +121,17 @@ class MongeAmpere(Scheme):
     def _rejects(self, found):
         if not np.isfinite(found.gap):
             return Rejection("Newton's method did not converge on a coarse grid")
-        if found.folded > _FOLDED:
+        if found.folded > TOLERANCES.folded:
             return Rejection(f"the map folds over {found.folded:.1e} of the mass")
-        rounding = _ROUNDED * found.size
-        if found.before - found.after < _DISSIPATED * found.transport - rounding:
+        rounding = TOLERANCES.energy_rounding * found.size
+        if found.before - found.after < TOLERANCES.dissipated * found.transport - rounding:
             fall = found.before - found.after
             return Rejection(f"the energy would fall by {fall:.1e}, less than W₂²/2τ")
         if found.gap > self.accept * found.transport + rounding:
             return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
-        if not found.lack <= _LACK * found.transport + rounding:
+        if not found.lack <= TOLERANCES.lack * found.transport + rounding:
             return Rejection(f"the densities of the grid leave a gap of {found.lack:.1e}")
-        if not abs(found.defect) <= _DEFECT:
+        if not abs(found.defect) <= TOLERANCES.defect:
             return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None
 
@@ -166,7 +160,7 @@ class MongeAmpere(Scheme):
             found, note, reason = nearest
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
             own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
-            status = Status.of(info.converged and abs(found.defect) <= _DEFECT)
+            status = Status.of(info.converged and abs(found.defect) <= TOLERANCES.defect)
             told = {**own.details, "refused": scheme.scheme_name()}
             return Density(mu.grid, found.values), state, replace(own, status=status, details=told)
         note = f"taken by {scheme.scheme_name()}: {reason}"
@@ -176,8 +170,8 @@ class MongeAmpere(Scheme):
 
 def unsuited(mu) -> str | None:
     """Why a density cannot be moved by its logarithm, or None."""
-    if min(mu.grid.cells) < _FEWEST:
-        return f"the grid has fewer than {_FEWEST} cells along an axis"
+    if min(mu.grid.cells) < TOLERANCES.fewest_cells:
+        return f"the grid has fewer than {TOLERANCES.fewest_cells} cells along an axis"
     empty = mu.values <= 0.0
     if empty.any() and mu.values[~empty].min() > 1e-100 * mu.values.max():
         return f"the density has vacuum, {int(empty.sum())} cells"
