@@ -8,15 +8,8 @@ from jko.limits.faces import Faces
 from jko.limits.line_newton import LineNewton
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NonlinearDiffusion, NotSolved, conserving
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import blended
-
-_NEGLIGIBLE = 1e-18  # U″ times what the faces carry: below, a cell's p answers to its own ρ alone
-_SHARE = 1.0  # of a cell that the slope of Ψ takes away in a substep: M, taken twice, follows that far
-_HELD = 1e-6  # of the largest density: where less is held Ψ asks for no substeps, the step being implicit
-_MOST_SUBSTEPS = 50
-_DEEPEST = 6  # halvings of a substep that Newton's method does not solve
-_ITERATIONS = 40  # of Newton's method, 4 to 8 being usual
-_ACCEPTED = 1e4  # of a tolerance of 1e-13, as on lines
 
 
 class CappedDiffusion(NonlinearDiffusion):
@@ -38,11 +31,11 @@ class CappedDiffusion(NonlinearDiffusion):
         """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
         weight, flat = tau * self.faces.inverse_square, rho.ravel()
         out = self.faces.leaving(weight * self.faces.difference(psi.ravel()))
-        most = out[flat > _HELD * flat.max()].max(initial=0.0)
-        count = substeps(most / _SHARE, _MOST_SUBSTEPS if second_order else 1)
+        most = out[flat > TOLERANCES.held * flat.max()].max(initial=0.0)
+        count = substeps(most / TOLERANCES.capped_share, TOLERANCES.capped_substeps if second_order else 1)
         now, psi = rho.reshape(-1, 1), psi.reshape(-1, 1)
         for _ in range(count):
-            now = self._substep(now, psi, weight / count, _DEEPEST)
+            now = self._substep(now, psi, weight / count, TOLERANCES.capped_halvings)
         return now.reshape(rho.shape)
 
     def _substep(self, rho, psi, weight, depth):
@@ -61,8 +54,8 @@ class CappedDiffusion(NonlinearDiffusion):
         fields = carried, *self.diffusion(carried), psi
         sides = [self.faces.by_lines(blended, *fields, ramp) for ramp in (self.from_low, self.from_high)]
         newton = GridNewton(self, base, carried, psi, self.column, 0.0)
-        solved = newton.newton(weight[:, None] * np.stack(sides, axis=1), _ITERATIONS)
-        if not (solved or newton.worst < _ACCEPTED):
+        solved = newton.newton(weight[:, None] * np.stack(sides, axis=1), TOLERANCES.capped_iterations)
+        if not (solved or newton.worst < TOLERANCES.accepted):
             raise NotSolved(f"residual {newton.worst:.1e} of the tolerance")
         return conserving(base, newton.rho, self.column)
 
@@ -86,7 +79,7 @@ class GridNewton(LineNewton):
         residual[:] = np.abs(right).max() / tolerance if tolerance > 0.0 else 0.0
         stiff = (side != 0) | ~np.isfinite(curvature)
         bent = np.where(stiff, 0.0, curvature)
-        moves = stiff | (bent * faces.around(flat) > _NEGLIGIBLE)
+        moves = stiff | (bent * faces.around(flat) > TOLERANCES.negligible)
         inverse = np.divide(1.0, bent, out=np.zeros_like(rho), where=moves & ~stiff)
         change = faces.solve(flat, inverse, right, moves)
         step_p[:, 0] = change

@@ -7,13 +7,8 @@ import numpy as np
 from jko.limits.faces import Faces
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import upwind
-
-_SHARE = 0.5  # of a cell that the slope of Ψ takes away in a substep, up to which the fluxes keep ρ ≥ 0
-_MOST_SUBSTEPS = 400  # as for transport without a cap; beyond, the constraint ρ ≥ 0 acts
-_DEEPEST = 8  # halvings of a substep whose sets of full and empty cells do not settle
-_PATIENCE = 10  # rounds (2 to 5 are usual), after which a face that still turns carries the mean of its sides
-_ROUNDING = 1e-12  # of the densities, of the pressures
 
 
 class CrowdMotion:
@@ -44,10 +39,10 @@ class CrowdMotion:
         drift = self.faces.difference(psi.ravel())
         weight = tau * self.faces.inverse_square
         out = self.faces.leaving(weight * drift)
-        count = substeps(out.max() / _SHARE, _MOST_SUBSTEPS)
-        now = rho.ravel(), (rho.ravel() >= self.cap * (1.0 - _ROUNDING)).astype(np.int8)
+        count = substeps(out.max() / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
+        now = rho.ravel(), (rho.ravel() >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
         for _ in range(count):
-            now = self._substep(*now, drift, weight / count, sharp, _DEEPEST)
+            now = self._substep(*now, drift, weight / count, sharp, TOLERANCES.crowd_halvings)
         return now[0].reshape(rho.shape)
 
     def _substep(self, rho, side, drift, weight, sharp, depth):
@@ -66,7 +61,9 @@ class CrowdMotion:
         low, high = (weight * faces.by_lines(upwind, base, r) for r in (self.from_low, self.from_high))
         nearness = 1.0 / self._distance(base, side > 0) if sharp else np.ones(low.size)
         slope, held = drift, np.zeros(low.size, bool)
-        for count in range(_PATIENCE + 2 * sum(faces.cells)):  # sets grow by a layer of cells in a round
+        for count in range(
+            TOLERANCES.crowd_patience + 2 * sum(faces.cells)
+        ):  # sets grow by a layer of cells in a round
             mobility = np.where(held, 0.5 * (low + high), np.where(slope > 0.0, high, low))
             target = np.where(side > 0, self.cap, 0.0)
             drifted = base + faces.gather(mobility * drift)
@@ -74,20 +71,20 @@ class CrowdMotion:
             slope = drift + nearness * faces.difference(p)
             rho = base + faces.gather(mobility * slope)
             missed = np.abs(slope * (np.where(slope > 0.0, high, low) - mobility))
-            turns = (missed > _ROUNDING * base.max()) & ~held
+            turns = (missed > TOLERANCES.crowd_rounding * base.max()) & ~held
             before, side = side, self._sides(rho, p, side)
             if np.array_equal(before, side) and not turns.any():
                 rho = np.clip(rho, 0.0, self.cap)
                 return conserving(base[:, None], rho[:, None], self.cap[:, None])[:, 0], side
-            if count >= _PATIENCE:
+            if count >= TOLERANCES.crowd_patience:
                 held |= turns
         raise NotSolved("the sets of full and empty cells do not settle")
 
     def _sides(self, rho, p, side):
         """The sets that (ρ, p) asks for."""
-        new = np.where(side * p > -_ROUNDING * np.abs(p).max(), side, 0).astype(np.int8)
-        new[(side == 0) & (rho > self.cap * (1.0 + _ROUNDING))] = 1
-        new[(side == 0) & (rho < -_ROUNDING * rho.max())] = -1
+        new = np.where(side * p > -TOLERANCES.crowd_rounding * np.abs(p).max(), side, 0).astype(np.int8)
+        new[(side == 0) & (rho > self.cap * (1.0 + TOLERANCES.crowd_rounding))] = 1
+        new[(side == 0) & (rho < -TOLERANCES.crowd_rounding * rho.max())] = -1
         return new
 
     def _distance(self, rho, full):

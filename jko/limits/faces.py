@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.limits.lines import lines_along
-
-_TOUCH = 1e-14  # of the diagonal: holds the constant of a pressure that no free cell fixes
-_NOTHING = 1e-280  # a diagonal below belongs to a cell that nothing enters or leaves
+from jko.limits.tolerances import TOLERANCES
 
 
 class Faces:
@@ -66,8 +64,8 @@ class Faces:
             return u
         place = np.full(self.size, -1)
         place[held] = np.arange(held.size)
-        total = (diagonal + self.around(weight))[held] * (1.0 + _TOUCH)
-        scale = np.where(total > _NOTHING, total, 1.0) ** -0.5
+        total = (diagonal + self.around(weight))[held] * (1.0 + TOLERANCES.grid_touch)
+        scale = np.where(total > TOLERANCES.nothing, total, 1.0) ** -0.5
         low, high = place[self.low], place[self.high]
         inside = (low >= 0) & (high >= 0)
         low, high = low[inside], high[inside]

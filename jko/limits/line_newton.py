@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.monotone_newton import advance, direction
 
-_FLOOR = 1e-6
-_STALLED = 15
-_TOUCH = 1e-9  # of what a line lets through as a whole, τM/L²
 TINY = 1e-300
 
 
@@ -22,7 +20,7 @@ class LineNewton:
         with np.errstate(all="ignore"):
             self.p_full = np.where(np.isfinite(cap), self.slope(np.where(np.isfinite(cap), cap, 1.0)), np.inf)
         self.p_empty = problem.p_empty - proximal * base
-        floor = 0.0 if np.isfinite(problem.p_empty) else _FLOOR
+        floor = 0.0 if np.isfinite(problem.p_empty) else TOLERANCES.newton_floor
         self.rho = np.clip(np.maximum(start, floor * self.scale), 0.0, cap)
         self.rho[:, self.empty] = 0.0
         vertical = np.isinf(problem.curvature(np.zeros(1))[0])
@@ -48,7 +46,7 @@ class LineNewton:
                 return True
             worst = float(residual.sum())
             best, since = (worst, 0) if worst < 0.99 * best else (best, since + 1)
-            if since > (3 if guarded else 1) * _STALLED or not np.all(
+            if since > (3 if guarded else 1) * TOLERANCES.stalled_iterations or not np.all(
                 np.isfinite(step_p) & np.isfinite(step_rho)
             ):
                 return False
@@ -63,7 +61,12 @@ class LineNewton:
         curvature = self.problem.curvature(self.rho) + self.proximal
         state = self.rho, self.p, self.psi, self.base, curvature, self.side
         direction(
-            *state, mobility, _TOUCH * mobility.max() / mobility.shape[0] ** 2, step_rho, step_p, residual
+            *state,
+            mobility,
+            TOLERANCES.line_touch * mobility.max() / mobility.shape[0] ** 2,
+            step_rho,
+            step_p,
+            residual,
         )
 
     def _conductance(self, mobility):

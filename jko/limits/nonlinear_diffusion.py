@@ -6,13 +6,9 @@ import numpy as np
 
 from jko.limits.line_newton import TINY, LineNewton
 from jko.limits.lines import lines_along, substeps
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import blended
 from jko.loops.elliptic.tridiagonal import limit_fluxes
-
-_ACCEPTED = 1e4  # of a tolerance of 1e-13: mass is made exact and the energy is checked
-_CARRIED = 1.0  # cells that the drift carries mass in a substep: M, iterated, follows that far
-_HELD = 1e-6  # of the largest density: where less is held the drift asks for no substeps
-_MOST_SUBSTEPS = 100  # beyond, structure holds and accuracy asks for a smaller τ
 
 
 class NotSolved(Exception):
@@ -27,7 +23,7 @@ class NonlinearDiffusion:
     (base ≥ 0) less energy. M is then iterated towards M(ρ′), so that fronts may cross many cells in a step.
     """
 
-    most_substeps = _MOST_SUBSTEPS
+    most_substeps = TOLERANCES.line_substeps
 
     def __init__(self, internal, cap: np.ndarray, spacing: tuple[float, ...]):
         self.internal = internal
@@ -81,10 +77,10 @@ class NonlinearDiffusion:
     def crossed(self, rho, psi, step):
         """Over how many cells the drift carries mass where it outweighs the diffusion, M being upwind there:
         as many substeps follow it."""
-        drift, held = np.abs(np.diff(psi, axis=0)), rho > _HELD * rho.max()
+        drift, held = np.abs(np.diff(psi, axis=0)), rho > TOLERANCES.held * rho.max()
         diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
         alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
-        return step * np.max(drift[alone], initial=0.0) / _CARRIED
+        return step * np.max(drift[alone], initial=0.0) / TOLERANCES.carried
 
     def _sweep(self, rho, psi, cap, step, second_order):
         if not second_order:
@@ -123,7 +119,7 @@ class NonlinearDiffusion:
             new = self.mobility(line.rho, line.p, line.psi)
             mobility = new if count < 6 else 0.5 * (mobility + new)
         solved = line.newton(step * mobility, 40) or line.newton(step * mobility, 200, guarded=True)
-        if not (solved or line.worst < _ACCEPTED):
+        if not (solved or line.worst < TOLERANCES.accepted):
             raise NotSolved(f"residual {line.worst:.1e} of the tolerance")
         return conserving(line.base, line.rho, line.cap)
 

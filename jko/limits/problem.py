@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.limits.lines import field_of, lines_along, one_by_one, strang
-
-_CACHED_PLANS = 8
+from jko.limits.tolerances import TOLERANCES
 
 
 class GridProblem:
@@ -60,7 +59,7 @@ class GridProblem:
         if moving is None:
             key = (tau, second_order)
             if key not in self._plans:
-                if len(self._plans) >= _CACHED_PLANS:
+                if len(self._plans) >= TOLERANCES.cached_plans:
                     self._plans.clear()
                 self._plans[key] = self._plan(self.fixed, tau, second_order)
             plan = self._plans[key]

@@ -8,10 +8,10 @@ import numpy as np
 
 from jko.limits.line_solves import Resolvent, circulate, limit_around
 from jko.limits.lines import jumps, leaving, lines_along
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
 
-_GAMMA = 1.0 - math.sqrt(0.5)
-_KEPT = 1e-3
+_GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
 
 
 class ScharfetterGummel:
@@ -62,7 +62,7 @@ class ScharfetterGummel:
         if fine is None:
             return low
         limited = np.empty_like(rho)
-        (limit_around if euler.periodic else limit_fluxes)(low, out, _KEPT, limited)
+        (limit_around if euler.periodic else limit_fluxes)(low, out, TOLERANCES.kept, limited)
         return limited
 
 

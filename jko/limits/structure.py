@@ -8,16 +8,7 @@ from enum import StrEnum
 import numpy as np
 
 from jko.limits.nonlinear_diffusion import NotSolved
-
-_ROUNDS = 14
-_SLOWEST = 0.5
-_MASS_TOLERANCE = 2e-14
-_FROZEN = 2.0**-8  # of the step: from here on Ψ may be that of the start, if two values do not agree on it
-_SHORTEST = 2.0**-40  # of the step: none is shorter
-_MOST_TRIES = 4000  # substeps tried for one step, of which half a minute is a few
-_FORESEEN = 200  # tries after which a step that would need more than those is given up
-_FINEST = 7  # halvings of a step to follow a moving drift: as many substeps as a drift at rest has
-_STREAK = 4  # substeps that pass before a longer one is tried
+from jko.limits.tolerances import TOLERANCES
 
 
 class Way(StrEnum):
@@ -55,16 +46,20 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
     share = _followed(problem, mu, tau, 1.0)
     while now.done < 1.0:
         share = min(share, 1.0 - now.done)
-        after, tries = _checked(problem, now, share * tau, share <= _FROZEN), tries + 1
+        after, tries = _checked(problem, now, share * tau, share <= TOLERANCES.frozen), tries + 1
         if after is not None:
             now, streak = _joined(now, after, share), streak + 1
-            if streak >= _STREAK and now.done % (2.0 * share) == 0.0:
+            if streak >= TOLERANCES.streak and now.done % (2.0 * share) == 0.0:
                 share, streak = _followed(problem, now.mu, tau, 2.0 * share), 0
             continue
         share, streak = 0.5 * share, 0
         now.counted(Way.HALVED)
-        needed = tries / max(now.done, _SHORTEST)
-        if share < _SHORTEST or tries >= _MOST_TRIES or (tries >= _FORESEEN and needed > _MOST_TRIES):
+        needed = tries / max(now.done, TOLERANCES.shortest)
+        if (
+            share < TOLERANCES.shortest
+            or tries >= TOLERANCES.most_tries
+            or (tries >= TOLERANCES.foreseen_tries and needed > TOLERANCES.most_tries)
+        ):
             return now
     return now
 
@@ -72,7 +67,7 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
 def _followed(problem, mu, tau, share):
     """The share of τ, or a dyadic part of it, in which a moving drift carries mass over a cell."""
     crossed = problem.crossed(mu, share * tau)
-    return share * 2.0 ** -np.clip(np.ceil(np.log2(max(crossed, 1.0)) - 1e-9), 0.0, _FINEST)
+    return share * 2.0 ** -np.clip(np.ceil(np.log2(max(crossed, 1.0)) - 1e-9), 0.0, TOLERANCES.drift_halvings)
 
 
 def _checked(problem, now, tau, frozen):
@@ -104,7 +99,7 @@ def _attempt(problem, mu, energy, tau, second_order):
     if not converged or not np.isfinite(least) or least < 0.0 or np.any(values > problem.cap * (1 + 1e-12)):
         return None, None
     after = mu.with_values(values)
-    if abs(after.mass - mu.mass) > _MASS_TOLERANCE * mu.mass:
+    if abs(after.mass - mu.mass) > TOLERANCES.mass * mu.mass:
         return None, None
     value = problem.F(after)
     if value <= energy:
@@ -124,20 +119,20 @@ def self_consistent(problem, mu, tau, second_order):
         return problem.sweep(mu.values, None, tau, second_order), 1, True
     moving = problem.moving_potential(mu)
     before, change = None, np.inf
-    for count in range(1, _ROUNDS + 1):
+    for count in range(1, TOLERANCES.fixed_point_rounds + 1):
         values = problem.sweep(mu.values, moving, tau, second_order)
         if before is not None:
             last, change = change, np.max(np.abs(values - before))
             if change <= 1e-7 * np.max(values):
                 return values, count, True
-            if not change <= _SLOWEST * last:
+            if not change <= TOLERANCES.slowest * last:
                 break
         before = values
         middle = np.maximum(0.5 * (mu.values + values), 0.0)
         if not middle.sum() > 0 or not np.all(np.isfinite(middle)):
             break
         moving = problem.moving_potential(mu.with_values(middle))
-    return values, _ROUNDS, False
+    return values, TOLERANCES.fixed_point_rounds, False
 
 
 def _from_the_start(problem, mu, energy, tau):

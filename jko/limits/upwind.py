@@ -6,10 +6,9 @@ import numpy as np
 
 from jko.limits.line_solves import Resolvent
 from jko.limits.lines import jumps, leaving, lines_along, substeps
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import upwind
 from jko.loops.elliptic.tridiagonal import combine_conserving
-
-_MOST_SUBSTEPS = 400
 
 
 class Upwind:
@@ -28,8 +27,8 @@ class Upwind:
         turns = self.periodic[axis]
         jump = jumps(lines_along(psi, axis), turns) * (tau / self.spacing[axis] ** 2)
         right, left = np.maximum(-jump, 0.0), np.maximum(jump, 0.0)
-        count = substeps(2.0 * leaving(right, left, turns).max(), _MOST_SUBSTEPS + 1)
-        if second_order and count <= _MOST_SUBSTEPS:
+        count = substeps(2.0 * leaving(right, left, turns).max(), TOLERANCES.upwind_substeps + 1)
+        if second_order and count <= TOLERANCES.upwind_substeps:
             return (jump / count, turns), count
         return Resolvent(right, left, turns), 0
 

@@ -10,11 +10,8 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian
 from jko.scheme import Scheme, Status, StepInfo, Wrapper
+from jko.steps.tolerances import TOLERANCES
 from jko.transport.distances.gaussian import bures_wasserstein
-
-_SAFETY, _SHRINK, _GROW = 0.9, 0.2, 4.0
-_FLOOR = 1.2  # by how much a rejected error must fall when its step is shortened
-_STALLS = 2  # in a row, after which it is the grid's
 
 
 @dataclass(frozen=True)
@@ -93,11 +90,11 @@ class _Journey:
                 continue
             *reached, error, infos = tried
             stalls = 0
-            if rejected is not None and error > max(target, rejected.error / _FLOOR):
+            if rejected is not None and error > max(target, rejected.error / TOLERANCES.least_fall):
                 stalls = rejected.stalls + 1
-            if stalls == _STALLS:
+            if stalls == TOLERANCES.stalls:
                 self.noise, self.length = max(self.noise, error), rejected.length
-            elif error > max(target, _FLOOR * self.noise):
+            elif error > max(target, TOLERANCES.least_fall * self.noise):
                 rejected = _Rejected(share, error, stalls)
                 self.rejected, self.length = self.rejected + 1, self._wanted(share, error)
                 continue
@@ -110,7 +107,11 @@ class _Journey:
 
     def _wanted(self, length, error):
         ratio = self.settings.tolerance * length / max(error, 1e-300)
-        return length * float(np.clip(_SAFETY * ratio ** (1.0 / self.scheme.order), _SHRINK, _GROW))
+        return length * float(
+            np.clip(
+                TOLERANCES.safety * ratio ** (1.0 / self.scheme.order), TOLERANCES.shrink, TOLERANCES.grow
+            )
+        )
 
     def _try(self, mu, state, t, length):
         """(measure, state, error, records) of two half steps, or None where one fails."""

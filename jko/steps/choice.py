@@ -19,8 +19,7 @@ from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.primal_dual import PrimalDual
 from jko.steps.quantile import Quantile
 from jko.steps.second_order import joined
-
-_SMALL = 64**2  # cells that a convex program takes in seconds
+from jko.steps.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def _candidates(F, mu):
         yield BackAndForth(), f"{why}: ascent of the dual, robust at fronts"
     elif F.parts.constraints:
         yield PrimalDual(), f"a cap on {size} cells: flows through faces, where no front locks"
-    elif mu.grid.size > _SMALL:
+    elif mu.grid.size > TOLERANCES.few_cells:
         yield Entropic(), f"no internal energy nor cap on {size} cells, many for a convex program: scaling"
 
 
@@ -112,8 +111,9 @@ def _by_convex_program(F, mu, refusals):
     scheme = Cvxpy()
     scheme.check(F, mu)
     why = f"no faster step takes it ({refusals[-1]})" if refusals else "no internal energy nor cap"
-    if mu.grid.size > _SMALL and mu.dimension > 1:
+    if mu.grid.size > TOLERANCES.few_cells and mu.dimension > 1:
         why += (
-            f"; {mu.grid.size} cells are many for a convex program, so take fewer than {_SMALL} if it is slow"
+            f"; {mu.grid.size} cells are many for a convex program, so take fewer than "
+            f"{TOLERANCES.few_cells} if it is slow"
         )
     return Chosen(scheme, why)

@@ -17,9 +17,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from jko.scheme import Scheme, State, StepInfo
-
-_ROUNDING = 1e-13  # of F and of W₂²/2τ
-_BENT = 0.1
+from jko.steps.tolerances import TOLERANCES
 
 
 class Reflected(NamedTuple):
@@ -48,7 +46,7 @@ class Reflected(NamedTuple):
             return self.note
         if excess := _excess(self.dissipation, self.energy, self.half[2].transport_cost):
             return excess
-        if self.bent > _BENT:
+        if self.bent > TOLERANCES.bent:
             return f"2T − id is no transport map: made one, it differs by {self.bent:.0%}"
         return ""
 
@@ -75,7 +73,7 @@ class Continued(NamedTuple):
 
 
 def _excess(dissipation, energy, cost):
-    if dissipation < -_ROUNDING * (abs(energy) + abs(cost)):
+    if dissipation < -TOLERANCES.rounding * (abs(energy) + abs(cost)):
         return f"F(ρ′) + W₂²/2τ would exceed F(ρ) by {-dissipation:.1e}"
     return ""
 

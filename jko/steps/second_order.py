@@ -9,10 +9,7 @@ from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.scheme import Scheme, StepInfo, Wrapper
 from jko.steps.reflection import require
-
-_STARTING = 2  # steps from given data that may have to be plain
-_ROUNDING = 1e-13  # of F
-_PIECES = 3  # of a plain step at the start
+from jko.steps.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class SecondOrder(Wrapper):
         if taken < (self.plain_steps or 0):
             new, inner, info = _thirds(self.scheme, problem, mu, t, tau, inner, "as asked")
         else:
-            starting = self.plain_steps is None and taken < _STARTING
+            starting = self.plain_steps is None and taken < TOLERANCES.starting_steps
             new, inner, info, _ = reflect_or_halve(self.scheme, problem, mu, t, tau, inner, starting)
         return new, state.having(taken=taken + 1, inner=inner), info
 
@@ -78,7 +75,7 @@ def reflect_or_halve(scheme, problem, mu, t, tau, state, starting=True):
 def risen(F, mu, new) -> str:
     """What F of the measures themselves would rise by, beyond rounding, or nothing."""
     before, after = float(F(mu)), float(F(new))
-    if after > before + _ROUNDING * abs(before):
+    if after > before + TOLERANCES.rounding * abs(before):
         return f"F would rise by {after - before:.1e}"
     return ""
 
@@ -107,7 +104,16 @@ def _reflect_or_halve(scheme, problem, mu, t, tau, state, starting):
 
 def _thirds(scheme, problem, mu, t, tau, state, why):
     note = f"three plain third steps: {why}"
-    return _plain(scheme, problem, mu, t, tau / _PIECES, _PIECES, note, (mu, state, None))
+    return _plain(
+        scheme,
+        problem,
+        mu,
+        t,
+        tau / TOLERANCES.plain_pieces,
+        TOLERANCES.plain_pieces,
+        note,
+        (mu, state, None),
+    )
 
 
 def _plain(scheme, problem, mu, t, tau, number, note, taken):

@@ -7,8 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-_REPAIRS = 6
-_HALVINGS = 200  # of a bracket of levels, more than floats have digits
+from jko.steps.cvxpy.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,14 @@ class CellEnergy:
         if low is None or high is None or low == high:
             return guess if low is None or high is None else low
         level, _ = brentq(
-            excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=_HALVINGS, full_output=True, disp=False
+            excess,
+            low,
+            high,
+            xtol=1e-15 * size,
+            rtol=1e-14,
+            maxiter=TOLERANCES.level_halvings,
+            full_output=True,
+            disp=False,
         )
         return float(level)
 
@@ -115,7 +121,7 @@ def _repaired(faces, action, potentials):
     """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
     speeds = [faces.speed_term(p, action) for p in potentials]
     for k in reversed(range(len(potentials) - 1)):
-        for _ in range(_REPAIRS):
+        for _ in range(TOLERANCES.repairs):
             short = np.maximum(-_slack(potentials, speeds, k), 0.0)
             raised = potentials[k] + short
             speed = faces.speed_term(raised, action)
@@ -123,10 +129,6 @@ def _repaired(faces, action, potentials):
                 break
             potentials[k], speeds[k] = raised, speed
     return potentials, speeds
-
-
-_SWEEPS = 60
-_ROUNDING = 1e-15
 
 
 @dataclass(frozen=True)
@@ -184,13 +186,13 @@ class Faces:
     def limited(self, r, v):
         """v with flows scaled down where they would take more than a cell holds and receives."""
         leaves, enters = self._ends
-        least = -_ROUNDING * r.max()
-        for sweep in range(_SWEEPS):
+        least = -TOLERANCES.rounding * r.max()
+        for sweep in range(TOLERANCES.sweeps):
             if np.all(self.advance(r, v) >= least):
                 return v
             forward, backward = np.maximum(v, 0.0), np.maximum(-v, 0.0)
             out = leaves @ forward + enters @ backward
-            held = r + (enters @ forward + leaves @ backward if sweep < _SWEEPS - 1 else 0.0)
+            held = r + (enters @ forward + leaves @ backward if sweep < TOLERANCES.sweeps - 1 else 0.0)
             keep = held / np.maximum(out, 1e-300)
             keep = np.where(out > held, keep, 1.0)
             v = (leaves.T @ keep) * forward - (enters.T @ keep) * backward
@@ -205,14 +207,14 @@ class Faces:
         densities, kept = [start], []
         for v in flows:
             r = densities[-1]
-            for sweep in range(_SWEEPS):
+            for sweep in range(TOLERANCES.sweeps):
                 v = self.limited(r, v)
                 theta = self.theta(r, np.maximum(self.advance(r, v), 0.0))
                 most = slope * theta * (self.volume / (2.0 * action))
                 bad = np.abs(v) > most * (1.0 + 1e-9)
                 if not bad.any():
                     break
-                v = np.where(bad, np.sign(v) * most if sweep < _SWEEPS // 2 else 0.0, v)
+                v = np.where(bad, np.sign(v) * most if sweep < TOLERANCES.sweeps // 2 else 0.0, v)
             densities.append(np.maximum(self.advance(r, v), 0.0))
             kept.append(v)
         return densities, kept

@@ -12,6 +12,7 @@ from functionals.conjugate import GatheredInternal
 from jko.measures import Density, fields
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import CellEnergy
+from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import energy_size, finite_potential
 
 
@@ -144,11 +145,6 @@ class CellFunctional:
         )
 
 
-_MOST_CELLS = 4096
-_MOST_COLUMNS = 256
-_NOISE = 1e-12
-
-
 @dataclass(frozen=True)
 class PairEnergy:
     """½ aᵀWa of cell masses a of total mass M, as ½(āᵀWā) + (Wā)ᵀ(a − ā) + ½ aᵀ(W₊ − W₋)a, ā uniform.
@@ -173,10 +169,10 @@ class PairEnergy:
         projected = matrix - mean[:, None] - mean[None, :] + matrix.mean()
         values, vectors = np.linalg.eigh(0.5 * (projected + projected.T))
         scale = np.abs(values).max() + 1e-300
-        up, down = values > _NOISE * scale, values < -_NOISE * scale
+        up, down = values > TOLERANCES.matrix_noise * scale, values < -TOLERANCES.matrix_noise * scale
         positive = (vectors[:, up] * values[up]) @ vectors[:, up].T
         negative = (vectors[:, down] * -values[down]) @ vectors[:, down].T
-        order = np.argsort(-values)[: min(int(up.sum()), _MOST_COLUMNS)]
+        order = np.argsort(-values)[: min(int(up.sum()), TOLERANCES.most_columns)]
         factor = vectors[:, order] * np.sqrt(values[order]) if order.size else None
         convex = not np.any(values < -1e-9 * scale)
         return cls(matrix, positive, negative, factor, order.size == up.sum(), convex)
@@ -192,10 +188,10 @@ class PairEnergy:
 
 def _kernel_matrix(grid, atom) -> np.ndarray:
     """W at the pairs of cell centres, by the grid's own rule for singular kernels."""
-    if grid.size > _MOST_CELLS:
+    if grid.size > TOLERANCES.most_cells:
         raise ValueError(
-            f"functional: a convex step takes an interaction on up to {_MOST_CELLS} cells, got {grid.size}: "
-            "take a coarser grid, or limits.FiniteVolume"
+            f"functional: a convex step takes an interaction on up to {TOLERANCES.most_cells} cells, got "
+            f"{grid.size}: take a coarser grid, or limits.FiniteVolume"
         )
     if atom.general:
         points = grid.points

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import functionals as fn
+from jko.steps.cvxpy.tolerances import TOLERANCES
 
 HANDLED = {
     fn.Entropy: "exponential cones",
@@ -27,9 +28,6 @@ HANDLED = {
     fn.TwoLayerNetwork: "refused by name: a functional of particles",
     fn.Cap: "bounds",
 }
-
-
-_LENGTH = 0.1  # of the box, in which edges are counted: densities are about so wide, and so are their steps
 
 
 @dataclass(frozen=True)
@@ -159,8 +157,8 @@ def lagrangian_problem(
     """
     import cvxpy as cp
 
-    middle, unit_length = 0.5 * (box[0] + box[1]), _LENGTH * (box[1] - box[0])
-    wall = 0.5 / _LENGTH
+    middle, unit_length = 0.5 * (box[0] + box[1]), TOLERANCES.unit_length * (box[1] - box[0])
+    wall = 0.5 / TOLERANCES.unit_length
 
     X, d = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1)
     first = X - d == start

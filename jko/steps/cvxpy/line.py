@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import finite_potential
 from jko.transport.grids.remap import cut, merge_empty, remap
 
-_GAUSS = 0.5 - 0.5 / np.sqrt(3.0)
+_GAUSS = 0.5 - 0.5 / np.sqrt(3.0)  # of a cell, the first of its two Gauss points
 
 
 class Line:
@@ -94,9 +95,6 @@ class Line:
         return np.where(self.held, self.masses / widths, 0.0)
 
 
-_NODES_PER_CELL = 4
-
-
 class LinePotential:
     """V less its minimum on [lower, upper] as a cubic B-spline with four coefficients a cell, without jax.
 
@@ -108,7 +106,7 @@ class LinePotential:
     def __init__(self, values_of, lower: float, upper: float, cells: int):
         from scipy.interpolate import BSpline
 
-        n = _NODES_PER_CELL * cells
+        n = TOLERANCES.nodes_per_cell * cells
         x = np.linspace(lower, upper, n + 1)
         values = finite_potential(np.asarray(values_of(x[:, None]), dtype=float))
         rounding = 1e-14 * float(np.abs(values).max())
@@ -149,10 +147,6 @@ def _least_of_three(bend):
     return np.where(np.all(stack > 0.0, axis=0), least, np.where(np.all(stack < 0.0, axis=0), -least, 0.0))
 
 
-_TAIL = 1e-12
-_FEW = 16  # cells with mass, below which a step could not shape a density
-
-
 def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has
     over its support.
@@ -174,7 +168,7 @@ def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
 def _split(edges, masses, most):
     """The same piecewise constant density by more cells, up to `most`, where few have mass."""
     held = masses > 0.0
-    if np.count_nonzero(held) >= _FEW:
+    if np.count_nonzero(held) >= TOLERANCES.few_cells:
         return edges, masses
     parts = np.where(held, max(most // np.count_nonzero(held), 1), 1)
     shares = np.concatenate([np.arange(1, n + 1) / n for n in parts])
@@ -222,8 +216,8 @@ def _moved(masses, flux):
 def _without_tails(masses):
     total = masses.sum()
     kept = np.where(masses > 1e-15 * total, masses, 0.0)
-    kept[np.cumsum(kept) < _TAIL * total] = 0.0
-    kept[np.cumsum(kept[::-1])[::-1] < _TAIL * total] = 0.0
+    kept[np.cumsum(kept) < TOLERANCES.tail * total] = 0.0
+    kept[np.cumsum(kept[::-1])[::-1] < TOLERANCES.tail * total] = 0.0
     return kept * (total / kept.sum())
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_NEWTON = 60
-_TRUST = (
-    100.0  # times what presses at X: more is rounding, but for cells that a solver left squeezed to a wall
-)
+from jko.steps.cvxpy.tolerances import TOLERANCES
 
 
 def lagrangian_bound(line, X, start, tau, box, cap) -> float:
@@ -27,7 +24,7 @@ def lagrangian_bound(line, X, start, tau, box, cap) -> float:
     total = float(force.sum())
     present = _present_pressure(line, X, cap)
     walls = _wall_forces(total, max(present[0] + float(force[0]), 0.0))
-    tried = [(a, b, trust) for a, b in walls for trust in (_TRUST, np.inf)]
+    tried = [(a, b, trust) for a, b in walls for trust in (TOLERANCES.pressure_trust, np.inf)]
     return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
 
 
@@ -54,7 +51,7 @@ def _bound(line, X, force, present, a, b, trust, box, cap, modulus):
     balance[-1] += b
     even = line.mass_times(np.ones(X.size)) * (balance.sum() / line.masses.sum())
     p = -np.cumsum(balance - even)[:-1]
-    least = np.where(line.held, present / _TRUST, 0.0)
+    least = np.where(line.held, present / TOLERANCES.pressure_trust, 0.0)
     free = cap is not None or trust == np.inf
     most = np.inf if free else np.where(line.held, present * trust, np.inf)
     if line.internal is None and cap is None:
@@ -94,7 +91,7 @@ def _density_at(line, p, s):
     """s with sU′(s) − U(s) = p, by Newton in log s from a nearby density."""
     U = line.internal
     with np.errstate(all="ignore"):
-        for _ in range(_NEWTON):
+        for _ in range(TOLERANCES.pressure_iterations):
             change = (line.pressure(U, s) - p) / (s * s * U.second_derivative(s))
             change = np.where(np.isfinite(change), np.clip(change, -1.0, 1.0), 0.0)
             s = s * np.exp(-change)

@@ -9,6 +9,7 @@ import numpy as np
 
 from jko.steps.cvxpy import conic
 
+# Clarabel's, all that it can reach: asked for where a gap has stalled at its usual 1e-8
 _TIGHT = {"tol_gap_abs": 1e-11, "tol_gap_rel": 1e-11, "tol_feas": 1e-11, "max_iter": 100}
 
 

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from jko.errors import one_of, positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
+from jko.steps.cvxpy.tolerances import TOLERANCES
 
 _FORMULATIONS = ("eulerian", "lagrangian")
 
@@ -115,10 +116,6 @@ def _require_installed(solver: str):
         )
 
 
-_FLOOR = 0.1
-_NEGLIGIBLE = 3e-3
-
-
 def rounding(*terms) -> float:
     """What float64 may hide in a difference of sums of these sizes; a gap is an upper bound with it."""
     return 1e-14 * max(map(abs, terms))
@@ -127,7 +124,7 @@ def rounding(*terms) -> float:
 def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:
     """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
     stalled where its models can be renewed. `scale` is the size of F at the start."""
-    target = settings.tolerance * max(cost, _NEGLIGIBLE * scale)
+    target = settings.tolerance * max(cost, TOLERANCES.negligible * scale)
     return gap <= 0.01 * target or (gap <= target and (final or gap > 0.5 * earlier))
 
 
@@ -143,7 +140,7 @@ def record(
     status = Status.CONVERGED
     if solution.values is None or not math.isfinite(gap):
         status, note = Status.NOT_CONVERGED, f"{said} and returned nothing that can be certified; {remedy}"
-    elif gap > settings.tolerance * (cost + _FLOOR * scale):
+    elif gap > settings.tolerance * (cost + TOLERANCES.floor * scale):
         status = Status.INACCURATE
         note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
     elif solution.status != "optimal":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jko.steps.entropic.tolerances import TOLERANCES
 from jko.steps.grid.dual_energy import DualEnergy
 
 
@@ -130,10 +131,6 @@ def _plan_cost_around(scaled, axes):
     return cost / (2.0 * step.tau)
 
 
-_ROUNDS = 30
-_SETTLED = 1e-8  # of the cost: what a further round would still add
-
-
 def self_cost(step) -> float:
     """min over plans π of ρ_k with itself of ∑|x − y|²/2τ·π + αKL(π | ρ_k N), in units of a cell's volume.
 
@@ -146,12 +143,12 @@ def self_cost(step) -> float:
         log_rho = np.log(rho)
     entropy = float(np.vdot(rho[held], log_rho[held]))
     f, best = -0.5 * heat(log_rho), -np.inf
-    for _ in range(_ROUNDS):
+    for _ in range(TOLERANCES.self_rounds):
         image = -heat(f + log_rho)
         # the value of (f, image), whose first marginal is right
         value = float(np.vdot(rho, f + image)) + entropy
         f = 0.5 * (f + image)
-        if not value > best + _SETTLED * (mass + abs(value)):
+        if not value > best + TOLERANCES.self_settled * (mass + abs(value)):
             break
         best = value
     return step.alpha * max(best, value)

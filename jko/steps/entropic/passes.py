@@ -9,8 +9,7 @@ import numpy as np
 
 from jko.steps.entropic.certificate import entropic_cost, self_cost
 from jko.steps.entropic.scaling import solve
-
-_UNSOLVED = 0.1  # marginals so far apart are no answer to a pass, nor a start for the next
+from jko.steps.entropic.tolerances import TOLERANCES
 
 
 @dataclass
@@ -48,7 +47,7 @@ def by_passes(problem, values, tau, share, settings) -> Solution:
         step = problem.step(start, field, tau, share)
         warm, scaled = scaled, solve(step, settings.tolerance, settings.max_iterations, scaled)
         rounds += scaled.iterations
-        if warm is not None and not scaled.mismatch <= _UNSOLVED:
+        if warm is not None and not scaled.mismatch <= TOLERANCES.unsolved:
             scaled = solve(step, settings.tolerance, settings.max_iterations)
             rounds += scaled.iterations
         staying = self_cost(step) if staying is None else staying
@@ -74,4 +73,4 @@ def by_passes(problem, values, tau, share, settings) -> Solution:
 
 def _sound(scaled, settings):
     missing = abs(float(scaled.wanted.sum() / scaled.step.rho.sum()) - 1.0)
-    return scaled.mismatch <= _UNSOLVED and missing <= settings.mass_tolerance
+    return scaled.mismatch <= TOLERANCES.unsolved and missing <= settings.mass_tolerance

@@ -8,12 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.loops.anderson import Anderson
+from jko.steps.entropic.tolerances import TOLERANCES
 from jko.steps.grid.energy import GridEnergy
-
-_COARSEST, _COARSEST_TURN = 16, 32
-_DEPTH = 8
-_START_MIXING = 0.5
-_LARGEST = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,12 +109,12 @@ def _scale(step, tolerance, most, g, r):
             r = blurred if step.cap is None else np.minimum(blurred, np.log(step.cap))
         r, _ = prox(alpha * blurred - step.potential, r)
         image, wanted = r - blurred, np.exp(r)
-        excess = np.expm1(np.minimum(g - image, _LARGEST))
+        excess = np.expm1(np.minimum(g - image, TOLERANCES.largest_exponent))
         mismatch = float(np.abs(wanted * excess).sum() / step.rho.sum())
         if mismatch <= tolerance or done == most or not math.isfinite(mismatch):
             break
-        mixing = mixing or Anderson(step.rho + wanted, _DEPTH)
-        g = mixing(g, image) if mismatch < _START_MIXING else image
+        mixing = mixing or Anderson(step.rho + wanted, TOLERANCES.mixed)
+        g = mixing(g, image) if mismatch < TOLERANCES.start_mixing else image
     return Scaled(step, f, g, g + blurred, r, mismatch, done)
 
 
@@ -126,7 +122,7 @@ def _levels(step):
     from jko.loops.grids.resample import average
 
     shapes = [step.rho.shape]
-    coarsest = _COARSEST_TURN if any(step.periodic or ()) else _COARSEST
+    coarsest = TOLERANCES.coarsest_turning if any(step.periodic or ()) else TOLERANCES.coarsest
     while max(shapes[0]) > coarsest:
         shapes.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in shapes[0]))
     extent = [n * h for n, h in zip(step.rho.shape, step.spacing, strict=True)]
@@ -146,14 +142,6 @@ def _levels(step):
     yield step
 
 
-_ROUNDS = 200
-_FALL = 5.0  # the most that log ρ falls in a round where U′(0) = −∞
-_SETTLED, _MASS = 1e-10, 1e-13
-_LEAST = -690.0
-_NEAR, _FAR = 0.03, 0.2  # log ρ to within this before its mass is looked at; a mass off by this is far off
-_EMPTY = 1e-200
-
-
 class DensityProx:
     """argmin over 0 ≤ ρ ≤ cap, Σρ = total, of Σ U(ρ) + weight·ρ log ρ − zρ, by Newton in r = log ρ.
 
@@ -168,7 +156,7 @@ class DensityProx:
         self.total, self.ceiling = total, math.log(total)
         with np.errstate(all="ignore"):
             vacuum = sum(c * atom.derivative(np.zeros(1))[0] for c, atom in self.terms)
-        self.fall = math.inf if np.isfinite(vacuum) else _FALL
+        self.fall = math.inf if np.isfinite(vacuum) else TOLERANCES.prox_fall
         self.highest = None if cap is None else np.log(cap)
 
     def __call__(self, z, r):
@@ -178,7 +166,7 @@ class DensityProx:
             return self._filled(z)
         kappa = float(np.average(self._slope(r)[0] - z, weights=np.exp(r - r.max())))
         bracket = [-math.inf, math.inf]
-        for _ in range(_ROUNDS):
+        for _ in range(TOLERANCES.prox_rounds):
             left, slope = self._slope(r)
             step = np.maximum((z + kappa - left) / slope, -self.fall)
             # from above, Newton's method comes down monotonically; no cell holds more than all
@@ -186,9 +174,12 @@ class DensityProx:
             moved, r = float(np.abs(new - r).max()), new
             rho, free = self._capped(r)
             found = float(rho.sum())
-            if moved <= _SETTLED and abs(found - self.total) <= _MASS * self.total:
+            if (
+                moved <= TOLERANCES.prox_settled
+                and abs(found - self.total) <= TOLERANCES.prox_mass * self.total
+            ):
                 break
-            if moved < _NEAR:
+            if moved < TOLERANCES.mass_counts:
                 change = self._change(kappa, found, float((rho / slope)[free].sum()), float(r.max()), bracket)
                 kappa += change
                 r = np.minimum(r + np.maximum(change / slope, -self.fall), self.ceiling)
@@ -204,17 +195,17 @@ class DensityProx:
         with np.errstate(over="ignore"):
             mass = full + np.exp(highest - y + free)
         k = min(int(np.searchsorted(mass, self.total)), len(y) - 1)
-        shift = math.log(max(self.total - full[k], np.exp(highest[k]) * _MASS)) - free[k]
+        shift = math.log(max(self.total - full[k], np.exp(highest[k]) * TOLERANCES.prox_mass)) - free[k]
         return np.minimum(z / self.weight + shift, self.highest), self.weight * float(shift)
 
     def _change(self, kappa, found, rate, highest, bracket):
         """Newton's step for the logarithm of the mass, kept in the bracket."""
-        if found < _EMPTY * self.total:
+        if found < TOLERANCES.empty * self.total:
             bracket[0] = kappa
             change = self.weight * max(self.ceiling - highest, 1.0)
         else:
             miss = math.log(self.total / found)
-            if abs(miss) > _FAR:
+            if abs(miss) > TOLERANCES.far_off:
                 bracket[miss < 0.0] = kappa
             change = found * miss / rate if rate > 0.0 else math.copysign(self.weight, miss)
         low, high = bracket
@@ -224,7 +215,7 @@ class DensityProx:
         """The left side of the equation and its derivative in r."""
         left, slope = self.weight * r, np.full(r.shape, self.weight)
         if self.terms:
-            rho = np.exp(np.maximum(r, _LEAST))
+            rho = np.exp(np.maximum(r, TOLERANCES.lowest_log))
             for c, atom in self.terms:
                 left = left + c * atom.derivative(rho)
                 slope += c * atom.second_derivative(rho) * rho

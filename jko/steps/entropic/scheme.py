@@ -10,12 +10,7 @@ import numpy as np
 from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
-
-_BLUR = 1.5  # cells: √ε unless ε is given
-_LEAST_BLUR = 0.7  # cells below which samples of the Gaussian are no quadrature
-_BALANCED = 0.01  # of what forces out of balance would gain: a rise of F, or a cost below 0, by the bias
-_FLOOR = 1e-9  # of α and of |F|: rounding
-_WRAPPED = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
+from jko.steps.entropic.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -74,9 +69,9 @@ class Entropic(Scheme):
 
     def _epsilon(self, grid):
         widest = max(grid.spacing)
-        epsilon = (_BLUR * widest) ** 2 if self.epsilon is None else self.epsilon
+        epsilon = (TOLERANCES.blur * widest) ** 2 if self.epsilon is None else self.epsilon
         turns = [b - a for a, b, turns in zip(grid.lower, grid.upper, grid.periodic, strict=True) if turns]
-        most = (min(turns) / _WRAPPED) ** 2 if turns else np.inf
+        most = (min(turns) / TOLERANCES.turns) ** 2 if turns else np.inf
         if epsilon > most:
             raise ValueError(
                 f"epsilon: expected at most (length/16)² = {most:.2g} on a periodic axis, got {epsilon:.2g}; "
@@ -84,10 +79,10 @@ class Entropic(Scheme):
             )
         if self.epsilon is None:
             return epsilon
-        if self.epsilon < (_LEAST_BLUR * widest) ** 2:
+        if self.epsilon < (TOLERANCES.least_blur * widest) ** 2:
             raise ValueError(
-                f"epsilon: expected at least (0.7 h)² = {(_LEAST_BLUR * widest) ** 2:.2g} on cells of width "
-                f"{widest:.2g}, got {self.epsilon:.2g}; take a finer grid"
+                f"epsilon: expected at least (0.7 h)² = {(TOLERANCES.least_blur * widest) ** 2:.2g} on cells "
+                f"of width {widest:.2g}, got {self.epsilon:.2g}; take a finer grid"
             )
         return float(self.epsilon)
 
@@ -121,9 +116,9 @@ class Entropic(Scheme):
             f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}; the exact step's gap is at most "
             f"{gap + certificate.plan_slack:.1e}",
         ]
-        noise = _FLOOR * (alpha * mu.mass + abs(after))
+        noise = TOLERANCES.rounding * (alpha * mu.mass + abs(after))
         forces, spread = problem.forces(mu.values, field, tau), problem.range_on(mu.values, field)
-        slack = _BALANCED * min(forces, spread) + noise
+        slack = TOLERANCES.balanced * min(forces, spread) + noise
         dissipation = before - after - certificate.cost
         failures = [
             _apart(scaled, self.tolerance),

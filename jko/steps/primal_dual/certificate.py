@@ -8,17 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.loops.elliptic.dynamic_step import cut_flows
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
-_SWEEPS = 400  # visits a cell on average while flows are cut down; most paths need a few
-_STEEPEST = 4.0  # times the largest drop of the potential: a face that asks for more carries solver noise
-_ROUNDS = 8  # of cuts for the cap and for positivity in turn, with inner slices
-_EXCESS = 1e-12  # over the cap, relative: rounding
-_ATTEMPTS = 20  # at flows that the density on their faces can carry
-_NOISE = 1e-16  # of the largest density: smaller flows are rounding
 _SQUARE_ROOT_OF_TINY = math.sqrt(np.finfo(float).tiny)  # a smaller flow has no square
-_POLISHES = 12  # passes that lower the potential where next to no mass starts and the bound asks for less
-NEXT_TO_NOTHING = 1e-3  # of the largest density
-_REPAIRS = 6  # passes that raise a potential of an inner slice until the bound holds
 
 
 @dataclass(frozen=True)
@@ -77,17 +69,17 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
         v = _slice(problem, start, flows[0], problem.most, potentials[0], actions)
         return path_of(problem, start, [v], actions, energy_of)
     free = np.full(problem.shape, np.inf)
-    for _ in range(_ROUNDS):
+    for _ in range(TOLERANCES.cut_rounds):
         kept, r = [], start
         for v, potential in zip(flows, potentials, strict=True):
             kept.append(_slice(problem, r, v, free, potential, actions))
             r = np.maximum(problem.advance(r, kept[-1]), 0.0)
-        if np.all(r <= np.maximum(problem.most, start) * (1.0 + _EXCESS)):
+        if np.all(r <= np.maximum(problem.most, start) * (1.0 + TOLERANCES.path_excess)):
             break
         total = [sum(v[a] for v in kept) for a in problem.axes]
         cut = [t.copy() for t in total]
         order = _downstream(potentials[-1], _beside(problem, [c != 0.0 for c in cut]))
-        cut_flows(start, *_three(problem, cut), problem.most, order, _SWEEPS)
+        cut_flows(start, *_three(problem, cut), problem.most, order, TOLERANCES.sweeps)
         shares = [
             np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
         ]
@@ -120,13 +112,15 @@ def _three(problem, flows):
 def _slice(problem, before, wanted, most, potential, actions):
     v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
     three = _three(problem, v)
-    steepest = [_STEEPEST * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes]
-    least = _NOISE * float(before.max())
+    steepest = [
+        TOLERANCES.steepest * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes
+    ]
+    least = TOLERANCES.flow_noise * float(before.max())
     for a in problem.axes:
         v[a][np.abs(v[a]) < least] = 0.0
     waiting = _beside(problem, [v[a] != 0.0 for a in problem.axes])
-    for attempt in range(_ATTEMPTS):
-        cut_flows(before, *three, most, _downstream(potential, waiting), _SWEEPS)
+    for attempt in range(TOLERANCES.attempts):
+        cut_flows(before, *three, most, _downstream(potential, waiting), TOLERANCES.sweeps)
         r = np.maximum(problem.advance(before, v), 0.0)
         changed = []
         for a in problem.axes:
@@ -140,7 +134,7 @@ def _slice(problem, before, wanted, most, potential, actions):
         if not waiting.any():
             break
     else:
-        cut_flows(before, *three, most, _downstream(potential, waiting), _SWEEPS)
+        cut_flows(before, *three, most, _downstream(potential, waiting), TOLERANCES.sweeps)
     return v
 
 
@@ -154,8 +148,8 @@ def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.n
     best = _bound(problem, start, potentials, actions, field)
     if problem.slices > 1:
         return best[:2]
-    bare, p = (start < NEXT_TO_NOTHING * start.max()) & (problem.most > 0.0), potentials[-1]
-    for _ in range(_POLISHES):
+    bare, p = (start < TOLERANCES.next_to_nothing * start.max()) & (problem.most > 0.0), potentials[-1]
+    for _ in range(TOLERANCES.polishes):
         p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
         found = _bound(problem, start, [p], actions, field)
         if found[0] <= best[0]:
@@ -189,7 +183,7 @@ def _repaired(problem, potentials, actions):
     """Potentials lowered where the slack of an inner slice is negative, from the last slice back."""
     speeds = [problem.speed_term(p, actions) for p in potentials]
     for k in reversed(range(len(potentials) - 1)):
-        for _ in range(_REPAIRS):
+        for _ in range(TOLERANCES.repairs):
             short = np.maximum(-_slack(potentials, speeds, k), 0.0)
             lowered = potentials[k] - short
             speed = problem.speed_term(lowered, actions)

@@ -7,17 +7,13 @@ import math
 import numpy as np
 
 from jko.measures import Grid
-
-_COARSEST = 12  # cells along an axis below which it is not halved
-_LEFT = 1e-6  # of the mass, which may lie outside of the box
-_BLOCK = 16  # cells: sides of a box are multiples, which halve well, and no wall is nearer to it than that
-_LARGEST = 0.7  # of the grid: a larger box saves nothing
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 def halved(problem, start, field):
     """(problem, start, field) on a grid with half the cells along each axis that allows it, or None."""
     grid = problem.grid
-    halves = [n % 2 == 0 and n > _COARSEST for n in grid.cells]
+    halves = [n % 2 == 0 and n > TOLERANCES.coarsest_cells for n in grid.cells]
     if not any(halves):
         return None
     cells = [n // 2 if half else n for n, half in zip(grid.cells, halves, strict=True)]
@@ -86,14 +82,17 @@ def box_of_mass(start, reach):
     for axis, n in enumerate(start.shape):
         others = tuple(a for a in range(start.ndim) if a != axis)
         mass = np.cumsum(start.sum(axis=others))
-        first = int(np.searchsorted(mass, _LEFT * mass[-1] / 6.0)) - reach[axis]
-        last = int(np.searchsorted(mass, (1.0 - _LEFT / 6.0) * mass[-1])) + 1 + reach[axis]
-        first, last = first if first >= _BLOCK else 0, last if last <= n - _BLOCK else n
-        width = min(-((first - last) // _BLOCK) * _BLOCK, n)
+        first = int(np.searchsorted(mass, TOLERANCES.left_out * mass[-1] / 6.0)) - reach[axis]
+        last = int(np.searchsorted(mass, (1.0 - TOLERANCES.left_out / 6.0) * mass[-1])) + 1 + reach[axis]
+        first, last = (
+            first if first >= TOLERANCES.box_block else 0,
+            last if last <= n - TOLERANCES.box_block else n,
+        )
+        width = min(-((first - last) // TOLERANCES.box_block) * TOLERANCES.box_block, n)
         first = min(first, n - width)
         box.append(slice(first, first + width))
     share = math.prod((b.stop - b.start) / n for b, n in zip(box, start.shape, strict=True))
-    return box if share <= _LARGEST else None
+    return box if share <= TOLERANCES.largest_box else None
 
 
 def faces_of(box, axis):

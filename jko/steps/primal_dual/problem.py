@@ -9,8 +9,7 @@ import numpy as np
 import functionals as fn
 from jko.measures import Grid
 from jko.steps.grid.energy import GridEnergy, blocked_cells
-
-_NEWTON = 100  # iterations for the prox of a general U, most of them need five
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 class DynamicProblem(GridEnergy):
@@ -158,7 +157,7 @@ class CellEnergies:
             empty, full = slope(np.zeros_like(b)) >= 0.0, slope(high) <= 0.0
             low = np.zeros_like(b)
             r = np.where((guess > 0.0) & (guess < high), guess, 0.5 * high)
-            for _ in range(_NEWTON):
+            for _ in range(TOLERANCES.prox_iterations):
                 value = slope(r)
                 low, high = np.where(value <= 0.0, r, low), np.where(value > 0.0, r, high)
                 new = r - value / (U.second_derivative(r) + weight)

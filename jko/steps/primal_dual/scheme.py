@@ -14,8 +14,7 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
-
-_EXCESS = 1e-6  # over the cap, relative, as Cap itself allows
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,7 +98,7 @@ class PrimalDual(Scheme):
                 f"the gap {outcome.gap:.1e} stayed above {outcome.enough:.1e} for {outcome.iterations} "
                 "iterations: take a larger max_iterations, a smaller tau or a larger tolerance"
             )
-        if outcome.excess > _EXCESS:
+        if outcome.excess > TOLERANCES.cap_excess:
             failures.append(
                 f"the cap is exceeded by {outcome.excess:.1e} of itself: take a larger max_iterations"
             )

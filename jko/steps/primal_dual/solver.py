@@ -12,7 +12,6 @@ from jko.loops.transport.c_transform import c_transform
 from jko.steps.grid.energy import energy_size
 from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (
-    NEXT_TO_NOTHING,
     Path,
     admissible_path,
     cost,
@@ -21,26 +20,7 @@ from jko.steps.primal_dual.certificate import (
 )
 from jko.steps.primal_dual.grids import box_of_mass, faces_of, halved, inside, prolonged
 from jko.steps.primal_dual.splitting import Splitting
-
-_FIRST_CHECK = 10  # iterations before the first certificate
-_LONGEST = 100  # iterations between certificates, so that no step misses its gap by a whole tail
-_MORE = 0.5  # of the iterations so far until the next certificate, at most: it costs as much as twenty
-_LEAST_WEIGHT = 0.25  # of those, carried to the next step: from less, long tails of a collapse drift away
-_PATIENCE = 50  # iterations with the weights of the problem's own scales before they are changed at all
-_BALANCE = 10  # iterations between changes of the weights
-_SETTLING = (
-    10.0  # changes after which their size falls, so that their product is bounded and iterations converge
-)
-_WEIGHTS = np.array([1.0, 1.0, 2.0])  # of flows, θ and densities, times the unit
-_MOST_CHANGE = 4.0  # of a weight at once
-_COARSE_ITERATIONS = 120
-_COARSE_RESIDUAL = 1e-3  # relative, enough for a start of the next grid
-_AT_REST = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that counts as rest
-_OF_TIME_ERROR = 0.02  # keeps the solver's error below a tenth of τ's own, as measured in docs/engines
-_STRICTEST = 0.1  # times the tolerance, where τ itself costs nothing
-_ROUNDING = 1e-14
-_MARGIN = 4  # cells beside what the forces say that mass needs; the certificate decides whether it is enough
-_LEAST_SHARE = 1e-3  # of a move with an interaction that is tried
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -71,7 +51,7 @@ class DynamicSolver:
         pull = self._linearize(values)
         # what unbalanced forces would gain grows with τ, what F has to give does not
         gain = min(problem.forces(values, pull, tau), problem.range_on(values, pull))
-        self.rest = _AT_REST * settings.tolerance * gain
+        self.rest = TOLERANCES.at_rest * settings.tolerance * gain
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
 
     def solve(self, data) -> Outcome:
@@ -111,7 +91,7 @@ class DynamicSolver:
         potential = np.zeros((problem.slices, *problem.shape))
         potential[at] = found["potential"] - self.shift
         outside = np.ones(problem.shape, bool)
-        outside[tuple(inside(box, problem.shape, _MARGIN))] = False
+        outside[tuple(inside(box, problem.shape, TOLERANCES.margin))] = False
         potential = self._with_free_particles(list(potential), outside)
         densities, flows = [self.start.copy() for _ in inner.best.densities], problem.no_flows()
         for k, r in enumerate(inner.best.densities):
@@ -129,7 +109,9 @@ class DynamicSolver:
 
     def _packed(self, splitting) -> dict:
         """What the next step starts from, as arrays."""
-        weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (self._unit * _WEIGHTS)
+        weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (
+            self._unit * np.array(TOLERANCES.weights)
+        )
         data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
         for a in self.problem.axes:
             data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
@@ -149,10 +131,10 @@ class DynamicSolver:
             push = push if math.isfinite(push) else math.inf
         reach = []
         for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
-            held = self.problem.mean(self.start, axis) > NEXT_TO_NOTHING * self.start.max()
+            held = self.problem.mean(self.start, axis) > TOLERANCES.next_to_nothing * self.start.max()
             slope = float(np.abs(self.problem.drop(self.field, axis)[held]).max(initial=0.0)) / h
             cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
-            reach.append(2 * _MARGIN + math.ceil(min(cells, n)))
+            reach.append(2 * TOLERANCES.margin + math.ceil(min(cells, n)))
         return reach + [0] * (3 - len(reach))
 
     @functools.cached_property
@@ -193,15 +175,15 @@ class DynamicSolver:
     def _weights(self, data):
         """The weights at the last step's end where they are below the problem's own, within bounds: small
         ones grow within tens of iterations, large ones hold the iterates where they start."""
-        return np.clip(data.get("weights", 1.0), _LEAST_WEIGHT, 1.0) * _WEIGHTS
+        return np.clip(data.get("weights", 1.0), TOLERANCES.least_weight, 1.0) * np.array(TOLERANCES.weights)
 
-    def _splitting(self, problem, start, field, weights=_WEIGHTS):
-        flow, theta, density = (self._unit * weights).tolist()
+    def _splitting(self, problem, start, field, weights=TOLERANCES.weights):
+        flow, theta, density = (self._unit * np.asarray(weights)).tolist()
         return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
 
     def _empty(self):
         """Cells that hold next to nothing, at the start and at the end of the best path."""
-        least, free = NEXT_TO_NOTHING * self.start.max(), self.problem.most > 0.0
+        least, free = TOLERANCES.next_to_nothing * self.start.max(), self.problem.most > 0.0
         return (self.start < least) & (self.best.end < least) & free
 
     def _with_free_particles(self, potential, cells):
@@ -219,13 +201,13 @@ class DynamicSolver:
 
     def _iterate(self, splitting):
         """Iterations until the gap closes or their number is spent."""
-        certified, check = self.iterations, self.iterations + _FIRST_CHECK
+        certified, check = self.iterations, self.iterations + TOLERANCES.first_check
         limit = self.settings.max_iterations
         closed = self._closed()
         while self.iterations < limit and not closed:
             residuals = splitting.iterate()
             self.iterations += 1
-            if self.iterations > _PATIENCE and self.iterations % _BALANCE == 0:
+            if self.iterations > TOLERANCES.patience and self.iterations % TOLERANCES.balance == 0:
                 self.changes = balance(splitting, residuals, self.changes)
             if self.iterations >= check or self.iterations == limit:
                 before = self._left()
@@ -239,9 +221,11 @@ class DynamicSolver:
 
     def _wait(self, iterations, fall):
         """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
-        most = max(_FIRST_CHECK, min(int(_MORE * self.iterations), _LONGEST))
+        most = max(
+            TOLERANCES.first_check, min(int(TOLERANCES.wait_share * self.iterations), TOLERANCES.longest_wait)
+        )
         needed = iterations * self._left() / fall if fall > 0.0 else most
-        return int(min(max(needed, _FIRST_CHECK), most))
+        return int(min(max(needed, TOLERANCES.first_check), most))
 
     def _certify(self, splitting):
         found = admissible_path(
@@ -268,7 +252,7 @@ class DynamicSolver:
     def _mixed(self, found):
         """The first of halved moves from the best path towards `found` that lowers the value, or `found`."""
         share, best = 1.0, self.best
-        while share > _LEAST_SHARE and math.isfinite(best.value):
+        while share > TOLERANCES.least_share and math.isfinite(best.value):
             if share == 1.0:
                 mixed = found
             else:
@@ -294,7 +278,7 @@ class DynamicSolver:
 
     def _rounding(self):
         size = energy_size(self.problem.internal, self.field, self.best.end, self.problem.grid.cell_volume)
-        return _ROUNDING * (abs(self.best.cost) + size)
+        return TOLERANCES.rounding * (abs(self.best.cost) + size)
 
     def _closed(self):
         return self.gap <= self._enough()
@@ -307,8 +291,8 @@ class DynamicSolver:
         best, tolerance = self.best, self.settings.tolerance
         allowed = tolerance * best.cost
         if math.isfinite(self.before):
-            own = _OF_TIME_ERROR * (self.before - best.energy - 2.0 * best.cost)
-            allowed = min(allowed, max(own, _STRICTEST * allowed))
+            own = TOLERANCES.of_time_error * (self.before - best.energy - 2.0 * best.cost)
+            allowed = min(allowed, max(own, TOLERANCES.strictest * allowed))
         return allowed + self.rest + 4.0 * self._rounding()
 
     def _outcome(self, data):
@@ -395,13 +379,13 @@ class DynamicSolver:
 
     def _coarse(self, splitting):
         changes = 0
-        for iteration in range(1, _COARSE_ITERATIONS + 1):
+        for iteration in range(1, TOLERANCES.coarse_iterations + 1):
             residuals = splitting.iterate()
-            if iteration % _BALANCE == 0:
-                if iteration > _PATIENCE:
+            if iteration % TOLERANCES.balance == 0:
+                if iteration > TOLERANCES.patience:
                     changes = balance(splitting, residuals, changes)
                 size = sum(float(np.vdot(r, r)) for r in splitting.density)
-                if residuals[4] + residuals[5] <= _COARSE_RESIDUAL**2 * size:
+                if residuals[4] + residuals[5] <= TOLERANCES.coarse_residual**2 * size:
                     return
 
 
@@ -409,11 +393,11 @@ def balance(splitting, residuals, changes):
     """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without
     units.
     """
-    power = 0.1 / (1.0 + (changes / _SETTLING) ** 2)
+    power = 0.1 / (1.0 + (changes / TOLERANCES.settling) ** 2)
     tiny = np.finfo(float).tiny
     # by logarithms, since a dual residual of 0 would make the ratio overflow
     logs = power * (np.log(residuals[0::2] + tiny) - np.log(residuals[1::2] + tiny))
-    most = math.log(_MOST_CHANGE)
+    most = math.log(TOLERANCES.most_change)
     factors = np.exp(np.clip(logs, -most, most)).tolist()
     splitting.rescale(*factors)
     return changes + 1

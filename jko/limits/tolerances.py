@@ -1,0 +1,52 @@
+"""Thresholds of the finite volumes."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Thresholds of this room: a field with its value and its reason each."""
+
+    # A step, halved until structure holds
+    fixed_point_rounds: int = 14  # of the moving part of Ψ at (ρ + ρ′)/2
+    slowest: float = 0.5  # factor by which each round must lessen the change: else a shorter step is quicker
+    mass: float = 2e-14  # fraction of the mass that rounding may change in a step
+    frozen: float = 2.0**-8  # of the step: from here Ψ may be that of the start, if two values disagree on it
+    shortest: float = 2.0**-40  # of the step: none is shorter
+    most_tries: int = 4000  # substeps tried for one step, of which half a minute is a few
+    foreseen_tries: int = 200  # after which a step that would need more than those is given up
+    drift_halvings: int = 7  # of a step to follow a moving drift: as many substeps as a drift at rest has
+    streak: int = 4  # substeps that pass before a longer one is tried
+    cached_plans: int = 8  # pairs of τ and order whose sweeps are kept: wrappers take few lengths
+
+    # Substeps by what the drift carries in one, in cells
+    upwind_substeps: int = 400  # of explicit transport; what would need more is taken implicitly
+    crowd_share: float = 0.5  # of a cell that the slope of Ψ takes away, up to which the fluxes keep ρ ≥ 0
+    crowd_substeps: int = 400  # as many; beyond, the constraint ρ ≥ 0 acts
+    capped_share: float = 1.0  # of a cell that the slope of Ψ takes away: M, taken twice, follows that far
+    capped_substeps: int = 50  # on all axes together, each a sparse solve
+    carried: float = 1.0  # cells that the drift carries mass on a line: M, iterated, follows that far
+    line_substeps: int = 100  # beyond, structure holds and accuracy asks for a smaller τ
+    held: float = 1e-6  # of the largest density: where less is held, drift asks for no substeps
+
+    # Newton's method on lines and grids
+    newton_floor: float = 1e-6  # of a line's mean, where it starts: an empty cell has p = −∞ if U′(0) is
+    stalled_iterations: int = 15  # without a hundredth gained on the worst line
+    line_touch: float = 1e-9  # of what a line lets through, τM/L²: holds a constant that nothing fixes
+    accepted: float = 1e4  # times a residual of 1e-13: mass is made exact and the energy is checked
+    capped_iterations: int = 40  # 4 to 8 being usual
+    capped_halvings: int = 6  # of a substep that Newton's method does not solve
+    negligible: float = 1e-18  # U″ times what the faces carry: below, a cell's p answers to its own ρ alone
+    grid_touch: float = 1e-14  # of the diagonal: holds the constant of a pressure that no free cell fixes
+    nothing: float = 1e-280  # a diagonal below belongs to a cell that nothing enters or leaves
+
+    # Crowd motion
+    crowd_halvings: int = 8  # of a substep whose sets of full and empty cells do not settle
+    crowd_patience: int = 10  # rounds, 2 to 5 being usual, until a turning face carries the mean of its sides
+    crowd_rounding: float = 1e-12  # of the densities and of the pressures, whose signs decide the sets
+
+    # Diffusion by exponential fluxes
+    kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave
+
+
+TOLERANCES = Tolerances()

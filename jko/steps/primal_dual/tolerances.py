@@ -1,0 +1,51 @@
+"""Thresholds of the primal–dual step by flows through faces."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Thresholds of this room: a field with its value and its reason each."""
+
+    # When the iteration is certified and ends
+    first_check: int = 10  # iterations before the first certificate, and between two at least
+    longest_wait: int = 100  # iterations between certificates, so that no step misses its gap by a whole tail
+    wait_share: float = 0.5  # of the iterations so far, until the next certificate at most: one costs twenty
+    at_rest: float = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that is rest
+    of_time_error: float = 0.02  # of τ's own error in F: the solver's stays below a tenth of it, as measured
+    strictest: float = 0.1  # times the tolerance, where τ itself costs nothing
+    rounding: float = 1e-14  # of W₂²/2τ and of F's summands: what sums over cells leave of a gap
+    cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
+
+    # The weights of flows, θ and densities
+    weights: tuple = (1.0, 1.0, 2.0)  # times the units of the problem's own scales
+    patience: int = 50  # iterations with these before they are changed at all: the first residuals mislead
+    balance: int = 10  # iterations between changes of the weights
+    settling: float = 10.0  # changes after which their size falls: their product stays bounded
+    most_change: float = 4.0  # times a weight at once
+    least_weight: float = 0.25  # of those, carried to the next step: from less, tails of a collapse drift
+
+    # Starts and boxes
+    coarsest_cells: int = 12  # along an axis, below which it is not halved
+    coarse_iterations: int = 120  # on a halved grid, which is only a start
+    coarse_residual: float = 1e-3  # of the densities, enough for a start of the next grid
+    left_out: float = 1e-6  # of the mass may lie outside of the box: the certificate is of the whole grid
+    box_block: int = 16  # cells: sides of a box are multiples, which halve well, and no wall is nearer to it
+    largest_box: float = 0.7  # of the grid: a larger box saves nothing
+    margin: int = 4  # cells beside what the forces say that mass needs; the certificate decides
+    least_share: float = 1e-3  # of a move with an interaction that is tried: shorter ones gain nothing
+    prox_iterations: int = 100  # of Newton's method for the prox of a general U; most cells need five
+
+    # The certificate: an admissible path, and a bound
+    sweeps: int = 400  # visits a cell on average while flows are cut down; most paths need a few
+    steepest: float = 4.0  # times the largest drop of the potential: a face with more carries solver noise
+    cut_rounds: int = 8  # of cuts for the cap and for positivity in turn, with inner slices
+    path_excess: float = 1e-12  # fraction of the cap by which rounding may exceed it
+    attempts: int = 20  # at flows that the density on their faces can carry; each cuts what the last left
+    flow_noise: float = 1e-16  # of the largest density: smaller flows are rounding
+    next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell
+    polishes: int = 12  # passes that lower the potential where next to no mass starts
+    repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
+
+
+TOLERANCES = Tolerances()
