@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.scheme import State, StepInfo
+from jko.scheme import Problem, State, StepInfo
 from jko.sensitivity.parametrised import compiled_once
 
 Arrays = dict[str, np.ndarray]
@@ -46,8 +46,12 @@ class StepDerivative:
         self.make_functional, self.parameters, self.scheme = make_functional, parameters, scheme
         self.initial = mu0
         self.F = compiled_once(make_functional, parameters)
-        self.problem = scheme.prepare(self.F, mu0)
+        self.problem = self.prepared()
         self.require_even_kernels()
+
+    def prepared(self) -> Problem:
+        """The scheme's problem, whose refusals come first."""
+        return self.scheme.prepare(self.F, self.initial)
 
     def require_even_kernels(self):
         """Kernels of two points have no derivative here."""

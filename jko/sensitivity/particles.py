@@ -1,0 +1,247 @@
+"""Derivatives of steps of particles: by jax through explicit ones, at their optimality for implicit ones."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from functionals.programs import kept
+from functionals.reading import as_it_reads_now
+from functionals.time_dependence import AtTime
+from jko.descent.blocks.noise import increments
+from jko.descent.fields.program import Field
+from jko.descent.fields.stability import refuse_coarse
+from jko.descent.newton.conjugate_gradients import proximal_step
+from jko.loops.random_keys import seed_words
+from jko.scheme import Problem, Status, StepInfo
+from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
+from jko.sensitivity.parametrised import traced
+
+_ROUNDING = 64.0  # of F: a rise below is none
+_MOST = 500  # conjugate gradients of an implicit step
+_SOLVED = {"float64": 1e-14, "float32": 1e-7}  # their residual, relative
+
+
+class ParticleStep(StepDerivative):
+    """What steps of particles share: the formula of the scheme as one program of all parameters, with sums
+    over all pairs in jax, whatever an `Interaction` says."""
+
+    def prepared(self):
+        self.scheme.check(self.F, self.initial)
+        refuse_coarse(self.initial, self.scheme.scheme_name())
+        return Problem(self.F, start={"step": 0})
+
+    @property
+    def make(self):
+        """make_functional, under a new name where what it reads has changed."""
+        return as_it_reads_now(self.make_functional)
+
+    def failed(self, mu, state, status, note, iterations=0) -> Taken:
+        """No step, and why."""
+        return Taken(mu, state, StepInfo(status=status, iterations=iterations, note=note), None)
+
+
+class ExplicitStep(ParticleStep):
+    """x⁺ = x − τ∇_W F(α)(x), √n_steps steps at a time computed again on the way back."""
+
+    def block(self, n_steps):
+        return math.isqrt(n_steps - 1) + 1
+
+    def noise(self):
+        """(kind, size of √(2θτ) that is kept, move) of the noise."""
+        return None, 0.0, _descend
+
+    def operands(self, mu, t, tau, number):
+        """What a block of steps is a function of, the parameters, positions and times first."""
+        words = seed_words(getattr(self.scheme, "seed", 0))
+        return self.parameters, mu.positions, t, tau, mu.weights, number, words
+
+    def step(self, mu, state, t, tau, count=1):
+        kind, kept_noise, move = self.noise()
+        operands = self.operands(mu, t, tau, state["step"])
+        with jax.enable_x64(True):
+            program = _block(self.make, move, kind, kept_noise, count)
+            moved, before, after = program(*operands)
+        note = self._unstable(np.asarray(moved), float(before), float(after), tau)
+        if note:
+            return self.failed(mu, state, Status.UNSTABLE, note)
+        new = mu.with_positions(np.asarray(moved))
+        return Taken(new, state.having(step=state["step"] + count), StepInfo(), (operands, count))
+
+    def _unstable(self, moved, before, after, tau) -> str:
+        if not np.all(np.isfinite(moved)):
+            return (
+                f"a position became infinite: tau={tau:g} is beyond what the drift allows; take a smaller tau"
+            )
+        rounding = _ROUNDING * np.finfo(moved.dtype).eps * abs(before)
+        if self.noise()[0] is None and not self.F.depends_on_time and not after <= before + rounding:
+            return (
+                f"the energy rose from {before:.6g} to {after:.6g}: take a tau smaller than {tau:g}, or "
+                "descent.BackwardEuler"
+            )
+        return ""
+
+    def pull(self, tape, cotangent):
+        operands, count = tape
+        kind, kept_noise, move = self.noise()
+        with jax.enable_x64(True):
+            program = _pulled_block(self.make, move, kind, kept_noise, count)
+            slopes = program(jnp.asarray(cotangent["positions"], operands[1].dtype), *operands)
+        parameters, positions, time, tau = jax.tree.map(np.asarray, slopes)
+        return Pulled({"positions": positions}, parameters, float(tau), float(time), 0.0)
+
+
+class StochasticStep(ExplicitStep):
+    """Langevin dynamics along its noise, which is held fixed: the derivative of every path."""
+
+    def noise(self):
+        kept_noise = self.scheme.coefficients(1.0, 1.0)[1] / math.sqrt(2.0)
+        return self.scheme.noise, kept_noise, type(self.scheme).move
+
+
+def _descend(gradient, carried, coefficients, kicks):
+    (x,), (tau, _) = carried, coefficients
+    return (x - tau * gradient(x),)
+
+
+@kept
+def _block(make_functional, move, kind, kept_noise, count):
+    """A function of `operands`: the positions after `count` steps, F without entropy before and after."""
+
+    def block(parameters, x, t, tau, w, number, words):
+        moved = _steps(make_functional, move, kind, kept_noise, count)(
+            parameters, x, t, tau, w, number, words
+        )
+        if kind is not None:
+            return moved, jnp.zeros(()), jnp.zeros(())
+        field = _field(make_functional, parameters, t)
+        return moved, field.energy(x, w), field.energy(moved, w)
+
+    return jax.jit(block)
+
+
+@kept
+def _pulled_block(make_functional, move, kind, kept_noise, count):
+    """A function of a cotangent and `operands`: its pull-back to (parameters, positions, t, τ)."""
+    steps = _steps(make_functional, move, kind, kept_noise, count)
+
+    def pulled(cotangent, parameters, x, t, tau, *rest):
+        return jax.vjp(lambda *by: steps(*by, *rest), parameters, x, t, tau)[1](cotangent)
+
+    return jax.jit(pulled)
+
+
+def _steps(make_functional, move, kind, kept_noise, count):
+    def steps(parameters, x, t, tau, w, number, words):
+        key = jax.random.wrap_key_data(words, impl="threefry2x32")
+        still = traced(make_functional, parameters, t)
+        hot = bool(still.parts.internal) and kept_noise > 0.0
+        amplitude = kept_noise * jnp.sqrt(2.0 * still.parts.temperature * tau) if hot else jnp.zeros(())
+        coefficients = jnp.asarray(tau, x.dtype), jnp.asarray(amplitude, x.dtype)
+
+        def step(columns, k):
+            def gradient(y, ahead=0):
+                here = _field(make_functional, parameters, t + (k + ahead) * tau)
+                return here.columns_gradient(y, w)
+
+            def kicks(ahead):
+                return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
+
+            (moved,) = move(gradient, (columns,), coefficients, kicks)
+            return moved, None
+
+        return lax.scan(step, x.T, jnp.arange(count))[0].T
+
+    return steps
+
+
+def _field(make_functional, parameters, t) -> Field:
+    """The field of traced parameters at a traced time; its kernels are not asked for values."""
+    parts = traced(make_functional, parameters, t).parts
+    return Field(
+        tuple((c, _unasked(atom, t)) for c, atom in parts.potential + parts.interaction + parts.rest)
+    )
+
+
+def _unasked(atom, t):
+    if atom.kind != "interaction":
+        return atom
+    here, W = copy.copy(atom), atom.W
+    here.__dict__.pop("symmetric_kernel", None)
+    here.W = AtTime(lambda z, _, W=W: W(z), t)  # at a traced time, so that nobody asks it for numbers
+    return here
+
+
+class ImplicitStep(ParticleStep):
+    """x⁺ + τ∇_W F(α⁺)(x⁺) = x: (w + τD²F)u = c by conjugate gradients, λ = wu the cotangent of x."""
+
+    def step(self, mu, state, t, tau, count=1):
+        x, w, scheme = mu.positions, mu.weights, self.scheme
+        tolerance = scheme.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
+        with jax.enable_x64(True):
+            solve = _proximal(self.make, scheme.max_iterations, scheme.max_inner_iterations)
+            moved, error, iterations = solve(self.parameters, x, w, t, *np.asarray([tau, tolerance], x.dtype))
+        error, iterations = float(error), int(iterations)
+        if not error <= tolerance:
+            note = (
+                f"the relative residual is {error:.2g} after {iterations} Newton iterations, above "
+                f"tolerance={tolerance:g}: raise max_iterations or take a smaller tau"
+            )
+            return self.failed(mu, state, Status.NOT_CONVERGED, note, iterations)
+        new = mu.with_positions(np.asarray(moved))
+        return Taken(new, state, StepInfo(iterations=iterations), (mu, new, t, tau))
+
+    def pull(self, tape, cotangent):
+        _, new, t, tau = tape
+        x, w, c, make = new.positions, new.weights, cotangent["positions"], self.make
+        with jax.enable_x64(True):
+            u, left = _solved(make)(self.parameters, x, w, t, tau, jnp.asarray(c, x.dtype))
+            slopes = _implicit_slopes(make)(self.parameters, t, tau, x, w, u)
+        parameters, time, by_tau = jax.tree.map(lambda g: -np.asarray(g), slopes)
+        before = {"positions": np.asarray(w[:, None] * u)}
+        return Pulled(before, parameters, float(by_tau), float(time), relative(np.asarray(left), c))
+
+
+@kept
+def _proximal(make_functional, *limits):
+    """The step of `descent.BackwardEuler` by its own Newton's method: (x⁺, relative residual, iterations)."""
+
+    def solve(parameters, x, w, t, tau, tolerance):
+        field = _field(make_functional, parameters, t + tau)
+        return proximal_step.__wrapped__(field, *limits)(x, x, w, tau, tolerance)[:3]
+
+    return jax.jit(solve)
+
+
+@kept
+def _solved(make_functional):
+    """(u, the residual) of (w + τD²F)u = c at positions x `[n, d]`."""
+
+    def solve(parameters, x, w, t, tau, c):
+        field = _field(make_functional, parameters, t + tau)
+
+        def product(u):
+            bent = jax.jvp(lambda y: field.gradient(y, w), (x,), (u,))[1]
+            return w[:, None] * (u + tau * bent).astype(x.dtype)
+
+        tolerance = _SOLVED[str(x.dtype)]
+        u, _ = jax.scipy.sparse.linalg.cg(
+            product, c, tol=tolerance, maxiter=_MOST, M=lambda r: r / w[:, None]
+        )
+        return u, product(u) - c
+
+    return jax.jit(solve)
+
+
+@kept
+def _implicit_slopes(make_functional):
+    def pairing(parameters, t, tau, x, w, u):
+        field = _field(make_functional, parameters, t + tau)
+        return jnp.sum(w[:, None] * u * tau * field.gradient(x, w))
+
+    return jax.jit(jax.grad(pairing, argnums=(0, 1, 2)))
