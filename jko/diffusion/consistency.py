@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from jko.diffusion.arguments import finite_outcome, known_times, within
-from jko.diffusion.checked import checked, probe
+from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.schedule import Schedule
 from jko.errors import finite_array, positive_number
@@ -32,7 +32,7 @@ class ConsistencyFunction:
             score, schedule = law.score, law.schedule
         else:
             score = law
-        score = checked("law", score)
+        score = checked_function("law", score)
         if not isinstance(schedule, Schedule):
             raise TypeError(f"schedule: a score needs its Schedule, got {type(schedule).__name__}")
         self.end, self.tolerance = positive_number("end", end), positive_number("tolerance", tolerance)

@@ -12,7 +12,7 @@ from jax import lax
 from functionals.programs import kept
 from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
-from jko.diffusion.checked import checked, probe
+from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.paths import Paths, checked_times, refine
 from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import Density, Particles
@@ -28,7 +28,7 @@ class Flow:
     """
 
     def __init__(self, velocity, *, known_times=None):
-        self.velocity = checked("velocity", velocity)
+        self.velocity = checked_function("velocity", velocity)
         self.known_times = arguments.known_times(velocity) if known_times is None else known_times
 
     def transport(self, particles: Particles, times, *, substeps: int = 20) -> Paths:
@@ -85,7 +85,7 @@ class Flow:
         x = finite_array("x", x)
         if x.ndim != 2:
             raise ValueError(f"x: expected points of shape [n, d], got {x.shape}")
-        log_initial = checked("log_initial", log_initial, (), of="(x)")
+        log_initial = checked_function("log_initial", log_initial, (), of="(x)")
         return x, *self._checked(x.shape[1], times, substeps), log_initial
 
     def _checked(self, dimension, times, substeps):

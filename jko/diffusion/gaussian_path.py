@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.diffusion.arguments import cloud, instance, moment, point
-from jko.diffusion.checked import checked, probe
+from jko.diffusion.given_function import checked_function, probe
 from jko.errors import positive_number
 from jko.measures import Gaussian, Particles
 
@@ -24,8 +24,8 @@ class GaussianPath:
     """
 
     def __init__(self, mean, covariance):
-        self.mean = checked("mean", mean, of="(x1, t)")
-        self.covariance = checked("covariance", covariance, ("d", "d"), of="(x1, t)")
+        self.mean = checked_function("mean", mean, of="(x1, t)")
+        self.covariance = checked_function("covariance", covariance, ("d", "d"), of="(x1, t)")
 
     @classmethod
     def displacement(cls, source: Gaussian, std: float = 0.05) -> GaussianPath:

@@ -7,8 +7,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from jko.diffusion.checked import checked
 from jko.diffusion.coefficients import covariance, row_divergence
+from jko.diffusion.given_function import checked_function
 from jko.diffusion.sde import SDE
 from jko.errors import positive_number
 
@@ -49,8 +49,8 @@ def reversible(log_target, diffusion) -> SDE:
     f = ½D∇log π + ½∇·D, D = GGᵀ: the current ½D(p∇log π − ∇p) vanishes at p = π [Pavliotis2014,
     section 4.6]. `log_target(x)` is a jax function of a point.
     """
-    log_target = checked("log_target", log_target, (), of="(x)")
-    D = covariance(checked("diffusion", diffusion, ("d", None)))
+    log_target = checked_function("log_target", log_target, (), of="(x)")
+    D = covariance(checked_function("diffusion", diffusion, ("d", None)))
     divergence = row_divergence(D)
 
     def drift(x, t):

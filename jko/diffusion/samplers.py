@@ -17,7 +17,7 @@ from jko.diffusion.arguments import (
     known_times,
     within,
 )
-from jko.diffusion.checked import checked, probe
+from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.parametrisation import convert
 from jko.diffusion.schedule import Schedule
 from jko.errors import one_of, whole_number
@@ -40,7 +40,7 @@ def sample(
     """
     one_of("method", method, METHODS)
     dimension, known = cloud("particles", particles).dimension, known_times(score)
-    score = checked("score", score)
+    score = checked_function("score", score)
     probe(score, dimension)
     half = 2 * whole_number("steps", steps)
     with jax.enable_x64(True):
@@ -93,7 +93,10 @@ def guided(conditional, unconditional, weight: float):
     """
     weight = finite_number("weight", weight)
     known = common_times(known_times(conditional), known_times(unconditional))
-    towards, away = checked("conditional", conditional), checked("unconditional", unconditional)
+    towards, away = (
+        checked_function("conditional", conditional),
+        checked_function("unconditional", unconditional),
+    )
 
     def score(x, t):
         return (1.0 - weight) * away(x, t) + weight * towards(x, t)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.diffusion.arguments import moment
-from jko.diffusion.checked import checked
+from jko.diffusion.given_function import checked_function
 from jko.diffusion.sde import SDE
 from jko.errors import positive_number
 
@@ -25,8 +25,8 @@ class Schedule:
     """
 
     def __init__(self, alpha, sigma, end: float = 1.0):
-        self.alpha = checked("alpha", alpha, None, of="(t)")
-        self.sigma = checked("sigma", sigma, None, of="(t)")
+        self.alpha = checked_function("alpha", alpha, None, of="(t)")
+        self.sigma = checked_function("sigma", sigma, None, of="(t)")
         self.end = positive_number("end", end)
 
     @classmethod

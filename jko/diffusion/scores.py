@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.diffusion.arguments import cloud, finite_number, known_times, point, within
-from jko.diffusion.checked import checked, probe
 from jko.diffusion.coefficients import at_points
+from jko.diffusion.given_function import checked_function, probe
 from jko.errors import finite_array, positive_number, whole_number
 from jko.measures import Particles
 
@@ -50,7 +50,7 @@ def circulation(field, loop, t=0.0, *, nodes: int = 256) -> float:
     By the trapezoidal rule, of spectral accuracy for smooth curves [TrefethenWeideman2014]. Raises
     ValueError for a curve that does not close.
     """
-    loop = checked("loop", loop, (None,), of="(s)")
+    loop = checked_function("loop", loop, (None,), of="(s)")
     with jax.enable_x64(True):
         ends = np.asarray(loop(jnp.asarray(0.0))), np.asarray(loop(jnp.asarray(1.0)))
     turn = np.asarray(at_points(lambda s, t: loop(s[0]), np.linspace(0.0, 1.0, 9)[:, None], 0.0))
@@ -86,7 +86,7 @@ def log_density_difference(score, start, end, t=0.0, *, nodes: int = 64) -> np.n
 
 def _ready(name, function, t, dimension):
     """The field, checked in this dimension, and the time, at which it is known."""
-    field, t = checked(name, function), finite_number("t", t)
+    field, t = checked_function(name, function), finite_number("t", t)
     within("t", [t], known_times(function))
     probe(field, dimension)
     return field, t

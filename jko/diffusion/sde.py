@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jko.diffusion import coefficients
 from jko.diffusion.arguments import cloud, common_times, finite_outcome, known_times, within
-from jko.diffusion.checked import checked, probe
+from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.paths import Paths, checked_times, euler_maruyama
 from jko.errors import seed_number, whole_number
 from jko.measures import Density, Particles
@@ -20,7 +20,10 @@ class SDE:
     """
 
     def __init__(self, drift, diffusion, *, backward: bool = False):
-        self.drift, self.diffusion = checked("drift", drift), checked("diffusion", diffusion, ("d", None))
+        self.drift, self.diffusion = (
+            checked_function("drift", drift),
+            checked_function("diffusion", diffusion, ("d", None)),
+        )
         if not isinstance(backward, bool):
             raise TypeError(f"backward: expected True or False, got {type(backward).__name__}")
         self.backward = backward
@@ -116,4 +119,4 @@ def _score_of(law):
     score = getattr(law, "score", law)
     if not callable(score):
         raise TypeError(f"law: expected a score (x, t) or a DensityPath, got {type(law).__name__}")
-    return checked("score", score), known_times(score)
+    return checked_function("score", score), known_times(score)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jko.diffusion.arguments import instance, point
-from jko.diffusion.checked import checked
+from jko.diffusion.given_function import checked_function
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid
@@ -36,7 +36,7 @@ class TiltedMixture:
                 "functionals.Reward with descent.Langevin"
             )
         self.reward, self.strength = (
-            checked("reward", reward, (), of="(x)"),
+            checked_function("reward", reward, (), of="(x)"),
             positive_number("strength", strength),
         )
         with jax.enable_x64(True):

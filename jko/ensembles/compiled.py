@@ -14,7 +14,7 @@ from jko.descent.fields.program import Field, outside_terms
 from jko.descent.fields.watch import sentence as thrown_sentence
 from jko.descent.fields.watch import watched_steps
 from jko.descent.schemes.stochastic import StochasticDescent
-from jko.ensembles.problem import Problem, frame, kept, run_member, sentence
+from jko.ensembles.family import Problem, frame, kept, run_member, sentence
 from jko.loops.random_keys import seed_words
 from jko.loops.sums.pair_sums import precision
 from jko.sharding import active

@@ -9,7 +9,7 @@ from functionals.base import Functional
 from jko.ensembles.compiled import can_be_compiled, run_together
 from jko.ensembles.dataset import labelled
 from jko.ensembles.executors import answers
-from jko.ensembles.problem import Problem, run_member
+from jko.ensembles.family import Problem, run_member
 from jko.ensembles.store import Store
 from jko.errors import positive_number, whole_number
 from jko.measures import Measure

@@ -8,7 +8,7 @@ from concurrent.futures import BrokenExecutor
 from contextlib import ExitStack
 from queue import SimpleQueue
 
-from jko.ensembles.problem import run_member, sentence
+from jko.ensembles.family import run_member, sentence
 from jko.errors import ProcessLost, whole_number
 
 

@@ -16,7 +16,7 @@ from jko.errors import shortened
 from jko.experiment import terms
 from jko.experiment.files import Files
 from jko.experiment.initial import initial
-from jko.experiment.runs import Run, runs
+from jko.experiment.run_settings import Run, runs
 from jko.experiment.table import ExperimentError, Table, prefixed, show
 from jko.measures import Grid
 

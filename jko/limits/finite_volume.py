@@ -62,7 +62,7 @@ class FiniteVolume(Scheme):
             )
 
     def prepare(self, F, mu) -> Problem:
-        from jko.limits.problem import GridProblem
+        from jko.limits.discretisation import GridProblem
 
         self.check(F, mu)
         problem = Problem(F, lambda F: GridProblem(F, mu.grid))

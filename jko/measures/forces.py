@@ -92,7 +92,7 @@ class Sums:
     """Σ_j w_j W(x_i − x_j), its gradients and Hessian products, over one cloud.
 
     Values and gradients are compared with direct sums at 32 particles, and taken by the next plan where they
-    miss (`evaluate.checked`); products, which steer iterations, are not.
+    miss (`evaluate.watched_sums`); products, which steer iterations, are not.
     """
 
     def __init__(self, terms, x, w, how: Summation):
@@ -139,7 +139,7 @@ class Sums:
     def _checked(self, order):
         from jko.loops.forces import evaluate
 
-        return evaluate.checked(order, self.terms, self.columns, self.w, self.plans, self._tolerance)
+        return evaluate.watched_sums(order, self.terms, self.columns, self.w, self.plans, self._tolerance)
 
 
 def choice_of(W, x, w, summation: Summation | None = None) -> Choice:

@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.measures import Density, Particles
 from jko.plotting import draw, style
-from jko.plotting.inputs import chosen_times, named, window
+from jko.plotting.inputs import chosen_times, named_runs, window
 
 
 def plot_density(runs, exact=None, *, times=None, path=None, shared_scale=True):
@@ -18,7 +18,7 @@ def plot_density(runs, exact=None, *, times=None, path=None, shared_scale=True):
     the third; clouds are histograms. `times` are the nearest stored ones, by default four. Returns the
     figure, and writes it to `path`; ValueError for d > 3.
     """
-    runs = named(runs)
+    runs = named_runs(runs)
     dimension = next(iter(runs.values())).measures[0].dimension
     if dimension > 3:
         raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")

@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.comparison.least_energy import decays, gaussian_excess
 from jko.plotting import style
-from jko.plotting.inputs import named
+from jko.plotting.inputs import named_runs
 
 _MARKED = 45  # stored times up to which each is a dot
 
@@ -18,7 +18,7 @@ def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None):
     to each run. Energies that are estimates have a band of one standard error. Returns the figure, and
     writes it to `path`.
     """
-    runs = named(runs)
+    runs = named_runs(runs)
     rates = decays(runs, exact, minimum)
     logarithmic = any(np.isfinite(decay.minimum) for decay in rates.values())
     figure = style.new_figure(9.6 if logarithmic else 5.2, 3.7)

@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.bounds import Kind
 from jko.plotting import style
-from jko.plotting.inputs import named
+from jko.plotting.inputs import named_runs
 
 _DECADES = 1e-5  # of the largest value, below which the picture ends
 _MARKS = {Kind.PROVEN: " (proven)", Kind.GRID: " (up to the grid)", Kind.ESTIMATE: " (an estimate)"}
@@ -14,7 +14,7 @@ _MARKS = {Kind.PROVEN: " (proven)", Kind.GRID: " (up to the grid)", Kind.ESTIMAT
 
 def has_bounds(runs) -> bool:
     """Whether any of these runs has a bound to draw."""
-    return any(run.flow_error_bound_kind is not Kind.NONE for run in named(runs).values())
+    return any(run.flow_error_bound_kind is not Kind.NONE for run in named_runs(runs).values())
 
 
 def plot_errors(runs, distances=None, *, path=None):
@@ -24,7 +24,7 @@ def plot_errors(runs, distances=None, *, path=None):
     Trajectory or a dict of them; `distances` maps names to (times, W₂ to the exact answer), drawn as dots.
     ValueError where there is neither a bound nor a distance. Returns the figure, and writes it to `path`.
     """
-    runs, distances = named(runs), distances or {}
+    runs, distances = named_runs(runs), distances or {}
     if not has_bounds(runs) and not distances:
         raise ValueError(
             "runs: none has a bound to draw (Trajectory.flow_error_bound is NaN): take a scheme of jko.steps"

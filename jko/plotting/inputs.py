@@ -9,7 +9,7 @@ from jko.measures import Particles
 from jko.trajectory import Trajectory
 
 
-def named(runs) -> dict[str, Trajectory]:
+def named_runs(runs) -> dict[str, Trajectory]:
     """The runs as a dict; one trajectory is called by its scheme."""
     if isinstance(runs, Trajectory):
         return {runs.scheme.split("(")[0] or "run": runs}

@@ -14,7 +14,7 @@ from jko.sensitivity.parametrised import potential, traced, value_of
 from jko.sensitivity.remapped import edge_cotangent
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import AveragedPotential
-from jko.steps.quantile.problem import Point
+from jko.steps.quantile.lagrangian import Point
 from jko.steps.quantile.scheme import origin_of, record
 
 _TIGHT = 1e-10  # relative to a bound: a width so near to it is held by it

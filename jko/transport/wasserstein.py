@@ -7,8 +7,8 @@ import numpy as np
 from jko.errors import one_of, whole_number
 from jko.measures import Density, Gaussian, Particles
 from jko.transport.distances import methods
+from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
-from jko.transport.distances.pairs import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 
 METHODS = {
     "quantile": methods.quantile,

@@ -25,7 +25,7 @@ from unittest import mock
 import numpy as np
 
 import jko.cli.commands
-import jko.experiment.runs
+import jko.experiment.run_settings
 from jko.cli import main as command
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -414,7 +414,7 @@ def _cut_short(first_steps: bool):
         run.store_initial()
 
     patches = [mock.patch.object(jko.cli.commands, "_finish", return_value=0)]
-    patches += [] if first_steps else [mock.patch.object(jko.experiment.runs, "try_out", try_out)]
+    patches += [] if first_steps else [mock.patch.object(jko.experiment.run_settings, "try_out", try_out)]
     for patch in patches:
         patch.start()
     try:

@@ -10,7 +10,7 @@ from jko import Density, Grid, exact, flow, steps, wasserstein
 from jko.loops.elliptic import banded
 from jko.steps.quantile import newton
 from jko.steps.quantile.energy import LineEnergy
-from jko.steps.quantile.problem import Point, Problem
+from jko.steps.quantile.lagrangian import Point, Problem
 from tests.first_step import first_step
 
 QUADRATIC = fn.Potential(lambda x: 0.5 * jnp.sum(x**2))

@@ -10,10 +10,10 @@ import functionals as fn
 from jko import Density, Grid, exact, flow, steps
 from jko.loops.elliptic import banded
 from jko.loops.sums import line_sums
-from jko.steps.quantile import passes
+from jko.steps.quantile import interaction_passes as passes
 from jko.steps.quantile.energy import LineEnergy
 from jko.steps.quantile.interaction import LineInteraction
-from jko.steps.quantile.problem import Problem
+from jko.steps.quantile.lagrangian import Problem
 from tests.first_step import first_step
 
 REPELLED = fn.Interaction("quadratic_logarithmic")

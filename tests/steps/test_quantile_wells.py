@@ -7,8 +7,8 @@ import pytest
 import functionals as fn
 from jko import Density, Grid, exact, flow, steps
 from jko.steps.quantile.duality import duality_gap
+from jko.steps.quantile.lagrangian import Point
 from jko.steps.quantile.newton import minimise
-from jko.steps.quantile.problem import Point
 from jko.steps.quantile.safeguard import SECOND_START, rough_step
 
 WELLS = fn.Potential("double_well")

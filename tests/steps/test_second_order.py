@@ -6,7 +6,7 @@ import pytest
 
 import functionals as fn
 from jko import Density, Gaussian, Grid, exact, flow, steps, wasserstein
-from jko.steps.quantile.problem import displaced
+from jko.steps.quantile.lagrangian import displaced
 from tests.first_step import first_step
 
 CONFINED = fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))

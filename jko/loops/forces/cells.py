@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit, prange
 
 from jko.loops.forces.elementary import FAST
-from jko.loops.forces.meeting import room, squared_distances
+from jko.loops.forces.one_to_many import room, squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 from jko.loops.forces.spreading import sorted_into_bins
 

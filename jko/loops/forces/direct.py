@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit, prange
 
 from jko.loops.forces.elementary import FAST
-from jko.loops.forces.meeting import meet, room, squared_distances
+from jko.loops.forces.one_to_many import meet, room, squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 
 _SHARES = 16

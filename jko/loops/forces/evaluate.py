@@ -56,7 +56,7 @@ def _fast(order, terms, chosen, x, v, w):
     return total + _near(order, terms, x, v, w, chosen) if chosen.cutoff > 0.0 else total
 
 
-def checked(order: int, terms: Terms, x, w, ways: list[Plan], tolerance: float):
+def watched_sums(order: int, terms: Terms, x, w, ways: list[Plan], tolerance: float):
     """(the sums `[1 or d, n]` of order 0 or 1, their plan, [(plan, error) of those that missed]).
 
     By the first of the plans whose sums are within three times the tolerance of direct ones at 32 particles,

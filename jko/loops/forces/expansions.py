@@ -11,7 +11,7 @@ from numba import njit, prange
 
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.interpolation import between, from_moments, points, polynomials, turned
-from jko.loops.forces.meeting import squared_distances
+from jko.loops.forces.one_to_many import squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.loops.forces import regularised, spreading
-from jko.loops.forces.resolution import ROOM, Resolution, steps_across
+from jko.loops.forces.mesh_resolution import ROOM, Resolution, steps_across
 from jko.loops.forces.terms import Terms
 from jko.loops.forces.window import transform, window
 

@@ -9,12 +9,12 @@ import numpy as np
 from numba import njit, prange
 
 from jko.loops.forces import expansions
-from jko.loops.forces.detail import SEPARATION, Detail
 from jko.loops.forces.direct import added
 from jko.loops.forces.elementary import FAST
-from jko.loops.forces.meeting import meet, room
+from jko.loops.forces.one_to_many import meet, room
 from jko.loops.forces.profiles import BLOCK
 from jko.loops.forces.tree import Tree, encounters, grow, runs
+from jko.loops.forces.tree_resolution import SEPARATION, Detail
 
 _SHARES = 8
 _STEP = 1e-3  # of the least box: small against it, large against round-off

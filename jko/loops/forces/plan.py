@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from functionals.programs import kept_with_first
-from jko.loops.forces import detail, fourier, regularised, resolution
+from jko.loops.forces import fourier, mesh_resolution, regularised, tree_resolution
 from jko.loops.forces.cells import NOTHING
 from jko.loops.forces.terms import Terms
 
@@ -35,10 +35,10 @@ class Plan:
     method: str
     cutoff: float = 0.0
     lengths: tuple[float, ...] = ()
-    resolution: resolution.Resolution | None = None
+    resolution: mesh_resolution.Resolution | None = None
     seconds: float = math.nan
     reason: str = ""
-    detail: detail.Detail | None = None
+    detail: tree_resolution.Detail | None = None
 
 
 def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
@@ -114,8 +114,8 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
         step = _step(terms, float(cutoff), max(lengths), tolerance * _SLACK[cutoff > 0.0], least)
         if step is None:
             continue
-        fine = resolution.resolution(step, tolerance, lengths, x.shape[1])
-        seconds = resolution.evaluation_cost(fine, lengths, x.shape[1]) + near
+        fine = mesh_resolution.resolution(step, tolerance, lengths, x.shape[1])
+        seconds = mesh_resolution.evaluation_cost(fine, lengths, x.shape[1]) + near
         method = "split" if cutoff > 0.0 else "fourier"
         reason = f"a Fourier series of {math.pi / step * max(lengths) / math.pi:.0f} waves across the cloud"
         if cutoff > 0.0:
@@ -129,7 +129,9 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
 
 @kept_with_first
 def _step(terms, cutoff, length, tolerance, finest):
-    return resolution.needed_step(terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest)
+    return mesh_resolution.needed_step(
+        terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest
+    )
 
 
 def _finest(lengths):
@@ -141,11 +143,14 @@ def _finest(lengths):
 
 def _with_tree(terms, x, lengths, tolerance):
     d = x.shape[0]
-    points = detail.needed_points(terms, d, max(lengths), tolerance)
+    points = tree_resolution.needed_points(terms, d, max(lengths), tolerance)
     if points is None:
         return []
-    fine = detail.Detail(points, detail.leaf_of(points, d))
-    seconds, reason = detail.evaluation_cost(fine, x), f"boxes of {points}{'²³'[d - 2 : d - 1]} points"
+    fine = tree_resolution.Detail(points, tree_resolution.leaf_of(points, d))
+    seconds, reason = (
+        tree_resolution.evaluation_cost(fine, x),
+        f"boxes of {points}{'²³'[d - 2 : d - 1]} points",
+    )
     return [Plan("tree", lengths=lengths, detail=fine, seconds=seconds, reason=reason)]
 
 

@@ -114,7 +114,7 @@ class BackAndForth(Scheme):
     def _take(self, mu, tau, problem):
         """(ρ′, its record, the share of the step that was taken)."""
         from jko.loops.threads import loop_threads
-        from jko.steps.back_and_forth.passes import settle
+        from jko.steps.back_and_forth.interaction_passes import settle
         from jko.steps.back_and_forth.solver import record, take
 
         with loop_threads(self.threads):

@@ -87,7 +87,7 @@ class Entropic(Scheme):
         return float(self.epsilon)
 
     def step(self, problem, mu, t, tau, state):
-        from jko.steps.entropic.passes import by_passes
+        from jko.steps.entropic.interaction_passes import by_passes
 
         scaling = problem.at(t + tau)
         tau = scaling.checked(tau)

@@ -12,7 +12,7 @@ from jko.errors import positive_number, whole_number
 from jko.measures import Density
 from jko.scheme import Problem, Scheme, Status, StepInfo
 from jko.steps.grid.energy import energy_size
-from jko.steps.grid.passes import InteractionPasses
+from jko.steps.grid.interaction_passes import InteractionPasses
 from jko.steps.linearized.tolerances import TOLERANCES
 from jko.steps.reflection import Reflected
 

@@ -13,9 +13,9 @@ from jko.loops.transport.c_transform import c_transform
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem
+from jko.steps.grid.interaction_passes import InteractionPasses
 from jko.steps.grid.levels import Levels, Region
 from jko.steps.grid.marginals import grid_bias, least_squared_distance, rescaled
-from jko.steps.grid.passes import InteractionPasses
 from jko.steps.grid.reflection import smoothed
 from jko.steps.monge_ampere.newton import LogEnergy, PressureNewton, SteepNewton, transport_cost
 from jko.steps.monge_ampere.tolerances import TOLERANCES

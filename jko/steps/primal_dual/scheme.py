@@ -73,7 +73,7 @@ class PrimalDual(Scheme):
         return f"PrimalDual({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def prepare(self, F, mu) -> Problem:
-        from jko.steps.primal_dual.problem import DynamicProblem
+        from jko.steps.primal_dual.discretisation import DynamicProblem
 
         self.check(F, mu)
         return Problem(F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.steps.quantile.problem import Point, Stall, certified_gap, kept_apart, solution
+from jko.steps.quantile.lagrangian import Point, Stall, certified_gap, kept_apart, solution
 from jko.steps.quantile.tolerances import TOLERANCES
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
-from jko.steps.quantile.problem import kept_apart
+from jko.steps.quantile.lagrangian import kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
 # Gauss–Legendre on [0, 1]: three points are exact for polynomials of degree 5

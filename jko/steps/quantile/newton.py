@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.steps.quantile.problem import Point, Solution, Stall, certified_gap, kept_apart, solution
+from jko.steps.quantile.lagrangian import Point, Solution, Stall, certified_gap, kept_apart, solution
 from jko.steps.quantile.tolerances import TOLERANCES
 
 

@@ -7,8 +7,8 @@ from math import gamma
 
 import numpy as np
 
-from jko.steps.quantile.passes import edge_forces
-from jko.steps.quantile.problem import Point, Solution, certified_gap, kept_apart
+from jko.steps.quantile.interaction_passes import edge_forces
+from jko.steps.quantile.lagrangian import Point, Solution, certified_gap, kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.duality import duality_gap
-from jko.steps.quantile.problem import kept_apart
+from jko.steps.quantile.lagrangian import kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
 BEYOND_CONVEXITY = "the gap is that to all densities, with what the cells cost"

@@ -11,7 +11,7 @@ from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
-from jko.steps.quantile import newton, passes, repulsion, safeguard
+from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
 from jko.steps.quantile.cells import (
     LIGHT,
@@ -23,8 +23,8 @@ from jko.steps.quantile.cells import (
     without_weightless,
 )
 from jko.steps.quantile.energy import LineEnergy
-from jko.steps.quantile.problem import Point, displaced
-from jko.steps.quantile.problem import Problem as LineProblem
+from jko.steps.quantile.lagrangian import Point, displaced
+from jko.steps.quantile.lagrangian import Problem as LineProblem
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
@@ -195,7 +195,7 @@ class Quantile(Scheme):
             solution, note = repulsion.minimise(problem, self.tolerance)
             if solution.closed:
                 return solution, note
-        return passes.minimise(problem, self._minimise, self.tolerance)
+        return interaction_passes.minimise(problem, self._minimise, self.tolerance)
 
     def _certified(self, problem, grid):
         solution, note = self._minimise(problem, self.tolerance)

@@ -7,9 +7,9 @@ import numpy as np
 from jko.errors import fraction, one_of
 from jko.measures import Density, Gaussian, Particles
 from jko.transport.distances.atoms import optimal_plan, plan_on_the_line
+from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments
-from jko.transport.distances.pairs import alike, common_grid
 from jko.transport.grids.remap import cut, mass_between, remap
 
 KINDS = ("displacement", "mixture", "product")

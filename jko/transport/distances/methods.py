@@ -9,11 +9,11 @@ import numpy as np
 
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.distances.atoms import atoms_of_pair
+from jko.transport.distances.common_kind import as_densities, merged
 from jko.transport.distances.distance import Certificate, Distance
 from jko.transport.distances.gaussian import bures_wasserstein
 from jko.transport.distances.line import quantile_distance, quantile_function
 from jko.transport.distances.mixture_path import mixture_path_bound
-from jko.transport.distances.pairs import as_densities, merged
 
 _TEMPERATURE = 2e-3  # of the total variance, the default ε
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from jko.errors import fraction, one_of, positive_number, whole_number
 from jko.measures import Density, Gaussian, Grid
+from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.distances.gaussian import bures_wasserstein
-from jko.transport.distances.pairs import alike, common_grid
 from jko.transport.dynamic.saddle import Saddle, centred, pairing, project_in_double
 
 _COARSEST, _FEWEST_TIMES = 24, 4

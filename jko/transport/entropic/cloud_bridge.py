@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import fraction, seed_number, whole_number
 from jko.measures import Particles
-from jko.transport.distances.pairs import checked_points
+from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 _NEARLY_ONE = 1e-9

@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.errors import fraction
 from jko.measures import Gaussian
-from jko.transport.distances.pairs import checked_points
+from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 

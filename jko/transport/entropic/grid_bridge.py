@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import fraction
 from jko.measures import Density
-from jko.transport.distances.pairs import checked_points
+from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 _PAIRS = 2_000_000  # of points and cells at a time

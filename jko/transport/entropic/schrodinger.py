@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian
-from jko.transport.distances.pairs import alike
+from jko.transport.distances.common_kind import alike
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import finite_array, positive_number, shown, whole_number
 from jko.measures import Density, Gaussian
-from jko.transport.distances.pairs import alike
+from jko.transport.distances.common_kind import alike
 from jko.transport.entropic.discrete import Discrete
 from jko.transport.entropic.gaussian import gaussian_cost
 from jko.transport.entropic.scaling import CloudKernel, GridKernel, Scaling, scale_clouds, scale_on_grid

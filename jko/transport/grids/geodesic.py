@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import fraction
-from jko.transport.distances.pairs import alike, as_densities
+from jko.transport.distances.common_kind import alike, as_densities
 from jko.transport.grids.overlap import walls_kept
 from jko.transport.grids.transport import trusted
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from jko.measures import Gaussian, Particles
 from jko.transport.distances.atoms import optimal_plan
+from jko.transport.distances.common_kind import as_densities, check_pair, checked_points, merged
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments, quantile_function
-from jko.transport.distances.pairs import as_densities, check_pair, checked_points, merged
 
 _LARGEST_CHECK = 4e6
 

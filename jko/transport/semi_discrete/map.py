@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jko.measures import Density
-from jko.transport.distances.pairs import merged
+from jko.transport.distances.common_kind import merged
 from jko.transport.maps.brenier import OptimalMap
 
 _BLOCK = 4096

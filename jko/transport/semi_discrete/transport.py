@@ -8,8 +8,8 @@ import numpy as np
 
 from jko.errors import finite_array, positive_number, whole_number
 from jko.measures import Density, Gaussian, Grid, Particles
+from jko.transport.distances.common_kind import IN_FREE_SPACE
 from jko.transport.distances.line import quantile_distance, quantile_function
-from jko.transport.distances.pairs import IN_FREE_SPACE
 from jko.transport.semi_discrete.map import PowerMap
 
 _REACH, _CELLS = 6.0, 256  # a Gaussian's grid: standard deviations to each side, and cells

@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import CellTerms
-from jko.steps.quantile.problem import Stall, certified_gap
+from jko.steps.quantile.lagrangian import Stall, certified_gap
 from jko.steps.quantile.tolerances import TOLERANCES
 
 

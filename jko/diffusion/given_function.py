@@ -19,7 +19,7 @@ class FunctionRefused(ValueError):
     """A function cannot be traced by jax, fails, or returns something of another shape."""
 
 
-def checked(name: str, function, shape=("d",), of: str = "(x, t)"):
+def checked_function(name: str, function, shape=("d",), of: str = "(x, t)"):
     """function, whose values are arrays of this shape in the dtype of its first argument.
 
     Of the entries of `shape`, "d" is the length of that argument and None stands for any length; in place of
@@ -34,8 +34,8 @@ def checked(name: str, function, shape=("d",), of: str = "(x, t)"):
     try:
         hash(function)
     except TypeError:  # a network whose weights are its fields
-        return _checked.__wrapped__(name, function, shape, of)
-    return _checked(name, function, shape, of)
+        return _checked_function.__wrapped__(name, function, shape, of)
+    return _checked_function(name, function, shape, of)
 
 
 def probe(function, dimension: int):
@@ -46,7 +46,7 @@ def probe(function, dimension: int):
 
 
 @kept
-def _checked(name, function, shape, of):
+def _checked_function(name, function, shape, of):
     called = f"{name}: {describe(function)}{of}"
 
     def refuse(x, text, error=None):

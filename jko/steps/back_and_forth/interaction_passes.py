@@ -9,7 +9,7 @@ import numpy as np
 from jko.steps.back_and_forth.solution import DualSolution
 from jko.steps.back_and_forth.solver import DualSolver
 from jko.steps.back_and_forth.tolerances import TOLERANCES
-from jko.steps.grid.passes import InteractionPasses
+from jko.steps.grid.interaction_passes import InteractionPasses
 
 
 @dataclass(frozen=True)
