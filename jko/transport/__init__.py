@@ -7,8 +7,6 @@ from jko.transport.grids.remap import cut, graded, remap
 from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distance
 
 if TYPE_CHECKING:
-    from jko.transport.curves.between import Curves, curves, number_of_modes
-    from jko.transport.curves.interpolation import interpolate
     from jko.transport.dynamic.benamou_brenier import DynamicTransport, benamou_brenier
     from jko.transport.entropic.bridge import SchrodingerBridge
     from jko.transport.entropic.schrodinger import schrodinger_bridge
@@ -18,8 +16,10 @@ if TYPE_CHECKING:
     from jko.transport.grids.geodesic import geodesic_velocity
     from jko.transport.grids.map import GridMap
     from jko.transport.maps.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
-    from jko.transport.semi_discrete.map import PowerMap
-    from jko.transport.semi_discrete.transport import SemiDiscrete, semi_discrete
+    from jko.transport.paths.between import Curves, curves, number_of_modes
+    from jko.transport.paths.interpolation import interpolate
+    from jko.transport.semi_discrete_transport.map import PowerMap
+    from jko.transport.semi_discrete_transport.transport import SemiDiscrete, semi_discrete
 
 __all__ = [
     "AffineMap",
@@ -61,15 +61,15 @@ _ROOMS = {
     "maps.brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "OptimalMap", "brenier_map"),
     "grids.geodesic": ("geodesic_velocity",),
     "grids.map": ("GridMap",),
-    "semi_discrete.map": ("PowerMap",),
-    "curves.between": ("Curves", "curves", "number_of_modes"),
+    "semi_discrete_transport.map": ("PowerMap",),
+    "paths.between": ("Curves", "curves", "number_of_modes"),
     "dynamic.benamou_brenier": ("DynamicTransport", "benamou_brenier"),
-    "curves.interpolation": ("interpolate",),
+    "paths.interpolation": ("interpolate",),
     "envelopes.moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
     "entropic.sinkhorn": ("EntropicTransport", "sinkhorn"),
     "entropic.bridge": ("SchrodingerBridge",),
     "entropic.schrodinger": ("schrodinger_bridge",),
-    "semi_discrete.transport": ("SemiDiscrete", "semi_discrete"),
+    "semi_discrete_transport.transport": ("SemiDiscrete", "semi_discrete"),
     "envelopes.functional": ("WassersteinEnvelope", "wasserstein_envelope"),
 }
 

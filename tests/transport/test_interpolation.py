@@ -115,7 +115,7 @@ def test_the_curves_tell_kinetic_energy_and_modes():
 
 
 def test_the_elliptic_energy_in_the_plane_is_the_lyapunov_one():
-    from jko.transport.curves.between import _product_energy
+    from jko.transport.paths.between import _product_energy
 
     energies = []
     for cells in (48, 96):

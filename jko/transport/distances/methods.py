@@ -137,8 +137,8 @@ def entropic(mu, nu, options, reason):
 def semi_discrete(mu, nu, options, reason):
     """By the power cells of points in a density."""
     from jko.transport.distances.atoms import conjugate_from
-    from jko.transport.semi_discrete.transport import gaussian_cells_error
-    from jko.transport.semi_discrete.transport import semi_discrete as solve
+    from jko.transport.semi_discrete_transport.transport import gaussian_cells_error
+    from jko.transport.semi_discrete_transport.transport import semi_discrete as solve
 
     if isinstance(mu, Particles) == isinstance(nu, Particles):
         raise ValueError(

@@ -93,7 +93,7 @@ def brenier_map(mu, nu) -> OptimalMap:
     if isinstance(mu, Particles):
         return _barycentric(mu, nu)
     if isinstance(nu, Particles) and mu.dimension == 2:
-        from jko.transport.semi_discrete.map import power_map
+        from jko.transport.semi_discrete_transport.map import power_map
 
         return power_map(mu, nu)
     if isinstance(nu, Particles):

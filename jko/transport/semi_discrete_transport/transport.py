@@ -10,7 +10,7 @@ from jko.errors import finite_array, positive_number, whole_number
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.distances.common_kind import IN_FREE_SPACE
 from jko.transport.distances.line import quantile_distance, quantile_function
-from jko.transport.semi_discrete.map import PowerMap
+from jko.transport.semi_discrete_transport.map import PowerMap
 
 _REACH, _CELLS = 6.0, 256  # a Gaussian's grid: standard deviations to each side, and cells
 
@@ -65,7 +65,7 @@ def semi_discrete(mu, nu, *, tolerance=1e-9, max_iterations=100) -> SemiDiscrete
     if mu.dimension == 1:
         found = _answer(mu, points, weights, *on_the_line(mu, points[:, 0], weights), 0)
     else:
-        from jko.transport.semi_discrete.power_cells import in_the_plane
+        from jko.transport.semi_discrete_transport.power_cells import in_the_plane
 
         found = _answer(mu, points, weights, *in_the_plane(mu, points, weights, tolerance, most))
     return replace(found, points=np.array(nu.positions, dtype=float), barycentres=found.barycentres + middle)

@@ -7,9 +7,9 @@ import numpy as np
 
 from jko.errors import finite_array, positive_number
 from jko.measures import Density, Gaussian, Grid, Particles
-from jko.transport.curves.interpolation import KINDS, convolved, dilated, interpolate
 from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.dynamic.kinetic import kinetic_energy_of_flux, kinetic_energy_of_rate
+from jko.transport.paths.interpolation import KINDS, convolved, dilated, interpolate
 from jko.transport.wasserstein import wasserstein
 
 

@@ -54,7 +54,7 @@ class PowerMap(OptimalMap):
 
 def power_map(mu, nu) -> PowerMap:
     """From a Density or a Gaussian to a cloud, by `semi_discrete`; equal points count as one."""
-    from jko.transport.semi_discrete.transport import semi_discrete
+    from jko.transport.semi_discrete_transport.transport import semi_discrete
 
     found = semi_discrete(mu.normalized() if isinstance(mu, Density) else mu, merged(nu)[0])
     return PowerMap(found.points, found.weights, found.marginal_error)
