@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
-from jko.measures import Density, Gaussian, Grid, Particles, dissipation
+from jko.measures import Density, Gaussian, Grid, Particles, Population, dissipation
 from jko.scheme import Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
@@ -23,6 +23,7 @@ __all__ = [
     "Gaussian",
     "Grid",
     "Particles",
+    "Population",
     "Records",
     "Scheme",
     "State",

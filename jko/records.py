@@ -39,14 +39,15 @@ class Status(StrEnum):
 class StepInfo:
     """The record of one step. Energies are in the units of F, which is nondimensional.
 
-    status: a `Status`, or its text; gap: primal − dual, an upper bound on the step's
-    suboptimality; relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|;
-    min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ, ρ′)/2τ, whose sign proves or refutes the
-    decay of energy, with W₂² as the scheme knows it (steps.Entropic: its own cost less that of staying), ∞
-    where F(ρ) is; transport_cost: W₂²(ρ, ρ′)/2τ as the scheme knows it, by which gap is divided and which
-    dissipation subtracts (of several steps in one, the sum of theirs, no less than that of the whole); note:
-    a sentence for people on what happened, fallbacks taken and why; details: the same for programs, numbers
-    and names by key, which each scheme lists. What a scheme does not compute is NaN.
+    status: a `Status`, or its text; gap: primal − dual, an upper bound on the step's suboptimality;
+    relative_gap: gap over the step's own W₂²/2τ; mass_error: |mass − mass before|, less what the step says in
+    `details` that it `made` and that `left`; min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ,
+    ρ′)/2τ, whose sign proves or refutes the decay of energy, with W₂² as the scheme knows it (steps.Entropic:
+    its own cost less that of staying), ∞ where F(ρ) is; transport_cost: W₂²(ρ, ρ′)/2τ as the scheme knows it,
+    by which gap is divided and which dissipation subtracts (of several steps in one, the sum of theirs, no
+    less than that of the whole); note: a sentence for people on what happened, fallbacks taken and why;
+    details: the same for programs, numbers and names by key, which each scheme lists. What a scheme does not
+    compute is NaN.
     """
 
     status: Status = Status.CONVERGED

@@ -60,8 +60,9 @@ class Scheme:
     """The base of every scheme: a frozen dataclass of settings with `prepare` and `step`.
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
-    `order` in τ, and whether it takes densities on `periodic` grids. Where steps are cheap it may define
-    `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
+    `order` in τ, whether it takes densities on `periodic` grids, and whether it `transports`, so that a
+    message may name it in the place of another. Where steps are cheap it may define `advance(problem, mu, t,
+    tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
     where its formula says [HairerLubichWanner2006].
@@ -73,6 +74,7 @@ class Scheme:
     energy_kind: ClassVar[str] = "exact"
     on_many_devices: ClassVar[bool] = False
     periodic: ClassVar[bool] = False
+    transports: ClassVar[bool] = True
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
     def __init_subclass__(cls, **kwargs):
@@ -95,6 +97,12 @@ class Scheme:
     def step(self, problem: Problem, mu, t: float, tau: float, state: State):
         """One step from the time t: (mu′, state, StepInfo)."""
         raise NotImplementedError(f"{type(self).__name__} must define step")
+
+    def moved(self, problem: Problem, mu, t: float, state: State) -> tuple[Problem, State]:
+        """(problem, state) for going on at the time t from a measure that something else has moved, such as
+        the other half of a splitting. Made anew; a scheme that knows what of them stays keeps that."""
+        problem = self.prepare(problem.F, mu)
+        return problem, problem.start
 
     def energy(self, problem: Problem, mu, t: float, state: State) -> tuple[float, float]:
         """(F(mu) at the time t, its uncertainty): what the trajectory records at stored times."""
@@ -131,7 +139,7 @@ class Scheme:
         self._check_devices(mu)
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
-            others = [name for name, scheme in sorted(Scheme.known.items()) if F.parts.kinds <= scheme.takes]
+            others = [name for name, scheme in _transports() if F.parts.kinds <= scheme.takes]
             remedy = (
                 f"{', '.join(others)} would take the whole functional"
                 if others
@@ -143,7 +151,7 @@ class Scheme:
         grid = getattr(mu, "grid", None)
         if grid is None or not grid.is_periodic or self.periodic:
             return
-        able = ", ".join(name for name, scheme in sorted(Scheme.known.items()) if scheme.periodic)
+        able = ", ".join(name for name, scheme in _transports() if scheme.periodic)
         grid.require_walls("measure", f"{self.scheme_name()} takes no periodic grid, {able} do")
 
     def _check_devices(self, mu) -> None:
@@ -182,6 +190,10 @@ class Wrapper(Scheme):
         """The state of the scheme."""
         return State(state["inner"])
 
+    def moved(self, problem, mu, t, state):
+        problem, inner = self.scheme.moved(problem, mu, t, self.inner(state))
+        return problem, state.having(inner=inner)
+
     def energy(self, problem, mu, t, state):
         return self.scheme.energy(problem, mu, t, self.inner(state))
 
@@ -189,9 +201,15 @@ class Wrapper(Scheme):
         return self.scheme.energy_kind_of(F)
 
 
+def _transports():
+    """(name, scheme) of those known that move mass."""
+    return [(name, scheme) for name, scheme in sorted(Scheme.known.items()) if scheme.transports]
+
+
 def _conversion(wanted: str) -> str:
     return {
         "Density": "convert with Density.histogram, Density.kernel_estimate or gaussian.on(grid)",
         "Particles": "draw them with mu.sample(n, seed)",
         "Gaussian": "give Gaussian(mean, covariance)",
+        "Population": "make the cloud one, whose weights may change, with jko.Population.of(particles)",
     }.get(wanted, "convert it first")

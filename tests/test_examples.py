@@ -30,6 +30,7 @@ SLOW = (
     "terrain",
     "three_views_of_an_sde",
     "three_ways_to_a_target",
+    "tumour",
     "two_layer_network",
     "two_spirals",
 )

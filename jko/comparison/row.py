@@ -102,7 +102,7 @@ def _certificates(run) -> dict:
     smallest = _extreme(np.nanmin, info.min_density)
     if math.isnan(smallest) and isinstance(last, Density):
         smallest = float(min(mu.values.min() for mu in run.measures))
-    drift = abs(float(last.mass) - float(first.mass))
+    drift = abs(float(last.mass) - float(first.mass) - _made(info))
     return {
         "mass": float(last.mass),
         "mass_error": max(drift, np.nan_to_num(_extreme(np.nanmax, info.mass_error))),
@@ -113,6 +113,12 @@ def _certificates(run) -> dict:
         "dissipation_checked": int(np.isfinite(info.dissipation).sum()),
         "not_converged": int(np.sum(info.status != Status.CONVERGED)),
     }
+
+
+def _made(info) -> float:
+    """What all steps say of mass that was made, less what left."""
+    made, left = (sum(v or 0.0 for v in info.detail(name)) for name in ("made", "left"))
+    return made - left
 
 
 def _violations(run) -> int:

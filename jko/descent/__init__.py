@@ -2,6 +2,7 @@
 
 from jko.descent.schemes.adaptive_integration import AdaptiveRungeKutta
 from jko.descent.schemes.backward_euler import BackwardEuler
+from jko.descent.schemes.birth_death import BirthDeath
 from jko.descent.schemes.blob import Blob
 from jko.descent.schemes.forward_euler import ForwardEuler
 from jko.descent.schemes.noise_injection import NoiseInjection
@@ -14,6 +15,7 @@ __all__ = [
     "SVGD",
     "AdaptiveRungeKutta",
     "BackwardEuler",
+    "BirthDeath",
     "Blob",
     "ForwardEuler",
     "Langevin",

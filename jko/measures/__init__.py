@@ -6,5 +6,6 @@ from jko.measures.gaussian import Gaussian
 from jko.measures.grid import Grid
 from jko.measures.measure import Measure
 from jko.measures.particles import Particles
+from jko.measures.population import Population
 
-__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "dissipation"]
+__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "Population", "dissipation"]

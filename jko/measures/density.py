@@ -143,14 +143,17 @@ class Density(DensityConstructors, Measure):
         return GriddedFunction(logs, self.grid.lower - shift, self.grid.upper + shift)
 
     def sample(self, n: int, seed: int):
-        """n particles of equal weight drawn from the density, uniform within a cell."""
+        """n particles of equal weight drawn from the density, uniform within a cell: `Particles` of a density
+        of mass 1, to 1e-5, and else a `Population` of its mass."""
         from jko.measures.particles import Particles
+        from jko.measures.population import Population
 
         generator = np.random.default_rng(seed_number("seed", seed))
         masses = np.asarray(self.masses)
         cells = generator.choice(self.grid.size, size=whole_number("n", n), p=masses / masses.sum())
         jitter = generator.random((n, self.dimension)) - 0.5
-        return Particles(self.points[cells] + jitter * np.array(self.grid.spacing))
+        positions = self.points[cells] + jitter * np.array(self.grid.spacing)
+        return Particles(positions) if abs(self.mass - 1.0) <= 1e-5 else Population(positions, mass=self.mass)
 
     def __repr__(self) -> str:
         return f"Density on {self.grid!r}"

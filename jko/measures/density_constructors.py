@@ -96,15 +96,14 @@ class DensityConstructors:
         counted = cls.histogram(particles, grid).values
         d = grid.dimension
         if bandwidth is None:
-            effective = 1.0 / np.sum(np.asarray(particles.weights, dtype=float) ** 2)
+            effective = particles.mass**2 / np.sum(np.asarray(particles.weights, dtype=float) ** 2)
             bandwidth = np.sqrt(np.diag(particles.covariance())) * (4.0 / ((d + 2) * effective)) ** (
                 1.0 / (d + 4)
             )
         widths = [positive_number("bandwidth", float(b)) for b in np.broadcast_to(bandwidth, (d,))]
         sigma = [b / h for b, h in zip(widths, grid.spacing, strict=True)]
-        return cls(
-            grid, np.maximum(gaussian_filter(counted, sigma, mode="reflect", truncate=6.0), 0.0)
-        ).normalized()
+        smoothed = cls(grid, np.maximum(gaussian_filter(counted, sigma, mode="reflect", truncate=6.0), 0.0))
+        return smoothed.with_values(smoothed.values * (particles.mass / smoothed.mass))
 
 
 def _require_inside(particles, grid):

@@ -36,8 +36,8 @@ def entropy_estimate(particles, neighbours: int | None = None) -> EntropyEstimat
     dimensions for the default `neighbours`. From four on it is the larger, units at d = 20: what the same
     estimate is off by on as many draws of the Gaussian of the same covariance is taken off, and enters the
     uncertainty as well, since another law of that covariance has another bias. Where k + 1 particles
-    coincide, or from four dimensions on the covariance is singular, the estimate is +∞. Raises ValueError
-    for n ≤ k.
+    coincide, or from four dimensions on the covariance is singular, the estimate is +∞. Of a `Population` of
+    mass M the estimate is M(∫q log q + log M), q = ρ/M. Raises ValueError for n ≤ k.
     """
     n, d = particles.n, particles.dimension
     neighbours = default_neighbours(d) if neighbours is None else whole_number("neighbours", neighbours)
@@ -46,14 +46,16 @@ def entropy_estimate(particles, neighbours: int | None = None) -> EntropyEstimat
             f"particles: an entropy by {neighbours} neighbours needs more than {neighbours}, got {n}"
         )
     positions = np.asarray(particles.positions, dtype=float)
-    weights = np.asarray(particles.weights, dtype=float)
+    weights, mass = np.asarray(particles.weights, dtype=float) / particles.mass, float(particles.mass)
     log_density = _log_density(positions, weights, neighbours)
     error, bias = standard_error(log_density, weights, neighbours), 0.0
     if d > _UNBIASED:
         bias, of_bias = _gaussian_bias(positions, weights, neighbours)
         error = math.sqrt(error**2 + of_bias**2 + bias**2)
         log_density = log_density - bias
-    return EntropyEstimate(float(weights @ log_density), error, log_density, bias)
+    if mass != 1.0:
+        log_density = log_density + math.log(mass)
+    return EntropyEstimate(mass * float(weights @ log_density), mass * error, log_density, mass * bias)
 
 
 def _log_density(positions, weights, neighbours: int) -> np.ndarray:

@@ -5,7 +5,9 @@ from jko.steps.back_and_forth import BackAndForth
 from jko.steps.choice import Chosen, auto
 from jko.steps.cvxpy import Cvxpy
 from jko.steps.entropic import Entropic
+from jko.steps.fisher_rao import FisherRao
 from jko.steps.gaussian import Gaussian
+from jko.steps.hellinger_kantorovich import HellingerKantorovich
 from jko.steps.linearized import Linearized
 from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.primal_dual import PrimalDual
@@ -19,7 +21,9 @@ __all__ = [
     "Chosen",
     "Cvxpy",
     "Entropic",
+    "FisherRao",
     "Gaussian",
+    "HellingerKantorovich",
     "Linearized",
     "MongeAmpere",
     "PrimalDual",

@@ -44,6 +44,10 @@ class VariationalBDF2(Wrapper):
             )
         require(self.scheme, "continued", "steps.VariationalBDF2")
 
+    def moved(self, problem, mu, t, state):
+        problem, state = super().moved(problem, mu, t, state)
+        return problem, state.having(past={}, tau=0.0)
+
     def step(self, problem, mu, t, tau, state):
         tau = positive_number("tau", tau)
         inner = self.inner(state)

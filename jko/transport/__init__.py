@@ -7,6 +7,7 @@ from jko.transport.grids.remap import cut, graded, remap
 from jko.transport.wasserstein import Distance, wasserstein, wasserstein_distance
 
 if TYPE_CHECKING:
+    from jko.transport.distances.unbalanced import HellingerKantorovichDistance, hellinger_kantorovich
     from jko.transport.dynamic.benamou_brenier import DynamicTransport, benamou_brenier
     from jko.transport.entropic.bridge import SchrodingerBridge
     from jko.transport.entropic.schrodinger import schrodinger_bridge
@@ -29,6 +30,7 @@ __all__ = [
     "DynamicTransport",
     "EntropicTransport",
     "GridMap",
+    "HellingerKantorovichDistance",
     "MonotoneMap",
     "OptimalMap",
     "PowerMap",
@@ -42,6 +44,7 @@ __all__ = [
     "cut",
     "geodesic_velocity",
     "graded",
+    "hellinger_kantorovich",
     "inf_convolution",
     "interpolate",
     "moreau_envelope",
@@ -65,6 +68,7 @@ _ROOMS = {
     "paths.between": ("Curves", "curves", "number_of_modes"),
     "dynamic.benamou_brenier": ("DynamicTransport", "benamou_brenier"),
     "paths.interpolation": ("interpolate",),
+    "distances.unbalanced": ("HellingerKantorovichDistance", "hellinger_kantorovich"),
     "envelopes.moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
     "entropic.sinkhorn": ("EntropicTransport", "sinkhorn"),
     "entropic.bridge": ("SchrodingerBridge",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import one_of, whole_number
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Particles, Population
 from jko.transport.distances import methods
 from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
@@ -60,8 +60,9 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> 
     mass, for clouds whose exact plan would not fit in memory, and for a method that does not take these
     measures.
     """
-    check_pair(mu, nu, walls=False)
+    check_pair(mu, nu, walls=False, clouds_of_any_mass=True)
     scale, threads = float(np.sqrt(mass_of(mu))), whole_number("threads", threads)
+    mu, nu = (m.normalized() if isinstance(m, Population) else m for m in (mu, nu))
     options = methods.Options(scale, threads, epsilon, torus_of(mu, nu, torus))
     if epsilon is not None and method != "entropic":
         raise ValueError(

@@ -162,4 +162,4 @@ def _deviation(mu):
 
 
 def _count(mu):
-    return 1.0 / float(np.sum(np.asarray(mu.weights, dtype=float) ** 2))
+    return float(mu.mass) ** 2 / float(np.sum(np.asarray(mu.weights, dtype=float) ** 2))

@@ -36,6 +36,6 @@ def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE
     influence = theta * estimate.log_density
     for c, atom in outside_terms(F.parts):
         influence = influence + c * np.asarray(atom.first_variation(sample), dtype=float)
-    weights = np.asarray(sample.weights, dtype=float)
-    error = standard_error(influence, weights, neighbours, theta)
+    weights, mass = np.asarray(sample.weights, dtype=float) / sample.mass, float(sample.mass)
+    error = mass * standard_error(influence, weights, neighbours, theta)
     return theta * estimate.value + value, math.hypot(error, theta * estimate.bias)

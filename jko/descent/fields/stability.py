@@ -214,7 +214,7 @@ def _of_interaction(interaction, x, mu, reach):
         else:
             hessians = pointwise.hessians(atom.W, z)
         hessians = np.where(np.isfinite(hessians), hessians, 0.0).reshape(len(x), len(y), d, d)
-        total = total + float(c) * np.einsum("j,ijab->iab", w, hessians)
+        total = total + float(c * mu.mass) * np.einsum("j,ijab->iab", w, hessians)
     return total
 
 

@@ -39,6 +39,9 @@ class EnergyDescent(Scheme):
         known = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
         return (state["energy"] if known else problem.F(mu)), 0.0
 
+    def moved(self, problem, mu, t, state):
+        return problem, state.having(energy=energy_at(problem.at(t), mu))
+
     def energy_before(self, problem, mu, t, state) -> float:
         """F(α) at the time t of what a step starts from, which the last step has told where F stays."""
         return energy_at(problem.at(t), mu) if problem.depends_on_time else state["energy"]

@@ -118,6 +118,9 @@ class StochasticDescent(Scheme):
         """What is looked for on the way: a drift that changes by more than a step can follow."""
         return Watch(tau, 2.0 * temperature * tau * dimension)
 
+    def moved(self, problem, mu, t, state):
+        return problem, state
+
     def energy(self, problem, mu, t, state):
         how = self.neighbours, self.entropy_sample
         return estimated_energy(problem.F.at(t), mu, problem.at(t), *how)

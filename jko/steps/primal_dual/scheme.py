@@ -78,6 +78,9 @@ class PrimalDual(Scheme):
         self.check(F, mu)
         return Problem(F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices))
 
+    def moved(self, problem, mu, t, state):
+        return problem, state  # of the last step: where to start from, whatever the measure
+
     def space_of_steps(self, problem, mu):
         return Space.GRID
 

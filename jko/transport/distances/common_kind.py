@@ -3,7 +3,7 @@
 import numpy as np
 
 from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Particles, Population
 
 _SAME_MASS = 1e-6
 _SAME_BOX = 1e-9  # of its sides
@@ -12,7 +12,7 @@ MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus take jko.wasserstein"
 
 
-def check_pair(mu, nu, walls=True):
+def check_pair(mu, nu, walls=True, clouds_of_any_mass=False):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
     with `walls` for densities on periodic grids."""
     for name, measure in (("mu", mu), ("nu", nu)):
@@ -23,6 +23,11 @@ def check_pair(mu, nu, walls=True):
             )
         if walls and isinstance(measure, Density):
             measure.grid.require_walls(name, IN_FREE_SPACE)
+        if isinstance(measure, Population) and not clouds_of_any_mass:
+            raise ValueError(
+                f"{name}: expected particles of mass 1, got {measure!r}, whose mass would be lost: call "
+                ".normalized() on it, or take hellinger_kantorovich"
+            )
     if mu.dimension != nu.dimension:
         raise ValueError(
             f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}; project one "
@@ -31,7 +36,7 @@ def check_pair(mu, nu, walls=True):
     if abs(mass_of(mu) - mass_of(nu)) > _SAME_MASS * max(mass_of(mu), mass_of(nu)):
         raise ValueError(
             f"mu, nu: expected the same mass, got {mass_of(mu):.6g} and {mass_of(nu):.6g}; call "
-            ".normalized() on the densities"
+            ".normalized() on them, or take hellinger_kantorovich, which lets mass grow"
         )
 
 
@@ -82,8 +87,8 @@ def merged(cloud):
 
 
 def mass_of(mu) -> float:
-    """The mass of a measure, 1 but for densities."""
-    return float(mu.mass) if isinstance(mu, Density) else 1.0
+    """The mass of a measure, 1 but for densities and populations."""
+    return float(mu.mass)
 
 
 def alike(mu, nu):

@@ -1,0 +1,91 @@
+"""FiniteVolume with a reaction: a travelling wave, the split of the same flow, mass, refusals."""
+
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko import limits, steps
+from jko.errors import StepFailed
+from tests import problems
+
+LOGISTIC = 0.5 * fn.Power(2.0) + fn.Potential(lambda x: -1.0 + 0.0 * x[0])
+
+
+def wave(t, x, diffusion, rate):
+    """∂_tρ = DΔρ + rρ(1 − ρ) from [AblowitzZeppetella1979]: speed 5√(Dr/6)."""
+    z = (x * np.sqrt(rate / diffusion) - 5.0 / np.sqrt(6.0) * rate * t) / np.sqrt(6.0)
+    return (1.0 + np.exp(z)) ** -2
+
+
+@pytest.mark.parametrize(("diffusion", "rate"), [(1.0, 1.0), (1e-6, 1e3)])
+@pytest.mark.parametrize("kind", ["rate", "functional"])
+def test_the_front_of_fisher_and_kpp(kind, diffusion, rate):
+    length, time = np.sqrt(diffusion / rate), 2.0 / rate
+    errors = []
+    for n in (100, 200, 400):
+        grid = jko.Grid.uniform(-40.0 * length, 40.0 * length, n)
+        x = grid.axes[0]
+        start = jko.Density(grid, wave(0.0, x, diffusion, rate))
+        reaction = (lambda x, s: rate * (1.0 - s)) if kind == "rate" else rate * LOGISTIC
+        scheme = limits.FiniteVolume(reaction=reaction)
+        run = jko.flow(diffusion * fn.Entropy(), start, scheme, tau=20 * time / n, n_steps=n // 20)
+        inner = np.abs(x) < 20.0 * length
+        errors.append(np.abs(run.final.values - wave(time, x, diffusion, rate))[inner].max())
+        made, left = (np.sum(run.info.detail(name)) for name in ("made", "left"))
+        assert run.final.mass == pytest.approx(start.mass + made - left, rel=1e-12)
+        assert run.info.mass_error.max() < 1e-12 * start.mass
+    assert np.all(np.log2(np.array(errors[:-1]) / errors[1:]) > 1.8), errors
+    assert errors[-1] < 2e-4
+
+
+def test_the_speed_of_the_front():
+    """From a step the front settles to 2√(Dr) from below, by 3/2t."""
+    grid = jko.Grid.uniform(0.0, 120.0, 480)
+    start = jko.Density(grid, (grid.axes[0] < 5.0).astype(float))
+    scheme = limits.FiniteVolume(reaction=lambda x, s: 1.0 - s)
+    run = jko.flow(fn.Entropy(), start, scheme, tau=0.1, n_steps=400, store_every=50)
+    where = [np.interp(-0.5, -mu.values, grid.axes[0]) for mu in run.measures]
+    speed = (where[-1] - where[-3]) / (run.times[-1] - run.times[-3])
+    middle = 0.5 * (run.times[-1] + run.times[-3])
+    assert speed == pytest.approx(2.0 - 1.5 / middle, abs=0.015)
+
+
+def test_it_is_the_flow_that_the_splitting_has():
+    """The Hellinger–Kantorovich flow of KL in both ways, in the plane."""
+    grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), (40, 40))
+    F = fn.KL(jko.Gaussian.of(0.0, 1.0, dimension=2))
+    rho = jko.Density.gaussian(grid, (0.5, 0.0), 0.8)
+    differences = []
+    for n in (4, 8):
+        own = jko.flow(F, rho, limits.FiniteVolume(reaction=F, length=0.7), tau=0.2 / n, n_steps=n).final
+        split = steps.HellingerKantorovich(limits.FiniteVolume(), length=0.7, order=2)
+        other = jko.flow(F, rho, split, tau=0.2 / n, n_steps=n).final
+        differences.append(np.abs(own.values - other.values).sum() * grid.cell_volume)
+    assert differences[1] < 1e-3
+    assert np.log2(differences[0] / differences[1]) > 1.7
+
+
+def test_a_rate_of_place_and_empty_cells():
+    rho = problems.density_with_vacuum()
+    scheme = limits.FiniteVolume(reaction=lambda x, s: x[0])
+    run = jko.flow(fn.Potential("linear", slope=0.0), rho, scheme, tau=0.5, n_steps=2)
+    assert np.allclose(run.final.values, rho.values * np.exp(rho.grid.axes[0]), rtol=1e-6)
+
+
+def test_growth_without_a_bound_ends():
+    scheme = limits.FiniteVolume(reaction=lambda x, s: 10.0 * s)
+    with pytest.raises(StepFailed, match="the reaction's rate reached"):
+        jko.flow(fn.Entropy(), problems.density(1), scheme, tau=5.0, n_steps=1)
+
+
+def test_what_is_no_reaction_is_refused():
+    for reaction in (1.0, "growth"):
+        with pytest.raises(
+            TypeError, match=r"reaction: expected a Functional, or a jax function g\(x, rho\)"
+        ):
+            jko.flow(
+                fn.Entropy(), problems.density(1), limits.FiniteVolume(reaction=reaction), tau=0.1, n_steps=1
+            )
+    with pytest.raises(ValueError, match="length: expected a positive number"):
+        jko.flow(fn.Entropy(), problems.density(1), limits.FiniteVolume(length=0.0), tau=0.1, n_steps=1)
