@@ -3,8 +3,8 @@ A tumour that grows under a cap
 ===============================
 
 Cells divide where there is nutrient and push their neighbours aside, since no place holds more than one unit
-of them: :math:`\\partial_t\\rho = \\nabla\\cdot(\\rho\\nabla p) + g\\rho`, the pressure :math:`p` being 0 where
-there is room. The transport is crowd motion, the flow of the constraint; growth is a reaction beside it.
+of them: :math:`\\partial_t\\rho = \\nabla\\cdot(\\rho\\nabla p) + g\\rho`, with a pressure :math:`p` that is
+0 where there is room. The transport is crowd motion, a flow of the constraint; growth a reaction beside it.
 First a ball in a uniform nutrient, whose radius is known, then three seeds beside two vessels.
 """
 

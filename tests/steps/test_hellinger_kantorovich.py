@@ -216,5 +216,5 @@ def test_what_it_does_not_take():
     with pytest.raises(TypeError, match="FisherRao moves Density, got Particles"):
         jko.flow(GROW, cloud, steps.HellingerKantorovich(descent.ForwardEuler()), tau=0.1, n_steps=1)
     heavy = steps.HellingerKantorovich(descent.UnderdampedLangevin(), reaction=descent.BirthDeath())
-    with pytest.raises(ValueError, match="keeps velocities for each particle"):
+    with pytest.raises(ValueError, match="keeps velocities, gradient for each particle"):
         jko.flow(GROW, jko.Population.of(cloud), heavy, tau=0.1, n_steps=1)
