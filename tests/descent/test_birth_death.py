@@ -71,11 +71,12 @@ def test_gaussians_on_probabilities():
         scheme = steps.HellingerKantorovich(
             descent.Langevin(seed=seed), length=delta, reaction=descent.BirthDeath(conserving=True, seed=seed)
         )
-        run = jko.flow(F, start, scheme, tau=0.02, n_steps=20)
+        run = jko.flow(F, start, scheme, tau=0.04, n_steps=10)
         assert run.info.mass_error.max() < 1e-12
         found.append([run.final.mean()[0], run.final.covariance()[0, 0]])
-    error, noise = np.mean(found, axis=0) - [mean, s], np.std(found, axis=0) / np.sqrt(4)
-    assert np.all(np.abs(error) < 3.0 * noise + [0.01, 0.04]), (error, noise)
+    # a third of 2400 particles counts; 0.02 is for blobs, and transport alone ends at 0.67, 0.71
+    error, noise = np.mean(found, axis=0) - [mean, s], np.sqrt([s / 800, 2 * s**2 / 800])
+    assert np.all(np.abs(error) < 3.0 * noise + 0.02), (error, noise)
 
 
 @pytest.mark.parametrize("kind", ["fixed", "changing"])
