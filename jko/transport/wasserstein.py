@@ -9,6 +9,7 @@ from jko.measures import Density, Gaussian, Particles, Population
 from jko.transport.distances import methods
 from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
+from jko.transport.tolerances import TOLERANCES
 
 METHODS = {
     "quantile": methods.quantile,
@@ -21,10 +22,6 @@ METHODS = {
     "entropic": methods.entropic,
 }
 _ON_A_TORUS = ("circle", "exact")
-_LARGEST_SOLVE = 300**2
-_OPEN = 0.02  # of W₂², the gap from which another method is tried beside back-and-forth
-_MOST_POINTS = 4000
-_ROUNDING = 1e-12  # of the variance
 
 
 def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> Distance:
@@ -97,7 +94,7 @@ def _chosen(mu, nu, options):
         return methods.exact(mu, nu, options, reason)
     found = methods.back_and_forth(mu, nu, options, "densities on grids of one spacing")
     squared = float(found) ** 2
-    if found.gap <= _OPEN * squared + _ROUNDING * float(np.trace(mu.covariance())):
+    if found.gap <= TOLERANCES.open_gap * squared + TOLERANCES.rounding * float(np.trace(mu.covariance())):
         return found
     why = f"back-and-forth left a gap of {found.gap:.1e} on so coarse a grid"
     others = [methods.exact(mu, nu, options, why)]
@@ -105,7 +102,7 @@ def _chosen(mu, nu, options):
         isinstance(mu, Density)
         and isinstance(nu, Density)
         and mu.grid == nu.grid
-        and mu.grid.size <= _LARGEST_SOLVE
+        and mu.grid.size <= TOLERANCES.exact_cells
     ):
         others.append(methods.mixture_path(mu, nu, options, why))
     best = min(others, key=float)
@@ -117,7 +114,7 @@ def _chosen(mu, nu, options):
 
 def _is_semi_discrete(mu, nu):
     clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
-    return mu.dimension == 2 and len(clouds) == 1 and clouds[0].n <= _MOST_POINTS
+    return mu.dimension == 2 and len(clouds) == 1 and clouds[0].n <= TOLERANCES.most_points
 
 
 def _unfit(mu, nu):

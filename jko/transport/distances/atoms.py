@@ -10,10 +10,7 @@ import numpy as np
 from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.distances.distance import Certificate
-
-_LARGEST_PLAN = 4e7
-_ITERATIONS = 100_000_000
-_SLIVER = 1e-14  # of the mass: what cumulative sums of weights leave between equal levels
+from jko.transport.distances.tolerances import TOLERANCES
 
 
 class Plan(NamedTuple):
@@ -48,7 +45,7 @@ def plan_on_the_line(mu, nu) -> Plan:
     middle = levels - 0.5 * weights
     rows = np.minimum(np.searchsorted(level0 / level0[-1], middle), mu.n - 1)
     columns = np.minimum(np.searchsorted(level1 / level1[-1], middle), nu.n - 1)
-    held = weights > _SLIVER
+    held = weights > TOLERANCES.sliver
     return Plan(order0[rows[held]], order1[columns[held]], weights[held] / weights[held].sum(), None)
 
 
@@ -88,10 +85,10 @@ def plan_between_atoms(x, a, y, b, periods=None) -> AtomPlan:
     import ot
 
     n, m = len(a), len(b)
-    if n * m > _LARGEST_PLAN:
+    if n * m > TOLERANCES.largest_plan:
         raise ValueError(
             f"mu, nu: an exact plan between {n} and {m} atoms needs {8 * n * m / 1e9:.1f} GB; "
-            f"subsample the clouds to {int(_LARGEST_PLAN**0.5)} atoms or fewer"
+            f"subsample the clouds to {int(TOLERANCES.largest_plan**0.5)} atoms or fewer"
         )
     shift = np.zeros(x.shape[1])
     if periods is None:
@@ -101,7 +98,7 @@ def plan_between_atoms(x, a, y, b, periods=None) -> AtomPlan:
     cost = squared_distances(x, y, periods)
     unit = float(cost.max()) or 1.0
     cost /= unit
-    plan, log = ot.emd(a, b, cost, numItermax=_ITERATIONS, log=True)
+    plan, log = ot.emd(a, b, cost, numItermax=TOLERANCES.simplex_iterations, log=True)
     if log["warning"] is not None:
         raise RuntimeError(
             f"mu, nu: the exact plan did not converge ({log['warning']}); subsample the clouds"
@@ -123,9 +120,6 @@ def optimal_plan(mu, nu) -> Plan:
     a, b = (np.asarray(m.weights, dtype=float) / np.sum(m.weights, dtype=float) for m in (mu, nu))
     found = plan_between_atoms(x, a, y, b)
     return Plan(found.rows, found.columns, found.weights, found.second)
-
-
-_BLOCK = 4e6  # pairs at a time
 
 
 def atom_plan(mu, nu, first, second):
@@ -172,14 +166,12 @@ def conjugate_from(mu, atoms, values, middle=0.0):
 def _conjugate(x, y, values):
     """min_j |x − y_j|²/2 − v_j."""
     low = 0.5 * np.sum(y**2, axis=1) - values
-    step = max(1, int(_BLOCK / len(y)))
+    step = max(1, int(TOLERANCES.pairs_at_once / len(y)))
     blocks = [np.min(low - x[i : i + step] @ y.T, axis=1) for i in range(0, len(x), step)]
     return np.concatenate(blocks) + 0.5 * np.sum(x**2, axis=1)
 
 
 ATOMS = 1200
-_REACH = 6.0
-_NEGLIGIBLE = 1e-12  # of the largest cell: left out of a plan, where it would cost atoms and weigh nothing
 
 
 class Atoms(NamedTuple):
@@ -226,7 +218,7 @@ def atoms_of_pair(mu, nu, limit=ATOMS):
 
 def _masses(mu):
     masses = np.asarray(mu.masses, dtype=np.float64).reshape(mu.grid.cells)
-    masses = np.where(masses > _NEGLIGIBLE * masses.max(), masses, 0.0)
+    masses = np.where(masses > TOLERANCES.negligible * masses.max(), masses, 0.0)
     return masses / masses.sum()
 
 
@@ -273,7 +265,7 @@ def _grid_around(mu, limit):
     mean, std = np.asarray(mu.mean()), np.sqrt(np.diag(np.asarray(mu.covariance())))
     cells = max(8, 2 * round(limit ** (1.0 / mu.dimension)))
     return Grid.uniform(
-        lower=tuple(float(x) for x in mean - _REACH * std),
-        upper=tuple(float(x) for x in mean + _REACH * std),
+        lower=tuple(float(x) for x in mean - TOLERANCES.atom_reach * std),
+        upper=tuple(float(x) for x in mean + TOLERANCES.atom_reach * std),
         cells=(cells,) * mu.dimension,
     )

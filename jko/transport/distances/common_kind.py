@@ -4,10 +4,8 @@ import numpy as np
 
 from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Grid, Particles, Population
+from jko.transport.distances.tolerances import TOLERANCES
 
-_SAME_MASS = 1e-6
-_SAME_BOX = 1e-9  # of its sides
-_REACH, _CELLS = 7.0, {1: 1000, 2: 160, 3: 48}
 MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus take jko.wasserstein"
 
@@ -33,7 +31,7 @@ def check_pair(mu, nu, walls=True, clouds_of_any_mass=False):
             f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}; project one "
             "or lift the other"
         )
-    if abs(mass_of(mu) - mass_of(nu)) > _SAME_MASS * max(mass_of(mu), mass_of(nu)):
+    if abs(mass_of(mu) - mass_of(nu)) > TOLERANCES.same_mass * max(mass_of(mu), mass_of(nu)):
         raise ValueError(
             f"mu, nu: expected the same mass, got {mass_of(mu):.6g} and {mass_of(nu):.6g}; call "
             ".normalized() on them, or take hellinger_kantorovich, which lets mass grow"
@@ -56,7 +54,9 @@ def torus_of(mu, nu, torus=None):
     for grid in grids:
         sides = np.array([grid.lower, grid.upper]), np.array([torus.lower, torus.upper])
         size = np.ptp(sides[1], axis=0)
-        if grid.periodic != torus.periodic or np.any(np.abs(sides[0] - sides[1]) > _SAME_BOX * size):
+        if grid.periodic != torus.periodic or np.any(
+            np.abs(sides[0] - sides[1]) > TOLERANCES.same_box * size
+        ):
             raise ValueError(
                 f"mu, nu: expected densities on one torus, got {grid!r} and {torus!r}; make both on one box"
             )
@@ -135,7 +135,7 @@ def cells_for(gaussian, density) -> float:
 
 def _span(gaussian, density):
     grid, h = density.grid, np.asarray(density.grid.spacing)
-    reach = _REACH * np.sqrt(np.diag(gaussian.covariance())) + h
+    reach = TOLERANCES.reach * np.sqrt(np.diag(gaussian.covariance())) + h
     lower = grid.lower + np.floor((gaussian.mean() - reach - grid.lower) / h) * h
     return lower, np.ceil((gaussian.mean() + reach - lower) / h)
 
@@ -169,6 +169,6 @@ def common_grid(mu, nu):
             f"mu, nu: a mixture of Gaussians is put on a grid, of 3 dimensions at most, got {mu.dimension}; "
             "sample them into Particles"
         )
-    reach = [(m.mean(), _REACH * np.sqrt(np.diag(m.covariance()))) for m in (mu, nu)]
+    reach = [(m.mean(), TOLERANCES.reach * np.sqrt(np.diag(m.covariance()))) for m in (mu, nu)]
     lower, upper = np.min([m - r for m, r in reach], axis=0), np.max([m + r for m, r in reach], axis=0)
-    return Grid.uniform(tuple(lower), tuple(upper), (_CELLS[mu.dimension],) * mu.dimension)
+    return Grid.uniform(tuple(lower), tuple(upper), (TOLERANCES.cells[mu.dimension - 1],) * mu.dimension)

@@ -8,9 +8,7 @@ import numpy as np
 
 from jko.measures import Density, Gaussian, Particles
 from jko.transport.distances.distance import Certificate
-
-_GAUSSIAN_REACH = 9.0
-_GAUSSIAN_CELLS = 40_000
+from jko.transport.distances.tolerances import TOLERANCES
 
 
 def quantile_function(mu):
@@ -93,15 +91,14 @@ def _gaussian_segments(mu):
     from scipy.special import ndtr
 
     mean, std = float(mu.mean()[0]), float(np.sqrt(mu.covariance()[0, 0]))
-    z = np.linspace(-_GAUSSIAN_REACH, _GAUSSIAN_REACH, _GAUSSIAN_CELLS + 1)
-    half = np.diff(ndtr(z[: _GAUSSIAN_CELLS // 2 + 1]))
+    z = np.linspace(-TOLERANCES.line_reach, TOLERANCES.line_reach, TOLERANCES.line_cells + 1)
+    half = np.diff(ndtr(z[: TOLERANCES.line_cells // 2 + 1]))
     masses = np.concatenate([half, half[::-1]])
     edges = mean + std * z
     return edges[:-1], edges[1:], masses
 
 
-_GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)
-_ROUNDS = 80  # of golden section, after which the bracket is 4e-17 of a turn
+_GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)  # of the bracket, where golden section looks
 
 
 def circle_distance(mu, nu, lower, period):
@@ -120,7 +117,7 @@ def circle_distance(mu, nu, lower, period):
     low, high = -1.0, 1.0
     inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
     values = [distance(turn) for turn in inner]
-    for _ in range(_ROUNDS):
+    for _ in range(TOLERANCES.golden_rounds):
         if values[0] <= values[1]:
             high, inner[1], values[1] = inner[1], inner[0], values[0]
             inner[0] = high - _GOLDEN * (high - low)

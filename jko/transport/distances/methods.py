@@ -14,8 +14,7 @@ from jko.transport.distances.distance import Certificate, Distance
 from jko.transport.distances.gaussian import bures_wasserstein
 from jko.transport.distances.line import quantile_distance, quantile_function
 from jko.transport.distances.mixture_path import mixture_path_bound
-
-_TEMPERATURE = 2e-3  # of the total variance, the default ε
+from jko.transport.distances.tolerances import TOLERANCES
 
 
 class Options(NamedTuple):
@@ -121,7 +120,7 @@ def entropic(mu, nu, options, reason):
     epsilon = options.epsilon
     if epsilon is None:
         spread = float(np.trace(mu.covariance()) + np.trace(nu.covariance()))
-        epsilon = max(_TEMPERATURE * (spread if spread > 0.0 else 1.0), _width(mu, nu) ** 2)
+        epsilon = max(TOLERANCES.temperature * (spread if spread > 0.0 else 1.0), _width(mu, nu) ** 2)
     found = sinkhorn(mu, nu, epsilon)
     value = np.sqrt(max(found.value, 0.0))
     lower, upper, certificate = entropic_bracket(mu, nu, found)

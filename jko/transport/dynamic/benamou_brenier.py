@@ -12,9 +12,7 @@ from jko.measures import Density, Gaussian, Grid
 from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.distances.gaussian import bures_wasserstein
 from jko.transport.dynamic.saddle import Saddle, centred, pairing, project_in_double
-
-_COARSEST, _FEWEST_TIMES = 24, 4
-_UNIT_OF_LENGTH = 2.0  # in lower bounds of W2: how time is weighed against space in the projection
+from jko.transport.dynamic.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +75,7 @@ def benamou_brenier(
     if one_of("method", method, ("saddle", "cvxpy")) == "cvxpy":
         return _by_cones(mu, nu, steps)
     length = bures_wasserstein(mu.mean(), mu.covariance(), nu.mean(), nu.covariance())
-    length = _UNIT_OF_LENGTH * max(length, max(mu.grid.spacing))
+    length = TOLERANCES.unit_of_length * max(length, max(mu.grid.spacing))
     peak = max(mu.values.max(), nu.values.max())
     saddle, iterations = None, []
     for cells, times in reversed(_levels(mu.grid.cells, steps)):
@@ -106,10 +104,12 @@ def _by_cones(mu, nu, steps):
 
 def _levels(cells, steps):
     levels = [(cells, steps)]
-    while max(levels[-1][0]) > 2 * _COARSEST:
+    while max(levels[-1][0]) > 2 * TOLERANCES.coarsest:
         cells, steps = levels[-1]
-        levels.append((tuple(n if n < _COARSEST else math.ceil(n / 2) for n in cells), max(steps // 2, 1)))
-    return [(c, max(k, min(_FEWEST_TIMES, levels[0][1]))) for c, k in levels]
+        levels.append(
+            (tuple(n if n < TOLERANCES.coarsest else math.ceil(n / 2) for n in cells), max(steps // 2, 1))
+        )
+    return [(c, max(k, min(TOLERANCES.fewest_times, levels[0][1]))) for c, k in levels]
 
 
 def _saddle(mu, nu, cells, times, length, peak):

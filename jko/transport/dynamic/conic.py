@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-_LARGEST = 40_000  # cells of space-time
-_EMPTY = 1e-9  # of the largest density, below which there is no velocity
+from jko.transport.dynamic.tolerances import TOLERANCES
 
 
 def conic_fields(mu, nu, steps):
@@ -19,10 +18,10 @@ def conic_fields(mu, nu, steps):
     import cvxpy as cp
 
     grid, cells = mu.grid, mu.grid.size
-    if cells * steps > _LARGEST:
+    if cells * steps > TOLERANCES.largest_program:
         raise ValueError(
-            f'method: "cvxpy" is for {_LARGEST} cells of space-time at most, got {cells} x {steps}; take '
-            '"saddle"'
+            f'method: "cvxpy" is for {TOLERANCES.largest_program} cells of space-time at most, got {cells} x '
+            f'{steps}; take "saddle"'
         )
     peak = max(mu.values.max(), nu.values.max())
     length = max(n * h for n, h in zip(grid.cells, grid.spacing, strict=True))
@@ -48,7 +47,7 @@ def conic_fields(mu, nu, steps):
         raise RuntimeError(f'the cone programme ended as "{problem.status}"; take method="saddle"')
     shape = (steps, *grid.cells)
     density = mass.value.reshape(shape)
-    held = density > _EMPTY * density.max()
+    held = density > TOLERANCES.empty * density.max()
     velocity = [np.where(held, m.value.reshape(shape) / np.where(held, density, 1.0), 0.0) for m in momenta]
     energies = energy.value.reshape(steps, -1).sum(axis=1) * peak * grid.cell_volume * length**2
     residual = float(np.abs(balance.value).sum() / (steps * rho.value[0].sum()))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_VACUUM = 1e-14  # of the largest value: a face below it carries nothing
+from jko.transport.dynamic.tolerances import TOLERANCES
 
 
 def kinetic_energy_of_rate(grid, values, rate):
@@ -32,7 +32,7 @@ def kinetic_energy_of_flux(grid, values, flux):
 
 def _along_the_line(values, through, h):
     face = 0.5 * (values[1:] + values[:-1])
-    held = face > _VACUUM * values.max()
+    held = face > TOLERANCES.vacuum * values.max()
     rounding = 1e-14 * values.max() * values.size * h  # of a flux summed up along the line
     if np.any(np.abs(through[~held]) > 1e-12 * np.abs(through).max() + rounding):
         return np.inf
@@ -52,7 +52,7 @@ def _elliptic(grid, values, rate):
     for axis, h in enumerate(grid.spacing):
         low, high = _sides(grid, axis)
         face = 0.5 * (values[low] + values[high])
-        held = face > _VACUUM * values.max()
+        held = face > TOLERANCES.vacuum * values.max()
         ends.append(np.stack([number[low][held], number[high][held]]))
         weights.append(face[held] / h**2)
     (i, j), w = np.hstack(ends), np.concatenate(weights)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_SIGMA, _RELAXATION = 16.0, 1.8
-_CHECK = 10
-_STILL = 1e-2  # of the mass: values below are of measures that do not move
+from jko.transport.dynamic.tolerances import TOLERANCES
 
 
 class Saddle:
@@ -45,7 +43,7 @@ class Saddle:
         below 10·tolerance, V being the minimiser over cells."""
         from jko.loops.elliptic.staggered import climb, combine, descend
 
-        sigma, tau = self.dtype(_SIGMA), self.dtype(1.0 / _SIGMA)
+        sigma, tau = self.dtype(TOLERANCES.sigma), self.dtype(1.0 / TOLERANCES.sigma)
         new_u, ahead = ([np.empty_like(x) for x in self.u] for _ in range(2))
         new_y = [np.empty_like(x) for x in self.y]
         before = np.inf
@@ -56,16 +54,19 @@ class Saddle:
                 combine(x.ravel(), new.ravel(), self.dtype(2.0), out.ravel())
             climb(*ahead, *self.y, sigma, *new_y)
             self.iterations += 1
-            if self.iterations % _CHECK == 0:
+            if self.iterations % TOLERANCES.check == 0:
                 means = centred(new_u)
                 self._measure(means, ahead, new_y, sigma)
                 value = pairing(means, new_y)
-                self.change, before = abs(value - before) / max(value, _STILL * means[0].sum()), value
+                self.change, before = (
+                    abs(value - before) / max(value, TOLERANCES.still * means[0].sum()),
+                    value,
+                )
                 if self.change < 0.1 * tolerance and self.mismatch < 10.0 * tolerance:
                     self.u, self.y = new_u, new_y
                     return True
             for x, new in zip(self.u + self.y, new_u + new_y, strict=True):
-                combine(x.ravel(), new.ravel(), self.dtype(_RELAXATION), x.ravel())
+                combine(x.ravel(), new.ravel(), self.dtype(TOLERANCES.relaxation), x.ravel())
         return False
 
     def _measure(self, means, ahead, new_y, sigma):

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.errors import positive_number, seed_number, whole_number
-
-_MOST_INTERVALS = 12  # of 21 times each, and as many halved again
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 class DynamicCost(float):
@@ -70,7 +69,13 @@ class SchrodingerBridge:
 
         tolerance = positive_number("tolerance", tolerance)
         value, error, details, *_ = quad(
-            self._kinetic, 0.0, 1.0, epsabs=0.0, epsrel=tolerance, limit=_MOST_INTERVALS, full_output=True
+            self._kinetic,
+            0.0,
+            1.0,
+            epsabs=0.0,
+            epsrel=tolerance,
+            limit=TOLERANCES.most_intervals,
+            full_output=True,
         )
         if math.isfinite(self.cost):
             error = max(error, abs(value - self.cost))

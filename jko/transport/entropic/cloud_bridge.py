@@ -11,8 +11,7 @@ from jko.errors import fraction, seed_number, whole_number
 from jko.measures import Particles
 from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
-
-_NEARLY_ONE = 1e-9
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class CloudBridge(SchrodingerBridge):
     def _heated(self, x, cloud, logs, duration):
         from jko.loops.sums.log_cloud import log_sums_and_means
 
-        if duration < _NEARLY_ONE:
+        if duration < TOLERANCES.nearly_one:
             raise ValueError(
                 "t: Ψ and Ψ̂ live on atoms at the ends; ask for them at 0 < t < 1, and for the drift at t < 1"
             )

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_LARGEST_PLAN = 4e7
-_LARGEST = 600.0  # exponents above are as good as infinite
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 class _Rounded(NamedTuple):
@@ -71,7 +70,11 @@ class Discrete:
     def second_marginal(self, f, g):
         """∫π(dx, y), masses as nu's."""
         image = -self.kernel.back(f / self.epsilon + self.log_mu)
-        return np.where(self.nu > 0, self.nu * np.exp(np.minimum(g / self.epsilon - image, _LARGEST)), 0.0)
+        return np.where(
+            self.nu > 0,
+            self.nu * np.exp(np.minimum(g / self.epsilon - image, TOLERANCES.largest_exponent)),
+            0.0,
+        )
 
     def dual(self, f, g, total=1.0) -> float:
         """∫f dμ + ∫g dν − ε(∫dπ − 1), for masses of sum 1."""
@@ -144,7 +147,7 @@ class Discrete:
 
     def plan(self, f, g):
         """The coupling `[n, m]` of the potentials, μν exp((f + g − |x − y|²)/ε) times the mass."""
-        if self.mu.size * self.nu.size > _LARGEST_PLAN:
+        if self.mu.size * self.nu.size > TOLERANCES.largest_plan:
             raise ValueError(
                 f"plan: {self.mu.size} x {self.nu.size} pairs are too many to hold; use map, or potentials"
             )

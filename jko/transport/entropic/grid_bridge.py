@@ -11,9 +11,7 @@ from jko.errors import fraction
 from jko.measures import Density
 from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
-
-_PAIRS = 2_000_000  # of points and cells at a time
-_LOST = 0.1  # of the mass: more is no marginal
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class GridBridge(SchrodingerBridge):
             return self.mu if t == 0.0 else self.nu
         values = np.exp(self.log_psi(t) + self.log_psi_hat(t))
         kept = values.sum() * self.grid.cell_volume / self.mu.mass
-        if not abs(kept - 1.0) < _LOST:
+        if not abs(kept - 1.0) < TOLERANCES.lost:
             rough = "a larger epsilon or a finer grid: the cells do not resolve log Ψ and log Ψ̂"
             raise ValueError(
                 f"t: the grid holds {kept:.3g} of the mass at t = {t:.3g}; take "
@@ -96,7 +94,7 @@ class GridBridge(SchrodingerBridge):
         if not duration > 0.0:
             raise ValueError("x: expected points in the box at t = 0 and 1, where outside of it is nothing")
         logs, points = logs.ravel(), self.grid.points
-        block = max(1, _PAIRS // len(points))
+        block = max(1, TOLERANCES.pairs_at_once // len(points))
         means = []
         for part in np.split(x, range(block, len(x), block)):
             squares = sum((part[:, None, a] - points[:, a]) ** 2 for a in range(x.shape[1]))

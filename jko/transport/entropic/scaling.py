@@ -8,10 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.loops.anderson import Anderson
-
-_DEPTH = 6
-_START_MIXING = 0.5  # the L1 error below which iterates are worth mixing
-_LARGEST = 600.0  # exponents above are as good as infinite
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 class Scaling(NamedTuple):
@@ -31,7 +28,7 @@ def scale(kernel, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     Stops at `tolerance` or `max_iterations`, which the result tells.
     """
     nu = np.exp(log_nu)
-    mixing, second = Anderson(nu, _DEPTH), start - float((nu * start).sum())
+    mixing, second = Anderson(nu, TOLERANCES.mixed), start - float((nu * start).sum())
     for done in range(1, max_iterations + 1):
         first = -kernel.forth(second + log_nu)
         image = -kernel.back(first + log_mu)
@@ -40,34 +37,26 @@ def scale(kernel, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
             break
         # a constant in g is one in f, and mixing would let it grow
         image -= float((nu * image).sum())
-        second = mixing(second, image) if error < _START_MIXING else image
+        second = mixing(second, image) if error < TOLERANCES.start_mixing else image
     return Scaling(first, second, error, done)
 
 
 def scale_symmetric(kernel, log_mu, start, tolerance, max_iterations) -> Scaling:
     """f ← (f − log K(e^f μ))/2, the fixed point of a measure with itself [FeydyEtAl2019]."""
     mu = np.exp(log_mu)
-    mixing, f = Anderson(mu, _DEPTH), start
+    mixing, f = Anderson(mu, TOLERANCES.mixed), start
     for done in range(1, max_iterations + 1):
         image = -kernel.forth(f + log_mu)
         error = _difference(mu, f - image)
         if error <= tolerance or done == max_iterations:
             break
         half = 0.5 * (f + image)
-        f = mixing(f, half) if error < _START_MIXING else half
+        f = mixing(f, half) if error < TOLERANCES.start_mixing else half
     return Scaling(f, f, error, done)
 
 
 def _difference(masses, excess):
-    return float(np.abs(masses * np.expm1(np.minimum(excess, _LARGEST))).sum())
-
-
-_FIRST_RADIUS = 1.0  # of a step in g, over which no entry of the plan changes by more than a factor e²
-_SHRINK, _GROW = 0.25, 2.0  # of the radius, where the quadratic model is poor and where it is good
-_POOR, _GOOD = 0.25, 0.75  # of the rise that the model predicts
-_LEAST = 1e-12  # multiple of ν on the Hessian's diagonal: what rounding of it needs
-_MORE, _LESS = 10.0, 0.01  # of the multiple: from one tried to the next, and from a step to the next
-_ROUNDING = 1e-13  # of J: a predicted rise below it is not seen in J, and the error decides
+    return float(np.abs(masses * np.expm1(np.minimum(excess, TOLERANCES.largest_exponent))).sum())
 
 
 def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
@@ -88,7 +77,7 @@ def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
         first = -(top + np.log(total))[:, 0]
         return float(nu @ g + mu @ first), first, exponents
 
-    g, radius, multiple = start - float(nu @ start), _FIRST_RADIUS, 0.0
+    g, radius, multiple = start - float(nu @ start), TOLERANCES.first_radius, 0.0
     value, first, given = evaluate(g)
     for done in range(1, max_iterations + 1):
         plan = mu[:, None] * given
@@ -98,19 +87,21 @@ def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
         if error <= tolerance or done == max_iterations:
             break
         hessian = np.diag(marginal) - given.T @ plan
-        step, multiple = _within(hessian, rise, nu, radius, max(_LESS * multiple, _LEAST))
+        step, multiple = _within(
+            hessian, rise, nu, radius, max(TOLERANCES.shift_less * multiple, TOLERANCES.least_shift)
+        )
         step -= nu @ step  # a constant changes nothing
         trial = evaluate(g + step)
         curvature = marginal @ step**2 - mu @ (given @ step) ** 2
         predicted = float(rise @ step - 0.5 * curvature)
         ratio = (trial[0] - value) / predicted if predicted > 0.0 else 0.0
-        if predicted <= _ROUNDING * abs(value):
+        if predicted <= TOLERANCES.rounding * abs(value):
             better = float(np.abs(nu - mu @ trial[2]).sum()) < error
             ratio = 1.0 if better else 0.0
-        if ratio < _POOR:
-            radius = _SHRINK * float(np.abs(step).max())
-        elif ratio > _GOOD:
-            radius *= _GROW
+        if ratio < TOLERANCES.poor:
+            radius = TOLERANCES.shrink * float(np.abs(step).max())
+        elif ratio > TOLERANCES.good:
+            radius *= TOLERANCES.grow
         if ratio > 0.0:
             g, (value, first, given) = g + step, trial
     return Scaling(first, g, error, done)
@@ -129,16 +120,7 @@ def _within(hessian, rise, nu, radius, multiple):
             step = np.array([np.inf])
         if np.abs(step).max() <= radius:
             return step, multiple
-        multiple *= _MORE
-
-
-_COARSEST = 16  # cells along the longest axis
-_CELLS = 1.0  # the temperature is at least this many h² on the coarse grids
-_FALL = 4.0  # of the temperature, from one to the next for clouds
-_ROUGH = 1e-2  # the L1 error that is good enough to start the next temperature
-
-_FEW_PAIRS = 3e6  # for which Newton's method has the memory and time
-_BEFORE_NEWTON = 40
+        multiple *= TOLERANCES.shift_more
 
 
 class GridKernel:
@@ -196,7 +178,7 @@ def scale_on_grid(mu, nu, spacing, epsilon, tolerance, max_iterations) -> Scalin
     for cells in _levels(mu.shape):
         sides = [e / n for e, n in zip(extent, cells, strict=True)]
         last = cells == mu.shape
-        temperature = epsilon if last else max(epsilon, _CELLS * max(sides) ** 2)
+        temperature = epsilon if last else max(epsilon, TOLERANCES.coarse_temperature * max(sides) ** 2)
         kernel = GridKernel(cells, sides, temperature)
         first, second = (m if m is None or last else _unit(average(m, cells)) for m in (mu, nu))
         if potential is None:
@@ -219,9 +201,12 @@ def scale_clouds(x, y, mu, nu, epsilon, tolerance, max_iterations) -> Scaling:
     potential = np.zeros(len(y))
     while True:
         last = temperature == epsilon
-        kernel, enough = CloudKernel(x, y, temperature), tolerance if last else max(tolerance, _ROUGH)
-        small = nu is not None and len(x) * len(y) <= _FEW_PAIRS
-        rounds = min(_BEFORE_NEWTON, max_iterations) if small else max_iterations
+        kernel, enough = (
+            CloudKernel(x, y, temperature),
+            tolerance if last else max(tolerance, TOLERANCES.rough),
+        )
+        small = nu is not None and len(x) * len(y) <= TOLERANCES.few_pairs
+        rounds = min(TOLERANCES.before_newton, max_iterations) if small else max_iterations
         found = _scale(kernel, mu, nu, potential / temperature, enough, rounds)
         if small and found.error > enough and max_iterations > rounds:
             left = max_iterations - rounds
@@ -229,7 +214,10 @@ def scale_clouds(x, y, mu, nu, epsilon, tolerance, max_iterations) -> Scaling:
             found = better._replace(iterations=rounds + better.iterations)
         if last:
             return found
-        potential, temperature = temperature * found.second, max(epsilon, temperature / _FALL)
+        potential, temperature = (
+            temperature * found.second,
+            max(epsilon, temperature / TOLERANCES.temperature_fall),
+        )
 
 
 def _scale(kernel, mu, nu, start, tolerance, max_iterations):
@@ -241,7 +229,7 @@ def _scale(kernel, mu, nu, start, tolerance, max_iterations):
 
 def _levels(cells):
     levels = [tuple(cells)]
-    while max(levels[0]) > _COARSEST:
+    while max(levels[0]) > TOLERANCES.coarsest:
         levels.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in levels[0]))
     return levels
 

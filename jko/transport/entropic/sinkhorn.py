@@ -14,6 +14,7 @@ from jko.transport.distances.common_kind import alike
 from jko.transport.entropic.discrete import Discrete
 from jko.transport.entropic.gaussian import gaussian_cost
 from jko.transport.entropic.scaling import CloudKernel, GridKernel, Scaling, scale_clouds, scale_on_grid
+from jko.transport.entropic.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,10 +58,6 @@ class EntropicTransport:
         if self.problem is None:
             raise ValueError(f"{name}: Gaussians have no cells or points: put them on a grid, or sample them")
         return self.problem
-
-
-_FINEST = 0.05  # of h²: below, e^{−h²/ε} leaves neighbouring cells without each other
-_SELF = 0.1  # of the tolerance, for the terms of a measure with itself, which converge fast
 
 
 def sinkhorn(mu, nu, epsilon, *, debias=True, tolerance=1e-4, max_iterations=2000) -> EntropicTransport:
@@ -118,9 +115,9 @@ def discrete(mu, nu, epsilon) -> Discrete:
     if isinstance(mu, Density):
         grid = mu.grid
         widest = max(grid.spacing)
-        if epsilon < _FINEST * widest**2:
+        if epsilon < TOLERANCES.finest * widest**2:
             raise ValueError(
-                f"epsilon: expected at least h²/20 = {_FINEST * widest**2:.2g} on cells of width "
+                f"epsilon: expected at least h²/20 = {TOLERANCES.finest * widest**2:.2g} on cells of width "
                 f"{widest:.2g}, got {epsilon:.2g}, for which every cell keeps to itself; take a finer grid"
             )
         kernel = GridKernel(grid.cells, grid.spacing, epsilon)
@@ -154,7 +151,7 @@ def potentials(pair, tolerance, most, symmetric=False) -> Scaling:
 def _with_itself(pair, tolerance, most):
     """OT(μ, μ), by its dual with a plan whose mass need not be 1."""
     alone = pair.alone
-    f = pair.epsilon * potentials(alone, _SELF * tolerance, most, symmetric=True).first
+    f = pair.epsilon * potentials(alone, TOLERANCES.self_tolerance * tolerance, most, symmetric=True).first
     return alone.dual(f, f, float(alone.second_marginal(f, f).sum()))
 
 

@@ -8,8 +8,7 @@ from functionals import pointwise
 from jko.errors import positive_number
 from jko.measures import Grid
 from jko.measures.fields import gradient
-
-_LARGEST_PAIRS = 1e10
+from jko.transport.tolerances import TOLERANCES
 
 
 def moreau_envelope(f, s, grid) -> np.ndarray:
@@ -71,7 +70,7 @@ def inf_convolution(f, g, grid, other=None):
             f"grid: inf_convolution takes 1 or 2 dimensions, got {grid.dimension}; for convex f and g "
             "take the conjugate of f* + g*"
         )
-    if grid.size * other.size > _LARGEST_PAIRS:
+    if grid.size * other.size > TOLERANCES.largest_convolution:
         raise ValueError(
             f"grid, other: {grid.size} x {other.size} pairs of cells are too many; take coarser grids, or "
             "for convex f and g the conjugate of f* + g*"

@@ -11,18 +11,10 @@ from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.grids.resample import average, interpolate
 from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.deposit import deposit
+from jko.transport.grids.tolerances import TOLERANCES
 
-_COARSEST = {1: 64, 2: 32, 3: 12}
-_TINY = 8
-_ROUNDS = (8, 12, 16, 24)  # at most, on the given grid, the next coarser, …
-_STILL = 2e-6  # of ½W₂², what a round must gain for another; times the cells per fine cell on coarser grids
-_EASE, _LOWEST = 0.25, 1e-4  # the mobility of a vacuum falls by the first from round to round, to the second
-_STEP, _SHORTEST = 0.5, 1e-3
+# for maps, whose error is the root of that of the value
 FINE = {"rounds": (24, 16, 16, 24), "still": 5e-8}
-_FLOOR, _THIN = 0.1, 1e-5  # of the largest density, the mobility of a vacuum: for steps, and for the gap
-_SCREEN = 1e-4  # of the least mobility over the box's diagonal squared
-_FELL = 1e-5  # of the dual value: what noise may cost a round
-_SLACK = (0.05, 20.0)
 
 
 @dataclass(frozen=True)
@@ -43,7 +35,7 @@ class Potentials:
     coarse: float
 
 
-def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
+def solve(overlap, rounds=TOLERANCES.rounds, still=TOLERANCES.still, threads=1) -> Potentials:
     """max ∫ψ dμ + ∫φ dν under ψ(x) + φ(y) ≤ |x − y|²/2 on the box of an `Overlap` [JacobsLeger2020].
 
     Each half of a round adds to one potential σu, −∇·(M∇u) = ν − T_#μ with M the larger of both
@@ -66,14 +58,18 @@ def solve(overlap, rounds=_ROUNDS, still=_STILL, threads=1) -> Potentials:
 def mismatch(overlap, potentials) -> float:
     """W₂(T_#μ, ν) to first order, T = id − ∇ψ: the root of ∫|q|²/M for the least flux q between them."""
     level = _Level(overlap, overlap.first.shape, 1)
-    u, residual = level._correction(level.mu, level.nu, potentials.psi / level.unit**2, _THIN, 1e-2, 30)
+    u, residual = level._correction(
+        level.mu, level.nu, potentials.psi / level.unit**2, TOLERANCES.gap_mobility, 1e-2, 30
+    )
     return level.unit * math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
 
 
 def _levels(cells):
     levels = [cells]
-    while max(levels[-1]) > 1.5 * _COARSEST[len(cells)] or (len(levels) == 1 and max(cells) > _TINY):
-        levels.append(tuple(n if n <= _TINY else math.ceil(n / 2) for n in levels[-1]))
+    while max(levels[-1]) > 1.5 * TOLERANCES.coarsest[len(cells) - 1] or (
+        len(levels) == 1 and max(cells) > TOLERANCES.tiny
+    ):
+        levels.append(tuple(n if n <= TOLERANCES.tiny else math.ceil(n / 2) for n in levels[-1]))
     return levels
 
 
@@ -92,7 +88,7 @@ class _Level:
         self.inverse_square = [np.full(cells, h**-2.0, np.float32) for h in self.spacing]
         self.diagonal = sum(e * e for e in extent)
         self.whole = 0.5 * abs(overlap.surplus) / self.unit**2
-        self.step, self.floor, self.rounds = _STEP, _FLOOR, 0
+        self.step, self.floor, self.rounds = TOLERANCES.step, TOLERANCES.mobility, 0
 
     def conjugate(self, phi):
         return c_transform(phi, self.spacing, 1.0, self.threads)
@@ -147,10 +143,10 @@ class _Level:
             gain, scale = value - best[0], still * (abs(value) + self.whole)
             if gain > 0.0:
                 best = value, psi, phi
-                self.floor = max(_EASE * self.floor, _LOWEST)
-            elif gain < -_FELL * abs(best[0]):
-                self.step = max(0.7 * self.step, _SHORTEST)
-                self.floor = min(self.floor * 5, _FLOOR)
+                self.floor = max(TOLERANCES.ease * self.floor, TOLERANCES.least_mobility)
+            elif gain < -TOLERANCES.fell * abs(best[0]):
+                self.step = max(0.7 * self.step, TOLERANCES.shortest_step)
+                self.floor = min(self.floor * 5, TOLERANCES.mobility)
                 _, psi, phi = best
                 continue
             if abs(gain) <= scale:
@@ -163,7 +159,7 @@ class _Level:
         residual = target - moved
         mobility = np.maximum(target, moved)
         mobility += floor * mobility.max()
-        stiffness = self.diagonal / (_SCREEN * mobility.min())
+        stiffness = self.diagonal / (TOLERANCES.screen * mobility.min())
         axes = (
             self.inverse_square
             if slack is None
@@ -175,8 +171,8 @@ class _Level:
 
     def gap(self, psi, phi):
         """½⟨r, u⟩ for r = ν − T_#μ and −∇·(M(I − D²φ)⁻¹∇u) = r; and ∫|r|."""
-        slack = [np.clip(1.0 - _bend(phi, a) / h**2, *_SLACK) for a, h in enumerate(self.spacing)]
-        u, residual = self._correction(self.mu, self.nu, psi, _THIN, 1e-2, 30, slack)
+        slack = [np.clip(1.0 - _bend(phi, a) / h**2, *TOLERANCES.stretch) for a, h in enumerate(self.spacing)]
+        u, residual = self._correction(self.mu, self.nu, psi, TOLERANCES.gap_mobility, 1e-2, 30, slack)
         return 0.5 * self.volume * float(np.vdot(u, residual)), self.volume * float(np.abs(residual).sum())
 
 

@@ -7,9 +7,8 @@ import numpy as np
 from jko.errors import fraction
 from jko.transport.distances.common_kind import alike, as_densities
 from jko.transport.grids.overlap import walls_kept
+from jko.transport.grids.tolerances import TOLERANCES
 from jko.transport.grids.transport import trusted
-
-_RIM = 3
 
 
 def displaced(mu, nu, t):
@@ -47,7 +46,7 @@ def _from_nearer_end(mu, nu, t):
     """The density at the nearer end, φ_t on a wider grid, the time from that end, and the rim."""
     from jko.loops.transport.c_transform import c_transform
 
-    rim = tuple(0 if kept else _RIM for kept in walls_kept(mu, nu))
+    rim = tuple(0 if kept else TOLERANCES.geodesic_rim for kept in walls_kept(mu, nu))
     psi, phi = trusted(mu, nu).extended(rim)
     values, potential, time = (mu.values, psi, t) if t <= 0.5 else (nu.values, phi, 1.0 - t)
     return values, c_transform(potential, mu.grid.spacing, time), time, rim

@@ -8,12 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from jko.transport.grids.overlap import walls_kept
+from jko.transport.grids.tolerances import TOLERANCES
 from jko.transport.grids.transport import trusted
 from jko.transport.maps.brenier import OptimalMap, require_convex, support_defect
-
-_CHECKED = 2000  # cells, of those that hold more than a thousandth of the largest value
-_HELD = 1e-3
-_FOLDED = 1e-2  # of its range, by which u may fail to be convex: splines of it, and cells at jumps
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +95,7 @@ def grid_map(mu, nu) -> GridMap:
     inside = tuple(slice(1, -1) if k else slice(None) for k in kept)
     coefficients = np.pad(psi[inside], [(int(k), int(k)) for k in kept], mode="edge")
     stretch = jacobian(-_hessian(coefficients, mu.grid.spacing))[1]
-    held = mu.values > _HELD * mu.values.max()
+    held = mu.values > TOLERANCES.checked_density * mu.values.max()
     found = GridMap(
         mu.grid,
         coefficients,
@@ -107,9 +104,11 @@ def grid_map(mu, nu) -> GridMap:
         mismatch(transport.overlap, transport.inner),
     )
     cells = np.flatnonzero(held.ravel())
-    x = mu.grid.points[cells[np.linspace(0, cells.size - 1, min(cells.size, _CHECKED)).astype(int)]]
+    x = mu.grid.points[
+        cells[np.linspace(0, cells.size - 1, min(cells.size, TOLERANCES.checked_cells)).astype(int)]
+    ]
     defect = support_defect(x, found(x), found.potential(x))
-    require_convex(defect, _FOLDED)
+    require_convex(defect, TOLERANCES.folded)
     object.__setattr__(found, "convexity_defect", defect)
     return found
 

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-_EMPTY = 1e-10  # of the largest value: tails below it do not widen the box, and are left out
-_MARGIN = 0.06  # of the box's width, and two cells
-_ALIKE = 1e-9  # of the spacing
+from jko.transport.grids.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -32,7 +30,7 @@ class Overlap:
     def of(cls, mu, nu) -> Overlap:
         """The overlap of two densities whose grids have one spacing."""
         spacing = mu.grid.spacing
-        if not np.allclose(nu.grid.spacing, spacing, rtol=_ALIKE, atol=0.0):
+        if not np.allclose(nu.grid.spacing, spacing, rtol=TOLERANCES.alike, atol=0.0):
             raise ValueError(
                 f"mu, nu: expected grids of one spacing, got {spacing} and {nu.grid.spacing}; put both on "
                 'one grid, or take method="exact"'
@@ -72,7 +70,7 @@ class Overlap:
 
 def support(values):
     """The cells (first, last + 1) that hold mass, along each axis."""
-    held = values > _EMPTY * values.max()
+    held = values > TOLERANCES.empty * values.max()
     ends = []
     for axis in range(values.ndim):
         where = np.flatnonzero(held.any(axis=tuple(a for a in range(values.ndim) if a != axis)))
@@ -90,7 +88,7 @@ def _place(axis, values, ends, middles):
     lag = round(before[0] - before[1])
     starts = max(-lag, 0), max(lag, 0)
     width = max(s + w for s, w in zip(starts, widths, strict=True))
-    margin = int(np.ceil(_MARGIN * width)) + 2
+    margin = int(np.ceil(TOLERANCES.margin * width)) + 2
     cells = width + 2 * margin
     cells += -cells % (16 if cells > 64 else 4)  # halves, and small factors, on the coarser grids
     return cells, starts[0] + margin, starts[1] + margin
@@ -100,7 +98,7 @@ def fills(values, axis, ends):
     """Whether the outermost layers of a support along an axis hold mass all over: walls that a map
     keeps, where both measures have them."""
     box = np.asarray(values)[tuple(slice(a, b) for a, b in ends)]
-    return bool(np.all(box.take([0, -1], axis) > _EMPTY * box.max()))
+    return bool(np.all(box.take([0, -1], axis) > TOLERANCES.empty * box.max()))
 
 
 def walls_kept(mu, nu):

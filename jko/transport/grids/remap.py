@@ -9,8 +9,7 @@ import numpy as np
 
 from jko.errors import whole_number
 from jko.measures import Density
-
-_EMPTY = 1e-280  # relative to the largest cell: below it a quotient of masses leaves float64
+from jko.transport.grids.tolerances import TOLERANCES
 
 
 def cut(density):
@@ -36,7 +35,7 @@ def cut(density):
     values = np.asarray(density.values, dtype=np.float64)
     if not values.max() > 0.0:
         raise ValueError("density: expected some mass, got none; give at least one positive cell")
-    values = np.where(values > _EMPTY * values.max(), values, 0.0)
+    values = np.where(values > TOLERANCES.vacuum * values.max(), values, 0.0)
     masses = cell_averages(values) * density.grid.spacing[0]
     return merge_empty(np.asarray(density.grid.edges[0], dtype=np.float64), masses)
 
@@ -205,14 +204,6 @@ def _edge_densities(widths, secant, solid):
     return left, right
 
 
-_EXPONENT = 0.25
-_EVEN = 1.0 / 3.0
-_MOST_RUNS = 100
-_TAIL = 1e-12
-_TAIL_CELLS = 20
-_TAIL_SHARE = 0.04
-
-
 def graded(edges, masses, cells):
     """The same mass between other edges, about `cells` of them, closer where the density is higher.
 
@@ -224,12 +215,12 @@ def graded(edges, masses, cells):
     cells = whole_number("cells", cells)
     held = masses > 0.0
     stops = np.flatnonzero(~held)
-    if stops.size >= _MOST_RUNS:
+    if stops.size >= TOLERANCES.most_runs:
         return edges, masses
     widths = np.where(held, np.diff(edges), 0.0)
     density = np.where(held, masses / np.where(held, widths, 1.0), 0.0)
-    wanted = density**_EXPONENT * widths
-    wanted = (1.0 - _EVEN) * wanted / wanted.sum() + _EVEN * widths / widths.sum()
+    wanted = density**TOLERANCES.grading * widths
+    wanted = (1.0 - TOLERANCES.even) * wanted / wanted.sum() + TOLERANCES.even * widths / widths.sum()
     wanted = _thinned(wanted, masses, cells)
     level = np.concatenate([[0.0], np.cumsum(wanted)])
     runs = zip(np.append(0, stops + 1), np.append(stops, masses.size), strict=True)
@@ -240,9 +231,12 @@ def graded(edges, masses, cells):
 def _thinned(wanted, masses, cells):
     """The same, with no more than a few cells for the 1e-12 of the mass at either end."""
     total = masses.sum()
-    for tail in (np.cumsum(masses) < _TAIL * total, np.cumsum(masses[::-1])[::-1] < _TAIL * total):
+    for tail in (
+        np.cumsum(masses) < TOLERANCES.tail * total,
+        np.cumsum(masses[::-1])[::-1] < TOLERANCES.tail * total,
+    ):
         share = wanted[tail].sum() / wanted.sum()
-        most = min(_TAIL_CELLS / cells, _TAIL_SHARE)
+        most = min(TOLERANCES.tail_cells / cells, TOLERANCES.tail_share)
         if share > most:
             wanted = np.where(tail, wanted * most / share, wanted)
     return wanted

@@ -12,9 +12,8 @@ import numpy as np
 
 from jko.transport.distances.distance import Certificate
 from jko.transport.grids.overlap import Overlap, fills
+from jko.transport.grids.tolerances import TOLERANCES
 
-_KEPT = 4
-_OPEN = 0.05  # of W₂², beside h², the gap above which there is no map to speak of
 _solved: OrderedDict = OrderedDict()
 
 
@@ -118,7 +117,7 @@ def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
             _solved[key] = GridTransport(
                 mu.grid, nu.grid, overlap, solve(overlap, threads=threads, **(FINE if fine else {}))
             )
-        while len(_solved) > _KEPT:
+        while len(_solved) > TOLERANCES.kept_pairs:
             _solved.popitem(last=False)
     _solved.move_to_end(key)
     return _solved[key]
@@ -127,7 +126,7 @@ def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
 def trusted(mu, nu):
     """Potentials good enough for a map. Raises RuntimeError where the gap stays open."""
     found = grid_transport(mu, nu, fine=True)
-    if found.gap > _OPEN * found.squared + max(mu.grid.spacing) ** 2:
+    if found.gap > TOLERANCES.open_gap * found.squared + max(mu.grid.spacing) ** 2:
         raise RuntimeError(
             f"mu, nu: back-and-forth left a gap of {found.gap:.1e} in W2² = {found.squared:.1e}, too much "
             "for a map; take a finer grid, smooth the densities, or sample them into Particles"

@@ -11,8 +11,7 @@ from jko.transport.distances.atoms import optimal_plan
 from jko.transport.distances.common_kind import as_densities, check_pair, checked_points, merged
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments, quantile_function
-
-_LARGEST_CHECK = 4e6
+from jko.transport.tolerances import TOLERANCES
 
 
 class OptimalMap:
@@ -42,7 +41,7 @@ def support_defect(x, images, u):
 
     Rounding is that of the sizes of x, T(x) and u: give them from the middles of both clouds.
     """
-    some = np.linspace(0, len(x) - 1, min(len(x), int(_LARGEST_CHECK**0.5))).astype(int)
+    some = np.linspace(0, len(x) - 1, min(len(x), int(TOLERANCES.checked_pairs**0.5))).astype(int)
     support = u[some] - np.sum(images[some] * x[some], axis=1)
     worst = np.max(x @ images[some].T + support - u[:, None])
     size = float(np.ptp(x, axis=0) @ np.ptp(images, axis=0))
@@ -56,10 +55,6 @@ def require_convex(defect, allowed):
             f"mu, nu: the map found is not the gradient of a convex function, it fails by {defect:.1e} of "
             "its range; it did not converge: subsample the clouds, or take a finer grid"
         )
-
-
-_ROUNDING = 1e-9  # of the range: what rounding may cost convexity
-_PAIRS = 4_000_000  # of points and planes at a time
 
 
 def brenier_map(mu, nu) -> OptimalMap:
@@ -166,7 +161,7 @@ def _monotone(mu, nu):
     # cumulative sums of masses leave segments whose ends are out of order by rounding, and by no more
     back, span = float(np.max(images[:-1] - images[1:])), float(np.ptp(images))
     defect = max(back, 0.0) / span if span > 0.0 else 0.0
-    require_convex(defect, _ROUNDING)
+    require_convex(defect, TOLERANCES.map_rounding)
     monotone = MonotoneMap(knots, np.maximum.accumulate(images))
     object.__setattr__(monotone, "convexity_defect", defect)
     return monotone
@@ -213,7 +208,7 @@ class BarycentricMap(OptimalMap):
 def _highest_plane(x, slopes, heights):
     """Which of the planes x·slopes_j - heights_j is highest at each point `[n, d]`, and how high."""
     number, height = np.empty(len(x), dtype=int), np.empty(len(x))
-    block = max(1, _PAIRS // len(slopes))
+    block = max(1, TOLERANCES.planes_at_once // len(slopes))
     for first in range(0, len(x), block):
         part = slice(first, first + block)
         planes = x[part] @ slopes.T - heights
@@ -237,5 +232,5 @@ def _barycentric(mu, nu):
     away, slopes = x - a, y - b
     heights = 0.5 * np.sum(slopes**2, axis=1) - slopes @ (a - b) - 0.5 * plan.potential
     defect = support_defect(away, images - b, _highest_plane(away, slopes, heights)[1])
-    require_convex(defect, _ROUNDING)
+    require_convex(defect, TOLERANCES.map_rounding)
     return BarycentricMap(x[number], images[number], y, heights, (a, b), splits, defect)

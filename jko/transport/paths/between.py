@@ -10,6 +10,7 @@ from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.dynamic.kinetic import kinetic_energy_of_flux, kinetic_energy_of_rate
 from jko.transport.paths.interpolation import KINDS, convolved, dilated, interpolate
+from jko.transport.tolerances import TOLERANCES
 from jko.transport.wasserstein import wasserstein
 
 
@@ -86,10 +87,6 @@ def _gaussian_product_energy(mu, nu, t):
     return float(np.sum((nu.mean() - mu.mean()) ** 2) + np.trace(B @ S @ B))
 
 
-_CELLS = {1: 400, 2: 96, 3: 32}
-_MARGIN = 0.25
-
-
 def number_of_modes(mu, prominence=0.01):
     """How many maxima of the density rise by more than `prominence` times its largest value above the highest
     saddle that leads to a higher one (the persistence of a maximum, [EdelsbrunnerHarer2010]).
@@ -118,8 +115,8 @@ def _estimate(mu):
             f"mu: modes are counted on a grid, of 3 dimensions at most, got {mu.dimension}; project the cloud"
         )
     low, high = mu.positions.min(axis=0), mu.positions.max(axis=0)
-    margin = _MARGIN * (high - low).max()
-    cells = (_CELLS[mu.dimension],) * mu.dimension
+    margin = TOLERANCES.mode_margin * (high - low).max()
+    cells = (TOLERANCES.mode_cells[mu.dimension - 1],) * mu.dimension
     return Density.kernel_estimate(mu, Grid.uniform(tuple(low - margin), tuple(high + margin), cells))
 
 

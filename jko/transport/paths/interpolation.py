@@ -11,11 +11,10 @@ from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments
 from jko.transport.grids.remap import cut, mass_between, remap
+from jko.transport.tolerances import TOLERANCES
 
 KINDS = ("displacement", "mixture", "product")
-_SLIVER = 1e-13  # of the mass, or of the grid: an interval that only rounding makes
 _FRACTIONS = np.arange(8) / 8.0  # a cell is cut in eight, since the density of a segment is constant
-_LARGEST_PRODUCT = 4e6
 
 
 def interpolate(mu, nu, t, kind="displacement"):
@@ -45,9 +44,9 @@ def _density_displacement(mu, nu, t):
 
         return displaced(mu, nu, t)
     width, a0, b0, a1, b1 = matched_segments(_segments(mu), _segments(nu))
-    held = width > _SLIVER
+    held = width > TOLERANCES.sliver
     left, right = ((1.0 - t) * x[held] + t * y[held] for x, y in ((a0, a1), (b0, b1)))
-    gap = left[1:] - right[:-1] > _SLIVER * (mu.grid.upper[0] - mu.grid.lower[0])
+    gap = left[1:] - right[:-1] > TOLERANCES.sliver * (mu.grid.upper[0] - mu.grid.lower[0])
     ends = np.stack([left, right], axis=1).ravel()
     masses = np.stack([width[held], np.zeros(left.size)], axis=1).ravel()[:-1]
     keep_edge, keep_mass = np.ones(ends.size, dtype=bool), np.ones(masses.size, dtype=bool)
@@ -137,10 +136,10 @@ def _cloud_mixture(mu, nu, t):
 
 
 def _cloud_product(mu, nu, t):
-    if mu.n * nu.n > _LARGEST_PRODUCT:
+    if mu.n * nu.n > TOLERANCES.largest_product:
         raise ValueError(
             f"mu, nu: the product coupling has a point for each of {mu.n} x {nu.n} pairs; subsample the "
-            f"clouds to {math.isqrt(int(_LARGEST_PRODUCT))} points or fewer"
+            f"clouds to {math.isqrt(int(TOLERANCES.largest_product))} points or fewer"
         )
     positions = _between(mu.positions[:, None], nu.positions[None], t).reshape(-1, mu.dimension)
     return Particles(positions, np.outer(mu.weights, nu.weights).ravel())

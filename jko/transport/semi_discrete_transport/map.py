@@ -9,8 +9,7 @@ import numpy as np
 from jko.measures import Density
 from jko.transport.distances.common_kind import merged
 from jko.transport.maps.brenier import OptimalMap
-
-_BLOCK = 4096
+from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,8 @@ class PowerMap(OptimalMap):
         middle = self.points.mean(axis=0)
         away, slopes = x - middle, self.points - middle
         lift = 0.5 * (np.sum(slopes**2, axis=1) - self.weights)
-        for first in range(0, len(x), _BLOCK):
-            part = slice(first, first + _BLOCK)
+        for first in range(0, len(x), TOLERANCES.planes_at_once):
+            part = slice(first, first + TOLERANCES.planes_at_once)
             planes = away[part] @ slopes.T - lift
             number[part], height[part] = planes.argmax(axis=1), planes.max(axis=1)
         return number, height + away @ middle

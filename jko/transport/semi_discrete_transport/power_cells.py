@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_FAR = 10.0  # of the box and the weights: where four helpers stand that make every cell bounded
+from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
 
 
 class PowerCells(NamedTuple):
@@ -47,7 +47,7 @@ def _edges(extent, points, weights):
 
     middle = 0.5 * extent
     reach = np.abs(points - middle).max() + middle.max()
-    far = _FAR * np.sqrt(reach**2 + np.ptp(weights))
+    far = TOLERANCES.far * np.sqrt(reach**2 + np.ptp(weights))
     helpers = middle + far * np.array([[-1.0, -1.1], [1.2, -1.0], [1.0, 1.3], [-1.1, 1.0]])
     sites = np.concatenate([points, helpers]) - middle
     heights = np.concatenate([weights - weights.max(), np.zeros(len(helpers))])
@@ -69,11 +69,6 @@ def _edges(extent, points, weights):
     return centres[facet] + middle, centres[other] + middle, pairs
 
 
-_HALVINGS = 40
-_FILLED = tuple(10.0**-k for k in range(1, 13))  # of uniform density mixed in, in turn, beside vacuum
-_SHRINKS = (0.9, 0.5, 0.2, 0.05)
-
-
 def in_the_plane(mu, points, target, tolerance, most):
     """Prices, masses, first and second moments of the cells, and the number of steps; of a density of mass
     1."""
@@ -85,7 +80,7 @@ def in_the_plane(mu, points, target, tolerance, most):
     values = values / values.sum()
     weights = _start(values, spacing, y)
     problem = (values, spacing, y, weights, target, tolerance, most)
-    vacuum = values.min() * values.size < _FILLED[-1]
+    vacuum = values.min() * values.size < TOLERANCES.filled[-1]
     if vacuum and not power_cells(values, spacing, y, weights).masses.min() > 0.0:
         weights, cells, spent = _beside_vacuum(*problem)
     else:
@@ -105,9 +100,9 @@ def _beside_vacuum(values, spacing, y, weights, target, tolerance, most):
     """Weights for the density with 1e-12 of uniform density mixed in, through larger shares, and the cells
     they have in the density itself: prices of parts that a vacuum keeps apart are settled by that."""
     spent = 0
-    for share in _FILLED:
+    for share in TOLERANCES.filled:
         filled = (1.0 - share) * values + share / values.size
-        enough = tolerance if share == _FILLED[-1] else max(tolerance, 0.1 * target.min())
+        enough = tolerance if share == TOLERANCES.filled[-1] else max(tolerance, 0.1 * target.min())
         weights, _, steps = _newton(filled, spacing, y, weights, target, enough, most)
         spent += steps
     return weights, power_cells(values, spacing, y, weights), spent
@@ -125,7 +120,7 @@ def _newton(values, spacing, y, weights, target, tolerance, most):
         if not np.all(np.isfinite(step)):
             break
         share = 1.0
-        for _ in range(_HALVINGS):
+        for _ in range(TOLERANCES.halvings):
             trial = power_cells(values, spacing, y, weights + share * step)
             if trial.masses.min() >= floor and np.linalg.norm(target - trial.masses) <= (
                 1.0 - 0.5 * share
@@ -170,7 +165,7 @@ def _start(values, spacing, y):
     centre = np.array([np.sum(values * a) for a in axes])
     spread = np.sqrt(min(np.sum(values * (a - c) ** 2) for a, c in zip(axes, centre, strict=True)))
     extent = np.abs(y - y.mean(axis=0)).max()
-    for shrink in _SHRINKS:
+    for shrink in TOLERANCES.shrinks:
         scale = min(2.0 * shrink * spread / extent, 1.0) if extent > 0 else 1.0
         drawn = centre + scale * (y - y.mean(axis=0))
         weights = np.sum(y**2, axis=1) - np.sum(drawn**2, axis=1) / scale

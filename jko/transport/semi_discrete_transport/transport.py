@@ -11,8 +11,7 @@ from jko.measures import Density, Gaussian, Grid, Particles
 from jko.transport.distances.common_kind import IN_FREE_SPACE
 from jko.transport.distances.line import quantile_distance, quantile_function
 from jko.transport.semi_discrete_transport.map import PowerMap
-
-_REACH, _CELLS = 6.0, 256  # a Gaussian's grid: standard deviations to each side, and cells
+from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +79,7 @@ def _moved(mu, shift):
 
 def gaussian_cells_error(mu) -> float:
     """W₂ between a Gaussian and what is kept of it on its grid, exactly where the covariance is diagonal."""
-    line = Grid.uniform(-_REACH, _REACH, _CELLS)
+    line = Grid.uniform(-TOLERANCES.gaussian_reach, TOLERANCES.gaussian_reach, TOLERANCES.gaussian_cells)
     normal = Gaussian(np.zeros(1), np.eye(1))
     off = quantile_distance(quantile_function(normal), quantile_function(normal.on(line)))
     return off * float(np.sqrt(np.trace(mu.covariance())))
@@ -134,9 +133,9 @@ def _checked(mu, nu):
     if len(np.unique(points, axis=0)) < len(points):
         raise ValueError("nu: expected points at different places; merge those at one place into one")
     if isinstance(mu, Gaussian):
-        reach = _REACH * np.sqrt(np.diag(mu.covariance()))
+        reach = TOLERANCES.gaussian_reach * np.sqrt(np.diag(mu.covariance()))
         lower, upper = mu.mean() - reach, mu.mean() + reach
-        mu = mu.on(Grid.uniform(tuple(lower), tuple(upper), (_CELLS,) * mu.dimension))
+        mu = mu.on(Grid.uniform(tuple(lower), tuple(upper), (TOLERANCES.gaussian_cells,) * mu.dimension))
     return mu, nu
 
 

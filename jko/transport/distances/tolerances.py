@@ -1,0 +1,33 @@
+"""Thresholds of Wasserstein distances."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Thresholds of this room: a field with its value and its reason each."""
+
+    # Pairs of measures
+    same_mass: float = 1e-6  # of the mass, by which two measures may differ and count as of one mass
+    same_box: float = 1e-9  # of its sides, by which two tori may differ: rounding of their ends
+    reach: float = 7.0  # standard deviations of a Gaussian to each side of a grid: 1e-12 is outside
+    cells: tuple = (1000, 160, 48)  # along an axis of the grid of two Gaussians, by dimension
+
+    # On the line
+    line_reach: float = 9.0  # standard deviations of a Gaussian to each side: 1e-19 is outside
+    line_cells: int = 40_000  # of constant density, into which that is cut
+    golden_rounds: int = 80  # of golden section on the circle, after which the bracket is 4e-17 of a turn
+
+    # Plans between atoms
+    largest_plan: float = 4e7  # pairs, 320 MB
+    simplex_iterations: int = 100_000_000  # of the network simplex: the limit at which POT would stop short
+    pairs_at_once: float = 4e6  # of atoms, 32 MB
+    sliver: float = 1e-14  # of the mass: what cumulative sums of weights leave between equal levels
+    negligible: float = 1e-12  # of the largest cell: left out of a plan, where it weighs nothing
+    atom_reach: float = 6.0  # standard deviations of a Gaussian to each side of the grid of its atoms
+
+    # The entropic distance
+    temperature: float = 2e-3  # of the total variance, ε unless it is given: a blur of some 4 % of the spread
+
+
+TOLERANCES = Tolerances()
