@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-_LEAST_EXCESS = 1e-3  # of the initial one: below, the discretisation's own minimum is in sight
-_SIGNIFICANT = 4.0  # standard errors of an estimated energy
-_LEAST_POINTS = 4
-_LEAST_JOINT = 6
-_SINGULAR = 1e14
-_MOST_UNSEEN = 1.0 / 3.0  # of the drop seen: more than a quarter of the excess left, and F_min is a guess
+from jko.comparison.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ def fit_decay(
     sigma = np.zeros_like(energy) if uncertainty is None else np.asarray(uncertainty, dtype=float)
     finite = np.isfinite(energy)
     times, energy, sigma = times[finite], energy[finite], np.where(np.isfinite(sigma), sigma, 0.0)[finite]
-    if len(times) < _LEAST_POINTS or not energy[0] > energy.min():
+    if len(times) < TOLERANCES.least_points or not energy[0] > energy.min():
         return DecayRate()
     if minimum is None:
         return _joint_fit(times, energy, sigma)
@@ -50,12 +45,12 @@ def fit_decay(
 
 
 def _line_fit(times, excess, sigma, minimum, source):
-    usable = excess > np.maximum(_LEAST_EXCESS * excess[0], _SIGNIFICANT * sigma)
+    usable = excess > np.maximum(TOLERANCES.least_excess * excess[0], TOLERANCES.significant * sigma)
     if not usable[0]:
         return DecayRate(minimum=minimum, source=source)
     stop = len(usable) if usable.all() else int(np.argmin(usable))
-    first = stop // 2 if stop // 2 >= _LEAST_POINTS else 0
-    if stop - first < _LEAST_POINTS:
+    first = stop // 2 if stop // 2 >= TOLERANCES.least_points else 0
+    if stop - first < TOLERANCES.least_points:
         return DecayRate(minimum=minimum, source=source)
     t, y = times[first:stop], excess[first:stop]
     weights = (
@@ -77,12 +72,14 @@ def _weighted_slope(t, y, weights, known):
 
 def _joint_fit(times, energy, sigma):
     """The fit to the later two thirds; how far the fit to the later half of these is off counts as error."""
-    first = len(times) // 3 if len(times) - len(times) // 3 >= _LEAST_JOINT else 0
+    first = len(times) // 3 if len(times) - len(times) // 3 >= TOLERANCES.least_joint else 0
     fit = _fit_from(first, times, energy, sigma)
-    if not fit.minimum > energy.min() - _MOST_UNSEEN * (energy[first] - energy.min()):
+    if not fit.minimum > energy.min() - TOLERANCES.most_unseen * (energy[first] - energy.min()):
         return DecayRate()
     half = (first + len(times)) // 2
-    later = _fit_from(half, times, energy, sigma) if len(times) - half >= _LEAST_JOINT else DecayRate()
+    later = (
+        _fit_from(half, times, energy, sigma) if len(times) - half >= TOLERANCES.least_joint else DecayRate()
+    )
     drift = max(abs(later.rate - fit.rate) - later.error, 0.0) if math.isfinite(later.rate) else 0.0
     error = math.hypot(fit.error, drift)
     return replace(fit, error=error) if error < fit.rate else DecayRate()
@@ -125,6 +122,6 @@ def _exponential(elapsed, scaled, weights):
         residual, (-0.01, 1.01, -math.log(fallen)), jacobian, method="lm", max_nfev=5000, **tight
     )
     curvature = found.jac.T @ found.jac
-    if not np.all(np.isfinite(found.x)) or np.linalg.cond(curvature) > _SINGULAR:
+    if not np.all(np.isfinite(found.x)) or np.linalg.cond(curvature) > TOLERANCES.singular:
         return None
     return found.x, np.linalg.inv(curvature), 2.0 * float(found.cost) / max(len(elapsed) - 3, 1)

@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.comparison.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Grid, Particles, Population
 from jko.transport.wasserstein import wasserstein_distance
 
 PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
 _SAME_MASS = 1e-6
-_CELLS = {1: 400, 2: 96, 3: 32}
 
 
 class Measured(NamedTuple):
@@ -79,7 +79,7 @@ def common_grid(measures, torus: Grid | None = None) -> Grid:
     corners = [m.extent for m in measures]
     lower, upper = np.min([c[0] for c in corners], axis=0), np.max([c[1] for c in corners], axis=0)
     margin = 0.08 * (upper - lower)
-    cells = _CELLS[len(lower)]
+    cells = TOLERANCES.cells[len(lower) - 1]
     return Grid.uniform(tuple(lower - margin), tuple(upper + margin), (cells,) * len(lower))
 
 

@@ -7,8 +7,7 @@ import math
 import numpy as np
 
 from jko.comparison.decay import DecayRate, fit_decay
-
-_SAME_START = 0.02
+from jko.comparison.tolerances import TOLERANCES
 
 
 def gaussian_excess(exact, t) -> float | None:
@@ -45,8 +44,8 @@ def _starts_at(run, exact):
     size = math.sqrt(np.trace(start.covariance()))
     return bool(
         run.times[0] == 0.0
-        and np.linalg.norm(mu.mean() - start.mean()) <= _SAME_START * size
-        and np.linalg.norm(mu.covariance() - start.covariance()) <= _SAME_START * size**2
+        and np.linalg.norm(mu.mean() - start.mean()) <= TOLERANCES.same_start * size
+        and np.linalg.norm(mu.covariance() - start.covariance()) <= TOLERANCES.same_start * size**2
     )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jko.comparison.distances import PLAN
+from jko.comparison.tolerances import TOLERANCES
 from jko.measures import Density, Grid, Particles
-
-_CELLS = {1: 1000, 2: 128, 3: 40}
 
 
 class Reference:
@@ -52,4 +51,6 @@ def _grid_around(runs, dimension):
     size = upper - lower
     # an axis in which the clouds are flat is as wide as the widest; a single point has a box of length 1
     margin = 0.25 * np.where(size > 0.0, size, size.max() or 1.0)
-    return Grid.uniform(tuple(lower - margin), tuple(upper + margin), (_CELLS[dimension],) * dimension)
+    return Grid.uniform(
+        tuple(lower - margin), tuple(upper + margin), (TOLERANCES.reference_cells[dimension - 1],) * dimension
+    )

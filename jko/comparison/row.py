@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
+from jko.comparison.tolerances import TOLERANCES
 from jko.measures import Density, Particles
 from jko.records import Status
 
@@ -19,7 +20,6 @@ _ENERGIES = (
     "decay_rate_error",
     "minimum_energy",
 )
-_ROUNDING = 1e-12  # of the energy: sums over many cells
 
 
 def row_of(comparison, name: str, decay) -> dict:
@@ -126,7 +126,7 @@ def _violations(run) -> int:
     in W₂²/2τ, whose unit is the spread of the measure over τ."""
     dissipation, spread = run.info.dissipation, float(np.trace(run.measures[0].covariance()))
     energy = float(np.nanmax(np.abs(run.energy), initial=0.0))
-    rounding = max(_ROUNDING * energy, np.finfo(float).eps * spread / run.tau)
+    rounding = max(TOLERANCES.rounding * energy, np.finfo(float).eps * spread / run.tau)
     return int(np.sum(dissipation < -np.maximum(np.nan_to_num(run.info.gap), rounding)))
 
 

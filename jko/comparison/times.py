@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.comparison.tolerances import TOLERANCES
 from jko.errors import finite_array
-
-_DEFAULT = {1: 9, 2: 3, 3: 3}
-_CLOSE = 1e-6  # of the smallest time step
 
 
 def common_times(runs: dict, requested=None) -> np.ndarray:
@@ -27,7 +25,8 @@ def common_times(runs: dict, requested=None) -> np.ndarray:
         raise ValueError(
             f"runs: they have no stored time in common but the start ({ends}): choose tau and store_every so"
         )
-    limit = _DEFAULT.get(trajectories[0].measures[0].dimension, 3)
+    on_the_line = trajectories[0].measures[0].dimension == 1
+    limit = TOLERANCES.line_times if on_the_line else TOLERANCES.times
     return shared[np.unique(np.linspace(0, shared.size - 1, limit).round().astype(int))]
 
 
@@ -41,7 +40,7 @@ def shared_times(runs: dict) -> np.ndarray:
 
 
 def _tolerance(runs) -> float:
-    return _CLOSE * min(run.tau for run in runs.values())
+    return TOLERANCES.close_times * min(run.tau for run in runs.values())
 
 
 def _requested(times, shared, tolerance):

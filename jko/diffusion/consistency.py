@@ -11,9 +11,8 @@ from jko.diffusion.arguments import finite_outcome, known_times, within
 from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.schedule import Schedule
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array, positive_number
-
-_LEAST, _MOST = 32, 8192
 
 
 class ConsistencyFunction:
@@ -77,8 +76,11 @@ class ConsistencyFunction:
         return b * mean + axes @ (stretch * (axes.T @ (x - a * mean)))
 
     def _refined(self, points, t):
-        steps, coarse = _LEAST, np.asarray(self._solve(points, t, self.end, _LEAST))
-        while steps < _MOST:
+        steps, coarse = (
+            TOLERANCES.fewest_steps,
+            np.asarray(self._solve(points, t, self.end, TOLERANCES.fewest_steps)),
+        )
+        while steps < TOLERANCES.most_steps:
             steps *= 2
             fine = np.asarray(self._solve(points, t, self.end, steps))
             finite_outcome("law", fine[None], [self.end], "else take a later end")

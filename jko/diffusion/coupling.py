@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array
 from jko.measures import Density, Gaussian, Particles
 
 COUPLINGS = ("independent", "optimal")
 TOGETHER = 1024
-_SAME_MASS = 1e-6
 
 
 def pool(name: str, measure, n: int, seed: int) -> np.ndarray:
@@ -21,7 +21,7 @@ def pool(name: str, measure, n: int, seed: int) -> np.ndarray:
             f"{name}: expected Particles, a Density or a Gaussian, got {type(measure).__name__}; arrays of "
             "points [n, d] go through jko.Particles"
         )
-    if abs(measure.mass - 1.0) > _SAME_MASS:
+    if abs(measure.mass - 1.0) > TOLERANCES.same_mass:
         raise ValueError(f"{name}: expected mass 1, got {measure.mass:.6g}: call .normalized()")
     if not isinstance(measure, Particles):
         return measure.sample(n, seed=seed).positions

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from jko.diffusion.density_path import FLOOR, DensityPath
+from jko.diffusion.tolerances import TOLERANCES
 from jko.measures import Density, Grid
-
-_DEGREE = 5
 
 
 def coarsened(density: Density) -> Density:
@@ -16,7 +15,7 @@ def coarsened(density: Density) -> Density:
     Raises ValueError for an odd number of cells, or for fewer than 12.
     """
     grid = density.grid
-    if any(n % 2 or n < 2 * (_DEGREE + 1) for n in grid.cells):
+    if any(n % 2 or n < 2 * (TOLERANCES.degree + 1) for n in grid.cells):
         raise ValueError(
             f"density: order 4 needs an even number of cells, 12 or more, along every axis, got {grid.cells}"
         )
@@ -42,5 +41,5 @@ def _resampled(values, axes, wanted):
     from scipy.interpolate import make_interp_spline
 
     for axis, (x, y) in enumerate(zip(axes, wanted, strict=True)):
-        values = make_interp_spline(x, values, k=_DEGREE, axis=axis)(y)
+        values = make_interp_spline(x, values, k=TOLERANCES.degree, axis=axis)(y)
     return values

@@ -8,10 +8,9 @@ from jko.diffusion.coupling import COUPLINGS, conditional, matched, pool, straig
 from jko.diffusion.gaussian_path import GaussianPath
 from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.network import spread_of_axes
+from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import one_of
-
-_POOL, _PAIRS = 50_000, 16_384
 
 
 def flow_matching(
@@ -37,21 +36,23 @@ def flow_matching(
     one_of("coupling", coupling, COUPLINGS)
     training = Training.given(training)
     seed = training.seed
-    end = pool("data", data, _POOL, seed + 1)
+    end = pool("data", data, TOLERANCES.pool, seed + 1)
     if isinstance(source, GaussianPath):
         if coupling != "independent":
             raise ValueError("coupling: a GaussianPath draws its own pairs, leave it 'independent'")
         draw, source = conditional(source, end), source.source(end)
     else:
         draw = None
-    start = pool("source", source, _POOL, seed)
+    start = pool("source", source, TOLERANCES.pool, seed)
     if start.shape[1] != end.shape[1]:
         raise ValueError(
             f"source, data: expected the same dimension, got {start.shape[1]} and {end.shape[1]}"
         )
     if draw is None:
         together = coupling == "optimal"
-        draw = straight(*(matched(start, end, _PAIRS, seed) if together else (start, end)), together)
+        draw = straight(
+            *(matched(start, end, TOLERANCES.matched_pairs, seed) if together else (start, end)), together
+        )
     network = training.fit(draw, *_units(start, end), progress, "flow matching")
     return MatchedFlow(source, data, network, training)
 

@@ -13,13 +13,11 @@ from jko.diffusion.density_path import DensityPath
 from jko.diffusion.extrapolation import coarsened, extrapolated
 from jko.diffusion.generator import centred, generator
 from jko.diffusion.paths import checked_times, refine
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import one_of, whole_number
 from jko.measures import Density
 
-_GAMMA = 1.0 - math.sqrt(0.5)
-_KEPT = 1e-3
-_TOLERATED = 0.1
-_CUT = 1e-2
+_GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
 
 
 def solve(
@@ -73,7 +71,7 @@ def _note(excess, grid):
     peclet = 0.0
     if excess > 0.0:
         peclet = brentq(lambda p: 0.5 * p - (1.0 + excess) * math.tanh(0.5 * p), 1e-9, 3.0 + 2.0 * excess)
-    if excess <= _TOLERATED:
+    if excess <= TOLERANCES.excess_noise:
         return peclet, ""
     wanted = " x ".join(str(2 * math.ceil(0.5 * n * peclet)) for n in grid.cells)
     return peclet, (
@@ -105,7 +103,7 @@ def _solve_centred(sde, density, times, substeps):
         found, mass = _stages(chain(t + _GAMMA * dt), chain(t + dt), values, dt)[1], values.sum()
         values = np.maximum(found, 0.0)
         cut += 0.5 * float(np.abs(found - values).sum() + abs(values.sum() - mass)) / mass
-        if not cut <= _CUT:
+        if not cut <= TOLERANCES.cut_mass:
             raise ValueError(
                 f"density: centred fluxes undershoot by {100.0 * cut:.2g} % of the mass by t = {t + dt:g}: "
                 "take more cells or shorter steps"
@@ -154,11 +152,11 @@ def _stages(first, second, p, dt):
 
 
 def _limited(chain, low, flux):
-    """low plus the fluxes, cut so that each cell keeps the share `_KEPT` of low."""
+    """low plus the fluxes, cut so that each cell keeps the share `kept` of low."""
     leaving = np.bincount(chain.i, np.maximum(flux, 0.0), chain.size) + np.bincount(
         chain.j, np.maximum(-flux, 0.0), chain.size
     )
-    room = (1.0 - _KEPT) * low
+    room = (1.0 - TOLERANCES.kept) * low
     share = np.where(leaving > room, room / np.maximum(leaving, np.finfo(float).tiny), 1.0)
     return np.maximum(low + chain.gathered(flux * np.where(flux > 0, share[chain.i], share[chain.j])), 0.0)
 

@@ -8,10 +8,9 @@ import numpy as np
 
 from jko.diffusion.arguments import cloud, instance, moment, point
 from jko.diffusion.given_function import checked_function, probe
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number
 from jko.measures import Gaussian, Particles
-
-_SAME = 1e-6  # of the source's spread: how far its moments may depend on the data
 
 
 class GaussianPath:
@@ -72,7 +71,10 @@ class GaussianPath:
             ]
         spread = float(np.sqrt(np.trace(moments[1][0])))
         sizes = np.array([spread, spread**2]), moments
-        if any(np.abs(each - each[0]).max() > _SAME * size for size, each in zip(*sizes, strict=True)):
+        if any(
+            np.abs(each - each[0]).max() > TOLERANCES.same_source * size
+            for size, each in zip(*sizes, strict=True)
+        ):
             raise ValueError("mean, covariance: expected the same at t = 0 for every x1: one source")
         return Gaussian(*(of_each[0] for of_each in moments))
 

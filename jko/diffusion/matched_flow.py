@@ -15,14 +15,13 @@ from jko.diffusion.coupling import pool, straight
 from jko.diffusion.flow import Flow
 from jko.diffusion.network import Network
 from jko.diffusion.paths import Paths
+from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import seed_number, whole_number
 from jko.measures import Particles
 from jko.transport import wasserstein
 
-_MEASURED, _PAIRS, _STEPS = 2000, 20_000, 50
 _SHAPE = ("width", "depth", "gradient")
-_MEASURING_SEED = 987_654  # the same source points before and after a rectification
 
 
 class MatchedFlow:
@@ -55,15 +54,15 @@ class MatchedFlow:
         """As a `Flow` in float64, with the change of variables: `flow.log_density`."""
         return Flow(self.velocity)
 
-    def paths(self, particles: Particles, *, steps: int = _STEPS) -> Paths:
+    def paths(self, particles: Particles, *, steps: int = TOLERANCES.flow_steps) -> Paths:
         """The particles at steps + 1 even times from 0 to 1, by the classical Runge–Kutta method."""
         return self._run(particles, steps)[0]
 
-    def transport(self, particles: Particles, *, steps: int = _STEPS) -> Particles:
+    def transport(self, particles: Particles, *, steps: int = TOLERANCES.flow_steps) -> Particles:
         """The particles at t = 1."""
         return self.paths(particles, steps=steps).final
 
-    def sample(self, n: int, seed: int, *, steps: int = _STEPS) -> Particles:
+    def sample(self, n: int, seed: int, *, steps: int = TOLERANCES.flow_steps) -> Particles:
         """n draws of the source, carried to t = 1."""
         return self.transport(self._draw(n, seed), steps=steps)
 
@@ -100,7 +99,7 @@ class MatchedFlow:
                 f"training: the network goes on, expected its {', '.join(_SHAPE)}: take dataclasses.replace("
                 "flow.training, …)"
             )
-        start = self._draw(_PAIRS, training.seed)
+        start = self._draw(TOLERANCES.rectified_pairs, training.seed)
         draw = straight(start.positions, self.transport(start).positions, together=True)
         label = f"rectification {self.rectified + 1}"
         network = self._network
@@ -109,7 +108,9 @@ class MatchedFlow:
 
     @cached_property
     def _measured(self):
-        paths, velocities = self._run(self._draw(_MEASURED, _MEASURING_SEED), _STEPS)
+        paths, velocities = self._run(
+            self._draw(TOLERANCES.measured_points, TOLERANCES.measuring_seed), TOLERANCES.flow_steps
+        )
         chord = paths.positions[-1] - paths.positions[0]
         cost = float(np.mean(np.sum(chord**2, axis=1)))
         bend = np.mean(np.sum((velocities - chord) ** 2, axis=2), axis=1)

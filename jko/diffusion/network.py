@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-_ALIKE = 8.0  # an axis an eighth as wide is learnt to an eighth of the others' accuracy, a few per cent
+from jko.diffusion.tolerances import TOLERANCES
+
 _FREQUENCIES = np.pi * np.arange(1, 4, dtype=np.float32)
 
 
@@ -31,12 +32,12 @@ class Network(NamedTuple):
 
 def spread_of_axes(variances) -> float | np.ndarray:
     """The spread by which coordinates of these variances `[d]` are divided for a network: one for all, so
-    that gradients stay gradients, or, where axes differ by more than a factor `_ALIKE`, one for each."""
+    that gradients stay gradients, or, where axes differ by more than `TOLERANCES.alike` times, one each."""
     variances = np.asarray(variances, dtype=float)
     held = variances > 0.0
     if not held.any():
         return 1.0
-    if variances.max() <= _ALIKE**2 * variances[held].min():
+    if variances.max() <= TOLERANCES.alike**2 * variances[held].min():
         return float(np.sqrt(variances.mean()))
     return np.sqrt(np.where(held, variances, variances[held].min()))
 

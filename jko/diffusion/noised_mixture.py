@@ -8,10 +8,9 @@ import numpy as np
 
 from jko.diffusion.arguments import instance, point
 from jko.diffusion.schedule import Schedule
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array, seed_number, shown, whole_number
 from jko.measures import Density, Grid, Particles
-
-_ASYMMETRY = 1e-9
 
 
 class NoisedMixture:
@@ -84,7 +83,7 @@ def _matrices(covariances, k, d):
         raise ValueError(
             f"covariances: expected a number, {k} of them, or matrices [{k}, {d}, {d}], got shape {S.shape}"
         )
-    if np.abs(S - S.transpose(0, 2, 1)).max() > _ASYMMETRY * np.abs(S).max():
+    if np.abs(S - S.transpose(0, 2, 1)).max() > TOLERANCES.asymmetry * np.abs(S).max():
         raise ValueError(
             "covariances: expected symmetric matrices: take (S + Sᵀ)/2 if rounding made them not"
         )

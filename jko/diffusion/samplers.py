@@ -20,12 +20,11 @@ from jko.diffusion.arguments import (
 from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.parametrisation import convert
 from jko.diffusion.schedule import Schedule
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import one_of, whole_number
 from jko.measures import Particles
 
 METHODS = ("euler", "heun", "dpm-solver-1", "dpm-solver-2")
-_HALVINGS = 80
-_BLOCK = 512
 
 
 def sample(
@@ -76,7 +75,7 @@ def even_times(schedule: Schedule, start: float, end: float, steps: int) -> np.n
         schedule.require_falling(min(start, end), max(start, end))
         wanted = np.linspace(ends[0], ends[1], whole_number("steps", steps) + 1)
         low, high = np.full(wanted.shape, min(start, end)), np.full(wanted.shape, max(start, end))
-        for _ in range(_HALVINGS):
+        for _ in range(TOLERANCES.time_halvings):
             middle = 0.5 * (low + high)
             early = _signal(schedule, middle) > wanted
             low, high = np.where(early, middle, low), np.where(early, high, middle)
@@ -127,7 +126,7 @@ def _compiled_signal(schedule):
 
 def _padded(rows):
     """The rows, and the last again up to a multiple of 512: one program serves any number of steps."""
-    missing = -len(rows) % _BLOCK
+    missing = -len(rows) % TOLERANCES.rows_at_once
     return jnp.asarray(np.concatenate([rows, np.repeat(rows[-1:], missing, axis=0)]))
 
 

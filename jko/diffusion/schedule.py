@@ -9,11 +9,8 @@ import numpy as np
 from jko.diffusion.arguments import moment
 from jko.diffusion.given_function import checked_function
 from jko.diffusion.sde import SDE
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number
-
-_FIRST = 1e-12
-_LOOKED_AT = 257
-_ROUNDING = 1e-9
 
 
 class Schedule:
@@ -59,7 +56,7 @@ class Schedule:
     def squared_noise(self, t):
         """g²."""
         # where σ is a root of t, as at 0, its derivative has no value, and g² has
-        t = jnp.maximum(self.time(t), _FIRST * self.end)
+        t = jnp.maximum(self.time(t), TOLERANCES.first_time * self.end)
         return jax.grad(lambda s: self.sigma(s) ** 2)(t) - 2.0 * self.rate(t) * self.sigma(t) ** 2
 
     def log_signal_to_noise(self, t):
@@ -82,7 +79,7 @@ class Schedule:
     def require_falling(self, start: float, end: float):
         """Refuse α/σ that is not finite and falling at 257 even times strictly between two."""
         with jax.ensure_compile_time_eval(), jax.enable_x64(True):
-            times = np.linspace(start, end, _LOOKED_AT + 2)[1:-1]
+            times = np.linspace(start, end, TOLERANCES.times_looked_at + 2)[1:-1]
             values = np.asarray(jax.vmap(self.log_signal_to_noise)(jnp.asarray(times)))
         if not np.all(np.isfinite(values)):
             t = times[~np.isfinite(values)][0]
@@ -90,7 +87,7 @@ class Schedule:
                 f"schedule: α and σ must be positive inside ({start:g}, {end:g}), not so at t = {t:g}"
             )
         rise = np.diff(values)
-        if rise.max() > _ROUNDING:
+        if rise.max() > TOLERANCES.rise:
             k = int(rise.argmax())
             raise ValueError(
                 "schedule: α/σ must fall with time, but log(α/σ) rises from "

@@ -11,9 +11,8 @@ from jko.diffusion.coupling import pool, spread_times
 from jko.diffusion.network import Network, spread_of_axes
 from jko.diffusion.samplers import even_times
 from jko.diffusion.schedule import Schedule
+from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
-
-_POOL, _NODES = 50_000, 400
 
 
 def score_matching(
@@ -34,8 +33,8 @@ def score_matching(
     times outside the schedule, or a training that diverges.
     """
     training = Training.given(training)
-    points = pool("data", data, _POOL, training.seed + 1)
-    times = even_times(schedule, end, start, _NODES)[::-1]
+    points = pool("data", data, TOLERANCES.pool, training.seed + 1)
+    times = even_times(schedule, end, start, TOLERANCES.time_nodes)[::-1]
     if times[0] > times[-1]:
         raise ValueError(f"start, end: expected start before end, got {start:g} and {end:g}")
     score = LearntScore(schedule, times, points)

@@ -9,10 +9,9 @@ import numpy as np
 from jko.diffusion.arguments import cloud, finite_number, known_times, point, within
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.given_function import checked_function, probe
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array, positive_number, whole_number
 from jko.measures import Particles
-
-_CLOSED = 1e-9  # of a curve's extent: how far its ends may be apart
 
 
 def kernel_score(particles: Particles, bandwidth: float):
@@ -54,7 +53,7 @@ def circulation(field, loop, t=0.0, *, nodes: int = 256) -> float:
     with jax.enable_x64(True):
         ends = np.asarray(loop(jnp.asarray(0.0))), np.asarray(loop(jnp.asarray(1.0)))
     turn = np.asarray(at_points(lambda s, t: loop(s[0]), np.linspace(0.0, 1.0, 9)[:, None], 0.0))
-    if np.abs(ends[1] - ends[0]).max() > _CLOSED * np.abs(turn - turn[0]).max():
+    if np.abs(ends[1] - ends[0]).max() > TOLERANCES.closed * np.abs(turn - turn[0]).max():
         raise ValueError(f"loop: expected a closed curve, got ends {ends[0].tolist()}, {ends[1].tolist()}")
     field, t = _ready("field", field, t, ends[0].size)
     parameters = np.arange(whole_number("nodes", nodes)) / nodes

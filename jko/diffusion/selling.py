@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_ROUNDS = 200
+from jko.diffusion.tolerances import TOLERANCES
 
 
 def decompose(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -18,7 +18,7 @@ def decompose(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if d == 1:
         return np.ones((n, 1, 1), dtype=int), matrices[:, 0, :]
     base = np.tile(np.array([[-1, -1], [1, 0], [0, 1]]), (n, 1, 1))
-    for _ in range(_ROUNDS):
+    for _ in range(TOLERANCES.selling_rounds):
         products = _products(base, matrices)
         worst = products.argmax(axis=1)
         active = np.flatnonzero(products.max(axis=1) > 1e-13 * np.trace(matrices, axis1=1, axis2=2))

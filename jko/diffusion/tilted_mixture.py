@@ -9,11 +9,9 @@ import numpy as np
 from jko.diffusion.arguments import instance, point
 from jko.diffusion.given_function import checked_function
 from jko.diffusion.noised_mixture import NoisedMixture
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid
-
-_MOST = 3
-_TOLERATED = 1e-3
 
 
 class TiltedMixture:
@@ -30,10 +28,10 @@ class TiltedMixture:
 
     def __init__(self, law: NoisedMixture, reward, strength: float = 1.0, *, nodes: int = 32):
         self.law = instance("law", law, NoisedMixture)
-        if law.dimension > _MOST:
+        if law.dimension > TOLERANCES.most_dimensions:
             raise ValueError(
-                f"law: expected at most {_MOST} dimensions for the quadrature, got {law.dimension}: take "
-                "functionals.Reward with descent.Langevin"
+                f"law: expected at most {TOLERANCES.most_dimensions} dimensions for the quadrature, got "
+                f"{law.dimension}: take functionals.Reward with descent.Langevin"
             )
         self.reward, self.strength = (
             checked_function("reward", reward, (), of="(x)"),
@@ -51,7 +49,7 @@ class TiltedMixture:
                 f"reward: E exp(r/β) is not finite under the law, log Z = {self.log_normalisation:g}"
             )
         change = abs(finer - self.log_normalisation)
-        if not change <= _TOLERATED:
+        if not change <= TOLERANCES.log_mass:
             raise ValueError(
                 f"nodes: {nodes} do not resolve exp(r/β) at β = {self.strength:g}: twice as many change "
                 f"log Z from {self.log_normalisation:.6g} to {finer:.6g}: more nodes or a larger strength"

@@ -12,11 +12,8 @@ from jax import lax
 
 from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number, seed_number, shown, whole_number
-
-_BLOCK = 50
-_WORSE = 3.0
-_DECAYS, _TINY = (0.9, 0.999), 1e-8
 
 
 @dataclass(frozen=True)
@@ -70,18 +67,21 @@ class Training:
             raise TypeError(f"progress: expected True, False or None, got {shown(progress)}")
         hidden = None if progress is None else not progress
         with tqdm(total=self.steps, desc=label, unit="step", delay=1.0, disable=hidden, leave=False) as bar:
-            for first in range(0, self.steps, _BLOCK):
+            for first in range(0, self.steps, TOLERANCES.block):
                 # a short last block is filled up with steps of rate 0, so that one program serves all
-                numbers = first + np.arange(_BLOCK)
+                numbers = first + np.arange(TOLERANCES.block)
                 cosine = 0.5 * (1.0 + np.cos(np.pi * np.minimum(numbers / self.steps, 1.0)))
-                x, t, target = draw(generator, (_BLOCK, self.batch))
+                x, t, target = draw(generator, (TOLERANCES.block, self.batch))
                 inputs = (1.0 + numbers, self.rate * cosine, (x - centre) / scale, t, target / scale)
                 state, block = _block(field, state, tuple(np.asarray(a, np.float32) for a in inputs))
                 losses.append(np.mean(np.square(scale)) * np.asarray(block, float)[: self.steps - first])
                 bar.update(len(losses[-1]))
         losses = np.concatenate(losses)
         # the network starts at zero: a fit that is worse than none has not converged
-        if not np.all(np.isfinite(losses)) or np.median(losses[-_BLOCK:]) > _WORSE * losses[0]:
+        if (
+            not np.all(np.isfinite(losses))
+            or np.median(losses[-TOLERANCES.block :]) > TOLERANCES.worse * losses[0]
+        ):
             raise ValueError(f"rate: the training diverged at {self.rate:g}: take a smaller one")
         return Network(field, jax.tree.map(np.asarray, state[0]), np.asarray(centre), scale, losses)
 
@@ -103,11 +103,11 @@ def _block(field, state, inputs):
 
 def _adam(layers, first, second, slope, number, rate):
     """The step of this number, from 1: layers and both averages."""
-    a, b = _DECAYS
+    a, b = TOLERANCES.decays
     first = jax.tree.map(lambda m, g: a * m + (1.0 - a) * g, first, slope)
     second = jax.tree.map(lambda v, g: b * v + (1.0 - b) * g**2, second, slope)
 
     def moved(p, m, v):
-        return p - rate * (m / (1.0 - a**number)) / (jnp.sqrt(v / (1.0 - b**number)) + _TINY)
+        return p - rate * (m / (1.0 - a**number)) / (jnp.sqrt(v / (1.0 - b**number)) + TOLERANCES.adam_floor)
 
     return jax.tree.map(moved, layers, first, second), first, second

@@ -9,14 +9,10 @@ import numpy as np
 from jko.diffusion.arguments import instance
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.paths import Paths, checked_times, refine
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import seed_number, whole_number
 from jko.measures import Density
 from jko.transport import wasserstein
-
-_BINS_EACH_WAY = {1: 40, 2: 12}
-_PLAN = 800
-_SAME_MASS = 1e-6
-_DRAWS = {1: 8, 2: 2}
 
 
 @dataclass(frozen=True)
@@ -52,7 +48,7 @@ class Views:
 def compare(sde, density: Density, times, n: int, seed: int, steps: int) -> Views:
     """See `SDE.compare_views`; the score of the ODE is that of the density on the grid."""
     instance("density", density, Density, ": put it on a grid first")
-    if abs(density.mass - 1.0) > _SAME_MASS:
+    if abs(density.mass - 1.0) > TOLERANCES.same_mass:
         raise ValueError(f"density: expected mass 1, got {density.mass:.6g}: call .normalized()")
     times, n, seed = checked_times(times, False), whole_number("n", n, 2), seed_number("seed", seed)
     fine, chosen = _even_steps(times, whole_number("steps", steps))
@@ -103,18 +99,18 @@ def _l1(a, b):
 
 def _w2(cloud, density):
     if density.dimension > 1:
-        cloud = cloud.subsample(_PLAN, seed=0)
+        cloud = cloud.subsample(TOLERANCES.plan_points, seed=0)
     return wasserstein(cloud, density)
 
 
 def _w2_of_draws(density, n, seed):
-    draws = _DRAWS[density.dimension]
+    draws = TOLERANCES.draws[density.dimension - 1]
     return float(np.mean([_w2(density.sample(n, seed=seed + 2 + k), density) for k in range(draws)]))
 
 
 def _count_error(cloud, density):
     """Σ |counted − expected mass| over blocks of cells, and its mean for independent draws."""
-    target = _BINS_EACH_WAY[density.dimension]
+    target = TOLERANCES.bins[density.dimension - 1]
     chosen = [np.linspace(0, cells, min(cells, target) + 1).astype(int) for cells in density.grid.cells]
     edges = [edge[index] for edge, index in zip(density.grid.edges, chosen, strict=True)]
     inside = np.clip(cloud.positions, density.grid.lower, density.grid.upper)

@@ -14,15 +14,7 @@ from jko.loops.anderson import Anderson
 from jko.measures import Density
 from jko.scheme import KINDS, Problem, Scheme, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
-
-_NEWTON = 60  # iterations in the cells, 5 being usual; cells that need more are bisected
-_LONGEST = 4.0  # of a Newton step of log ρ: the prox may leave ρ by orders of magnitude
-_SETTLED = 4e-16  # of |log ρ| + 1
-_DEPTH = 5  # iterates that the self-consistent field is mixed from
-_LEVELS = 60  # Newton steps for the multiplier of the mass, 4 being usual
-_ROUNDING = 1e-13  # of F
-_SMALLEST = 1e-290  # densities below, whose 1/ρ is no float, are bisected
-_ENTERED = 1e-16  # of ρ′: a cell that held less had nothing, for the certificate
+from jko.steps.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -89,7 +81,7 @@ class FisherRao(Scheme):
         found = self._solved(cells, mu, s)
         new = mu.with_values(found.values)
         cost = squared_distance(mu, new) / (2.0 * s)
-        enough = self.tolerance * cost + _ROUNDING * cells.size(new, found.slope)
+        enough = self.tolerance * cost + TOLERANCES.rounding * cells.size(new, found.slope)
         closed = found.gap <= enough
         note = "" if cells.tangents_are_bounds else TANGENT
         if not closed:
@@ -113,7 +105,7 @@ class FisherRao(Scheme):
         """The self-consistent solution: fields of moving parts at ρ′ itself."""
         old, values = mu.values, mu.values
         field, count = cells.moving_field(values), 0
-        mixing = Anderson(np.ones(old.size), _DEPTH)
+        mixing = Anderson(np.ones(old.size), TOLERANCES.mixed_fields)
         for _ in range(self.max_iterations):
             count += 1
             values, level = self._at_fixed_field(cells, old, field, s, mu.mass)
@@ -133,7 +125,7 @@ class FisherRao(Scheme):
         total = mass / cells.grid.cell_volume
         level = _level_of_rest(cells, old, field)
         low, high = -math.inf, math.inf
-        for _ in range(_LEVELS):
+        for _ in range(TOLERANCES.level_iterations):
             limit = cells.largest_level(old, field, s)
             if level >= limit:
                 level = 0.5 * (max(low, limit - 4.0 / s) + limit)
@@ -163,7 +155,7 @@ class FisherRao(Scheme):
         if values.min() >= 0.0 and middle.admits(values**2):
             new = mu.with_values(values**2)
             before, after = middle.F(mu), middle.F(new)
-            if after <= before + _ROUNDING * abs(before):
+            if after <= before + TOLERANCES.rounding * abs(before):
                 cost = squared_distance(mu, new) * self.length**2 / (2.0 * tau)
                 told = balance(mu, new, self.conserving)
                 return new, replace(info, dissipation=before - after - cost, transport_cost=cost, **told)
@@ -236,17 +228,19 @@ class CellProblem:
         return np.where(factor > 0.0, grown, np.inf)
 
     def _newton(self, old, outer, s):
-        held = old > _SMALLEST
+        held = old > TOLERANCES.smallest
         start = np.log(np.where(held, old, 1.0))
         z, settled = start.copy(), ~held
-        for _ in range(_NEWTON):
+        for _ in range(TOLERANCES.cell_iterations):
             with np.errstate(all="ignore"):
                 rho, ratio = np.exp(z), np.exp(0.5 * (start - z))
                 value = 2.0 / s * (1.0 - ratio) + self.internal.derivative(rho) + outer
                 change = value / (ratio / s + rho * self.internal.second_derivative(rho))
-            change = np.clip(np.nan_to_num(change, nan=0.0), -_LONGEST, _LONGEST)
+            change = np.clip(
+                np.nan_to_num(change, nan=0.0), -TOLERANCES.longest_step, TOLERANCES.longest_step
+            )
             z = np.where(settled, z, z - change)
-            settled = settled | (np.abs(change) <= _SETTLED * (1.0 + np.abs(z)))
+            settled = settled | (np.abs(change) <= TOLERANCES.settled * (1.0 + np.abs(z)))
             if settled.all():
                 break
         left = ~held | ~settled
@@ -313,7 +307,7 @@ def _gap(old, values, slope, s) -> float:
     """
     held = (values > 0.0) | (old > 0.0)
     old, values, factor = old[held], values[held], 1.0 + 0.5 * s * slope[held]
-    grown = old < _ENTERED * values
+    grown = old < TOLERANCES.entered * values
     rest = ~grown
     if np.any(factor[rest] <= 0.0):
         return math.inf

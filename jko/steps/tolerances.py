@@ -1,4 +1,4 @@
-"""Thresholds of the steps that take others: adaptive, of second order, chosen."""
+"""Thresholds of the steps that take others: adaptive, of second order, chosen; and of Fisher–Rao."""
 
 from dataclasses import dataclass
 
@@ -22,6 +22,15 @@ class Tolerances:
 
     # The choice of a step
     few_cells: int = 4096  # which a convex program takes in seconds
+
+    # The Fisher–Rao step, cell by cell
+    cell_iterations: int = 60  # of Newton's method, 5 being usual; cells that need more are bisected
+    longest_step: float = 4.0  # of log ρ in one of them: the prox may leave ρ by orders of magnitude
+    settled: float = 4e-16  # of |log ρ| + 1, its last change
+    mixed_fields: int = 5  # iterates that the self-consistent field is mixed from
+    level_iterations: int = 60  # of Newton's method for the multiplier of the mass, 4 being usual
+    smallest: float = 1e-290  # densities below, whose 1/ρ is no float, are bisected
+    entered: float = 1e-16  # of ρ′: a cell that held less had nothing, for the certificate
 
 
 TOLERANCES = Tolerances()

@@ -1,10 +1,13 @@
 """The consistency function is constant along the paths of the probability flow."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import jko
 from jko import diffusion
+from jko.diffusion.tolerances import TOLERANCES
 
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 LAW = diffusion.NoisedMixture([[-1.0, 0.3], [0.9, -0.4]], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)
@@ -51,7 +54,8 @@ def test_refusals(monkeypatch):
         f(np.full((1, 2), np.nan), 0.5)
     with pytest.raises(TypeError, match="a score needs its Schedule"):
         diffusion.ConsistencyFunction(LAW.score, END)
-    monkeypatch.setattr("jko.diffusion.consistency._MOST", 64)
+    few = replace(TOLERANCES, most_steps=64)
+    monkeypatch.setattr("jko.diffusion.consistency.TOLERANCES", few)
     monkeypatch.setattr(f, "tolerance", 1e-15)
     with pytest.raises(ValueError, match="tolerance: 64 steps change the points"):
         f(np.ones((120, 2)), 1.0)

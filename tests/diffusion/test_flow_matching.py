@@ -23,9 +23,10 @@ NORMAL = jko.Gaussian([0.0, 0.0], np.eye(2))
 @pytest.fixture(autouse=True)
 def few_points(monkeypatch):
     """Exact plans of 500 points, and as many pairs as two batches hold."""
-    monkeypatch.setattr(matched_flow, "_MEASURED", 500)
+    few = replace(matched_flow.TOLERANCES, measured_points=500, matched_pairs=4096)
+    monkeypatch.setattr(matched_flow, "TOLERANCES", few)
     monkeypatch.setattr("jko.diffusion.coupling.TOGETHER", 512)
-    monkeypatch.setattr(importlib.import_module("jko.diffusion.flow_matching"), "_PAIRS", 4096)
+    monkeypatch.setattr(importlib.import_module("jko.diffusion.flow_matching"), "TOLERANCES", few)
 
 
 @pytest.fixture(scope="module")

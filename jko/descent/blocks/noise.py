@@ -10,6 +10,7 @@ from jax import lax
 
 NOISES = ("gaussian", "three-point")
 
+# by how many bits Threefry-2x32 rotates, in turn [SalmonEtAl2011]
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _SIDE = 10923  # of 65536: the probability of a jump to one side, about 1/6
 
@@ -91,5 +92,5 @@ def _three_point(first, second, dtype):
     )
 
 
-_gaussian.count, _three_point.count = 2, 4
+_gaussian.count, _three_point.count = 2, 4  # increments from one call of Threefry: two words of 32 bits
 _KINDS = {"gaussian": _gaussian, "three-point": _three_point}

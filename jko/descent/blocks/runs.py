@@ -12,10 +12,9 @@ from jko.descent.blocks.observables import averages, statistics_of
 from jko.descent.blocks.steps import BLOCK, compiled_block, host_steps
 from jko.descent.fields.sharded import mesh_of
 from jko.descent.fields.watch import EVERY_STEP, HostWatch, Watch, compiled_look, watched_steps
+from jko.descent.tolerances import TOLERANCES
 from jko.loops.random_keys import seed_words
 from jko.sharding import gather, spread
-
-_FAR = 8.0  # standard deviations of the noise of several steps, beyond which a particle is looked at again
 
 
 class Thrown(Exception):
@@ -73,7 +72,7 @@ class Steps:
         return carried, measured
 
     def _suspicious(self, steps, heat, moved, farthest, reach) -> bool:
-        far = _FAR * np.sqrt(steps * self.watch.noise) + steps * reach
+        far = TOLERANCES.far * np.sqrt(steps * self.watch.noise) + steps * reach
         return self.watch.thrown(heat, moved, 1, len(self.w)) or not farthest <= far
 
     def _block(self, carried, w, begin, end):

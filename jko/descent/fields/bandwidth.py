@@ -6,12 +6,9 @@ import math
 
 import numpy as np
 
+from jko.descent.tolerances import TOLERANCES
 from jko.measures import Particles
 from jko.measures.entropy_estimate import entropy_estimate
-
-_ROWS, _COLUMNS, _PAIRS = 500, 2_000, 2**23  # particles asked, and asked about
-_MOST_OWN = 0.5  # of the density at a particle, beyond which it is its own blob more than its neighbours'
-_WORTH_A_NOTE = 0.05  # of a variance
 
 
 def chosen_bandwidth(given: float | None, mu, kinds) -> float:
@@ -25,7 +22,7 @@ def chosen_bandwidth(given: float | None, mu, kinds) -> float:
     if not bandwidth > 0.0:
         raise ValueError("bandwidth: the particles coincide, so no rule gives one: give bandwidth=")
     own = own_share(mu, bandwidth)
-    if own > _MOST_OWN and mu.n > 1:
+    if own > TOLERANCES.most_own and mu.n > 1:
         raise ValueError(
             f"bandwidth: with ε = {bandwidth:.3g}{'' if given else ', the default,'} {100 * own:.0f} % of "
             f"the regularised density at a particle is its own blob: {mu!r} do not carry a density; take "
@@ -56,11 +53,13 @@ def local_scale(mu) -> float:
     deviation = min(most, _scale_of_volume(mu))
     if not deviation > 0.0:
         return most
-    y, w = _some(mu, _COLUMNS)
+    y, w = _some(mu, TOLERANCES.bandwidth_columns)
     rule = _of_silverman(mu.dimension, 1.0 / float(np.sum(w**2)))
     for _ in range(20):
         width = rule * deviation
-        squared = _mean_squared_score(y[:: -(-len(y) // _ROWS)], y, w, width) / mu.dimension
+        squared = (
+            _mean_squared_score(y[:: -(-len(y) // TOLERANCES.bandwidth_rows)], y, w, width) / mu.dimension
+        )
         under = 1.0 - 4.0 * squared * width**2
         variance = (1.0 - 2.0 * squared * width**2 + math.sqrt(max(under, 0.0))) / max(2.0 * squared, 1e-300)
         before, deviation = deviation, min(most, math.sqrt(variance))
@@ -71,7 +70,7 @@ def local_scale(mu) -> float:
 
 def own_share(mu, bandwidth: float) -> float:
     """The mean share of φ_ε∗α at a particle that is its own blob."""
-    stride = -(-mu.n // max(1, min(_ROWS, _PAIRS // mu.n)))
+    stride = -(-mu.n // max(1, min(TOLERANCES.bandwidth_rows, TOLERANCES.bandwidth_pairs // mu.n)))
     x, w = np.asarray(mu.positions, float), np.asarray(mu.weights, float)
     density = _kernel(x[::stride], x, bandwidth) @ w
     return float(np.mean(w[::stride] / density))
@@ -89,7 +88,7 @@ def variance_bias(mu, bandwidth: float) -> float:
 
 def _scale_of_volume(mu) -> float:
     """The standard deviation of the Gaussian of the same entropy: that of clusters within a blob, too."""
-    y, w = _some(mu, _COLUMNS)
+    y, w = _some(mu, TOLERANCES.bandwidth_columns)
     few = min(3, len(y) - 1)
     if few < 1:
         return math.inf
@@ -100,7 +99,7 @@ def _scale_of_volume(mu) -> float:
 def note_of(mu, bandwidth: float) -> str:
     """What the bandwidth biases, where that is worth a word."""
     bias = variance_bias(mu, bandwidth)
-    if not abs(bias) > _WORTH_A_NOTE:
+    if not abs(bias) > TOLERANCES.worth_a_note:
         return ""
     return (
         f"blobs of bandwidth {bandwidth:.3g}, {100 * own_share(mu, bandwidth):.0f} % of the density at a "

@@ -10,9 +10,7 @@ from functionals.conjugate import GatheredInternal
 from functionals.programs import kept
 from jko.descent.fields.blob import BlobField, slope_of
 from jko.descent.fields.program import field
-
-_DIFFERENCE = 1e-3
-_TOLERANCE = 1e-9  # a density far out is small against the largest, and its logarithm is wanted
+from jko.descent.tolerances import TOLERANCES
 
 
 class BlobSums:
@@ -54,7 +52,7 @@ class BlobSums:
         here = self.gradient(x, w)
 
         def product(v):
-            size = _DIFFERENCE * self.inner.bandwidth / max(float(np.abs(v).max()), 1e-290)
+            size = TOLERANCES.difference * self.inner.bandwidth / max(float(np.abs(v).max()), 1e-290)
             return (self.gradient((x + size * v).astype(x.dtype), w) - here) / size
 
         return product
@@ -71,7 +69,7 @@ class BlobSums:
 
         terms = _gaussian(self._peak(x.shape[1]), self.inner.bandwidth)
         columns = np.ascontiguousarray(x.T, dtype=float)
-        chosen = plan(terms, columns, _TOLERANCE)
+        chosen = plan(terms, columns, TOLERANCES.sum_tolerance)
         return lambda charges: evaluate.both(terms, columns, np.asarray(charges, float), chosen)
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from jko.descent.fields.program import outside_terms
 from jko.descent.fields.sharded import energy_at
+from jko.descent.tolerances import TOLERANCES
 from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, standard_error
 
 ENTROPY_SAMPLE = 1_000_000
-_HIGH, _LARGEST_HIGH = 7, 2_000  # dimensions in which a tree prunes nothing, and particles that it then takes
 
 
 def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE) -> tuple[float, float]:
@@ -24,7 +24,11 @@ def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE
     theta, value = F.parts.temperature, energy_at(flow, mu)
     if theta == 0.0:
         return value, 0.0
-    most = min(entropy_sample, _LARGEST_HIGH) if mu.dimension >= _HIGH else entropy_sample
+    most = (
+        min(entropy_sample, TOLERANCES.high_dimension_sample)
+        if mu.dimension >= TOLERANCES.high_dimension
+        else entropy_sample
+    )
     sample = mu if mu.n <= most else mu.subsample(most, seed=0)
     neighbours = neighbours or default_neighbours(mu.dimension)
     if sample.n <= neighbours:

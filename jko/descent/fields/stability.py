@@ -12,6 +12,7 @@ from jax import lax
 
 from functionals import pointwise
 from functionals.programs import kept
+from jko.descent.tolerances import TOLERANCES
 
 
 def host_product(flow, x, w):
@@ -100,11 +101,6 @@ def _host_lanczos(product, iterations, x, w, start):
     return diagonal, off
 
 
-_SAMPLE, _ENTRIES = 2_000, 2**22  # particles, and second derivatives held at once
-_RESOLVED = 1000.0  # spacings of a dtype that a cloud must be wide
-_TARGETS, _SOURCES, _PAIRS = 128, 1024, 2**23
-
-
 def refuse_unstable(parts, mu, tau: float, name: str, limit: Callable[[float], float]) -> None:
     """Refuse a τ beyond `limit(L)`, L the `mean_stiffness` at the particles: before any step, by ValueError.
 
@@ -135,7 +131,7 @@ def refuse_coarse(mu, name: str) -> None:
     all stand at one place have no width to compare with.
     """
     spacing, width = spacing_of(mu), float(np.sqrt(np.trace(np.atleast_2d(mu.covariance()))))
-    if 0.0 < width < _RESOLVED * spacing:
+    if 0.0 < width < TOLERANCES.resolved * spacing:
         raise ValueError(
             f"positions: {mu.positions.dtype} numbers are {spacing:.2g} apart where the particles are, and "
             f"these are spread over {width:.2g}: {name} cannot move them; shift them and the functional to "
@@ -166,12 +162,22 @@ def mean_stiffness(parts, mu, reach: float = 0.0) -> float:
     if not (parts.potential or parts.interaction):
         return 0.0
     sources = max((len(getattr(atom.V, "masses", ())) for _, atom in parts.potential), default=0)
-    x, w = _some(mu, max(1, min(_SAMPLE, _ENTRIES // mu.dimension**2, _PAIRS // max(1, sources))))
+    x, w = _some(
+        mu,
+        max(
+            1,
+            min(
+                TOLERANCES.curvature_sample,
+                TOLERANCES.curvature_entries // mu.dimension**2,
+                TOLERANCES.curvature_pairs // max(1, sources),
+            ),
+        ),
+    )
     alone = _of_potential(parts.potential, x)
     largest = _mean_largest(alone, w)
     if not parts.interaction:
         return largest
-    few = slice(None, None, -(-len(x) // _TARGETS))
+    few = slice(None, None, -(-len(x) // TOLERANCES.curvature_targets))
     both = alone[few] + _of_interaction(parts.interaction, x[few], mu, reach)
     return max(largest, _mean_largest(both, w[few]))
 
@@ -201,7 +207,9 @@ def _of_potential(potential, x):
 def _of_interaction(interaction, x, mu, reach):
     """Σ_j w_j D²W(x_i − y_j) `[n, d, d]`, over at most 1024 particles y."""
     d = x.shape[1]
-    y, w = _some(mu, max(1, min(_SOURCES, _ENTRIES // (len(x) * d * d))))
+    y, w = _some(
+        mu, max(1, min(TOLERANCES.curvature_sources, TOLERANCES.curvature_entries // (len(x) * d * d)))
+    )
     z = x[:, None] - y[None]
     distance = np.linalg.norm(z, axis=-1, keepdims=True)
     apart = np.where(distance > 0, z / np.where(distance > 0, distance, 1.0), np.eye(d)[0])

@@ -7,9 +7,8 @@ import numpy as np
 
 from functionals.programs import kept
 from jko.descent.fields.stein import PROFILES, SteinField, laplacian
+from jko.descent.tolerances import TOLERANCES
 from jko.measures.forces import Choice
-
-_TOLERANCE = 1e-9  # near the target the velocity is a small difference of large sums
 
 
 class SteinSums:
@@ -46,7 +45,7 @@ class SteinSums:
         columns = self._columns(mu.positions)
         kernel, way = self._sums(columns, False)
         errors = evaluate.errors(kernel, columns, mu.weights.astype(float), way)
-        return Choice(way.method, way.reason, _TOLERANCE, *errors, way.seconds)
+        return Choice(way.method, way.reason, TOLERANCES.sum_tolerance, *errors, way.seconds)
 
     def _columns(self, x):
         return np.ascontiguousarray(x.T, dtype=float) / self.inner.bandwidth
@@ -55,7 +54,7 @@ class SteinSums:
         from jko.loops.forces.plan import plan
 
         terms = _terms(self.inner.kernel, len(columns), laplacian_of_it)
-        return terms, plan(terms, columns, _TOLERANCE, self.method)
+        return terms, plan(terms, columns, TOLERANCES.sum_tolerance, self.method)
 
 
 @kept

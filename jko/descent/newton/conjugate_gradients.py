@@ -7,9 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jko.descent.fields.program import program
-
-_HALVINGS = 30
-_SUFFICIENT = 1e-4
+from jko.descent.tolerances import TOLERANCES
 
 
 @program
@@ -88,11 +86,11 @@ def _line_search(objective, x, direction, value, slope):
     slack = 8 * jnp.finfo(x.dtype).eps * jnp.abs(value)
 
     def accepted(length, trial):
-        return trial <= value + _SUFFICIENT * length * slope + slack
+        return trial <= value + TOLERANCES.sufficient_decrease * length * slope + slack
 
     def unfinished(state):
         length, trial, count = state
-        return ~accepted(length, trial) & (count < _HALVINGS)
+        return ~accepted(length, trial) & (count < TOLERANCES.halvings)
 
     def halve(state):
         length, _, count = state

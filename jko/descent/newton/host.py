@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.descent.newton.dense import dense_direction, has_dense_newton
-
-_FEW = 12  # conjugate gradients about as dear as a factorisation
-_HALVINGS = 30
-_SUFFICIENT = 1e-4
+from jko.descent.tolerances import TOLERANCES
 
 
 def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: int, max_inner: int):
@@ -39,7 +36,7 @@ def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: in
         def product(v, x=x):
             return v + tau * np.asarray(flow.compiled_product(x, w, v))
 
-        few = min(max_inner, _FEW) if dense else max_inner
+        few = min(max_inner, TOLERANCES.few_products) if dense else max_inner
         direction, solved = _conjugate_gradients(product, -r, inner, min(0.1, np.sqrt(error)), few)
         if dense and not solved:
             whole = dense_direction(flow, x, w, tau, r)
@@ -78,10 +75,10 @@ def _conjugate_gradients(product, b, inner, forcing, max_inner):
 def _line_search(objective, x, direction, value, slope):
     slack = 8 * np.finfo(x.dtype).eps * abs(value)
     length = 1.0
-    for _ in range(_HALVINGS):
+    for _ in range(TOLERANCES.halvings):
         there = (x + length * direction).astype(x.dtype)
         trial = objective(there)
-        if trial <= value + _SUFFICIENT * length * slope + slack:
+        if trial <= value + TOLERANCES.sufficient_decrease * length * slope + slack:
             return there, trial, True
         length /= 2
     return x, value, False

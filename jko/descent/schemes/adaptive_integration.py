@@ -12,12 +12,12 @@ import numpy as np
 from functionals.programs import kept
 from jko.descent.fields.sharded import energy_at
 from jko.descent.schemes.energy_descent import RegularisedDescent, rose, transport_cost
+from jko.descent.tolerances import TOLERANCES
 from jko.errors import one_of, positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
 from jko.scheme import Records, Status, StepInfo
 
 METHODS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "kvaerno5": "Kvaerno5"}
-_LARGEST_DENSE = 2000
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,11 @@ class AdaptiveRungeKutta(RegularisedDescent):
         super().check(F, mu)
         _diffrax()
         size = mu.n * mu.dimension
-        if self.method == "kvaerno5" and size > _LARGEST_DENSE:
+        if self.method == "kvaerno5" and size > TOLERANCES.largest_dense:
             raise ValueError(
                 f"method: 'kvaerno5' factorises dense matrices of {size}² numbers for {mu!r}, above "
-                f"{_LARGEST_DENSE}²: use descent.Trapezoidal or descent.BackwardEuler, whose solves need none"
+                f"{TOLERANCES.largest_dense}²: use descent.Trapezoidal or descent.BackwardEuler, whose "
+                "solves need none"
             )
 
     def prepare(self, F, mu):

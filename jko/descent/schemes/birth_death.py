@@ -12,6 +12,7 @@ from jko.descent.fields.bandwidth import chosen_bandwidth
 from jko.descent.fields.blob import blob_field
 from jko.descent.fields.program import ParticleProblem, field, outside_terms, program
 from jko.descent.fields.sharded import energy_at
+from jko.descent.tolerances import TOLERANCES
 from jko.errors import one_of, positive_number, seed_number
 from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
@@ -19,9 +20,6 @@ from jko.measures import Population
 from jko.scheme import Problem, Scheme, Status, StepInfo
 
 POPULATIONS = ("fixed", "changing", "weights")
-_DRIFT = 0.25  # of the mass of a particle, from which on a changing population takes another number
-_LARGEST_MESH = 2**22
-_MOST_GROWTH = 50.0  # of log w in a step: beyond, one particle is all that is left
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ class BirthDeath(Scheme):
         middle = self._grown(flow, mu, mu, 0.5 * s)
         grown = None if middle is None else self._grown(flow, middle, mu, s)
         if grown is None:
-            note = f"weights would change by e^{_MOST_GROWTH:g} within tau = {tau:g}: take a smaller tau"
+            most = TOLERANCES.most_growth
+            note = f"weights would change by e^{most:g} within tau = {tau:g}: take a smaller tau"
             return mu, state, StepInfo(status=Status.UNSTABLE, note=note)
         change = np.asarray(grown.weights, dtype=float) - weights
         made, left = float(change[change > 0.0].sum()), float(-change[change < 0.0].sum())
@@ -115,7 +114,7 @@ class BirthDeath(Scheme):
         weights = np.asarray(start.weights, dtype=float)
         if self.conserving:
             rates = rates - np.average(rates, weights=weights)
-        if not np.all(np.isfinite(rates)) or np.abs(s * rates).max() > _MOST_GROWTH:
+        if not np.all(np.isfinite(rates)) or np.abs(s * rates).max() > TOLERANCES.most_growth:
             return None
         grown = weights * np.exp(s * rates)
         if self.conserving:
@@ -128,7 +127,7 @@ class BirthDeath(Scheme):
         weights = np.asarray(mu.weights, dtype=float)
         effective = float(weights.sum() ** 2 / np.sum(weights**2))
         number = mu.n
-        if self.population == "changing" and abs(mu.mass / (mu.n * state["unit"]) - 1.0) > _DRIFT:
+        if self.population == "changing" and abs(mu.mass / (mu.n * state["unit"]) - 1.0) > TOLERANCES.drift:
             number = max(1, round(mu.mass / state["unit"]))
         wanted = self.population != "weights" and (effective < self.threshold * mu.n or number != mu.n)
         if not wanted:
@@ -144,5 +143,5 @@ def _variation(flow):
 def _mesh(mu, bandwidth):
     """The size of a mesh for the blobs where all pairs would cost more, or None."""
     size = mesh_size(mu.positions, bandwidth)
-    worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= _LARGEST_MESH
+    worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= TOLERANCES.largest_mesh
     return size if worth else None

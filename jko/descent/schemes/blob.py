@@ -13,16 +13,13 @@ from jko.descent.fields.blob_sums import BlobSums, blob_sums
 from jko.descent.fields.program import outside_terms
 from jko.descent.fields.stability import largest_curvature, refuse_coarse
 from jko.descent.newton.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
+from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
 from jko.scheme import Problem, Records, Scheme, Status, StepInfo
-
-_LARGEST_MESH = 2**22
-_REMEASURE = 10  # steps between two estimates of the curvature
-_SAFETY = 1.25
 
 
 @dataclass(frozen=True)
@@ -115,8 +112,8 @@ class Blob(Scheme):
         with precision(mu.positions):
             x = mu.positions
             curvature = state["curvature"]
-            if state["step"] % _REMEASURE == 0:
-                curvature = _SAFETY * _curvature(flow, x, w)
+            if state["step"] % TOLERANCES.remeasured_steps == 0:
+                curvature = TOLERANCES.curvature_safety * _curvature(flow, x, w)
             for _ in range(3):
                 stages = self.stages or stages_for(tau * curvature)
                 if tau * curvature > stable_product(stages):
@@ -154,7 +151,7 @@ class Blob(Scheme):
         if self.sums == "direct":
             return None
         size = mesh_size(mu.positions, bandwidth)
-        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= _LARGEST_MESH
+        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= TOLERANCES.largest_mesh
         return size if self.sums == "mesh" or worth else None
 
 

@@ -11,12 +11,11 @@ from jko.descent.fields.blob import blob_field
 from jko.descent.fields.program import Field, ParticleProblem, field, noted, outside_terms
 from jko.descent.fields.sharded import compiled_energy, energy_at
 from jko.descent.fields.stability import refuse_coarse
+from jko.descent.tolerances import TOLERANCES
 from jko.measures import Particles
 from jko.scheme import Problem, Scheme
 
 __all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
-
-_ROUNDING = 64
 
 
 class EnergyDescent(Scheme):
@@ -83,7 +82,7 @@ class RegularisedDescent(EnergyDescent):
 
 def rose(before: float, after: float, dtype) -> bool:
     """Whether an energy rose beyond rounding, or is not finite any more."""
-    return not after <= before + _ROUNDING * np.finfo(dtype).eps * abs(before)
+    return not after <= before + TOLERANCES.energy_rounding * np.finfo(dtype).eps * abs(before)
 
 
 def transport_cost(x, moved, w, tau) -> float:

@@ -14,13 +14,12 @@ from jko.descent.fields.stein import PROFILES, SteinField, compiled_velocity, me
 from jko.descent.fields.stein_sums import SteinSums
 from jko.descent.fields.watch import HostWatch, Watch, watched_steps
 from jko.descent.fields.watch import sentence as thrown_sentence
+from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Particles
 from jko.measures.forces import FAST
 from jko.scheme import Problem, Records, Scheme, Status
-
-_SAMPLE = 2000
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class SVGD(Scheme):
 
 def _refuse_beyond_the_limit(flow, mu, tau):
     """L is that of all particles, or of every k-th of them where sums over all pairs would be long."""
-    inner, stride = (flow.inner if isinstance(flow, SteinSums) else flow), -(-mu.n // _SAMPLE)
+    inner, stride = (flow.inner if isinstance(flow, SteinSums) else flow), -(-mu.n // TOLERANCES.stein_sample)
     x, w = mu.positions[::stride], mu.weights[::stride]
     stiffness = spectral_radius(lambda x, w: inner.velocity(x, w)[0], x, w / w.sum())
     if not tau * stiffness <= 2.0:

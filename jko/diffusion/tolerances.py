@@ -1,0 +1,58 @@
+"""Thresholds of diffusion models, flow matching and Fokker–Planck equations."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Thresholds of this room: a field with its value and its reason each."""
+
+    # Laws and schedules
+    same_mass: float = 1e-6  # of 1, by which the mass of a law may differ from it
+    same_source: float = 1e-6  # of the source's spread: how far its moments may depend on the data
+    asymmetry: float = 1e-9  # of the largest entry of a covariance: rounding of a product of matrices
+    first_time: float = 1e-12  # of the end, where g² is taken at t = 0: σ may be a root of t
+    times_looked_at: int = 257  # strictly between two, at which α/σ must fall
+    rise: float = 1e-9  # of log α/σ from one to the next: what rounding explains
+    closed: float = 1e-9  # of a curve's extent: how far its ends may be apart
+    time_halvings: int = 80  # of an interval of times, more than floats have digits
+    rows_at_once: int = 512  # to a multiple of which times are filled up: one program for all
+
+    # The probability flow to a point in time
+    fewest_steps: int = 32  # of Runge–Kutta, doubled until the tolerance is met
+    most_steps: int = 8192  # of them: 1/8192 in √t, to the fourth power, is 2e-16
+
+    # Training
+    block: int = 50  # steps compiled as one, and over whose losses a fit is judged
+    worse: float = 3.0  # times the first loss, that of a network which says 0: with more a training diverged
+    decays: tuple = (0.9, 0.999)  # of Adam's averages of slopes and of their squares [KingmaBa2015]
+    adam_floor: float = 1e-8  # added to the root of the second average [KingmaBa2015]
+    pool: int = 50_000  # points drawn of a law that training draws from
+    matched_pairs: int = 16_384  # of source and data in an optimal coupling, in blocks of 1024
+    time_nodes: int = 400  # between which times of score matching are drawn, even in log α/σ
+    alike: float = 8.0  # of spreads of axes, up to which they share a unit: all learnt to some per cent
+
+    # Matched flows
+    rectified_pairs: int = 20_000  # of a flow's ends that a rectification learns from
+    flow_steps: int = 50  # of Runge–Kutta from 0 to 1, unless asked otherwise
+    measured_points: int = 2000  # whose paths tell how straight a flow is
+    measuring_seed: int = 987_654  # of those: the same source points before and after a rectification
+
+    # Tilted mixtures
+    most_dimensions: int = 3  # of a tensor rule of nodes
+    log_mass: float = 1e-3  # of log Z, by which twice as many nodes may change it
+
+    # Fokker–Planck equations on grids
+    kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave in a cell
+    excess_noise: float = 0.1  # of GGᵀ, what upwind fluxes may add to the noise without a warning
+    cut_mass: float = 1e-2  # of the mass, what centred fluxes may make negative before they are refused
+    selling_rounds: int = 200  # of Selling's algorithm, some log₂ of a matrix's condition number
+    degree: int = 5  # of the spline through log ρ, which coarsening and extrapolation of cells take
+
+    # One law seen as SDE, ODE and density
+    bins: tuple = (40, 12)  # along an axis, into which particles are counted, by dimension
+    plan_points: int = 800  # of a cloud that enter an exact plan to a density in the plane
+    draws: tuple = (8, 2)  # clouds drawn of the density itself, whose distance from it is the sampling error
+
+
+TOLERANCES = Tolerances()
