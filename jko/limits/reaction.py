@@ -12,9 +12,7 @@ from functionals.base import Functional
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.errors import shown
-
-_GROWTH = 0.125  # of log ρ in a substep: the classical method then errs by 1e-7 of it
-_MOST_SUBSTEPS = 10_000  # in half a step; more is a growth that no τ follows
+from jko.limits.tolerances import TOLERANCES
 
 
 class TooFast(Exception):
@@ -52,14 +50,16 @@ class Reaction:
     def evolve(self, mu, t: float, duration: float):
         """(ρ after that time with g at the time t, mass made, mass left): sums over cells and substeps."""
         held, made, left, done = mu.values > 0.0, 0.0, 0.0, 0.0
-        for _ in range(_MOST_SUBSTEPS):
+        for _ in range(TOLERANCES.growth_substeps):
             if done >= duration:
                 return mu, made, left
             first, rest = np.where(held, self.rate(mu, t), 0.0), duration - done
             fastest = float(np.abs(first).max())
-            if not rest * fastest < _MOST_SUBSTEPS * _GROWTH:  # NaN, or beyond the range of floats
+            if (
+                not rest * fastest < TOLERANCES.growth_substeps * TOLERANCES.growth
+            ):  # NaN, or beyond the range of floats
                 break
-            parts = math.ceil(rest * fastest / _GROWTH) or 1
+            parts = math.ceil(rest * fastest / TOLERANCES.growth) or 1
             after = mu.with_values(mu.values * np.exp(self._change(mu, first, t, rest / parts, held)))
             change = (after.values - mu.values) * self.grid.cell_volume
             made, left = made + float(change[change > 0.0].sum()), left - float(change[change < 0.0].sum())

@@ -10,11 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.loops.elliptic import multigrid_loops as loops
-
-_LOW, _HIGH = 0.4, 2.0  # of the spectrum of the Jacobi-scaled operator, what the smoother damps
-_COARSEST = 4  # cells along the longest axis
-_LOCAL = 0.05  # a level whose coefficients sum to less than this everywhere is solved by its smoother
-_LAST_DEGREE = 8
+from jko.loops.elliptic.tolerances import TOLERANCES
 
 
 class Multigrid:
@@ -40,7 +36,7 @@ class Multigrid:
         while True:
             level = _Level(log_density, stiffness, mobility, periodic)
             self.levels.append(level)
-            if max(level.shape) <= _COARSEST or level.largest < _LOCAL:
+            if max(level.shape) <= TOLERANCES.coarsest or level.largest < TOLERANCES.local:
                 break
             log_density, stiffness = _halve(log_density), _halve(stiffness)
             mobility = [
@@ -77,7 +73,7 @@ class Multigrid:
         """One V-cycle for the residual `right`."""
         level = self.levels[depth]
         if depth + 1 == len(self.levels):
-            return level.smooth(None, right, _LAST_DEGREE)
+            return level.smooth(None, right, TOLERANCES.last_degree)
         u = level.smooth(None, right, 2)
         coarse = np.empty(self.levels[depth + 1].shape, np.float32)
         loops.restricted_residual(u, right, level.work, coarse, *level.faces)
@@ -107,7 +103,10 @@ class _Level:
 
     def smooth(self, u, right, degree):
         """Chebyshev–Jacobi from u, or from 0."""
-        centre, half = 0.5 * (_HIGH + _LOW), 0.5 * (_HIGH - _LOW)
+        centre, half = (
+            0.5 * (TOLERANCES.highest_damped + TOLERANCES.lowest_damped),
+            0.5 * (TOLERANCES.highest_damped - TOLERANCES.lowest_damped),
+        )
         sigma = centre / half
         rho, first = 1.0 / sigma, u is None
         if first:

@@ -10,9 +10,7 @@ import numpy as np
 
 from jko.loops.elliptic import multigrid_loops as loops
 from jko.loops.elliptic.multigrid import Multigrid, _Level
-
-_COARSEST = 4  # cells along the longest axis
-_LOCAL = 0.05
+from jko.loops.elliptic.tolerances import TOLERANCES
 
 
 class WeightedMultigrid(Multigrid):
@@ -30,7 +28,7 @@ class WeightedMultigrid(Multigrid):
         with np.errstate(under="ignore"):
             weight = np.exp(log_weight - log_weight.max())
         self.weight = np.where(weight < 1e-30, np.float32(0.0), weight)
-        while max(level.shape) > _COARSEST and level.largest >= _LOCAL:
+        while max(level.shape) > TOLERANCES.coarsest and level.largest >= TOLERANCES.local:
             level, log_weight = _coarser(level, log_weight)
             self.levels.append(level)
 

@@ -10,8 +10,8 @@ from jko.loops.forces.elementary import FAST
 from jko.loops.forces.one_to_many import room, squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 from jko.loops.forces.spreading import sorted_into_bins
+from jko.loops.forces.tolerances import TOLERANCES
 
-_DENSE = 8  # cells a particle up to which a counting sort over all cells is the cheaper
 ORDER = 16  # coefficients of the polynomial that is subtracted
 NOTHING = np.zeros((3, 0))
 
@@ -24,7 +24,7 @@ def near_sums(rank, x, v, w, cutoff: float, arrays, zero: float, smooth=NOTHING)
     """
     keys, strides = _cell_keys(x, cutoff)
     n = keys.size
-    if keys.max() < _DENSE * n:
+    if keys.max() < TOLERANCES.dense_cells * n:
         order, _ = sorted_into_bins(keys, int(keys.max()) + 1)
     else:
         order = np.argsort(keys, kind="stable")

@@ -8,10 +8,9 @@ from jko.loops.forces import cells, direct
 from jko.loops.forces.multipole import Boxes
 from jko.loops.forces.plan import Plan, mesh_of, near_of
 from jko.loops.forces.terms import Terms
+from jko.loops.forces.tolerances import TOLERANCES
 
-_CHECKED, _WATCHED = 64, 32
 MISS = 3.0  # times the tolerance
-_STEP = 0.03  # mesh points: small against the window, large against its jumps
 
 
 def values(terms: Terms, x, w, chosen: Plan):
@@ -66,7 +65,7 @@ def watched_sums(order: int, terms: Terms, x, w, ways: list[Plan], tolerance: fl
         return _sums(order, terms, x, x, w, ways[0]), ways[0], []
     x64, w64 = _double(x, w)
     n = x.shape[1]
-    targets = np.random.default_rng(20260107).choice(n, min(n, _WATCHED), replace=False)
+    targets = np.random.default_rng(20260107).choice(n, min(n, TOLERANCES.watched), replace=False)
     exact = direct.row_sums(targets, x64, w64, *terms.arrays, terms.zero(0))[order]
     missed, closest = [], None
     for way in ways:
@@ -87,7 +86,7 @@ def watched_sums(order: int, terms: Terms, x, w, ways: list[Plan], tolerance: fl
 def _meshed(order, mesh, x, v, w):
     if order < 2:
         return np.atleast_2d(mesh.sums(x, w, derivatives=order == 1)[order])
-    size = _STEP * min(mesh.spacing) / max(float(np.abs(v).max()), 1e-290)
+    size = TOLERANCES.mesh_difference * min(mesh.spacing) / max(float(np.abs(v).max()), 1e-290)
     ahead, behind = (mesh.sums(x + sign * size * v, w)[1] for sign in (1.0, -1.0))
     return (ahead - behind) / (2.0 * size)
 
@@ -104,7 +103,7 @@ def errors(terms: Terms, x, w, chosen: Plan, seed: int = 0):
         return 0.0, 0.0
     x64, w64 = _double(x, w)
     n = x.shape[1]
-    targets = np.random.default_rng(seed).choice(n, min(n, _CHECKED), replace=False)
+    targets = np.random.default_rng(seed).choice(n, min(n, TOLERANCES.checked), replace=False)
     rest = terms.without_quadratic()
     exact = direct.row_sums(targets, x64, w64, *terms.arrays, terms.zero(0))
     got = values(rest, x64, w64, chosen)[targets], gradients(rest, x64, w64, chosen)[:, targets]

@@ -9,10 +9,9 @@ import numpy as np
 
 from jko.loops.forces import regularised
 from jko.loops.forces.terms import Terms
+from jko.loops.forces.tolerances import TOLERANCES
 
 ROOM = 16  # mesh points kept free for a cloud that moves
-# seconds a mesh point transformed there and back, and a row of 8 spread and read
-_MESH_COST, _ROW_COST = 2.5e-8, 6e-9
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,12 @@ def resolution(step: float, tolerance: float, lengths, n: int) -> Resolution:
     """For a kernel without frequencies above π/step, the cheapest window for n particles in this box.
 
     A window of P points on a mesh σ times finer errs by e^{−πP√(1 − 1/σ)} [BarnettMaglandAfKlinteberg2019],
-    and its derivative by `_WINDOW` times that, measured.
+    and its derivative by `window` times that, measured.
     """
     a = math.sqrt(math.log(1.0 / tolerance))
     choices = []
     for width in range(4, 17):
-        ratio = math.log(_WINDOW / tolerance) / (math.pi * width)
+        ratio = math.log(TOLERANCES.window / tolerance) / (math.pi * width)
         if ratio <= 0.866:  # σ ≤ 4
             oversampling = min(max(1.25, 1.0 / (1.0 - ratio**2)), 4.0)
             fine = Resolution(step, 2.0 * a * step / math.pi, width, oversampling)
@@ -42,14 +41,11 @@ def resolution(step: float, tolerance: float, lengths, n: int) -> Resolution:
     return min(choices, key=lambda choice: choice[:2])[2]
 
 
-_WINDOW = 1500.0
-
-
 def evaluation_cost(fine: Resolution, lengths, n: int) -> float:
     """Seconds that a sum over n particles is expected to take, on two cores."""
     points = math.prod(fine.oversampling * steps_across(length, fine) for length in lengths)
     rows = fine.width ** (len(lengths) - 1) * (1 if fine.width <= 8 else 2)
-    return points * _MESH_COST + n * (rows + 20) * _ROW_COST
+    return points * TOLERANCES.mesh_cost + n * (rows + 20) * TOLERANCES.row_cost
 
 
 def steps_across(length, fine) -> float:
@@ -68,18 +64,15 @@ def needed_step(terms: Terms, cutoff: float, near, length: float, tolerance: flo
     r = length * (np.arange(2048) + 0.5) / 2048
     scale = float(np.mean(np.abs(np.diff(regularised.profile(terms, r**2))))) / (r[1] - r[0])
     allowed = tolerance * max(scale, 1e-300)
-    if cutoff == 0.0 or _SEEN * cutoff >= length:
+    if cutoff == 0.0 or TOLERANCES.seen_near * cutoff >= length:
         return _step_of(terms, cutoff, near, length, allowed, finest)
-    from_near = _step_of(terms, cutoff, near, _SEEN * cutoff, allowed, finest)
-    wide = length / _SEEN
+    from_near = _step_of(terms, cutoff, near, TOLERANCES.seen_near * cutoff, allowed, finest)
+    wide = length / TOLERANCES.seen_near
     order = int(np.max(np.flatnonzero(near[0]), initial=0)) + 1
     from_far = _step_of(
         terms, wide, regularised.taylor(terms, wide, order), length, allowed, min(finest, wide / 40.0)
     )
     return None if from_near is None or from_far is None else min(from_near, from_far)
-
-
-_SEEN = 16.0  # cutoffs across what is seen from near
 
 
 def _step_of(terms, cutoff, near, length, allowed, finest):

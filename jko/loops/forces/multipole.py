@@ -13,11 +13,9 @@ from jko.loops.forces.direct import added
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.one_to_many import meet, room
 from jko.loops.forces.profiles import BLOCK
+from jko.loops.forces.tolerances import TOLERANCES
 from jko.loops.forces.tree import Tree, encounters, grow, runs
 from jko.loops.forces.tree_resolution import SEPARATION, Detail
-
-_SHARES = 8
-_STEP = 1e-3  # of the least box: small against it, large against round-off
 
 
 class Boxes:
@@ -44,7 +42,7 @@ class Boxes:
         x, v, w = (np.ascontiguousarray(a[..., t.order]) for a in (x, v, w))
         out = _near(order, x, v, w, self.near, _ends(self._near_cost()), *terms.arrays, terms.zero(0))
         if order == 2:
-            size = _STEP * float(t.half.min()) / max(float(np.abs(v).max()), 1e-290)
+            size = TOLERANCES.tree_difference * float(t.half.min()) / max(float(np.abs(v).max()), 1e-290)
             ahead, behind = (self._far(terms, x + sign * size * v, w)[1:] for sign in (1.0, -1.0))
             far = (ahead - behind) / (2.0 * size)
         else:
@@ -72,7 +70,9 @@ class Boxes:
 def _ends(cost):
     # shares of about equal cost, in order
     total = np.concatenate([[0.0], np.cumsum(cost, dtype=float)])
-    return np.append(np.searchsorted(total, np.linspace(0.0, total[-1], _SHARES + 1)[:-1]), len(cost))
+    return np.append(
+        np.searchsorted(total, np.linspace(0.0, total[-1], TOLERANCES.tree_shares + 1)[:-1]), len(cost)
+    )
 
 
 @njit(cache=True, parallel=True)

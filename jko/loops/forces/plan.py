@@ -12,16 +12,7 @@ from functionals.programs import kept_with_first
 from jko.loops.forces import fourier, mesh_resolution, regularised, tree_resolution
 from jko.loops.forces.cells import NOTHING
 from jko.loops.forces.terms import Terms
-
-_PAIR_COST, _NEAR_COST = 0.7e-9, 6e-9  # seconds a pair, of all pairs and of those in neighbouring cells
-_FEW, _PATIENCE = 4096, 60.0  # particles, seconds: up to which all pairs stand in for a method that misses
-_LARGEST_MESH = 2.0**25
-_NO_EXTENT = 1e-100  # below, mesh points a length overflow
-_SAMPLE = 16_384
-# a sum over particles loses less than the kernel itself: measured, without and with a near field
-_SLACK = {False: 10.0, True: 20.0}
-_TAYLOR = 12
-_FINER, _LONGEST = 40.0, 8192.0  # mesh points within the near field's cutoff; across a cloud without one
+from jko.loops.forces.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -57,10 +48,10 @@ def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]
     if terms.empty:
         return [Plan("direct", reason="moments give a quadratic kernel", seconds=0.0)]
     n = x.shape[1]
-    direct = Plan("direct", seconds=_PAIR_COST * n * n, reason="all pairs are the cheapest")
+    direct = Plan("direct", seconds=TOLERANCES.pair_cost * n * n, reason="all pairs are the cheapest")
     if method == "direct":
         return [direct]
-    if not np.ptp(x, axis=1).max() > _NO_EXTENT:
+    if not np.ptp(x, axis=1).max() > TOLERANCES.no_extent:
         return [Plan("direct", seconds=direct.seconds, reason="the particles coincide")]
     lengths = box(x)
     choices = []
@@ -79,9 +70,9 @@ def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]
     for choice in sorted(choices, key=lambda choice: choice.seconds):
         best.setdefault(choice.method, choice)
     if method != "auto":
-        return [*best.values()] + [direct] * (n < _FEW)
+        return [*best.values()] + [direct] * (n < TOLERANCES.few)
     cheaper = [choice for choice in best.values() if choice.seconds < direct.seconds]
-    return cheaper + [direct] * (direct.seconds < _PATIENCE or not cheaper)
+    return cheaper + [direct] * (direct.seconds < TOLERANCES.patience or not cheaper)
 
 
 def box(x) -> tuple[float, ...]:
@@ -101,17 +92,18 @@ def mesh_of(terms: Terms, chosen: Plan) -> fourier.Mesh:
 @kept_with_first
 def near_of(terms: Terms, cutoff: float) -> np.ndarray:
     """The polynomials that stand for the kernel within the cutoff."""
-    return regularised.taylor(terms, cutoff, _TAYLOR) if cutoff > 0.0 else NOTHING
+    return regularised.taylor(terms, cutoff, TOLERANCES.taylor_terms) if cutoff > 0.0 else NOTHING
 
 
 def _with_mesh(terms, x, lengths, tolerance, cutoffs):
     finest = _finest(lengths)
     found, best = [], math.inf
     for cutoff in cutoffs:
-        near = _NEAR_COST * _near_pairs(x, cutoff) if cutoff > 0.0 else 0.0
+        near = TOLERANCES.near_cost * _near_pairs(x, cutoff) if cutoff > 0.0 else 0.0
         # the probe sees no finer than the near field lets through
-        least = max(finest, cutoff / _FINER if cutoff > 0.0 else max(lengths) / _LONGEST)
-        step = _step(terms, float(cutoff), max(lengths), tolerance * _SLACK[cutoff > 0.0], least)
+        least = max(finest, cutoff / TOLERANCES.finer if cutoff > 0.0 else max(lengths) / TOLERANCES.longest)
+        slack = TOLERANCES.split_slack if cutoff > 0.0 else TOLERANCES.mesh_slack
+        step = _step(terms, float(cutoff), max(lengths), tolerance * slack, least)
         if step is None:
             continue
         fine = mesh_resolution.resolution(step, tolerance, lengths, x.shape[1])
@@ -138,7 +130,7 @@ def _finest(lengths):
     # the step at which a mesh of half again as many points, twice the box, is as large as it may be
     longest = max(lengths)
     share = math.prod(3.0 * length / longest for length in lengths)
-    return longest * (share / _LARGEST_MESH) ** (1.0 / len(lengths))
+    return longest * (share / TOLERANCES.largest_mesh) ** (1.0 / len(lengths))
 
 
 def _with_tree(terms, x, lengths, tolerance):
@@ -155,7 +147,7 @@ def _with_tree(terms, x, lengths, tolerance):
 
 
 def _cells(terms, x):
-    seconds = _NEAR_COST * _near_pairs(x, terms.cutoff)
+    seconds = TOLERANCES.near_cost * _near_pairs(x, terms.cutoff)
     return Plan("cells", terms.cutoff, seconds=seconds, reason=f"the kernel ends at {terms.cutoff:.3g}")
 
 
@@ -163,7 +155,7 @@ def _near_pairs(x, cutoff):
     # pairs in neighbouring cells of the cutoff's size, from a sample of the cloud, and what a cell itself
     # costs
     n = x.shape[1]
-    sample = x[:, :: max(1, n // _SAMPLE)].astype(float)
+    sample = x[:, :: max(1, n // TOLERANCES.sample)].astype(float)
     index = np.floor((sample - sample.min(axis=1, keepdims=True)) / cutoff).astype(np.int64)
     key = index[0]
     for row in index[1:]:

@@ -11,10 +11,7 @@ from jko.loops.forces.cells import ORDER
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.profiles import BLOCK, fill
 from jko.loops.forces.terms import Terms, interpolation_matrix
-
-_DEGREE = 30
-_REACH = 0.7
-_SMALL = 200_000  # samples below which threads are not worth starting
+from jko.loops.forces.tolerances import TOLERANCES
 
 
 def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
@@ -23,9 +20,13 @@ def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
     Within the cutoff the polynomial of f stands for f: the kernel that results has order − 1 derivatives, and
     only pairs within the cutoff feel the difference [PottsSteidl2003].
     """
-    nodes = np.cos((np.arange(_DEGREE + 1) + 0.5) * np.pi / (_DEGREE + 1))
-    samples = profile(terms, cutoff**2 * (1.0 + _REACH * nodes))
-    powers = (interpolation_matrix(nodes) @ samples / _REACH ** np.arange(_DEGREE + 1))[:order]
+    nodes = np.cos((np.arange(TOLERANCES.taylor_degree + 1) + 0.5) * np.pi / (TOLERANCES.taylor_degree + 1))
+    samples = profile(terms, cutoff**2 * (1.0 + TOLERANCES.taylor_reach * nodes))
+    powers = (
+        interpolation_matrix(nodes)
+        @ samples
+        / TOLERANCES.taylor_reach ** np.arange(TOLERANCES.taylor_degree + 1)
+    )[:order]
     rows = np.zeros((3, ORDER))
     rows[0, :order] = powers
     for k in (1, 2):
@@ -36,7 +37,7 @@ def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
 def profile(terms: Terms, s, order: int = 0) -> np.ndarray:
     """f, 2f′ or 4f″ at squared distances."""
     s = np.ascontiguousarray(s, dtype=float)
-    each = _profile if s.size > _SMALL else _small_profile
+    each = _profile if s.size > TOLERANCES.few_samples else _small_profile
     return each(order, s.ravel(), *terms.arrays, terms.zero(order)).reshape(s.shape)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-_BITS = (60, 30, 20)  # halvings of the outermost box that a key of 60 bits holds, in 1, 2 and 3 dimensions
+from jko.loops.forces.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ def grow(x, leaf: int) -> Tree:
     low, high = x.min(axis=1), x.max(axis=1)
     side = 2.0 ** np.ceil(np.log2(max(float(np.max(high - low)) * 1.05, 1e-290)))
     corner = np.floor((low - 0.25 * (side - (high - low))) / side * 64.0) / 64.0 * side
-    bits = _BITS[d - 1]
+    bits = TOLERANCES.key_bits[d - 1]
     keys = _keys(x, corner, 2.0**bits / side, bits)
     order = np.argsort(keys, kind="stable")
     start, stop, parent, after, level = _divide(keys[order], bits, d, leaf)

@@ -10,17 +10,10 @@ import numpy as np
 from functionals.programs import kept_with_first
 from jko.loops.forces import regularised
 from jko.loops.forces.terms import Terms
+from jko.loops.forces.tolerances import TOLERANCES
 from jko.loops.forces.tree import encounters, grow, runs
 
 SEPARATION = 2.5  # half sides of a box from its centre to the nearest box that is far from it
-_MOST = (16, 16, 10)  # points an axis, in 1, 2 and 3 dimensions
-_LEVELS = 24
-# what neighbouring far boxes lose of a force, against what a sum over all of them does: measured
-_SLACK = 8.0
-_PROBES = 48
-_SAMPLE = 16_384
-# seconds a near pair, a pair of points, and a particle, with so much more for each point of its box
-_PAIR_COST, _FIELD_COST, _PARTICLE_COST, _POINT_COST = 1.8e-9, 1.8e-9, 4e-7, 7e-9
 
 
 @dataclass(frozen=True)
@@ -45,14 +38,14 @@ def needed_points(terms: Terms, dimension: int, length: float, tolerance: float)
     top = math.ceil(math.log2(length))
     r = 2.0**top * (np.arange(2048) + 0.5) / 2048
     mean = float(np.mean(np.abs(r * regularised.profile(terms, r**2, 1))))
-    allowed, points = _SLACK * tolerance, 3
-    for level in range(_LEVELS):
+    allowed, points = TOLERANCES.tree_slack * tolerance, 3
+    for level in range(TOLERANCES.levels):
         while True:
             lost, force = _loss(terms, min(dimension, 2), top - 2 - level, points)
             if lost <= allowed * max(force, mean):
                 break
             points += 1
-            if points > _MOST[dimension - 1]:
+            if points > TOLERANCES.most_points[dimension - 1]:
                 return None
     return points
 
@@ -61,7 +54,7 @@ def needed_points(terms: Terms, dimension: int, length: float, tolerance: float)
 def _loss(terms, dimension, exponent, p):
     # root mean squares of the force that interpolation in two boxes of half side 2^exponent loses, and of it
     generator = np.random.default_rng(20260105)
-    x, y = generator.uniform(-1.0, 1.0, size=(2, _PROBES, dimension))
+    x, y = generator.uniform(-1.0, 1.0, size=(2, TOLERANCES.probes, dimension))
     half = 2.0**exponent
     offset = np.zeros(dimension)
     offset[0] = SEPARATION + 1.0
@@ -95,12 +88,12 @@ def _read(x, p):
 def evaluation_cost(fine: Detail, x) -> float:
     """Seconds that the forces on a cloud `[d, n]` are expected to take, from the tree of a sample of it."""
     d, n = x.shape
-    sample = np.ascontiguousarray(x[:, :: max(1, n // _SAMPLE)], dtype=float)
+    sample = np.ascontiguousarray(x[:, :: max(1, n // TOLERANCES.sample)], dtype=float)
     share, points = n / sample.shape[1], fine.points**d
     t = grow(sample, max(1, round(fine.leaf / share)))
     few = int(points**2 / share**2)
     far, near = encounters(t.start, t.stop, t.after, t.centre, t.half, SEPARATION, few)
     first, end, begin, stop = runs(near, t.start, t.stop).T
     pairs = share**2 * float(np.sum((end - first) * (stop - begin)))
-    particles = n * (_PARTICLE_COST + points * _POINT_COST)
-    return _PAIR_COST * pairs + _FIELD_COST * len(far) * points**2 + particles
+    particles = n * (TOLERANCES.tree_particle_cost + points * TOLERANCES.tree_point_cost)
+    return TOLERANCES.tree_pair_cost * pairs + TOLERANCES.tree_field_cost * len(far) * points**2 + particles

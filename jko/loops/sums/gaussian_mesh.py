@@ -16,18 +16,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from jko.loops.sums.tolerances import TOLERANCES
+
 REACH = 9  # mesh points to each side: e^{−REACH²/4} = 2e-9 of the narrow Gaussian is left out
 _MARGIN = 2 * REACH + 3
-_CHUNK = 4096
-_ROOM = 1.5
-_LEAST_SIZE = 2**12
 
 
 def mesh_size(x, bandwidth: float) -> int:
     """How many mesh points to keep for particles `[n, d]`: a power of two, with room to move."""
     extent = np.ptp(np.asarray(x, dtype=float), axis=0) / (0.5 * bandwidth)
-    needed = math.prod(float(n) for n in _ROOM * extent + _MARGIN)
-    return max(_LEAST_SIZE, 2 ** math.ceil(math.log2(needed)))
+    needed = math.prod(float(n) for n in TOLERANCES.room * extent + _MARGIN)
+    return max(TOLERANCES.least_mesh, 2 ** math.ceil(math.log2(needed)))
 
 
 @partial(jax.jit, static_argnums=(3,))
@@ -42,7 +41,7 @@ def gaussian_mesh_sum(x, charges, bandwidth, size: int):
     extent = lax.stop_gradient(jnp.max(scaled, axis=0) - jnp.min(scaled, axis=0))
     room = jnp.where(jnp.prod(extent + _MARGIN) <= size, 1.0, jnp.nan).astype(x.dtype)
     shape = jnp.clip(extent, 0, size).astype(jnp.int32) + _MARGIN
-    chunk = min(_CHUNK, n)
+    chunk = min(TOLERANCES.chunk, n)
     pad = -n % chunk
     blocks = jnp.pad(scaled, ((0, pad), (0, 0))).reshape(-1, chunk, d)
     weights = jnp.pad(charges, (0, pad)).reshape(-1, chunk)

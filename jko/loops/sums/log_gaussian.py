@@ -15,13 +15,9 @@ import math
 import numpy as np
 from numba import njit
 
-_LOWEST = 1e-250  # a sum above this has lost nothing to underflow
-_SPREAD = 600.0  # the largest exponent in the table
+from jko.loops.sums.tolerances import TOLERANCES
+
 _NEGLIGIBLE = -38.0
-_WIDEST = 64  # outputs of a block
-_WIDER = 4.0  # windows of the kernel alone that the table reaches
-_EXPONENTIAL = 20.0  # what one costs, in products
-_TRIED = 4000.0  # s n² beyond which no line is worth a matrix product
 
 
 class LogGaussian:
@@ -53,13 +49,15 @@ class _Axis:
         length = n + 2 * self.pad
         steps = np.arange(length, dtype=float)
         self.matrix = None
-        if decay * n * n < _TRIED:
+        if decay * n * n < TOLERANCES.most_decay:
             with np.errstate(under="ignore"):
                 self.matrix = np.exp(-decay * (steps[self.pad : self.pad + n, None] - steps) ** 2)
         window = math.sqrt(-_NEGLIGIBLE / decay)
-        reach = min(length, math.ceil(_WIDER * window) + _WIDEST)
-        safe = _SPREAD / (2.0 * decay * reach)
-        self.block = int(np.clip(min(safe, math.sqrt(_EXPONENTIAL * window)), 1, _WIDEST))
+        reach = min(length, math.ceil(TOLERANCES.table_windows * window) + TOLERANCES.widest_block)
+        safe = TOLERANCES.largest_exponent / (2.0 * decay * reach)
+        self.block = int(
+            np.clip(min(safe, math.sqrt(TOLERANCES.exponential_cost * window)), 1, TOLERANCES.widest_block)
+        )
         self.table = np.exp(2.0 * decay * np.outer(np.arange(self.block), np.arange(-reach, reach + 1)))
 
     def __call__(self, lines):
@@ -72,7 +70,7 @@ class _Axis:
         top[~np.isfinite(top)] = 0.0
         with np.errstate(under="ignore", divide="ignore"):
             sums = self.matrix @ np.exp(lines - top[:, None]).T
-            lost = sums.min(axis=0) < _LOWEST
+            lost = sums.min(axis=0) < TOLERANCES.lowest
             out = np.log(sums, out=sums)
             out += top
         if lost.any():

@@ -14,9 +14,7 @@ import math
 import numpy as np
 
 from jko.loops.sums.log_gaussian import LogGaussian
-
-_FINEST = 65  # fine cells in a cell
-_ALIKE = 0.2
+from jko.loops.sums.tolerances import TOLERANCES
 
 
 def log_heat(logs, spacing, variance):
@@ -24,7 +22,7 @@ def log_heat(logs, spacing, variance):
     below (h/65)² is reached by linear interpolation of the logarithm in the variance."""
     if variance == 0.0:
         return logs
-    least = max((h / _FINEST) ** 2 for h in spacing)
+    least = max((h / TOLERANCES.finest_heat) ** 2 for h in spacing)
     if variance < least:
         share = variance / least
         with np.errstate(invalid="ignore"):
@@ -89,7 +87,9 @@ def _smooth(lines):
     with np.errstate(invalid="ignore"):
         bends = lines[:, 2:] - 2.0 * lines[:, 1:-1] + lines[:, :-2]
         three = np.stack([bends[:, :-2], bends[:, 1:-1], bends[:, 2:]])
-        smooth[:, 2:-2] = np.ptp(three, axis=0) < _ALIKE * (np.abs(three).max(axis=0) + _ALIKE)
+        smooth[:, 2:-2] = np.ptp(three, axis=0) < TOLERANCES.alike_bends * (
+            np.abs(three).max(axis=0) + TOLERANCES.alike_bends
+        )
     return smooth
 
 

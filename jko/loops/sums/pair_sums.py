@@ -16,8 +16,7 @@ from jax import lax
 
 from functionals.programs import kept
 from functionals.time_dependence import AtTime
-
-_BLOCK_ENTRIES = 2**19  # kernel entries held at once: a few MiB, about a second-level cache
+from jko.loops.sums.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -112,7 +111,7 @@ def _arrays(x, y, weights):
 
 
 def _rows(x, y, block: int | None) -> int:
-    entries = max(1, _BLOCK_ENTRIES // max(1, y.shape[0]))
+    entries = max(1, TOLERANCES.block_entries // max(1, y.shape[0]))
     return max(1, min(x.shape[0], entries if block is None else int(block)))
 
 

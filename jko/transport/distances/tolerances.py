@@ -29,5 +29,12 @@ class Tolerances:
     # The entropic distance
     temperature: float = 2e-3  # of the total variance, ε unless it is given: a blur of some 4 % of the spread
 
+    # The Hellinger–Kantorovich distance, by an interior point
+    unbalanced_pairs: int = 4_000_000  # of points with mass: a minute, and a few matrices of 32 MB
+    interior_iterations: int = 100  # of the interior-point method, 15 to 30 being usual
+    boundary: float = 0.995  # of the way to the boundary of the cone that a step may go
+    longest_step: float = 2.0  # of a potential: e^{−φ} is followed so far by its tangent
+    nothing: float = 1e-13  # of the mass: a gap that is rounding
+
 
 TOLERANCES = Tolerances()

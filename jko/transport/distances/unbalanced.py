@@ -11,12 +11,7 @@ import numpy as np
 from jko.errors import positive_number
 from jko.measures import Density, Particles
 from jko.transport.distances.common_kind import torus_of
-
-_MOST_PAIRS = 4_000_000  # of points with mass: a minute, and a few matrices of 32 MB
-_ITERATIONS = 100  # of the interior-point method, 15 to 30 being usual
-_BOUNDARY = 0.995  # of the way to the boundary of the cone that a step may go
-_LONGEST = 2.0  # of a potential in a step: e^{−φ} is followed so far by its tangent
-_NOTHING = 1e-13  # of the mass: a gap that is rounding
+from jko.transport.distances.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,11 +60,10 @@ def hellinger_kantorovich(
     (x, a), (y, b) = _atoms("mu", mu), _atoms("nu", nu)
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"mu, nu: expected the same dimension, got {x.shape[1]} and {y.shape[1]}")
-    if len(a) * len(b) > _MOST_PAIRS:
+    if len(a) * len(b) > TOLERANCES.unbalanced_pairs:
         raise ValueError(
-            f"mu, nu: expected at most {_MOST_PAIRS:.0e} pairs of points with mass, got {len(a)} × "
-            f"{len(b)}: take "
-            "coarser grids or fewer particles"
+            f"mu, nu: expected at most {TOLERANCES.unbalanced_pairs:.0e} pairs of points with mass, "
+            f"got {len(a)} × {len(b)}: take coarser grids or fewer particles"
         )
     angle = np.minimum(_distances(x, y, torus_of(mu, nu)) / (2.0 * length), 0.5 * math.pi)
     scale = max(a.sum(), b.sum())
@@ -146,7 +140,7 @@ class _Reachable:
             return _Found(phi, psi, np.zeros((n, m)), self.alone, self.alone, 0)
         plan = np.where(self.near, self.mu[:, None] * self.nu[None, :] + 1e-3 / self.near.sum(), 0.0)
         best, count = _Found(phi, psi, plan, math.inf, -math.inf, 0), 0
-        for _ in range(_ITERATIONS):
+        for _ in range(TOLERANCES.interior_iterations):
             count += 1
             step = self._direction(phi, psi, plan)
             if step is None:
@@ -157,7 +151,7 @@ class _Reachable:
                 best = best._replace(plan=plan, primal=primal)
             if dual > best.dual:
                 best = best._replace(phi=phi, psi=psi, dual=dual)
-            if best.primal - best.dual <= max(tolerance * abs(best.primal), _NOTHING):
+            if best.primal - best.dual <= max(tolerance * abs(best.primal), TOLERANCES.nothing):
                 break
         return best._replace(iterations=count)
 
@@ -184,9 +178,11 @@ class _Reachable:
         after = float(((slack + ahead[0] * d_slack) * (plan + ahead[1] * d_plan))[near].mean())
         centre = barrier * min(max(after / barrier, 0.0), 1.0) ** 3
         d_phi, d_psi, d_slack, d_plan = solved(centre - d_slack * d_plan)
-        longest = _LONGEST / max(np.abs(d_phi).max(), np.abs(d_psi).max(), _LONGEST)
-        dual = min(_BOUNDARY * _length(slack, d_slack, near), longest)
-        primal = min(_BOUNDARY * _length(plan, d_plan, near), longest)
+        longest = TOLERANCES.longest_step / max(
+            np.abs(d_phi).max(), np.abs(d_psi).max(), TOLERANCES.longest_step
+        )
+        dual = min(TOLERANCES.boundary * _length(slack, d_slack, near), longest)
+        primal = min(TOLERANCES.boundary * _length(plan, d_plan, near), longest)
         new = phi + dual * d_phi, psi + dual * d_psi, plan + primal * d_plan
         sound = all(np.all(np.isfinite(part)) for part in new) and self._slack(*new[:2])[near].min() > 0.0
         return new if sound and new[2][near].min() > 0.0 else None
