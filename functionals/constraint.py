@@ -11,6 +11,7 @@ from functionals.numbers import is_number
 from functionals.registry import register
 from functionals.time_dependence import without_time
 
+# fraction of the cap by which a density may exceed it: solvers of many cells end within less
 _TOLERANCE = 1e-6
 
 

@@ -15,7 +15,7 @@ from functionals.interaction import Interaction
 from functionals.potential import Potential
 from functionals.registry import register
 
-_CHUNK = 256
+_CHUNK = 256  # points of the target summed at a time: memory is n × 256
 
 
 @register("mmd")

@@ -16,7 +16,7 @@ from functionals.programs import kept
 from functionals.registry import register
 from functionals.time_dependence import without_time
 
-_TINY = 1e-120
+_TINY = 1e-120  # a density so near to 0 that U must be all but 0 there, and U′ at its limit
 _DENSITIES = np.geomspace(1e-18, 1e18, 3601)  # a hundred a decade
 _ROUNDING = 1e-12  # of the largest of three values, whose chord is taken
 _RUN = 24  # densities in a row: the cancellation within a U such as √(1 + s²) − 1 keeps no sign for so many

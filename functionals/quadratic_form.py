@@ -91,6 +91,7 @@ class _Degree(NamedTuple):
     of_square: int | None = None
 
 
+# degrees of a polynomial: of none that is known, and of a constant
 _UNKNOWN, _CONSTANT = _Degree(None), _Degree(0)
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from functionals.programs import kept
 from functionals.time_dependence import AtTime, TimeDependent
 
-_DEPTH = 3
-_LARGEST_ARRAY = 4096
+_DEPTH = 3  # functions within functions that are looked into
+_LARGEST_ARRAY = 4096  # entries up to which an array is known by its bytes, beyond by its identity
 _SETTLED = frozenset({"functionals", "jko", "jax", "numpy", "scipy"})  # packages whose globals nobody changes
 
 

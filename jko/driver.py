@@ -18,7 +18,7 @@ from jko.sharding import active, leads, refuse_fork, together
 from jko.shared_journal import journal_of
 from jko.trajectory import Trajectory
 
-_CHECKPOINT_SECONDS = 0.5
+_CHECKPOINT_SECONDS = 0.5  # between two writings, at least: quick steps are not written one by one
 
 
 def flow(

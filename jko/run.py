@@ -14,7 +14,7 @@ from jko.modulus import observed_modulus
 from jko.scheme import Problem, Records, State, Status
 from jko.trajectory import Trajectory
 
-_BLOCK = 1000
+_BLOCK = 1000  # steps in a compiled block: Ctrl-C and progress wait for no more
 
 
 class Standing(NamedTuple):

@@ -9,7 +9,8 @@ import warnings
 from contextlib import contextmanager
 
 LONGEST = 600  # letters of a sentence
-_MOST_WARNINGS = 5
+_MOST_WARNINGS = 5  # lines of warnings beside a result; more of them would hide it
+# exit codes: a failure, an input refused, and 128 + SIGINT as shells say it
 _ERROR, _BAD_INPUT, _INTERRUPTED = 1, 2, 130
 _REFUSALS = (ValueError, TypeError, OSError, MemoryError, RecursionError, ArithmeticError, ImportError)
 

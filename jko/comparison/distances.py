@@ -12,7 +12,6 @@ from jko.measures import Density, Gaussian, Grid, Particles, Population
 from jko.transport.wasserstein import wasserstein_distance
 
 PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
-_SAME_MASS = 1e-6
 
 
 class Measured(NamedTuple):
@@ -38,7 +37,7 @@ def w2_distance(mu, nu, seed: int = 0, torus: Grid | None = None) -> Measured:
     if mu.dimension > 1:
         first, second = _thinned(first, seed), _thinned(second, seed + 1)
         method = "subsampled" if _was_thinned(mu, nu) else ""
-    if abs(mu.mass - nu.mass) > _SAME_MASS * max(mu.mass, nu.mass):
+    if abs(mu.mass - nu.mass) > TOLERANCES.same_mass * max(mu.mass, nu.mass):
         method = ", ".join(filter(None, (method, f"of the shapes: masses {mu.mass:.4g} and {nu.mass:.4g}")))
     distance = wasserstein_distance(first, second, torus=torus)
     return Measured(distance.value, method, distance.error_bound)

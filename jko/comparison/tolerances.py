@@ -22,6 +22,7 @@ class Tolerances:
     line_times: int = 9  # common times looked at on the line
     times: int = 3  # the same in several dimensions, where a distance takes longer
     close_times: float = 1e-6  # of the smallest τ, within which two stored times are one
+    same_mass: float = 1e-6  # of the mass, by which two measures may differ and count as of one mass
     rounding: float = 1e-12  # of the largest energy: what sums over many cells may let it rise by
 
 

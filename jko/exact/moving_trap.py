@@ -13,7 +13,7 @@ from jko.exact.base import ExactSolution, gaussian_formula, time_since_start, ve
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
 from jko.measures import Gaussian
 
-_PANELS = 16
+_PANELS = 16  # parts of [0, 1], each with 64 Gauss nodes: drives of many waves are integrated to rounding
 
 
 def _composite():

@@ -21,7 +21,7 @@ from jko.experiment.table import ExperimentError, Table, prefixed, show
 from jko.measures import Grid
 
 _KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
-_MOST_CELLS = 2**27
+_MOST_CELLS = 2**27  # cells of a grid in a file: a gigabyte a density, beyond which a number is mistyped
 PLOTS = ("energy", "errors", "density", "particles")
 
 

@@ -17,7 +17,7 @@ from jko.measures import Gaussian, Grid
 _COMMON = ("name", "weight")
 _GRIDDED = ("file", "sample", "key", "lower", "upper", "crop", "rows_down", "coarsen", "normalise", "scale")
 _TARGET = ("mean", "std", "covariance", "V", "log_density")
-_DENSITIES = np.geomspace(1e-6, 1e3, 91)
+_DENSITIES = np.geomspace(1e-6, 1e3, 91)  # densities at which U″ ≥ 0 is tried, ten a decade
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_RIDGE = 1e-12
+_RIDGE = 1e-12  # of the trace of the residuals' products, added to them: rounding of nearly equal residuals
 _MOST = 1e4  # sum of the shares: residuals that hardly differ ask for more, and extrapolate rounding
 
 

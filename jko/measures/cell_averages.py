@@ -8,9 +8,10 @@ import numpy as np
 
 from functionals import pointwise
 
-_NEAR_CELLS = 3
-_FAR_NODES = {1: 4, 2: 3, 3: 2}
-_NEAR_NODES = {1: 12, 2: 16, 3: 5}
+_NEAR_CELLS = 3  # cells from 0 within which W may be steep, and takes more nodes
+_FAR_NODES = {1: 4, 2: 3, 3: 2}  # Gauss nodes along an axis of a cell beyond those, by dimension
+_NEAR_NODES = {1: 12, 2: 16, 3: 5}  # the same within them, by dimension
+# of a pyramid of the cell that holds the singularity: towards it, and across
 _CENTRAL_NODES = {1: (40,), 2: (40, 24), 3: (32, 16, 16)}
 _GRADING = 12  # u = t¹² carries the nodes to the singularity
 

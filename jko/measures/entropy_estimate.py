@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import whole_number
 
-_SHARED = 0.6
+_SHARED = 0.6  # of ψ′(k): what shared neighbours add to a variance, 0.3 to 0.7 of it on uniform samples
 _UNBIASED = 3  # dimensions up to which the standard error exceeds the bias
 
 

@@ -14,6 +14,7 @@ from jko.errors import finite_array, own_array, positive_number, seed_number, wh
 from jko.measures import fields
 from jko.measures.measure import Measure
 
+# standard deviations between nodes, and to the last, beyond which lies 1e-19
 _NODE_SPACING, _NODE_REACH = 0.3, 9.0
 _SEEN = 6.0  # standard deviations of the box that holds what is to be seen
 _SAME = 1e-10  # of ∫|V|: two sums that agree so well are the integral

@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import finite_array, shown, whole_number
 
-_MOST_CELLS = 2_000_000_000
+_MOST_CELLS = 2_000_000_000  # 16 GB a density, and below 2³¹, which indices hold
 
 
 @dataclass(frozen=True)

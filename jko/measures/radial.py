@@ -47,7 +47,7 @@ class Radial:
         return jax.vmap(lambda s: function(jnp.sqrt(s) * axis))(squared.ravel()).reshape(squared.shape)
 
 
-_PROBES = 4096
+_PROBES = 4096  # random points at which a function must be even, or one of |z|
 _refuted: set = set()  # kernels that a cloud's own differences showed not to be functions of |z|
 
 

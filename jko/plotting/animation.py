@@ -11,7 +11,7 @@ from jko.plotting.frames import painter_for
 from jko.trajectory import Trajectory
 from jko.writing import make_folder, whole
 
-_COLOURS = 128
+_COLOURS = 128  # of a frame's palette: half of what GIF holds, and no band is seen
 
 
 def animate(trajectory: Trajectory, path, *, fps: float = 15.0, frames: int = 60) -> Path:

@@ -8,8 +8,8 @@ from jko.measures import Density, Gaussian, Grid, Particles
 from jko.plotting import style
 
 MOST_DOTS = 5000
-_BINS = 60
-_HEAT_CELLS = 140
+_BINS = 60  # of a histogram along the picture
+_HEAT_CELLS = 140  # along an axis of a picture of a density, some three points each
 
 
 def curve(axes, mu, look: dict, low: float, high: float):

@@ -52,9 +52,9 @@ def plot_errors(runs, distances=None, *, path=None):
     return style.save(figure, path)
 
 
-_LINE = {"linestyle": "-", "linewidth": 1.6}
-_DASHES = {"linestyle": "--", "linewidth": 1.1}
-_DOTS = {"linestyle": "None", "marker": "o", "markersize": 4.5}
+_LINE = {"linestyle": "-", "linewidth": 1.6}  # the look of a bound
+_DASHES = {"linestyle": "--", "linewidth": 1.1}  # the look of a bound to the exact iterates
+_DOTS = {"linestyle": "None", "marker": "o", "markersize": 4.5}  # the look of distances to an exact answer
 
 
 def _looks(line, look) -> bool:

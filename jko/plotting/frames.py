@@ -7,7 +7,7 @@ import numpy as np
 from jko.measures import Density, Particles
 from jko.plotting import draw, style
 
-_SCREEN_DPI = 100
+_SCREEN_DPI = 100  # points an inch of an animation's frames, as screens have them
 
 
 def painter_for(measures):

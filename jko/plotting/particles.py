@@ -8,7 +8,7 @@ from jko.measures import Density, Grid, Particles
 from jko.plotting import draw, style
 from jko.plotting.inputs import named_runs, stored_by_all, window
 
-_CONTOUR_CELLS = 120
+_CONTOUR_CELLS = 120  # along an axis of the grid that contours are drawn from
 
 
 def plot_particles(runs, exact=None, *, potential=None, time: float | None = None, path=None):

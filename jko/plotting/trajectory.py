@@ -7,8 +7,8 @@ import numpy as np
 from jko.plotting import draw, style
 from jko.plotting.inputs import chosen_times, window
 
-_CURVES = 9
-_MAPS = 4
+_CURVES = 9  # densities over one another in a picture, at most
+_MAPS = 4  # maps beside one another in a picture, at most
 
 
 def plot_trajectory(run, *, path=None, shared_scale=True):

@@ -12,15 +12,11 @@ from jko.measures import Grid
 from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
 from jko.sensitivity.parametrised import potential, traced, value_of
 from jko.sensitivity.remapped import edge_cotangent
+from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import AveragedPotential
 from jko.steps.quantile.lagrangian import Point
 from jko.steps.quantile.scheme import origin_of, record
-
-_TIGHT = 1e-10  # relative to a bound: a width so near to it is held by it
-_CLOSED = 1e-12  # of the line: a width below is that of two fronts that touch
-_SOLVED = 1e-14  # the residual at which conjugate gradients end
-_MOST = 400  # iterations of them
 
 
 class LineStep(StepDerivative):
@@ -130,7 +126,7 @@ class _Face:
         point.assemble(problem, positive=False)
         floor = _floor(problem)
         length = problem.walls[1] - problem.walls[0]
-        tight = solution.widths <= floor * (1.0 + _TIGHT) + _CLOSED * length
+        tight = solution.widths <= floor * (1.0 + TOLERANCES.tight) + TOLERANCES.closed * length
         tight &= np.isfinite(floor)
         self.block = np.append(0, np.cumsum(~tight))
         count = self.block[-1] + 1
@@ -180,8 +176,8 @@ class _Face:
         v, r = np.zeros_like(c), c.copy()
         z = self._banded(r)
         d, rz = z.copy(), float(r @ z)
-        for _ in range(_MOST):
-            if np.linalg.norm(r) <= _SOLVED * np.linalg.norm(c):
+        for _ in range(TOLERANCES.line_iterations):
+            if np.linalg.norm(r) <= TOLERANCES.solved * np.linalg.norm(c):
                 break
             q = self._product(d, interaction)
             step = rz / float(d @ q)

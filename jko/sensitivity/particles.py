@@ -21,10 +21,7 @@ from jko.loops.random_keys import seed_words
 from jko.scheme import Problem, Status, StepInfo
 from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
 from jko.sensitivity.parametrised import traced
-
-_ROUNDING = 64.0  # of F: a rise below is none
-_MOST = 500  # conjugate gradients of an implicit step
-_SOLVED = {"float64": 1e-14, "float32": 1e-7}  # their residual, relative
+from jko.sensitivity.tolerances import TOLERANCES
 
 
 class ParticleStep(StepDerivative):
@@ -78,7 +75,7 @@ class ExplicitStep(ParticleStep):
             return (
                 f"a position became infinite: tau={tau:g} is beyond what the drift allows; take a smaller tau"
             )
-        rounding = _ROUNDING * np.finfo(moved.dtype).eps * abs(before)
+        rounding = TOLERANCES.energy_rounding * np.finfo(moved.dtype).eps * abs(before)
         if self.noise()[0] is None and not self.F.depends_on_time and not after <= before + rounding:
             return (
                 f"the energy rose from {before:.6g} to {after:.6g}: take a tau smaller than {tau:g}, or "
@@ -229,9 +226,9 @@ def _solved(make_functional):
             bent = jax.jvp(lambda y: field.gradient(y, w), (x,), (u,))[1]
             return w[:, None] * (u + tau * bent).astype(x.dtype)
 
-        tolerance = _SOLVED[str(x.dtype)]
+        tolerance = TOLERANCES.solved if x.dtype == np.float64 else TOLERANCES.solved_single
         u, _ = jax.scipy.sparse.linalg.cg(
-            product, c, tol=tolerance, maxiter=_MOST, M=lambda r: r / w[:, None]
+            product, c, tol=tolerance, maxiter=TOLERANCES.particle_iterations, M=lambda r: r / w[:, None]
         )
         return u, product(u) - c
 

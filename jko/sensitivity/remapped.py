@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.programs import kept
-
-_ENOUGH = 1e-300
+from jko.sensitivity.tolerances import TOLERANCES
 
 
 def edge_cotangent(edges, masses, grid, cap, cotangent) -> np.ndarray:
@@ -57,7 +56,7 @@ def _mass_within(near, weights, face):
     solid = (weights > 0.0) & (widths > 0.0)
     density = jnp.where(solid, weights / jnp.where(solid, widths, 1.0), 0.0)
     joined = solid[1:] & solid[:-1]
-    total = jnp.maximum(widths[:-1] + widths[1:], _ENOUGH)
+    total = jnp.maximum(widths[:-1] + widths[1:], TOLERANCES.touching)
     inner = (widths[:-1] * density[1:] + widths[1:] * density[:-1]) / total
     inner = jnp.minimum(inner, 3.0 * jnp.minimum(density[1:], density[:-1]))
     own = density[1]

@@ -11,7 +11,7 @@ import numpy as np
 from jko.errors import ProcessLost, positive_number, whole_number
 from jko.sharding.mesh import active
 
-_HEARTBEAT = 10.0
+_HEARTBEAT = 10.0  # seconds between the signs of life by which a lost process is noticed
 _forked_from: list[int] = []  # the process that had computed with jax before it forked this one
 
 

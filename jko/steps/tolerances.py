@@ -8,14 +8,14 @@ class Tolerances:
     """Thresholds of this room: a field with its value and its reason each."""
 
     # Adaptive lengths
-    safety: float = 0.9  # times the length that the error estimate allows: it errs by some ten per cent
+    safety: float = 0.9  # times the length that the error estimate allows, as is usual
     shrink: float = 0.2  # times the last length, at least: one estimate is not to end a run
     grow: float = 4.0  # times the last length, at most, for the same reason
     least_fall: float = 1.2  # factor by which a rejected error must fall when its step shrinks, or it stalls
     stalls: int = 2  # in a row, after which the error is the grid's and shorter steps do not help
 
     # Second order, by reflection
-    starting_steps: int = 2  # from given data that may have to be plain: rough data are smooth after them
+    starting_steps: int = 2  # from given data that may have to be plain: given data may be rough
     plain_pieces: int = 3  # of a plain step at the start, whose error of first order they divide by three
     rounding: float = 1e-13  # of F and of W₂²/2τ: what rounding of sums over cells may let F rise by
     bent: float = 0.1  # of the density, by which 2T − id made a transport map may differ from itself

@@ -12,7 +12,7 @@ from numba import njit
 from jko.loops.elliptic.linearized_flux import adjoint, advected, balance, hamilton_jacobi
 
 _RISE = 2.0  # of log ρ in one iteration, at most
-_TINY = 1e-290
+_TINY = 1e-290  # the density of an empty cell to an entropy, whose logarithm is finite
 
 
 def bandwidth(cells) -> int:

@@ -13,7 +13,7 @@ from jko.loops.forces.elementary import FAST
 from jko.loops.forces.one_to_many import meet, room, squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 
-_SHARES = 16
+_SHARES = 16  # of the pairs, each summed on its own, so that a sum is the same on any number of threads
 
 
 @njit(cache=True, parallel=True)

@@ -62,8 +62,10 @@ _P0, _P1, _P2, _P3, _P4, _P5, _P6, _P7, _P8, _P9, _P10 = (float(p) for p in _pol
 _Q0, _Q1, _Q2, _Q3, _Q4, _Q5 = (np.float32(q) for q in _polynomial(np.exp2, 0.5, 5))
 # 1.5 · 2^52 and 1.5 · 2^23: adding them rounds to a whole number, left in the low bits
 _SHIFT, _SHIFT32 = 6755399441055744.0, np.float32(12582912.0)
+# exponents of 2 below give the least normal floats: e^{−710}, e^{−87} are nothing to a sum
 _LEAST, _LEAST32 = -1021.0, np.float32(-125.0)
-_MANTISSA32 = np.int32(23)
+_MANTISSA32 = np.int32(23)  # bits of a float32 below its exponent
+# log 2 in two parts: the first times a whole exponent is exact
 _LOG2_HIGH, _LOG2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 LOG2E = 1.4426950408889634
 
@@ -97,7 +99,7 @@ def _exp2_single(t):
     return float_of(np.int32(single_bits_of(p) + (single_bits_of(shifted) << _MANTISSA32)))
 
 
-_SQRT2 = 1.4142135623730951
+_SQRT2 = 1.4142135623730951  # mantissas above go to the next binade: the polynomial is symmetric about 1
 _L = [2.0 / (2 * k + 1) for k in range(11)]
 _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = _L
 

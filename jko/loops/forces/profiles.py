@@ -14,8 +14,9 @@ from jko.loops.forces.elementary import FAST, LOG2E, bits_of, double_of, exp2, l
 from jko.loops.forces.terms import DEGREE, EXPONENTIAL, FIRST_BIN, GAUSSIAN, LOG, POWER
 
 BLOCK = 256
+# the low 49 bits of a float64: where it lies within one of eight intervals of its binade
 _MASK = (1 << 49) - 1
-_ONE = 1023 << 52
+_ONE = 1023 << 52  # the exponent bits of 1.0
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")

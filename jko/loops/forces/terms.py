@@ -10,7 +10,7 @@ GAUSSIAN, LOG, POWER, EXPONENTIAL = range(4)
 DEGREE = 9
 _LOWEST, _HIGHEST = -160, 120  # binary exponents of s = |z|² that a table covers, eight intervals each
 FIRST_BIN = (1023 + _LOWEST) << 3
-_BINS = (_HIGHEST - _LOWEST) << 3
+_BINS = (_HIGHEST - _LOWEST) << 3  # eight intervals for each exponent
 
 
 @dataclass(frozen=True, eq=False)

@@ -40,7 +40,7 @@ class Tolerances:
     mesh_difference: float = 0.03  # mesh points, for a second derivative: below the window, above its jumps
 
     # Trees and cells
-    most_points: tuple = (16, 16, 10)  # of a box along an axis, by dimension: with more all pairs are cheaper
+    most_points: tuple = (16, 16, 10)  # of a box along an axis; kernels that need more take no tree
     levels: int = 24  # of box sizes looked at, each half the last
     tree_slack: float = 8.0  # of what neighbouring far boxes lose, against a sum over all of them: measured
     probes: int = 48  # points in each of two boxes, by which their loss is measured

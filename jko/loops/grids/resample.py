@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-_TILE = 16
+TILE = 16  # lines finished together, so that transposed writes fill whole cache lines
 
 
 def interpolate(field, shapes, starts, ratios, periodic=None):
@@ -67,9 +67,9 @@ def _apply(field, taps):
 def _combine(lines, index, weights, out):
     """out[j, l] = Σ_k weights[j, k]·lines[l, index[j, k]]."""
     count, taps = lines.shape[0], index.shape[1]
-    for first in range(0, count, _TILE):
+    for first in range(0, count, TILE):
         for j in range(index.shape[0]):
-            for l in range(first, min(first + _TILE, count)):
+            for l in range(first, min(first + TILE, count)):
                 total = 0.0
                 for k in range(taps):
                     total += weights[j, k] * lines[l, index[j, k]]

@@ -19,7 +19,7 @@ from jax import lax
 from jko.loops.sums.tolerances import TOLERANCES
 
 REACH = 9  # mesh points to each side: e^{−REACH²/4} = 2e-9 of the narrow Gaussian is left out
-_MARGIN = 2 * REACH + 3
+_MARGIN = 2 * REACH + 3  # mesh points beside the cloud, for windows at both ends and for interpolation
 
 
 def mesh_size(x, bandwidth: float) -> int:

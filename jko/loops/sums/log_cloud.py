@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-_NEGLIGIBLE = -38.0  # below the largest term: of no weight in float64
+from jko.loops.sums.log_gaussian import NEGLIGIBLE
 
 
 def log_sums(x, y, epsilon, logs):
@@ -45,7 +45,7 @@ def _sums(x, y, logs, out):
     for i in range(x.shape[1]):
         top, total = _exponents(x, y, i, logs, exponents), 0.0
         for j in range(y.shape[1]):
-            if exponents[j] > top + _NEGLIGIBLE:
+            if exponents[j] > top + NEGLIGIBLE:
                 total += math.exp(exponents[j] - top)
         out[i] = top + math.log(total)
 
@@ -57,7 +57,7 @@ def _means(x, y, logs, points, out, means):
         top, total = _exponents(x, y, i, logs, exponents), 0.0
         means[i] = 0.0
         for j in range(y.shape[1]):
-            if exponents[j] > top + _NEGLIGIBLE:
+            if exponents[j] > top + NEGLIGIBLE:
                 weight = math.exp(exponents[j] - top)
                 total += weight
                 for a in range(points.shape[0]):

@@ -17,7 +17,7 @@ from numba import njit
 
 from jko.loops.sums.tolerances import TOLERANCES
 
-_NEGLIGIBLE = -38.0
+NEGLIGIBLE = -38.0  # below the largest exponent: e⁻³⁸ is of no weight in float64
 
 
 class LogGaussian:
@@ -52,7 +52,7 @@ class _Axis:
         if decay * n * n < TOLERANCES.most_decay:
             with np.errstate(under="ignore"):
                 self.matrix = np.exp(-decay * (steps[self.pad : self.pad + n, None] - steps) ** 2)
-        window = math.sqrt(-_NEGLIGIBLE / decay)
+        window = math.sqrt(-NEGLIGIBLE / decay)
         reach = min(length, math.ceil(TOLERANCES.table_windows * window) + TOLERANCES.widest_block)
         safe = TOLERANCES.largest_exponent / (2.0 * decay * reach)
         self.block = int(
@@ -120,13 +120,13 @@ def _windows(line, decay, block, first, last, height, low, high):
     j = 0
     for b in range(low.shape[0]):
         i = first + b * block
-        while line[j] - decay * (i - j) * (i - j) < height[i] + _NEGLIGIBLE:
+        while line[j] - decay * (i - j) * (i - j) < height[i] + NEGLIGIBLE:
             j += 1
         low[b] = j
     j = line.shape[0] - 1
     for b in range(low.shape[0] - 1, -1, -1):
         i = min(first + (b + 1) * block, last) - 1
-        while line[j] - decay * (i - j) * (i - j) < height[i] + _NEGLIGIBLE:
+        while line[j] - decay * (i - j) * (i - j) < height[i] + NEGLIGIBLE:
             j -= 1
         high[b] = j + 1
 

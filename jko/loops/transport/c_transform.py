@@ -12,9 +12,8 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from jko.loops.grids.resample import TILE
 from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
-
-_TILE = 16  # lines finished together, so that the transposed writes fill whole cache lines
 
 
 def c_transform(phi, spacing, tau, threads=1, refine=True):
@@ -38,8 +37,8 @@ def c_transform(phi, spacing, tau, threads=1, refine=True):
 def _transform_tile(lines, curvature, sign, refine, out, first):
     """out[x, l] = min_y curvature·(x − y)² + sign·lines[l, y] for the lines of one tile."""
     count, n = lines.shape
-    width = min(_TILE, count - first)
-    done = np.empty((n, _TILE))
+    width = min(TILE, count - first)
+    done = np.empty((n, TILE))
     vertex, height, slope, half_bend, scale = arrays(n)
     for l in range(width):
         top = lower_hull(lines[first + l], sign, curvature, vertex, height, slope)
@@ -61,11 +60,11 @@ def _transform_tile(lines, curvature, sign, refine, out, first):
 
 @njit(cache=True)
 def _pass_serial(lines, curvature, sign, refine, out):
-    for first in range(0, lines.shape[0], _TILE):
+    for first in range(0, lines.shape[0], TILE):
         _transform_tile(lines, curvature, sign, refine, out, first)
 
 
 @njit(cache=True, parallel=True)
 def _pass_parallel(lines, curvature, sign, refine, out):
-    for tile in prange((lines.shape[0] + _TILE - 1) // _TILE):
-        _transform_tile(lines, curvature, sign, refine, out, tile * _TILE)
+    for tile in prange((lines.shape[0] + TILE - 1) // TILE):
+        _transform_tile(lines, curvature, sign, refine, out, tile * TILE)

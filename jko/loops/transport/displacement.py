@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+# of I + σD²φ: a map that folds more counts as if it did not, and logarithms stay finite
+LEAST_DETERMINANT = 0.05
+
 
 def derivatives(phi, sigma, spacing, wide=False):
     """σ∇φ in cells `[d, *cells]` and σD²φ in cells `[d(d+1)/2, *cells]`, rows of the upper triangle."""

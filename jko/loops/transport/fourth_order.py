@@ -10,20 +10,18 @@ import numpy as np
 from numba import njit
 
 from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
-from jko.loops.transport.displacement import derivatives, jacobian
-
-_LEAST = 0.05  # of the determinant
+from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian
 
 
 def transported(log_density, p, tau, spacing):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`), in 1, 2 and 3 dimensions."""
     shift, hessian = derivatives(p, tau, spacing)
     determinant, _ = jacobian(hessian)
-    determinant = np.maximum(determinant, _LEAST)
+    determinant = np.maximum(determinant, LEAST_DETERMINANT)
     out = np.empty(p.shape)
     (_pull_1d, _pull_2d, _pull_3d)[p.ndim - 1](log_density, shift, out)
     out += np.log(determinant)
-    return out, np.clip(_minors(hessian) / determinant, 0.0, 1.0 / _LEAST)
+    return out, np.clip(_minors(hessian) / determinant, 0.0, 1.0 / LEAST_DETERMINANT)
 
 
 def _minors(hessian):

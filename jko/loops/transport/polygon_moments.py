@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
-_NODE = 0.5 / math.sqrt(3.0)
+_NODE = 0.5 / math.sqrt(3.0)  # of an edge, the distance of both Gauss points from its middle
 
 
 def edge_moments(values, starts, ends, left, right, count):

@@ -121,4 +121,5 @@ def _parallel_3d(density, phi, scale, cross, out, coefficient):
         _slab_3d(i, density, phi, scale, cross, out, coefficient)
 
 
+# by dimension, and whether threads share the work
 _LOOPS = {(2, False): _serial_2d, (2, True): _parallel_2d, (3, False): _serial_3d, (3, True): _parallel_3d}

@@ -13,8 +13,8 @@ from numba import njit
 
 from jko.loops.transport.displacement import derivatives, jacobian, lift, lift_all, shifted
 
-_LEAST = 0.05  # of a rectangle's width
-_PIECES = 2  # along each axis
+_LEAST = 0.05  # of a cell, the width of a piece's image: a map that folds lays down no less
+_PIECES = 2  # along each axis, into which a cell is cut before it is laid down
 
 
 def push_rectangles(density, phi, sigma, spacing):

@@ -10,11 +10,10 @@ import numpy as np
 from numba import njit
 
 from jko.loops.transport.c_transform import c_transform
-from jko.loops.transport.displacement import derivatives, jacobian, lift, lift_all, shifted
+from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian, lift, lift_all, shifted
 
-_STEPS = 12
-_CLOSE = 1e-7  # of a cell
-_LEAST = 0.05  # of the determinant
+_STEPS = 12  # of Newton's method for a point's image; from the nearest cell a few are usual
+_CLOSE = 1e-7  # of a cell: the last move of that method
 
 
 def push_smooth(log_density, phi, sigma, spacing):
@@ -23,7 +22,7 @@ def push_smooth(log_density, phi, sigma, spacing):
     cells = phi.shape
     gradient, hessian = derivatives(phi, sigma, spacing)
     determinant, least = jacobian(hessian)
-    log_image = lift(log_density - np.log(np.maximum(determinant, _LEAST)))
+    log_image = lift(log_density - np.log(np.maximum(determinant, LEAST_DETERMINANT)))
     start = lift_all(_nearest_minimum(phi, sigma, spacing))
     out = np.empty(log_image.shape)
     _pull(log_image, lift_all(gradient), lift_all(hessian), start, len(cells), out)

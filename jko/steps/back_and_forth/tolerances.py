@@ -22,7 +22,7 @@ class Tolerances:
     rim_full_support: int = 2  # cells kept round the support: few where U* is steep in vacuum
     rim: int = 6  # cells kept round the support elsewhere, over which a front may move
     blocked_potential: float = 1e300  # V in a blocked cell, finite so that no difference of it is NaN
-    continued_layers: int = 2  # of blocked cells into which φ goes on: second differences reach no further
+    continued_layers: int = 2  # of blocked cells into which φ goes on, for differences beside them
     shared_cells: int = 65536  # cells from which a second thread earns its start
 
     # The ladder of grids
@@ -46,7 +46,7 @@ class Tolerances:
     lag: float = 2.0  # times an ascent's own gap: what the lag of its field may bring it to
     settled_gap: float = 1e-3  # fraction of W₂²/2τ: a gap that no further pass is made for
     stalled_passes: int = 6  # without a better one
-    least_share: float = 1e-2  # of the way from a field to its image: shorter ways do not settle
+    least_share: float = 1e-2  # of the way from a field to its image: with less the passes are given up
 
     # What fails a step
     mass: float = 1e-8  # fraction of the mass that may change

@@ -23,7 +23,7 @@ class Tolerances:
     unit_length: float = 0.1  # of the box, in which edges are counted: densities are about so wide
 
     # The bound on the line
-    pressure_iterations: int = 60  # of Newton's method for the density of a pressure; some ten are usual
+    pressure_iterations: int = 60  # of Newton's method in log s for the density of a pressure, at most
     pressure_trust: float = 100.0  # times what presses at X: more is rounding, but for cells at a wall
 
     # The bound on a grid

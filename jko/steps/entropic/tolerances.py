@@ -21,7 +21,7 @@ class Tolerances:
     unsolved: float = 0.1  # of the mass: marginals so far apart are no answer, nor a start for the next
 
     # The proximal step of the energy, in log ρ
-    prox_rounds: int = 200  # of Newton's method; some ten are usual
+    prox_rounds: int = 200  # of Newton's method at most, in log ρ and the multiplier of the mass
     prox_fall: float = 5.0  # the most that log ρ falls in a round where U′(0) = −∞
     prox_settled: float = 1e-10  # of log ρ, its last change
     prox_mass: float = 1e-13  # fraction of the mass, near rounding
@@ -31,10 +31,10 @@ class Tolerances:
     empty: float = 1e-200  # fraction of the mass: with less found Newton's rate for the mass means nothing
 
     # The certificate
-    self_rounds: int = 30  # of the cost of staying; the symmetric iteration halves the error each time
+    self_rounds: int = 30  # of the symmetric iteration for the cost of staying, at most
     self_settled: float = 1e-8  # of that cost: what a further round would still add
     balanced: float = 0.01  # of what unbalanced forces would gain: as far may F rise by the bias
-    rounding: float = 1e-9  # of α times the mass and of |F|: what an error in the marginals leaves
+    rounding: float = 1e-9  # of α times the mass and of |F|: rounding of sums of logarithms
 
 
 TOLERANCES = Tolerances()

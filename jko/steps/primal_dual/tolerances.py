@@ -19,7 +19,7 @@ class Tolerances:
 
     # The weights of flows, θ and densities
     weights: tuple = (1.0, 1.0, 2.0)  # times the units of the problem's own scales
-    patience: int = 50  # iterations with these before they are changed at all: the first residuals mislead
+    patience: int = 50  # iterations with these before they are changed at all
     balance: int = 10  # iterations between changes of the weights
     settling: float = 10.0  # changes after which their size falls: their product stays bounded
     most_change: float = 4.0  # times a weight at once

@@ -40,7 +40,7 @@ class Tolerances:
 
     # The interaction as passes over a convex model
     model_near: float = 0.1  # of √n: κ, by which neighbours keep apart; π²/8 suits waves of two cells
-    most_passes: int = 120  # of the model; Anderson's method takes some ten where the interaction is mild
+    most_passes: int = 120  # of the model at most, five times the patience with a stall
     pass_memory: int = 12  # passes mixed by Anderson's method
     stalled_passes: int = 24  # without a fall of J, twice the memory: what was mixed has been replaced wholly
     pair_rounding: float = 1e-12  # fraction of J's summands: pair sums come from tables as good as that
@@ -49,7 +49,7 @@ class Tolerances:
     least_width: float = 0.5  # fraction of a width, below which a cell shrinks as 1/x, never to nothing
 
     # Repulsion by quasi-Newton steps
-    repulsion_steps: int = 40  # beyond, the passes are quicker
+    repulsion_steps: int = 40  # at most; light tails beside heavy fronts hold it up, and it ends early
     repulsion_memory: int = 10  # pairs of step and turn remembered, as limited-memory BFGS usually does
     repulsion_halvings: int = 8  # of a step; a shorter one says that the memory is wrong
     forgotten: float = 0.2  # fraction of a direction: after a shorter step the memory is dropped
@@ -95,7 +95,7 @@ class Tolerances:
     certain: float = 1e-6  # fraction of W₂²/2τ: a gap that proves a step, stationary or not
     same_value: float = 1e-12  # fraction of J's summands by which the second point must be lower to be taken
     open_width: float = 1e-9  # of the grid's spacing: the least width of a cell from a rough step
-    rough_cells: int = 4096  # of the rough step, at most: it only chooses between valleys
+    rough_cells: int = 4096  # of the rough step, at most: it is only a start
     phases: int = 11  # of barrier and smoothing: 0.25¹¹ ends at 2e-7 of their first size
     phase_fall: float = 0.25  # of barrier and smoothing from phase to phase
     least_blur: float = 1e-5  # of the smoothing, which begins at 0.1

@@ -10,11 +10,11 @@ class Tolerances:
     # Pairs of measures
     same_mass: float = 1e-6  # of the mass, by which two measures may differ and count as of one mass
     same_box: float = 1e-9  # of its sides, by which two tori may differ: rounding of their ends
-    reach: float = 7.0  # standard deviations of a Gaussian to each side of a grid: 1e-12 is outside
+    reach: float = 7.0  # standard deviations of a Gaussian to each side of a grid: 3e-12 is outside
     cells: tuple = (1000, 160, 48)  # along an axis of the grid of two Gaussians, by dimension
 
     # On the line
-    line_reach: float = 9.0  # standard deviations of a Gaussian to each side: 1e-19 is outside
+    line_reach: float = 9.0  # standard deviations of a Gaussian to each side: 2e-19 is outside
     line_cells: int = 40_000  # of constant density, into which that is cut
     golden_rounds: int = 80  # of golden section on the circle, after which the bracket is 4e-17 of a turn
 

@@ -33,7 +33,7 @@ class Tolerances:
     checked_cells: int = 2000  # whose pairs are tried for convexity, 4 million of them
     checked_density: float = 1e-3  # of the largest density, which those cells hold at least
     folded: float = 1e-2  # of its range, by which u may fail to be convex: splines of it, and cells at jumps
-    geodesic_rim: int = 3  # cells beside a density, into which mass may move: a spline's reach
+    geodesic_rim: int = 3  # cells that a grid is widened by for a geodesic's potential
 
     # Cells of a line
     vacuum: float = 1e-280  # of the largest density: below it a quotient of masses leaves float64
