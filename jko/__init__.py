@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from jko.ensembles import ensemble
     from jko.plotting import animate
     from jko.report import compare, convergence
+    from jko.stationary import continuation, equilibrium
 
 __version__ = "0.1.0"
 
@@ -32,11 +33,13 @@ __all__ = [
     "Trajectory",
     "animate",
     "compare",
+    "continuation",
     "convergence",
     "descent",
     "diffusion",
     "dissipation",
     "ensemble",
+    "equilibrium",
     "exact",
     "flow",
     "limits",
@@ -53,8 +56,10 @@ _ROOMS_ON_DEMAND = ("diffusion", "plotting", "sensitivity")
 _AFTER_A_RUN = {
     "animate": "jko.plotting",
     "compare": "jko.report",
+    "continuation": "jko.stationary",
     "convergence": "jko.report",
     "ensemble": "jko.ensembles",
+    "equilibrium": "jko.stationary",
 }
 
 

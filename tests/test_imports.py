@@ -41,7 +41,7 @@ FLOORS = [
         "limits": [],
         "diffusion": [],
     },
-    {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"]},
+    {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"], "stationary": []},
     {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": [], "sensitivity": []},
     {"cli": [], "__main__": ["cli"]},
 ]

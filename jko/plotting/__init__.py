@@ -1,6 +1,7 @@
 """Pictures of runs: energies, errors, densities, clouds, convergence, films. Matplotlib is loaded late."""
 
 from jko.plotting.animation import animate
+from jko.plotting.branch import plot_branch
 from jko.plotting.convergence import plot_convergence
 from jko.plotting.density import plot_density
 from jko.plotting.energy import plot_energy
@@ -11,6 +12,7 @@ from jko.plotting.trajectory import plot_trajectory
 __all__ = [
     "animate",
     "has_bounds",
+    "plot_branch",
     "plot_convergence",
     "plot_density",
     "plot_energy",

@@ -1,0 +1,42 @@
+"""Branches of states at rest over a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from jko.plotting import style
+from jko.stationary import Branch
+
+
+def plot_branch(
+    branches: Branch | dict[str, Branch],
+    observable: Callable,
+    *,
+    parameter: str = "parameter",
+    ordinate: str = "observable",
+    path=None,
+):
+    """A bifurcation diagram: an observable of the states at rest over the parameter.
+
+    branches: a Branch, or a dict of them by name. observable: a function of the measure, a number.
+    Minima are full lines, states with directions that lower F broken ones. Returns the figure, and writes
+    it to `path`. Both axes are nondimensional unless `parameter` and `ordinate`, their labels, say otherwise.
+    """
+    named = branches if isinstance(branches, dict) else {"": branches}
+    figure = style.new_figure(5.2, 3.7)
+    axes = figure.subplots()
+    style.tidy(axes, parameter, ordinate)
+    for index, (name, branch) in enumerate(named.items()):
+        values, stable = branch.observe(observable), branch.stable
+        for kept, dash, what in ((stable, "-", "minimum"), (~stable, "--", "unstable")):
+            shown = kept | np.append(kept[1:], False) | np.append(False, kept[:-1]) if dash == "-" else kept
+            if kept.any():
+                label = f"{name}: {what}" if name else what
+                line = np.where(shown, values, np.nan)
+                axes.plot(
+                    branch.parameters, line, dash, color=style.colour(index), linewidth=1.6, label=label
+                )
+    style.legend(axes)
+    return style.save(figure, path)
