@@ -46,7 +46,7 @@ class GridProblem:
         for coefficient, atom in self.moving:
             values = np.asarray(atom.first_variation(mu), dtype=float)
             if not np.all(np.isfinite(values)):
-                floor = 1e-12 * mu.values.mean()
+                floor = TOLERANCES.singular_floor * mu.values.mean()
                 values = np.asarray(atom.first_variation(mu.with_values(mu.values + floor)), dtype=float)
             total += coefficient * values
         return total
@@ -87,7 +87,7 @@ class GridProblem:
             held = rho > 0.0
             slopes = np.abs(np.asarray(internal.derivative(np.where(held, rho, 1.0))))
             terms = terms + np.abs(np.asarray(internal.density(rho))) + np.where(held, rho * slopes, 0.0)
-        return 1e-14 * float(terms.sum()) * self.grid.cell_volume
+        return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume
 
 
 def _line_solver(parts, cap, grid):

@@ -94,7 +94,7 @@ class LineNewton:
         for _ in range(30):
             rho, p, side = self._moved(mobility, length * step_rho, length * step_p, done)
             after = self._dual(mobility, rho, p)
-            bad = ~(after <= before + 1e-13 * np.abs(before)) & ~done
+            bad = ~(after <= before + TOLERANCES.dual_rounding * np.abs(before)) & ~done
             if not bad.any():
                 break
             length[bad] *= 0.5

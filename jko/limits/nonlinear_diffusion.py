@@ -114,7 +114,7 @@ class NonlinearDiffusion:
             before = line.rho.copy()
             line.newton(step * mobility, 2)
             change = np.max(np.abs(line.rho - before), initial=0.0)
-            if not change > 1e-9 * np.max(line.rho, initial=TINY):
+            if not change > TOLERANCES.mobility_settled * np.max(line.rho, initial=TINY):
                 break
             new = self.mobility(line.rho, line.p, line.psi)
             mobility = new if count < 6 else 0.5 * (mobility + new)

@@ -123,7 +123,7 @@ def self_consistent(problem, mu, tau, second_order):
         values = problem.sweep(mu.values, moving, tau, second_order)
         if before is not None:
             last, change = change, np.max(np.abs(values - before))
-            if change <= 1e-7 * np.max(values):
+            if change <= TOLERANCES.fixed_point * np.max(values):
                 return values, count, True
             if not change <= TOLERANCES.slowest * last:
                 break

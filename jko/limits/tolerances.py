@@ -10,7 +10,10 @@ class Tolerances:
     # A step, halved until structure holds
     fixed_point_rounds: int = 14  # of the moving part of Ψ at (ρ + ρ′)/2
     slowest: float = 0.5  # factor by which each round must lessen the change: else a shorter step is quicker
+    fixed_point: float = 1e-7  # of the largest density, its last change at (ρ + ρ′)/2
     mass: float = 2e-14  # fraction of the mass that rounding may change in a step
+    energy_rounding: float = 1e-14  # of F's summands: a rise of F by less is rounding
+    singular_floor: float = 1e-12  # of the mean density, added where a field is infinite in empty cells
     frozen: float = 2.0**-8  # of the step: from here Ψ may be that of the start, if two values disagree on it
     shortest: float = 2.0**-40  # of the step: none is shorter
     most_tries: int = 4000  # substeps tried for one step, of which half a minute is a few
@@ -26,12 +29,14 @@ class Tolerances:
     capped_share: float = 1.0  # of a cell that the slope of Ψ takes away: M, taken twice, follows that far
     capped_substeps: int = 50  # on all axes together, each a sparse solve
     carried: float = 1.0  # cells that the drift carries mass on a line: M, iterated, follows that far
+    mobility_settled: float = 1e-9  # of the largest density, its last change in the iteration of M
     line_substeps: int = 100  # beyond, structure holds and accuracy asks for a smaller τ
     held: float = 1e-6  # of the largest density: where less is held, drift asks for no substeps
 
     # Newton's method on lines and grids
     newton_floor: float = 1e-6  # of a line's mean, where it starts: an empty cell has p = −∞ if U′(0) is
     stalled_iterations: int = 15  # without a hundredth gained on the worst line
+    dual_rounding: float = 1e-13  # of the dual value: a rise by less is rounding, and the step is taken
     line_touch: float = 1e-9  # of what a line lets through, τM/L²: holds a constant that nothing fixes
     accepted: float = 1e4  # times a residual of 1e-13: mass is made exact and the energy is checked
     capped_iterations: int = 40  # 4 to 8 being usual

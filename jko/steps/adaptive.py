@@ -80,7 +80,7 @@ class _Journey:
 
     def go(self, mu, state, t, tau):
         left, longest, rejected = tau, tau, None
-        while left > 1e-12 * tau and self.failed is None:
+        while left > TOLERANCES.crumb * tau and self.failed is None:
             parts = np.ceil(left / min(self.length, longest) - 1e-9)  # equal ones, so that none is a crumb
             share, target = left / parts, self.settings.tolerance * left / parts
             tried = self._try(mu, state, t + (tau - left), share)

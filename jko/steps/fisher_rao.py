@@ -132,13 +132,13 @@ class FisherRao(Scheme):
             values = cells.prox(old, field - level, s)
             excess = float(values.sum()) - total
             low, high = (level, high) if excess <= 0.0 else (low, level)
-            if abs(excess) <= 1e-15 * total:
+            if abs(excess) <= TOLERANCES.level_mass * total:
                 break
             rate = float(cells.response(old, values, s).sum())
             new = level - excess / rate if rate > 0.0 else math.nan
             if not low < new < high:
                 new = 0.5 * (max(low, level - 1.0 / s) + min(high, level + 1.0 / s))
-            if abs(new - level) <= 1e-16 * abs(level):
+            if abs(new - level) <= TOLERANCES.level_settled * abs(level):
                 break
             level = new
         return values, level

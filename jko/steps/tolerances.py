@@ -13,6 +13,7 @@ class Tolerances:
     grow: float = 4.0  # times the last length, at most, for the same reason
     least_fall: float = 1.2  # factor by which a rejected error must fall when its step shrinks, or it stalls
     stalls: int = 2  # in a row, after which the error is the grid's and shorter steps do not help
+    crumb: float = 1e-12  # of τ: a rest of less is none
 
     # Second order, by reflection
     starting_steps: int = 2  # from given data that may have to be plain: given data may be rough
@@ -29,6 +30,8 @@ class Tolerances:
     settled: float = 4e-16  # of |log ρ| + 1, its last change
     mixed_fields: int = 5  # iterates that the self-consistent field is mixed from
     level_iterations: int = 60  # of Newton's method for the multiplier of the mass, 4 being usual
+    level_mass: float = 1e-15  # fraction of the mass that the multiplier may miss
+    level_settled: float = 1e-16  # of the multiplier, its last change
     smallest: float = 1e-290  # densities below, whose 1/ρ is no float, are bisected
     entered: float = 1e-16  # of ρ′: a cell that held less had nothing, for the certificate
 

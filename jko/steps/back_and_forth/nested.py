@@ -53,7 +53,7 @@ class NestedAscent:
 
     def start(self, ascent: DualAscent, level: Level):
         """The inf-convolution of U′(ρ_k) + V: what a step of explicit Euler would give, made c-concave."""
-        floor = 1e-10 * level.rho.max()
+        floor = TOLERANCES.start_floor * level.rho.max()
         rho = np.maximum(level.rho, floor) if self.full_support else level.rho
         return ascent.conjugate(ascent.transform(-self.internal.derivative(rho) - level.potential))
 

@@ -16,6 +16,7 @@ class Tolerances:
     renew: int = 8  # iterations between evaluations of the preconditioner's constant, which drifts slowly
     allowance: float = 4.0  # times max U*″/ρ, for the term that the √ρ metric leaves out
     metric_floor: float = 1e-4  # of the largest density: below it the metric is that of a uniform density
+    start_floor: float = 1e-10  # of the largest density: what a start is raised to where U′(0) = −∞
     cautions: tuple = (0.65, 1.3, 2.6)  # multiples of the metric, in turn; not the first if U* is stiff
 
     # Its domain

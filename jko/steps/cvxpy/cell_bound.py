@@ -211,7 +211,7 @@ class Faces:
                 v = self.limited(r, v)
                 theta = self.theta(r, np.maximum(self.advance(r, v), 0.0))
                 most = slope * theta * (self.volume / (2.0 * action))
-                bad = np.abs(v) > most * (1.0 + 1e-9)
+                bad = np.abs(v) > most * (1.0 + TOLERANCES.flow_excess)
                 if not bad.any():
                     break
                 v = np.where(bad, np.sign(v) * most if sweep < TOLERANCES.sweeps // 2 else 0.0, v)

@@ -63,7 +63,7 @@ class CellFunctional:
 
     def energy(self, r) -> float:
         """F(r)."""
-        if self.cap is not None and np.any(r > self.cap * (1.0 + 1e-6)):
+        if self.cap is not None and np.any(r > self.cap * (1.0 + TOLERANCES.cap_excess)):
             return np.inf
         total = float(self.potential @ r) * self.volume
         if self.internal is not None:
@@ -174,7 +174,7 @@ class PairEnergy:
         negative = (vectors[:, down] * -values[down]) @ vectors[:, down].T
         order = np.argsort(-values)[: min(int(up.sum()), TOLERANCES.most_columns)]
         factor = vectors[:, order] * np.sqrt(values[order]) if order.size else None
-        convex = not np.any(values < -1e-9 * scale)
+        convex = not np.any(values < TOLERANCES.concave * scale)
         return cls(matrix, positive, negative, factor, order.size == up.sum(), convex)
 
     def energy(self, a) -> float:

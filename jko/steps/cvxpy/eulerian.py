@@ -14,6 +14,7 @@ from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
 from jko.steps.cvxpy.cell_functional import CellFunctional
 from jko.steps.cvxpy.scheme import closed, record, rounding
+from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.time_error import exact_bound, overpaid, told
 from jko.steps.primal_dual.certificate import Path
 
@@ -132,7 +133,7 @@ class Eulerian:
     def _better(self, path, found, action):
         """The first of halved moves towards `found` that lowers the value, or `path` where none does."""
         share = 1.0
-        while share > 1e-6:
+        while share > TOLERANCES.least_share:
             mixed = found if share == 1.0 else self._mixed(path, found, share, action)
             if mixed.value < path.value:
                 return mixed

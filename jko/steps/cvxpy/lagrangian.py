@@ -15,6 +15,7 @@ from jko.steps.cvxpy.eulerian import Eulerian
 from jko.steps.cvxpy.line import Line, LinePotential, cut_edges, density_on
 from jko.steps.cvxpy.line_bound import lagrangian_bound
 from jko.steps.cvxpy.scheme import closed, record, rounding
+from jko.steps.cvxpy.tolerances import TOLERANCES
 
 _NOT_CONVEX = "took the Eulerian form, which is convex where V'' < -1/tau"
 
@@ -161,7 +162,7 @@ class Lagrangian:
         return mu, self.first_data(mu), replace(info, note=note)
 
     def _value(self, line, X, start, tau):
-        if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + 1e-6)):
+        if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + TOLERANCES.cap_excess)):
             return np.inf
         return line.cost(X - start, tau) + line.energy(X)
 
@@ -187,7 +188,7 @@ class Lagrangian:
         if self.modelled is not None:
             shrink = 1.0 - np.diff(found) / np.diff(X)
             share = min(1.0, 0.9 / max(float(shrink.max()), 1e-300))
-        while share > 1e-8:
+        while share > TOLERANCES.least_line_share:
             mixed = X + share * (found - X)
             reached = self._value(line, mixed, start, tau)
             if reached < value:
@@ -224,7 +225,7 @@ def quadratic_model(line, modelled, X, start, tau):
 
 def admissible_edges(X, masses, box, cap):
     """Edges in the box with widths that the cap allows, next to those of a solver."""
-    least = np.full(masses.size, 1e-14 * (box[1] - box[0]))
+    least = np.full(masses.size, TOLERANCES.least_width * (box[1] - box[0]))
     if cap is not None:
         least = np.maximum(least, masses / cap)
     widths = np.maximum(np.diff(X), least)

@@ -121,7 +121,9 @@ class LinePotential:
         self._slope, self._bend = self._spline.derivative(1), self._spline.derivative(2)
         curvature = np.diff(coefficients, 2) / h**2
         self.modulus, self.greatest = float(curvature.min()), float(curvature.max())
-        self.is_quadratic = self.greatest - self.modulus <= 1e-9 * abs(self.greatest) + 10.0 * rounding / h**2
+        self.is_quadratic = (
+            self.greatest - self.modulus <= TOLERANCES.quadratic * abs(self.greatest) + 10.0 * rounding / h**2
+        )
 
     def value(self, x):
         """V(x)."""
@@ -215,7 +217,7 @@ def _moved(masses, flux):
 
 def _without_tails(masses):
     total = masses.sum()
-    kept = np.where(masses > 1e-15 * total, masses, 0.0)
+    kept = np.where(masses > TOLERANCES.dust * total, masses, 0.0)
     kept[np.cumsum(kept) < TOLERANCES.tail * total] = 0.0
     kept[np.cumsum(kept[::-1])[::-1] < TOLERANCES.tail * total] = 0.0
     return kept * (total / kept.sum())

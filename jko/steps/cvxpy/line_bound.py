@@ -95,7 +95,7 @@ def _density_at(line, p, s):
             change = (line.pressure(U, s) - p) / (s * s * U.second_derivative(s))
             change = np.where(np.isfinite(change), np.clip(change, -1.0, 1.0), 0.0)
             s = s * np.exp(-change)
-            if np.all(np.abs(change) < 1e-13):
+            if np.all(np.abs(change) < TOLERANCES.pressure_settled):
                 break
     return s
 

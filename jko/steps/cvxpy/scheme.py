@@ -118,7 +118,7 @@ def _require_installed(solver: str):
 
 def rounding(*terms) -> float:
     """What float64 may hide in a difference of sums of these sizes; a gap is an upper bound with it."""
-    return 1e-14 * max(map(abs, terms))
+    return TOLERANCES.rounding_of_sums * max(map(abs, terms))
 
 
 def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:

@@ -10,26 +10,36 @@ class Tolerances:
     # When a step is closed
     floor: float = 0.1  # of F at the start, added to W₂²/2τ for steps that hardly move
     negligible: float = 3e-3  # of F at the start: a smaller W₂²/2τ sets no aim of its own
+    rounding_of_sums: float = 1e-14  # of the largest summand: what float64 may hide in a difference
+    cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
+    least_share: float = 1e-6  # of a move on a grid: where none so short lowers the value, none does
+    least_line_share: float = 1e-8  # the same on the line, where cells that close allow shorter moves alone
 
     # The interaction as a quadratic form
     most_cells: int = 4096  # whose matrix of pairs takes 128 MiB
     most_columns: int = 256  # eigenvectors of its convex part in the program; the rest is linearised
     matrix_noise: float = 1e-12  # of the largest eigenvalue: smaller ones are rounding and have no sign
+    concave: float = -1e-9  # of the largest eigenvalue: a matrix with none below it counts as convex
 
     # Cells on the line
     tail: float = 1e-12  # fraction of the mass: a tail of less at either end is emptied
+    dust: float = 1e-15  # fraction of the mass: a cell of less is emptied
     few_cells: int = 16  # with mass, below which a step could not shape a density: they are cut
     nodes_per_cell: int = 4  # coefficients of the spline of V: its error is far below the cells' own
+    quadratic: float = 1e-9  # of V″: what it may vary by and V count as quadratic, and the program as exact
+    least_width: float = 1e-14  # of the box, of a cell that a solver has closed
     unit_length: float = 0.1  # of the box, in which edges are counted: densities are about so wide
 
     # The bound on the line
     pressure_iterations: int = 60  # of Newton's method in log s for the density of a pressure, at most
     pressure_trust: float = 100.0  # times what presses at X: more is rounding, but for cells at a wall
+    pressure_settled: float = 1e-13  # of log s, the last change of that method
 
     # The bound on a grid
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
     level_halvings: int = 200  # of a bracket of levels, more than floats have digits
     sweeps: int = 60  # of flows being cut to what cells hold; the last lets a cell give only what it had
+    flow_excess: float = 1e-9  # of what a face's density can carry: a flow of more is cut
     rounding: float = 1e-15  # of the largest cell, by which one may fall below 0
 
 

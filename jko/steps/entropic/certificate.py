@@ -73,7 +73,7 @@ def _fenchel_young(step, minus_pressure, density):
     total = float(density.sum())
     if step.internal is not None:
         energy = DualEnergy(step.internal, step.cap)
-        kappa, r = energy.normalise(minus_pressure, total, 1e-12)
+        kappa, r = energy.normalise(minus_pressure, total, TOLERANCES.certificate_mass)
         p = kappa - minus_pressure
         return float(np.sum(step.internal.density(density) - p * density)) + energy.total_conjugate(p, r)
     if step.cap is None:

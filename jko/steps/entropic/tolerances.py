@@ -33,6 +33,7 @@ class Tolerances:
     # The certificate
     self_rounds: int = 30  # of the symmetric iteration for the cost of staying, at most
     self_settled: float = 1e-8  # of that cost: what a further round would still add
+    certificate_mass: float = 1e-12  # fraction of the mass to which a bound's pressure is shifted
     balanced: float = 0.01  # of what unbalanced forces would gain: as far may F rise by the bias
     rounding: float = 1e-9  # of α times the mass and of |F|: rounding of sums of logarithms
 

@@ -176,7 +176,9 @@ class LinearizedNewton:
             ).reshape(self.cells)
             for axis in range(3 - len(self.cells), 3)
         ]
-        share = np.clip(rho / now.diagonal, 1e-12, 1e12).reshape(self.cells)
+        share = np.clip(
+            rho / now.diagonal, 1.0 / TOLERANCES.diagonal_range, TOLERANCES.diagonal_range
+        ).reshape(self.cells)
         multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility, self.periodic)
 
         def cycle(r):

@@ -16,6 +16,7 @@ class Tolerances:
     rounding: float = 1e-15  # of F's summands: a gap below it is none
     exact_mass: float = 1e-13  # fraction of the mass to which the pressure is shifted, near rounding
     direct_work: float = 1e6  # cells times bandwidth²: below, elimination is quicker than multigrid
+    diagonal_range: float = 1e12  # of ρ over the zeroth-order coefficient, up and down, to the preconditioner
     coarsest: tuple = (64, 32, 16)  # cells along the longest axis of the coarsest grid, by dimension
 
     # The step

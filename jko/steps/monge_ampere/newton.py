@@ -253,7 +253,9 @@ class SteepNewton(PressureNewton):
             density = full * np.maximum(share, 0.0)
             if not 0.0 < density.sum() < np.inf:
                 return Iterate(p, log, density, diagonal, log, 1.0, np.inf, np.nan, 1.0, least, full)
-            shift, answer = self.energy.dual.normalise(self.potential - p, float(density.sum()), 1e-9)
+            shift, answer = self.energy.dual.normalise(
+                self.potential - p, float(density.sum()), TOLERANCES.iterate_mass
+            )
             p = p + shift
             work = p - self.potential
             residual, stiffness = self._rows(log, full, share, least, diagonal, work, answer)

@@ -173,6 +173,6 @@ def unsuited(mu) -> str | None:
     if min(mu.grid.cells) < TOLERANCES.fewest_cells:
         return f"the grid has fewer than {TOLERANCES.fewest_cells} cells along an axis"
     empty = mu.values <= 0.0
-    if empty.any() and mu.values[~empty].min() > 1e-100 * mu.values.max():
+    if empty.any() and mu.values[~empty].min() > TOLERANCES.least_density * mu.values.max():
         return f"the density has vacuum, {int(empty.sum())} cells"
     return None

@@ -41,6 +41,9 @@ class Tolerances:
     steep_halvings: int = 5  # of a steep step's correction
     steep_helps: float = 0.7  # times the gap, at most, after an iteration that is worth another
     steep_gap: float = 2e-4  # of W₂²/2τ, at which a steep step is left, τ's own error allowing
+    iterate_mass: float = 1e-9  # fraction of the mass to which p is shifted at an iterate of a steep step
+    own_error: float = 0.1  # of τ's own error in the velocity, the most that the solver's may be
+    second_order_gap: float = 1e-9  # of W₂²/2τ, for steps within one of second order: gaps add up
 
     # Rounding
     rounded: float = 4.0 * np.finfo(float).eps  # of |U′| + |V| + |p|: what one operation rounds
@@ -58,8 +61,7 @@ class Tolerances:
     dissipated: float = 0.9  # of W₂²/2τ, what F must fall by: all but the differences' error
     lack: float = 0.05  # of W₂²/2τ, the largest duality gap of what is stored: differences miss some
     fewest_cells: int = 8  # along an axis, below which fourth-order differences have no room
-    second_order_gap: float = 1e-9  # of W₂²/2τ, for steps within one of second order: gaps add up
-    own_error: float = 0.1  # of τ's own error in the velocity, the most that the solver's may be
+    least_density: float = 1e-100  # of the largest: beside smaller ones zeros are underflow, no vacuum
 
 
 TOLERANCES = Tolerances()

@@ -126,7 +126,9 @@ def _slice(problem, before, wanted, most, potential, actions):
         for a in problem.axes:
             limit = problem.mean(0.5 * (before + r), a) * (steepest[a] / (2.0 * actions[a]))
             size = np.abs(v[a])
-            over = (size > limit * (1.0 + 1e-9)) | ((size < _SQUARE_ROOT_OF_TINY) & (v[a] != 0.0))
+            over = (size > limit * (1.0 + TOLERANCES.flow_excess)) | (
+                (size < _SQUARE_ROOT_OF_TINY) & (v[a] != 0.0)
+            )
             if over.any():
                 v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a][over]) * limit[over])
             changed.append(over)

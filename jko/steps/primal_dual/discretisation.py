@@ -163,7 +163,7 @@ class CellEnergies:
                 new = r - value / (U.second_derivative(r) + weight)
                 inside = np.isfinite(new) & (new > low) & (new < high)
                 new = np.where(inside, new, np.where(low > 0.0, np.sqrt(low * high), 0.1 * high))
-                settled = np.abs(new - r) <= 1e-14 * new
+                settled = np.abs(new - r) <= TOLERANCES.prox_settled * new
                 r = new
                 if np.all(settled | empty | full):
                     break

@@ -35,12 +35,14 @@ class Tolerances:
     margin: int = 4  # cells beside what the forces say that mass needs; the certificate decides
     least_share: float = 1e-3  # of a move with an interaction that is tried: shorter ones gain nothing
     prox_iterations: int = 100  # of Newton's method for the prox of a general U; most cells need five
+    prox_settled: float = 1e-14  # of a density, its last change in that method
 
     # The certificate: an admissible path, and a bound
     sweeps: int = 400  # visits a cell on average while flows are cut down; most paths need a few
     steepest: float = 4.0  # times the largest drop of the potential: a face with more carries solver noise
     cut_rounds: int = 8  # of cuts for the cap and for positivity in turn, with inner slices
     path_excess: float = 1e-12  # fraction of the cap by which rounding may exceed it
+    flow_excess: float = 1e-9  # of what a face's density can carry: a flow of more is cut
     attempts: int = 20  # at flows that the density on their faces can carry; each cuts what the last left
     flow_noise: float = 1e-16  # of the largest density: smaller flows are rounding
     next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell

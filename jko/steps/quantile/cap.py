@@ -153,7 +153,7 @@ class _At:
     def searched(self, direction):
         """A point of lower J on the arc of nearest admissible Y along the direction."""
         masses, step = self.problem.masses, 1.0
-        noise = 1e-13 * self.point.magnitude
+        noise = TOLERANCES.search_noise * self.point.magnitude
         for _ in range(TOLERANCES.cap_bendings):
             target = self.y + step * direction
             y, _ = kept_apart(target, np.diff(target), masses, masses, (0.0, self.cap.total))

@@ -48,7 +48,7 @@ def without_weightless(edges, masses, U):
         drive = s * U.second_derivative(s)
     usual = float(np.average(np.where(np.isfinite(drive), drive, 0.0), weights=masses[held]))
     driven = masses[held][~(drive <= TOLERANCES.driven * usual)]
-    light = min(driven.max(initial=0.0) * 1.001, 1e-12 * masses.sum() / masses.size)
+    light = min(driven.max(initial=0.0) * 1.001, TOLERANCES.weightless * masses.sum() / masses.size)
     edges, _, masses = banded.merge_light(edges, np.diff(edges), masses, light, np.inf)
     return edges, masses
 

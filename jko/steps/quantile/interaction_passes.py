@@ -179,7 +179,7 @@ def _mixed(problem, past):
     masses = problem.masses
     weights = np.sqrt(np.append(masses, 0.0) + np.append(0.0, masses))
     turns = np.diff(steps, axis=0)
-    share = np.linalg.lstsq((turns * weights).T, steps[-1] * weights, rcond=1e-10)[0]
+    share = np.linalg.lstsq((turns * weights).T, steps[-1] * weights, rcond=TOLERANCES.dependent)[0]
     edges = found.edges - share @ np.diff(np.stack([f.edges for _, f in past]), axis=0)
     widths = found.widths - share @ np.diff(np.stack([f.widths for _, f in past]), axis=0)
     least = TOLERANCES.kept_width * found.widths

@@ -153,7 +153,7 @@ def tabulated(terms, extent, cells=0):
 def without_kink(table, spacing):
     """The kink of W at 0, taken out of the table: |z| is summed exactly."""
     kink = float(table[0, 1])
-    if abs(kink) <= 1e-9 * np.abs(table[:, 1]).max():
+    if abs(kink) <= TOLERANCES.least_slope * np.abs(table[:, 1]).max():
         return 0.0
     table[:, 0] -= kink * spacing * np.arange(len(table))
     table[:, 1] -= kink

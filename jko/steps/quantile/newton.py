@@ -44,7 +44,11 @@ def _assembled(problem, point):
 def _may_be_closed(problem, point, direction):
     # half the Newton decrement is a lower bound on the certified gap, and already known
     decrement = np.inf if direction is None else -float(point.gradient @ direction)
-    return 0.5 * decrement <= 1e-6 * 0.5 * point.squared_distance / problem.tau + 1e-12 * point.magnitude
+    return (
+        0.5 * decrement
+        <= TOLERANCES.decrement_cost * 0.5 * point.squared_distance / problem.tau
+        + TOLERANCES.decrement_rounding * point.magnitude
+    )
 
 
 def is_closed(problem, point, gap, tolerance) -> bool:
@@ -125,7 +129,7 @@ def _searched(problem, point, direction, growth, step, halvings):
     descent = float(point.gradient @ direction)
     if not descent < 0.0:
         return None
-    noise = 1e-13 * point.magnitude
+    noise = TOLERANCES.search_noise * point.magnitude
     for _ in range(halvings):
         edges = np.clip(point.edges + step * direction, *problem.walls)
         moved = Point(problem, edges, point.widths + step * growth)
@@ -139,7 +143,7 @@ def arc_search(problem, point, direction, least):
     """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
     `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
     shorten a straight step for all."""
-    growth, step, noise = np.diff(direction), 1.0, 1e-13 * point.magnitude
+    growth, step, noise = np.diff(direction), 1.0, TOLERANCES.search_noise * point.magnitude
     for _ in range(TOLERANCES.bendings):
         target = point.edges + step * direction, point.widths + step * growth
         edges, widths = kept_apart(*target, least, problem.masses, problem.walls)

@@ -87,7 +87,7 @@ class _Iterate:
         along; None where there is none."""
         problem, point = self.problem, self.point
         growth, least = np.diff(direction), TOLERANCES.kept_width * point.widths
-        noise, step = 1e-13 * self.magnitude, 1.0
+        noise, step = TOLERANCES.search_noise * self.magnitude, 1.0
         for _ in range(TOLERANCES.repulsion_halvings):
             target = point.edges + step * direction, point.widths + step * growth
             edges, widths = kept_apart(*target, least, problem.masses, problem.walls)

@@ -9,6 +9,8 @@ class Tolerances:
 
     # When Newton's method on the edges ends
     rounding: float = 1e-14  # fraction of J's summands that rounding may hide: a gap below it is closed
+    decrement_cost: float = 1e-6  # of W₂²/2τ, half a squared decrement: with more the gap is not asked yet
+    decrement_rounding: float = 1e-12  # of J's summands, which such a decrement may have beside that
     still: float = 1e-15  # fraction of J's summands: a cost W₂²/2τ below it is rounding, nothing moved
     nothing_to_gain: float = 1e-24  # fraction of J's summands: a step that gains less is not taken any more
     stalled_iterations: int = 25  # in which J falls by less than the gap asked for: it will not close
@@ -24,6 +26,7 @@ class Tolerances:
 
     # Its line search
     sufficient_decrease: float = 1e-4  # fraction of the slope by which J must fall: Armijo's usual one
+    search_noise: float = 1e-13  # of J's summands: a rise by less is rounding, and the step is taken
     halvings: int = 40  # of a straight step; 2⁻⁴⁰ is where J cannot tell it from none
     bendings: int = 24  # halvings along the arc of nearest admissible edges before the straight step is tried
     cap_bendings: int = 30  # the same under a cap, where no straight step stands behind it
@@ -42,6 +45,7 @@ class Tolerances:
     model_near: float = 0.1  # of √n: κ, by which neighbours keep apart; π²/8 suits waves of two cells
     most_passes: int = 120  # of the model at most, five times the patience with a stall
     pass_memory: int = 12  # passes mixed by Anderson's method
+    dependent: float = 1e-10  # of the largest singular value: past passes that differ by less are one
     stalled_passes: int = 24  # without a fall of J, twice the memory: what was mixed has been replaced wholly
     pair_rounding: float = 1e-12  # fraction of J's summands: pair sums come from tables as good as that
     pass_stiffenings: int = 6  # fourfold, of the model's curvature, before passes are given up
@@ -62,6 +66,7 @@ class Tolerances:
     curvature_cells: int = 128  # along the support for W″ ∗ ρ, which only a model needs
     table_powers: tuple = (12, 17)  # intervals of the coarsest and the finest table of W, as powers of two
     table_error: float = 1e-12  # fraction of max |W| between entries: a table as good is not refined
+    least_slope: float = 1e-9  # of max |W′|: a slope at 0 below it is no kink of |z|
     smooth_error: float = 1e-10  # fraction of W's range that 16 Chebyshev terms may miss: W is smooth there
     length_halvings: int = 8  # of a third of the grid, down to the shortest length that is called smooth
 
@@ -75,6 +80,7 @@ class Tolerances:
     # Cells: joined, feathered, cut
     negligible: tuple = ((1e-12, 0.05), (1e-5, 1e-4))  # of mean mass, of h: cells below both join
     driven: float = 1e12  # times the mean sU″: a cell with more weighs nothing beside its pressure, and joins
+    weightless: float = 1e-12  # of the mean cell mass, the most mass of a cell that joins for that
     feather_ratio: float = 1.7  # between masses of cells beside vacuum; 1.5 gains 0.3 % more energy
     feathers: int = 60  # such cells, to 1.5e-14 of one: there lives fast diffusion's gain at τ = 1e-8
     most_feathers: int = 512  # in all, or as many as the grid has cells: they may double the cost of a step

@@ -15,7 +15,7 @@ class Tolerances:
 
     # On the line
     line_reach: float = 9.0  # standard deviations of a Gaussian to each side: 2e-19 is outside
-    line_cells: int = 40_000  # of constant density, into which that is cut
+    line_cells: int = 40_000  # of constant density, into which that is cut: 2e-8 of it in W₂
     golden_rounds: int = 80  # of golden section on the circle, after which the bracket is 4e-17 of a turn
 
     # Plans between atoms
