@@ -36,7 +36,7 @@ class Sum(Functional):
             return True
         return False if len(facts) == 1 and facts[0] is False else None
 
-    def at(self, t) -> Functional:
+    def at(self, t: float) -> Functional:
         return Sum(tuple((c, term.at(t)) for c, term in self._terms)) if self.depends_on_time else self
 
     @cached_property
@@ -64,14 +64,14 @@ class Sum(Functional):
         return " + ".join(repr(term) if c == 1 else f"{c:g} * {term!r}" for c, term in self._terms)
 
 
-def add(left: Functional, right) -> Functional:
+def add(left: Functional, right: Functional) -> Functional:
     """left + right."""
     if not isinstance(right, Functional):
         return NotImplemented
     return Sum(left.terms + right.terms)
 
 
-def scale(factor, functional: Functional) -> Functional:
+def scale(factor: float, functional: Functional) -> Functional:
     """factor * functional, for a positive factor."""
     if isinstance(factor, Functional) or not hasattr(factor, "__float__") or getattr(factor, "ndim", 0) > 0:
         return NotImplemented

@@ -6,6 +6,7 @@ import difflib
 import math
 import operator
 import re
+from collections.abc import Callable
 
 LONGEST = 2000
 DEEPEST = 50
@@ -39,7 +40,7 @@ def parse(text: str, variables: tuple[str, ...]) -> tuple[tuple[str, object], ..
 class _Parser:
     """Recursive descent; a token is (kind, text, column)."""
 
-    def __init__(self, text, variables):
+    def __init__(self, text: str, variables: tuple):
         self.text, self.variables = text, variables
         self.tokens = list(_tokens(text))
         self.place, self.depth = 0, 0
@@ -61,7 +62,7 @@ class _Parser:
     def _product(self):
         self._chain(self._signed, ("*", "/"))
 
-    def _chain(self, operand, signs):
+    def _chain(self, operand: Callable, signs: tuple):
         operand()
         while self.token[1] in signs:
             sign = self._take()
@@ -123,14 +124,14 @@ class _Parser:
             self._refuse("expected ')'")
         self._take()
 
-    def _deeper(self, rule):
+    def _deeper(self, rule: Callable):
         self.depth += 1
         if self.depth > DEEPEST:
             self._refuse(f"nested more than {DEEPEST} deep")
         rule()
         self.depth -= 1
 
-    def _emit(self, operation, count, token):
+    def _emit(self, operation: str, count: int, token: tuple):
         operands = self.program[-count:]
         if any(kind != "number" for kind, _ in operands):
             self.program.append((operation, count))
@@ -142,7 +143,7 @@ class _Parser:
             value = math.nan
         self._push(value, token)
 
-    def _push(self, value, token):
+    def _push(self, value: float, token: tuple):
         if isinstance(value, complex) or not math.isfinite(value):
             self._refuse("the value is not a finite number", token)
         self.program.append(("number", value))
@@ -151,18 +152,18 @@ class _Parser:
         self.place += 1
         return self.tokens[self.place - 1]
 
-    def _refuse(self, what, token=None, note=""):
+    def _refuse(self, what: str, token: tuple | None = None, note: str = ""):
         kind, text, column = token or self.token
         found = "the end" if kind == "end" else repr(text)
         raise ValueError(f"{what} at {found}, {_where(self.text, column)}{note}")
 
-    def _known(self, name):
+    def _known(self, name: str):
         known = [*self.variables, *CONSTANTS, *FUNCTIONS]
         near = difflib.get_close_matches(name, known, n=1)
         return f"; known are {', '.join(known)}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
-def _tokens(text):
+def _tokens(text: str):
     column = 0
     while column < len(text):
         if text[column].isspace():
@@ -176,6 +177,6 @@ def _tokens(text):
     yield "end", "", column
 
 
-def _where(text, column):
+def _where(text: str, column: int):
     shown = text if len(text) <= 60 else f"…{text[max(0, column - 20) : column + 20]}…"
     return f"column {column + 1} of {shown!r}"

@@ -43,7 +43,7 @@ class Functional:
         """λ of displacement convexity on R^dimension, None where unknown."""
         return None
 
-    def at(self, t) -> Functional:
+    def at(self, t: float) -> Functional:
         """F frozen at the time t, F itself where it does not depend on time.
 
         A functional of one's own that depends on time overrides it; what it returns is frozen, and its own
@@ -82,24 +82,24 @@ class Functional:
 
         return gather(self.primitives())
 
-    def __add__(self, other):
+    def __add__(self, other: Functional):
         from functionals.algebra import add
 
         return add(self, other)
 
-    def __radd__(self, other):
+    def __radd__(self, other: int):
         if isinstance(other, (int, float)) and other == 0:
             return self
         return NotImplemented
 
-    def __mul__(self, factor):
+    def __mul__(self, factor: float):
         from functionals.algebra import scale
 
         return scale(factor, self)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor):
+    def __truediv__(self, divisor: int):
         return self * (1.0 / divisor)
 
     def __sub__(self, other):

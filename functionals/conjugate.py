@@ -37,7 +37,7 @@ def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e
     return np.where(empty, 0.0, np.where(unbounded, np.inf, s))
 
 
-def conjugate_at(s, p, density: Callable) -> np.ndarray:
+def conjugate_at(s: np.ndarray, p: np.ndarray, density: Callable) -> np.ndarray:
     """ps − U(s) for the s that attains U*(p): −U(0) at s = 0, also for p = −inf; inf for an infinite s."""
     p, s = np.broadcast_arrays(np.asarray(p, dtype=float), s)
     inner = (s > 0) & np.isfinite(s)
@@ -51,29 +51,29 @@ class GatheredInternal:
     One atom keeps its closed forms, (cU)*(p) = cU*(p/c); of several the conjugate is solved numerically.
     """
 
-    def __init__(self, terms):
+    def __init__(self, terms: tuple):
         self.terms = terms
 
-    def density(self, s):
+    def density(self, s: np.ndarray):
         """U(s)."""
         return sum(c * atom.density(s) for c, atom in self.terms)
 
-    def derivative(self, s):
+    def derivative(self, s: np.ndarray):
         """U′(s)."""
         return sum(c * atom.derivative(s) for c, atom in self.terms)
 
-    def second_derivative(self, s):
+    def second_derivative(self, s: np.ndarray):
         """U″(s)."""
         return sum(c * atom.second_derivative(s) for c, atom in self.terms)
 
-    def conjugate_derivative(self, p):
+    def conjugate_derivative(self, p: np.ndarray):
         """(U*)′(p) ≥ 0, the density whose U′ is p; 0 where p ≤ U′(0)."""
         if len(self.terms) == 1:
             ((c, atom),) = self.terms
             return atom.conjugate_derivative(p / c)
         return invert_derivative(self.derivative, p)
 
-    def conjugate(self, p):
+    def conjugate(self, p: np.ndarray):
         """U*(p) = sup_{s ≥ 0} ps − U(s)."""
         if len(self.terms) == 1:
             ((c, atom),) = self.terms

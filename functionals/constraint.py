@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 import numpy as np
 
@@ -27,12 +29,12 @@ class Cap(Functional):
     kind = "constraint"
     linearly_convex = True
 
-    def __init__(self, cap):
+    def __init__(self, cap: Callable | float):
         if not callable(cap) and not (is_number(cap) and cap > 0):
             raise ValueError(f"cap must be a positive number or a function of a point, got {cap!r}")
         self.cap = without_time("cap", cap) if callable(cap) else float(cap)
 
-    def values(self, points) -> np.ndarray:
+    def values(self, points: np.ndarray) -> np.ndarray:
         """The cap at points `[n, d]`."""
         points = np.asarray(points, dtype=float)
         return pointwise.values(self.cap, points) if callable(self.cap) else np.full(len(points), self.cap)
@@ -52,7 +54,7 @@ class Cap(Functional):
     def probe(self, mu):
         return [self.values(np.asarray(mu.points)[:512])]
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return None if callable(self.cap) else 0.0
 
     def __repr__(self):

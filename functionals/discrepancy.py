@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.interaction import Interaction
 from functionals.potential import Potential
@@ -36,7 +38,7 @@ class MMD(Functional):
 
     linearly_convex = True
 
-    def __init__(self, target, kernel="gaussian", **parameters):
+    def __init__(self, target, kernel: Callable | str = "gaussian", **parameters):
         if not all(hasattr(target, name) for name in ("points", "masses", "difference_integrate")):
             raise TypeError(
                 f"target: expected a measure such as jko.Particles(points), got {type(target).__name__}"
@@ -84,7 +86,7 @@ class MMD(Functional):
     def probe(self, mu):
         return [*self.interaction.probe(mu), *self.potential.probe(mu)]
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         moduli = [term.displacement_modulus(dimension) for term in (self.interaction, self.potential)]
         return None if None in moduli else sum(moduli)
 
@@ -99,7 +101,7 @@ class MeanEmbedding:
     way than by jax, as `summation` says.
     """
 
-    def __init__(self, target, interaction, offset):
+    def __init__(self, target, interaction: Functional, offset: float):
         W, self.summation = interaction.W, interaction.summation
         masses = np.asarray(target.masses, dtype=float).ravel()
         points = np.asarray(target.points, dtype=float)[masses > 0.0]
@@ -114,17 +116,17 @@ class MeanEmbedding:
         kernel = pointwise.scalar(W)
 
         @jax.custom_jvp
-        def value(x):
+        def value(x: Array):
             return jnp.asarray(offset, x.dtype) - self._sum(kernel, x, jnp.zeros((), x.dtype))
 
-        def slope(x):
+        def slope(x: Array):
             return -self._sum(lambda z: _gradient_off_zero(kernel, z), x, jnp.zeros_like(x))
 
         value.defjvp(lambda primals, tangents: (value(*primals), slope(*primals) @ tangents[0]))
         self._value = value
 
-    def _sum(self, f, x, zero):
-        def add(total, chunk):
+    def _sum(self, f: Callable, x: Array, zero: Array):
+        def add(total: Array, chunk: tuple):
             y, b = chunk
             return total + jnp.tensordot(b, jax.vmap(lambda point: f(x - point))(y), axes=1), None
 
@@ -132,7 +134,7 @@ class MeanEmbedding:
         chunks = tuple(jnp.asarray(array, x.dtype) for array in self._chunks)
         return jax.lax.scan(add, zero, chunks)[0]
 
-    def __call__(self, x):
+    def __call__(self, x: Array):
         _require_dimension(x, self.points.shape[-1])
         return self._value(x)
 
@@ -140,7 +142,7 @@ class MeanEmbedding:
         return "mean embedding of the target"
 
 
-def _require_dimension(x, dimension: int) -> None:
+def _require_dimension(x: Array, dimension: int) -> None:
     """Refuse a point `[d]` of another dimension than the target's: it would be broadcast."""
     if x.shape != (dimension,):
         raise ValueError(
@@ -148,7 +150,7 @@ def _require_dimension(x, dimension: int) -> None:
         )
 
 
-def _gradient_off_zero(kernel, z):
+def _gradient_off_zero(kernel: Callable, z: Array):
     """∇k(z), 0 at z = 0 as it is for an even kernel, whatever a kink there gives."""
     away = jnp.any(z != 0)
     slope = jax.grad(kernel)(jnp.where(away, z, jnp.ones_like(z)))
@@ -158,14 +160,14 @@ def _gradient_off_zero(kernel, z):
 class _SmoothedGaussian:
     """x ↦ c − k∗ν for ν = N(m, Σ) and k(z) = s exp(−|z|²/2w²): a Gaussian of covariance Σ + w²I."""
 
-    def __init__(self, target, strength, width, offset):
+    def __init__(self, target, strength: float, width: float, offset: float):
         covariance = np.asarray(target.covariance(), dtype=float)
         wide = covariance + width**2 * np.eye(len(covariance))
         self.mean, self.precision = np.asarray(target.mean(), dtype=float), np.linalg.inv(wide)
         self.peak = strength * width ** len(wide) / math.sqrt(np.linalg.det(wide))
         self.offset = offset
 
-    def __call__(self, x):
+    def __call__(self, x: Array):
         _require_dimension(x, len(self.mean))
         z = x - jnp.asarray(self.mean, x.dtype)
         return self.offset - self.peak * jnp.exp(-0.5 * z @ jnp.asarray(self.precision, x.dtype) @ z)

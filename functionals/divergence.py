@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from functools import cached_property
 
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.entropies import Entropy
 from functionals.pointwise import describe
@@ -42,7 +43,7 @@ class KL(Functional):
         modulus = getattr(self.target, "log_concavity", None)
         dimension = getattr(self.target, "dimension", None)
 
-        def potential(x, *time):
+        def potential(x: Array, *time):
             if dimension is not None and x.shape != (dimension,):
                 raise ValueError(
                     f"target: expected a measure in {x.shape[-1]}D like the one it is compared with, "
@@ -52,7 +53,7 @@ class KL(Functional):
 
         return Entropy(), Potential(TimeDependent(potential) if moves else potential, modulus=modulus)
 
-    def at(self, t):
+    def at(self, t: float):
         if not self.depends_on_time:
             return self
         here = copy.copy(self)
@@ -78,7 +79,7 @@ class KL(Functional):
     def probe(self, mu):
         return self._terms[1].probe(mu)
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return self._terms[1].displacement_modulus(dimension)
 
     def __repr__(self):

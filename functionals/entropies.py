@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.internal import InternalEnergy
 from functionals.numbers import is_number
 from functionals.pointwise import namespace
@@ -26,24 +27,24 @@ class Entropy(InternalEnergy):
     def _require_facts(self):
         """They hold."""
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return 0.0
 
-    def density(self, s):
+    def density(self, s: np.ndarray):
         xp = namespace(s)
         s = xp.asarray(s)
         return xp.where(s > 0, s * xp.log(xp.where(s > 0, s, 1.0)), 0.0)
 
-    def derivative(self, s):
+    def derivative(self, s: np.ndarray):
         xp = namespace(s)
         with np.errstate(divide="ignore"):
             return xp.log(s) + 1.0
 
-    def second_derivative(self, s):
+    def second_derivative(self, s: np.ndarray):
         with np.errstate(divide="ignore"):
             return 1.0 / namespace(s).asarray(s)
 
-    def conjugate_derivative(self, p):
+    def conjugate_derivative(self, p: np.ndarray):
         return namespace(p).exp(p - 1.0)
 
     conjugate = conjugate_derivative
@@ -82,19 +83,19 @@ class Power(InternalEnergy):
     def _require_facts(self):
         """They hold."""
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return 0.0 if self.m >= 1.0 - 1.0 / dimension else None
 
-    def density(self, s):
+    def density(self, s: np.ndarray):
         return _power(namespace(s), s, self.m) / (self.m - 1.0)
 
-    def derivative(self, s):
+    def derivative(self, s: np.ndarray):
         return self.m / (self.m - 1.0) * _power(namespace(s), s, self.m - 1.0)
 
-    def second_derivative(self, s):
+    def second_derivative(self, s: np.ndarray):
         return self.m * _power(namespace(s), s, self.m - 2.0)
 
-    def conjugate_derivative(self, p):
+    def conjugate_derivative(self, p: np.ndarray):
         xp, m = namespace(p), self.m
         base = (m - 1.0) / m * xp.asarray(p)
         with np.errstate(divide="ignore"):
@@ -103,7 +104,7 @@ class Power(InternalEnergy):
             # U′ is negative and increases to 0: a p ≥ 0 asks for infinite density.
             return xp.where(base > 0, xp.where(base > 0, base, 1.0) ** (1.0 / (m - 1.0)), xp.inf)
 
-    def conjugate(self, p):
+    def conjugate(self, p: Array):
         # p = U′(s) gives ps − U(s) = s^m; for m > 1 and p ≤ 0 both sides vanish.
         return self.conjugate_derivative(p) ** self.m
 
@@ -117,7 +118,7 @@ class Power(InternalEnergy):
         return f"Power({self.m:g})"
 
 
-def _power(xp, s, exponent):
+def _power(xp, s: np.ndarray, exponent: float):
     with np.errstate(divide="ignore"):
         if exponent == 2.0:
             return xp.asarray(s) * s

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 
 from functionals.arithmetic import FUNCTIONS, parse
+from functionals.array import Array
 
 _SMALL = {"+": lambda a, b: a + b, "-": lambda a, b: a - b, "*": lambda a, b: a * b, "/": lambda a, b: a / b}
 
@@ -39,7 +40,7 @@ class Expression:
             stack.append(_apply(operation, arguments))
         return stack[0]
 
-    def __eq__(self, other):
+    def __eq__(self, other: object):
         same = type(other) is type(self)
         return same and (other.program, other.variables) == (self.program, self.variables)
 
@@ -84,7 +85,7 @@ class PointExpression(Expression):
 class _Radius:
     """|z|, its slope at 0 taken as 0, with |z|² at hand, whose powers and log are smooth."""
 
-    def __init__(self, z):
+    def __init__(self, z: Array):
         self.squared = jnp.sum(z**2)
 
     @property
@@ -93,11 +94,11 @@ class _Radius:
         return jnp.where(away, jnp.sqrt(jnp.where(away, self.squared, 1.0)), 0.0)
 
 
-def _plain(value):
+def _plain(value: Array):
     return value.value if isinstance(value, _Radius) else value
 
 
-def _apply(operation, arguments):
+def _apply(operation: str, arguments: list):
     if isinstance(arguments[0], _Radius):
         if operation == "log":
             return 0.5 * jnp.log(arguments[0].squared)
@@ -117,7 +118,7 @@ def _apply(operation, arguments):
     return _FUNCTIONS[operation](first)
 
 
-def _power(base, exponent):
+def _power(base, exponent: float):
     # a whole exponent stays one, so that derivatives exist at negative numbers
     whole = isinstance(exponent, float) and exponent.is_integer() and abs(exponent) < 2**31
     return base ** (int(exponent) if whole else exponent)

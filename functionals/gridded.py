@@ -7,6 +7,7 @@ import itertools
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.numbers import finite
 
 
@@ -19,7 +20,7 @@ class GriddedFunction:
     Raises ValueError for samples that are not finite or fewer than 4 along an axis.
     """
 
-    def __init__(self, values, lower, upper):
+    def __init__(self, values: np.ndarray, lower: float | tuple, upper: float | tuple):
         from scipy.ndimage import spline_filter
 
         values = np.asarray(values, dtype=float)
@@ -39,7 +40,7 @@ class GriddedFunction:
         self._spacing = (self.upper - self.lower) / values.shape
         self._coefficients = spline_filter(values, order=3, mode="mirror")
 
-    def __call__(self, x):
+    def __call__(self, x: Array):
         x = jnp.asarray(x)
         if x.shape != (self.dimension,):
             raise ValueError(f"gridded data in {self.dimension}D were asked at a point of shape {x.shape}")
@@ -64,14 +65,14 @@ class GriddedFunction:
         return f"gridded {'×'.join(map(str, self.values.shape))}"
 
 
-def _corner(name, value, dimension: int) -> np.ndarray:
+def _corner(name: str, value: float | tuple, dimension: int) -> np.ndarray:
     corner = finite(name, value)
     if corner.shape not in ((), (1,), (dimension,)):
         raise ValueError(f"{name}: expected one number or {dimension}, one an axis, got {value!r}")
     return np.broadcast_to(corner, (dimension,))
 
 
-def _cubic_weights(t):
+def _cubic_weights(t: Array):
     """The four cubic B-spline weights at offset t in [0, 1] within a cell."""
     return (
         (1.0 - t) ** 3 / 6.0,
@@ -81,6 +82,6 @@ def _cubic_weights(t):
     )
 
 
-def _mirror(index, last):
+def _mirror(index: Array, last: int):
     index = jnp.abs(index)
     return jnp.where(index > last, 2 * last - index, index)

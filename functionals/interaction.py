@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.named_kernels import NAMED_KERNELS
 from functionals.registry import register
@@ -43,7 +45,7 @@ class Interaction(Functional):
 
     def __init__(
         self,
-        W,
+        W: Callable | str,
         *,
         general: bool = False,
         linearly_convex=None,
@@ -87,7 +89,7 @@ class Interaction(Functional):
         self.modulus = modulus
         self._even_in: set[int] = set()
 
-    def at(self, t):
+    def at(self, t: float | Array):
         if not self.depends_on_time:
             return self
         here = copy.copy(self)
@@ -159,7 +161,7 @@ class Interaction(Functional):
             return [pointwise.values(lambda x: W(x, points[0]), points)]
         return [pointwise.values(W, points - points.mean(axis=0) + 0.01)]
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return None if self.modulus is None or self.general else min(self.modulus, 0.0)
 
     def __repr__(self):

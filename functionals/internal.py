@@ -23,7 +23,7 @@ _RUN = 24  # densities in a row: the cancellation within a U such as √(1 + s²
 _SURE, _SEEN = 1e-6, 1e-8  # of three values and of all up to s, above which one density is enough
 
 
-def _concave_at(s, values) -> float | None:
+def _concave_at(s: np.ndarray, values: np.ndarray) -> float | None:
     """The first s where values [n] lie above the chord of their neighbours beyond rounding, None for none."""
     if len(s) < _RUN + 2:
         return None
@@ -39,13 +39,13 @@ def _concave_at(s, values) -> float | None:
     return float(s[1:-1][found[0]]) if found.size else None
 
 
-def _seen(s, values) -> np.ndarray:
+def _seen(s: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Where values [n] stand out of the rounding of all those up to s, or up to s = 1."""
     largest = np.fmax.accumulate(np.abs(values))
     return np.abs(values) > _SEEN * np.maximum(largest, largest[min(np.searchsorted(s, 1.0), len(s) - 1)])
 
 
-def _where_positive(f, s, at_zero: float):
+def _where_positive(f: Callable, s: np.ndarray, at_zero: float):
     """f(s) for s > 0, and its limit at 0, where f itself may be 0 · log 0."""
     xp = namespace(s)
     positive = xp.asarray(s) > 0
@@ -93,7 +93,7 @@ class InternalEnergy(Functional):
         self._values = np.array(values) if self._displacement_convex else None
 
     @staticmethod
-    def _contracts(d: int, values) -> bool:
+    def _contracts(d: int, values: np.ndarray) -> bool:
         """Whether r ↦ r^d U(r^{−d}) is convex and non-increasing [McCann1997, Theorem 2.2]."""
         radii = _DENSITIES[::-1] ** (-1.0 / d)
         with np.errstate(all="ignore"):
@@ -112,17 +112,17 @@ class InternalEnergy(Functional):
     def wasserstein_gradient(self, mu):
         return mu.internal_gradient(self)
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return 0.0 if self._displacement_convex and self._contracts(dimension, self._values) else None
 
     def probe(self, mu):
         return [self.derivative(np.array([0.01, 0.3, 1.0, 7.0]))]
 
-    def density(self, s):
+    def density(self, s: np.ndarray):
         """U(s), elementwise; 0 at 0."""
         return _where_positive(lambda t: elementwise(self.U, t), s, 0.0)
 
-    def derivative(self, s):
+    def derivative(self, s: np.ndarray):
         """U′(s), elementwise; its limit at 0."""
         return _where_positive(lambda t: elementwise(_derivative_of(self.U, 1), t), s, self._slope_at_zero)
 
@@ -131,15 +131,15 @@ class InternalEnergy(Functional):
         near, nearer = elementwise(_derivative_of(self.U, 1), np.array([np.sqrt(_TINY), _TINY]))
         return float(-np.inf if nearer < near - 1.0 else nearer)
 
-    def second_derivative(self, s):
+    def second_derivative(self, s: np.ndarray):
         """U″(s), elementwise."""
         return elementwise(_derivative_of(self.U, 2), s)
 
-    def conjugate_derivative(self, p):
+    def conjugate_derivative(self, p: np.ndarray):
         """(U*)′(p) ≥ 0, elementwise."""
         return invert_derivative(self.derivative, p)
 
-    def conjugate(self, p):
+    def conjugate(self, p: np.ndarray):
         """U*(p), elementwise."""
         return conjugate_at(self.conjugate_derivative(p), p, self.density)
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.numbers import is_number, positive
 
 
@@ -23,13 +24,13 @@ class NamedKernel(NamedTuple):
     modulus: float | None
 
 
-def quadratic(strength=1.0) -> NamedKernel:
+def quadratic(strength: float = 1.0) -> NamedKernel:
     """W(z) = (s/2)|z|²: attraction to the mean; concave in ρ, s-convex along geodesics of fixed mean."""
     s = positive("strength", strength)
     return NamedKernel(_with_terms(lambda z: 0.5 * s * jnp.sum(z**2), ("quadratic", s)), False, s)
 
 
-def gaussian(strength=1.0, width=1.0) -> NamedKernel:
+def gaussian(strength: float = 1.0, width: float = 1.0) -> NamedKernel:
     """W(z) = s exp(−|z|²/2w²): repulsive for s > 0, attractive for s < 0."""
     s, w = _number("strength", strength), positive("width", width)
     modulus = -abs(s) / w**2 if s > 0 else 2.0 * s * np.exp(-1.5) / w**2
@@ -38,7 +39,7 @@ def gaussian(strength=1.0, width=1.0) -> NamedKernel:
     return NamedKernel(W, s > 0, float(modulus))
 
 
-def logarithmic(strength=1.0) -> NamedKernel:
+def logarithmic(strength: float = 1.0) -> NamedKernel:
     """W(z) = −s log|z|: repulsive for s > 0, attractive (Keller–Segel) for s < 0; singular at 0."""
     s = _number("strength", strength)
     W = _with_terms(lambda z: -0.5 * s * jnp.log(jnp.sum(z**2)), ("logarithm", s))
@@ -52,18 +53,18 @@ def quadratic_logarithmic() -> NamedKernel:
     return NamedKernel(W, None, None)
 
 
-def morse(repulsion=2.0, range=0.5) -> NamedKernel:
+def morse(repulsion: float = 2.0, range: float = 0.5) -> NamedKernel:
     """W(z) = C e^{−|z|/ℓ} − e^{−|z|}: swarms, with C `repulsion` and ℓ `range`."""
     c, length = positive("repulsion", repulsion), positive("range", range)
 
-    def W(z):
+    def W(z: Array):
         r = _norm(z)
         return c * jnp.exp(-r / length) - jnp.exp(-r)
 
     return NamedKernel(_with_terms(W, ("exponential", c, length), ("exponential", -1.0, 1.0)), None, None)
 
 
-def power(exponent=2.0, strength=1.0) -> NamedKernel:
+def power(exponent: float = 2.0, strength: float = 1.0) -> NamedKernel:
     """W(z) = s|z|^a/a, a ≠ 0: attractive for s > 0; singular at 0 for a < 0; the limit a → 0 is logarithmic.
 
     For 0 < a ≤ 2, −|z|^a is conditionally positive definite, as |z|^a is for −d < a < 0 [Wendland2005,
@@ -72,7 +73,7 @@ def power(exponent=2.0, strength=1.0) -> NamedKernel:
     s, a = _number("strength", strength), _number("exponent", exponent)
     modulus = s if a == 2.0 else 0.0 if s > 0 and a >= 1 else None
 
-    def W(z):
+    def W(z: Array):
         # the power of a zero norm has no derivative unless a ≥ 1, so it is taken where the norm is not 0
         r = _norm(z)
         return s / a * jnp.where(r > 0, jnp.where(r > 0, r, 1.0) ** a, 0.0 if a > 0 else jnp.inf)
@@ -86,19 +87,19 @@ NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
 }
 
 
-def _with_terms(W, *terms):
+def _with_terms(W: Callable, *terms):
     W.terms = terms
     return W
 
 
-def _norm(z):
+def _norm(z: Array):
     """|z|, with gradient 0 at z = 0 in place of NaN."""
     squared = jnp.sum(z**2)
     away = squared > 0
     return jnp.where(away, jnp.sqrt(jnp.where(away, squared, 1.0)), 0.0)
 
 
-def _number(name, value) -> float:
+def _number(name: str, value: float) -> float:
     if not (is_number(value) and value != 0):
         raise ValueError(f"{name} must be a finite number other than 0, got {value!r}")
     return float(value)

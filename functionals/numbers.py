@@ -9,8 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 
-def is_number(value) -> bool:
+
+def is_number(value: float) -> bool:
     """Whether value is one finite real number."""
     if not isinstance(value, Real) or isinstance(value, bool):
         return False
@@ -20,7 +22,7 @@ def is_number(value) -> bool:
         return False
 
 
-def positive(name: str, value) -> float:
+def positive(name: str, value: float) -> float:
     """value as a float, refused unless it is one finite positive number; as it is where jax traces it."""
     if isinstance(value, jax.core.Tracer):
         return value
@@ -29,7 +31,7 @@ def positive(name: str, value) -> float:
     return float(value)
 
 
-def finite(name: str, value) -> np.ndarray:
+def finite(name: str, value: float | np.ndarray) -> np.ndarray:
     """value as an array of finite numbers; as it is where jax traces it."""
     if isinstance(value, jax.core.Tracer):
         return value
@@ -42,7 +44,7 @@ def finite(name: str, value) -> np.ndarray:
     return array
 
 
-def matching(name: str, array: np.ndarray, x):
+def matching(name: str, array: np.ndarray, x: Array):
     """A parameter, one number or one a coordinate, in the dtype of the point x it is used with."""
     if array.ndim and array.shape[-1] != x.shape[-1]:
         raise ValueError(f"{name} has {array.shape[-1]} coordinates, the points have {x.shape[-1]}")

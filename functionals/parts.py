@@ -53,12 +53,12 @@ class Parts:
         """U = Σ cᵢUᵢ with its derivatives and conjugate, or None."""
         return GatheredInternal(self.internal) if self.internal else None
 
-    def potential_values(self, points) -> np.ndarray:
+    def potential_values(self, points: np.ndarray) -> np.ndarray:
         """V = Σ cᵢVᵢ at points `[n, d]`, in float64."""
         points = np.asarray(points, dtype=float)
         return sum((c * np.asarray(atom.values(points)) for c, atom in self.potential), np.zeros(len(points)))
 
-    def potential_gradient(self, points) -> np.ndarray:
+    def potential_gradient(self, points: np.ndarray) -> np.ndarray:
         """∇V at points `[n, d]`, in float64."""
         points = np.asarray(points, dtype=float)
         terms = (c * np.asarray(pointwise.gradients(atom.V, points)) for c, atom in self.potential)

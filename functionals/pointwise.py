@@ -19,27 +19,27 @@ from functionals.time_dependence import AtTime, split
 PointFunction = Callable[[jax.Array], jax.Array]
 
 
-def values(f: PointFunction, x):
+def values(f: PointFunction, x: np.ndarray):
     """f at every point: x of shape `[n, d]` gives `[n]`."""
     return _evaluate(_batched_value, f, x)
 
 
-def gradients(f: PointFunction, x):
+def gradients(f: PointFunction, x: np.ndarray):
     """∇f at every point: x of shape `[n, d]` gives `[n, d]`."""
     return _evaluate(_batched_gradient, f, x)
 
 
-def hessians(f: PointFunction, x):
+def hessians(f: PointFunction, x: np.ndarray):
     """D²f at every point: x of shape `[n, d]` gives `[n, d, d]`."""
     return _evaluate(_batched_hessian, f, x)
 
 
-def namespace(s):
+def namespace(s: np.ndarray):
     """jax.numpy for a jax array, numpy for everything else."""
     return jnp if isinstance(s, jax.Array) else np
 
 
-def elementwise(f: Callable, s):
+def elementwise(f: Callable, s: np.ndarray):
     """A scalar function of a scalar, at every element of an array of any shape."""
     f = as_it_reads_now(f)
     if isinstance(s, jax.Array):
@@ -49,7 +49,7 @@ def elementwise(f: Callable, s):
         return np.array(_batched_elementwise(f)(s.ravel())).reshape(s.shape)
 
 
-def _evaluate(batched, f, x):
+def _evaluate(batched: Callable, f: Callable, x: np.ndarray):
     f, time = split(f)
     f = as_it_reads_now(f)
     if isinstance(x, jax.Array) or any(isinstance(t, jax.core.Tracer) for t in time):
@@ -70,7 +70,7 @@ def scalar(f: PointFunction) -> PointFunction:
 
 
 @kept
-def _scalar(f):
+def _scalar(f: Callable):
     f_alone = with_own_constants(f)
 
     def checked(*args):
@@ -97,30 +97,30 @@ def _scalar(f):
 
 
 @kept
-def _batched_value(f, n_times):
+def _batched_value(f: Callable, n_times: int):
     return _over_points(_scalar(f), n_times)
 
 
 @kept
-def _batched_gradient(f, n_times):
+def _batched_gradient(f: Callable, n_times: int):
     return _over_points(jax.grad(_scalar(f)), n_times)
 
 
 @kept
-def _batched_hessian(f, n_times):
+def _batched_hessian(f: Callable, n_times: int):
     return _over_points(jax.hessian(_scalar(f)), n_times)
 
 
-def _over_points(f, n_times):
+def _over_points(f: Callable, n_times: int):
     return jax.jit(jax.vmap(f, in_axes=(0, *(None,) * n_times)))
 
 
 @kept
-def _batched_elementwise(f):
+def _batched_elementwise(f: Callable):
     return jax.jit(jax.vmap(with_own_constants(f)))
 
 
-def with_own_constants(f):
+def with_own_constants(f: Callable):
     """f with the numpy arrays that it reads copied whenever it is traced.
 
     jax keeps one conversion of an array as long as a program holds it, and hands the float64 one on to a
@@ -136,6 +136,6 @@ def with_own_constants(f):
     return alone
 
 
-def describe(f) -> str:
+def describe(f: Callable) -> str:
     """How a function is named in a message."""
     return getattr(f, "__name__", None) or repr(f)

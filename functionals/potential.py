@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class Potential(Functional):
     kind = "potential"
     linearly_convex = True
 
-    def __init__(self, V, *, modulus: float | None = None, **parameters):
+    def __init__(self, V: Callable | str, *, modulus: float | None = None, **parameters):
         self._label = pointwise.describe(V) if callable(V) else repr(V)
         if isinstance(V, str):
             if V not in NAMED_POTENTIALS:
@@ -49,14 +50,16 @@ class Potential(Functional):
         self.modulus = modulus
 
     @classmethod
-    def gridded(cls, values, lower, upper, *, modulus: float | None = None) -> Potential:
+    def gridded(
+        cls, values: np.ndarray, lower: float | tuple, upper: float | tuple, *, modulus: float | None = None
+    ) -> Potential:
         """From samples `[*cells]` at the cell centres of the box [lower, upper], cubic in between."""
         return cls(GriddedFunction(values, lower, upper), modulus=modulus)
 
-    def at(self, t):
+    def at(self, t: float):
         return self._frozen_at(t) if self.depends_on_time else self
 
-    def _frozen_at(self, t):
+    def _frozen_at(self, t: float):
         here = copy.copy(self)
         here.V, here._label = frozen(self.V, t), f"{self._label} at t={t!s:.9}"
         return here
@@ -68,7 +71,7 @@ class Potential(Functional):
     def energy(self, mu):
         return mu.integrate(self.V)
 
-    def values(self, points):
+    def values(self, points: np.ndarray):
         """V at points `[n, d]`."""
         return pointwise.values(self.V, points)
 
@@ -82,7 +85,7 @@ class Potential(Functional):
         here = self.at(0.0)
         return [np.asarray(here.values(np.asarray(mu.points)[:512]))]
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return self.modulus
 
     def __repr__(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -10,6 +11,7 @@ import numpy as np
 from jax.extend.core import Literal
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.quadratic_form import CALLS, LINEAR, SUMS, inner_program
 from functionals.reading import as_it_reads_now
@@ -27,7 +29,7 @@ class PowerSum:
     logarithm: float
 
 
-def power_sum(W, dimension: int = 1) -> PowerSum | None:
+def power_sum(W: Callable, dimension: int = 1) -> PowerSum | None:
     """The sum of powers that W of a point `[1]` provably is on z > 0, or None.
 
     Declared by a named kernel's `terms`, or else found by running the program of W, its jaxpr, in the
@@ -38,7 +40,7 @@ def power_sum(W, dimension: int = 1) -> PowerSum | None:
     return declared if declared is not None else _proved(as_it_reads_now(W))
 
 
-def _declared(terms) -> PowerSum | None:
+def _declared(terms: tuple | None) -> PowerSum | None:
     if not terms:
         return None
     powers, logarithm = {}, 0.0
@@ -55,7 +57,7 @@ def _declared(terms) -> PowerSum | None:
 
 
 @kept
-def _proved(W) -> PowerSum | None:
+def _proved(W: Callable) -> PowerSum | None:
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
         traced = jax.make_jaxpr(pointwise.scalar(W))(jax.ShapeDtypeStruct((1,), np.float64))
         try:
@@ -95,7 +97,7 @@ class _Sum:
         return signs.pop()
 
 
-def _run(jaxpr, consts, inputs) -> list:
+def _run(jaxpr, consts: list, inputs: list) -> list:
     known = dict(zip(jaxpr.constvars, consts, strict=True)) | dict(zip(jaxpr.invars, inputs, strict=True))
 
     def read(atom):
@@ -115,7 +117,7 @@ def _run(jaxpr, consts, inputs) -> list:
     return [read(atom) for atom in jaxpr.outvars]
 
 
-def _applied(eqn, operands):
+def _applied(eqn, operands: list):
     name, first = eqn.primitive.name, operands[0]
     if name in LINEAR:
         return _linear(eqn, operands)
@@ -141,24 +143,24 @@ def _as_sum(x) -> _Sum:
     return x if isinstance(x, _Sum) else _Sum({0.0: np.asarray(x, dtype=float)})
 
 
-def _linear(eqn, operands):
+def _linear(eqn, operands: list):
     dtype = eqn.params.get("new_dtype", np.float64)
     first, *rest = operands
     if not np.issubdtype(dtype, np.floating) or any(isinstance(x, _Sum) for x in rest):
         raise _Unknown
 
-    def one(c):
+    def one(c: float | np.ndarray):
         return np.asarray(eqn.primitive.bind(np.asarray(c, dtype=float), *rest, **eqn.params))
 
     logarithm = one(first.logarithm) if np.any(first.logarithm) else 0.0
     return _Sum({a: one(c) for a, c in first.powers.items()}, logarithm)
 
 
-def _added(eqn, operands):
+def _added(eqn, operands: list):
     sums = [_as_sum(x) for x in operands]
     shapes = [atom.aval.shape for atom in eqn.invars]
 
-    def one(parts):
+    def one(parts: list):
         parts = [np.zeros(shape) if p is None else p for p, shape in zip(parts, shapes, strict=True)]
         return np.asarray(eqn.primitive.bind(*parts, **eqn.params))
 
@@ -168,12 +170,12 @@ def _added(eqn, operands):
     return _Sum({a: one([s.powers.get(a) for s in sums]) for a in sorted(exponents)}, logarithm)
 
 
-def _multiplied(eqn, operands):
+def _multiplied(eqn, operands: list):
     left, right = (_as_sum(x) for x in operands)
     return _product(left, right, lambda a, b: np.asarray(eqn.primitive.bind(a, b, **eqn.params)))
 
 
-def _product(left, right, times):
+def _product(left: _Sum, right: _Sum, times):
     logarithm = 0.0
     for one, other, turned in ((left, right, False), (right, left, True)):
         if np.any(one.logarithm):
@@ -189,7 +191,7 @@ def _product(left, right, times):
     return _Sum(out, logarithm)
 
 
-def _compared(name, left, right):
+def _compared(name: str, left, right):
     """Against 0, on either side."""
     above, below = _COMPARED[name]
     if not isinstance(right, _Sum) and not np.any(right):
@@ -199,7 +201,7 @@ def _compared(name, left, right):
     raise _Unknown
 
 
-def _power(base, exponent):
+def _power(base: _Sum | Array, exponent: float):
     if not isinstance(base, _Sum):
         raise _Unknown
     if exponent in (2.0, 3.0, 4.0) and len(base.powers) > 1:
@@ -213,14 +215,14 @@ def _power(base, exponent):
     return _Sum({a * exponent: c**exponent})
 
 
-def _log(x, eqn):
+def _log(x: _Sum, eqn):
     c, a = x.term()
     if np.any(c <= 0.0):
         raise _Unknown
     return _Sum({0.0: np.log(c)}, np.full(np.shape(c), float(a)))
 
 
-def _absolute(x, eqn):
+def _absolute(x: _Sum, eqn):
     sign = x.of_one_sign()
     return _Sum({a: sign * c for a, c in x.powers.items()})
 

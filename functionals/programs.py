@@ -49,7 +49,7 @@ class Programs:
                 self._forgotten.popitem(last=False)
         return result
 
-    def _was_forgotten(self, key) -> bool:
+    def _was_forgotten(self, key: tuple) -> bool:
         # a new function may stand where a dead one did, with its hash
         references = self._forgotten.pop(hash(key), None)
         return references is not None and all(reference() is not None for reference in references)

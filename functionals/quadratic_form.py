@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -33,7 +34,7 @@ class QuadraticForm(NamedTuple):
     c: float
 
 
-def quadratic_form(V, dimension: int, centre=None) -> QuadraticForm | None:
+def quadratic_form(V: Callable, dimension: int, centre: np.ndarray | None = None) -> QuadraticForm | None:
     """The quadratic form about `centre` (0 by default) that V provably is on the whole of R^dimension.
 
     Proved where the program of V, a jaxpr, is made of sums, products and powers of degree 2 at most;
@@ -59,7 +60,7 @@ def quadratic_form(V, dimension: int, centre=None) -> QuadraticForm | None:
     return QuadraticForm(0.5 * (A + A.T), b, value)
 
 
-def _declared(W, dimension):
+def _declared(W: Callable, dimension: int):
     """A of a kernel that says it is ½zᵀAz, or None."""
     stiffness = 0.0
     for name, *numbers in getattr(W, "terms", None) or [("unknown",)]:
@@ -73,7 +74,7 @@ def _declared(W, dimension):
 
 
 @kept
-def _is_quadratic(V, dimension, constants) -> bool:
+def _is_quadratic(V, dimension: int, constants) -> bool:
     # at all times at once: the time is a constant, as are parameters
     operands = [jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *constants)]
     with jax.enable_x64(True):
@@ -95,7 +96,7 @@ class _Degree(NamedTuple):
 _UNKNOWN, _CONSTANT = _Degree(None), _Degree(0)
 
 
-def _degrees(jaxpr, inputs) -> list[_Degree]:
+def _degrees(jaxpr, inputs: list) -> list[_Degree]:
     """The degrees of the outputs of a program whose inputs have these."""
     known = dict.fromkeys(jaxpr.constvars, _CONSTANT) | dict(zip(jaxpr.invars, inputs, strict=True))
 
@@ -120,7 +121,7 @@ def inner_program(eqn):
     return inner if isinstance(inner, ClosedJaxpr) else ClosedJaxpr(inner, ())
 
 
-def _degree(eqn, operands) -> _Degree:
+def _degree(eqn, operands: list) -> _Degree:
     name, first = eqn.primitive.name, operands[0]
     if name == "convert_element_type" and not np.issubdtype(eqn.params["new_dtype"], np.floating):
         return _UNKNOWN
@@ -149,15 +150,15 @@ def _degree(eqn, operands) -> _Degree:
     return _UNKNOWN
 
 
-def _or_more(degree) -> int:
+def _or_more(degree: int | None) -> int:
     return 3 if degree is None else degree
 
 
-def _of_degree(degree, squares=False) -> _Degree:
+def _of_degree(degree: int, squares: bool = False) -> _Degree:
     return _Degree(degree, squares) if degree <= 2 else _UNKNOWN
 
 
-def _power(base, n) -> _Degree:
+def _power(base: _Degree, n: int) -> _Degree:
     if n == 2 and base.of_square is not None:
         return _of_degree(base.of_square, squares=True)
     return _of_degree(_or_more(base.of) * n, squares=n == 2) if n >= 1 else _UNKNOWN

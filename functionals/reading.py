@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from functionals.base import Functional
+
 import functools
 from collections.abc import Callable
 
@@ -25,14 +30,14 @@ def as_it_reads_now(f: Callable) -> Callable:
     return f if not reads else _named(f, reads)
 
 
-def what_it_reads(functional) -> tuple:
+def what_it_reads(functional: Functional) -> tuple:
     """What the functions of a functional read now: equal as long as a compilation of them may be kept."""
     functions = [value for value in vars(functional).values() if callable(value)]
     return tuple(_reads(f, _DEPTH) for f in (*functions, type(functional).energy))
 
 
 @kept
-def _named(f, reads):
+def _named(f: Callable, reads: tuple):
     @functools.wraps(f)
     def same(*args):
         return f(*args)
@@ -40,7 +45,7 @@ def _named(f, reads):
     return same
 
 
-def _reads(f, depth: int) -> tuple:
+def _reads(f: Callable, depth: int) -> tuple:
     f = f.function if isinstance(f, (AtTime, TimeDependent)) else f
     code = getattr(f, "__code__", None)
     if code is None or depth == 0:
@@ -56,7 +61,7 @@ def _reads(f, depth: int) -> tuple:
     return tuple(_mark(value, depth) for value in (*outside, *(f.__defaults__ or ())))
 
 
-def _mark(value, depth):
+def _mark(value: Callable | float | None, depth: int):
     if isinstance(value, (bool, int, float, complex, str, bytes, type(None))):
         return type(value).__name__, repr(value)
     if isinstance(value, (np.ndarray, np.generic)) and value.size <= _LARGEST_ARRAY and value.dtype != object:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
 
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.divergence import KL
 from functionals.numbers import is_number
@@ -27,7 +29,7 @@ class Reward(Functional):
 
     linearly_convex = True
 
-    def __init__(self, reward, reference, strength: float = 1.0, *, modulus: float | None = None):
+    def __init__(self, reward: Callable, reference, strength: float = 1.0, *, modulus: float | None = None):
         if not callable(reward):
             raise TypeError(f"reward: expected a jax function of a point, got {type(reward).__name__}")
         if not (callable(reference) or hasattr(reference, "log_density_function")):
@@ -43,7 +45,7 @@ class Reward(Functional):
         V = (lambda x, t: -reward(x, t)) if moves else (lambda x: -reward(x))
         self._terms = (1.0, Potential(V, modulus=modulus)), (self.strength, KL(reference))
 
-    def at(self, t):
+    def at(self, t: float):
         if not self.depends_on_time:
             return self
         here = copy.copy(self)
@@ -61,7 +63,7 @@ class Reward(Functional):
         log_reference = with_time(getattr(self.reference, "log_density_function", self.reference))
         reward, strength = with_time(self.reward), self.strength
 
-        def at(x, *time):
+        def at(x: Array, *time):
             parts = (1.0, log_reference), (1.0 / strength, reward)
             return sum(c * (frozen(f, *time) if time else f)(x) for c, f in parts)
 
@@ -84,7 +86,7 @@ class Reward(Functional):
     def probe(self, mu):
         return [number for _, term in self._terms for number in term.probe(mu)]
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         moduli = [term.displacement_modulus(dimension) for _, term in self._terms]
         return None if None in moduli else moduli[0] + self.strength * moduli[1]
 

@@ -57,5 +57,5 @@ class Summation:
         )
 
 
-def _is_whole(value) -> bool:
+def _is_whole(value: int) -> bool:
     return isinstance(value, Integral) and is_number(value)

@@ -31,7 +31,7 @@ class TimeDependent(_Named):
 
     function: Callable
 
-    def at(self, t) -> AtTime:
+    def at(self, t: float) -> AtTime:
         """The function of points at the time t."""
         return AtTime(self.function, t)
 
@@ -56,7 +56,7 @@ class AtTime(_Named):
         # a traced time has no value to compare
         return self.function, self.t if isinstance(self.t, float) else id(self.t)
 
-    def __eq__(self, other):
+    def __eq__(self, other: object):
         return isinstance(other, AtTime) and self._key() == other._key()
 
     def __hash__(self):
@@ -98,12 +98,12 @@ def without_time(name: str, f: Callable, points: int = 1) -> Callable:
     return f
 
 
-def frozen(f: Callable, t) -> Callable:
+def frozen(f: Callable, t: float) -> Callable:
     """f at the time t, f itself where it does not depend on time; raises ValueError for what is no time."""
     return f.at(checked_time(t)) if isinstance(f, TimeDependent) else f
 
 
-def checked_time(t):
+def checked_time(t: float):
     """t as a finite number, or as it is where jax traces it."""
     if isinstance(t, jax.core.Tracer):
         return t

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 from functionals import pointwise
 from functionals.algebra import Sum
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.interaction import Interaction
 from functionals.numbers import finite
@@ -38,7 +41,7 @@ class TwoLayerNetwork(Functional):
 
     linearly_convex = True
 
-    def __init__(self, inputs, targets, activation="relu", *, bias: bool = True):
+    def __init__(self, inputs: ArrayLike, targets: ArrayLike, activation: str = "relu", *, bias: bool = True):
         self.inputs, self.targets = _checked_data(inputs, targets)
         if not callable(activation) and activation not in ACTIVATIONS:
             known = ", ".join(map(repr, ACTIVATIONS))
@@ -87,7 +90,7 @@ class TwoLayerNetwork(Functional):
             lambda x, y: jnp.mean(self._feature(x) * self._feature(y)), general=True
         ) + Potential(lambda x: offset - jnp.mean(jnp.asarray(targets, x.dtype) * self._feature(x)))
 
-    def _feature(self, x):
+    def _feature(self, x: Array):
         """a σ(w·x_j + b) of one neuron for every sample, `[m]`."""
         return x[0] * self.activation(jnp.asarray(self._extended, x.dtype) @ x[1:])
 
@@ -99,7 +102,7 @@ class TwoLayerNetwork(Functional):
             )
         return mu.points
 
-    def _of(self, mu, name):
+    def _of(self, mu, name: str):
         points, masses = self._points(mu), mu.masses
         if isinstance(points, jax.Array) or isinstance(masses, jax.Array):
             return getattr(self, name)(points, masses)
@@ -113,11 +116,11 @@ class TwoLayerNetwork(Functional):
     def _loss(self, points, masses):
         return 0.5 * jnp.mean(self._residuals(points, masses) ** 2)
 
-    def _residuals(self, points, masses):
+    def _residuals(self, points: Array, masses: Array):
         """f_α(x_j) − y_j, `[m]`."""
         amplitudes = masses * points[:, 0]
 
-        def of_samples(pair):
+        def of_samples(pair: tuple):
             inputs, targets = pair
             return amplitudes @ self.activation(points[:, 1:] @ inputs.T) - targets
 
@@ -132,10 +135,10 @@ class TwoLayerNetwork(Functional):
 
         return points[:, 0] * self._mean(of_samples, points, masses, points[:, 0])
 
-    def _gradient(self, points, masses):
+    def _gradient(self, points: Array, masses: Array):
         """(mean_j r_j σ, a mean_j r_j σ′ x_j, a mean_j r_j σ′) at the points, `[n, d]`."""
 
-        def of_samples(inputs, residuals):
+        def of_samples(inputs: Array, residuals: Array):
             fields = points[:, 1:] @ inputs.T
             values, slopes = jax.jvp(self.activation, (fields,), (jnp.ones_like(fields),))
             inner = points[:, :1] * ((slopes * residuals) @ inputs)
@@ -143,13 +146,13 @@ class TwoLayerNetwork(Functional):
 
         return self._mean(of_samples, points, masses, points)
 
-    def _mean(self, of_samples, points, masses, like):
+    def _mean(self, of_samples: Callable, points: Array, masses: Array, like: Array):
         """The mean over samples of a function of blocks of inputs and residuals, added up block by block."""
         blocks = self._blocks(points, self._residuals(points, masses))
         total, _ = lax.scan(lambda sum, pair: (sum + of_samples(*pair), None), jnp.zeros_like(like), blocks)
         return total / len(self.targets)
 
-    def _blocks(self, points, values):
+    def _blocks(self, points: Array, values: Array):
         """Samples `[blocks, block, k]` with a value each, so that n × block activations fit; padded by 0."""
         m = len(self.targets)
         block = max(1, min(m, _ENTRIES // points.shape[0]))
@@ -158,7 +161,7 @@ class TwoLayerNetwork(Functional):
         values = jnp.pad(jnp.asarray(values, points.dtype), (0, padding))
         return inputs.reshape(-1, block, inputs.shape[1]), values.reshape(-1, block)
 
-    def displacement_modulus(self, dimension):
+    def displacement_modulus(self, dimension: int):
         return None
 
     def __repr__(self):
@@ -167,7 +170,7 @@ class TwoLayerNetwork(Functional):
         return f"TwoLayerNetwork({m} samples in {k}D, activation={self._label}{offset})"
 
 
-def _checked_data(inputs, targets):
+def _checked_data(inputs: ArrayLike, targets: ArrayLike):
     inputs, targets = finite("inputs", inputs), finite("targets", targets)
     inputs = inputs[:, None] if inputs.ndim == 1 else inputs
     if inputs.ndim != 2 or inputs.size == 0:

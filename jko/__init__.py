@@ -1,5 +1,7 @@
 """Wasserstein gradient flows: JKO steps, particles and the PDEs they converge to, from one functional."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -63,7 +65,7 @@ _AFTER_A_RUN = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     if name in _ROOMS_ON_DEMAND:
         return import_module(f"jko.{name}")
     if name in _AFTER_A_RUN:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import flow_bound_of_tau, has_bound_at
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
@@ -31,7 +32,7 @@ class Try(NamedTuple):
     of_tau: float
 
 
-def refusal(scheme: Scheme, F) -> str:
+def refusal(scheme: Scheme, F: Functional) -> str:
     """Why an accuracy cannot be asked of a scheme: it has no bounds; or nothing."""
     if F.depends_on_time:
         return f"no bound is known for a functional that depends on time, got {F!r}: give tau and n_steps"
@@ -53,7 +54,8 @@ def reach(accuracy: float, solve: Callable, scheme: Scheme, n_steps: int, most_s
     `attributes` say whether the accuracy was met.
     """
     tried: list[Try] = []
-    wanted, why = (1, scheme), ""
+    wanted: tuple[int, Scheme] | None = (1, scheme)
+    why = ""
     while wanted is not None:
         tried.append(_tried(*wanted, solve(*wanted), n_steps))
         if tried[-1].bound <= accuracy:
@@ -68,7 +70,7 @@ def reach(accuracy: float, solve: Callable, scheme: Scheme, n_steps: int, most_s
     return _told(best, accuracy, len(tried), why)
 
 
-def _tried(parts, scheme, run, n_steps) -> Try:
+def _tried(parts, scheme: Scheme, run, n_steps: int) -> Try:
     """The bound of a run; ∞ where it has none, or failed on the way."""
     bound, of_tau = float(np.max(run.flow_error_bound)), math.inf
     if math.isnan(bound) or run.info.n_steps != n_steps * parts or not run.info.row(-1).converged:
@@ -108,7 +110,7 @@ def _order(tried) -> float:
     return min(max(order, _ORDERS[0]), _ORDERS[1])
 
 
-def _sharpened(scheme: Scheme, factor: float) -> Scheme:
+def _sharpened(scheme: Any, factor: float) -> Scheme:
     """The scheme with a tolerance by which √gap falls by the factor; itself where it can take none."""
     tolerance = getattr(scheme, "tolerance", None)
     if tolerance is None or tolerance <= _LEAST_TOLERANCE:

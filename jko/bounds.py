@@ -177,6 +177,6 @@ def _modulus_of(run) -> float:
     return next(modulus for modulus in known if modulus is not None)
 
 
-def _bound(values, kind) -> Bound:
+def _bound(values: np.ndarray, kind: Kind) -> Bound:
     """Bounds at the stored times, and their kind; none where only the start has one."""
     return Bound(values, kind if np.isfinite(values[1:]).any() or values.size == 1 else Kind.NONE)

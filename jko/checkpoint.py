@@ -18,9 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import CheckpointMismatch, shortened
 from jko.fingerprint import fingerprint, without_addresses
+from jko.measures import Measure
 from jko.packing import pack, unpack
+from jko.scheme import Scheme
 from jko.writing import saying_what_is_kept
 
 _MAGIC = b"jko checkpoint 3\n"
@@ -33,7 +36,7 @@ _SHOWN = 100  # letters of a description in a message
 class Journal:
     """The checkpoint file of one run: `open` makes or reads it, `append` adds a checkpoint."""
 
-    def __init__(self, path, problem: dict):
+    def __init__(self, path: Path, problem: dict):
         self.path = Path(path)
         self._problem = problem
         self._at = 0, b""  # where the next chunk goes, and the digest of the last one
@@ -160,7 +163,7 @@ def unreadable(path, error: BaseException) -> CheckpointMismatch:
     )
 
 
-def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
+def describe_problem(F: Functional, mu: Measure, scheme: Scheme, tau: float, store_every: int) -> dict:
     """What makes two runs the same problem.
 
     F's numbers at mu and what F is made of (`fingerprint`: functions by their code, constants and what they
@@ -181,7 +184,7 @@ def describe_problem(F, mu, scheme, tau: float, store_every: int) -> dict:
     }
 
 
-def _require_same(problem: dict, stored: dict, path) -> None:
+def _require_same(problem: dict, stored: dict, path: Path) -> None:
     for name, ours in problem["problem"].items():
         theirs = stored["problem"][name]
         if without_addresses(str(ours)) != without_addresses(str(theirs)):
@@ -204,14 +207,14 @@ def _require_same(problem: dict, stored: dict, path) -> None:
             )
 
 
-def _refuse(path, reason: str):
+def _refuse(path: Path, reason: str):
     raise CheckpointMismatch(
         f"checkpoint: {str(path)!r} belongs to a different problem: {reason}; give another path, or remove "
         "it to start anew"
     )
 
 
-def _alike(a, b) -> bool:
+def _alike(a: np.ndarray, b: np.ndarray) -> bool:
     """Equal but for the rounding of another machine, on the scale of a's largest number."""
     if np.shape(a) != np.shape(b):
         return False

@@ -88,7 +88,7 @@ def fields_of(dataset) -> dict:
     }
 
 
-def _require_alike(measures):
+def _require_alike(measures: list):
     first = measures[0]
     for mu in measures:
         if type(mu) is not type(first) or mu.layout != first.layout:
@@ -98,7 +98,7 @@ def _require_alike(measures):
             )
 
 
-def _kind_of(name) -> type[Measure]:
+def _kind_of(name: str) -> type[Measure]:
     if name not in Measure.known:
         raise ValueError(
             f"measures: the file holds measures of the kind {str(name)!r}, known are "

@@ -9,7 +9,7 @@ import numpy as np
 _JSON = "json: "
 
 
-def stored(attributes: dict, reserved) -> dict:
+def stored(attributes: dict, reserved: frozenset | tuple) -> dict:
     """What netCDF keeps of each attribute.
 
     Texts, numbers and arrays `[n ≥ 2]` of numbers stand as they are; truth values, None, lists, dictionaries
@@ -26,14 +26,14 @@ def stored(attributes: dict, reserved) -> dict:
     return kept
 
 
-def restored(value):
+def restored(value: float | str):
     """The inverse of what `stored` did to one value; numbers come back as Python's."""
     if isinstance(value, str) and value.startswith(_JSON):
         return json.loads(value[len(_JSON) :])
     return value.item() if isinstance(value, np.generic) and value.dtype.kind in "biufU" else value
 
 
-def _stored(name, value):
+def _stored(name: str, value: float | str):
     if isinstance(value, str) and _plain(value) and not value.startswith(_JSON):
         return value
     if isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and abs(value) < 2**63:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -73,7 +74,15 @@ def flow(
     return trajectory
 
 
-def made_ready(functional, measure, scheme, *, tau, n_steps, store_every=1) -> Run:
+def made_ready(
+    functional: Functional,
+    measure: Measure,
+    scheme: Scheme,
+    *,
+    tau: float,
+    n_steps: int,
+    store_every: int = 1,
+) -> Run:
     """A run before its first step, its arguments checked; raises as `flow` does."""
     tau, n_steps, store_every = _checked(functional, measure, scheme, tau, n_steps, store_every)
     with together():
@@ -103,7 +112,7 @@ def finished(run: Run, *, checkpoint=None, progress: bool | None = None, throw: 
     return trajectory
 
 
-def _lengths(tau, n_steps, time, accuracy):
+def _lengths(tau: float | None, n_steps: int | None, time: float | None, accuracy: float | None):
     """(tau, n_steps), from the end time where that is given in their place."""
     if time is None:
         missing = [name for name, value in (("tau", tau), ("n_steps", n_steps)) if value is None]
@@ -118,7 +127,7 @@ def _lengths(tau, n_steps, time, accuracy):
     return positive_number("time", time) / FRAMES, FRAMES
 
 
-def _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps) -> Trajectory:
+def _run_to(accuracy, problem, scheme: Scheme, checkpoint, progress, throw: bool, most_steps) -> Trajectory:
     """The run whose bound reaches the accuracy, or comes closest to it."""
     functional, measure, tau, n_steps, store_every = problem
 
@@ -133,7 +142,7 @@ def _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps) 
     return found
 
 
-def _of_try(checkpoint, parts, trial, scheme):
+def _of_try(checkpoint, parts, trial, scheme: Scheme):
     """The checkpoint of a try: the one given for the problem as given, else named by what is other."""
     if checkpoint is None or (parts == 1 and trial is scheme):
         return checkpoint
@@ -155,7 +164,7 @@ def _run(run: Run, checkpoint, progress, throw: bool) -> Trajectory:
     return run.trajectory()
 
 
-def _drive(run: Run, save, progress, throw: bool):
+def _drive(run: Run, save: Callable, progress, throw: bool):
     """The time loop; what is complete is saved on every way out but a kill."""
     run.store_initial()
     label = type(run.scheme).__name__
@@ -186,7 +195,7 @@ def _saver(run: Run, journal):
 
 
 @contextmanager
-def _progress_bar(progress, n_steps, done, label):
+def _progress_bar(progress, n_steps: int, done: int, label: str):
     from tqdm import tqdm
 
     follows = active() is not None and not leads()
@@ -197,7 +206,9 @@ def _progress_bar(progress, n_steps, done, label):
         yield bar.update
 
 
-def _checked(functional, measure, scheme, tau, n_steps, store_every):
+def _checked(
+    functional: Functional, measure: Measure, scheme: Scheme, tau: float, n_steps: int, store_every: int
+):
     refuse_fork()
     if not isinstance(functional, Functional):
         raise TypeError(

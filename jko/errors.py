@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 class StepFailed(ValueError):
@@ -36,7 +38,7 @@ class ProcessLost(ConnectionError):
     """A run of several processes lost one of them."""
 
 
-def positive_number(name: str, value) -> float:
+def positive_number(name: str, value: float) -> float:
     """value as a float, refused unless it is one finite positive number."""
     if isinstance(value, bool) or not isinstance(value, (Real, np.floating, np.integer)):
         raise TypeError(f"{name}: expected a positive number, got {shown(value)}")
@@ -45,7 +47,7 @@ def positive_number(name: str, value) -> float:
     return float(value)
 
 
-def whole_number(name: str, value, least: int = 1) -> int:
+def whole_number(name: str, value: int, least: int = 1) -> int:
     """value as an int, refused unless it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, (Integral, np.integer)):
         raise TypeError(f"{name}: expected a whole number, got {shown(value)}")
@@ -54,7 +56,7 @@ def whole_number(name: str, value, least: int = 1) -> int:
     return int(value)
 
 
-def seed_number(name: str, value) -> int:
+def seed_number(name: str, value: int) -> int:
     """value as an int, refused unless it is a whole number from 0 to 2⁶⁴ − 1."""
     seed = whole_number(name, value, least=0)
     if seed >= 2**64:
@@ -81,13 +83,13 @@ def finite_array(name: str, value, dtype=float) -> np.ndarray:
     return array
 
 
-def own_array(array: np.ndarray, given) -> np.ndarray:
+def own_array(array: np.ndarray, given: ArrayLike) -> np.ndarray:
     """The array, copied where somebody can still write to what it was made from, `given`.
 
     Lists, and arrays that nobody can write to, such as jax's, are not copied.
     """
     if not isinstance(given, (list, tuple)) and np.may_share_memory(array, np.asarray(given)):
-        base = array
+        base: Any = array
         while isinstance(base, np.ndarray):
             if base.flags.writeable:
                 return array.copy()
@@ -95,7 +97,7 @@ def own_array(array: np.ndarray, given) -> np.ndarray:
     return array
 
 
-def fraction(name: str, value) -> float:
+def fraction(name: str, value: Any) -> float:
     """value as a float, refused unless it is one number between 0 and 1."""
     if isinstance(value, bool) or np.ndim(value) or np.asarray(value).dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected a number between 0 and 1, got {shown(value)}")
@@ -104,7 +106,7 @@ def fraction(name: str, value) -> float:
     return float(value)
 
 
-def one_of(name: str, value, choices) -> str:
+def one_of(name: str, value: Any, choices: tuple) -> str:
     """value, refused unless it is one of the choices."""
     if getattr(value, "ndim", 0) or value not in choices:
         raise ValueError(f"{name}: expected one of {', '.join(map(repr, choices))}, got {shown(value)}")

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -89,7 +89,7 @@ class _Reader:
                 read += [(name, vars(module)[name]) for name in names if name in vars(module)]
         return _hash("function", self._of_code(code, f.__doc__), self.digest(read), *enclosed)
 
-    def _enclosed(self, f):
+    def _enclosed(self, f: Callable):
         for cell in f.__closure__ or ():
             try:
                 yield self.digest(cell.cell_contents)

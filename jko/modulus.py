@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
+from jko.measures import Grid
 
 
-def observed_modulus(F, grid) -> float | None:
+def observed_modulus(F: Functional, grid: Grid) -> float | None:
     """λ of F from second differences over the cells, declared ones as they are; None where a part has none.
 
     Σ c·λ(V) + Σ c·min(λ(W), 0), the least eigenvalues of the matrices of second differences of V at the
@@ -34,7 +36,7 @@ def observed_modulus(F, grid) -> float | None:
     return float(total) if np.isfinite(total) else None
 
 
-def _of_kernel(W, grid) -> float:
+def _of_kernel(W, grid: Grid) -> float:
     """min(λ(W), 0); on the line, whose order no flow changes, of W on z > 0 alone."""
     axes = [h * np.arange(0.5, n) for h, n in zip(grid.spacing, grid.cells, strict=True)]
     if grid.dimension > 1:
@@ -42,7 +44,7 @@ def _of_kernel(W, grid) -> float:
     return min(_least_curvature(lambda z: pointwise.values(W, z), axes), 0.0)
 
 
-def _least_curvature(function, axes) -> float:
+def _least_curvature(function: Callable, axes: list) -> float:
     """The least eigenvalue of the second differences of a function of points over a product of axes."""
     if min(map(len, axes)) < 3:
         return np.nan

@@ -20,7 +20,7 @@ _SAYS = f"{_WORD.decode()} of all bytes before it is the last line of this file"
 _LINE = len(_WORD) + 67  # a line's end, the words, a space, 64 digits, a line's end
 
 
-def write(dataset, path) -> Path:
+def write(dataset, path: Path) -> Path:
     """Write a Dataset beside and rename it; it is made in memory, for HDF5 does not survive a full disk.
 
     Raises ValueError for what netCDF cannot hold, NotWritten where the file cannot be written.
@@ -33,7 +33,7 @@ def write(dataset, path) -> Path:
     return write_whole(path, content + _last_line(hashlib.sha256(content)))
 
 
-def read(path):
+def read(path: Path | str):
     """The Dataset of a netCDF file; one without a checksum, of an earlier version or another tool, as it is.
 
     Raises ValueError, in one sentence, for a file that is missing, damaged, changed, or none of netCDF.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import numpy as np
 
 
 def pack(content: dict) -> bytes:
     """Content as npz bytes: arrays beside a JSON tree. Raises TypeError for what would not come back."""
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     tree = json.dumps(_flatten(content, arrays)).encode()
     buffer = io.BytesIO()
     np.savez(buffer, tree=np.frombuffer(tree, dtype=np.uint8), **arrays)
@@ -24,7 +25,7 @@ def unpack(payload: bytes) -> dict:
     return _unflatten(json.loads(arrays.pop("tree").tobytes()), arrays)
 
 
-def _flatten(node, arrays):
+def _flatten(node, arrays: dict):
     if isinstance(node, dict):
         for key in node:
             if not isinstance(key, str):
@@ -42,7 +43,7 @@ def _flatten(node, arrays):
     return {"scalar" if isinstance(node, np.generic) else "array": name}
 
 
-def _unflatten(node, arrays):
+def _unflatten(node: dict, arrays: dict):
     ((kind, content),) = node.items()
     if kind == "dict":
         return {key: _unflatten(value, arrays) for key, value in content.items()}

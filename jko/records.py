@@ -71,7 +71,7 @@ class StepInfo:
         return self.status is Status.CONVERGED
 
 
-def _status(text) -> Status:
+def _status(text: str) -> Status:
     try:
         return Status(text)
     except ValueError:
@@ -94,7 +94,7 @@ class Records(Mapping):
         self._columns = named | {name: np.asarray(column) for name, column in columns.items()}
 
     @classmethod
-    def of(cls, infos) -> Records:
+    def of(cls, infos: list) -> Records:
         """From a list of StepInfo."""
         rows = [asdict(info) for info in infos]
         return cls({f.name: _column(f.name, [row[f.name] for row in rows]) for f in fields(StepInfo)})
@@ -106,7 +106,7 @@ class Records(Mapping):
         return cls({name: _column(name, [value] * n) for name, value in row.items()})
 
     @classmethod
-    def concatenate(cls, records) -> Records:
+    def concatenate(cls, records: list) -> Records:
         """One after the other."""
         records = list(records) or [cls.of([])]
         columns = {name: column for r in records for name, column in r.items()}
@@ -118,15 +118,15 @@ class Records(Mapping):
         """The same records with columns `[n_steps, ...]` beside those of StepInfo."""
         return Records(self._columns | columns)
 
-    def _column_like(self, name, other) -> np.ndarray:
+    def _column_like(self, name: str, other: np.ndarray) -> np.ndarray:
         """A column, or NaN in the shape of the same one elsewhere: a failed step has none of its own."""
         missing = np.full((self.n_steps, *other.shape[1:]), math.nan)
         return self._columns.get(name, missing)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str):
         return self._columns[name]
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str):
         if name.startswith("_") or name not in self._columns:
             known = self.__dict__.get("_columns", ())
             raise AttributeError(f"a record has no {name!r}; it has {', '.join(known)}")
@@ -156,7 +156,7 @@ class Records(Mapping):
         return f"Records of {self.n_steps} steps: {', '.join(self._columns)}"
 
 
-def _column(name, values) -> np.ndarray:
+def _column(name: str, values: list) -> np.ndarray:
     if name == "details":
         values = [json.dumps(value, default=float) for value in values]
     if name in _TEXTS:

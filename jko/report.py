@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Report(Comparison):
             measured = {name: (self.times[1:], self.distance("W2", name)[1:]) for name in self.runs}
         return plotting.plot_errors(self.runs, measured, path=path)
 
-    def plot_density(self, path=None, times=None, *, shared_scale=True):
+    def plot_density(self, path=None, times=None, *, shared_scale: bool = True):
         """The densities at a few times, see `plotting.plot_density`. Returns the figure, and writes it."""
         return plotting.plot_density(self.runs, self.exact, times=times, path=path, shared_scale=shared_scale)
 
@@ -70,12 +71,12 @@ class Report(Comparison):
 class ConvergenceReport(Convergence):
     """Observed orders that draw themselves; see `Convergence` for the numbers."""
 
-    def plot(self, path=None):
+    def plot(self, path: Path | None = None):
         """Errors and slopes on logarithmic axes. Returns the figure, and writes it to `path`."""
         return plotting.plot_convergence(self, path=path)
 
 
-def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Report:
+def compare(runs: dict, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Report:
     """Lay runs side by side: distances to the exact answer and between them, energies, rates, certificates.
 
     `runs` maps names to trajectories of one problem; `exact` is an `ExactSolution`, t = 0 where the runs
@@ -93,7 +94,14 @@ def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed:
 
 
 def convergence(
-    run, values, *, parameter: str = "parameter", error=None, exact=None, distance: str = "L1", seeds=None
+    run: Callable,
+    values: list,
+    *,
+    parameter: str = "parameter",
+    error=None,
+    exact=None,
+    distance: str = "L1",
+    seeds=None,
 ) -> ConvergenceReport:
     """Repeat a run over the values of a parameter and report the observed order of its error.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from jko.checkpoint import unreadable
 from jko.errors import CheckpointMismatch, StepFailed
 from jko.measures import Measure
 from jko.modulus import observed_modulus
-from jko.scheme import Problem, Records, State, Status
+from jko.scheme import Problem, Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
 
 _BLOCK = 1000  # steps in a compiled block: Ctrl-C and progress wait for no more
@@ -34,7 +35,9 @@ class Run:
     interrupt at any moment leaves a whole step behind, or none of it.
     """
 
-    def __init__(self, problem: Problem, measure, scheme, tau: float, n_steps: int, store_every: int):
+    def __init__(
+        self, problem: Problem, measure: Measure, scheme: Scheme, tau: float, n_steps: int, store_every: int
+    ):
         self.problem, self.scheme, self.tau = problem, scheme, tau
         self.n_steps, self.store_every = n_steps, store_every
         self.initial = measure
@@ -95,14 +98,14 @@ class Run:
     def _next_multiple(self, interval: int) -> int:
         return (self.at.done // interval + 1) * interval
 
-    def _stand(self, done, measure, state, blocks, store: bool):
+    def _stand(self, done: int, measure: Measure, state: State, blocks: list, store: bool):
         del self.frames[self.at.frames :], self.blocks[self.at.blocks :]
         if store:
             self.frames.append(self._frame(done, measure, state))
         self.blocks.extend(blocks)
         self.at = Standing(done, measure, state, len(self.frames), len(self.blocks))
 
-    def _frame(self, done, measure, state):
+    def _frame(self, done: int, measure: Measure, state: State):
         value, uncertainty = self.scheme.energy(self.problem, measure, done * self.tau, state)
         if np.isnan(value):
             where = f"after step {done}" if done else "of the initial measure"
@@ -124,7 +127,7 @@ class Run:
             "measure": at.measure.packed(),
         }
 
-    def restore(self, chunks: list[dict], path=""):
+    def restore(self, chunks: list[dict], path: Path | str = ""):
         """Stand where the journal ends; raises CheckpointMismatch where its chunks do not make a run."""
         if not chunks:
             return
@@ -158,7 +161,7 @@ class Run:
         mu, grid, space = self.initial, getattr(self.initial, "grid", None), self.space
         modulus = self.scheme.displacement_modulus(self.F, mu)
         unknown = modulus is None and grid is not None and space is not Space.NONE
-        observed = observed_modulus(self.F, grid) if unknown else None
+        observed = observed_modulus(self.F, grid) if unknown and grid is not None else None
         return {"displacement_modulus": modulus, "observed_modulus": observed, "space": space}
 
     def trajectory(self) -> Trajectory:
@@ -186,7 +189,8 @@ class Run:
 
 def _put_together(chunks: list[dict]) -> tuple[dict, list[Records], dict]:
     """Frames by their step, blocks of records, the last chunk; raises ValueError where steps are missing."""
-    frames, blocks = {}, {}
+    frames: dict[int, tuple] = {}
+    blocks: dict[int, Records] = {}
     for chunk in chunks:  # a chunk that an interrupt had written twice counts once
         frames |= {frame[0]: frame for frame in chunk["frames"]}
         blocks[chunk["after"]] = Records(chunk["records"])
@@ -200,7 +204,7 @@ def _put_together(chunks: list[dict]) -> tuple[dict, list[Records], dict]:
     return frames, list(blocks.values()), chunks[-1]
 
 
-def step_failed(scheme, number: int, info) -> StepFailed:
+def step_failed(scheme: Scheme, number: int, info: StepInfo) -> StepFailed:
     """The exception that a step which did not converge raises."""
     reason = info.note or f"gap {info.gap:.3g}; take a smaller tau or another scheme"
     return StepFailed(

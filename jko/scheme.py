@@ -171,10 +171,11 @@ class Wrapper(Scheme):
     A subclass says in `first` what it keeps beside that, and defines `step`.
     """
 
+    scheme: Any
     first: ClassVar[dict[str, Any]] = {}
 
     @property
-    def order(self) -> int:
+    def order(self) -> int:  # type: ignore[override]
         """That of the scheme, where the subclass has none of its own."""
         return self.scheme.order
 
@@ -190,11 +191,11 @@ class Wrapper(Scheme):
         """The state of the scheme."""
         return State(state["inner"])
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t, state: State):
         problem, inner = self.scheme.moved(problem, mu, t, self.inner(state))
         return problem, state.having(inner=inner)
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu, t: float, state: State):
         return self.scheme.energy(problem, mu, t, self.inner(state))
 
     def energy_kind_of(self, F):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import jax
 
 from jko.checkpoint import Journal
@@ -43,7 +45,7 @@ class SharedJournal:
             self._journal.close()
 
 
-def journal_of(path, problem: dict):
+def journal_of(path: Path, problem: dict):
     """The journal of a run: a shared one where the active mesh has devices of several processes."""
     together = active() is not None and jax.process_count() > 1
     return SharedJournal(path, problem) if together else Journal(path, problem)

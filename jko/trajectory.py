@@ -97,7 +97,7 @@ class Trajectory:
         """The run as an xarray.Dataset, the axes labelled."""
         return dataset_of(self)
 
-    def save(self, path) -> Path:
+    def save(self, path: Path) -> Path:
         """Write the run as netCDF, beside and then renamed, so that an old file is never left broken.
 
         Raises ValueError for a folder that is not there and for what netCDF cannot hold, NotWritten (an
@@ -109,7 +109,7 @@ class Trajectory:
         return netcdf.write(self.to_xarray(), path)
 
     @classmethod
-    def load(cls, path) -> Trajectory:
+    def load(cls, path: Path | str) -> Trajectory:
         """Read a run that `save` wrote; raises ValueError for any other file, and for a damaged one."""
         dataset = netcdf.read(path)
         foreign = f"path: {str(path)!r} is a netCDF file, but not one that Trajectory.save wrote"

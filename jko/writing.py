@@ -13,7 +13,7 @@ _KEPT_OF_NAME = 40  # letters of the file's name in that of the partial one, whi
 
 
 @contextmanager
-def whole(path):
+def whole(path: Path):
     """A path beside `path` to write to; when the block ends it is brought to the disk and takes the name.
 
     Raises NotWritten where the disk is full or the folder cannot be written to; `path` is then as it was.
@@ -47,7 +47,7 @@ def saying_what_is_kept(path: Path, kept: str = ""):
         ) from error
 
 
-def write_whole(path, content: bytes) -> Path:
+def write_whole(path: Path, content: bytes) -> Path:
     """Write a file so that a reader meets the old one or the new one, never half of it."""
     with whole(path) as beside:
         beside.write_bytes(content)
@@ -60,7 +60,7 @@ def write_text(path, text: str) -> Path:
     return write_whole(path, text.encode())
 
 
-def make_folder(path) -> Path:
+def make_folder(path: Path) -> Path:
     """Make a folder and those above it, unless it is there; raises NotWritten where that cannot be."""
     path = Path(path)
     with saying_what_is_kept(path, "no file was touched"):

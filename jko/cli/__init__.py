@@ -18,7 +18,7 @@ _REFUSALS = (ValueError, TypeError, OSError, MemoryError, RecursionError, Arithm
 class _Parser(argparse.ArgumentParser):
     """One sentence for a bad argument."""
 
-    def error(self, message):
+    def error(self, message: str):
         print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
         raise SystemExit(_BAD_INPUT)
 
@@ -101,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _results(command):
+def _results(command: _Parser):
     command.add_argument(
         "--out", metavar="DIR", help="folder of the results (default: results/<name of FILE>)"
     )
@@ -119,7 +119,7 @@ def _results(command):
     command.add_argument("--quiet", action="store_true", help="print errors only")
 
 
-def _command(commands, name, help):
+def _command(commands, name: str, help: str):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
 
     def call(options):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from jko.cli import LONGEST
@@ -66,7 +67,7 @@ def plot(options) -> int:
     return _complain(pictures.failures, options)
 
 
-def _start(experiment: Experiment, options, names, compared) -> int:
+def _start(experiment: Experiment, options, names: list, compared: bool) -> int:
     """Check everything, the first steps of every run among it, then make the folder and run."""
     results = Results(options.out or experiment.output.folder or Path("results") / Path(options.file).stem)
     settings = {
@@ -90,7 +91,7 @@ def _start(experiment: Experiment, options, names, compared) -> int:
     return _finish(results, experiment, settings, options, begun)
 
 
-def _begin(results, experiment, settings, overwrite, heed) -> dict:
+def _begin(results: Results, experiment: Experiment, settings: dict, overwrite: bool, heed: Callable) -> dict:
     """The first steps of every run that has none on disk, in memory: what is refused is refused here."""
     begun = {}
     for name in settings["runs"]:
@@ -126,7 +127,15 @@ def _finish(results: Results, experiment: Experiment, settings: dict, options, b
     return _complain(failures, options)
 
 
-def _run_all(results, experiment, settings, say, quiet, heed, begun):
+def _run_all(
+    results: Results,
+    experiment: Experiment,
+    settings: dict,
+    say: Callable,
+    quiet: bool,
+    heed: Callable,
+    begun: dict,
+):
     say(f"{experiment.title}: {shown(experiment.functional, 400)}")
     trajectories, failures = {}, {}
     for name in settings["runs"]:
@@ -153,7 +162,9 @@ def _run_all(results, experiment, settings, say, quiet, heed, begun):
     return trajectories, failures
 
 
-def _conclude(results, experiment, settings, trajectories, say) -> dict:
+def _conclude(
+    results: Results, experiment: Experiment, settings: dict, trajectories: dict, say: Callable
+) -> dict:
     """Table and pictures; what of them failed, by name: the runs are saved by now."""
     folder, notes = results.folder, "".join(f"\nnote: {note}" for note in experiment.notes)
     pictures = Pictures(folder, say)
@@ -215,5 +226,5 @@ def _saved(paths):
     return trajectories, None, Path(paths[0]).parent
 
 
-def _say(quiet):
+def _say(quiet: bool):
     return (lambda text: None) if quiet else (lambda text: print(text, flush=True))

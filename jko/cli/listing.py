@@ -63,7 +63,7 @@ def schemes(options) -> None:
     print("\njko schemes NAME says all that is known of one.")
 
 
-def _only(name, sections):
+def _only(name: str, sections: dict):
     found = [entries[name] for entries in sections.values() if name in entries]
     if not found:
         known = [known for entries in sections.values() for known in entries]
@@ -75,7 +75,7 @@ def _only(name, sections):
                 print(line)
 
 
-def _facts(title, name, entry) -> list[str]:
+def _facts(title: str, name: str, entry) -> list[str]:
     if title == "Potentials":
         return [f"lambda = {entry()[1]:g} as it stands"]
     if title == "Kernels":
@@ -87,7 +87,7 @@ def _facts(title, name, entry) -> list[str]:
     return [f"linearly convex: {_fact(entry.linearly_convex)}; lambda: {_declared(name, entry)}", *keys]
 
 
-def _declared(name, cls) -> str:
+def _declared(name: str, cls) -> str:
     """λ of displacement convexity in d = 1, 2, 3, of the functional or of an example of it."""
     if name == "kl":
         return "that of -log of the target"
@@ -102,11 +102,11 @@ def _declared(name, cls) -> str:
     return f"{shown}{f' for {example!r}' if name in _EXAMPLES else ''}"
 
 
-def _fact(value) -> str:
+def _fact(value: bool | None) -> str:
     return {True: "yes", False: "no", None: "not declared"}[value]
 
 
-def _modulus(value) -> str:
+def _modulus(value: float | None) -> str:
     return "none declared" if value is None else f"{value:g}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jko.measures import Particles
@@ -10,7 +11,7 @@ from jko.measures import Particles
 class Pictures:
     """The pictures of a folder; one that fails is kept in `failures` and costs no other."""
 
-    def __init__(self, folder, say):
+    def __init__(self, folder: Path, say: Callable):
         self.folder, self._say = Path(folder), say
         self.failures: dict[str, Exception] = {}
 
@@ -38,7 +39,7 @@ class Pictures:
         for name, run in trajectories.items():
             self._draw(lambda path, run=run: plot_trajectory(run, path=path), f"{name}.png")
 
-    def animations(self, trajectories, names) -> None:
+    def animations(self, trajectories: dict, names: list) -> None:
         """A GIF of each of these runs."""
         from jko.plotting import animate
 
@@ -46,7 +47,7 @@ class Pictures:
             if name in trajectories:
                 self._draw(lambda path, run=trajectories[name]: animate(run, path), f"{name}.gif")
 
-    def _draw(self, make, name):
+    def _draw(self, make, name: str):
         path = self.folder / name
         try:
             make(path)

@@ -14,6 +14,7 @@ from jko.comparison.distances import l1_distance, w2_distance
 from jko.comparison.reference import Reference
 from jko.comparison.text import aligned
 from jko.errors import finite_array, one_of
+from jko.measures import Measure
 from jko.trajectory import Trajectory
 from jko.writing import write_text
 
@@ -122,7 +123,7 @@ def convergence(
     )
 
 
-def _checked_values(values) -> np.ndarray:
+def _checked_values(values: list) -> np.ndarray:
     values = finite_array("values", values)
     if (
         values.ndim != 1
@@ -136,7 +137,7 @@ def _checked_values(values) -> np.ndarray:
     return values
 
 
-def _number(value, at) -> float:
+def _number(value: float, at: float) -> float:
     number = float(value)
     if not (math.isfinite(number) and number >= 0.0):
         raise ValueError(
@@ -145,7 +146,7 @@ def _number(value, at) -> float:
     return number
 
 
-def _final(result):
+def _final(result: float):
     if not isinstance(result, Trajectory):
         raise TypeError(
             f"run: expected it to return a Trajectory, got {type(result).__name__}: give error= for others"
@@ -153,7 +154,7 @@ def _final(result):
     return result.final
 
 
-def _between(distance, mu, nu) -> float:
+def _between(distance, mu: Measure, nu: Measure) -> float:
     return (l1_distance if distance == "L1" else w2_distance)(mu, nu).value
 
 
@@ -162,7 +163,7 @@ def _to_exact(distance, result, exact) -> float:
     return _between(distance, final, Reference(exact, {"": result}).beside(final, t))
 
 
-def _slope(x, y):
+def _slope(x: np.ndarray, y: np.ndarray):
     """Least-squares slope of y over x and its standard error, rows with a NaN left out."""
     x, y = x[np.isfinite(y)], y[np.isfinite(y)]
     if x.size < 2:

@@ -21,7 +21,11 @@ class DecayRate:
 
 
 def fit_decay(
-    times, energy, uncertainty=None, minimum: float | None = None, source: str = "given"
+    times: np.ndarray,
+    energy: np.ndarray,
+    uncertainty: np.ndarray | None = None,
+    minimum: float | None = None,
+    source: str = "given",
 ) -> DecayRate:
     """The rate of F − F_min, to hold against the 2λ that λ-convexity promises at least.
 
@@ -70,7 +74,7 @@ def _weighted_slope(t, y, weights, known):
     return float(solution[1]), math.sqrt(scale * covariance[1, 1])
 
 
-def _joint_fit(times, energy, sigma):
+def _joint_fit(times: np.ndarray, energy: np.ndarray, sigma: np.ndarray):
     """The fit to the later two thirds; how far the fit to the later half of these is off counts as error."""
     first = len(times) // 3 if len(times) - len(times) // 3 >= TOLERANCES.least_joint else 0
     fit = _fit_from(first, times, energy, sigma)
@@ -85,7 +89,7 @@ def _joint_fit(times, energy, sigma):
     return replace(fit, error=error) if error < fit.rate else DecayRate()
 
 
-def _fit_from(first, times, energy, sigma):
+def _fit_from(first: int, times: np.ndarray, energy: np.ndarray, sigma: np.ndarray):
     times, energy, sigma = times[first:], energy[first:], sigma[first:]
     drop = energy[0] - energy.min()
     if not drop > 0.0:
@@ -101,15 +105,15 @@ def _fit_from(first, times, energy, sigma):
     return DecayRate(rate, error, float(energy.min() + drop * least), "fitted jointly")
 
 
-def _exponential(elapsed, scaled, weights):
+def _exponential(elapsed: np.ndarray, scaled: np.ndarray, weights: np.ndarray):
     """(least, amplitude, log rate), their covariance for unit errors, and the mean weighted square left."""
     from scipy.optimize import least_squares
 
-    def residual(parameters):
+    def residual(parameters: np.ndarray):
         least, amplitude, log_rate = parameters
         return (least + amplitude * np.exp(-np.exp(log_rate) * elapsed) - scaled) / weights
 
-    def jacobian(parameters):
+    def jacobian(parameters: np.ndarray):
         _, amplitude, log_rate = parameters
         decayed = np.exp(-np.exp(log_rate) * elapsed)
         slope = -amplitude * np.exp(log_rate) * elapsed * decayed

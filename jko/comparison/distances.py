@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Gaussian, Grid, Particles, Population
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
 from jko.transport.wasserstein import wasserstein_distance
 
 PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
@@ -22,7 +22,7 @@ class Measured(NamedTuple):
     error_bound: float = 0.0
 
 
-def w2_distance(mu, nu, seed: int = 0, torus: Grid | None = None) -> Measured:
+def w2_distance(mu: Density, nu: Density, seed: int = 0, torus: Grid | None = None) -> Measured:
     """W₂(mu, nu), each divided by its mass, which the method says where they differ; in d ≥ 2 from `PLAN`
     particles at most, drawn by `seed`.
 
@@ -43,7 +43,7 @@ def w2_distance(mu, nu, seed: int = 0, torus: Grid | None = None) -> Measured:
     return Measured(distance.value, method, distance.error_bound)
 
 
-def l1_distance(mu, nu, torus: Grid | None = None) -> Measured:
+def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured:
     """`∫|ρ − σ| dx` between the densities of two measures: 0 where they agree, 2 where they are apart.
 
     Densities are compared on the finer of their grids, to which the other is carried conservatively
@@ -68,7 +68,7 @@ def l1_distance(mu, nu, torus: Grid | None = None) -> Measured:
     return Measured(value, "kernel estimate" if clouds else "")
 
 
-def common_grid(measures, torus: Grid | None = None) -> Grid:
+def common_grid(measures: list, torus: Grid | None = None) -> Grid:
     """The finest grid among the densities, or without one the torus or a box around clouds and Gaussians."""
     grids = [m.grid for m in measures if isinstance(m, Density)]
     if not grids and torus is not None:
@@ -90,7 +90,7 @@ def carried(mu: Density, grid: Grid) -> np.ndarray:
     return values
 
 
-def _carried_along(values, edges, target, axis):
+def _carried_along(values, edges, target, axis: int):
     from scipy.interpolate import PchipInterpolator
 
     masses = np.moveaxis(values, axis, 0) * (edges[1] - edges[0])
@@ -99,7 +99,7 @@ def _carried_along(values, edges, target, axis):
     return np.moveaxis(np.maximum(np.diff(at_target, axis=0), 0.0) / (target[1] - target[0]), 0, axis)
 
 
-def _values_on(mu, grid, width):
+def _values_on(mu: Density, grid: Grid, width):
     """Values on a grid, smoothed by a kernel of `width` unless it is None, and the mass that lies outside."""
     if isinstance(mu, Particles):
         return _estimate_on(mu, grid, width)
@@ -113,7 +113,7 @@ def _values_on(mu, grid, width):
     return (values if width is None else _smoothed(values, grid, width)), outside
 
 
-def _estimate_on(cloud, grid, width):
+def _estimate_on(cloud, grid: Grid, width):
     inside = np.all((cloud.positions >= grid.lower) & (cloud.positions <= grid.upper), axis=1)
     positions, weights = (
         np.asarray(cloud.positions, dtype=float)[inside],
@@ -123,7 +123,7 @@ def _estimate_on(cloud, grid, width):
     return _smoothed(masses / grid.cell_volume, grid, width), float(weights[~inside].sum())
 
 
-def _smoothed(values, grid, width):
+def _smoothed(values, grid: Grid, width):
     from scipy.ndimage import gaussian_filter
 
     sigma = [w / h for w, h in zip(width, grid.spacing, strict=True)]
@@ -137,12 +137,12 @@ def _bandwidth(cloud):
     return np.sqrt(np.diag(cloud.covariance())) * (4.0 / ((d + 2) * effective)) ** (1.0 / (d + 4))
 
 
-def _torus(torus, *measures):
+def _torus(torus: Grid, *measures):
     grids = [torus, *(m.grid for m in measures if isinstance(m, Density))]
     return next((grid for grid in grids if grid is not None and grid.is_periodic), None)
 
 
-def _wrapped(mu, torus):
+def _wrapped(mu: Density, torus: Grid):
     """A cloud with its coordinates along periodic axes in the box."""
     if torus is None or not isinstance(mu, Particles):
         return mu
@@ -151,11 +151,11 @@ def _wrapped(mu, torus):
     return mu.with_positions(np.where(torus.periodic, inside, mu.positions))
 
 
-def _probability(mu):
+def _probability(mu: Density):
     return mu.normalized() if isinstance(mu, (Density, Population)) else mu
 
 
-def _thinned(mu, seed):
+def _thinned(mu: Measure, seed: int):
     return mu.subsample(PLAN, seed) if isinstance(mu, Particles) and mu.n > PLAN else mu
 
 

@@ -28,7 +28,7 @@ def gaussian_excess(exact, t) -> float | None:
     return 0.5 * float(mean @ stiffness @ mean + theta * spread)
 
 
-def known_minimum(runs, exact) -> tuple[float, str] | None:
+def known_minimum(runs: dict, exact) -> tuple[float, str] | None:
     """(F_min, where it comes from) by a run that starts where the exact solution does: F₀ − (F₀ − F_min)."""
     excess = None if exact is None else gaussian_excess(exact, 0.0)
     if excess is None:
@@ -49,7 +49,7 @@ def _starts_at(run, exact):
     )
 
 
-def decays(runs, exact=None, minimum: float | None = None) -> dict[str, DecayRate]:
+def decays(runs: dict, exact=None, minimum: float | None = None) -> dict[str, DecayRate]:
     """The decay rate of every run, by name.
 
     F_min is the one given, else that of the exact equilibrium, else fitted to each run; an estimated energy

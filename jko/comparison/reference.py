@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.comparison.distances import PLAN
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Grid, Particles
+from jko.measures import Density, Grid, Measure, Particles
 
 
 class Reference:
@@ -21,7 +21,7 @@ class Reference:
         self.exact = exact
         self._grid = _finest_grid(runs) or _grid_around(runs, exact.dimension)
 
-    def beside(self, mu, t):
+    def beside(self, mu: Measure, t):
         """The exact measure at time t."""
         if hasattr(self.exact, "at"):
             gaussian = self.exact.at(t)
@@ -42,7 +42,7 @@ def _finest_grid(runs):
     return min(grids, key=lambda grid: grid.cell_volume) if grids else None
 
 
-def _grid_around(runs, dimension):
+def _grid_around(runs, dimension: int):
     clouds = [mu for run in runs.values() for mu in (run.measures[0], run.final) if isinstance(mu, Particles)]
     if not clouds or dimension > 3:
         return None

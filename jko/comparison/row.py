@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.comparison.distances import l1_distance, w2_distance
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Particles
+from jko.measures import Density, Grid, Particles
 from jko.records import Status
 
 _ENERGIES = (
@@ -40,7 +40,7 @@ def row_of(comparison, name: str, decay) -> dict:
     }
 
 
-def _energies(run, decay, torus) -> dict:
+def _energies(run, decay, torus: Grid) -> dict:
     modulus = run.displacement_modulus
     if torus is not None and run.energy_kind == "estimate":
         # neighbours were sought along the line, where a cloud spreads without end
@@ -64,7 +64,7 @@ def _energies(run, decay, torus) -> dict:
     }
 
 
-def _distances(comparison, name, run) -> dict:
+def _distances(comparison, name: str, run) -> dict:
     row = dict.fromkeys(
         ["w2_exact", "w2_exact_worst", "l1_exact", "l1_exact_worst", "w2_sample", "l1_sample"], math.nan
     )
@@ -84,7 +84,7 @@ def _distances(comparison, name, run) -> dict:
     return row
 
 
-def _bounds(run, t) -> dict:
+def _bounds(run, t: float) -> dict:
     """Bounds at the last common time, and whether they reach an accuracy that was asked for."""
     at = run.nearest(t)
     return {
@@ -130,6 +130,6 @@ def _violations(run) -> int:
     return int(np.sum(dissipation < -np.maximum(np.nan_to_num(run.info.gap), rounding)))
 
 
-def _extreme(reduce, column) -> float:
+def _extreme(reduce, column: np.ndarray) -> float:
     finite = column[np.isfinite(column)]
     return float(reduce(finite)) if finite.size else math.nan

@@ -47,7 +47,7 @@ class Comparison:
     torus: Grid | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0):
+    def of(cls, runs: dict, exact=None, *, times=None, minimum: float | None = None, seed: int = 0):
         """Compare runs; see `compare`."""
         runs = _checked(runs, exact)
         chosen = common_times(runs, times)
@@ -71,7 +71,7 @@ class Comparison:
                     nu = measures[j] if j < len(measures) else self.reference.beside(mu, t)
                     self._record(k, i, j, mu, nu)
 
-    def _record(self, k, i, j, mu, nu):
+    def _record(self, k: int, i: int, j: int, mu: Density, nu: Density):
         w2, l1 = w2_distance(mu, nu, self.seed, self.torus), l1_distance(mu, nu, self.torus)
         for matrix, value in ((self.pairs["W2"], w2.value), (self.pairs["L1"], l1.value),
                               (self.error_bounds, w2.error_bound)):  # fmt: skip
@@ -112,18 +112,18 @@ class Comparison:
         return write_text(path, "\n".join(lines) + "\n")
 
 
-def _torus_of(runs) -> Grid | None:
+def _torus_of(runs: dict) -> Grid | None:
     """The periodic grid that some run lives on: clouds beside it are wrapped onto it."""
     grids = (run.measures[0].grid for run in runs.values() if isinstance(run.measures[0], Density))
     return next((grid for grid in grids if grid.is_periodic), None)
 
 
-def compare(runs, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Comparison:
+def compare(runs: dict, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Comparison:
     """The numbers of `jko.compare`, without its pictures."""
     return Comparison.of(runs, exact, times=times, minimum=minimum, seed=seed)
 
 
-def _checked(runs, exact) -> dict:
+def _checked(runs: dict, exact) -> dict:
     if isinstance(runs, dict) and not runs:
         raise ValueError("runs: expected one trajectory or more, got an empty dict")
     if not isinstance(runs, dict):

@@ -40,7 +40,7 @@ def _heading(comparison) -> str:
     return f"{what}\n{n} run{'s' if n > 1 else ''}{held} at {at}"
 
 
-def _quantities(comparison, end):
+def _quantities(comparison, end: str):
     """(label, row -> cell) for every line of a table; one that is empty for all runs is left out."""
     return [
         ("measure", lambda row: row["measure"]),
@@ -73,11 +73,11 @@ def _quantities(comparison, end):
     ]
 
 
-def _number(value, digits=4) -> str:
+def _number(value: float, digits: int = 4) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
-def _energy(value, uncertainty, row) -> str:
+def _energy(value: float, uncertainty: float, row: dict) -> str:
     if math.isnan(value):
         return _ENERGY_MARKS.get(row["energy_kind"], "").strip()
     spread = f" ± {uncertainty:.1g}" if uncertainty > 0 else ""
@@ -87,19 +87,19 @@ def _energy(value, uncertainty, row) -> str:
 _ENERGY_MARKS = {"exact": "", "estimate": " [e]", "regularised": " [r]", "of the line": " [t]"}
 
 
-def _rate(row) -> str:
+def _rate(row: dict) -> str:
     if math.isnan(row["decay_rate"]):
         return ""
     mark = "" if row["minimum_source"] in ("given", "exact equilibrium") else " [f]"
     return f"{row['decay_rate']:.4g} ± {row['decay_rate_error']:.1g}{mark}"
 
 
-def _l1(value, row) -> str:
+def _l1(value: float, row: dict) -> str:
     text = _number(value, 3)
     return f"{text} [k]" if text and row["measure"].endswith("particles") else text
 
 
-def _bound(row, name) -> str:
+def _bound(row: dict, name: str) -> str:
     text = _number(row[name], 3)
     return f"{text}{_BOUND_MARKS[row[f'{name}_kind']]}" if text else ""
 
@@ -107,12 +107,12 @@ def _bound(row, name) -> str:
 _BOUND_MARKS = {"proven": "", "up to the grid": " [h]", "estimate": " [~]", "none": ""}
 
 
-def _accuracy(row) -> str:
+def _accuracy(row: dict) -> str:
     asked = _number(row["accuracy"])
     return f"{asked}, {'met' if row['accuracy_met'] else 'not met'}" if asked else ""
 
 
-def _violations(row) -> str:
+def _violations(row: dict) -> str:
     return (
         f"{row['dissipation_violations']} of {row['dissipation_checked']}"
         if row["dissipation_checked"]
@@ -120,7 +120,7 @@ def _violations(row) -> str:
     )
 
 
-def aligned(body) -> list[str]:
+def aligned(body: list) -> list[str]:
     """Rows of cells as lines of columns of equal width, the first row ruled off."""
     widths = [max(len(line[column]) for line in body) for column in range(len(body[0]))]
     lines = [
@@ -130,7 +130,7 @@ def aligned(body) -> list[str]:
     return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
-def _matrix(comparison, kind) -> list[str]:
+def _matrix(comparison, kind: str) -> list[str]:
     values, names = comparison.pairs[kind][-1], comparison.names
     body = [["", *names[1:]]]
     for i, name in enumerate(names[:-1]):
@@ -174,7 +174,7 @@ def _footnotes(comparison) -> list[str]:
     return notes + _bound_notes(rows) + _distance_notes(comparison, rows)
 
 
-def _bound_notes(rows) -> list[str]:
+def _bound_notes(rows: list) -> list[str]:
     """What the bounds are, and of which problem (docs/error_bounds.md)."""
     notes = []
     kinds = {row[f"{name}_kind"] for row in rows for name in ("flow_error_bound", "error_bound")}
@@ -189,7 +189,7 @@ def _bound_notes(rows) -> list[str]:
     return notes
 
 
-def _distance_notes(comparison, rows) -> list[str]:
+def _distance_notes(comparison, rows: list) -> list[str]:
     notes = []
     if any(not math.isnan(row["w2_sample"]) for row in rows):
         notes.append("[s] the same distance for as many draws from the exact answer: less cannot be expected")

@@ -39,11 +39,11 @@ def shared_times(runs: dict) -> np.ndarray:
     return shared
 
 
-def _tolerance(runs) -> float:
+def _tolerance(runs: dict) -> float:
     return TOLERANCES.close_times * min(run.tau for run in runs.values())
 
 
-def _requested(times, shared, tolerance):
+def _requested(times, shared, tolerance: float):
     missing = times[_gap(times, shared) > tolerance] if shared.size else times
     if missing.size:
         raise ValueError(
@@ -57,7 +57,7 @@ def _some(times):
     return f"{listed}, ..., {times[-1]:g}" if times.size > 8 else listed or "none"
 
 
-def _gap(values, among):
+def _gap(values: np.ndarray, among: np.ndarray):
     """The distance of each value to the nearest of `among`, which is sorted."""
     right = np.clip(np.searchsorted(among, values), 0, len(among) - 1)
     left = np.maximum(right - 1, 0)

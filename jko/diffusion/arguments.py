@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from numbers import Real
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from functionals.array import Array
 from jko.errors import shown
 from jko.measures import Particles
 
 ROUNDING = 1e-6
 
 
-def cloud(name: str, value, dimension=None) -> Particles:
+def cloud(name: str, value: Particles, dimension: int | None = None) -> Particles:
     """value, refused unless it is Particles, of this dimension if one is asked."""
     if not isinstance(value, Particles):
         raise TypeError(
@@ -34,7 +37,7 @@ def instance(name: str, value, kind, advice: str = ""):
     return value
 
 
-def finite_number(name: str, value) -> float:
+def finite_number(name: str, value: float) -> float:
     """value as a float, refused unless it is one finite number."""
     if isinstance(value, (np.ndarray, jax.Array)) and value.ndim == 0 and not _traced(value):
         value = value[()].item()
@@ -45,7 +48,7 @@ def finite_number(name: str, value) -> float:
     return float(value)
 
 
-def point(name: str, value, dimension=None):
+def point(name: str, value: Array, dimension: int | None = None):
     """value as a jax array `[d]` of floating-point numbers; traced or not."""
     try:
         x = jnp.asarray(value)
@@ -60,13 +63,13 @@ def point(name: str, value, dimension=None):
     return x.astype(precision(x))
 
 
-def precision(x):
+def precision(x: Array):
     """The dtype of x, of jax's own choice if that is none of floating point."""
     dtype = jnp.asarray(x).dtype
     return dtype if np.dtype(dtype).kind == "f" else jnp.zeros(()).dtype
 
 
-def moment(t, first: float = -math.inf, last: float = math.inf, *, known: str = "a time"):
+def moment(t: float | Array, first: float = -math.inf, last: float = math.inf, *, known: str = "a time"):
     """t as a jax number, which has to lie in [first, last] up to rounding, 10⁻⁶ of that span.
 
     A time that is a number is refused outside; of a traced one nothing is known before the program runs, so
@@ -87,7 +90,7 @@ def moment(t, first: float = -math.inf, last: float = math.inf, *, known: str = 
     return jnp.where(inside, jnp.clip(t, first, last), jnp.nan)
 
 
-def within(name: str, times, known):
+def within(name: str, times: ArrayLike, known: tuple | None):
     """Refuse times `[m]` outside those between which a score or velocity is known; None knows all."""
     if known is None:
         return
@@ -101,7 +104,7 @@ def within(name: str, times, known):
         )
 
 
-def known_times(function):
+def known_times(function: Callable):
     """The times of the `DensityPath`, learnt score or flow whose method a function is, or None."""
     owner = getattr(function, "__self__", function)
     return getattr(owner, "known_times", getattr(function, "known_times", None))
@@ -115,7 +118,7 @@ def common_times(*intervals):
     return max(min(interval) for interval in intervals), min(max(interval) for interval in intervals)
 
 
-def finite_outcome(name: str, values, times, else_: str = "else take more substeps"):
+def finite_outcome(name: str, values: ArrayLike, times: ArrayLike, else_: str = "else take more substeps"):
     """Refuse states `[m, …]` at times `[m]` that are not finite, naming the first such time."""
     values = np.asarray(values)
     broken = ~np.isfinite(values).reshape(len(values), -1).all(axis=1)
@@ -126,9 +129,9 @@ def finite_outcome(name: str, values, times, else_: str = "else take more subste
         )
 
 
-def _slack(first, last):
+def _slack(first: float, last: float):
     return ROUNDING * (last - first) if math.isfinite(last - first) else 0.0
 
 
-def _traced(value):
+def _traced(value: float | Array):
     return isinstance(value, jax.core.Tracer)

@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 
 
-def covariance(diffusion):
+def covariance(diffusion: Callable):
     """(x, t) ↦ D = GGᵀ `[d, d]`."""
 
-    def product(x, t):
+    def product(x: Array, t: Array):
         G = diffusion(x, t)
         return G @ G.T
 
     return product
 
 
-def row_divergence(matrix):
+def row_divergence(matrix: Callable):
     """(x, t) ↦ (∇·D)ᵢ = Σⱼ ∂ⱼDᵢⱼ `[d]` of a matrix field D(x, t)."""
 
-    def divergence(x, t):
+    def divergence(x: Array, t: Array):
         return jnp.einsum("ijj->i", jax.jacfwd(matrix)(x, t))
 
     return divergence
 
 
-def at_points(function, points, t) -> np.ndarray:
+def at_points(function: Callable, points: np.ndarray, t: float) -> np.ndarray:
     """function(x, t) at numpy points `[n, d]`, in float64."""
     with jax.enable_x64(True):
         batched = _batched(as_it_reads_now(function))
@@ -37,5 +40,5 @@ def at_points(function, points, t) -> np.ndarray:
 
 
 @kept
-def _batched(function):
+def _batched(function: Callable):
     return jax.jit(jax.vmap(function, in_axes=(0, None)))

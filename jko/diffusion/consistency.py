@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from jko.diffusion.arguments import finite_outcome, known_times, within
 from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.noised_mixture import NoisedMixture
@@ -24,7 +27,14 @@ class ConsistencyFunction:
     coordinate by more than `tolerance` times the largest.
     """
 
-    def __init__(self, law, end: float, *, schedule: Schedule | None = None, tolerance: float = 1e-9):
+    def __init__(
+        self,
+        law: Callable | NoisedMixture,
+        end: float,
+        *,
+        schedule: Schedule | None = None,
+        tolerance: float = 1e-9,
+    ):
         if isinstance(law, NoisedMixture):
             if schedule is not None and schedule is not law.schedule:
                 raise ValueError("schedule: the law has its own, law.schedule: leave this out")
@@ -47,7 +57,7 @@ class ConsistencyFunction:
         self._law, self._score = law, score
         self._solve = jax.jit(_solver(schedule.sde().probability_flow(score).velocity))
 
-    def __call__(self, points, t) -> np.ndarray:
+    def __call__(self, points: np.ndarray, t: float | np.ndarray) -> np.ndarray:
         """f at points `[n, d]` and a time, or one for each `[n]`, at least `end`, in float64."""
         points, t = finite_array("points", points), finite_array("t", t)
         if points.ndim != 2 or t.shape not in ((), (len(points),)):
@@ -75,7 +85,7 @@ class ConsistencyFunction:
         stretch = jnp.sqrt((b**2 * variances + r**2) / (a**2 * variances + s**2))
         return b * mean + axes @ (stretch * (axes.T @ (x - a * mean)))
 
-    def _refined(self, points, t):
+    def _refined(self, points: Array, t: Array):
         steps, coarse = (
             TOLERANCES.fewest_steps,
             np.asarray(self._solve(points, t, self.end, TOLERANCES.fewest_steps)),
@@ -94,17 +104,17 @@ class ConsistencyFunction:
         )
 
 
-def _solver(velocity):
+def _solver(velocity: Callable):
     """(points, times, end, steps) ↦ points at the end by the classical Runge–Kutta method, even in √t."""
 
-    def one(x, t, end, steps):
+    def one(x: Array, t: Array, end: Array, steps: Array):
         root = jnp.sqrt(t)
         length = (jnp.sqrt(end) - root) / steps
 
-        def slope(x, r):
+        def slope(x: Array, r: Array):
             return 2.0 * r * velocity(x, r**2)
 
-        def step(k, x):
+        def step(k: Array, x: Array):
             r = root + k * length
             first = slope(x, r)
             second = slope(x + 0.5 * length * first, r + 0.5 * length)

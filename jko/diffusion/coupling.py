@@ -8,13 +8,13 @@ import numpy as np
 
 from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Measure, Particles
 
 COUPLINGS = ("independent", "optimal")
 TOGETHER = 1024
 
 
-def pool(name: str, measure, n: int, seed: int) -> np.ndarray:
+def pool(name: str, measure: Measure, n: int, seed: int) -> np.ndarray:
     """Positions `[·, d]` of the measure's law: a cloud of equal weights as it is, else n draws."""
     if not isinstance(measure, Density | Gaussian | Particles):
         raise TypeError(
@@ -50,7 +50,7 @@ def matched(start: np.ndarray, end: np.ndarray, pairs: int, seed: int):
 def straight(start: np.ndarray, end: np.ndarray, together: bool):
     """Draws of (x, t, target) on segments x = (1 − t)x₀ + t x₁, target x₁ − x₀, pairs kept or drawn anew."""
 
-    def draw(generator, shape):
+    def draw(generator, shape: tuple):
         i = generator.integers(len(start), size=shape)
         j = i if together else generator.integers(len(end), size=shape)
         t = spread_times(generator, shape)
@@ -73,6 +73,6 @@ def conditional(path, end: np.ndarray):
     return draw
 
 
-def spread_times(generator, shape):
+def spread_times(generator, shape: tuple):
     """Times in [0, 1], one in each of as many equal intervals as the last axis is long."""
     return (np.arange(shape[-1]) + generator.random(shape)) / shape[-1]

@@ -29,7 +29,9 @@ class DensityPath:
     None for another path; `note` is empty, or the sentence of the warning where it did not.
     """
 
-    def __init__(self, times, densities: list[Density], *, cell_peclet: float | None = None, note: str = ""):
+    def __init__(
+        self, times: np.ndarray, densities: list[Density], *, cell_peclet: float | None = None, note: str = ""
+    ):
         self.cell_peclet, self.note = cell_peclet, note
         self.times = checked_times(times, backward=False)
         if not isinstance(densities, (list, tuple)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from functionals.programs import kept
 from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
@@ -16,6 +18,7 @@ from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.paths import Paths, checked_times, refine
 from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import Density, Particles
+from jko.scheme import State
 
 
 class Flow:
@@ -27,11 +30,11 @@ class Flow:
     infinite.
     """
 
-    def __init__(self, velocity, *, known_times=None):
+    def __init__(self, velocity: Callable, *, known_times: tuple | None = None):
         self.velocity = checked_function("velocity", velocity)
         self.known_times = arguments.known_times(velocity) if known_times is None else known_times
 
-    def transport(self, particles: Particles, times, *, substeps: int = 20) -> Paths:
+    def transport(self, particles: Particles, times: list, *, substeps: int = 20) -> Paths:
         """The particles at each of `times` `[m + 1]`, which may increase or decrease."""
         cloud("particles", particles)
         times, substeps = self._checked(particles.dimension, times, substeps)
@@ -88,7 +91,7 @@ class Flow:
         log_initial = checked_function("log_initial", log_initial, (), of="(x)")
         return x, *self._checked(x.shape[1], times, substeps), log_initial
 
-    def _checked(self, dimension, times, substeps):
+    def _checked(self, dimension: int, times: list, substeps: int):
         probe(self.velocity, dimension)
         times = checked_times(times)
         within("times", times, self.known_times)
@@ -126,7 +129,7 @@ def _log_spline(density):
     return log_density
 
 
-def _run(field, start, times, substeps):
+def _run(field: Callable, start: np.ndarray, times: np.ndarray, substeps: int):
     """The states `[m, …]` at the times after the first."""
     fine = refine(times, substeps)
     with jax.enable_x64(True):
@@ -139,13 +142,13 @@ def _run(field, start, times, substeps):
 
 
 @kept
-def _interval(field):
+def _interval(field: Callable):
     """Steps of the classical Runge–Kutta method, compiled once for all intervals of a field."""
 
-    def one(x, step):
+    def one(x: Array, step: tuple):
         t, dt = step
 
-        def stage(carry, node):
+        def stage(carry: tuple, node: Array):
             k, total = carry
             k = field(x + dt * node * k, t + dt * node)
             return (k, total + jnp.where(node == 0.5, 2.0, 1.0) * k), None
@@ -158,7 +161,7 @@ def _interval(field):
 
 
 @kept
-def _batched(velocity):
+def _batched(velocity: Callable):
     return jax.vmap(velocity, in_axes=(0, None))
 
 
@@ -166,7 +169,7 @@ def _batched(velocity):
 def _with_divergence(velocity):
     """The field (v, ∇·v) of states `[n, d + 1]`."""
 
-    def both(state, t):
+    def both(state: State, t):
         x = state[:-1]
         divergence = jnp.trace(jax.jacfwd(velocity)(x, t))
         return jnp.append(velocity(x, t), divergence)
@@ -177,7 +180,7 @@ def _with_divergence(velocity):
 def _with_estimated_divergence(velocity, signs):
     """The field (v, z·(∂v)z for each z) of states `[n, d + probes]`, signs z `[n, probes, d]`."""
 
-    def both(state, z, t):
+    def both(state: State, z, t):
         v, push = jax.linearize(lambda y: velocity(y, t), state[: signs.shape[2]])
         return jnp.append(v, jax.vmap(lambda e: e @ push(e))(z))
 

@@ -11,11 +11,12 @@ from jko.diffusion.network import spread_of_axes
 from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import one_of
+from jko.measures import Measure
 
 
 def flow_matching(
-    source,
-    data,
+    source: Measure,
+    data: Measure,
     *,
     coupling: str = "independent",
     training: Training | None = None,
@@ -57,7 +58,7 @@ def flow_matching(
     return MatchedFlow(source, data, network, training)
 
 
-def _units(start, end):
+def _units(start: np.ndarray, end: np.ndarray):
     """The middle of both clouds, and their typical distance from it along an axis."""
     centre = 0.5 * (start.mean(axis=0) + end.mean(axis=0))
     squares = [np.mean((cloud - centre) ** 2, axis=0) for cloud in (start, end)]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jko.diffusion.arguments import instance, within
 from jko.diffusion.coefficients import at_points
@@ -15,13 +17,13 @@ from jko.diffusion.generator import centred, generator
 from jko.diffusion.paths import checked_times, refine
 from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import one_of, whole_number
-from jko.measures import Density
+from jko.measures import Density, Grid
 
 _GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
 
 
 def solve(
-    sde, density: Density, times, substeps: int = 1, order: int = 2, fluxes: str = "fitted"
+    sde, density: Density, times: ArrayLike, substeps: int = 1, order: int = 2, fluxes: str = "fitted"
 ) -> DensityPath:
     """∂ₜp = −∇·(fp) + ½ Σ ∂ᵢ∂ⱼ[(GGᵀ)ᵢⱼ p] without flux through the boundary, d = 1, 2, G of full rank.
 
@@ -57,13 +59,13 @@ def solve(
     return _warned(extrapolated(fine, _solve(sde, coarse, times, substeps)))
 
 
-def _warned(path):
+def _warned(path: DensityPath):
     if path.note:
         warnings.warn(path.note, RuntimeWarning, stacklevel=4)
     return path
 
 
-def _note(excess, grid):
+def _note(excess: float, grid: Grid):
     """What to say of a chain that adds this share of noise, and its cell Péclet number."""
     from scipy.optimize import brentq
 
@@ -81,7 +83,7 @@ def _note(excess, grid):
     )
 
 
-def _solve(sde, density, times, substeps):
+def _solve(sde, density: Density, times: np.ndarray, substeps: int):
     chain = _Chain(sde, density.grid)
     fine = refine(times, substeps)
     values, stored, excess = density.values.ravel().copy(), [density], 0.0
@@ -95,7 +97,7 @@ def _solve(sde, density, times, substeps):
     return DensityPath(times, stored, cell_peclet=peclet, note=note)
 
 
-def _solve_centred(sde, density, times, substeps):
+def _solve_centred(sde, density: Density, times: np.ndarray, substeps: int):
     chain = _Chain(sde, density.grid, centred)
     fine, cut = refine(times, substeps), 0.0
     values, stored = density.values.ravel().copy(), [density]
@@ -117,11 +119,11 @@ def _solve_centred(sde, density, times, substeps):
 class _Chain:
     """The generator at a time, kept while the coefficients stay what they are."""
 
-    def __init__(self, sde, grid, build=generator):
+    def __init__(self, sde, grid: Grid, build: Callable = generator):
         self.sde, self.grid, self.build = sde, grid, build
         self.known = None
 
-    def __call__(self, t):
+    def __call__(self, t: float):
         points = self.grid.points
         drift = at_points(self.sde.drift, points, t)
         covariance = at_points(self.sde.covariance, points, t)
@@ -133,7 +135,7 @@ class _Chain:
         return self.known[2]
 
 
-def _step(chain, p, t, dt):
+def _step(chain: _Chain, p: np.ndarray, t: float, dt: float):
     first, second = chain(t + _GAMMA * dt), chain(t + dt)
     one, two = _stages(first, second, p, dt)
     if two.min() > 0.0:
@@ -145,7 +147,7 @@ def _step(chain, p, t, dt):
     return low * (p.sum() / low.sum())
 
 
-def _stages(first, second, p, dt):
+def _stages(first, second, p: np.ndarray, dt: float):
     one = first.solve(_GAMMA * dt, p)
     carried = p + (1.0 - _GAMMA) * dt * first.gathered(first.flux(one))
     return one, second.solve(_GAMMA * dt, carried)
@@ -161,7 +163,7 @@ def _limited(chain, low, flux):
     return np.maximum(low + chain.gathered(flux * np.where(flux > 0, share[chain.i], share[chain.j])), 0.0)
 
 
-def _check(drift, covariance, points, t):
+def _check(drift: np.ndarray, covariance: np.ndarray, points: np.ndarray, t: float):
     if not (np.all(np.isfinite(drift)) and np.all(np.isfinite(covariance))):
         raise ValueError(f"drift, diffusion: NaN or infinite on the grid at t = {t:g}: narrow the grid")
     least = np.linalg.eigvalsh(covariance)[:, 0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +24,7 @@ class GaussianPath:
     Raises TypeError for what is no function, ValueError for values of another shape and times outside [0, 1].
     """
 
-    def __init__(self, mean, covariance):
+    def __init__(self, mean: Callable, covariance: Callable):
         self.mean = checked_function("mean", mean, of="(x1, t)")
         self.covariance = checked_function("covariance", covariance, ("d", "d"), of="(x1, t)")
 

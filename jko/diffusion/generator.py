@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.diffusion.selling import decompose
+from jko.measures import Grid
 
 
 class Generator:
@@ -14,21 +15,29 @@ class Generator:
     that (I − sQ)⁻¹ is a positive matrix which keeps Σu, for any s ≥ 0.
     """
 
-    def __init__(self, size, i, j, right, left, excess=None):
+    def __init__(
+        self,
+        size: int,
+        i: np.ndarray,
+        j: np.ndarray,
+        right: np.ndarray,
+        left: np.ndarray,
+        excess: np.ndarray | None = None,
+    ):
         self.size, self.i, self.j, self.right, self.left = size, i, j, right, left
         self.excess = np.zeros(size) if excess is None else excess
         self._factors = {}
 
-    def flux(self, u):
+    def flux(self, u: np.ndarray):
         """right·uᵢ − left·uⱼ on every edge."""
         return self.right * u[self.i] - self.left * u[self.j]
 
-    def gathered(self, flux):
+    def gathered(self, flux: np.ndarray):
         """What flows into each cell."""
         out = np.bincount(self.i, flux, self.size)
         return np.bincount(self.j, flux, self.size) - out
 
-    def solve(self, length, u):
+    def solve(self, length: float, u: np.ndarray):
         """(I − length·Q)⁻¹u, factored once for each length."""
         from scipy.sparse import coo_array
         from scipy.sparse.linalg import splu
@@ -44,7 +53,7 @@ class Generator:
         return self._factors[length].solve(u)
 
 
-def generator(grid, drift, covariance) -> Generator:
+def generator(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generator:
     """The chain whose law solves the Fokker–Planck equation to second order in h, d = 1, 2.
 
     With D = Σₑ λₑ e eᵀ over a few offsets e of the grid and λₑ ≥ 0, a jump by ±e has the rate ½λₑ B(∓qₑ),
@@ -72,7 +81,7 @@ def generator(grid, drift, covariance) -> Generator:
     return Generator(grid.size, *parts, excess=_largest(covariance, excess))
 
 
-def centred(grid, drift, covariance) -> Generator:
+def centred(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generator:
     """The drift by centred fluxes along the axes, of order h² whatever the noise; rates may be negative."""
     still = generator(grid, np.zeros_like(drift), covariance)
     index = np.arange(grid.size).reshape(grid.cells)
@@ -83,26 +92,26 @@ def centred(grid, drift, covariance) -> Generator:
     return Generator(grid.size, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
-def _excess(q):
+def _excess(q: np.ndarray):
     """(q/2) coth(q/2) − 1."""
     safe = np.maximum(0.5 * q, 1e-3)
     return np.where(q > 2e-3, safe / np.tanh(safe) - 1.0, q**2 / 12.0)
 
 
-def _largest(covariance, excess):
+def _largest(covariance: np.ndarray, excess: np.ndarray):
     """The largest eigenvalue of D⁻¹E, at every cell."""
     root = np.linalg.cholesky(covariance)
     half = np.linalg.solve(root, excess)
     return np.linalg.eigvalsh(np.linalg.solve(root, half.transpose(0, 2, 1)))[:, -1]
 
 
-def _pairs(index, e):
+def _pairs(index: np.ndarray, e: np.ndarray):
     start = tuple(slice(max(0, -k), min(n, n - k)) for k, n in zip(e, index.shape, strict=True))
     end = tuple(slice(max(0, k), min(n, n + k)) for k, n in zip(e, index.shape, strict=True))
     return index[start].ravel(), index[end].ravel()
 
 
-def _bernoulli(x):
+def _bernoulli(x: np.ndarray):
     magnitude = np.minimum(np.abs(x), 700.0)
     safe = np.where(magnitude > 1e-5, magnitude, 1.0)
     small = np.where(magnitude > 1e-5, safe / np.expm1(safe), 1.0 - 0.5 * magnitude)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.pointwise import describe
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
@@ -38,7 +40,7 @@ def checked_function(name: str, function, shape=("d",), of: str = "(x, t)"):
     return _checked_function(name, function, shape, of)
 
 
-def probe(function, dimension: int):
+def probe(function: Callable, dimension: int):
     """Trace a checked function of (x, t) at a point of this dimension: it is refused before any work."""
     with jax.enable_x64(True):
         x, t = jax.ShapeDtypeStruct((dimension,), jnp.float64), jax.ShapeDtypeStruct((), jnp.float64)
@@ -46,7 +48,7 @@ def probe(function, dimension: int):
 
 
 @kept
-def _checked_function(name, function, shape, of):
+def _checked_function(name: str, function, shape, of):
     called = f"{name}: {describe(function)}{of}"
 
     def refuse(x, text, error=None):
@@ -71,7 +73,7 @@ def _checked_function(name, function, shape, of):
     return same
 
 
-def _as_asked(x, value, wanted, refuse):
+def _as_asked(x: Array, value: Array, wanted: tuple, refuse: Callable):
     try:
         value = jnp.asarray(value) if value is not None else refuse("returns None: expected an array")
         kind = np.dtype(value.dtype).kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from jko.diffusion.arguments import cloud, moment, point
 from jko.diffusion.coupling import pool, straight
 from jko.diffusion.flow import Flow
@@ -18,7 +20,7 @@ from jko.diffusion.paths import Paths
 from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import seed_number, whole_number
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.transport import wasserstein
 
 _SHAPE = ("width", "depth", "gradient")
@@ -31,7 +33,9 @@ class MatchedFlow:
     source and their images.
     """
 
-    def __init__(self, source, data, network: Network, training: Training, rectified: int = 0):
+    def __init__(
+        self, source: Measure, data: Measure, network: Network, training: Training, rectified: int = 0
+    ):
         self.source, self.data, self.training, self.rectified = source, data, training, rectified
         self._network, self.known_times = network, (0.0, 1.0)
 
@@ -45,7 +49,7 @@ class MatchedFlow:
         """The dimension of the points."""
         return len(self._network.centre)
 
-    def velocity(self, x, t):
+    def velocity(self, x: Array, t: Array):
         """v(x, t) `[d]`, a jax function of a point and a time in [0, 1]."""
         return self._network(point("x", x, self.dimension), moment(t, 0.0, 1.0))
 
@@ -116,12 +120,12 @@ class MatchedFlow:
         bend = np.mean(np.sum((velocities - chord) ** 2, axis=2), axis=1)
         return cost, float(np.trapezoid(bend, paths.times)) / cost if cost > 0.0 else 0.0, paths
 
-    def _draw(self, n, seed):
+    def _draw(self, n: int, seed: int):
         generator = np.random.default_rng(seed_number("seed", seed))
         points = pool("source", self.source, whole_number("n", n), seed)
         return Particles(points if len(points) == n else points[generator.integers(len(points), size=n)])
 
-    def _run(self, particles, steps):
+    def _run(self, particles: Particles, steps: int):
         cloud("particles", particles, self.dimension)
         network, steps = self._network, whole_number("steps", steps)
         start = np.asarray((particles.positions - network.centre) / network.scale, np.float32)
@@ -134,14 +138,14 @@ class MatchedFlow:
 
 
 @partial(jax.jit, static_argnums=0)
-def _march(field, layers, start, times, dt):
+def _march(field: Callable, layers: tuple, start: Array, times: Array, dt: Array):
     """States and velocities `[m + 1, n, d]` of the classical Runge–Kutta method at even times."""
     v = jax.vmap(field, in_axes=(None, 0, None))
 
-    def one(x, t):
+    def one(x: Array, t: Array):
         first = v(layers, x, t)
 
-        def stage(carry, node):
+        def stage(carry: tuple, node: Array):
             k, total = carry
             k = v(layers, x + dt * node * k, t + dt * node)
             return (k, total + jnp.where(node == 0.5, 2.0, 1.0) * k), None

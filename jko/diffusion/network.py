@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from jko.diffusion.tolerances import TOLERANCES
 
 _FREQUENCIES = np.pi * np.arange(1, 4, dtype=np.float32)
@@ -24,13 +25,13 @@ class Network(NamedTuple):
     scale: float | np.ndarray
     losses: np.ndarray
 
-    def __call__(self, x, t):
+    def __call__(self, x: Array, t: Array):
         """v(x, t) `[d]`, a jax function of a point."""
         centre, scale = jnp.asarray(self.centre, x.dtype), jnp.asarray(self.scale, x.dtype)
         return scale * self.field(self.layers, (x - centre) / scale, t)
 
 
-def spread_of_axes(variances) -> float | np.ndarray:
+def spread_of_axes(variances: np.ndarray) -> float | np.ndarray:
     """The spread by which coordinates of these variances `[d]` are divided for a network: one for all, so
     that gradients stay gradients, or, where axes differ by more than `TOLERANCES.alike` times, one each."""
     variances = np.asarray(variances, dtype=float)
@@ -54,7 +55,7 @@ def initial_layers(dimension: int, outputs: int, width: int, depth: int, seed: i
     return (*layers[:-1], (np.zeros_like(last), bias))
 
 
-def plain(layers, x, t):
+def plain(layers: tuple, x: Array, t: Array):
     """The network's output for a point `[d]` and a time, fed as x, t and cos, sin of kπt, k = 1, 2, 3."""
     t = jnp.asarray(t, x.dtype)
     phases = jnp.asarray(_FREQUENCIES, x.dtype) * t
@@ -65,6 +66,6 @@ def plain(layers, x, t):
     return z @ matrix + bias
 
 
-def conservative(layers, x, t):
+def conservative(layers: tuple, x: Array, t: Array):
     """∇ₓ of a network with one output `[d]`: the gradient of a function, whatever the weights."""
     return jax.grad(lambda y: plain(layers, y, t)[0])(x)

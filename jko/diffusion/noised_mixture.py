@@ -5,7 +5,9 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import ArrayLike
 
+from functionals.array import Array
 from jko.diffusion.arguments import instance, point
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.tolerances import TOLERANCES
@@ -22,7 +24,9 @@ class NoisedMixture:
     another dimension and times outside the schedule.
     """
 
-    def __init__(self, means, covariances, weights=None, *, schedule: Schedule):
+    def __init__(
+        self, means: ArrayLike, covariances: ArrayLike, weights: list | None = None, *, schedule: Schedule
+    ):
         self.schedule = instance("schedule", schedule, Schedule, ": take Schedule.variance_preserving(), say")
         means = finite_array("means", means)
         self.means = means[:, None] if means.ndim == 1 else means
@@ -40,23 +44,23 @@ class NoisedMixture:
         """The first and the last time of the schedule."""
         return 0.0, self.schedule.end
 
-    def log_density(self, x, t):
+    def log_density(self, x: Array, t: float | Array):
         """log pₜ(x), a jax function of a point `[d]` and a time."""
         x, t = point("x", x, self.dimension), self.schedule.time(t)
         return jax.scipy.special.logsumexp(self._log_parts(x, t))
 
-    def score(self, x, t):
+    def score(self, x: Array, t: float | Array):
         """∇log pₜ(x) `[d]`."""
         return jax.grad(self.log_density)(point("x", x, self.dimension), t)
 
-    def on(self, grid: Grid, t) -> Density:
+    def on(self, grid: Grid, t: float) -> Density:
         """The density on a grid, of mass 1."""
         if instance("grid", grid, Grid).dimension != self.dimension:
             raise ValueError(f"grid: expected {self.dimension} dimensions, got {grid.dimension}")
         self.schedule.at(t)
         return Density.from_function(grid, lambda x: jnp.exp(self.log_density(x, t)))
 
-    def sample(self, n: int, t, seed: int) -> Particles:
+    def sample(self, n: int, t: float, seed: int) -> Particles:
         """n independent draws of xₜ."""
         (a, s), n = self.schedule.at(t), whole_number("n", n)
         generator = np.random.default_rng(seed_number("seed", seed))
@@ -64,7 +68,7 @@ class NoisedMixture:
         root = np.sqrt(a**2 * self._variances[part] + s**2) * generator.normal(size=(n, self.dimension))
         return Particles(a * self.means[part] + np.einsum("nab,nb->na", self._axes[part], root))
 
-    def _log_parts(self, x, t):
+    def _log_parts(self, x: Array, t: Array):
         """log wᵢN(x; αmᵢ, αₜ²Sᵢ + σₜ²I) `[k]`."""
         # eager jax would find a compiled program of the other precision for arrays of numpy
         parts = self._variances, self._axes, self.means, np.log(self.weights)
@@ -75,7 +79,7 @@ class NoisedMixture:
         return log_weights - 0.5 * jnp.sum(turned**2 / variances + jnp.log(2.0 * jnp.pi * variances), axis=1)
 
 
-def _matrices(covariances, k, d):
+def _matrices(covariances: ArrayLike, k: int, d: int):
     S = finite_array("covariances", covariances)
     if S.ndim < 2 and S.size in (1, k):
         S = np.broadcast_to(S, (k,))[:, None, None] * np.eye(d)

@@ -60,7 +60,7 @@ def _converted(prediction, x, t, schedule, source, target):
     return from_score[target]()
 
 
-def _array(name, value):
+def _array(name: str, value):
     try:
         array = jnp.asarray(value)
         if not jnp.issubdtype(array.dtype, jnp.complexfloating):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import ArrayLike
 
 from jko.errors import finite_array, shown
 from jko.loops.random_keys import key_of
@@ -43,7 +44,7 @@ class Paths:
         return Particles(self.positions[-1], self.weights)
 
 
-def checked_times(times, backward=None) -> np.ndarray:
+def checked_times(times: ArrayLike, backward: bool | None = None) -> np.ndarray:
     """Strictly monotone times `[m + 1]`, m ≥ 1, running downwards exactly if `backward` (None: either)."""
     times = finite_array("times", times)
     if times.ndim != 1 or times.size < 2:
@@ -82,7 +83,7 @@ def march(advance, carry, times: np.ndarray, substeps: int):
     return lax.scan(interval, carry, steps)[1]
 
 
-def euler_maruyama(drift, diffusion, positions, times, substeps, seed) -> np.ndarray:
+def euler_maruyama(drift, diffusion, positions, times, substeps, seed: int) -> np.ndarray:
     """x⁺ = x + f dt + G √|dt| ξ [KloedenPlaten1992, section 10.2]; positions `[m + 1, n, d]`."""
     velocity, noise = jax.vmap(drift, in_axes=(0, None)), jax.vmap(diffusion, in_axes=(0, None))
 

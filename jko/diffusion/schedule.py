@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from jko.diffusion.arguments import moment
 from jko.diffusion.given_function import checked_function
 from jko.diffusion.sde import SDE
@@ -21,7 +24,7 @@ class Schedule:
     α/σ that rises somewhere.
     """
 
-    def __init__(self, alpha, sigma, end: float = 1.0):
+    def __init__(self, alpha: Callable, sigma: Callable, end: float = 1.0):
         self.alpha = checked_function("alpha", alpha, None, of="(t)")
         self.sigma = checked_function("sigma", sigma, None, of="(t)")
         self.end = positive_number("end", end)
@@ -31,7 +34,7 @@ class Schedule:
         """α = exp(−½∫β), σ² = 1 − α², β from `least` to `most` on [0, 1]: that of `variance_preserving`."""
         least, most = positive_number("least", least), positive_number("most", most)
 
-        def integral(t):
+        def integral(t: Array):
             return least * t + 0.5 * (most - least) * t**2
 
         return cls(lambda t: jnp.exp(-0.5 * integral(t)), lambda t: jnp.sqrt(-jnp.expm1(-integral(t))))
@@ -49,28 +52,28 @@ class Schedule:
         """α = 1 − t, σ = t: the straight paths of flow matching [LipmanEtAl2023]."""
         return cls(lambda t: 1.0 - t, lambda t: t)
 
-    def rate(self, t):
+    def rate(self, t: Array):
         """α′/α."""
         return jax.grad(lambda s: jnp.log(self.alpha(s)))(self.time(t))
 
-    def squared_noise(self, t):
+    def squared_noise(self, t: Array):
         """g²."""
         # where σ is a root of t, as at 0, its derivative has no value, and g² has
         t = jnp.maximum(self.time(t), TOLERANCES.first_time * self.end)
         return jax.grad(lambda s: self.sigma(s) ** 2)(t) - 2.0 * self.rate(t) * self.sigma(t) ** 2
 
-    def log_signal_to_noise(self, t):
+    def log_signal_to_noise(self, t: Array):
         """λ = log(α/σ)."""
         t = self.time(t)
         return jnp.log(self.alpha(t)) - jnp.log(self.sigma(t))
 
-    def time(self, t):
+    def time(self, t: float | Array):
         """t as a jax number; one that is known is refused outside [0, end]."""
         if isinstance(t, jax.core.Tracer):
             return moment(t)
         return moment(t, 0.0, self.end, known="a time of the schedule,")
 
-    def at(self, t) -> tuple[float, float]:
+    def at(self, t: float) -> tuple[float, float]:
         """α and σ at a known time, in float64."""
         with jax.enable_x64(True):
             t = self.time(t)

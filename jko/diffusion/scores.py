@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,7 +25,7 @@ def kernel_score(particles: Particles, bandwidth: float):
     bandwidth = positive_number("bandwidth", bandwidth)
     positions, log_weights = np.asarray(particles.positions), np.log(np.asarray(particles.weights))
 
-    def score(x, t=0.0):
+    def score(x, t: float = 0.0):
         x = point("x", x, particles.dimension)
         pull = jnp.asarray(positions, x.dtype) - x
         exponent = -0.5 * jnp.sum(pull**2, axis=1) / bandwidth**2
@@ -33,7 +35,7 @@ def kernel_score(particles: Particles, bandwidth: float):
     return score
 
 
-def curl(field, points, t=0.0) -> np.ndarray:
+def curl(field: Callable, points: np.ndarray, t: float = 0.0) -> np.ndarray:
     """∂ⱼvᵢ − ∂ᵢvⱼ of a field v(x, t) at points `[n, d]`, as `[n, d, d]`: 0 everywhere for a gradient."""
     points = finite_array("points", points)
     if points.ndim != 2:
@@ -43,7 +45,7 @@ def curl(field, points, t=0.0) -> np.ndarray:
     return jacobian - jacobian.transpose(0, 2, 1)
 
 
-def circulation(field, loop, t=0.0, *, nodes: int = 256) -> float:
+def circulation(field, loop, t: float = 0.0, *, nodes: int = 256) -> float:
     """∮v·dx along a closed curve, 0 for a gradient; `loop(s)` `[d]` is a jax function with period 1.
 
     By the trapezoidal rule, of spectral accuracy for smooth curves [TrefethenWeideman2014]. Raises
@@ -60,7 +62,7 @@ def circulation(field, loop, t=0.0, *, nodes: int = 256) -> float:
     return float(np.mean(_along(field, loop, parameters, t)))
 
 
-def log_density_difference(score, start, end, t=0.0, *, nodes: int = 64) -> np.ndarray:
+def log_density_difference(score, start, end, t: float = 0.0, *, nodes: int = 64) -> np.ndarray:
     """log pₜ(end) − log pₜ(start), the line integral of the score, for points `[n, d]` or `[d]`.
 
     Along the straight segment, by Gauss–Legendre quadrature; any path gives the same for a true score.
@@ -83,7 +85,7 @@ def log_density_difference(score, start, end, t=0.0, *, nodes: int = 64) -> np.n
     return integral if start.ndim == 2 else integral[0]
 
 
-def _ready(name, function, t, dimension):
+def _ready(name: str, function, t, dimension: int):
     """The field, checked in this dimension, and the time, at which it is known."""
     field, t = checked_function(name, function), finite_number("t", t)
     within("t", [t], known_times(function))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from numpy.typing import ArrayLike
+
+from functionals.array import Array
 from jko.diffusion import coefficients
 from jko.diffusion.arguments import cloud, common_times, finite_outcome, known_times, within
 from jko.diffusion.given_function import checked_function, probe
@@ -19,7 +24,7 @@ class SDE:
     functions; wherever they are used, ValueError for one that returns another shape or that jax cannot trace.
     """
 
-    def __init__(self, drift, diffusion, *, backward: bool = False):
+    def __init__(self, drift: Callable, diffusion: Callable, *, backward: bool = False):
         self.drift, self.diffusion = (
             checked_function("drift", drift),
             checked_function("diffusion", diffusion, ("d", None)),
@@ -31,7 +36,7 @@ class SDE:
         self.covariance = coefficients.covariance(self.diffusion)
         self.covariance_divergence = coefficients.row_divergence(self.covariance)
 
-    def simulate(self, particles: Particles, times, *, seed: int, substeps: int = 20) -> Paths:
+    def simulate(self, particles: Particles, times: list, *, seed: int, substeps: int = 20) -> Paths:
         """The cloud at each of `times` `[m + 1]`, of which the first is its own, by Euler–Maruyama.
 
         `substeps` steps lead from each time to the next: weak order 1 in their length. A reverse SDE takes
@@ -63,7 +68,9 @@ class SDE:
         reverse.known_times = common_times(self.known_times, known)
         return reverse
 
-    def fokker_planck(self, density: Density, times, *, substeps=1, order: int = 2, fluxes: str = "fitted"):
+    def fokker_planck(
+        self, density: Density, times: ArrayLike, *, substeps: int = 1, order: int = 2, fluxes: str = "fitted"
+    ):
         """The density at each of `times`, the first of which is its own, as a `DensityPath`.
 
         Positive, conservative, of second order in steps and of `order` 2 or 4 in cells, on the line or in the
@@ -76,7 +83,7 @@ class SDE:
         self._require_forward()
         return solve(self, density, times, substeps, order, fluxes)
 
-    def probability_flow(self, law):
+    def probability_flow(self, law: Callable):
         """The ODE dx/dt = f − ½∇·(GGᵀ) − ½GGᵀ∇log pₜ, whose flow carries p₀ to pₜ, as a `Flow`.
 
         `law` is the score ∇log pₜ as a jax function of (x, t), or the `DensityPath` of `fokker_planck`.
@@ -86,7 +93,7 @@ class SDE:
         self._require_forward()
         score, known = _score_of(law)
 
-        def velocity(x, t):
+        def velocity(x: Array, t: Array):
             osmotic = self.covariance_divergence(x, t) + self.covariance(x, t) @ score(x, t)
             return self.drift(x, t) - 0.5 * osmotic
 
@@ -114,7 +121,7 @@ class SDE:
             raise ValueError("this SDE runs backward in time and can only be simulated: use the forward one")
 
 
-def _score_of(law):
+def _score_of(law: Callable):
     """The score of a law, or the score itself, and the times between which it is known."""
     score = getattr(law, "score", law)
     if not callable(score):

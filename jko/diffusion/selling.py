@@ -32,12 +32,12 @@ def decompose(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return _one_of_two_signs(np.stack([-base[..., 1], base[..., 0]], axis=-1)), weights
 
 
-def _products(base, matrices):
+def _products(base: np.ndarray, matrices: np.ndarray):
     """bᵢ·Db_j for the pair that leaves k out, `[n, 3]`."""
     gram = np.einsum("nia,nab,njb->nij", base, matrices, base)
     return np.stack([gram[:, 1, 2], gram[:, 2, 0], gram[:, 0, 1]], axis=1)
 
 
-def _one_of_two_signs(e):
+def _one_of_two_signs(e: np.ndarray):
     negative = (e[..., 0] < 0) | ((e[..., 0] == 0) & (e[..., 1] < 0))
     return np.where(negative[..., None], -e, e)

@@ -108,7 +108,7 @@ class TiltedMixture:
         return jax.scipy.special.logsumexp(exponents)
 
 
-def _rule(nodes, dimension):
+def _rule(nodes, dimension: int):
     """Nodes `[m, d]` and logarithms of weights `[m]` for the standard Gaussian, less what underflows."""
     from scipy.special import roots_hermitenorm
 

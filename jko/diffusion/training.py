@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
 from jko.diffusion.tolerances import TOLERANCES
@@ -46,11 +48,19 @@ class Training:
             raise TypeError(f"gradient: expected True or False, got {shown(self.gradient)}")
 
     @classmethod
-    def given(cls, training) -> Training:
+    def given(cls, training: Training) -> Training:
         """The settings that were given, or the default ones for None."""
         return cls() if training is None else instance("training", training, cls, f": take {cls.__name__}(…)")
 
-    def fit(self, draw, centre, scale, progress=None, label="fit", layers=None) -> Network:
+    def fit(
+        self,
+        draw: Callable,
+        centre: np.ndarray,
+        scale: float,
+        progress: bool | None = None,
+        label: str = "fit",
+        layers=None,
+    ) -> Network:
         """Train from random layers, or from those given.
 
         `draw(generator, shape)` gives (x `[*shape, d]`, t `[*shape]`, target as x) in the units of the data,
@@ -87,13 +97,13 @@ class Training:
 
 
 @partial(jax.jit, static_argnums=0)
-def _block(field, state, inputs):
+def _block(field: Callable, state: tuple, inputs: tuple):
     batched = jax.vmap(field, in_axes=(None, 0, 0))
 
-    def loss(layers, x, t, target):
+    def loss(layers: tuple, x: Array, t: Array, target: Array):
         return jnp.mean(jnp.sum((batched(layers, x, t) - target) ** 2, axis=-1))
 
-    def one(state, inputs):
+    def one(state: tuple, inputs: tuple):
         number, rate, *drawn = inputs
         value, slope = jax.value_and_grad(loss)(state[0], *drawn)
         return _adam(*state, slope, number, rate), value
@@ -101,13 +111,13 @@ def _block(field, state, inputs):
     return lax.scan(one, state, inputs)
 
 
-def _adam(layers, first, second, slope, number, rate):
+def _adam(layers: tuple, first: tuple, second: tuple, slope: tuple, number: Array, rate: Array):
     """The step of this number, from 1: layers and both averages."""
     a, b = TOLERANCES.decays
     first = jax.tree.map(lambda m, g: a * m + (1.0 - a) * g, first, slope)
     second = jax.tree.map(lambda v, g: b * v + (1.0 - b) * g**2, second, slope)
 
-    def moved(p, m, v):
+    def moved(p: Array, m: Array, v: Array):
         return p - rate * (m / (1.0 - a**number)) / (jnp.sqrt(v / (1.0 - b**number)) + TOLERANCES.adam_floor)
 
     return jax.tree.map(moved, layers, first, second), first, second

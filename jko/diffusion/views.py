@@ -103,7 +103,7 @@ def _w2(cloud, density):
     return wasserstein(cloud, density)
 
 
-def _w2_of_draws(density, n, seed):
+def _w2_of_draws(density, n, seed: int):
     draws = TOLERANCES.draws[density.dimension - 1]
     return float(np.mean([_w2(density.sample(n, seed=seed + 2 + k), density) for k in range(draws)]))
 

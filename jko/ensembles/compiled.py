@@ -170,7 +170,7 @@ def _traced(problem, parameters):
 def _block(functional, move, noise, observables):
     """A block of steps of one member, whose functional is made from traced numbers, and that of many."""
 
-    def one(numbers, x, w, scalars, clock, seed, first, last, watching, ahead):
+    def one(numbers, x, w, scalars, clock, seed: int, first, last, watching, ahead):
         F = functional if isinstance(functional, Functional) else functional(**numbers)
         block = watched_block_of(Field(outside_terms(F.parts)), move, noise, observables)
         (x,), values, totals = block((x,), w, scalars, clock, seed, first, last, watching, ahead)

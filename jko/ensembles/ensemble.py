@@ -76,7 +76,9 @@ def _run(problem, axes, members, executor, keep):
             keep(number, run_member(problem, member))
 
 
-def _checked(functional, measure, scheme, over, tau, n_steps, store_every, observe) -> Problem:
+def _checked(
+    functional, measure, scheme: Scheme, over, tau: float, n_steps: int, store_every, observe
+) -> Problem:
     refuse_fork()
     for name, value, kind, wanted in (
         ("functional", functional, Functional, "a Functional or a function that makes one"),

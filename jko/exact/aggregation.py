@@ -18,7 +18,7 @@ class AggregationSteadyState(ExactSolution):
     1/π. `dimension` is 1 or 2.
     """
 
-    def __init__(self, dimension=1):
+    def __init__(self, dimension: int = 1):
         self.dimension = one_of("dimension", dimension, (1, 2))
 
     @property

@@ -6,6 +6,7 @@ import math
 
 import jax.numpy as jnp
 
+from functionals.array import Array
 from jko.errors import positive_number, whole_number
 from jko.exact.base import ExactSolution
 
@@ -22,7 +23,7 @@ class Barenblatt(ExactSolution):
     Raises ValueError for m = 1 (use `Heat`) and for m ≤ 1 - 2/d, where the solution has no finite mass.
     """
 
-    def __init__(self, exponent=2.0, dimension=1, mass=1.0, start_time=0.1):
+    def __init__(self, exponent: float = 2.0, dimension: int = 1, mass: float = 1.0, start_time: float = 0.1):
         self.exponent = positive_number("exponent", exponent)
         self.dimension = whole_number("dimension", dimension)
         self.mass = positive_number("mass", mass)
@@ -49,23 +50,23 @@ class Barenblatt(ExactSolution):
         log_integral += 0.5 * d * math.log(math.pi / abs(self.k))
         return math.exp((math.log(self.mass) - log_integral) / (p + 0.5 * d))
 
-    def formula(self, t, x):
+    def formula(self, t: float | Array, x: Array):
         time = self.start_time + t
         profile = self.C - self.k * jnp.sum(x**2, axis=-1) * time ** (-2.0 * self.beta)
         inside = profile > 0.0
         power = jnp.where(inside, profile, 1.0) ** (1.0 / (self.exponent - 1.0))
         return time ** (-self.dimension * self.beta) * jnp.where(inside, power, 0.0)
 
-    def mass_at(self, t) -> float:
+    def mass_at(self, t: float) -> float:
         return self.mass
 
-    def radius(self, t=0.0) -> float:
+    def radius(self, t: float = 0.0) -> float:
         """Where the front is, (C/k)^½ T^β; infinity for fast diffusion."""
         if self.exponent < 1.0:
             return math.inf
         return math.sqrt(self.C / self.k) * (self.start_time + t) ** self.beta
 
-    def jko_step(self, tau) -> Barenblatt:
+    def jko_step(self, tau: float) -> Barenblatt:
         """The exact JKO iterate from the state at t = 0: the Barenblatt solution whose scale s = T^β obeys
 
         (s' - s)/τ = β s'^{-d(m-1) - 1}.
@@ -77,7 +78,7 @@ class Barenblatt(ExactSolution):
         return Barenblatt(self.exponent, self.dimension, self.mass, scale ** (1.0 / self.beta))
 
 
-def _implicit_scale(s, rate, power):
+def _implicit_scale(s: float, rate: float, power: float):
     """The root s' > s of s' - s = rate s'^{-power}, by Newton in log s', from the left where it is
     monotone."""
     u = math.log(s)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jko.measures import Density
+from functionals.array import Array
+from jko.measures import Density, Grid
 
 _ASYMMETRY = 1e-12  # of the largest entry: rounding of a product of matrices
 
@@ -24,7 +25,7 @@ class ExactSolution:
         """ρ(t, x) as a jax function, points `[..., d]` to values `[...]`."""
         raise NotImplementedError
 
-    def density(self, t, x) -> np.ndarray:
+    def density(self, t: float, x: np.ndarray) -> np.ndarray:
         """ρ(t, x) at points `[n, d]`, values `[n]` in float64; raises ValueError for points of another
         dimension."""
         x = np.asarray(x, dtype=np.float64)
@@ -35,7 +36,7 @@ class ExactSolution:
         with jax.enable_x64(True):
             return np.asarray(self.formula(jnp.asarray(time_since_start(t)), jnp.asarray(x)))
 
-    def on(self, grid, t=0.0) -> Density:
+    def on(self, grid: Grid, t: float = 0.0) -> Density:
         """The Density of point values at the cell centres of `grid`, scaled to carry the exact mass."""
         if grid.dimension != self.dimension:
             raise ValueError(
@@ -48,12 +49,12 @@ class ExactSolution:
             raise ValueError("grid: the solution has no mass on it; widen it or move it to the solution")
         return Density(grid, values * (self.mass_at(t) / total))
 
-    def mass_at(self, t) -> float:
+    def mass_at(self, t: float) -> float:
         """The total mass, 1 unless a solution says otherwise."""
         return 1.0
 
 
-def time_since_start(t) -> float:
+def time_since_start(t: float) -> float:
     """t as a number of at least 0, which is where a run starts; raises ValueError for others."""
     t = float(t)
     if not 0.0 <= t < np.inf:
@@ -61,7 +62,7 @@ def time_since_start(t) -> float:
     return t
 
 
-def vector(name, value) -> np.ndarray:
+def vector(name: str, value: float | list) -> np.ndarray:
     """A number or a list of numbers as a vector `[d]`."""
     out = np.atleast_1d(np.asarray(value, dtype=np.float64))
     if out.ndim != 1 or not np.all(np.isfinite(out)):
@@ -69,7 +70,7 @@ def vector(name, value) -> np.ndarray:
     return out
 
 
-def square_matrix(name, value, dimension) -> np.ndarray:
+def square_matrix(name: str, value: float, dimension: int) -> np.ndarray:
     """A number (a multiple of the identity), a diagonal `[d]` or a symmetric matrix, as a matrix `[d,
     d]`."""
     value = np.asarray(value, dtype=np.float64)
@@ -83,7 +84,7 @@ def square_matrix(name, value, dimension) -> np.ndarray:
     return 0.5 * (value + value.T)
 
 
-def covariance_matrix(std, covariance, dimension) -> np.ndarray:
+def covariance_matrix(std: float, covariance, dimension: int) -> np.ndarray:
     """The covariance `[d, d]` of a Gaussian given by its standard deviations (a number or `[d]`) or by the
     matrix itself."""
     if covariance is None:
@@ -99,7 +100,7 @@ def covariance_matrix(std, covariance, dimension) -> np.ndarray:
     return matrix
 
 
-def gaussian_formula(x, mean, covariance):
+def gaussian_formula(x: Array, mean: np.ndarray, covariance: np.ndarray):
     """The density of N(mean, covariance) at points `[..., d]`, in jax."""
     centred = x - mean
     exponent = -0.5 * jnp.sum((centred @ jnp.linalg.inv(covariance)) * centred, axis=-1)

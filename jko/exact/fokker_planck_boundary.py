@@ -6,6 +6,7 @@ import math
 
 import jax.numpy as jnp
 
+from functionals.array import Array
 from jko.errors import finite_array, positive_number, whole_number
 from jko.exact.base import ExactSolution
 
@@ -20,7 +21,7 @@ class FokkerPlanckBoundary(ExactSolution):
     it. `drift` is g != 0.
     """
 
-    def __init__(self, drift=1.0, dimension=2, mass=None):
+    def __init__(self, drift: float = 1.0, dimension: int = 2, mass: float | None = None):
         self.drift = float(finite_array("drift", drift))
         if self.drift == 0.0:
             raise ValueError(
@@ -31,12 +32,12 @@ class FokkerPlanckBoundary(ExactSolution):
         self.mass = natural if mass is None else positive_number("mass", mass)
         self._scale = self.mass / natural
 
-    def formula(self, t, x):
+    def formula(self, t: Array, x: Array):
         g, first = self.drift, x[..., 0]
         rate = math.pi**2 + 0.25 * g * g
         wave = math.pi * jnp.cos(math.pi * first) + 0.5 * g * jnp.sin(math.pi * first)
         moving = jnp.exp(-rate * t + 0.5 * g * first) * wave
         return self._scale * jnp.maximum(moving + math.pi * jnp.exp(g * (first - 0.5)), 0.0)
 
-    def mass_at(self, t) -> float:
+    def mass_at(self, t: float) -> float:
         return self.mass

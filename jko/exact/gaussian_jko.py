@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals.array import Array
 from jko.errors import positive_number
 from jko.exact.base import ExactSolution, covariance_matrix, gaussian_formula, square_matrix, vector
 from jko.measures import Gaussian
@@ -19,7 +20,16 @@ class GaussianJKO(ExactSolution):
     Arguments as for `OrnsteinUhlenbeck`, and τ > 0. Raises ValueError at times that are no multiple of τ.
     """
 
-    def __init__(self, mean=1.5, std=0.5, tau=0.1, stiffness=1.0, temperature=1.0, *, covariance=None):
+    def __init__(
+        self,
+        mean: float | np.ndarray = 1.5,
+        std: float = 0.5,
+        tau: float = 0.1,
+        stiffness: float = 1.0,
+        temperature: float = 1.0,
+        *,
+        covariance=None,
+    ):
         initial = vector("mean", mean)
         self.dimension = initial.size
         self.tau = positive_number("tau", tau)
@@ -27,11 +37,11 @@ class GaussianJKO(ExactSolution):
         self.temperature = float(temperature)
         self._iterates = [(initial, covariance_matrix(std, covariance, self.dimension))]
 
-    def at(self, t) -> Gaussian:
+    def at(self, t: float) -> Gaussian:
         """The iterate number t / τ."""
         return Gaussian(*self.moments(self._number(t)))
 
-    def moments(self, k):
+    def moments(self, k: int):
         """Mean `[d]` and covariance `[d, d]` of iterate k."""
         while len(self._iterates) <= k:
             mean, covariance = self._iterates[-1]
@@ -42,10 +52,10 @@ class GaussianJKO(ExactSolution):
     def _values(self, t, x):
         return np.exp(self.at(t).log_density(x))
 
-    def formula(self, t, x):
+    def formula(self, t: Array, x: Array):
         return gaussian_formula(x, *self.moments(self._number(t)))
 
-    def _number(self, t):
+    def _number(self, t: float | Array):
         k = round(float(t) / self.tau)
         if k < 0 or abs(k * self.tau - float(t)) > 1e-6 * self.tau:
             raise ValueError(
@@ -54,7 +64,15 @@ class GaussianJKO(ExactSolution):
         return k
 
 
-def gaussian_jko_step(mean, covariance, tau, stiffness, temperature, slope=None, centred_stiffness=None):
+def gaussian_jko_step(
+    mean: np.ndarray,
+    covariance: np.ndarray,
+    tau: float,
+    stiffness: np.ndarray,
+    temperature: float,
+    slope=None,
+    centred_stiffness=None,
+):
     """Mean and covariance of argmin W₂²(N(m, S), .)/(2 τ) + θ ∫ρ log ρ + ∫ (½ xᵀ A x + b.x) ρ, any A and S.
 
     m' = (I + τ A)⁻¹ (m - τ b). With B = I + τ A the map S from the minimiser N(m', P) back to N(m, S) is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals.array import Array
 from jko.exact.base import ExactSolution, vector
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
@@ -16,7 +17,14 @@ class GaussianMixture(ExactSolution):
     `OrnsteinUhlenbeck`.
     """
 
-    def __init__(self, means, stds, weights=None, stiffness=1.0, temperature=1.0):
+    def __init__(
+        self,
+        means: list,
+        stds: list,
+        weights: list | None = None,
+        stiffness: float = 1.0,
+        temperature: float = 1.0,
+    ):
         stds = np.broadcast_to(np.asarray(stds, dtype=np.float64), (len(means),))
         weights = np.ones(len(means)) if weights is None else vector("weights", weights)
         if weights.size != len(means) or not np.all(weights > 0.0):
@@ -34,7 +42,7 @@ class GaussianMixture(ExactSolution):
                 "means: expected vectors of one length, got several; give each mean the same dimension"
             )
 
-    def formula(self, t, x):
+    def formula(self, t: Array, x: Array):
         return sum(w * part.formula(t, x) for w, part in zip(self.weights, self.components, strict=True))
 
     def _values(self, t, x):

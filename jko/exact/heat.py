@@ -1,5 +1,9 @@
 """The heat flow of a Gaussian."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
 
 
@@ -9,5 +13,12 @@ class Heat(OrnsteinUhlenbeck):
     Arguments as for `OrnsteinUhlenbeck`, without a stiffness.
     """
 
-    def __init__(self, mean=0.0, std=1.0, temperature=1.0, *, covariance=None):
+    def __init__(
+        self,
+        mean: Sequence | float = 0.0,
+        std: float | list = 1.0,
+        temperature: float = 1.0,
+        *,
+        covariance=None,
+    ):
         super().__init__(mean, std, stiffness=0.0, temperature=temperature, covariance=covariance)

@@ -18,7 +18,7 @@ class KellerSegelMoment:
 
     dimension = 2
 
-    def __init__(self, chi, second_moment, critical=8.0 * math.pi):
+    def __init__(self, chi: float, second_moment: float, critical: float = 8.0 * math.pi):
         self.chi = float(finite_array("chi", chi))
         self.initial = positive_number("second_moment", second_moment)
         self.critical = positive_number("critical", critical)
@@ -28,7 +28,7 @@ class KellerSegelMoment:
         """4 (1 - χ/χ_c)."""
         return 4.0 * (1.0 - self.chi / self.critical)
 
-    def second_moment(self, t) -> float:
+    def second_moment(self, t: float) -> float:
         """∫ |x|² ρ at time t; raises ValueError past the time at which it would be negative."""
         if t > self.latest_time:
             raise ValueError(

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from jko.errors import finite_array
 from jko.exact.base import ExactSolution, gaussian_formula, time_since_start, vector
 from jko.exact.ornstein_uhlenbeck import OrnsteinUhlenbeck
@@ -35,7 +36,14 @@ class MovingTrap(ExactSolution):
     `stiffness` λ > 0. Raises ValueError for shapes that do not fit.
     """
 
-    def __init__(self, centre: Callable, mean=0.0, std=1.0, stiffness: float = 1.0, temperature=1.0):
+    def __init__(
+        self,
+        centre: Callable,
+        mean: float | list = 0.0,
+        std: float = 1.0,
+        stiffness: float = 1.0,
+        temperature: float = 1.0,
+    ):
         self.rate = float(finite_array("stiffness", stiffness))
         if self.rate <= 0.0:
             raise ValueError(f"stiffness: expected a number > 0, got {self.rate:g}")
@@ -49,27 +57,27 @@ class MovingTrap(ExactSolution):
             got = self.centre_at(0.0).tolist()
             raise ValueError(f"centre: expected values of {self.dimension} coordinates, got {got}")
 
-    def centre_at(self, t) -> np.ndarray:
+    def centre_at(self, t: float) -> np.ndarray:
         """c(t) `[d]`, in float64."""
         with jax.enable_x64(True):
             return vector("centre", self.centre(jnp.asarray(float(t))))
 
-    def potential(self, x, t):
+    def potential(self, x: Array, t: Array):
         """(λ/2)|x − c(t)|², a jax function of a point and the time for `fn.Potential`."""
         return 0.5 * self.rate * jnp.sum((x - jnp.atleast_1d(jnp.asarray(self.centre(t)))) ** 2)
 
-    def at(self, t) -> Gaussian:
+    def at(self, t: float) -> Gaussian:
         """N(m(t), S(t)); raises ValueError for a time before the start."""
         still = self._still.at(time_since_start(t))
         with jax.enable_x64(True):
             pulled = np.asarray(self._pulled(jnp.asarray(float(t))))
         return Gaussian(still.mean() + pulled, still.covariance())
 
-    def formula(self, t, x):
+    def formula(self, t: Array, x: Array):
         mean, covariance = self._still._moments(t, jnp)
         return gaussian_formula(x, mean + self._pulled(t), covariance)
 
-    def _pulled(self, t):
+    def _pulled(self, t: Array):
         """λ∫₀ᵗ e^{−λ(t−s)}c(s) ds `[d]`."""
         s = t * _NODES
         centres = jax.vmap(lambda at: jnp.atleast_1d(jnp.asarray(self.centre(at))))(s)

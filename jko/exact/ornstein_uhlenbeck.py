@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from jko.errors import finite_array
 from jko.exact.base import (
     ExactSolution,
@@ -28,7 +29,15 @@ class OrnsteinUhlenbeck(ExactSolution):
     for shapes that do not fit.
     """
 
-    def __init__(self, mean=1.5, std=0.5, stiffness=1.0, temperature=1.0, *, covariance=None):
+    def __init__(
+        self,
+        mean: float | list = 1.5,
+        std: float = 0.5,
+        stiffness: float = 1.0,
+        temperature: float = 1.0,
+        *,
+        covariance=None,
+    ):
         self.initial_mean = vector("mean", mean)
         self.dimension = self.initial_mean.size
         self.initial_covariance = covariance_matrix(std, covariance, self.dimension)
@@ -38,17 +47,17 @@ class OrnsteinUhlenbeck(ExactSolution):
             raise ValueError(f"temperature: expected a number >= 0, got {self.temperature:g}")
         self._rates, self._axes = np.linalg.eigh(self.stiffness)
 
-    def at(self, t) -> Gaussian:
+    def at(self, t: float) -> Gaussian:
         """N(m(t), S(t)); raises ValueError for a time before the start."""
         return Gaussian(*(np.asarray(part) for part in self._moments(time_since_start(t), np)))
 
     def _values(self, t, x):
         return np.exp(self.at(t).log_density(x))
 
-    def formula(self, t, x):
+    def formula(self, t: Array, x: Array):
         return gaussian_formula(x, *self._moments(t, jnp))
 
-    def _moments(self, t, xp):
+    def _moments(self, t: float | Array, xp):
         rates, axes = self._rates, self._axes
         decay = xp.exp(-rates * t)
         mean = axes @ (decay * (axes.T @ self.initial_mean))
@@ -57,7 +66,7 @@ class OrnsteinUhlenbeck(ExactSolution):
         return mean, axes @ (spread + xp.diag(diffused)) @ axes.T
 
 
-def _exprel(z, xp):
+def _exprel(z: Array, xp):
     """(e^z - 1)/z, 1 at 0."""
     small = xp.abs(z) < 1e-5
     safe = xp.where(small, 1.0, z)

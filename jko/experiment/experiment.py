@@ -53,7 +53,9 @@ class Experiment:
         common_times({name: run.plan for name, run in self.runs.items()})
 
 
-def load(path, copies: dict[str, str] | None = None, default_title: str | None = None) -> Experiment:
+def load(
+    path: Path | str, copies: dict[str, str] | None = None, default_title: str | None = None
+) -> Experiment:
     """The experiment of a TOML file; files that it names lie relative to it, unless `copies` says where.
 
     One without a title has that of the file's name, unless `default_title` says otherwise.
@@ -72,7 +74,7 @@ def load(path, copies: dict[str, str] | None = None, default_title: str | None =
     return parse(text, path.parent, default_title=default_title or path.stem, copies=copies)
 
 
-def parse(text: str, folder=".", default_title: str = "experiment", copies=None) -> Experiment:
+def parse(text: str, folder: Path | str = ".", default_title: str = "experiment", copies=None) -> Experiment:
     """The experiment of a TOML text; files that it names lie relative to `folder`."""
     try:
         root = Table(tomllib.loads(text))
@@ -99,7 +101,7 @@ def parse(text: str, folder=".", default_title: str = "experiment", copies=None)
     return Experiment(title, grid, functional, exact, made, output, notes, text, dict(files.used))
 
 
-def _grid(table) -> Grid:
+def _grid(table: Table) -> Grid:
     table.allow(("lower", "upper", "cells", "periodic"))
     corners = {key: table.numbers(key) for key in ("lower", "upper", "cells")}
     cells = np.asarray(corners["cells"], dtype=float)
@@ -117,7 +119,7 @@ def exact_solutions() -> dict[str, type]:
     return {name: cls for name, cls in classes.items() if issubclass(cls, base) and cls is not base}
 
 
-def _exact(table):
+def _exact(table: Table):
     known = exact_solutions()
     cls = known[table.choice("name", known)]
     parameters = inspect.signature(cls).parameters
@@ -129,7 +131,7 @@ def _exact(table):
         return cls(**{name: table.numbers(name) for name in parameters if name in table})
 
 
-def _output(table, folder, made) -> Output:
+def _output(table: Table, folder: Path, made: dict) -> Output:
     table.allow(("folder", "plots", "animate"))
     plots = _names(table, "plots", PLOTS, PLOTS)
     animate = _names(table, "animate", tuple(made), ())
@@ -137,7 +139,7 @@ def _output(table, folder, made) -> Output:
     return Output(None if given is None else folder / given, plots, animate)
 
 
-def _names(table, key, all_of, default):
+def _names(table: Table, key: str, all_of: tuple, default: tuple):
     """Names of a list, or all or none of them by true and false."""
     value = table.value(key, list(default))
     if isinstance(value, bool):

@@ -8,15 +8,16 @@ from functionals import pointwise
 from functionals.expression import PointExpression
 from functionals.time_dependence import frozen, with_time
 from jko.experiment.table import prefixed
+from jko.measures import Grid
 
 
-def expression(table, key, dimension, letters, time=False):
+def expression(table, key: str, dimension: int, letters: str, time: bool = False):
     """The function of a point, or of two (and of the time), written at a key; a refusal names the key."""
     with prefixed(table.at(key)):
         return PointExpression(table.value(key), dimension, letters, time)
 
 
-def require_symmetric(table, W, dimension):
+def require_symmetric(table, W, dimension: int):
     """An even W, probed at a few points; a general kernel k(x, y) need not be symmetric."""
     z, letters = np.random.default_rng(0).standard_normal((8, dimension)), W.letters
     W = frozen(with_time(W, len(letters)), 0.0)
@@ -24,7 +25,7 @@ def require_symmetric(table, W, dimension):
         table.refuse("kernel", "must be even, W(-z) = W(z); general = true takes a k(x, y) in x1, …, y1, …")
 
 
-def require_numbers(table, key, V, grid):
+def require_numbers(table, key: str, V: PointExpression, grid: Grid):
     """A V that is a number, or infinite, in every cell at the time 0."""
     wrong = int(np.sum(np.isnan(pointwise.values(frozen(with_time(V), 0.0), grid.points))))
     if wrong:

@@ -35,10 +35,10 @@ def of_density(kind: str, make: Callable[[], Density], grid: Grid | None, note: 
     return Initial(kind, grid.dimension, density, draw, note=note)
 
 
-def drawing(draw):
+def drawing(draw: Callable):
     """A way of drawing particles that must be told how many."""
 
-    def checked(n, seed):
+    def checked(n: int, seed: int):
         if n is None:
             raise ValueError("particles: missing, how many to draw from the initial measure")
         return draw(n, seed)

@@ -10,7 +10,7 @@ from jko.experiment.files import Files
 from jko.experiment.forms import Initial, drawing, of_density
 from jko.experiment.table import Table, counted, prefixed, show
 from jko.experiment.terms import gaussian
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 
 _KEYS = {
     "gaussian": ("mean", "std", "covariance"),
@@ -36,16 +36,16 @@ def initial(table: Table, grid: Grid | None, exact, files: Files) -> Initial:
     return made
 
 
-def _gaussian(table, grid, exact, files):
+def _gaussian(table: Table, grid: Grid, exact, files: Files):
     mu = gaussian(table, grid.dimension if grid else None)
     return _from_gaussian("gaussian", mu, grid)
 
 
-def _from_gaussian(kind, mu, grid):
+def _from_gaussian(kind: str, mu: Measure, grid: Grid):
     return Initial(kind, mu.dimension, lambda: mu.on(grid), drawing(mu.sample), mu)
 
 
-def _mixture(table, grid, exact, files):
+def _mixture(table, grid: Grid, exact, files):
     means, stds = table.value("means"), table.numbers("stds")
     if not isinstance(means, list) or not means:
         table.refuse("means", f"expected a list of means, got {show(means)}")
@@ -63,7 +63,7 @@ def _mixture(table, grid, exact, files):
         with prefixed(table.at(f"means[{number}]")):
             parts.append(Gaussian.of(mean, std, dimension=dimension))
 
-    def draw(n, seed):
+    def draw(n, seed: int):
         generator = np.random.default_rng(seed)
         chosen = generator.choice(len(parts), size=n, p=weights / weights.sum())
         z = generator.standard_normal((n, dimension))
@@ -75,7 +75,7 @@ def _mixture(table, grid, exact, files):
     return Initial("mixture", dimension, lambda: Density.mixture(grid, means, stds, weights), drawing(draw))
 
 
-def _indicator(table, grid, exact, files):
+def _indicator(table, grid: Grid, exact, files):
     corners = [table.numbers(side) for side in ("lower", "upper")]
     dimension = grid.dimension if grid else max(map(np.size, corners))
     for side, corner in zip(("lower", "upper"), corners, strict=True):
@@ -85,17 +85,17 @@ def _indicator(table, grid, exact, files):
     if not np.all(high > low):
         table.refuse("upper", f"expected to exceed lower along every axis, got {show(corners[1])}")
 
-    def draw(n, seed):
+    def draw(n, seed: int):
         return Particles(low + (high - low) * np.random.default_rng(seed).random((n, dimension)))
 
     return Initial("indicator", dimension, lambda: Density.uniform(grid, low, high), drawing(draw))
 
 
-def _uniform(table, grid, exact, files):
+def _uniform(table: Table, grid: Grid, exact, files: Files):
     return of_density("uniform", lambda: Density.uniform(grid), grid)
 
 
-def _expression(table, grid, exact, files):
+def _expression(table, grid: Grid, exact, files):
     if grid is None:
         table.refuse("kind", "'expression' needs a table [grid]")
     with prefixed(table.at("density")):
@@ -103,7 +103,7 @@ def _expression(table, grid, exact, files):
     return of_density("expression", lambda: Density.from_function(grid, rho), grid)
 
 
-def _exact(table, grid, exact, files):
+def _exact(table, grid: Grid, exact, files):
     if exact is None:
         table.refuse("kind", "'exact' needs a table [exact]")
     if hasattr(exact, "at"):

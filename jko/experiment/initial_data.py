@@ -7,10 +7,10 @@ import numpy as np
 from jko.experiment.files import read_array, read_image
 from jko.experiment.forms import Initial, of_density
 from jko.experiment.table import prefixed, show
-from jko.measures import Density, Particles
+from jko.measures import Density, Grid, Particles
 
 
-def points(table, grid, exact, files):
+def points(table, grid: Grid, exact, files):
     """A file of points: particles start from them, grids from a kernel density estimate."""
     path = files.find(table)
     columns = table.value("columns", None)
@@ -25,7 +25,7 @@ def points(table, grid, exact, files):
             cloud = Particles(array if columns is None else array[:, columns])
     bandwidth = table.numbers("bandwidth", None)
 
-    def draw(n, seed):
+    def draw(n, seed: int):
         if n is not None and n > cloud.n:
             raise ValueError(f"particles: expected {cloud.n} at most, the points of the file, got {n}")
         return cloud if n is None else cloud.subsample(n, seed)
@@ -38,7 +38,7 @@ def points(table, grid, exact, files):
     return Initial("points", cloud.dimension, estimate.density, draw, note=f"{note} ({width})")
 
 
-def image(table, grid, exact, files):
+def image(table, grid: Grid, exact, files):
     """An image as a density: bright is dense, unless `invert`."""
     if grid is None or grid.dimension != 2:
         table.refuse("kind", "an image needs a [grid] of 2 dimensions")
@@ -59,7 +59,7 @@ def image(table, grid, exact, files):
     )
 
 
-def gridded(table, grid, exact, files):
+def gridded(table, grid: Grid, exact, files):
     """The density's values in the grid's cells."""
     values = read_array(files.find(table), table, "file")
     return of_density("gridded", lambda: Density(grid, values).normalized(), grid)

@@ -15,11 +15,11 @@ from jko.writing import make_folder, write_whole
 FORMAT = 1
 
 
-def _texts(value) -> bool:
+def _texts(value: int | list) -> bool:
     return isinstance(value, list) and all(isinstance(entry, str) for entry in value)
 
 
-def _copies(value) -> bool:
+def _copies(value: dict) -> bool:
     """Whether every copy lies in the folder of the inputs: a forged path must not lead elsewhere."""
     return isinstance(value, dict) and all(
         isinstance(path, str) and path.startswith("inputs/") and ".." not in Path(path).parts
@@ -44,7 +44,7 @@ class Results:
     Everything is written beside and renamed, so what is there is whole whenever the process ends.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: Path | str):
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
             raise ExperimentError(f"out: {str(folder)!r} is a file: give a folder")
@@ -124,7 +124,7 @@ class Results:
             journal.close()
         return chunks[-1]["done"] if chunks else 0
 
-    def require_own(self, experiment: Experiment, names, remedy: str) -> None:
+    def require_own(self, experiment: Experiment, names: list, remedy: str) -> None:
         """Refuse, without touching anything, where a checkpoint is of another problem or ahead."""
         for name in names:
             try:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.accuracy import refusal
 from jko.driver import finished, flow, made_ready, try_out
 from jko.experiment.initial import Initial
@@ -48,7 +50,7 @@ class Run:
         stored = np.union1d(np.arange(0, self.n_steps + 1, self.store_every), [self.n_steps])
         return Plan(stored * self.tau, self.tau, [self.measure])
 
-    def begin(self, functional):
+    def begin(self, functional: Functional):
         """The run with its first steps taken, in memory; a refusal begins with the path of the key.
 
         Raises StepFailed where the first step fails, whose record is then in it.
@@ -58,7 +60,15 @@ class Run:
             try_out(begun)
         return begun
 
-    def flow(self, functional, *, checkpoint=None, progress=None, throw=True, begun=None) -> Trajectory:
+    def flow(
+        self,
+        functional: Functional,
+        *,
+        checkpoint: Path | None = None,
+        progress: bool | None = None,
+        throw: bool = True,
+        begun: Run | None = None,
+    ) -> Trajectory:
         """jko.flow with this run's settings, from what has `begun`; a refusal begins with the key's path."""
         with prefixed(f"runs.{self.name}"):
             if self.accuracy is not None:
@@ -69,7 +79,7 @@ class Run:
             begun = begun or self._made_ready(functional)
             return finished(begun, checkpoint=checkpoint, progress=progress, throw=throw)
 
-    def _made_ready(self, functional):
+    def _made_ready(self, functional: Functional):
         return made_ready(functional, self.measure, self.scheme, **self._lengths)
 
     @property
@@ -77,7 +87,7 @@ class Run:
         return {"tau": self.tau, "n_steps": self.n_steps, "store_every": self.store_every}
 
 
-def runs(table: Table, functional, initial: Initial, grid: Grid | None) -> dict[str, Run]:
+def runs(table: Table, functional: Functional, initial: Initial, grid: Grid | None) -> dict[str, Run]:
     """The runs of the table [runs], in the order in which they are written."""
     if not table.entries:
         raise_missing(table)
@@ -89,7 +99,7 @@ def raise_missing(table: Table):
     table.refuse("NAME", "missing; write a table [runs.NAME] with scheme, tau and n_steps")
 
 
-def _run(name, table, functional, initial, grid) -> Run:
+def _run(name: str, table: Table, functional: Functional, initial: Initial, grid: Grid) -> Run:
     if not _NAME.fullmatch(name):
         raise ExperimentError(
             f"runs: {name!r} names a run's files, too: use letters, digits, spaces, at most 60"
@@ -142,7 +152,7 @@ def available_schemes() -> dict[str, type[Scheme]]:
     return dict(sorted(Scheme.known.items()))
 
 
-def _setting(table, key, annotation):
+def _setting(table: Table, key: str, annotation: str):
     """A scheme's setting, held to the kind that the scheme declares."""
     value = table.value(key)
     kinds = {kind.strip() for kind in str(annotation).split("|")}
@@ -165,7 +175,7 @@ def _frozen(value):
     return tuple(_frozen(entry) for entry in value) if isinstance(value, list) else value
 
 
-def _steps(table, tau) -> int:
+def _steps(table: Table, tau: float) -> int:
     if table.exactly_one(("n_steps", "t_final")) == "n_steps":
         return table.whole("n_steps", least=0)
     final = table.positive("t_final")
@@ -175,7 +185,7 @@ def _steps(table, tau) -> int:
     return n_steps
 
 
-def _measure(table, cls, initial, grid) -> Measure:
+def _measure(table: Table, cls, initial: Initial, grid: Grid) -> Measure:
     """The initial measure in the first form that the scheme moves; as particles where they are counted."""
     kinds = cls.measures or (Density, Particles)
     wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]

@@ -19,12 +19,12 @@ class ExperimentError(ValueError):
 class Table:
     """The entries of one TOML table; `path` is what a message calls it, `runs.JKO`."""
 
-    def __init__(self, entries, path: str = ""):
+    def __init__(self, entries: dict, path: str = ""):
         if not isinstance(entries, dict):
             raise ExperimentError(f"{path}: expected a table of keys, got {show(entries)}")
         self.entries, self.path = entries, path
 
-    def __contains__(self, key) -> bool:
+    def __contains__(self, key: str) -> bool:
         return key in self.entries
 
     def at(self, key: str) -> str:
@@ -149,12 +149,12 @@ def counted(count: int) -> str:
     return f"{count} number" if count == 1 else f"{count} numbers"
 
 
-def show(value) -> str:
+def show(value: list) -> str:
     """A value in a message, cut short."""
     return str(value).lower() if isinstance(value, bool) else shown(value)
 
 
-def _is_numbers(value) -> bool:
+def _is_numbers(value: float) -> bool:
     if isinstance(value, list):
         return bool(value) and all(_is_numbers(entry) for entry in value)
     return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")

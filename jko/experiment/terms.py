@@ -33,7 +33,7 @@ def functional(tables: list[Table], dimension: int, grid: Grid | None, files: Fi
     return total
 
 
-def _potential(table, dimension, grid, files):
+def _potential(table: Table, dimension: int, grid: Grid, files: Files):
     source = table.exactly_one(("potential", "file", "sample"))
     if source != "potential":
         return _gridded(table, dimension, grid, files)
@@ -42,7 +42,7 @@ def _potential(table, dimension, grid, files):
     )
 
 
-def _gridded(table, dimension, grid, files):
+def _gridded(table, dimension: int, grid: Grid, files):
     table.allow((*_COMMON, *_GRIDDED, "modulus"), " of gridded data")
     if grid is None and not ("lower" in table and "upper" in table):
         table.refuse("lower", "missing; without a grid the data need their box, lower and upper")
@@ -57,7 +57,7 @@ def _gridded(table, dimension, grid, files):
     return fn.Potential.gridded(values, *box, modulus=_number(table, "modulus"))
 
 
-def _interaction(table, dimension, grid, files):
+def _interaction(table, dimension: int, grid: Grid, files):
     general = table.flag("general", False)
     facts = ("modulus", "linearly_convex", "general")
     letters = "xy" if general else "z"
@@ -65,7 +65,16 @@ def _interaction(table, dimension, grid, files):
     return _named_or_expression(table, dimension, letters, "kernel", named, fn.Interaction, facts)
 
 
-def _named_or_expression(table, dimension, letters, key, named, create, facts, grid=None):
+def _named_or_expression(
+    table: Table,
+    dimension: int,
+    letters: str,
+    key: str,
+    named: dict,
+    create,
+    facts: tuple,
+    grid: Grid | None = None,
+):
     """A function by its name with parameters, or by an expression with its declared facts."""
     text = table.text(key)
     variables = (
@@ -98,7 +107,7 @@ def _named_or_expression(table, dimension, letters, key, named, create, facts, g
     return create(function, **declared)
 
 
-def _internal(table, dimension, grid, files):
+def _internal(table, dimension: int, grid: Grid, files):
     table.allow((*_COMMON, "U", "displacement_convex"))
     with prefixed(table.at("U")):
         U = Expression(table.value("U"), ["s"])
@@ -110,7 +119,7 @@ def _internal(table, dimension, grid, files):
     return energy
 
 
-def _cap(table, dimension, grid, files):
+def _cap(table, dimension: int, grid: Grid, files):
     table.allow((*_COMMON, "cap"))
     if isinstance(table.value("cap"), str):
         cap = expression(table, "cap", dimension, "x")
@@ -120,19 +129,19 @@ def _cap(table, dimension, grid, files):
     return fn.Cap(table.positive("cap"))
 
 
-def _kl(table, dimension, grid, files):
+def _kl(table, dimension: int, grid: Grid, files):
     table.allow((*_COMMON, *_TARGET))
     return fn.KL(_target(table, dimension))
 
 
-def _reward(table, dimension, grid, files):
+def _reward(table, dimension: int, grid: Grid, files):
     table.allow((*_COMMON, *_TARGET, "reward", "strength", "modulus"))
     reward = expression(table, "reward", dimension, "x", time=True)
     strength, modulus = table.positive("strength", 1.0), _number(table, "modulus")
     return fn.Reward(reward, _target(table, dimension), strength, modulus=modulus)
 
 
-def _mmd(table, dimension, grid, files):
+def _mmd(table, dimension: int, grid: Grid, files):
     kernel = table.choice("kernel", tuple(fn.NAMED_KERNELS)) if "kernel" in table else "gaussian"
     known = list(inspect.signature(fn.NAMED_KERNELS[kernel]).parameters)
     table.allow((*_COMMON, "mean", "std", "covariance", "kernel", *known), f" of the kernel {kernel!r}")
@@ -141,7 +150,7 @@ def _mmd(table, dimension, grid, files):
         return fn.MMD(gaussian(table, dimension), kernel, **parameters)
 
 
-def _target(table, dimension):
+def _target(table, dimension: int):
     """A Gaussian, or log π as an expression."""
     source = table.exactly_one(("mean", "V", "log_density"))
     if source == "mean":
@@ -157,7 +166,7 @@ def gaussian(table: Table, dimension: int | None) -> Gaussian:
         return Gaussian.of(table.numbers("mean"), dimension=dimension, **{spread: table.numbers(spread)})
 
 
-def _from_signature(table, dimension, grid, files):
+def _from_signature(table: Table, dimension: int, grid: Grid, files: Files):
     """Any other functional of the registry, its parameters taken as they stand."""
     name = table.text("name")
     parameters = inspect.signature(fn.lookup(name)).parameters
@@ -172,7 +181,7 @@ def _from_signature(table, dimension, grid, files):
     return fn.create(name, **{key: read[key](key) for key in parameters if key in table})
 
 
-def _number(table, key):
+def _number(table: Table, key: str):
     value = table.numbers(key, None)
     if isinstance(value, list):
         table.refuse(key, f"expected one number, got {show(value)}")

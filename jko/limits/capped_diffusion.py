@@ -27,7 +27,7 @@ class CappedDiffusion(NonlinearDiffusion):
         rising = np.indices(cap.shape).sum(axis=0)
         self.from_high, self.from_low = rising, -rising
 
-    def evolve(self, rho, psi, tau, second_order):
+    def evolve(self, rho: np.ndarray, psi: np.ndarray, tau: float, second_order: bool):
         """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
         weight, flat = tau * self.faces.inverse_square, rho.ravel()
         out = self.faces.leaving(weight * self.faces.difference(psi.ravel()))
@@ -38,7 +38,7 @@ class CappedDiffusion(NonlinearDiffusion):
             now = self._substep(now, psi, weight / count, TOLERANCES.capped_halvings)
         return now.reshape(rho.shape)
 
-    def _substep(self, rho, psi, weight, depth):
+    def _substep(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray, depth: int):
         try:
             after = self._stage(rho, rho, psi, weight)
             return self._stage(rho, 0.5 * (rho + after), psi, weight)
@@ -49,7 +49,7 @@ class CappedDiffusion(NonlinearDiffusion):
             rho = self._substep(rho, psi, 0.5 * weight, depth - 1)
         return rho
 
-    def _stage(self, base, carried, psi, weight):
+    def _stage(self, base: np.ndarray, carried: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """ρ′ from `base`, with the M of the density `carried`."""
         fields = carried, *self.diffusion(carried), psi
         sides = [self.faces.by_lines(blended, *fields, ramp) for ramp in (self.from_low, self.from_high)]
@@ -64,7 +64,9 @@ class GridNewton(LineNewton):
     """`LineNewton` with the cells of the grid as one line `[cells, 1]`; M `[faces, 2]` from the lower and the
     higher cell."""
 
-    def _direction(self, mobility, step_rho, step_p, residual):
+    def _direction(
+        self, mobility: np.ndarray, step_rho: np.ndarray, step_p: np.ndarray, residual: np.ndarray
+    ):
         faces = self.problem.faces
         rho, p, psi, base, side = (f[:, 0] for f in (self.rho, self.p, self.psi, self.base, self.side))
         curvature = self.problem.curvature(rho) + self.proximal
@@ -86,10 +88,10 @@ class GridNewton(LineNewton):
         passed = right + faces.gather(flat * faces.difference(change))
         step_rho[:, 0] = np.where(moves, inverse * change, passed)
 
-    def _upwind(self, mobility, xi):
+    def _upwind(self, mobility: np.ndarray, xi: np.ndarray):
         return np.where(self.problem.faces.difference(xi[:, 0]) > 0.0, mobility[:, 1], mobility[:, 0])
 
-    def _conductance(self, mobility):
+    def _conductance(self, mobility: np.ndarray):
         return self.problem.faces.around(self._upwind(mobility, self.p + self.psi))[:, None]
 
     def _tension(self, mobility, xi):

@@ -34,7 +34,7 @@ class CrowdMotion:
         rising = np.indices(cap.shape).sum(axis=0)
         self.from_high, self.from_low = rising, -rising
 
-    def evolve(self, rho, psi, tau, sharp):
+    def evolve(self, rho, psi, tau: float, sharp):
         """ρ `[*cells]` after τ with Ψ fixed, in substeps; raises NotSolved."""
         drift = self.faces.difference(psi.ravel())
         weight = tau * self.faces.inverse_square
@@ -97,7 +97,7 @@ class CrowdMotion:
         return np.concatenate(found)
 
 
-def _ahead(share, full):
+def _ahead(share: float, full):
     """`_distance` in the direction in which the index of `[n, lines]` grows; walls count as empty."""
     n = share.shape[0]
     beyond = np.concatenate([share, np.zeros((2, share.shape[1]))])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals import Functional
 from jko.limits.lines import field_of, lines_along, one_by_one, strang
 from jko.limits.tolerances import TOLERANCES
+from jko.measures import Density, Grid
 
 
 class GridProblem:
     """F on a grid: what is local and implicit (the internal energy, V, a cap) and what is not (`moving`)."""
 
-    def __init__(self, F, grid):
+    def __init__(self, F: Functional, grid: Grid):
         self.F, self.grid, parts = F, grid, F.parts
         self.fixed = parts.potential_values(grid.points).reshape(grid.cells)
         self.moving = parts.interaction + parts.rest
@@ -24,7 +26,7 @@ class GridProblem:
         self._plans: dict = {}
         self._last = None, None  # a measure and its moving potential: a step asks for it more than once
 
-    def crossed(self, mu, tau) -> float:
+    def crossed(self, mu: Density, tau: float) -> float:
         """Over how many cells a drift that moves with the density carries it in τ, where a sweep of implicit
         lines is to follow: 0 where sweeps see to that themselves."""
         if not (self.moving and hasattr(self.lines, "crossed")):
@@ -35,13 +37,13 @@ class GridProblem:
             for axis, h in enumerate(self.grid.spacing)
         )
 
-    def moving_potential(self, mu) -> np.ndarray:
+    def moving_potential(self, mu: Density) -> np.ndarray:
         """The first variation of the interactions and of what else is no internal energy and no potential."""
         if self._last[0] is not mu:
             self._last = mu, self._moving_potential(mu)
         return self._last[1]
 
-    def _moving_potential(self, mu):
+    def _moving_potential(self, mu: Density):
         total = np.zeros(self.grid.cells)
         for coefficient, atom in self.moving:
             values = np.asarray(atom.first_variation(mu), dtype=float)
@@ -69,14 +71,14 @@ class GridProblem:
             rho = field_of(self.lines.sweep(lines_along(rho, axis), prepared), axis, self.grid.cells)
         return rho
 
-    def _plan(self, psi, tau, second_order):
+    def _plan(self, psi: np.ndarray, tau: float, second_order: bool):
         order = (strang if second_order else one_by_one)(self.grid.dimension)
         prepared = {
             pair: self.lines.prepare(psi, pair[0], pair[1] * tau, second_order) for pair in set(order)
         }
         return [(pair[0], prepared[pair]) for pair in order]
 
-    def rounding(self, mu) -> float:
+    def rounding(self, mu: Density) -> float:
         """The size below which a difference of two energies is rounding."""
         rho = mu.values
         terms = rho * np.abs(self.fixed)
@@ -90,7 +92,7 @@ class GridProblem:
         return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume
 
 
-def _line_solver(parts, cap, grid):
+def _line_solver(parts, cap: np.ndarray, grid: Grid):
     spacing = grid.spacing
     capped = bool(np.isfinite(cap).any())
     if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:

@@ -50,7 +50,9 @@ class Faces:
         n = self.size
         return np.bincount(self.low, weight, n) + np.bincount(self.high, weight, n)
 
-    def solve(self, weight, diagonal, right, unknown) -> np.ndarray:
+    def solve(
+        self, weight: np.ndarray, diagonal: np.ndarray, right: np.ndarray, unknown: np.ndarray
+    ) -> np.ndarray:
         """u with diagonal·u − gather(weight·difference(u)) = right in the cells `unknown`, 0 in the others.
 
         A sparse symmetric M-matrix, factored directly.

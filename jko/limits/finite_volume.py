@@ -11,8 +11,8 @@ import numpy as np
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
-from jko.measures import Density
-from jko.scheme import KINDS, Problem, Scheme, Status, StepInfo
+from jko.measures import Density, Measure
+from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class FiniteVolume(Scheme):
     order: ClassVar[int] = 2
     periodic: ClassVar[bool] = True
 
-    def check(self, F, mu) -> None:
+    def check(self, F: Functional, mu: Density) -> None:
         super().check(F, mu)
         if mu.grid.is_periodic and F.parts.kinds & {"internal", "constraint"}:
             raise UnsupportedFunctional(
@@ -73,7 +73,7 @@ class FiniteVolume(Scheme):
                 f"{F!r}: take steps.Entropic, or a grid with walls"
             )
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.limits.discretisation import GridProblem
         from jko.limits.reaction import Reaction
 
@@ -96,13 +96,13 @@ class FiniteVolume(Scheme):
             )
         return problem.starting({"energy": energy})
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         if self.reaction is None:
             return self._transport(problem, mu, t, tau, state)
         return self._with_reaction(problem, mu, t, tau, state)
 
-    def _with_reaction(self, problem, mu, t, tau, state):
+    def _with_reaction(self, problem, mu: Measure, t, tau: float, state: State):
         """Half of the reaction, the transport, half of the reaction; all of it first under a cap, so that the
         transport, then of order 1, brings what has grown beyond the cap below it."""
         from jko.limits.reaction import TooFast
@@ -126,7 +126,7 @@ class FiniteVolume(Scheme):
         )
         return after, self.moved(problem, after, t + tau, state)[1], info
 
-    def _transport(self, problem, mu, t, tau, state):
+    def _transport(self, problem, mu: Measure, t, tau: float, state: State):
         from jko.limits.structure import evolve
 
         # of second order with F at the middle of the step
@@ -146,14 +146,14 @@ class FiniteVolume(Scheme):
         )
         return after, state.having(energy=outcome.energy), info
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu: Measure, t, state: State):
         return problem, state.having(energy=problem.F.at(t)(mu))
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         return super().energy(problem, mu, t, state) if problem.depends_on_time else (state["energy"], 0.0)
 
 
-def _unfinished(outcome, tau):
+def _unfinished(outcome, tau: float):
     return StepInfo(
         status=Status.NOT_CONVERGED,
         iterations=outcome.iterations,

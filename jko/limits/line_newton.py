@@ -13,7 +13,9 @@ TINY = 1e-300
 class LineNewton:
     """The iterate of Newton's method: (ρ, p) on the graph p = U′(ρ) + ε(ρ − base), all lines at once."""
 
-    def __init__(self, problem, base, start, psi, cap, proximal):
+    def __init__(
+        self, problem, base: np.ndarray, start: np.ndarray, psi: np.ndarray, cap: np.ndarray, proximal: float
+    ):
         self.problem, self.base, self.psi, self.cap, self.proximal = problem, base, psi, cap, proximal
         self.scale = base.mean(axis=0)
         self.empty = self.scale <= TINY
@@ -28,11 +30,11 @@ class LineNewton:
         self.p = self.slope(self.rho)
         self.p[:, self.empty] = 0.0
 
-    def slope(self, rho):
+    def slope(self, rho: np.ndarray):
         """The p of ρ on the graph."""
         return self.problem.slope(rho) + self.proximal * (rho - self.base)
 
-    def newton(self, mobility, most, guarded=False):
+    def newton(self, mobility: np.ndarray, most: int, guarded: bool = False):
         """At most so many iterations; returns whether all lines reached the tolerance."""
         shape = self.base.shape
         step_rho, step_p, residual = np.empty(shape), np.empty(shape), np.empty(shape[1])
@@ -56,7 +58,9 @@ class LineNewton:
                 self.rho, self.p, self.side = self._moved(mobility, step_rho, step_p, done)
         return False
 
-    def _direction(self, mobility, step_rho, step_p, residual):
+    def _direction(
+        self, mobility: np.ndarray, step_rho: np.ndarray, step_p: np.ndarray, residual: np.ndarray
+    ):
         """Newton's step for a fixed M, and each line's residual over its tolerance."""
         curvature = self.problem.curvature(self.rho) + self.proximal
         state = self.rho, self.p, self.psi, self.base, curvature, self.side
@@ -69,25 +73,25 @@ class LineNewton:
             residual,
         )
 
-    def _conductance(self, mobility):
+    def _conductance(self, mobility: np.ndarray):
         """The sum of M over the faces of each cell."""
         out = np.zeros(self.rho.shape)
         out[:-1] += mobility
         out[1:] += mobility
         return out
 
-    def _tension(self, mobility, xi):
+    def _tension(self, mobility: np.ndarray, xi: np.ndarray):
         """ΣM|Δξ|² on each line."""
         return (mobility * np.diff(xi, axis=0) ** 2).sum(axis=0)
 
-    def _moved(self, mobility, step_rho, step_p, done):
+    def _moved(self, mobility: np.ndarray, step_rho: np.ndarray, step_p: np.ndarray, done: np.ndarray):
         rho, p, side = self.rho.copy(), self.p.copy(), self.side.copy()
         by_pressure = np.empty(rho.shape, dtype=np.bool_)
         limits = self.p_empty, self.p_full, self.cap, self.scale
         advance(rho, p, side, step_rho, step_p, self._conductance(mobility), *limits, done, by_pressure)
         return rho, np.where(by_pressure, p, self.slope(rho)), side
 
-    def _searched(self, mobility, step_rho, step_p, done):
+    def _searched(self, mobility: np.ndarray, step_rho: np.ndarray, step_p: np.ndarray, done: np.ndarray):
         """The step, halved on each line until the convex dual of the stage no longer rises."""
         before = self._dual(mobility, self.rho, self.p)
         length = np.ones(len(self.scale))
@@ -100,7 +104,7 @@ class LineNewton:
             length[bad] *= 0.5
         self.rho, self.p, self.side = rho, p, side
 
-    def _dual(self, mobility, rho, p):
+    def _dual(self, mobility: np.ndarray, rho: np.ndarray, p: np.ndarray):
         """Σ U*(p) − base·(p + Ψ) + ½ M|Δ(p + Ψ)|² on each line, U* by Fenchel's equality on the graph."""
         excess = rho - self.base
         with np.errstate(all="ignore"):

@@ -15,7 +15,7 @@ class Resolvent:
     with column sums 1 has its largest entry of a row on the diagonal.
     """
 
-    def __init__(self, right, left, periodic: bool):
+    def __init__(self, right: np.ndarray, left: np.ndarray, periodic: bool):
         self.ends = (right[-1], left[-1]) if periodic else None
         self.left = left[:-1] if periodic else left
         self._factor(right[:-1] if periodic else right)
@@ -25,19 +25,19 @@ class Resolvent:
             self.loop = self._solved(loop)
             self.loop /= 1.0 + self._around(self.loop)
 
-    def _factor(self, right):
+    def _factor(self, right: np.ndarray):
         shape = (right.shape[0] + 1, right.shape[1])
         self.multiplier, self.inverse = np.empty_like(right), np.empty(shape)
         factor(np.ones(shape), right, self.left, self.multiplier, self.inverse)
 
-    def _solved(self, rhs):
+    def _solved(self, rhs: np.ndarray):
         solve(self.multiplier, self.inverse, self.left, rhs, rhs)
         return rhs
 
-    def _around(self, rho):
+    def _around(self, rho: np.ndarray):
         return self.ends[0] * rho[-1] - self.ends[1] * rho[0]
 
-    def __call__(self, rhs, positive: bool):
+    def __call__(self, rhs: np.ndarray, positive: bool):
         """In the place of `rhs`; `positive` takes off the rounding of a result that is ≥ 0."""
         out = self._solved(rhs)
         if self.ends is not None:
@@ -47,7 +47,7 @@ class Resolvent:
         return out
 
 
-def circulate(right, left, share, rho, out):
+def circulate(right: np.ndarray, left: np.ndarray, share: float, rho: np.ndarray, out: np.ndarray):
     """out = rho + share·Q rho round a torus."""
     flux = share * (right * rho - left * np.roll(rho, -1, axis=0))
     out[:] = rho - flux + np.roll(flux, 1, axis=0)

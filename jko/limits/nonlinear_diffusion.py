@@ -31,24 +31,24 @@ class NonlinearDiffusion:
         self.spacing = spacing
         self.p_empty = float(self.slope(np.zeros(1))[0])
 
-    def slope(self, rho):
+    def slope(self, rho: np.ndarray):
         """U′(ρ)."""
         return np.asarray(self.internal.derivative(rho))
 
-    def curvature(self, rho):
+    def curvature(self, rho: np.ndarray):
         """U″(ρ) ≥ 0, inf where the graph is vertical."""
         with np.errstate(all="ignore"):
             values = np.asarray(self.internal.second_derivative(rho))
         return np.where(np.isnan(values), np.inf, np.maximum(values, 0.0))
 
-    def mobility(self, rho, p, psi):
+    def mobility(self, rho: np.ndarray, p: np.ndarray, psi: np.ndarray):
         """M on the faces, ≥ 0."""
         out = np.empty((rho.shape[0] - 1, rho.shape[1]))
         xi = np.where(np.isfinite(p), p, -1e300) + psi
         blended(rho, *self.diffusion(rho), psi, xi, out)
         return out
 
-    def diffusion(self, rho):
+    def diffusion(self, rho: np.ndarray):
         """U′, φ = ρU′ − U and ρU″, a little above vacuum where ρ = 0."""
         safe = np.maximum(rho, TINY)
         with np.errstate(all="ignore"):
@@ -57,7 +57,7 @@ class NonlinearDiffusion:
             diffusivity = safe * self.curvature(safe)
         return slope, pressure, np.nan_to_num(diffusivity, nan=0.0, posinf=1e300)
 
-    def prepare(self, psi, axis, tau, second_order):
+    def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
         """What a sweep needs of a fixed Ψ `[*cells]`."""
         return (
             lines_along(psi, axis),
@@ -66,7 +66,7 @@ class NonlinearDiffusion:
             second_order,
         )
 
-    def sweep(self, rho, prepared):
+    def sweep(self, rho: np.ndarray, prepared: tuple):
         """One step of every line of `[n, lines]`: SDIRK of order 2, or implicit Euler [Alexander1977]."""
         psi, cap, step, second_order = prepared
         count = substeps(self.crossed(rho, psi, step), self.most_substeps)
@@ -74,7 +74,7 @@ class NonlinearDiffusion:
             rho = self._sweep(rho, psi, cap, step / count, second_order)
         return rho
 
-    def crossed(self, rho, psi, step):
+    def crossed(self, rho: np.ndarray, psi: np.ndarray, step: float):
         """Over how many cells the drift carries mass where it outweighs the diffusion, M being upwind there:
         as many substeps follow it."""
         drift, held = np.abs(np.diff(psi, axis=0)), rho > TOLERANCES.held * rho.max()
@@ -82,7 +82,7 @@ class NonlinearDiffusion:
         alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
         return step * np.max(drift[alone], initial=0.0) / TOLERANCES.carried
 
-    def _sweep(self, rho, psi, cap, step, second_order):
+    def _sweep(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step: float, second_order: bool):
         if not second_order:
             return self.implicit(rho, rho, psi, cap, step)
         gamma = 1.0 - np.sqrt(0.5)
@@ -94,7 +94,15 @@ class NonlinearDiffusion:
             # Where the extrapolated base is negative beyond what can flow in, its fluxes are limited.
             return self.implicit(_admissible(stage, base, cap), stage, psi, cap, gamma * step)
 
-    def implicit(self, base, start, psi, cap, step, rounds=24):
+    def implicit(
+        self,
+        base: np.ndarray,
+        start: np.ndarray,
+        psi: np.ndarray,
+        cap: np.ndarray,
+        step: float,
+        rounds: int = 24,
+    ):
         """ρ′ of one implicit stage; raises NotSolved.
 
         Where Newton's method fails the stage is made more convex by ε‖ρ − base‖²/2: as a
@@ -108,7 +116,7 @@ class NonlinearDiffusion:
                 failure = error
         raise failure
 
-    def _implicit(self, line, step, rounds):
+    def _implicit(self, line: LineNewton, step: float, rounds: int):
         mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()
@@ -124,7 +132,7 @@ class NonlinearDiffusion:
         return conserving(line.base, line.rho, line.cap)
 
 
-def _admissible(stage, base, cap):
+def _admissible(stage: np.ndarray, base: np.ndarray, cap: np.ndarray):
     """From stage towards base, as far as 0 and the cap allow: cell by cell at 0, line by line at the cap."""
     limited = np.empty_like(base)
     limit_fluxes(stage, base, 0.0, limited)
@@ -133,7 +141,7 @@ def _admissible(stage, base, cap):
     return np.maximum(stage + np.clip(room.min(axis=0), 0.0, 1.0) * move, 0.0)
 
 
-def conserving(base, rho, cap):
+def conserving(base: np.ndarray, rho: np.ndarray, cap: np.ndarray):
     """ρ with the mass of `base` on each line: what rounding left is spread where there is room."""
     defect = base.sum(axis=0) - rho.sum(axis=0)
     room = np.minimum(rho, cap - rho)

@@ -47,7 +47,7 @@ class ScharfetterGummel:
             else (None, euler)
         )
 
-    def sweep(self, rho: np.ndarray, stages) -> np.ndarray:
+    def sweep(self, rho: np.ndarray, stages: tuple) -> np.ndarray:
         """One step of every line of `[n, lines]`: positive, of the line's mass."""
         fine, euler = stages
         mass = rho.sum(axis=0)
@@ -69,7 +69,15 @@ class ScharfetterGummel:
 class _Stage:
     """ρ ↦ (I − (s − δ)Q)⁻¹(I + δQ)ρ; factored when first used."""
 
-    def __init__(self, right, left, length, compact, periodic, positive=True):
+    def __init__(
+        self,
+        right: np.ndarray,
+        left: np.ndarray,
+        length: float,
+        compact: float,
+        periodic: bool,
+        positive: bool = True,
+    ):
         self.periodic, self.positive = periodic, positive
         # I + δQ stays diagonally dominant, also where Ψ jumps by many θ from cell to cell.
         self.compact = min(
@@ -78,7 +86,7 @@ class _Stage:
         self.right, self.left, self.step = right, left, length - self.compact
         self.resolvent = None
 
-    def __call__(self, rho):
+    def __call__(self, rho: np.ndarray):
         if self.resolvent is None:
             self.resolvent = Resolvent(self.step * self.right, self.step * self.left, self.periodic)
         out = np.empty_like(rho)

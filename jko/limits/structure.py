@@ -9,6 +9,7 @@ import numpy as np
 
 from jko.limits.nonlinear_diffusion import NotSolved
 from jko.limits.tolerances import TOLERANCES
+from jko.measures import Density, Measure
 
 
 class Way(StrEnum):
@@ -37,7 +38,7 @@ class Outcome:
         return self
 
 
-def evolve(problem, mu, energy: float, tau: float) -> Outcome:
+def evolve(problem, mu: Density, energy: float, tau: float) -> Outcome:
     """mu after τ, with energy ≤ the one before, in one step or in as many shorter ones as the checks ask for.
 
     Shares of τ are dyadic, so that their sum is exact.
@@ -64,13 +65,13 @@ def evolve(problem, mu, energy: float, tau: float) -> Outcome:
     return now
 
 
-def _followed(problem, mu, tau, share):
+def _followed(problem, mu: Density, tau: float, share: float):
     """The share of τ, or a dyadic part of it, in which a moving drift carries mass over a cell."""
     crossed = problem.crossed(mu, share * tau)
     return share * 2.0 ** -np.clip(np.ceil(np.log2(max(crossed, 1.0)) - 1e-9), 0.0, TOLERANCES.drift_halvings)
 
 
-def _checked(problem, now, tau, frozen):
+def _checked(problem, now: Outcome, tau: float, frozen: bool):
     """An outcome that passes the checks after `tau`, or None."""
     for second_order in (True, False):
         outcome, settled = _attempt(problem, now.mu, now.energy, tau, second_order)
@@ -81,7 +82,7 @@ def _checked(problem, now, tau, frozen):
     return _from_the_start(problem, now.mu, now.energy, tau) if frozen and problem.moving else None
 
 
-def _joined(first, second, share):
+def _joined(first: Outcome, second: Outcome, share: float):
     ways = dict(first.ways)
     for way, count in second.ways.items():
         ways[way] = ways.get(way, 0) + count
@@ -89,7 +90,7 @@ def _joined(first, second, share):
     return Outcome(second.mu, second.energy, iterations, ways, first.done + share)
 
 
-def _attempt(problem, mu, energy, tau, second_order):
+def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool):
     """(an outcome that passes, None), (None, one that stays since only rounding is left), or (None, None)."""
     try:
         values, iterations, converged = self_consistent(problem, mu, tau, second_order)
@@ -109,7 +110,7 @@ def _attempt(problem, mu, energy, tau, second_order):
     return None, None
 
 
-def self_consistent(problem, mu, tau, second_order):
+def self_consistent(problem, mu: Density, tau: float, second_order: bool):
     """(values, iterations, converged): sweeps with the moving part of Ψ at (ρ + ρ′)/2, by iteration.
 
     The midpoint makes the change of an interaction energy exactly Σ (W∗(ρ+ρ′)/2)(ρ′ − ρ), whatever the sign
@@ -135,7 +136,7 @@ def self_consistent(problem, mu, tau, second_order):
     return values, TOLERANCES.fixed_point_rounds, False
 
 
-def _from_the_start(problem, mu, energy, tau):
+def _from_the_start(problem, mu: Measure, energy, tau: float):
     """A step with Ψ of `mu`, if the energy falls.
 
     It does for small τ: the step goes down the frozen energy, which is convex along it and touches F at mu.

@@ -32,7 +32,7 @@ class Upwind:
             return (jump / count, turns), count
         return Resolvent(right, left, turns), 0
 
-    def sweep(self, rho: np.ndarray, prepared) -> np.ndarray:
+    def sweep(self, rho: np.ndarray, prepared: tuple) -> np.ndarray:
         """One step of every line of `[n, lines]`."""
         data, count = prepared
         if count == 0:
@@ -44,7 +44,7 @@ class Upwind:
         return rho
 
 
-def _euler(rho, jump, periodic):
+def _euler(rho: np.ndarray, jump: np.ndarray, periodic: bool):
     if periodic:
         return _euler_around(rho, jump)
     mobility = np.empty_like(jump)
@@ -56,7 +56,7 @@ def _euler(rho, jump, periodic):
     return np.maximum(out, 0.0)
 
 
-def _euler_around(rho, jump):
+def _euler_around(rho: np.ndarray, jump: np.ndarray):
     """Two cells of the other end on either side, as far as the limiter looks."""
     around = np.arange(-2, rho.shape[0] + 2) % rho.shape[0]
     wide = np.ascontiguousarray(rho[around])

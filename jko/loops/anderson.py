@@ -15,13 +15,13 @@ class Anderson:
     A residual that has grown by `patience` since the best makes it forget and go on from Φ alone.
     """
 
-    def __init__(self, weights, depth, patience=3.0):
+    def __init__(self, weights: np.ndarray, depth: int, patience: float = 3.0):
         self.weights = np.sqrt(weights).ravel()
         self.depth, self.patience = depth, patience
         self.images, self.residuals = [], []
         self.least = np.inf
 
-    def __call__(self, x, image):
+    def __call__(self, x: np.ndarray, image: np.ndarray):
         """The next iterate, from x and Φ(x)."""
         residual = (image - x).ravel() * self.weights
         size = float(np.linalg.norm(residual))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,7 +17,7 @@ _CENTRAL_NODES = {1: (40,), 2: (40, 24), 3: (32, 16, 16)}
 _GRADING = 12  # u = t¹² carries the nodes to the singularity
 
 
-def cell_averages(W, offsets, spacing) -> np.ndarray:
+def cell_averages(W: Callable, offsets: np.ndarray, spacing: tuple) -> np.ndarray:
     """∫_c W(z + y) dy/|c| over a cell c centred at 0, for offsets z `[*shape, d]` of a grid's cells.
 
     Tensor Gauss quadrature; more points within 3 cells; and in the cell that holds the singularity
@@ -33,7 +34,7 @@ def cell_averages(W, offsets, spacing) -> np.ndarray:
     return averages
 
 
-def _tensor_gauss(W, offsets, spacing, n):
+def _tensor_gauss(W: Callable, offsets: np.ndarray, spacing: np.ndarray, n: int):
     nodes, weights = np.polynomial.legendre.leggauss(n)
     total = np.zeros(len(offsets))
     for index in itertools.product(range(n), repeat=offsets.shape[-1]):
@@ -42,7 +43,7 @@ def _tensor_gauss(W, offsets, spacing, n):
     return total
 
 
-def _central_average(W, spacing) -> float:
+def _central_average(W: Callable, spacing: np.ndarray) -> float:
     counts = _CENTRAL_NODES[len(spacing)]
     average, finer = (_pyramids(W, spacing, (counts[0] + more, *counts[1:])) for more in (0, 8))
     if not abs(finer - average) <= 1e-3 * abs(finer):
@@ -52,7 +53,7 @@ def _central_average(W, spacing) -> float:
     return finer
 
 
-def _pyramids(W, spacing, counts) -> float:
+def _pyramids(W: Callable, spacing: np.ndarray, counts: tuple) -> float:
     """The average over a box, cut into 2d pyramids y = ½u(±1, v) ∘ spacing, |v| ≤ 1, 0 < u ≤ 1."""
     d = len(spacing)
     t, t_weights = np.polynomial.legendre.leggauss(counts[0])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
 from functionals.gridded import GriddedFunction
 from functionals.programs import kept
 from jko.errors import finite_array, own_array, seed_number, whole_number
@@ -29,7 +30,7 @@ class Density(DensityConstructors, Measure):
     that can be written to is copied.
     """
 
-    def __init__(self, grid: Grid, values):
+    def __init__(self, grid: Grid, values: np.ndarray):
         if not isinstance(grid, Grid):
             raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
         self.grid = grid
@@ -53,18 +54,18 @@ class Density(DensityConstructors, Measure):
         """Σ ρ_c|c|."""
         return float(self.values.sum() * self.grid.cell_volume)
 
-    def with_values(self, values) -> Density:
+    def with_values(self, values: np.ndarray) -> Density:
         """Another density on the same grid."""
         return Density(self.grid, values)
 
     def packed(self):
         return {"values": self.values}
 
-    def unpacked(self, arrays):
+    def unpacked(self, arrays: dict):
         return self.with_values(arrays["values"])
 
     @classmethod
-    def fields_of(cls, measures):
+    def fields_of(cls, measures: list):
         grid = measures[0].grid
         axes = [f"x{axis + 1}" for axis in range(grid.dimension)]
         attributes = {"grid_lower": np.array(grid.lower), "grid_upper": np.array(grid.upper)}
@@ -100,22 +101,22 @@ class Density(DensityConstructors, Measure):
         """The density divided by its mass."""
         return self.with_values(self.values / self.mass)
 
-    def at_points(self, field):
+    def at_points(self, field: np.ndarray):
         return field.reshape(*self.grid.cells, *field.shape[1:])
 
     def density_values(self):
         return self.values
 
-    def integrate_internal(self, U):
+    def integrate_internal(self, U: Functional):
         return U.density(self.values).sum() * self.grid.cell_volume
 
-    def internal_gradient(self, U):
+    def internal_gradient(self, U: Functional):
         return fields.gradient(self.grid, U.derivative(self.values))
 
-    def convolve(self, W):
+    def convolve(self, W: Callable):
         return fields.convolve(self.grid, W, self.values * self.grid.cell_volume)
 
-    def convolve_gradient(self, W):
+    def convolve_gradient(self, W: Callable):
         return fields.convolve_gradient(self.grid, W, self.values * self.grid.cell_volume)
 
     def vertical_derivative(self, energy):
@@ -160,11 +161,11 @@ class Density(DensityConstructors, Measure):
 
 
 @kept
-def _compiled_derivative(energy, grid):
+def _compiled_derivative(energy, grid: Grid):
     return jax.jit(jax.grad(lambda values: jnp.asarray(energy(Density(grid, values)))))
 
 
-def _checked(grid, values) -> np.ndarray:
+def _checked(grid: Grid, values: np.ndarray) -> np.ndarray:
     values = own_array(finite_array("values", values), values)
     if values.shape != grid.cells:
         raise ValueError(f"values: expected shape {grid.cells}, the grid's cells, got {values.shape}")

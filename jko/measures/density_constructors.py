@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from functionals import pointwise
 from jko.errors import finite_array, positive_number
@@ -15,21 +17,21 @@ class DensityConstructors:
     """The ways to make a `Density`; every one gives mass 1."""
 
     @classmethod
-    def from_function(cls, grid: Grid, f) -> Self:
+    def from_function(cls, grid: Grid, f: Callable) -> Self:
         """The density proportional to a jax function f ≥ 0 of a point `[d]`, of mass 1."""
         if not callable(f):
             raise TypeError(f"f: expected a jax function of a point, got {type(f).__name__}")
         return cls(grid, pointwise.values(f, grid.points).reshape(grid.cells)).normalized()
 
     @classmethod
-    def gaussian(cls, grid: Grid, mean=0.0, std=None, *, covariance=None) -> Self:
+    def gaussian(cls, grid: Grid, mean: float = 0.0, std: float | None = None, *, covariance=None) -> Self:
         """The Gaussian N(mean, covariance), or N(mean, std² I), by its values at the centres, of mass 1."""
         from jko.measures.gaussian import Gaussian
 
         return Gaussian.of(mean, std, covariance=covariance, dimension=grid.dimension).on(grid)
 
     @classmethod
-    def mixture(cls, grid: Grid, means, stds, weights=None) -> Self:
+    def mixture(cls, grid: Grid, means: list, stds: ArrayLike, weights: list | None = None) -> Self:
         """Σ wᵢ N(meansᵢ, stdsᵢ² I), of mass 1; weights equal unless given."""
         means = list(means)
         if not means:
@@ -44,7 +46,7 @@ class DensityConstructors:
         return cls(grid, sum(parts)).normalized()
 
     @classmethod
-    def uniform(cls, grid: Grid, lower=None, upper=None) -> Self:
+    def uniform(cls, grid: Grid, lower: float | None = None, upper: float | None = None) -> Self:
         """The normalised indicator of the box [lower, upper] (by default the grid), cells cut exactly."""
         low = np.broadcast_to(grid.lower if lower is None else lower, (grid.dimension,))
         high = np.broadcast_to(grid.upper if upper is None else upper, (grid.dimension,))
@@ -58,7 +60,7 @@ class DensityConstructors:
         return cls(grid, covered).normalized()
 
     @classmethod
-    def from_image(cls, image, lower=0.0, upper=None) -> Self:
+    def from_image(cls, image, lower: float = 0.0, upper=None) -> Self:
         """An image `[rows, columns]` of intensities ≥ 0, of mass 1, x₁ to the right and x₂ upwards.
 
         The pixels are the cells; `upper` defaults to a width of 1 and square pixels.
@@ -106,7 +108,7 @@ class DensityConstructors:
         return smoothed.with_values(smoothed.values * (particles.mass / smoothed.mass))
 
 
-def _require_inside(particles, grid):
+def _require_inside(particles, grid: Grid):
     low, high = np.array(grid.lower), np.array(grid.upper)
     if particles.dimension != grid.dimension:
         raise ValueError(

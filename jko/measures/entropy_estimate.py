@@ -58,7 +58,7 @@ def entropy_estimate(particles, neighbours: int | None = None) -> EntropyEstimat
     return EntropyEstimate(mass * float(weights @ log_density), mass * error, log_density, mass * bias)
 
 
-def _log_density(positions, weights, neighbours: int) -> np.ndarray:
+def _log_density(positions: np.ndarray, weights: np.ndarray, neighbours: int) -> np.ndarray:
     """log ρ̂ at the positions."""
     from scipy.spatial import cKDTree
     from scipy.special import digamma, gammaln
@@ -76,7 +76,7 @@ def _log_density(positions, weights, neighbours: int) -> np.ndarray:
         return digamma(neighbours) - math.log(neighbours) + log_mass - log_ball - d * np.log(radii)
 
 
-def _gaussian_bias(positions, weights, neighbours: int) -> tuple[float, float]:
+def _gaussian_bias(positions: np.ndarray, weights: np.ndarray, neighbours: int) -> tuple[float, float]:
     """(the error of the estimate on draws of the Gaussian of this covariance, its standard error)."""
     centred = positions - weights @ positions
     values, axes = np.linalg.eigh((weights[:, None] * centred).T @ centred)
@@ -89,7 +89,9 @@ def _gaussian_bias(positions, weights, neighbours: int) -> tuple[float, float]:
     return float(weights @ log_density) - exact, standard_error(log_density, weights, neighbours)
 
 
-def standard_error(values, weights, neighbours: int, temperature: float = 1.0) -> float:
+def standard_error(
+    values: np.ndarray, weights: np.ndarray, neighbours: int, temperature: float = 1.0
+) -> float:
     """The standard error of Σ w_i f_i, f_i = θ log ρ̂_i + g(x_i), as an estimate of the mean of θ log ρ + g.
 
     The variance of the f_i, and 0.6 θ²ψ′(k) for the correlation of those whose neighbours are shared: that
@@ -109,7 +111,7 @@ def default_neighbours(dimension: int) -> int:
     return 3 if dimension <= 2 else 1
 
 
-def _distance_on_line(x, neighbours: int) -> np.ndarray:
+def _distance_on_line(x: np.ndarray, neighbours: int) -> np.ndarray:
     """The distance to the k-th neighbour on the line: sorted, it is among k on either side."""
     order = np.argsort(x)
     window = np.pad(x[order], neighbours, constant_values=np.inf)

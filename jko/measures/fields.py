@@ -7,6 +7,7 @@ at half a turn as the mean over both.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from functionals.programs import kept
 from jko.measures.cell_averages import cell_averages
 
 
-def gradient(grid, field) -> np.ndarray:
+def gradient(grid, field: np.ndarray) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
 
     Second order inside and at walls, and across the ends of a periodic axis; next to a cell where the field
@@ -28,14 +29,14 @@ def gradient(grid, field) -> np.ndarray:
     return np.stack(slopes, axis=-1)
 
 
-def _wrapped_gradient(field, axis, h):
+def _wrapped_gradient(field, axis: int, h):
     field = np.asarray(field, dtype=float)
     around = [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)]
     slope = _axis_gradient(np.pad(field, around, mode="wrap"), axis, h)
     return np.take(slope, np.arange(1, field.shape[axis] + 1), axis)
 
 
-def _axis_gradient(field, axis, h):
+def _axis_gradient(field: np.ndarray, axis: int, h: float):
     field = np.moveaxis(np.asarray(field, dtype=float), axis, 0)
     finite = np.isfinite(field)
     if finite.all() and len(field) > 2:
@@ -51,7 +52,7 @@ def _axis_gradient(field, axis, h):
     return np.moveaxis(total / np.maximum(count, 1.0), 0, axis)
 
 
-def convolve(grid, W, masses):
+def convolve(grid, W: Callable, masses: np.ndarray):
     """Σ_j W(x_i − x_j) a_j on the grid, `[*cells]`, by zero-padded FFT.
 
     Walls reflect no images; on a periodic axis x_i − x_j is the difference to the nearest image.
@@ -60,14 +61,14 @@ def convolve(grid, W, masses):
     return _convolve(transform, shape, grid.cells, masses)
 
 
-def convolve_gradient(grid, W, masses):
+def convolve_gradient(grid, W: Callable, masses: np.ndarray):
     """Σ_j ∇W(x_i − x_j) a_j on the grid, `[*cells, d]`."""
     transforms, shape = _gradient_transforms(grid, W)
     xp = jnp if isinstance(masses, jax.Array) else np
     return xp.stack([_convolve(t, shape, grid.cells, masses) for t in transforms], axis=-1)
 
 
-def _convolve(transform, shape, cells, masses):
+def _convolve(transform: np.ndarray, shape: tuple, cells: tuple, masses: np.ndarray):
     axes = tuple(range(len(cells)))
     if isinstance(masses, jax.Array):
         full = jnp.fft.irfftn(jnp.fft.rfftn(masses, shape, axes) * transform, shape, axes)
@@ -78,31 +79,31 @@ def _convolve(transform, shape, cells, masses):
     return full[tuple(slice(n - 1, 2 * n - 1) for n in cells)]
 
 
-def is_singular(W, dimension: int) -> bool:
+def is_singular(W: Callable, dimension: int) -> bool:
     """Whether W is infinite or undefined at 0."""
     return not np.isfinite(pointwise.values(W, np.zeros((1, dimension)))[0])
 
 
 @kept
-def _kernel_transform(grid, W):
+def _kernel_transform(grid, W: Callable):
     table = kernel_table(grid, W)
     return _transform(table)
 
 
 @kept
-def _gradient_transforms(grid, W):
+def _gradient_transforms(grid, W: Callable):
     pairs = [_transform(table) for table in gradient_tables(grid, W)]
     return tuple(t for t, _ in pairs), pairs[0][1]
 
 
-def _transform(table):
+def _transform(table: np.ndarray):
     from scipy import fft
 
     shape = tuple(fft.next_fast_len(n, real=True) for n in table.shape)
     return fft.rfftn(table, shape), shape
 
 
-def kernel_table(grid, W) -> np.ndarray:
+def kernel_table(grid, W: Callable) -> np.ndarray:
     """W at every difference of cell centres, `[2·cells − 1]`; of a singular kernel its cell averages.
 
     On a periodic axis the difference is the one to the nearest image.
@@ -110,17 +111,17 @@ def kernel_table(grid, W) -> np.ndarray:
     return _mean([_kernel_values(grid, W, offsets) for offsets in _offsets(grid)])
 
 
-def _kernel_values(grid, W, offsets):
+def _kernel_values(grid, W: Callable, offsets: np.ndarray):
     if is_singular(W, grid.dimension):
         return cell_averages(W, offsets, grid.spacing)
     return pointwise.values(W, offsets.reshape(-1, grid.dimension)).reshape(offsets.shape[:-1])
 
 
-def _mean(tables):
+def _mean(tables: list):
     return tables[0] if len(tables) == 1 else sum(tables) / len(tables)
 
 
-def gradient_tables(grid, W) -> list[np.ndarray]:
+def gradient_tables(grid, W: Callable) -> list[np.ndarray]:
     """∂W along each axis at every difference of cell centres, 0 at 0.
 
     For a kernel singular at 0 the centred differences of its cell averages: point values of ∂W would leave
@@ -138,7 +139,7 @@ def gradient_tables(grid, W) -> list[np.ndarray]:
     return [table[..., axis] for axis in range(grid.dimension)]
 
 
-def _centred_difference(table, axis, h):
+def _centred_difference(table: np.ndarray, axis: int, h: float):
     inner = tuple(slice(1, -1) if a != axis else slice(None) for a in range(table.ndim))
     table = np.moveaxis(table[inner], axis, 0)
     return np.moveaxis((table[2:] - table[:-2]) / (2.0 * h), 0, axis)

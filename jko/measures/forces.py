@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
@@ -50,7 +51,7 @@ class Choice:
         )
 
 
-def native_sums(W, x, w, summation: Summation | None = None):
+def native_sums(W: Callable, x: np.ndarray, w: np.ndarray, summation: Summation | None = None):
     """The `Sums` of W over positions `[n, d]` on the host, or None where jax is to sum all pairs.
 
     Raises ValueError where the method asked for does not carry the kernel.
@@ -60,7 +61,7 @@ def native_sums(W, x, w, summation: Summation | None = None):
     return Sums(terms_of(W, x.shape[1], how.cutoff), x, w, how) if is_native(W, *x.shape, how) else None
 
 
-def is_native(W, n: int, dimension: int, summation: Summation | None = None) -> bool:
+def is_native(W: Callable, n: int, dimension: int, summation: Summation | None = None) -> bool:
     """Whether n particles are summed by compiled loops, not by jax; raises where the method asked for cannot
     be."""
     how = summation or _DEFAULT
@@ -95,7 +96,7 @@ class Sums:
     miss (`evaluate.watched_sums`); products, which steer iterations, are not.
     """
 
-    def __init__(self, terms, x, w, how: Summation):
+    def __init__(self, terms, x: np.ndarray, w: np.ndarray, how: Summation):
         from jko.loops.forces.plan import Plan, plans
 
         self.terms, self.w, self.how = terms, np.asarray(w), how
@@ -136,13 +137,13 @@ class Sums:
             reason = f"all pairs, since {why}" if taken.method == "direct" else f"{reason}, since {why}"
         return Choice(taken.method, reason, self._tolerance, *errors, taken.seconds, bool(missed))
 
-    def _checked(self, order):
+    def _checked(self, order: int):
         from jko.loops.forces import evaluate
 
         return evaluate.watched_sums(order, self.terms, self.columns, self.w, self.plans, self._tolerance)
 
 
-def choice_of(W, x, w, summation: Summation | None = None) -> Choice:
+def choice_of(W: Callable, x: np.ndarray, w: np.ndarray, summation: Summation | None = None) -> Choice:
     """How the forces of W on a cloud are summed, and how well."""
     how = summation or _DEFAULT
     refute(W, x, _ASKED_ONCE)

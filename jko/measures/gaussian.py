@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
-from functionals import pointwise
+from functionals import Functional, pointwise
 from functionals.quadratic_form import quadratic_form
 from jko.errors import finite_array, own_array, positive_number, seed_number, whole_number
 from jko.measures import fields
@@ -30,7 +32,7 @@ class Gaussian(Measure):
     A scalar mean or covariance is a Gaussian in one dimension; `Gaussian.of(mean, std)` takes a std.
     """
 
-    def __init__(self, mean, covariance):
+    def __init__(self, mean: ArrayLike, covariance: ArrayLike):
         if isinstance(mean, jax.core.Tracer) or isinstance(covariance, jax.core.Tracer):
             self._mean, self._covariance = mean, covariance
             return
@@ -49,7 +51,9 @@ class Gaussian(Measure):
         self._mean, self._covariance = m, 0.5 * (S + S.T)
 
     @classmethod
-    def of(cls, mean, std=None, *, covariance=None, dimension: int | None = None) -> Gaussian:
+    def of(
+        cls, mean: float | tuple, std: float | None = None, *, covariance=None, dimension: int | None = None
+    ) -> Gaussian:
         """N(mean, std² I) or N(mean, covariance); a scalar mean is repeated in `dimension` dimensions."""
         m = np.atleast_1d(finite_array("mean", mean))
         m = np.full(dimension, m[0]) if dimension and m.size == 1 else m
@@ -71,7 +75,7 @@ class Gaussian(Measure):
         return Gaussian(arrays["mean"], arrays["covariance"])
 
     @classmethod
-    def fields_of(cls, measures):
+    def fields_of(cls, measures: list):
         means, covariances = (
             np.stack(part) for part in zip(*((mu.mean(), mu.covariance()) for mu in measures))
         )
@@ -109,7 +113,7 @@ class Gaussian(Measure):
     def _nodes(self):
         return self._nodes_apart(_NODE_SPACING)
 
-    def _nodes_apart(self, spacing):
+    def _nodes_apart(self, spacing: float):
         if self.dimension > 3:
             raise ValueError(
                 f"a Gaussian in {self.dimension} dimensions integrates quadratic functions only: "
@@ -131,7 +135,7 @@ class Gaussian(Measure):
     def masses(self):
         return self._nodes[1]
 
-    def integrate(self, V):
+    def integrate(self, V: Callable):
         form = quadratic_form(V, self.dimension, self._mean)
         if form is not None:
             return form.c + 0.5 * np.trace(form.A @ self._covariance)
@@ -142,25 +146,25 @@ class Gaussian(Measure):
                 return fine
             spacing, coarse = 0.5 * spacing, fine
 
-    def _summed(self, V, spacing):
+    def _summed(self, V: Callable, spacing: float):
         """The sum of V over nodes so far apart, that of |V|, and the number of nodes."""
         points, weights = self._nodes_apart(spacing)
         values = pointwise.values(V, points)
         return float(weights @ values), float(weights @ np.abs(values)), len(points)
 
-    def difference_integrate(self, W):
+    def difference_integrate(self, W: Callable):
         self._refuse_singular(W)
         return Gaussian(np.zeros(self.dimension), 2.0 * self._covariance).integrate(W)
 
-    def convolve(self, W):
+    def convolve(self, W: Callable):
         self._refuse_singular(W)
         return super().convolve(W)
 
-    def convolve_gradient(self, W):
+    def convolve_gradient(self, W: Callable):
         self._refuse_singular(W)
         return super().convolve_gradient(W)
 
-    def _refuse_singular(self, W):
+    def _refuse_singular(self, W: Callable):
         if fields.is_singular(W, self.dimension):
             raise ValueError(
                 "a kernel that is infinite at 0 is not integrated on a Gaussian: use a Density or Particles"
@@ -169,7 +173,7 @@ class Gaussian(Measure):
     def density_values(self):
         return np.exp(self.log_density(self.points))
 
-    def integrate_internal(self, U):
+    def integrate_internal(self, U: Functional):
         if getattr(U, "is_entropy", False):
             return -0.5 * (self.dimension * math.log(2.0 * math.pi * math.e) + self._log_determinant)
         exponent = getattr(U, "m", None)
@@ -182,12 +186,12 @@ class Gaussian(Measure):
         density = self.density_values()
         return (self.masses * U.density(density) / density).sum()
 
-    def internal_gradient(self, U):
+    def internal_gradient(self, U: Functional):
         density = self.density_values()
         score = -np.linalg.solve(self._covariance, (self.points - self._mean).T).T
         return (U.second_derivative(density) * density)[:, None] * score
 
-    def log_density(self, x) -> np.ndarray:
+    def log_density(self, x: np.ndarray) -> np.ndarray:
         """log ρ at points `[n, d]`."""
         z = np.linalg.solve(self._root, (np.atleast_2d(x) - self._mean).T)
         return -0.5 * (
@@ -210,7 +214,7 @@ class Gaussian(Measure):
         """λ of V = −log ρ, the least eigenvalue of Σ⁻¹."""
         return float(1.0 / np.linalg.eigvalsh(self._covariance).max())
 
-    def vertical_derivative(self, energy):
+    def vertical_derivative(self, energy: Callable):
         raise ValueError(
             "a user's functional is differentiated on a Density or on Particles: use mu.on(grid) or mu.sample"
         )

@@ -31,7 +31,9 @@ class Grid:
             object.__setattr__(self, "periodic", (False,) * len(self.cells))
 
     @classmethod
-    def uniform(cls, lower, upper, cells, periodic=False) -> Grid:
+    def uniform(
+        cls, lower: float | tuple, upper: float | tuple, cells: int | tuple, periodic: bool = False
+    ) -> Grid:
         """A grid from its corners and its number of cells; numbers in one dimension, tuples in several.
 
         A single number among tuples is taken for every axis. periodic: whether the box closes on itself, for
@@ -129,7 +131,7 @@ class Grid:
         return f"Grid.uniform({self.lower}, {self.upper}, {self.cells}{turns})"
 
 
-def _flags(periodic, dimension) -> tuple[bool, ...]:
+def _flags(periodic: bool, dimension: int) -> tuple[bool, ...]:
     flags = np.atleast_1d(np.asarray(periodic))
     if flags.dtype != bool or flags.ndim != 1:
         raise TypeError(f"periodic: expected True, False or one of them an axis, got {shown(periodic)}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import jax
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
 from jko.errors import InfiniteEnergy
 from jko.loops.sums.pair_sums import Difference, pair_gradient_sum, pair_sum
 from jko.measures import fields
@@ -80,44 +81,44 @@ class Measure:
         """The mass at each point, `[n]`."""
         raise NotImplementedError
 
-    def at_points(self, field):
+    def at_points(self, field: np.ndarray):
         """A field `[n, …]` in the shape in which this measure keeps fields."""
         return field
 
-    def integrate(self, V):
+    def integrate(self, V: Callable):
         """∫V dμ for a jax function V of a point `[d]`."""
         return (self.masses * pointwise.values(V, self.points)).sum()
 
-    def integrate_values(self, field):
+    def integrate_values(self, field: np.ndarray):
         """∫f dμ for a field given at the points."""
         return (self.masses * field.reshape(-1)).sum()
 
-    def pair_integrate(self, k):
+    def pair_integrate(self, k: Callable):
         """∬k(x, y) dμ(x)dμ(y)."""
         return (self.masses * self.pair_average(k).reshape(-1)).sum()
 
-    def difference_integrate(self, W):
+    def difference_integrate(self, W: Callable):
         """∬W(x − y) dμ(x)dμ(y)."""
         return self.integrate_values(self.convolve(W))
 
-    def pair_average(self, k):
+    def pair_average(self, k: Callable):
         """∫k(x, y) dμ(y) at the points."""
         return self.at_points(self._pairs(pair_sum, k))
 
-    def pair_average_gradient(self, k):
+    def pair_average_gradient(self, k: Callable):
         """∫∇ₓk(x, y) dμ(y) at the points."""
         return self.at_points(self._pairs(pair_gradient_sum, k))
 
-    def convolve(self, W):
+    def convolve(self, W: Callable):
         """W∗μ at the points; pairs of coincident points are left out where W is infinite at 0."""
         kernel = Difference(pointwise.scalar(W))
         return self._pairs(pair_sum, kernel, exclude_coincident=fields.is_singular(W, self.dimension))
 
-    def convolve_gradient(self, W):
+    def convolve_gradient(self, W: Callable):
         """∇W∗μ at the points."""
         return self._pairs(pair_gradient_sum, Difference(pointwise.scalar(W)), exclude_coincident=True)
 
-    def _pairs(self, total, kernel, **options):
+    def _pairs(self, total: Callable, kernel: Callable, **options):
         points, masses = self.points, self.masses
         result = total(kernel, points, points, masses, **options)
         traced = isinstance(points, jax.Array) or isinstance(masses, jax.Array)
@@ -134,7 +135,7 @@ class Measure:
         """∫U(ρ) dx."""
         return self.density_values()
 
-    def internal_gradient(self, U):
+    def internal_gradient(self, U: Functional):
         """∇U′(ρ) at the points."""
         return self.density_values()
 

@@ -9,7 +9,7 @@ import numpy as np
 from jko.errors import shown
 
 
-def read_table(path, columns=None) -> np.ndarray:
+def read_table(path: Path, columns=None) -> np.ndarray:
     """The numbers `[rows, columns]` of a comma-separated file, of all columns or those given by number.
 
     Raises ValueError for a file that is no such table.
@@ -29,7 +29,7 @@ def read_table(path, columns=None) -> np.ndarray:
     return table[:, list(np.atleast_1d(columns))]
 
 
-def _lines_of(path) -> list[str]:
+def _lines_of(path: Path) -> list[str]:
     if not Path(path).is_file():
         raise ValueError(f"no file {str(path)!r}")
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ class Particles(Measure):
     caller can write to is copied.
     """
 
-    def __init__(self, positions, weights=None):
+    def __init__(self, positions: np.ndarray, weights: np.ndarray | None = None):
         if isinstance(positions, jax.core.Tracer) or isinstance(weights, jax.core.Tracer):
             self.positions, self.weights = positions, weights
             return
@@ -31,14 +33,14 @@ class Particles(Measure):
         self.weights = _checked_weights(weights, self.positions)
 
     @classmethod
-    def moved(cls, positions, weights) -> Particles:
+    def moved(cls, positions: np.ndarray, weights: np.ndarray) -> Particles:
         """Arrays that are known to be good, unchecked: within a step."""
         particles = cls.__new__(cls)
         particles.positions, particles.weights = positions, weights
         return particles
 
     @classmethod
-    def from_csv(cls, path, columns=None) -> Particles:
+    def from_csv(cls, path: Path, columns=None) -> Particles:
         """Particles from a text file of numbers, a line a particle, with or without a header line.
 
         `columns` picks columns by their number from 0; all of them are coordinates unless given.
@@ -67,16 +69,16 @@ class Particles(Measure):
     mass = 1.0
     sums_pairs = True
 
-    def difference_integrate(self, W, summation=None):
+    def difference_integrate(self, W: Callable, summation=None):
         """∬W(x − y) dα(x)dα(y); coincident pairs are left out where W is infinite at 0."""
         return self.integrate_values(self.convolve(W, summation))
 
-    def convolve(self, W, summation=None):
+    def convolve(self, W: Callable, summation=None):
         """W∗α at the particles, `[n]`, summed as `summation` says (`Interaction`); in jax where traced."""
         sums = self._native(W, summation)
         return self._summed(pair_fields.values, W) if sums is None else sums.values()
 
-    def convolve_gradient(self, W, summation=None):
+    def convolve_gradient(self, W: Callable, summation=None):
         """∇W∗α at the particles, `[n, d]`."""
         if summation is not None and summation.method == "random batch":
             return self._summed(pair_fields.random_gradients, W, summation)
@@ -88,7 +90,7 @@ class Particles(Measure):
         sums = self._native(W, summation)
         return None if sums is None else sums.products(v)
 
-    def choice_of_sums(self, W, summation=None) -> forces.Choice:
+    def choice_of_sums(self, W: Callable, summation=None) -> forces.Choice:
         """How these sums are taken, why, and their measured error."""
         return forces.choice_of(W, self.positions, self.weights, summation)
 
@@ -97,10 +99,10 @@ class Particles(Measure):
         """The positions and weights over which sums run: those of all particles."""
         return self.positions, self.weights
 
-    def _native(self, W, summation):
+    def _native(self, W: Callable, summation):
         return None if self._traced else forces.native_sums(W, self.positions, self.weights, summation)
 
-    def _summed(self, total, W, *how):
+    def _summed(self, total: Callable, W: Callable, *how):
         result = total(W, self.positions, *self.sources, *how)
         return result if self._traced else np.array(result)
 
@@ -108,7 +110,7 @@ class Particles(Measure):
     def _traced(self):
         return isinstance(self.positions, jax.Array) or isinstance(self.weights, jax.Array)
 
-    def with_positions(self, positions) -> Particles:
+    def with_positions(self, positions: np.ndarray) -> Particles:
         """The same weights elsewhere."""
         if isinstance(positions, jax.core.Tracer):
             return self._at(positions, self.weights)
@@ -117,7 +119,7 @@ class Particles(Measure):
             raise ValueError(f"positions: expected {self.n}, one a weight, got shape {moved.shape}")
         return self._at(moved, np.asarray(self.weights, dtype=moved.dtype))
 
-    def _at(self, positions, weights):
+    def _at(self, positions: np.ndarray, weights: np.ndarray):
         # whatever a subclass keeps beside them goes along
         here = copy.copy(self)
         here.positions, here.weights = positions, weights
@@ -129,11 +131,11 @@ class Particles(Measure):
     def fixed(self):
         return {"weights": self.weights}
 
-    def unpacked(self, arrays):
+    def unpacked(self, arrays: dict):
         return self.with_positions(arrays["positions"])
 
     @classmethod
-    def fields_of(cls, measures):
+    def fields_of(cls, measures: list):
         positions = np.stack([mu.positions for mu in measures])
         weights = measures[0].weights
         fixed = all(mu.weights is weights or np.array_equal(mu.weights, weights) for mu in measures)
@@ -191,7 +193,7 @@ def _compiled_horizontal(energy):
     return jax.jit(jax.grad(lambda x, w: jnp.asarray(energy(Particles(x, w))), argnums=0))
 
 
-def _checked_positions(positions) -> np.ndarray:
+def _checked_positions(positions: np.ndarray) -> np.ndarray:
     try:
         dtype = np.asarray(positions).dtype
     except ValueError:
@@ -207,7 +209,7 @@ def _checked_positions(positions) -> np.ndarray:
     return own_array(array, positions)
 
 
-def _checked_weights(weights, positions) -> np.ndarray:
+def _checked_weights(weights: np.ndarray | None, positions: np.ndarray) -> np.ndarray:
     n = len(positions)
     if weights is None:
         return np.full(n, 1.0 / n, dtype=positions.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import is_traced
@@ -28,21 +30,21 @@ class Radial:
     at_zero: float | None
     bounded: bool
 
-    def profile(self, squared):
+    def profile(self, squared: Array):
         """f, elementwise."""
         away = squared > 0
         values = self._each(self.function, jnp.where(away, squared, 1))
         return jnp.where(away, values, jnp.asarray(self.at_zero or 0.0, squared.dtype))
 
-    def slope(self, squared):
+    def slope(self, squared: Array):
         """2f′, elementwise: ∇W(z) = 2f′(|z|²) z."""
         away = squared > 0
         return jnp.where(away, self._each(self._slope, jnp.where(away, squared, 1)), 0)
 
-    def _slope(self, z):
+    def _slope(self, z: Array):
         return jax.grad(self.function)(z)[0] / z[0]
 
-    def _each(self, function, squared):
+    def _each(self, function: Callable, squared: Array):
         axis = jnp.zeros(self.dimension, squared.dtype).at[0].set(1)
         return jax.vmap(lambda s: function(jnp.sqrt(s) * axis))(squared.ravel()).reshape(squared.shape)
 
@@ -51,7 +53,7 @@ _PROBES = 4096  # random points at which a function must be even, or one of |z|
 _refuted: set = set()  # kernels that a cloud's own differences showed not to be functions of |z|
 
 
-def radial(W, dimension: int) -> Radial | None:
+def radial(W: Callable, dimension: int) -> Radial | None:
     """W as a function of |z|², or None where it is not one: asked at random directions and lengths.
 
     What random differences miss, those of a cloud may show: see `refute`. One at a time that jax traces has
@@ -63,7 +65,7 @@ def radial(W, dimension: int) -> Radial | None:
     return None if (function, dimension) in _refuted else _radial(function, dimension)
 
 
-def refute(W, x, pairs: int) -> bool:
+def refute(W: Callable, x: np.ndarray, pairs: int) -> bool:
     """Whether W is shown to be no function of |z| by so many differences of positions `[n, d]`.
 
     Then `radial` and `terms_of` say so from now on. The pairs drawn depend on n alone, so that a resumed run
@@ -80,7 +82,7 @@ def refute(W, x, pairs: int) -> bool:
     return False
 
 
-def _alike(function, z):
+def _alike(function: Callable, z: np.ndarray):
     # the values at z and at |z| along the first axis
     lengths = np.linalg.norm(z, axis=1)
     there = pointwise.values(function, z)
@@ -90,7 +92,7 @@ def _alike(function, z):
 
 
 @kept
-def _radial(function, dimension):
+def _radial(function: Callable, dimension: int):
     generator = np.random.default_rng(20260104)
     z = generator.normal(size=(_PROBES, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(_PROBES, 1))
     if not _alike(function, z):
@@ -102,7 +104,7 @@ def _radial(function, dimension):
     return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded)
 
 
-def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
+def terms_of(W: Callable, dimension: int, cutoff: float | None = None) -> Terms | None:
     """W as compiled loops read it: its named terms or a table; None where it is not radial or fits no table.
 
     Raises ValueError where W is not 0 beyond the cutoff.
@@ -113,7 +115,7 @@ def terms_of(W, dimension: int, cutoff: float | None = None) -> Terms | None:
 
 
 @kept
-def _terms_of(W, dimension, cutoff):
+def _terms_of(W: Callable, dimension: int, cutoff: float | None):
     reading = radial(W, dimension)
     if reading is None:
         return None
@@ -130,7 +132,7 @@ def _terms_of(W, dimension, cutoff):
 def _derivatives(reading: Radial):
     e = _first(reading.dimension)
 
-    def derivatives(squared):
+    def derivatives(squared: np.ndarray):
         r = np.sqrt(squared)
         z = r[:, None] * e
         with np.errstate(all="ignore"):
@@ -142,7 +144,7 @@ def _derivatives(reading: Radial):
     return derivatives
 
 
-def _check_cutoff(W, dimension, cutoff):
+def _check_cutoff(W: Callable, dimension: int, cutoff: float):
     beyond = cutoff * np.geomspace(1.0 + 1e-9, 1e3, 400)[:, None] * _first(dimension)
     values = pointwise.values(W, beyond)
     if np.any(values != 0.0):
@@ -153,5 +155,5 @@ def _check_cutoff(W, dimension, cutoff):
         )
 
 
-def _first(dimension):
+def _first(dimension: int):
     return np.eye(dimension)[:1]

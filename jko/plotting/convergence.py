@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from jko.comparison.convergence import Convergence
 from jko.plotting import style
 
 
-def plot_convergence(studies, *, path=None):
+def plot_convergence(studies, *, path: Path | None = None):
     """Errors on logarithmic axes, each study with its least-squares slope and the nearest half order.
 
     `studies` is a Convergence or a dict of named ones. Returns the figure, and writes it to `path`.
@@ -29,7 +31,7 @@ def plot_convergence(studies, *, path=None):
     return style.save(figure, path)
 
 
-def _study(axes, study, name, index):
+def _study(axes, study, name: str, index: int):
     spread = "" if np.isnan(study.spread) else f" ± {study.spread:.2f}"
     label = f"{name + ': ' if name else ''}order {study.order:.2f}{spread}"
     axes.errorbar(
@@ -53,7 +55,7 @@ def _study(axes, study, name, index):
         )
 
 
-def _values_as_ticks(axes, values):
+def _values_as_ticks(axes, values: np.ndarray):
     from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
     if len(values) <= 7:

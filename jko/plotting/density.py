@@ -9,7 +9,7 @@ from jko.plotting import draw, style
 from jko.plotting.inputs import chosen_times, named_runs, window
 
 
-def plot_density(runs, exact=None, *, times=None, path=None, shared_scale=True):
+def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool = True):
     """The density of each run at a few times, beside the exact one.
 
     On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
@@ -87,7 +87,7 @@ def _heat_maps(runs, exact, times, shared_scale):
     return figure
 
 
-def _row_title(name, run):
+def _row_title(name: str, run):
     return f"{name}\n(histogram)" if isinstance(run.measures[0], Particles) else name
 
 

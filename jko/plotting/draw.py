@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.plotting import style
 
 MOST_DOTS = 5000
@@ -12,7 +12,7 @@ _BINS = 60  # of a histogram along the picture
 _HEAT_CELLS = 140  # along an axis of a picture of a density, some three points each
 
 
-def curve(axes, mu, look: dict, low: float, high: float):
+def curve(axes, mu: Measure, look: dict, low: float, high: float):
     """The density of a measure on the line; a cloud as its histogram."""
     if isinstance(mu, Particles):
         edges = np.linspace(low, high, _BINS + 1)
@@ -25,7 +25,7 @@ def curve(axes, mu, look: dict, low: float, high: float):
     return axes.plot(x, values, **look)[0]
 
 
-def line_values(mu, low, high):
+def line_values(mu: Measure, low, high):
     """Abscissae and density of a measure on the line."""
     if isinstance(mu, Density):
         return mu.grid.axes[0], mu.values
@@ -33,7 +33,7 @@ def line_values(mu, low, high):
     return x, np.exp(mu.log_density(x[:, None]))
 
 
-def heat_values(mu, lower, upper) -> tuple[np.ndarray, tuple]:
+def heat_values(mu: Measure, lower, upper) -> tuple[np.ndarray, tuple]:
     """Values `[n1, n2]` of the density in the plane of the first two coordinates, and the extent they cover.
 
     Densities of three dimensions are integrated over the third; a cloud is counted in cells, fewer for a
@@ -68,7 +68,7 @@ def heat(axes, values, extent, highest, **options):
     return axes.imshow(values.T, extent=extent, interpolation="nearest", **shown)
 
 
-def colour_bar(figure, image, panels, location="right", shrink=0.9, aspect=25):
+def colour_bar(figure, image, panels, location: str = "right", shrink: float = 0.9, aspect: int = 25):
     """The colour bar of heat maps on one scale, beside all of their panels."""
     bar = figure.colorbar(
         image, ax=list(np.ravel(panels)), location=location, shrink=shrink, aspect=aspect, pad=0.02
@@ -78,7 +78,7 @@ def colour_bar(figure, image, panels, location="right", shrink=0.9, aspect=25):
     return bar
 
 
-def dots(axes, cloud, colour, size=None, **options):
+def dots(axes, cloud: Particles, colour: str, size=None, **options):
     """At most MOST_DOTS particles of a cloud in the plane of the first two coordinates."""
     shown = cloud.subsample(MOST_DOTS, seed=0) if cloud.n > MOST_DOTS else cloud
     size = 30.0 / max(np.sqrt(shown.n) / 6.0, 1.0) if size is None else size

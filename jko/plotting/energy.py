@@ -35,7 +35,7 @@ def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None):
 _KINDS = {"estimate": " (estimate)", "regularised": " (regularised F)"}
 
 
-def _curve(axes, run, values, index, label):
+def _curve(axes, run, values: np.ndarray, index: int, label: str):
     dots = {"marker": "o", "markersize": 3.0} if len(run) <= _MARKED else {}
     look = {"color": style.colour(index), "linestyle": style.line(index), "linewidth": 1.6, **dots}
     axes.plot(run.times, values, label=label, **look)
@@ -47,7 +47,7 @@ def _curve(axes, run, values, index, label):
         axes.fill_between(run.times, low, values + sigma, color=style.colour(index), alpha=0.2, linewidth=0)
 
 
-def _decay_panel(axes, runs, rates, exact):
+def _decay_panel(axes, runs: dict, rates: dict, exact):
     style.tidy(axes, style.TIME, "$F - F_{min}$")
     axes.set_yscale("log")
     for i, (name, run) in enumerate(runs.items()):
@@ -67,14 +67,14 @@ def _decay_panel(axes, runs, rates, exact):
     style.legend(axes)
 
 
-def _exact_excess(axes, runs, exact):
+def _exact_excess(axes, runs: dict, exact):
     if exact is None or gaussian_excess(exact, 0.0) is None or hasattr(exact, "tau"):
         return
     times = np.linspace(0.0, max(run.times[-1] for run in runs.values()), 100)
     axes.plot(times, [gaussian_excess(exact, t) for t in times], label="exact", **style.EXACT)
 
 
-def _promise(axes, runs, rates):
+def _promise(axes, runs: dict, rates: dict):
     """The bound e^{−2λt} of each λ > 0 declared; one λ for all runs shades what it forbids."""
     convex = [
         (style.colour(i), run, (run.energy[0] - rates[name].minimum))

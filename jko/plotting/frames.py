@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.measures import Density, Particles
+from jko.measures import Density, Measure, Particles
 from jko.plotting import draw, style
 
 _SCREEN_DPI = 100  # points an inch of an animation's frames, as screens have them
@@ -26,7 +26,7 @@ def painter_for(measures):
     ]
     title = figure.suptitle("t = 0.000", fontsize=11, family="monospace")
 
-    def paint(mu, t):
+    def paint(mu: Measure, t):
         title.set_text(f"t = {t:.3f}")
         for update in updates:
             update(mu)
@@ -45,7 +45,7 @@ def _line_painter(measures, low, high):
     style.legend(axes)
     axes.set_ylim(0.0, 1.05 * max(_height(mu, low, high) for mu in measures))
 
-    def paint(mu, t):
+    def paint(mu: Measure, t):
         axes.set_title(f"t = {t:.3f}", fontsize=11, family="monospace")
         if isinstance(mu, Particles):
             artist.set_data(_histogram(mu, low, high))
@@ -55,13 +55,13 @@ def _line_painter(measures, low, high):
     return figure, paint
 
 
-def _histogram(mu, low, high):
+def _histogram(mu: Measure, low, high):
     edges = np.linspace(low, high, 61)
     weights = np.asarray(mu.weights, dtype=float)
     return np.histogram(np.asarray(mu.positions[:, 0]), bins=edges, weights=weights)[0] / np.diff(edges)
 
 
-def _height(mu, low, high):
+def _height(mu: Measure, low, high):
     return (
         _histogram(mu, low, high).max()
         if isinstance(mu, Particles)
@@ -98,7 +98,7 @@ def _heat_update(axes, measures, plane):
     return lambda mu: image.set_data(_marginal(mu, plane).T)
 
 
-def _marginal(mu, plane):
+def _marginal(mu: Measure, plane):
     values = mu.values
     for axis in reversed([a for a in range(values.ndim) if a not in plane]):
         values = values.sum(axis=axis) * mu.grid.spacing[axis]
@@ -121,7 +121,7 @@ def _ellipse_update(axes, plane):
     ]
     centre = axes.plot([], [], "o", color=style.colour(1), markersize=4)[0]
 
-    def update(mu):
+    def update(mu: Measure):
         index = list(plane)
         flat = Gaussian(mu.mean()[index], mu.covariance()[np.ix_(index, index)])
         centre.set_data([flat.mean()[0]], [flat.mean()[1]])

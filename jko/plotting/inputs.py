@@ -35,7 +35,7 @@ def chosen_times(runs, times, count: int) -> np.ndarray:
     return shared[np.unique([int(np.argmin(np.abs(shared - t))) for t in wanted])]
 
 
-def stored_by_all(runs) -> np.ndarray:
+def stored_by_all(runs: dict) -> np.ndarray:
     """Times that every run stored; those of the coarsest one, up to the first end, where only a start is."""
     shared = shared_times(runs)
     if shared.size > 1:
@@ -45,7 +45,7 @@ def stored_by_all(runs) -> np.ndarray:
     return coarsest[coarsest <= end * (1 + 1e-9)]
 
 
-def window(runs, exact=None, times=()):
+def window(runs: dict, exact=None, times: list = ()):
     """Lower and upper corner of the box in which the measures have all but 1e-3 of their largest density."""
     corners = [extent(run.at(t)) for run in runs.values() for t in times]
     lower = np.min([c[0] for c in corners], axis=0)
@@ -53,7 +53,7 @@ def window(runs, exact=None, times=()):
     return lower, upper
 
 
-def extent(mu):
+def extent(mu: Particles):
     """Corners of the box that holds a measure, but for 1e-3 of its largest density."""
     if isinstance(mu, Particles):
         spread = mu.positions.max(axis=0) - mu.positions.min(axis=0)

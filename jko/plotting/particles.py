@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from functionals import Functional
 from jko.measures import Density, Grid, Particles
 from jko.plotting import draw, style
 from jko.plotting.inputs import named_runs, stored_by_all, window
@@ -11,7 +14,14 @@ from jko.plotting.inputs import named_runs, stored_by_all, window
 _CONTOUR_CELLS = 120  # along an axis of the grid that contours are drawn from
 
 
-def plot_particles(runs, exact=None, *, potential=None, time: float | None = None, path=None):
+def plot_particles(
+    runs: dict,
+    exact=None,
+    *,
+    potential: Callable | Functional | None = None,
+    time: float | None = None,
+    path=None,
+):
     """The clouds among the runs at `time` (the last that all runs stored), where they started in grey.
 
     In the plane, and in the plane of the first two coordinates in three dimensions and more, a panel a
@@ -65,7 +75,7 @@ def _rug(axes, cloud, colour):
     )
 
 
-def _planes(runs, clouds, exact, potential, time):
+def _planes(runs: dict, clouds: dict, exact, potential: Callable | Functional, time: float):
     lower, upper = window(clouds, exact, [0.0, time])
     lower, upper = lower[:2], upper[:2]
     ratio = min(max((upper[1] - lower[1]) / (upper[0] - lower[0]), 0.5), 1.8)
@@ -85,13 +95,21 @@ def _planes(runs, clouds, exact, potential, time):
     return figure
 
 
-def _title(name, cloud, time):
+def _title(name: str, cloud: Particles, time: float):
     shown = f", {draw.MOST_DOTS} shown" if cloud.n > draw.MOST_DOTS else ""
     plane = f", the first two of {cloud.dimension} coordinates" if cloud.dimension > 2 else ""
     return f"{name}: {cloud.n} particles{shown}{plane}"
 
 
-def _contours(axes, runs, exact, potential, time, lower, upper):
+def _contours(
+    axes,
+    runs: dict,
+    exact,
+    potential: Callable | Functional,
+    time: float,
+    lower: np.ndarray,
+    upper: np.ndarray,
+):
     dimension = next(iter(runs.values())).measures[0].dimension
     if dimension > 2:
         return
@@ -110,7 +128,7 @@ def _contours(axes, runs, exact, potential, time, lower, upper):
     axes.clabel(lines, fontsize=7, fmt=lambda value: f"{what} {value:.2g}")
 
 
-def _shade(axes, grid, values):
+def _shade(axes, grid: Grid, values: np.ndarray):
     """The potential as grey levels, equally many cells to each, dark where it is low."""
     levels = np.unique(np.quantile(values, np.linspace(0.0, 0.97, 11)))
     greys = [str(level) for level in np.linspace(0.62, 0.98, len(levels) - 1)]
@@ -121,7 +139,7 @@ def _shade(axes, grid, values):
     bar.ax.set_yticks(levels[::2], [f"{level:.3g}" for level in levels[::2]])
 
 
-def _potential_values(potential, points):
+def _potential_values(potential: Callable | Functional, points: np.ndarray):
     from functionals import pointwise
 
     if hasattr(potential, "parts"):

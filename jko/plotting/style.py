@@ -72,7 +72,7 @@ def legend(axes, **options):
         axes.legend(**{"fontsize": 8.5, "frameon": False, **options})
 
 
-def save(figure, path, dpi: float = DPI):
+def save(figure, path: Path | None, dpi: float = DPI):
     """Write a figure, its format by the file's ending, beside and renamed; None as path writes nothing."""
     if path is None:
         return figure

@@ -11,7 +11,7 @@ _CURVES = 9  # densities over one another in a picture, at most
 _MAPS = 4  # maps beside one another in a picture, at most
 
 
-def plot_trajectory(run, *, path=None, shared_scale=True):
+def plot_trajectory(run, *, path=None, shared_scale: bool = True):
     """The measure at several times, the energy, and the certificate of the steps, in one picture.
 
     The heat maps of planar densities share one colour scale and its bar; `shared_scale=False` gives each its

@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jko.sharding.mesh import AXIS
 
 
-def spread(mesh: Mesh | None, positions, weights):
+def spread(mesh: Mesh | None, positions: np.ndarray, weights: np.ndarray):
     """Positions `[n, d]` and weights `[n]` in equal parts on the devices, n padded by the last particle.
 
     The padding has weight 0, so that it enters no integral. Every process gives the whole arrays.

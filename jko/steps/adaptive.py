@@ -7,9 +7,10 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import positive_number, whole_number
-from jko.measures import Density, Gaussian
-from jko.scheme import Scheme, Status, StepInfo, Wrapper
+from jko.measures import Density, Gaussian, Measure
+from jko.scheme import Problem, Scheme, State, Status, StepInfo, Wrapper
 from jko.steps.tolerances import TOLERANCES
 from jko.transport.distances.gaussian import bures_wasserstein
 
@@ -43,14 +44,14 @@ class Adaptive(Wrapper):
         positive_number("tolerance", self.tolerance)
         whole_number("max_steps", self.max_steps)
 
-    def check(self, F, mu) -> None:
+    def check(self, F: Functional, mu: Measure) -> None:
         if not isinstance(mu, (Density, Gaussian)):
             raise TypeError(
                 f"steps.Adaptive moves Density or Gaussian, got {type(mu).__name__}: put it on a grid first"
             )
         self.scheme.check(F, mu)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         journey = _Journey(self, problem, state["length"] or tau)
         new, inner = journey.go(mu, self.inner(state), t, tau)
@@ -78,7 +79,7 @@ class _Journey:
         self.kept, self.failed = [], None
         self.solves, self.rejected, self.at_floor, self.noise = 0, 0, 0, 0.0
 
-    def go(self, mu, state, t, tau):
+    def go(self, mu: Measure, state: State, t, tau: float):
         left, longest, rejected = tau, tau, None
         while left > TOLERANCES.crumb * tau and self.failed is None:
             parts = np.ceil(left / min(self.length, longest) - 1e-9)  # equal ones, so that none is a crumb
@@ -113,7 +114,7 @@ class _Journey:
             )
         )
 
-    def _try(self, mu, state, t, length):
+    def _try(self, mu: Measure, state: State, t, length):
         """(measure, state, error, records) of two half steps, or None where one fails."""
         infos, measure, after = [], mu, state
         whole, _, info = self._solve(mu, state, t, length)
@@ -127,7 +128,7 @@ class _Journey:
         error = distance(whole, measure) / (2.0**self.scheme.order - 1.0)
         return measure, after, error, tuple(infos)
 
-    def _solve(self, mu, state, t, length):
+    def _solve(self, mu: Measure, state: State, t, length):
         found = self.scheme.step(self.problem, mu, t, length, state)
         self.solves += 1
         if self.solves >= self.settings.max_steps:

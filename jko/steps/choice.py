@@ -8,9 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko import measures
 from jko.errors import UnsupportedFunctional
-from jko.scheme import Scheme, Wrapper
+from jko.measures import Density, Measure
+from jko.scheme import Problem, Scheme, State, Wrapper
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.cvxpy import Cvxpy
 from jko.steps.entropic import Entropic
@@ -31,7 +33,7 @@ class Chosen(Wrapper):
 
     first: ClassVar = {"told": False}
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         new, inner, info = self.scheme.step(problem, mu, t, tau, self.inner(state))
         if not state["told"]:
             name = self.scheme.scheme_name()
@@ -39,14 +41,14 @@ class Chosen(Wrapper):
             info = replace(info, note=joined(f"{name}: {self.reason}", info.note), details=told)
         return new, state.having(told=True, inner=inner), info
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return self.scheme.space_of_steps(problem, mu)
 
-    def displacement_modulus(self, F, mu):
+    def displacement_modulus(self, F: Functional, mu: Measure):
         return self.scheme.displacement_modulus(F, mu)
 
 
-def auto(F, mu) -> Chosen:
+def auto(F: Functional, mu: Measure) -> Chosen:
     """The JKO step for this functional from this measure, with `.scheme` and the `.reason`.
 
     Gaussians: closed form. On the line: Newton on quantiles. On grids of more dimensions: Newton on the
@@ -77,7 +79,7 @@ def auto(F, mu) -> Chosen:
     return _by_convex_program(F, mu, refusals)
 
 
-def _candidates(F, mu):
+def _candidates(F: Functional, mu: Density):
     """What may be tried, best first, with the reason."""
     size = "×".join(map(str, mu.grid.cells))
     if mu.grid.is_periodic:
@@ -107,7 +109,7 @@ def _fills(internal) -> bool:
         return not np.isfinite(internal.derivative(np.zeros(1))[0])
 
 
-def _by_convex_program(F, mu, refusals):
+def _by_convex_program(F: Functional, mu: Measure, refusals):
     scheme = Cvxpy()
     scheme.check(F, mu)
     why = f"no faster step takes it ({refusals[-1]})" if refusals else "no internal energy nor cap"

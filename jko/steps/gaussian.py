@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from functionals.quadratic_form import quadratic_form
 from jko import measures
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.exact.gaussian_jko import gaussian_jko_step
-from jko.scheme import Problem, Scheme, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, Scheme, State, StepInfo
 from jko.steps.reflection import Continued, Reflected
 from jko.transport.distances.gaussian import bures_wasserstein, symmetric_root
 
@@ -42,16 +45,16 @@ class Gaussian(Scheme):
     measures: ClassVar[tuple[type, ...]] = (measures.Gaussian,)
     order: ClassVar[int] = 1
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         return Problem(F, lambda F: _form_of(F, mu.dimension))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         new, info = self._solved(problem.at(t + tau), mu, tau)
         return new, state, info
 
-    def _solved(self, form, mu, tau):
+    def _solved(self, form: _Form, mu: Measure, tau: float):
         mean, covariance = gaussian_jko_step(
             mu.mean(),
             mu.covariance(),
@@ -74,13 +77,13 @@ class Gaussian(Scheme):
         )
         return new, info
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         """Covariances that commute with the stiffness keep its axes: between them W₂ is flat."""
         A, S = problem.at(0.0).stiffness, mu.covariance()
         commuting = np.abs(A @ S - S @ A).max() <= 1e-12 * np.abs(A).max() * np.abs(S).max()
         return Space.FLAT if commuting else Space.WASSERSTEIN
 
-    def reflect(self, problem, mu, t, tau, state):
+    def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """(2I − S)_# of the half step, S the optimal map back from it."""
         form = problem.at(t + 0.5 * tau)
         half, info = self._solved(form, mu, 0.5 * tau)
@@ -92,7 +95,7 @@ class Gaussian(Scheme):
             (half, state, info), new, state, *_dissipation(form.F, mu, new, tau), past=_moments(mu)
         )
 
-    def continued(self, problem, mu, past, t, tau, state):
+    def continued(self, problem, mu: Measure, past, t, tau: float, state: State):
         """The step of 2τ/3 from (4I − S)_#ρ/3, S the optimal map back to the past."""
         start = _displaced(measures.Gaussian(**past), mu, 1.0 / 3.0)
         if start is None:
@@ -104,11 +107,11 @@ class Gaussian(Scheme):
         return Continued(new, state, info, _moments(mu), energy)
 
 
-def _moments(mu):
+def _moments(mu: Measure):
     return {"mean": mu.mean(), "covariance": mu.covariance()}
 
 
-def _dissipation(F, old, new, tau):
+def _dissipation(F: Functional, old, new, tau: float):
     cost = bures_wasserstein(old.mean(), old.covariance(), new.mean(), new.covariance()) ** 2 / (2.0 * tau)
     before = F(old)
     return before - F(new) - cost, before
@@ -125,14 +128,14 @@ def _displaced(earlier, later, factor):
     return measures.Gaussian(mean, move @ later.covariance() @ move)
 
 
-def _optimal_map(covariance0, covariance1):
+def _optimal_map(covariance0: np.ndarray, covariance1: np.ndarray):
     """The symmetric matrix that carries one centred Gaussian to another."""
     root = symmetric_root(covariance0)
     inverse_root = np.linalg.inv(root)
     return inverse_root @ symmetric_root(root @ covariance1 @ root) @ inverse_root
 
 
-def _form_of(F, dimension):
+def _form_of(F: Functional, dimension: int):
     parts = F.parts
     stiffness, slope = np.zeros((dimension, dimension)), np.zeros(dimension)
     for coefficient, atom in parts.potential:
@@ -150,7 +153,7 @@ def _form_of(F, dimension):
     return _Form(F, centred, stiffness, slope, float(parts.temperature))
 
 
-def _quadratic(function, dimension, atom):
+def _quadratic(function: Callable, dimension: int, atom: Functional):
     form = quadratic_form(function, dimension)
     if form is None:
         raise UnsupportedFunctional(
@@ -160,7 +163,7 @@ def _quadratic(function, dimension, atom):
     return form
 
 
-def _gap(old, new, tau, form):
+def _gap(old: Measure, new: Measure, tau: float, form: _Form):
     """½∫|∇J|²dρ′/(1/τ + λ), with ∇J = (x − Sx)/τ + ∇δF/δρ affine and S the optimal map from ρ′ back to
     ρ."""
     identity = np.eye(old.dimension)

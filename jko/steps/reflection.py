@@ -72,13 +72,13 @@ class Continued(NamedTuple):
         return _excess(self.info.dissipation, self.energy, self.info.transport_cost)
 
 
-def _excess(dissipation, energy, cost):
+def _excess(dissipation: float, energy: float, cost: float):
     if dissipation < -TOLERANCES.rounding * (abs(energy) + abs(cost)):
         return f"F(ρ′) + W₂²/2τ would exceed F(ρ) by {-dissipation:.1e}"
     return ""
 
 
-def require(scheme, method: str, wrapper: str) -> Scheme:
+def require(scheme: Scheme, method: str, wrapper: str) -> Scheme:
     """The scheme, refused unless it defines `method`."""
     if isinstance(scheme, Scheme) and callable(getattr(scheme, method, None)):
         return scheme

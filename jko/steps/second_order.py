@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.scheme import Scheme, StepInfo, Wrapper
+from jko.measures import Density, Measure
+from jko.scheme import Problem, Scheme, State, StepInfo, Wrapper
 from jko.steps.reflection import require
 from jko.steps.tolerances import TOLERANCES
 
@@ -44,7 +46,7 @@ class SecondOrder(Wrapper):
         if self.plain_steps is not None:
             whole_number("plain_steps", self.plain_steps, least=0)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         inner, taken = self.inner(state), state["taken"]
         if taken < (self.plain_steps or 0):
@@ -55,7 +57,9 @@ class SecondOrder(Wrapper):
         return new, state.having(taken=taken + 1, inner=inner), info
 
 
-def reflect_or_halve(scheme, problem, mu, t, tau, state, starting=True):
+def reflect_or_halve(
+    scheme: Scheme, problem: Problem, mu: Density, t: float, tau: float, state: State, starting: bool = True
+):
     """(ρ′, state, record, past) of a reflected half-step where it may be taken, of two half steps
     elsewhere, of three thirds at the start from what may be rough; the past is empty after those.
 
@@ -72,7 +76,7 @@ def reflect_or_halve(scheme, problem, mu, t, tau, state, starting=True):
     return new, after, replace(info, note=joined(f"a plain step: {rise}", info.note), details=told), {}
 
 
-def risen(F, mu, new) -> str:
+def risen(F: Functional, mu: Density, new: Density) -> str:
     """What F of the measures themselves would rise by, beyond rounding, or nothing."""
     before, after = float(F(mu)), float(F(new))
     if after > before + TOLERANCES.rounding * abs(before):
@@ -80,7 +84,9 @@ def risen(F, mu, new) -> str:
     return ""
 
 
-def _reflect_or_halve(scheme, problem, mu, t, tau, state, starting):
+def _reflect_or_halve(
+    scheme: Scheme, problem: Problem, mu: Density, t: float, tau: float, state: State, starting: bool
+):
     reflected = scheme.reflect(problem, mu, t, tau, state)
     half, half_state, half_info = reflected.half
     if not half_info.converged:
@@ -102,7 +108,7 @@ def _reflect_or_halve(scheme, problem, mu, t, tau, state, starting):
     return new, reflected.state, info, reflected.past
 
 
-def _thirds(scheme, problem, mu, t, tau, state, why):
+def _thirds(scheme: Scheme, problem, mu: Measure, t, tau: float, state: State, why):
     note = f"three plain third steps: {why}"
     return _plain(
         scheme,
@@ -116,7 +122,9 @@ def _thirds(scheme, problem, mu, t, tau, state, why):
     )
 
 
-def _plain(scheme, problem, mu, t, tau, number, note, taken):
+def _plain(
+    scheme: Scheme, problem: Problem, mu: Density, t: float, tau: float, number: int, note: str, taken: tuple
+):
     """(ρ′, state, record) of so many plain steps of τ from t on after what was `taken` from μ.
 
     W₂²(ρ, ρ″)/2Στ is no more than the sum of the steps' own costs, by Cauchy: dissipations add.
@@ -144,7 +152,7 @@ def _plain(scheme, problem, mu, t, tau, number, note, taken):
     return new, state, summed
 
 
-def _least(measure, info):
+def _least(measure: Density, info: StepInfo):
     return float(measure.values.min()) if hasattr(measure, "values") else info.min_density
 
 

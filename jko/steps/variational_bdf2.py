@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from jko.errors import positive_number
-from jko.scheme import Scheme, Wrapper
+from jko.measures import Measure
+from jko.scheme import Problem, Scheme, State, Wrapper
 from jko.steps.reflection import require
 from jko.steps.second_order import joined, reflect_or_halve, risen
 
@@ -44,11 +45,11 @@ class VariationalBDF2(Wrapper):
             )
         require(self.scheme, "continued", "steps.VariationalBDF2")
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu: Measure, t, state: State):
         problem, state = super().moved(problem, mu, t, state)
         return problem, state.having(past={}, tau=0.0)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         inner = self.inner(state)
         refusal = ""

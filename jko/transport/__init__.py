@@ -1,5 +1,7 @@
 """Distances between measures, the maps and curves that realise them, and envelopes of functions."""
 
+from __future__ import annotations
+
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -78,7 +80,7 @@ _ROOMS = {
 }
 
 
-def __getattr__(name):
+def __getattr__(name: str):
     for room, names in _ROOMS.items():
         if name in names:
             return getattr(import_module(f"jko.transport.{room}"), name)

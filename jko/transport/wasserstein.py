@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import one_of, whole_number
-from jko.measures import Density, Gaussian, Particles, Population
+from jko.measures import Density, Gaussian, Measure, Particles, Population
 from jko.transport.distances import methods
 from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
@@ -24,7 +24,9 @@ METHODS = {
 _ON_A_TORUS = ("circle", "exact")
 
 
-def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> Distance:
+def wasserstein(
+    mu: Density, nu: Measure, method=None, *, epsilon=None, threads: int = 1, torus=None
+) -> Distance:
     """W₂(mu, nu) = (min over couplings of ∫|x − y|²)^½, a float that says how it was found: a `Distance`
     with `.method`, `.reason`, `.error_bound` (`Distance` says of what), and, computed when asked for,
     `.potentials` and the duality `.gap`.
@@ -75,7 +77,7 @@ def wasserstein(mu, nu, method=None, *, epsilon=None, threads=1, torus=None) -> 
 wasserstein_distance = wasserstein
 
 
-def _chosen(mu, nu, options):
+def _chosen(mu: Density, nu: Measure, options):
     if options.torus is not None and mu.dimension == 1:
         return methods.circle(mu, nu, options, "on a circle quantile functions, turned, are exact")
     if options.torus is not None:
@@ -112,12 +114,12 @@ def _chosen(mu, nu, options):
     return best if best.error_bound - cells < np.sqrt(squared + found.gap) - float(found) else found
 
 
-def _is_semi_discrete(mu, nu):
+def _is_semi_discrete(mu: Measure, nu: Measure):
     clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
     return mu.dimension == 2 and len(clouds) == 1 and clouds[0].n <= TOLERANCES.most_points
 
 
-def _unfit(mu, nu):
+def _unfit(mu: Measure, nu: Measure):
     """Why two measures are not for back-and-forth, or None."""
     pair = mu, nu
     if any(isinstance(m, Particles) for m in pair):

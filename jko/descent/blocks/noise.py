@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from functionals.array import Array
+
 NOISES = ("gaussian", "three-point")
 
 # by how many bits Threefry-2x32 rotates, in turn [SalmonEtAl2011]
@@ -15,7 +17,7 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _SIDE = 10923  # of 65536: the probability of a jump to one side, about 1/6
 
 
-def increments(kind: str, key, step, shape, dtype):
+def increments(kind: str, key, step: int | Array, shape: tuple, dtype):
     """Independent increments ξ `[d, n]` of mean 0 and variance 1 for a step.
 
     Particle i's are a function of (key, step, i) and of nothing else: not of n, nor of where it is computed.
@@ -32,7 +34,7 @@ def increments(kind: str, key, step, shape, dtype):
     return lax.select_n(jnp.broadcast_to((row // calls).astype(jnp.int32), shape), *parts(*words, dtype))
 
 
-def threefry(key, first, second):
+def threefry(key: tuple, first: Array, second: Array):
     """Two random words of two counter words, 20 rounds of Threefry [SalmonEtAl2011], all uint32.
 
     Written out, since jax's own is a call that the compiler does not fuse with what is made of its words.
@@ -48,18 +50,18 @@ def threefry(key, first, second):
     return x, y
 
 
-def _call_keys(key, call):
+def _call_keys(key, call: Array):
     """A key of its own for every call that a particle needs in a step."""
     words = jax.random.key_data(key)
     return threefry((words[0], words[1]), call, jnp.zeros_like(call))
 
 
-def _words(keys, step, n):
+def _words(keys: tuple, step: int | Array, n: int):
     particles = lax.iota(jnp.uint32, n)
     return threefry(keys, particles, jnp.broadcast_to(jnp.asarray(step).astype(jnp.uint32), (n,)))
 
 
-def _gaussian(first, second, dtype):
+def _gaussian(first: Array, second: Array, dtype):
     """r cos φ and r sin φ: r from the first word, φ from a quarter turn about 0 and two bits of the other."""
     number = dtype.type
     uniform = ((first >> jnp.uint32(1)).astype(jnp.int32).astype(dtype) + number(0.5)) * number(2.0**-31)
@@ -71,7 +73,7 @@ def _gaussian(first, second, dtype):
     return radius * jnp.where(swapped, sine, cosine), radius * jnp.where(swapped, cosine, sine)
 
 
-def _quarter_turn(t):
+def _quarter_turn(t: Array):
     """sin(πt/2) and cos(πt/2) for |t| ≤ ½, by their Taylor polynomials to the last bit."""
     terms = 6 if t.dtype == jnp.float32 else 10
     square, quarter = t * t, math.pi / 2
@@ -83,7 +85,7 @@ def _quarter_turn(t):
     return sine * t, cosine
 
 
-def _three_point(first, second, dtype):
+def _three_point(first: Array, second: Array, dtype):
     size = dtype.type(math.sqrt(32768.0 / _SIDE))
     halves = (first >> 16, first & 0xFFFF, second >> 16, second & 0xFFFF)
     zero = dtype.type(0)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from functionals.array import Array
 from functionals.pointwise import describe
 from functionals.programs import kept
 from jko.errors import one_of
@@ -16,7 +17,7 @@ from jko.scheme import StepInfo
 NAMED = ("mean", "covariance")
 
 
-def checked_observables(observables) -> None:
+def checked_observables(observables: dict) -> None:
     """Refuse what is not a mapping of names to functions of a point or to one of the named ones."""
     if not isinstance(observables, Mapping):
         raise TypeError(f"observables: expected a mapping of names, got {type(observables).__name__}")
@@ -27,7 +28,7 @@ def checked_observables(observables) -> None:
             one_of(f"observables[{name!r}]", observable, NAMED)
 
 
-def statistics_of(observables, d: int, dtype, steps: int) -> dict:
+def statistics_of(observables: tuple, d: int, dtype, steps: int) -> dict:
     """Room for the averages of every observable over a block of steps, `[steps, ...]`."""
     point = jax.ShapeDtypeStruct((d,), dtype)
     shapes = {"mean": (d,), "covariance": (d, d)}
@@ -37,7 +38,7 @@ def statistics_of(observables, d: int, dtype, steps: int) -> dict:
     }
 
 
-def measure_columns(observables, columns, w, values: dict, row) -> dict:
+def measure_columns(observables: tuple, columns: Array, w: Array, values: dict, row: Array) -> dict:
     """The averages over particles, columns `[d, n]` and weights `[n]`, put into a row."""
     return {name: values[name].at[row].set(_average(f, columns, w)) for name, f in observables}
 

@@ -32,7 +32,7 @@ class Steps:
     watch: Watch
     clock: np.ndarray  # step k begins at clock[0] + k clock[1]
 
-    def compiled(self, carried, first, last):
+    def compiled(self, carried: tuple, first: int, last: int):
         """(what is carried, averages by name) after the steps first … last − 1; raises `Thrown`.
 
         Every step of few particles, or of a drift that is a sum over them, is watched as it is taken; of many
@@ -46,7 +46,7 @@ class Steps:
         columns = {k: np.concatenate([part[k] for part in measured]) for k in self.scheme.observables}
         return [gather(array, n) for array in carried], columns
 
-    def _every(self, carried, w, first, last):
+    def _every(self, carried: tuple, w: np.ndarray, first: int, last: int):
         measured = []
         for begin in range(first, last, BLOCK):
             end = min(begin + BLOCK, last)
@@ -54,7 +54,7 @@ class Steps:
             measured.append(values)
         return carried, measured
 
-    def _sampled(self, carried, w, first, last):
+    def _sampled(self, carried: tuple, w: np.ndarray, first: int, last: int):
         measured, numbers = [], self.watch.numbers(carried[0].dtype)
         for begin, end in zip([first, *(ends := watched_steps(first, last))], [*ends, last], strict=True):
             start, before = carried, carried
@@ -71,16 +71,16 @@ class Steps:
                     self._watched(start, w, begin, end)
         return carried, measured
 
-    def _suspicious(self, steps, heat, moved, farthest, reach) -> bool:
+    def _suspicious(self, steps: int, heat: float, moved: float, farthest: float, reach: float) -> bool:
         far = TOLERANCES.far * np.sqrt(steps * self.watch.noise) + steps * reach
         return self.watch.thrown(heat, moved, 1, len(self.w)) or not farthest <= far
 
-    def _block(self, carried, w, begin, end):
+    def _block(self, carried: tuple, w: np.ndarray, begin: int, end: int):
         block, seed = self._program(False), seed_words(self.scheme.seed)
         carried, values = block(carried, w, self.coefficients, self.clock, seed, begin, end)
         return carried, {name: gather(column, end - begin) for name, column in values.items()}
 
-    def _watched(self, carried, w, begin, end):
+    def _watched(self, carried: tuple, w: np.ndarray, begin: int, end: int):
         block, seed = self._program(True), seed_words(self.scheme.seed)
         numbers, ahead = self.watch.numbers(carried[0].dtype), int(bool(watched_steps(begin, end)))
         carried, values, (heat, moved) = block(
@@ -91,13 +91,13 @@ class Steps:
             raise Thrown(begin, end)
         return carried, {name: gather(column, end - begin) for name, column in values.items()}
 
-    def _time(self, number) -> float:
+    def _time(self, number: int) -> float:
         return float(self.clock[0] + number * self.clock[1])
 
     def _at(self, number):
         return self.flow.at(self._time(number))
 
-    def _program(self, watched):
+    def _program(self, watched: bool):
         observables = tuple(self.scheme.observables.items())
         return compiled_block(self.flow, type(self.scheme).move, self.scheme.noise, observables, watched)
 

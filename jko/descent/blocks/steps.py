@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from functionals.programs import kept
 from jko.descent.blocks.noise import increments
 from jko.descent.blocks.observables import measure_columns, statistics_of
@@ -19,12 +21,12 @@ BLOCK = 1024  # the most steps of a block: the rows of its observables
 
 
 @kept
-def compiled_block(flow, move, noise, observables, watched=False):
+def compiled_block(flow, move: Callable, noise: str, observables: tuple, watched: bool = False):
     """`block_of` or `watched_block_of`, compiled; the same one for the same arguments."""
     return jax.jit((watched_block_of if watched else block_of)(flow, move, noise, observables))
 
 
-def block_of(flow, move, noise, observables):
+def block_of(flow, move: Callable, noise: str, observables: tuple):
     """A function of (carried, w, coefficients, clock, seed words, first, last): the steps first … last − 1.
 
     `carried` are arrays `[n, d]`, the positions first, and `move` is that of `StochasticDescent`; step k
@@ -32,14 +34,16 @@ def block_of(flow, move, noise, observables):
     what is carried and, for every observable, its averages over the first rows of `[1024, ...]`.
     """
 
-    def block(carried, w, coefficients, clock, seed, first, last):
+    def block(
+        carried: tuple, w: Array, coefficients: Array, clock: Array, seed: Array, first: Array, last: Array
+    ):
         x = carried[0]
         kicks = _kicks_of(noise, seed, x)
 
-        def step(number, carry):
+        def step(number: Array, carry: tuple):
             columns, values = carry
 
-            def gradient(y, ahead=0):
+            def gradient(y: Array, ahead: int = 0):
                 return flow.at(clock[0] + (number + ahead) * clock[1]).columns_gradient(y, w)
 
             columns = move(gradient, columns, coefficients, partial(kicks, number))
@@ -53,21 +57,31 @@ def block_of(flow, move, noise, observables):
     return block
 
 
-def watched_block_of(flow, move, noise, observables):
+def watched_block_of(flow, move: Callable, noise: str, observables: tuple):
     """The same steps watched: a function of (…, last, the numbers of a `Watch`, ahead).
 
     Returns (Σ w (τ|Δg|)² over throws, Σ w|Δx|²) as well, of all pairs of neighbouring gradients; with
     `ahead` 1 also of the last step and the gradient where it ends.
     """
 
-    def block(carried, w, coefficients, clock, seed, first, last, numbers, ahead):
+    def block(
+        carried: tuple,
+        w: Array,
+        coefficients: Array,
+        clock: Array,
+        seed: Array,
+        first: Array,
+        last: Array,
+        numbers: Array,
+        ahead: Array,
+    ):
         x, kicks = carried[0], _kicks_of(noise, seed, carried[0])
 
-        def step(number, carry):
+        def step(number: Array, carry: tuple):
             columns, values, last_seen, totals = carry
             looks, sums = [last_seen], [totals]
 
-            def gradient(y, later=0):
+            def gradient(y: Array, later: int = 0):
                 here = flow.at(clock[0] + (number + later) * clock[1])
                 # the compiler would take it again for every use
                 now = y, lax.optimization_barrier(here.columns_gradient(y, w))
@@ -94,16 +108,16 @@ def watched_block_of(flow, move, noise, observables):
     return block
 
 
-def _kicks_of(noise, seed, x):
+def _kicks_of(noise: str, seed: Array, x: Array):
     key = jax.random.wrap_key_data(seed, impl="threefry2x32")
 
-    def kicks(number, ahead):
+    def kicks(number: Array, ahead: int):
         return increments(noise, key, number + ahead, x.T.shape, x.dtype)
 
     return kicks
 
 
-def host_steps(flow_at, move, carried, w, coefficients, noise, seed, first, last, record, watch) -> list:
+def host_steps(flow_at, move, carried, w, coefficients, noise, seed: int, first, last, record, watch) -> list:
     """What is carried, arrays `[n, d]` and the positions first, after the steps first … last − 1 of a `move`.
 
     `flow_at(k)` is the flow at the time where step k begins.
@@ -127,7 +141,7 @@ def host_steps(flow_at, move, carried, w, coefficients, noise, seed, first, last
         def kicks(ahead, number=number):
             return np.asarray(draw(step=number + ahead))
 
-        def drift(x, later=0, number=number):
+        def drift(x, later: int = 0, number=number):
             return gradient(x, number + later)
 
         columns = move(drift, columns, coefficients, kicks)
@@ -140,7 +154,7 @@ def host_steps(flow_at, move, carried, w, coefficients, noise, seed, first, last
     return [np.ascontiguousarray(array.T) for array in columns]
 
 
-def within_reach(x) -> bool:
+def within_reach(x: np.ndarray) -> bool:
     """Whether energies of what is there do not overflow."""
     return bool(np.max(np.abs(x)) < np.cbrt(np.finfo(x.dtype).max))
 

@@ -7,11 +7,11 @@ import math
 import numpy as np
 
 from jko.descent.tolerances import TOLERANCES
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.measures.entropy_estimate import entropy_estimate
 
 
-def chosen_bandwidth(given: float | None, mu, kinds) -> float:
+def chosen_bandwidth(given: float | None, mu: Particles, kinds: frozenset) -> float:
     """The bandwidth given, or by `default_bandwidth`; raises ValueError where the blobs do not overlap.
 
     Where more than half of φ_ε∗α at a particle is its own blob, on average, the regularised energy hardly
@@ -31,17 +31,17 @@ def chosen_bandwidth(given: float | None, mu, kinds) -> float:
     return bandwidth
 
 
-def default_bandwidth(mu, kinds) -> float:
+def default_bandwidth(mu: Particles, kinds: frozenset) -> float:
     """`silverman` for an entropy alone, whose bias is O(ε⁴); else `root_of_spacing`, for a bias of O(ε²)."""
     return root_of_spacing(mu) if "internal" in kinds else silverman(mu)
 
 
-def silverman(mu) -> float:
+def silverman(mu: Particles) -> float:
     """σ (4/((d + 2) n))^{1/(d+4)} [Silverman1986, eq. 4.14], σ the `local_scale`, 1/n = Σ w_i²."""
     return local_scale(mu) * _of_silverman(mu.dimension, _count(mu))
 
 
-def local_scale(mu) -> float:
+def local_scale(mu: Particles) -> float:
     """The standard deviation of the Gaussian whose mean squared score the particles have.
 
     Of one Gaussian it is its own, of several apart that of each, where the standard deviation of all would
@@ -68,7 +68,7 @@ def local_scale(mu) -> float:
     return deviation
 
 
-def own_share(mu, bandwidth: float) -> float:
+def own_share(mu: Particles, bandwidth: float) -> float:
     """The mean share of φ_ε∗α at a particle that is its own blob."""
     stride = -(-mu.n // max(1, min(TOLERANCES.bandwidth_rows, TOLERANCES.bandwidth_pairs // mu.n)))
     x, w = np.asarray(mu.positions, float), np.asarray(mu.weights, float)
@@ -76,7 +76,7 @@ def own_share(mu, bandwidth: float) -> float:
     return float(np.mean(w[::stride] / density))
 
 
-def variance_bias(mu, bandwidth: float) -> float:
+def variance_bias(mu: Measure, bandwidth: float) -> float:
     """By how much of itself a variance at rest under the entropy is off, about: of smoothing and own blobs.
 
     The own blob of a particle pushes nobody: by measurement in two to four dimensions half of its share is
@@ -86,7 +86,7 @@ def variance_bias(mu, bandwidth: float) -> float:
     return _smoothing_bias(bandwidth, scale) - 0.5 * own_share(mu, bandwidth)
 
 
-def _scale_of_volume(mu) -> float:
+def _scale_of_volume(mu: Particles) -> float:
     """The standard deviation of the Gaussian of the same entropy: that of clusters within a blob, too."""
     y, w = _some(mu, TOLERANCES.bandwidth_columns)
     few = min(3, len(y) - 1)
@@ -96,7 +96,7 @@ def _scale_of_volume(mu) -> float:
     return math.exp(-value / mu.dimension) / math.sqrt(2.0 * math.pi * math.e)
 
 
-def note_of(mu, bandwidth: float) -> str:
+def note_of(mu: Measure, bandwidth: float) -> str:
     """What the bandwidth biases, where that is worth a word."""
     bias = variance_bias(mu, bandwidth)
     if not abs(bias) > TOLERANCES.worth_a_note:
@@ -123,23 +123,23 @@ def _smoothing_bias(bandwidth, scale) -> float:
     return 1.0 / (1.0 + e) + math.sqrt((1.0 + e) * r / (r + e)) / (r + e) - 1.0
 
 
-def _of_silverman(d, n):
+def _of_silverman(d: int, n: float):
     return (4.0 / ((d + 2.0) * n)) ** (1.0 / (d + 4.0))
 
 
-def _some(mu, most):
+def _some(mu: Particles, most: int):
     stride = -(-mu.n // most)
     w = np.asarray(mu.weights, float)[::stride]
     return np.asarray(mu.positions, float)[::stride], w / w.sum()
 
 
-def _kernel(x, y, width):
+def _kernel(x: np.ndarray, y: np.ndarray, width: float):
     from scipy.spatial.distance import cdist
 
     return np.exp(-0.5 * cdist(x / width, y / width, "sqeuclidean"))
 
 
-def _mean_squared_score(x, y, w, width):
+def _mean_squared_score(x: np.ndarray, y: np.ndarray, w: np.ndarray, width: float):
     centre = w @ y
     x, y = x - centre, y - centre
     kernel = _kernel(x, y, width) * w
@@ -147,7 +147,7 @@ def _mean_squared_score(x, y, w, width):
     return float(np.mean(np.sum((kernel @ y / density - x) ** 2, axis=1))) / width**4
 
 
-def root_of_spacing(mu) -> float:
+def root_of_spacing(mu: Measure) -> float:
     """σ n^{−1/2d}: ε² is σ times the spacing σ n^{−1/d}, the W₂ error of any n particles.
 
     Of the vortex blob family ε ∝ h^q, 0 < q < 1, h the spacing [CarrilloCraigPatacchini2019, section 6], with
@@ -156,9 +156,9 @@ def root_of_spacing(mu) -> float:
     return local_scale(mu) * _count(mu) ** (-0.5 / mu.dimension)
 
 
-def _deviation(mu):
+def _deviation(mu: Particles):
     return float(np.sqrt(np.trace(np.atleast_2d(mu.covariance())) / mu.dimension))
 
 
-def _count(mu):
+def _count(mu: Particles):
     return float(mu.mass) ** 2 / float(np.sum(np.asarray(mu.weights, dtype=float) ** 2))

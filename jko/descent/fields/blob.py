@@ -67,7 +67,7 @@ class BlobField(Flow):
         unit = x / self.bandwidth
         return self._peak(x.shape[1]) * radial_sum(_profile, unit, unit, w)
 
-    def _peak(self, dimension):
+    def _peak(self, dimension: int):
         return (2.0 * math.pi * self.bandwidth**2) ** (-0.5 * dimension)
 
 

@@ -60,7 +60,7 @@ class BlobSums:
     def _density(self, x, w, values):
         return np.maximum(values, w * self._peak(x.shape[1]))
 
-    def _peak(self, dimension):
+    def _peak(self, dimension: int):
         return (2.0 * math.pi * self.inner.bandwidth**2) ** (-0.5 * dimension)
 
     def _sums(self, x):

@@ -6,15 +6,19 @@ import math
 
 import numpy as np
 
+from functionals import Functional
 from jko.descent.fields.program import outside_terms
 from jko.descent.fields.sharded import energy_at
 from jko.descent.tolerances import TOLERANCES
+from jko.measures import Measure
 from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, standard_error
 
 ENTROPY_SAMPLE = 1_000_000
 
 
-def estimated_energy(F, mu, flow, neighbours=None, entropy_sample=ENTROPY_SAMPLE) -> tuple[float, float]:
+def estimated_energy(
+    F: Functional, mu: Measure, flow, neighbours=None, entropy_sample: int = ENTROPY_SAMPLE
+) -> tuple[float, float]:
     """(F(α), its standard error) for F = θ∫ρ log ρ + G: G(α), the energy of `flow`, and an estimated entropy.
 
     The entropy comes from `neighbours` nearest neighbours (`entropy_estimate`) of at most `entropy_sample` of

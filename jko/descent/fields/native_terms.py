@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals import Functional
 from functionals.discrepancy import MeanEmbedding
-from jko.measures import forces
+from jko.measures import Measure, forces
 
 
-def is_native(atom, n: int, d: int) -> bool:
+def is_native(atom: Functional, n: int, d: int) -> bool:
     """Whether a term of n particles is summed outside jax: an interaction, or the embedding of a target of
     many points, where its kernel and `Summation` say so."""
     if atom.kind == "interaction":
@@ -25,7 +26,7 @@ def outruns_jax(atom, n: int) -> bool:
     return _is_embedding(atom) or forces.outruns_jax(n, atom.summation)
 
 
-def energy(atom, mu) -> float:
+def energy(atom, mu: Measure) -> float:
     """The term at particles."""
     if not _is_embedding(atom):
         return float(atom.energy(mu))
@@ -33,12 +34,12 @@ def energy(atom, mu) -> float:
     return atom.V.offset - float(np.sum(mu.weights * sums.values(), dtype=float))
 
 
-def gradient(atom, mu):
+def gradient(atom, mu: Measure):
     """Its Wasserstein gradient `[n, d]`."""
     return -_embedded(atom.V, mu).gradients() if _is_embedding(atom) else atom.wasserstein_gradient(mu)
 
 
-def product(atom, mu, v):
+def product(atom, mu: Measure, v):
     """The derivative of the gradient along v `[n, d]`."""
     return -_embedded(atom.V, mu).products(v) if _is_embedding(atom) else atom.hessian_product(mu, v)
 
@@ -79,9 +80,9 @@ class SumsAt:
         return self._sums.choice()
 
 
-def _is_embedding(atom) -> bool:
+def _is_embedding(atom: Functional) -> bool:
     return atom.kind == "potential" and isinstance(atom.V, MeanEmbedding)
 
 
-def _embedded(V, mu) -> SumsAt:
+def _embedded(V, mu: Measure) -> SumsAt:
     return SumsAt(V.W, mu.positions, V.points, V.masses, V.summation)

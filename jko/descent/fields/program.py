@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import what_it_reads
 from jko.descent.fields import native_terms
@@ -17,12 +19,12 @@ from jko.measures import Particles
 from jko.scheme import Problem, State
 
 
-def program(make):
+def program(make: Callable):
     """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one is
     an operand, so that one program serves all times."""
 
     @kept
-    def compiled(flow, *settings):
+    def compiled(flow: Field, *settings):
         if not flow.depends_on_time:
             return jax.jit(make(flow, *settings))
         return jax.jit(lambda t, *operands: make(flow.at(t), *settings)(*operands))
@@ -47,7 +49,7 @@ class Flow:
     whole = None
     depends_on_time = False
 
-    def at(self, t):
+    def at(self, t: float):
         """The flow at the time t."""
         if not self.depends_on_time:
             return self
@@ -68,44 +70,44 @@ class Field(Flow):
 
     mesh = None  # of devices; where there is one, see jko.descent.fields.sharded
 
-    def __init__(self, terms):
+    def __init__(self, terms: tuple):
         self.terms = terms
         self.depends_on_time = any(atom.depends_on_time for _, atom in terms)
 
-    def frozen_at(self, t):
+    def frozen_at(self, t: float | Array):
         """A new field of the terms at the time t."""
         return Field(at_time(self.terms, t))
 
-    def energy(self, x, w):
+    def energy(self, x: Array, w: Array):
         """F(α), a scalar."""
         mu = Particles(x, w)
         return sum(
             (c * jnp.asarray(atom.energy(mu)) for c, atom in self.terms), jnp.zeros((), x.dtype)
         ).astype(x.dtype)
 
-    def gradient(self, x, w):
+    def gradient(self, x: Array, w: Array):
         """∇_W F(α) at the particles, `[n, d]`."""
         return self.columns_gradient(x.T, w).T
 
-    def columns_gradient(self, columns, w):
+    def columns_gradient(self, columns: Array, w: Array):
         """The gradient with coordinates first, `[d, n]` to `[d, n]`, for long inner loops."""
         total = jnp.zeros_like(columns)
         for c, atom in self.terms:
             total = total + c * _term_gradient(atom, columns, w).astype(columns.dtype)
         return total
 
-    def native(self, x) -> bool:
+    def native(self, x: np.ndarray) -> bool:
         """Whether a term sums over these particles outside jax."""
         return self.mesh is None and any(native_terms.is_native(atom, *x.shape) for _, atom in self.terms)
 
-    def leaves_jax(self, x) -> bool:
+    def leaves_jax(self, x: np.ndarray) -> bool:
         """Whether a step should not run within a compiled block: where jax there would sum more pairs."""
         if self.mesh is not None:
             return False
         native = [atom for _, atom in self.terms if native_terms.is_native(atom, *x.shape)]
         return any(native_terms.outruns_jax(atom, len(x)) for atom in native)
 
-    def compiled_energy(self, x, w):
+    def compiled_energy(self, x: np.ndarray, w: np.ndarray):
         """F(α) of numpy arrays, a scalar."""
         if not self.native(x):
             return self._energy(x, w)
@@ -114,7 +116,7 @@ class Field(Flow):
         native = sum(c * native_terms.energy(atom, mu) for c, atom in inside)
         return native + (float(outside._energy(x, w)) if outside.terms else 0.0)
 
-    def compiled_gradient(self, x, w):
+    def compiled_gradient(self, x: np.ndarray, w: np.ndarray):
         """∇_W F(α) of numpy arrays, `[n, d]`."""
         if not self.native(x):
             return self._gradient(x, w)
@@ -123,7 +125,7 @@ class Field(Flow):
         native = sum(c * native_terms.gradient(atom, mu) for c, atom in inside)
         return native + (np.asarray(outside._gradient(x, w)) if outside.terms else 0.0)
 
-    def compiled_product(self, x, w, v):
+    def compiled_product(self, x: np.ndarray, w: np.ndarray, v: np.ndarray):
         """The derivative of the gradient along v `[n, d]`, of numpy arrays."""
         if not self.native(x):
             return self._product(x, w, v)
@@ -132,7 +134,7 @@ class Field(Flow):
         native = sum(c * native_terms.product(atom, mu, v) for c, atom in inside)
         return native + (np.asarray(outside._product(x, w, v)) if outside.terms else 0.0)
 
-    def note(self, mu) -> str:
+    def note(self, mu: Particles) -> str:
         """How sums over particles are taken where that is not the default, a sentence for a record."""
         chosen = (atom for _, atom in self.terms if atom.kind == "interaction" and not atom.general)
         choices = [atom.choice(mu) for atom in chosen]
@@ -157,26 +159,26 @@ class Field(Flow):
 
 
 @program
-def _energy(flow):
+def _energy(flow: Field):
     return flow.energy
 
 
 @program
-def _gradient(flow):
+def _gradient(flow: Field):
     return flow.gradient
 
 
 @program
-def _product(flow):
+def _product(flow: Field):
     return lambda x, w, v: jax.jvp(lambda y: flow.gradient(y, w), (x,), (v,))[1]
 
 
-def at_time(terms, t):
+def at_time(terms: tuple, t: float | Array):
     """Terms (coefficient, functional) frozen at the time t."""
     return tuple((c, atom.at(t)) for c, atom in terms)
 
 
-def _term_gradient(atom, columns, w):
+def _term_gradient(atom: Functional, columns: Array, w: Array):
     if atom.kind == "potential":
         return jax.vmap(jax.grad(pointwise.scalar(atom.V)), in_axes=1, out_axes=1)(columns)
     if atom.kind == "interaction":
@@ -184,18 +186,18 @@ def _term_gradient(atom, columns, w):
     return jax.grad(lambda y: jnp.asarray(atom.energy(Particles(y.T, w))))(columns) / w
 
 
-def field(terms) -> Field:
+def field(terms: tuple) -> Field:
     """The `Field` of a tuple of (coefficient, functional); the same object for the same tuple, as long as
     what its functions read does not change."""
     return _field(terms, readings(terms))
 
 
 @kept
-def _field(terms, readings):
+def _field(terms: tuple, readings: tuple):
     return Field(terms)
 
 
-def readings(terms) -> tuple:
+def readings(terms: tuple) -> tuple:
     """What the functions of terms (coefficient, functional) read from outside."""
     return tuple(what_it_reads(atom) for _, atom in terms)
 
@@ -203,10 +205,10 @@ def readings(terms) -> tuple:
 class ParticleProblem(Problem):
     """A functional made ready for particles: the `flow` that they follow, with one program for all times."""
 
-    def __init__(self, F, flow, start: dict, dimension: int):
+    def __init__(self, F: Functional, flow: Field, start: dict, dimension: int):
         self.F, self.flow, self.start, self._dimension = F, flow, State(start), dimension
 
-    def at(self, t):
+    def at(self, t: float):
         """The flow at the time t; refuses a kernel that is not even then, which no program can see."""
         if self.depends_on_time:
             for _, atom in self.F.at(t).parts.interaction:
@@ -219,7 +221,7 @@ def outside_terms(parts):
     return tuple((float(c), atom) for c, atom in parts.potential + parts.interaction + parts.rest)
 
 
-def noted(flow, mu) -> dict[str, str]:
+def noted(flow: Field, mu: Particles) -> dict[str, str]:
     """What a scheme's state carries of how sums are taken: nothing where they are the default."""
     note = flow.note(mu) if isinstance(flow, Field) and flow.mesh is None else ""
     return {"note": note} if note else {}

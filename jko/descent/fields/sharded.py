@@ -10,7 +10,7 @@ from jax.sharding import Mesh, PartitionSpec
 from functionals.programs import kept
 from jko.descent.fields.program import Field, at_time, field, program, readings
 from jko.loops.sums.pair_sums import precision
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.sharding import AXIS, active, spread
 
 
@@ -66,7 +66,7 @@ class ShardedField(Field):
         """Never: sums that one host takes are not spread."""
         return False
 
-    def note(self, mu) -> str:
+    def note(self, mu: Measure) -> str:
         """That sums are over all pairs, where another method was asked for."""
         asked = sorted({_method(atom) for _, atom in self.terms} - {"auto", "direct"})
         return f"pair sums: all pairs on {self.mesh.size} devices, not {', '.join(asked)}" if asked else ""
@@ -120,25 +120,25 @@ def _sharded(terms, readings, mesh):
     return ShardedField(terms, mesh)
 
 
-def spread_field(terms):
+def spread_field(terms: tuple):
     """The `Field` of the terms on the devices of the active mesh, or the plain one where there is none."""
     mesh = active()
     return field(terms) if mesh is None else _sharded(terms, readings(terms), mesh)
 
 
-def mesh_of(flow) -> Mesh | None:
+def mesh_of(flow: Field) -> Mesh | None:
     """The devices that a field computes on, None for one that knows of no mesh."""
     mesh = getattr(flow, "mesh", None)
     return mesh if isinstance(mesh, Mesh) else None
 
 
 @program
-def compiled_energy(flow):
+def compiled_energy(flow: Field):
     """The energy of a field, compiled once."""
     return flow.energy
 
 
-def energy_at(flow, mu) -> float:
+def energy_at(flow: Field, mu: Particles) -> float:
     """The energy of a field at particles, on the devices of its mesh where it has one."""
     with precision(mu.positions):
         if isinstance(flow, Field) and flow.native(mu.positions):

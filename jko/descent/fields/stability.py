@@ -11,16 +11,20 @@ import numpy as np
 from jax import lax
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from jko.descent.tolerances import TOLERANCES
+from jko.measures import Measure, Particles
 
 
-def host_product(flow, x, w):
+def host_product(flow, x: np.ndarray, w: np.ndarray):
     """v ↦ the derivative of the flow's gradient along v, where its sums are taken outside jax; else None."""
     return (lambda v: flow.compiled_product(x, w, v)) if flow.native(x) else None
 
 
-def largest_curvature(gradient, x, w, product=None, iterations: int = 12) -> float:
+def largest_curvature(
+    gradient: Callable, x: np.ndarray, w: np.ndarray, product=None, iterations: int = 12
+) -> float:
     """An estimate from below of the largest eigenvalue of the Hessian of F at x, 0 where none is positive.
 
     `gradient(x, w)` is ∇_W F; its derivative is symmetric in ⟨u, v⟩ = Σ w_i u_i·v_i, and Lanczos' method with
@@ -40,15 +44,15 @@ def largest_curvature(gradient, x, w, product=None, iterations: int = 12) -> flo
     return max(0.0, float(np.linalg.eigvalsh(matrix)[-1]))
 
 
-def spectral_radius(velocity, x, w, iterations: int = 16) -> float:
+def spectral_radius(velocity: Callable, x: np.ndarray, w: np.ndarray, iterations: int = 16) -> float:
     """An estimate of the largest |eigenvalue| of the derivative of velocity(x, w) in x, by powers.
 
     For velocities that are no gradients; exact in the limit of many iterations where one eigenvalue leads.
     """
 
     @jax.jit
-    def run(x, w, start):
-        def step(_, carry):
+    def run(x: Array, w: Array, start: Array):
+        def step(_: Array, carry: tuple):
             v, _ = carry
             product = jax.jvp(lambda y: velocity(y, w), (x,), (v,))[1]
             size = jnp.sqrt(jnp.sum(product**2))
@@ -62,12 +66,12 @@ def spectral_radius(velocity, x, w, iterations: int = 16) -> float:
 
 
 @kept
-def _lanczos(gradient, iterations):
-    def run(x, w, start):
-        def norm(v):
+def _lanczos(gradient: Callable, iterations: int):
+    def run(x: Array, w: Array, start: Array):
+        def norm(v: Array):
             return jnp.sqrt(jnp.sum(w[:, None] * v * v))
 
-        def step(carry, _):
+        def step(carry: tuple, _):
             before, now, beta = carry
             product = jax.jvp(partial(gradient, w=w), (x,), (now,))[1]
             alpha = jnp.sum(w[:, None] * product * now)
@@ -101,7 +105,7 @@ def _host_lanczos(product, iterations, x, w, start):
     return diagonal, off
 
 
-def refuse_unstable(parts, mu, tau: float, name: str, limit: Callable[[float], float]) -> None:
+def refuse_unstable(parts, mu: Measure, tau: float, name: str, limit: Callable[[float], float]) -> None:
     """Refuse a τ beyond `limit(L)`, L the `mean_stiffness` at the particles: before any step, by ValueError.
 
     Every explicit scheme that does not see its energy rise asks this at its first step. On a quadratic F the
@@ -118,13 +122,13 @@ def beyond_the_limit(tau: float, limit: float, name: str, of: str) -> str:
     return f"tau: {tau:g} is beyond the stability limit {limit:.3g} of {name} at {of}: take a smaller tau"
 
 
-def spacing_of(mu) -> float:
+def spacing_of(mu: Measure) -> float:
     """The distance between neighbouring numbers of the positions' dtype, where the particles are."""
     x = mu.positions
     return float(np.finfo(x.dtype).eps * np.sqrt(np.mean(np.square(x, dtype=float))))
 
 
-def refuse_coarse(mu, name: str) -> None:
+def refuse_coarse(mu: Particles, name: str) -> None:
     """Refuse positions whose dtype resolves less than a thousandth of the width of the cloud, by ValueError.
 
     Steps of such particles are rounded away, and they stand still where they should move. Particles that
@@ -139,7 +143,7 @@ def refuse_coarse(mu, name: str) -> None:
         )
 
 
-def rounded_away(mu, noise: float) -> str:
+def rounded_away(mu: Measure, noise: float) -> str:
     """A sentence where the `noise` of a step is below two spacings of the positions' dtype, else nothing."""
     spacing = spacing_of(mu)
     if not 0.0 < noise < 2.0 * spacing:
@@ -150,7 +154,7 @@ def rounded_away(mu, noise: float) -> str:
     )
 
 
-def mean_stiffness(parts, mu, reach: float = 0.0) -> float:
+def mean_stiffness(parts, mu: Measure, reach: float = 0.0) -> float:
     """The mean over particles of the largest eigenvalue of D²(V + W∗α), or of D²V alone where that is larger.
 
     Negative ones count as 0. V and W are the sums of potentials and interactions; a cloud moves under V as a
@@ -182,21 +186,21 @@ def mean_stiffness(parts, mu, reach: float = 0.0) -> float:
     return max(largest, _mean_largest(both, w[few]))
 
 
-def _some(mu, most: int):
+def _some(mu: Particles, most: int):
     """(positions, weights that sum to 1) in float64 of every k-th particle, at most so many."""
     stride = -(-mu.n // most)
     weights = np.asarray(mu.weights[::stride], dtype=float)
     return np.asarray(mu.positions[::stride], dtype=float), weights / weights.sum()
 
 
-def _mean_largest(hessians, w) -> float:
+def _mean_largest(hessians: np.ndarray, w: np.ndarray) -> float:
     # what overflows far out is not known, and a step there will say so
     finite = np.all(np.isfinite(hessians), axis=(1, 2))
     largest = np.linalg.eigvalsh(np.where(finite[:, None, None], hessians, 0.0))[:, -1]
     return float(w @ np.maximum(largest, 0.0)) / w.sum()
 
 
-def _of_potential(potential, x):
+def _of_potential(potential: tuple, x: np.ndarray):
     """D²V at points `[n, d, d]`."""
     total = np.zeros((*x.shape, x.shape[1]))
     for c, atom in potential:
@@ -204,7 +208,7 @@ def _of_potential(potential, x):
     return total
 
 
-def _of_interaction(interaction, x, mu, reach):
+def _of_interaction(interaction: tuple, x: np.ndarray, mu: Particles, reach: float):
     """Σ_j w_j D²W(x_i − y_j) `[n, d, d]`, over at most 1024 particles y."""
     d = x.shape[1]
     y, w = _some(

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.programs import kept
 from jko.descent.fields.program import Flow, program
 from jko.loops.sums.pair_sums import radial_gradient_sum, radial_sum
+from jko.measures import Particles
 
 
 class Profile(NamedTuple):
@@ -55,7 +58,7 @@ class SteinField(Flow):
         """The field of the drift at the time t."""
         return replace(self, drift=self.drift.at(t))
 
-    def velocity(self, x, w):
+    def velocity(self, x: Array, w: Array):
         """v at the particles `[n, d]`, and S."""
         f, h, theta = PROFILES[self.kernel], self.bandwidth, self.temperature
         g, unit, d = self.drift.gradient(x, w), x / h, x.shape[1]
@@ -68,12 +71,12 @@ class SteinField(Flow):
 
 
 @kept
-def _twice(slope):
+def _twice(slope: Callable):
     return lambda s: 2.0 * slope(s)
 
 
 @kept
-def laplacian(kernel, d):
+def laplacian(kernel: str, d: int):
     """Δ of f(|z|²), z in R^d: 2d f′ + 4 s f″."""
     f = PROFILES[kernel]
     return lambda s: 2.0 * d * f.slope(s) + 4.0 * s * f.curvature(s)
@@ -85,7 +88,7 @@ def compiled_velocity(flow: SteinField):
     return flow.velocity
 
 
-def median_bandwidth(mu, most: int = 2000) -> float:
+def median_bandwidth(mu: Particles, most: int = 2000) -> float:
     """h = m/√(2 log n), m the median distance between particles, of at most so many [LiuWang2016, section 3].
 
     Then Σ_j k(x_i, x_j) is about 2 for the Gaussian kernel: a particle and its neighbours balance. Raises

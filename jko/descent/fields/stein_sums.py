@@ -8,6 +8,7 @@ import numpy as np
 from functionals.programs import kept
 from jko.descent.fields.stein import PROFILES, SteinField, laplacian
 from jko.descent.tolerances import TOLERANCES
+from jko.measures import Measure
 from jko.measures.forces import Choice
 
 
@@ -38,7 +39,7 @@ class SteinSums:
         stein = np.sum(w * (np.sum(g * (smoothed + 2.0 * theta * push), axis=1) - theta**2 * curvature))
         return (-smoothed - theta * push).astype(x.dtype), float(stein)
 
-    def choice(self, mu) -> Choice:
+    def choice(self, mu: Measure) -> Choice:
         """How the kernel's sums over a cloud are taken, and how well."""
         from jko.loops.forces import evaluate
 

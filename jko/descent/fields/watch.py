@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from jko.descent.fields.program import program
 
 THROW = 4.0  # times a step: twice the limit τL = 2, where no step within the limit comes
@@ -47,7 +48,7 @@ class Watch(NamedTuple):
         return not heat <= self.lost * (1.0 + FEW / (n * steps)) * allowed
 
 
-def seen(numbers, before, now):
+def seen(numbers: Array, before: tuple, now: tuple):
     """((τ|Δg|)² where it is a throw, |Δx|²) `[n]` of two pairs (positions, gradients) `[d, n]`."""
     (x, g), (y, h) = before, now
     reaction, noise = numbers
@@ -56,7 +57,7 @@ def seen(numbers, before, now):
     return jnp.where(kick > THROW**2 * (step + noise), kick, 0), step
 
 
-def _square(columns):
+def _square(columns: Array):
     return sum(c**2 for c in columns)
 
 
@@ -77,7 +78,7 @@ def compiled_look(flow):
     `farthest` is the largest |z − x|, `reach` the largest τ|g| at x and z.
     """
 
-    def look(numbers, x, y, z, w):
+    def look(numbers: Array, x: Array, y: Array, z: Array, w: Array):
         x, y, z = lax.optimization_barrier((x.T, y.T, z.T))
         # the compiler would take the gradients again for every use
         at_x, at_y, at_z = lax.optimization_barrier(tuple(flow.columns_gradient(a, w) for a in (x, y, z)))
@@ -93,11 +94,11 @@ def compiled_look(flow):
 class HostWatch:
     """The same of steps in numpy: call it with positions and gradients `[n, d]` wherever one is taken."""
 
-    def __init__(self, watch: Watch, w):
+    def __init__(self, watch: Watch, w: np.ndarray):
         self.watch, self.w, self.before = watch, np.asarray(w, float), None
         self.heat, self.moved = 0.0, 0.0
 
-    def __call__(self, x, g):
+    def __call__(self, x: np.ndarray, g: Array):
         now = np.asarray(x, float), np.asarray(g, float)
         if self.before is not None:
             kick = np.sum((self.watch.reaction * (now[1] - self.before[1])) ** 2, axis=1)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from functionals.array import Array
 from jko.descent.fields.program import program
 from jko.descent.tolerances import TOLERANCES
 
@@ -21,21 +24,21 @@ def proximal_step(field, max_iterations: int, max_inner: int):
     F(x)| is relative to |x − start|. Returns Φ as well.
     """
 
-    def solve(start, guess, w, tau, tolerance):
-        def inner(u, v):
+    def solve(start: Array, guess: Array, w: Array, tau: Array, tolerance: Array):
+        def inner(u: Array, v: Array):
             return jnp.sum(w[:, None] * u * v)
 
-        def objective(x):
+        def objective(x: Array):
             return inner(x - start, x - start) / (2 * tau) + field.energy(x, w)
 
-        def residual(x):
+        def residual(x: Array):
             return x - start + tau * field.gradient(x, w)
 
-        def relative(x, r):
+        def relative(x: Array, r: Array):
             floor = 64 * jnp.finfo(x.dtype).eps * jnp.sqrt(inner(start, start))
             return jnp.sqrt(inner(r, r)) / (jnp.sqrt(inner(x - start, x - start)) + floor / tolerance)
 
-        def iterate(state):
+        def iterate(state: tuple):
             x, r, value, error, count, _ = state
             forcing = jnp.minimum(0.1, jnp.sqrt(error))
             direction = _conjugate_gradients(
@@ -45,7 +48,7 @@ def proximal_step(field, max_iterations: int, max_inner: int):
             r = residual(x)
             return x, r, value, relative(x, r), count + 1, stuck
 
-        def unfinished(state):
+        def unfinished(state: tuple):
             _, _, _, error, count, stuck = state
             return (error > tolerance) & (count < max_iterations) & ~stuck
 
@@ -58,15 +61,17 @@ def proximal_step(field, max_iterations: int, max_inner: int):
     return solve
 
 
-def _conjugate_gradients(product, b, inner, forcing, max_inner):
+def _conjugate_gradients(
+    product: Callable, b: Array, inner: Callable, forcing: float | Array, max_inner: int
+):
     """An inexact solution of A v = b, |b − Av| ≤ forcing |b|; stops at a direction of negative curvature."""
     target = forcing**2 * inner(b, b)
 
-    def unfinished(state):
+    def unfinished(state: tuple):
         _, _, _, rr, count, negative = state
         return (rr > target) & (count < max_inner) & ~negative
 
-    def iterate(state):
+    def iterate(state: tuple):
         v, r, p, rr, count, _ = state
         image = product(p)
         curvature = inner(p, image)
@@ -81,18 +86,18 @@ def _conjugate_gradients(product, b, inner, forcing, max_inner):
     return lax.while_loop(unfinished, iterate, (jnp.zeros_like(b), b, b, inner(b, b), 0, False))[0]
 
 
-def _line_search(objective, x, direction, value, slope):
+def _line_search(objective: Callable, x: Array, direction: Array, value: float | Array, slope: float | Array):
     """The first of x + direction/2^k that lowers the objective enough, up to its round-off."""
     slack = 8 * jnp.finfo(x.dtype).eps * jnp.abs(value)
 
-    def accepted(length, trial):
+    def accepted(length: Array, trial: Array):
         return trial <= value + TOLERANCES.sufficient_decrease * length * slope + slack
 
-    def unfinished(state):
+    def unfinished(state: tuple):
         length, trial, count = state
         return ~accepted(length, trial) & (count < TOLERANCES.halvings)
 
-    def halve(state):
+    def halve(state: tuple):
         length, _, count = state
         return length / 2, objective(x + length / 2 * direction), count + 1
 

@@ -6,17 +6,20 @@ Particles that repel each other on a line cannot pass, and the closer they stand
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.array import Array
 from jko.descent.fields.program import Field, program
 
 LEAST, MOST = 200, 2048  # particles between which a matrix is worth its factors
 
 
-def has_dense_newton(flow, x) -> bool:
+def has_dense_newton(flow: Field, x: np.ndarray) -> bool:
     """Whether the particles are on a line, of a number for it, and every term twice differentiable."""
     n, d = x.shape
     if not isinstance(flow, Field) or flow.mesh is not None or d > 1 or not LEAST <= n <= MOST:
@@ -26,7 +29,7 @@ def has_dense_newton(flow, x) -> bool:
     return bool(pairs) and plain and all(atom.kind in ("potential", "interaction") for _, atom in flow.terms)
 
 
-def dense_direction(flow, x, w, tau, r):
+def dense_direction(flow: Field, x: np.ndarray, w: np.ndarray, tau: float, r: np.ndarray):
     """−(I + τ∂∇_W F)⁻¹ r at x, `[n, d]`; None where I + τ∂∇_W F is not positive in ⟨u, v⟩ = Σ w_i u_i·v_i."""
     from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
@@ -44,10 +47,10 @@ def dense_direction(flow, x, w, tau, r):
 
 
 @program
-def _derivative(flow):
+def _derivative(flow: Field):
     """(x, w) → ∂(∇_W F)_i/∂x_j as `[n, d, n, d]`, compiled."""
 
-    def derivative(x, w):
+    def derivative(x: Array, w: Array):
         n, d = x.shape
         own, others = jnp.zeros((n, d, d), x.dtype), jnp.zeros((n, n, d, d), x.dtype)
         for c, atom in flow.terms:
@@ -63,10 +66,10 @@ def _derivative(flow):
     return derivative
 
 
-def _pair_hessian(W):
+def _pair_hessian(W: Callable):
     hessian = jax.hessian(W)
 
-    def pair(x, y):
+    def pair(x: Array, y: Array):
         coincident = jnp.all(x == y)
         value = hessian(jnp.where(coincident, jnp.ones_like(x), x - y))
         return jnp.where(coincident, jnp.zeros_like(value), value)

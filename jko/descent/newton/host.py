@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from functionals.array import Array
 from jko.descent.newton.dense import dense_direction, has_dense_newton
 from jko.descent.tolerances import TOLERANCES
 
 
-def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: int, max_inner: int):
+def proximal_step_on_the_host(
+    flow, start: np.ndarray, w: np.ndarray, tau: float, tolerance: float, max_iterations: int, max_inner: int
+):
     """(x, relative residual, iterations) as `newton.proximal_step` has them, in numpy, from the start on.
 
     Where conjugate gradients take long and the whole matrix is at hand, it is factored instead.
     """
     dense = has_dense_newton(flow, start)
 
-    def inner(u, v):
+    def inner(u: np.ndarray, v: np.ndarray):
         return float(np.sum(w[:, None] * u * v, dtype=float))
 
-    def objective(x):
+    def objective(x: np.ndarray):
         return inner(x - start, x - start) / (2 * tau) + float(flow.compiled_energy(x, w))
 
-    def residual(x):
+    def residual(x: np.ndarray):
         return x - start + tau * np.asarray(flow.compiled_gradient(x, w))
 
-    def relative(x, r):
+    def relative(x: np.ndarray, r: np.ndarray):
         floor = least * np.sqrt(inner(start, start))
         return np.sqrt(inner(r, r)) / (np.sqrt(inner(x - start, x - start)) + floor / tolerance)
 
@@ -33,7 +38,7 @@ def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: in
     error = np.inf if inner(r, r) > 0 else 0.0
     while error > tolerance and count < max_iterations:
 
-        def product(v, x=x):
+        def product(v: np.ndarray, x: np.ndarray = x):
             return v + tau * np.asarray(flow.compiled_product(x, w, v))
 
         few = min(max_inner, TOLERANCES.few_products) if dense else max_inner
@@ -54,7 +59,9 @@ def proximal_step_on_the_host(flow, start, w, tau, tolerance, max_iterations: in
     return x, float(error), count
 
 
-def _conjugate_gradients(product, b, inner, forcing, max_inner):
+def _conjugate_gradients(
+    product: Callable, b: Array, inner: Callable, forcing: float | Array, max_inner: int
+):
     # (an inexact solution, whether it is as good as asked)
     v, r, p, rr = np.zeros_like(b), b, b, inner(b, b)
     target = forcing**2 * rr
@@ -72,7 +79,7 @@ def _conjugate_gradients(product, b, inner, forcing, max_inner):
     return v, not rr > target
 
 
-def _line_search(objective, x, direction, value, slope):
+def _line_search(objective: Callable, x: Array, direction: Array, value: float | Array, slope: float | Array):
     slack = 8 * np.finfo(x.dtype).eps * abs(value)
     length = 1.0
     for _ in range(TOLERANCES.halvings):

@@ -27,7 +27,7 @@ def stable_product(stages: int) -> float:
 def rkl2(flow):
     """A compiled map (x, w, τ, stages) → (x⁺, F(α⁺)) of ẋ = −∇_W F(α)(x): RKL2 [MeyerBalsaraAslam2014]."""
 
-    def step(x, w, tau, stages):
+    def step(x, w, tau: float, stages):
         s = stages.astype(x.dtype)
         w1 = 4.0 / (s * s + s - 2.0)
 

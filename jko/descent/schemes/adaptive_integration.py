@@ -9,13 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals import Functional
 from functionals.programs import kept
 from jko.descent.fields.sharded import energy_at
 from jko.descent.schemes.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.tolerances import TOLERANCES
 from jko.errors import one_of, positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
-from jko.scheme import Records, Status, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, Records, State, Status, StepInfo
 
 METHODS = {"tsit5": "Tsit5", "dopri5": "Dopri5", "kvaerno5": "Kvaerno5"}
 
@@ -56,7 +58,7 @@ class AdaptiveRungeKutta(RegularisedDescent):
         if self.bandwidth is not None:
             positive_number("bandwidth", self.bandwidth)
 
-    def check(self, F, mu):
+    def check(self, F: Functional, mu: Measure):
         super().check(F, mu)
         _diffrax()
         size = mu.n * mu.dimension
@@ -67,15 +69,15 @@ class AdaptiveRungeKutta(RegularisedDescent):
                 "solves need none"
             )
 
-    def prepare(self, F, mu):
+    def prepare(self, F: Functional, mu: Measure):
         problem = super().prepare(F, mu)
         return problem.starting(problem.start.having(inner_step=np.nan))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, problem, mu, t, tau, n, state):
+    def advance(self, problem: Problem, mu: Measure, t: float, tau: float, n: int, state: State):
         """n steps; `accepted` and `rejected` are recorded for each."""
         infos, counts = [], []
         tau = positive_number("tau", tau)
@@ -88,7 +90,7 @@ class AdaptiveRungeKutta(RegularisedDescent):
         accepted, rejected = np.array(counts).T
         return mu, state, Records.of(infos).with_columns(accepted=accepted, rejected=rejected)
 
-    def _advance_once(self, problem, mu, t, tau, state):
+    def _advance_once(self, problem, mu: Measure, t, tau: float, state: State):
         flow, x, w = problem.flow, mu.positions, mu.weights
         before = self.energy_before(problem, mu, t, state)
         inner = tau if np.isnan(state["inner_step"]) else min(tau, state["inner_step"])
@@ -168,7 +170,7 @@ def _compiled(flow, method, max_steps):
     return solve
 
 
-def _short(tau, max_steps):
+def _short(tau: float, max_steps):
     return (
         f"a step of tau={tau:g} was not completed in max_steps={max_steps} inner steps: take a smaller tau, "
         'raise max_steps, loosen the tolerances, or take method="kvaerno5" where the drift is stiff'

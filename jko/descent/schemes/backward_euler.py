@@ -14,7 +14,8 @@ from jko.descent.newton.host import proximal_step_on_the_host
 from jko.descent.schemes.energy_descent import EnergyDescent, compiled_energy, transport_cost
 from jko.errors import positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
-from jko.scheme import Status, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,10 @@ class BackwardEuler(EnergyDescent):
         whole_number("max_iterations", self.max_iterations)
         whole_number("max_inner_iterations", self.max_inner_iterations)
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.FLAT
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, flow, x, w = positive_number("tau", tau), problem.at(t + tau), mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with precision(x):
@@ -76,7 +77,7 @@ class BackwardEuler(EnergyDescent):
         return mu.with_positions(moved), state.having(energy=after), info
 
 
-def _not_converged(error, tolerance, count):
+def _not_converged(error, tolerance: float, count):
     return (
         f"the relative residual is {error:.2g} after {count} Newton iterations, "
         f"above tolerance={tolerance:g}: raise max_iterations, take a smaller tau, or loosen tolerance"

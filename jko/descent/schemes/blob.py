@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko.descent.fields.bandwidth import chosen_bandwidth, note_of, own_share, variance_bias
 from jko.descent.fields.blob import blob_field
 from jko.descent.fields.blob_sums import BlobSums, blob_sums
@@ -17,9 +18,9 @@ from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.measures.forces import FAST
-from jko.scheme import Problem, Records, Scheme, Status, StepInfo
+from jko.scheme import Problem, Records, Scheme, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Blob(Scheme):
             whole_number("stages", self.stages, least=LEAST_STAGES)
         one_of("sums", self.sums, ("auto", "direct", "mesh", "fourier"))
 
-    def check(self, F, mu):
+    def check(self, F: Functional, mu: Particles):
         super().check(F, mu)
         if not F.parts.internal:
             raise UnsupportedFunctional(
@@ -66,7 +67,7 @@ class Blob(Scheme):
                 "descent.ForwardEuler or descent.BackwardEuler"
             )
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
@@ -74,18 +75,18 @@ class Blob(Scheme):
         energy, _ = self.energy(problem, mu, 0.0, problem.start)
         return problem.starting(problem.start.having(energy=energy))
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         flow = self._field(problem.F, mu, state["bandwidth"]).at(t)
         with precision(mu.positions):
             # no stages: the cloud as it is, by the program that the steps have compiled
             none, still = np.int32(0), np.zeros((), mu.positions.dtype)
             return float(_moved(flow, mu.positions, mu.weights, still, none)[1]), 0.0
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, problem, mu, t, tau, n, state):
+    def advance(self, problem: Problem, mu: Measure, t: float, tau: float, n: int, state: State):
         """n steps; `bandwidth`, `own_share` and `variance_bias` are recorded, found where they end."""
         infos = []
         for k in range(n):
@@ -103,7 +104,7 @@ class Blob(Scheme):
         columns = {name: np.full(n, value) for name, value in found.items()}
         return mu, state, Records.of(infos).with_columns(**columns)
 
-    def _advance_once(self, problem, mu, t, tau, state):
+    def _advance_once(self, problem, mu: Measure, t, tau: float, state: State):
         tau, w = positive_number("tau", tau), mu.weights
         # of second order with F at the middle of the step
         flow, before = self._field(problem.F, mu, state["bandwidth"]).at(t + 0.5 * tau), state["energy"]
@@ -140,14 +141,14 @@ class Blob(Scheme):
         state = state.having(step=state["step"] + 1, curvature=curvature, energy=after)
         return mu.with_positions(moved), state, info
 
-    def _field(self, F, mu, bandwidth):
+    def _field(self, F: Functional, mu: Measure, bandwidth):
         parts = F.parts
         internal = tuple((float(c), atom) for c, atom in parts.internal)
         if self.sums == "fourier" or (self.sums == "auto" and mu.n >= FAST):
             return blob_sums(blob_field(internal, outside_terms(parts), bandwidth))
         return blob_field(internal, outside_terms(parts), bandwidth, self._mesh(mu, bandwidth))
 
-    def _mesh(self, mu, bandwidth):
+    def _mesh(self, mu: Measure, bandwidth):
         if self.sums == "direct":
             return None
         size = mesh_size(mu.positions, bandwidth)
@@ -155,7 +156,7 @@ class Blob(Scheme):
         return size if self.sums == "mesh" or worth else None
 
 
-def _moved(flow, x, w, tau, stages):
+def _moved(flow, x, w, tau: float, stages):
     if isinstance(flow, BlobSums):
         return rkl2_on_the_host(flow, x, w, float(tau), int(stages))
     return rkl2(flow)(x, w, tau, stages)
@@ -166,14 +167,14 @@ def _curvature(flow, x, w):
     return largest_curvature(flow.gradient, x, w, products)
 
 
-def _too_long(tau, stages, curvature):
+def _too_long(tau: float, stages, curvature):
     return (
         f"tau={tau:g} is beyond the stability limit {stable_product(stages) / curvature:.3g} of "
         f"{stages} stages at the curvature L = {curvature:.3g}: take a smaller tau or more stages"
     )
 
 
-def _rose(tau, before, after):
+def _rose(tau: float, before, after):
     return (
         f"the regularised energy rose from {before:.6g} to {after:.6g} in a step of tau={tau:g}: "
         "take a smaller tau"

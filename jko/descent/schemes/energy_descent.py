@@ -6,14 +6,15 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko.descent.fields.bandwidth import chosen_bandwidth, note_of
 from jko.descent.fields.blob import blob_field
 from jko.descent.fields.program import Field, ParticleProblem, field, noted, outside_terms
 from jko.descent.fields.sharded import compiled_energy, energy_at
 from jko.descent.fields.stability import refuse_coarse
 from jko.descent.tolerances import TOLERANCES
-from jko.measures import Particles
-from jko.scheme import Problem, Scheme
+from jko.measures import Measure, Particles
+from jko.scheme import Problem, Scheme, State
 
 __all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
 
@@ -23,14 +24,14 @@ class EnergyDescent(Scheme):
 
     measures: ClassVar = (Particles,)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
         start = flow.at(0.0)
         return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)}, mu.dimension)
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         """F(α); where its sums are taken outside jax, the value that the step has already."""
         flow = problem.at(t)
         if problem.depends_on_time:
@@ -38,14 +39,14 @@ class EnergyDescent(Scheme):
         known = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
         return (state["energy"] if known else problem.F(mu)), 0.0
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu: Measure, t, state: State):
         return problem, state.having(energy=energy_at(problem.at(t), mu))
 
-    def energy_before(self, problem, mu, t, state) -> float:
+    def energy_before(self, problem: ParticleProblem, mu: Particles, t: float, state: State) -> float:
         """F(α) at the time t of what a step starts from, which the last step has told where F stays."""
         return energy_at(problem.at(t), mu) if problem.depends_on_time else state["energy"]
 
-    def field(self, F, mu):
+    def field(self, F: Functional, mu: Particles):
         """The field that the particles follow, found from the first measure."""
         return field(outside_terms(F.parts))
 
@@ -59,24 +60,24 @@ class RegularisedDescent(EnergyDescent):
 
     takes_regularised: ClassVar = frozenset({"entropy", "internal", "potential", "interaction", "rest"})
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         problem = super().prepare(F, mu)
         note = note_of(mu, problem.flow.bandwidth) if F.parts.internal else ""
         return problem.starting(problem.start.having(note=note)) if note else problem
 
-    def field(self, F, mu):
+    def field(self, F: Functional, mu: Particles):
         if not F.parts.internal:
             return super().field(F, mu)
         bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
         internal = tuple((float(c), atom) for c, atom in F.parts.internal)
         return blob_field(internal, outside_terms(F.parts), bandwidth)
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         if not problem.F.parts.internal:
             return super().energy(problem, mu, t, state)
         return energy_at(problem.at(t), mu), 0.0
 
-    def energy_kind_of(self, F):
+    def energy_kind_of(self, F: Functional):
         return "regularised" if F.parts.internal else "exact"
 
 
@@ -85,6 +86,6 @@ def rose(before: float, after: float, dtype) -> bool:
     return not after <= before + TOLERANCES.energy_rounding * np.finfo(dtype).eps * abs(before)
 
 
-def transport_cost(x, moved, w, tau) -> float:
+def transport_cost(x: np.ndarray, moved: np.ndarray, w: np.ndarray, tau: float) -> float:
     """Σ w_i |x⁺_i − x_i|²/2τ ≥ W₂²/2τ, the identity standing for the optimal coupling."""
     return float(np.sum(w[:, None] * (moved - x) ** 2, dtype=float)) / (2.0 * tau)

@@ -8,13 +8,16 @@ from typing import ClassVar
 import jax.numpy as jnp
 import numpy as np
 
+from functionals import Functional
+from functionals.array import Array
 from jko.descent.fields.program import field, outside_terms, program
 from jko.descent.fields.sharded import mesh_of, spread_field
 from jko.descent.fields.stability import host_product, largest_curvature
 from jko.descent.schemes.energy_descent import EnergyDescent
 from jko.errors import positive_number
 from jko.loops.sums.pair_sums import precision
-from jko.scheme import Status, StepInfo
+from jko.measures import Measure, Particles
+from jko.scheme import Problem, State, Status, StepInfo
 from jko.sharding import gather, spread
 
 
@@ -31,10 +34,10 @@ class ForwardEuler(EnergyDescent):
     order: ClassVar[int] = 1
     on_many_devices: ClassVar[bool] = True
 
-    def field(self, F, mu):
+    def field(self, F: Functional, mu: Particles):
         return spread_field(outside_terms(F.parts))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, flow, dtype = positive_number("tau", tau), problem.at(t), mu.positions.dtype
         before = self.energy_before(problem, mu, t, state)
         with precision(mu.positions):
@@ -56,7 +59,7 @@ class ForwardEuler(EnergyDescent):
         return mu.with_positions(moved), state.having(energy=after), info
 
 
-def _moved(flow, mu, tau):
+def _moved(flow, mu: Particles, tau: np.ndarray):
     """(x⁺, F(α⁺), Σ w|∇_W F|²): a compiled step, or on the host where sums are taken outside jax."""
     x, w = mu.positions, mu.weights
     if not flow.native(x):
@@ -70,7 +73,7 @@ def _moved(flow, mu, tau):
 
 @program
 def _step(flow):
-    def step(x, w, tau):
+    def step(x: Array, w: Array, tau: Array):
         gradient = flow.gradient(x, w)
         moved = x - tau * gradient
         return moved, flow.energy(moved, w), jnp.sum(w[:, None] * gradient**2)
@@ -78,7 +81,7 @@ def _step(flow):
     return step
 
 
-def _unstable(tau, before, after, curvature):
+def _unstable(tau: float, before: float, after: float, curvature: float):
     raised = f"the step raised the energy from {before:.6g} to {after:.6g}"
     if tau * curvature >= 1.0 and np.isfinite(curvature):
         return (

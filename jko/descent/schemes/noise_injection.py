@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from jko.descent.blocks.noise import increments
 from jko.descent.fields import native_terms
@@ -23,7 +24,8 @@ from jko.descent.schemes.energy_descent import EnergyDescent
 from jko.errors import positive_number, seed_number
 from jko.loops.random_keys import key_of
 from jko.loops.sums.pair_sums import Difference, pair_gradient_sum, precision
-from jko.scheme import Status, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class NoiseInjection(EnergyDescent):
         if not (isinstance(self.decay, (int, float)) and 0.0 <= self.decay <= 0.5):
             raise ValueError(f"decay: expected a number from 0 to 1/2, got {self.decay!r}")
 
-    def prepare(self, F, mu):
+    def prepare(self, F: Functional, mu: Measure):
         problem = super().prepare(F, mu)
         return problem.starting(problem.start.having(step=0))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, flow, x, w = positive_number("tau", tau), problem.at(t), mu.positions, mu.weights
         number = state["step"]
         if number == 0:
@@ -92,7 +94,7 @@ class NoiseInjection(EnergyDescent):
 
 @program
 def _slopes(flow):
-    def slopes(x, w, level, key, number):
+    def slopes(x: Array, w: Array, level: Array, key: Array, number: Array):
         beside = _beside(x, level, key, number)
         return beside, sum(c * _gradient_beside(atom, beside, x, w) for c, atom in flow.terms)
 
@@ -115,12 +117,12 @@ def _compiled(atom):
 
 
 @jax.jit
-def _beside(x, level, key, number):
+def _beside(x: Array, level: Array, key: Array, number: Array):
     level = jnp.asarray(level, x.dtype)
     return x + level * increments("gaussian", key, number, x.T.shape, x.dtype).T
 
 
-def _gradient_beside(atom, beside, x, w):
+def _gradient_beside(atom: Functional, beside: Array, x: Array, w: Array):
     """∇(δF/δρ)(α) of a potential or an interaction at other points than the particles, `[n, d]`."""
     if atom.kind == "potential":
         return jax.vmap(jax.grad(pointwise.scalar(atom.V)))(beside)
@@ -129,5 +131,5 @@ def _gradient_beside(atom, beside, x, w):
     return jnp.asarray(pair_gradient_sum(kernel, beside, x, w, **options))
 
 
-def _diverged(number, tau):
+def _diverged(number, tau: float):
     return f"a position became infinite in step {number + 1}: tau={tau:g} is too large, take a smaller one"

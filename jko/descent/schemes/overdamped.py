@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
+from functionals.array import Array
 from jko.descent.schemes.stochastic import StochasticDescent
 
 
@@ -32,7 +34,7 @@ class Langevin(StochasticDescent):
     order: ClassVar[int] = 1
 
     @staticmethod
-    def move(gradient, carried, coefficients, kicks):
+    def move(gradient: Callable, carried: tuple, coefficients: Array, kicks: Callable):
         """One step of positions `[d, n]`."""
         (x,), (tau, amplitude) = carried, coefficients
         return (x - tau * gradient(x) + amplitude * kicks(0),)
@@ -54,13 +56,13 @@ class LeimkuhlerMatthews(StochasticDescent):
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
     order: ClassVar[int] = 1
 
-    def coefficients(self, temperature, tau):
+    def coefficients(self, temperature: float, tau: float):
         """τ and half the size of the noise."""
         tau, noise = super().coefficients(temperature, tau)
         return tau, 0.5 * noise
 
     @staticmethod
-    def move(gradient, carried, coefficients, kicks):
+    def move(gradient: Callable, carried: tuple, coefficients: tuple, kicks: Callable):
         """One step of positions `[d, n]`."""
         (x,), (tau, half_amplitude) = carried, coefficients
         return (x - tau * gradient(x) + half_amplitude * (kicks(0) + kicks(1)),)
@@ -84,7 +86,7 @@ class StochasticHeun(StochasticDescent):
     gradients_a_step: ClassVar[int] = 2
 
     @staticmethod
-    def move(gradient, carried, coefficients, kicks):
+    def move(gradient: Callable, carried: tuple, coefficients: tuple | Array, kicks: Callable):
         """One step of positions `[d, n]`."""
         (x,), (tau, amplitude) = carried, coefficients
         kick, slope = amplitude * kicks(0), gradient(x)

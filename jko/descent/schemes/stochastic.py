@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko.descent.blocks.noise import NOISES
 from jko.descent.blocks.observables import checked_observables
 from jko.descent.blocks.runs import Steps, Thrown
@@ -28,8 +29,8 @@ from jko.descent.fields.watch import Watch
 from jko.descent.fields.watch import sentence as thrown_sentence
 from jko.errors import one_of, positive_number, seed_number, whole_number
 from jko.loops.sums.pair_sums import precision
-from jko.measures import Particles
-from jko.scheme import Problem, Records, Scheme, Status
+from jko.measures import Measure, Particles
+from jko.scheme import Problem, Records, Scheme, State, Status
 
 
 @dataclass(frozen=True)
@@ -62,17 +63,17 @@ class StochasticDescent(Scheme):
         one_of("noise", self.noise, NOISES)
         checked_observables(self.observables)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         flow = spread_field(outside_terms(F.parts))
         return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)}, mu.dimension)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, problem, mu, t, tau, n, state):
+    def advance(self, problem: Problem, mu: Measure, t: float, tau: float, n: int, state: State):
         """n steps, in compiled blocks or on the host; the same numbers as n calls of `step`."""
         tau, flow, first, F = positive_number("tau", tau), problem.at(t), state["step"], problem.F
         noise = math.sqrt(2.0 * F.parts.temperature * tau)
@@ -102,34 +103,34 @@ class StochasticDescent(Scheme):
         records = Records.constant(n, iterations=self.gradients_a_step, mass_error=0.0, note=note)
         return mu, state, records.with_columns(**columns)
 
-    def coefficients(self, temperature, tau):
+    def coefficients(self, temperature: float, tau: float):
         """τ and √(2θτ), what a step multiplies the drift and the noise with."""
         return tau, math.sqrt(2.0 * temperature * tau)
 
-    def limit(self, curvature):
+    def limit(self, curvature: float):
         """|1 − z| ≤ 1 for z = Lτ ≤ 2."""
         return 2.0 / curvature
 
-    def numbers(self, F, tau, mu) -> np.ndarray:
+    def numbers(self, F: Functional, tau: float, mu: Measure) -> np.ndarray:
         """The coefficients of a move in the dtype of the positions."""
         return np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
 
-    def watch(self, temperature, tau, dimension) -> Watch:
+    def watch(self, temperature: float, tau: float, dimension: int) -> Watch:
         """What is looked for on the way: a drift that changes by more than a step can follow."""
         return Watch(tau, 2.0 * temperature * tau * dimension)
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu: Measure, t, state: State):
         return problem, state
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         how = self.neighbours, self.entropy_sample
         return estimated_energy(problem.F.at(t), mu, problem.at(t), *how)
 
-    def refuse_unstable(self, F, mu, tau) -> None:
+    def refuse_unstable(self, F: Functional, mu: Measure, tau: float) -> None:
         """Refuse a τ beyond the stability limit at the particles."""
         refuse_unstable(F.parts, mu, tau, self.scheme_name(), self.limit)
 
-    def diverged(self, mu, flow, first, last, tau) -> Records:
+    def diverged(self, mu: Measure, flow, first, last, tau: float) -> Records:
         """The records of a block that did not stay finite."""
         note = (
             f"a position became infinite between steps {first} and {last}: tau={tau:g} is beyond what the "
@@ -137,7 +138,7 @@ class StochasticDescent(Scheme):
         )
         return self._failed(last - first, note)
 
-    def _limit(self, mu, flow) -> str:
+    def _limit(self, mu: Particles, flow) -> str:
         """The stability limit at particles, where the drift has a curvature there: words for a sentence."""
         with precision(mu.positions):
             whole, here = field_of(flow.terms), (mu.positions, mu.weights)
@@ -147,5 +148,5 @@ class StochasticDescent(Scheme):
         return f" (the stability limit is {self.limit(curvature):.3g} where the block began)" if known else ""
 
     @staticmethod
-    def _failed(n, note) -> Records:
+    def _failed(n: int, note: str) -> Records:
         return Records.constant(n, status=Status.UNSTABLE, note=note)

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko.descent.fields.energy_estimate import estimated_energy
 from jko.descent.fields.program import ParticleProblem, field, outside_terms
 from jko.descent.fields.stability import beyond_the_limit, refuse_coarse, spectral_radius
@@ -17,9 +18,9 @@ from jko.descent.fields.watch import sentence as thrown_sentence
 from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.measures.forces import FAST
-from jko.scheme import Problem, Records, Scheme, Status
+from jko.scheme import Problem, Records, Scheme, State, Status
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,14 @@ class SVGD(Scheme):
             whole_number("neighbours", self.neighbours)
         one_of("sums", self.sums, ("auto", "direct", "fourier"))
 
-    def check(self, F, mu):
+    def check(self, F: Functional, mu: Particles):
         super().check(F, mu)
         if F.parts.temperature == 0.0:
             raise UnsupportedFunctional(
                 f"descent.SVGD descends an entropy and more, and {F!r} has none: use descent.ForwardEuler"
             )
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
         bandwidth = float(self.bandwidth or median_bandwidth(mu))
@@ -77,17 +78,17 @@ class SVGD(Scheme):
             data["note"] = str(flow.choice(mu))
         return ParticleProblem(F, flow, data, mu.dimension)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)
         return mu, state, records.row(0)
 
-    def advance(self, problem, mu, t, tau, n, state):
+    def advance(self, problem: Problem, mu: Measure, t: float, tau: float, n: int, state: State):
         """n steps; `stein_discrepancy` is recorded for each."""
         tau, x, w, first = positive_number("tau", tau), mu.positions, mu.weights, state["step"]
         discrepancies = np.zeros(n)
         watch = HostWatch(Watch(tau, 0.0), w)
 
-        def velocity(x, k):
+        def velocity(x: np.ndarray, k: int):
             flow = problem.at(t + k * tau)
             return (flow.velocity if isinstance(flow, SteinSums) else compiled_velocity(flow))(x, w)
 
@@ -112,11 +113,11 @@ class SVGD(Scheme):
         records = records.with_columns(stein_discrepancy=discrepancies)
         return mu.with_positions(x), state.having(step=first + n), records
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         return estimated_energy(problem.F.at(t), mu, problem.at(t).drift, self.neighbours)
 
 
-def _refuse_beyond_the_limit(flow, mu, tau):
+def _refuse_beyond_the_limit(flow: SteinField, mu: Particles, tau: float):
     """L is that of all particles, or of every k-th of them where sums over all pairs would be long."""
     inner, stride = (flow.inner if isinstance(flow, SteinSums) else flow), -(-mu.n // TOLERANCES.stein_sample)
     x, w = mu.positions[::stride], mu.weights[::stride]
@@ -126,7 +127,7 @@ def _refuse_beyond_the_limit(flow, mu, tau):
         raise ValueError(beyond_the_limit(tau, 2.0 / stiffness, "descent.SVGD", of))
 
 
-def _diverged(first, last, tau):
+def _diverged(first, last, tau: float):
     return (
         f"a position became infinite between steps {first} and {last}: tau={tau:g} is too large for the "
         "drift there; take a smaller tau"

@@ -15,7 +15,8 @@ from jko.descent.newton.host import proximal_step_on_the_host
 from jko.descent.schemes.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.errors import positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
-from jko.scheme import Status, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Trapezoidal(RegularisedDescent):
         whole_number("max_iterations", self.max_iterations)
         whole_number("max_inner_iterations", self.max_inner_iterations)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, x, w = positive_number("tau", tau), mu.positions, mu.weights
         start, flow = problem.at(t), problem.at(t + tau)
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
@@ -83,18 +84,18 @@ class Trapezoidal(RegularisedDescent):
 
 
 @program
-def _explicit(flow):
+def _explicit(flow: Field):
     return lambda x, w, tau: x - tau * flow.gradient(x, w)
 
 
-def _rose(tau, before, after):
+def _rose(tau: float, before, after):
     return (
         f"the energy went from {before:.6g} to {after:.6g} in a step of tau={tau:g}, too large for the "
         "trapezoidal rule here: take a smaller tau or descent.BackwardEuler"
     )
 
 
-def _not_converged(error, tolerance, count):
+def _not_converged(error, tolerance: float, count):
     return (
         f"the relative residual is {error:.2g} after {count} Newton iterations, "
         f"above tolerance={tolerance:g}: take a smaller tau, raise max_iterations, or loosen tolerance"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
+from functionals.array import Array
 from jko.descent.fields.program import field, outside_terms
 from jko.descent.fields.watch import Watch
 from jko.descent.schemes.stochastic import StochasticDescent
 from jko.errors import one_of, positive_number
 from jko.loops.sums.pair_sums import precision
-from jko.measures import Particles
+from jko.measures import Measure, Particles
 from jko.measures.entropy_estimate import default_neighbours, entropy_estimate, standard_error
+from jko.scheme import Problem, State
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class UnderdampedLangevin(StochasticDescent):
         one_of("start", self.start, ("thermal", "rest"))
         one_of("energy_of", self.energy_of, ("positions", "phase space"))
 
-    def prepare(self, F, mu):
+    def prepare(self, F: Functional, mu: Measure):
         problem = super().prepare(F, mu)
         x, thermal = mu.positions, math.sqrt(F.parts.temperature / self.mass)
         with precision(x):
@@ -59,22 +63,22 @@ class UnderdampedLangevin(StochasticDescent):
         velocities = (draws * thermal if self.start == "thermal" else np.zeros_like(draws)).astype(x.dtype)
         return problem.starting(problem.start.having(velocities=velocities, gradient=gradient))
 
-    def coefficients(self, temperature, tau):
+    def coefficients(self, temperature: float, tau: float):
         """Half a kick, half a drift, what is kept of a velocity, and the size of its noise."""
         noise = math.sqrt(-math.expm1(-2.0 * self.friction * tau) * temperature / self.mass)
         return 0.5 * tau / self.mass, 0.5 * tau, math.exp(-self.friction * tau), noise
 
-    def watch(self, temperature, tau, dimension):
+    def watch(self, temperature: float, tau: float, dimension: int):
         """The displacement by a change of the drift, halved so that the limit is that of other schemes."""
         lost = -0.25 * math.expm1(-2.0 * self.friction * tau)
         return Watch(0.5 * tau**2 / self.mass, tau**2 * temperature / self.mass * dimension, lost)
 
-    def limit(self, curvature):
+    def limit(self, curvature: float):
         """That of the leapfrog method."""
         return 2.0 * math.sqrt(self.mass / curvature)
 
     @staticmethod
-    def move(gradient, carried, coefficients, kicks):
+    def move(gradient: Callable, carried: tuple, coefficients: tuple | Array, kicks: Callable):
         """One step of positions, velocities and gradients at the positions, `[d, n]` each."""
         (x, v, slope), (kick, drift, kept, amplitude) = carried, coefficients
         v = v - kick * slope
@@ -84,13 +88,15 @@ class UnderdampedLangevin(StochasticDescent):
         slope = gradient(x, 1)
         return x, v - kick * slope, slope
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         if self.energy_of == "positions":
             return super().energy(problem, mu, t, state)
         return phase_space_energy(problem.F.at(t), mu, state["velocities"], self.mass)
 
 
-def phase_space_energy(F, mu, velocities, mass: float) -> tuple[float, float]:
+def phase_space_energy(
+    F: Functional, mu: Particles, velocities: np.ndarray, mass: float
+) -> tuple[float, float]:
     """(E, its standard error), E = G(ρ) + ½m∫|v|²df + θ∫f log f + θ(d/2) log(2πθ/m), velocities `[n, d]`.
 
     f is the law of positions and velocities, ρ that of the positions, F = θ∫ρ log ρ + G. The constant makes

@@ -14,7 +14,7 @@ NEAR, FAR = 0.5 - 0.5 / np.sqrt(3.0), 0.5 + 0.5 / np.sqrt(3.0)
 
 
 @njit(cache=True, error_model="numpy")
-def gauss_points(edges):
+def gauss_points(edges: np.ndarray):
     """The two Gauss points of every cell, `[2, n]`."""
     n = edges.size - 1
     points = np.empty((2, n))
@@ -25,7 +25,7 @@ def gauss_points(edges):
 
 
 @njit(cache=True, error_model="numpy")
-def transport_cost(masses, start, edges):
+def transport_cost(masses: np.ndarray, start: np.ndarray, edges: np.ndarray):
     """W₂² of the piecewise linear map: Σ w (a² + ab + b²)/3 with a, b how far the edges of a cell went."""
     total = 0.0
     for i in range(masses.size):
@@ -35,7 +35,20 @@ def transport_cost(masses, start, edges):
 
 
 @njit(cache=True, error_model="numpy")
-def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, least, gradient, rows, upper):
+def assemble(
+    edges: np.ndarray,
+    start: np.ndarray,
+    masses: np.ndarray,
+    pressure: np.ndarray,
+    rigidity: np.ndarray,
+    slope,
+    curvature,
+    rate: float,
+    least: float,
+    gradient: np.ndarray,
+    rows: np.ndarray,
+    upper: np.ndarray,
+):
     """Gradient and Hessian of rate·W₂²/2 + Σ e(ΔX) + Σ w V at the edges, into the last three arguments.
 
     pressure −e′ and rigidity e″ by cell `[n]`; slope V′ and curvature V″ at the Gauss points `[2, n]`, the
@@ -59,7 +72,7 @@ def assemble(edges, start, masses, pressure, rigidity, slope, curvature, rate, l
 
 
 @njit(cache=True, error_model="numpy")
-def solve(rows, upper, right, out):
+def solve(rows: np.ndarray, upper: np.ndarray, right: np.ndarray, out: np.ndarray):
     """out = A⁻¹ right by elimination; returns whether A was positive definite. Only out is written.
 
     Row sums are eliminated in the place of the diagonal, so that where the rest is an M-matrix nothing is
@@ -105,7 +118,15 @@ def solve(rows, upper, right, out):
 
 
 @njit(cache=True, error_model="numpy")
-def solve_held(rows, upper, stiffening, gradient, first, last, out):
+def solve_held(
+    rows: np.ndarray,
+    upper: np.ndarray,
+    stiffening: np.ndarray,
+    gradient: np.ndarray,
+    first: bool,
+    last: bool,
+    out: np.ndarray,
+):
     """out = −(H + Σ stiffening (d_{i+1} − d_i)²)⁻¹ gradient; the first or the last edge held where so told.
 
     Returns whether the matrix was positive definite.
@@ -122,7 +143,9 @@ def solve_held(rows, upper, stiffening, gradient, first, last, out):
 
 
 @njit(cache=True, error_model="numpy")
-def stiffen(direction, widths, rigidity, stiffening, kept):
+def stiffen(
+    direction: np.ndarray, widths: np.ndarray, rigidity: np.ndarray, stiffening: np.ndarray, kept: float
+):
     """Whether a cell would lose more than `kept` of its width; then cells that lose half are made stiffer."""
     least = 0.0
     for i in range(widths.size):
@@ -137,7 +160,7 @@ def stiffen(direction, widths, rigidity, stiffening, kept):
 
 
 @njit(cache=True, error_model="numpy")
-def dual_norm_squared(masses, gradient):
+def dual_norm_squared(masses: np.ndarray, gradient: np.ndarray):
     """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
     n = masses.size
     rows, upper, out = np.zeros(n + 1), np.empty(n), np.empty(n + 1)
@@ -153,7 +176,7 @@ def dual_norm_squared(masses, gradient):
 
 
 @njit(cache=True, error_model="numpy")
-def merge_light(edges, widths, masses, light, narrow):
+def merge_light(edges: np.ndarray, widths: np.ndarray, masses: np.ndarray, light: float, narrow: float):
     """Edges, widths, masses, cells lighter than `light` and narrower than `narrow` joined to a neighbour.
 
     Empty cells (masses 0) are kept, and nothing is joined across them.

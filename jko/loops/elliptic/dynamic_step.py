@@ -87,7 +87,15 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def gathered(flow, flow_dual, theta, theta_dual, wall, divergence, means):
+def gathered(
+    flow: np.ndarray,
+    flow_dual: np.ndarray,
+    theta: np.ndarray,
+    theta_dual: np.ndarray,
+    wall: np.ndarray,
+    divergence: np.ndarray,
+    means: np.ndarray,
+):
     """`divergence` gains D(v − u), `means` Sᵀ(θ − u): what face_pass leaves, from given variables."""
     outer, n1, inner = flow.shape
     for o in range(outer):
@@ -105,7 +113,19 @@ def gathered(flow, flow_dual, theta, theta_dual, wall, divergence, means):
 
 
 @njit(cache=True, error_model="numpy")
-def cell_pass(projected, density, dual, field, cap, weight, relaxation, temperature, powers, factors, sums):
+def cell_pass(
+    projected: np.ndarray,
+    density: np.ndarray,
+    dual: np.ndarray,
+    field: np.ndarray,
+    cap: np.ndarray,
+    weight: float,
+    relaxation: float,
+    temperature: float,
+    powers: np.ndarray,
+    factors: np.ndarray,
+    sums: np.ndarray,
+):
     """r ← prox of T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + f r over 0 ≤ r ≤ cap at the relaxed projection plus
     dual.
 
@@ -128,7 +148,16 @@ def cell_pass(projected, density, dual, field, cap, weight, relaxation, temperat
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def _box_pass(projected, density, dual, field, cap, weight, relaxation, sums):
+def _box_pass(
+    projected: np.ndarray,
+    density: np.ndarray,
+    dual: np.ndarray,
+    field: np.ndarray,
+    cap: np.ndarray,
+    weight: float,
+    relaxation: float,
+    sums: np.ndarray,
+):
     """cell_pass without an internal energy."""
     primal, change = 0.0, 0.0
     keep, scale = 1.0 - relaxation, 1.0 / weight
@@ -145,7 +174,15 @@ def _box_pass(projected, density, dual, field, cap, weight, relaxation, sums):
 
 
 @njit(cache=True, error_model="numpy")
-def cell_prox(b, guess, cap, weight, temperature, powers, factors):
+def cell_prox(
+    b: float,
+    guess: float,
+    cap: float,
+    weight: float,
+    temperature: float,
+    powers: np.ndarray,
+    factors: np.ndarray,
+):
     """argmin T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + weight (r − b)²/2 over [0, cap]: Newton within a bracket."""
     if temperature == 0.0:
         if powers.size == 0:
@@ -187,7 +224,7 @@ def cell_prox(b, guess, cap, weight, temperature, powers, factors):
 
 
 @njit(cache=True, error_model="numpy")
-def _slope(r, b, weight, temperature, powers, factors):
+def _slope(r: float, b: float, weight: float, temperature: float, powers: np.ndarray, factors: np.ndarray):
     """U′(r) + weight (r − b) and its derivative."""
     value, bend = weight * (r - b), weight
     if temperature > 0.0:
@@ -202,7 +239,7 @@ def _slope(r, b, weight, temperature, powers, factors):
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def add_laplacian(field, factor, out):
+def add_laplacian(field: np.ndarray, factor: float, out: np.ndarray):
     """out += factor DDᵀ field along one axis."""
     outer, n, inner = field.shape
     for o in range(outer):
@@ -214,7 +251,15 @@ def add_laplacian(field, factor, out):
 
 
 @njit(cache=True, error_model="numpy")
-def cut_flows(start, across, along, upward, cap, order, visits):
+def cut_flows(
+    start: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    upward: np.ndarray,
+    cap: np.ndarray,
+    order: np.ndarray,
+    visits: int,
+):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
 
     A cell that would give more than it has gives less, one that would hold more than its cap takes less;
@@ -256,7 +301,16 @@ def cut_flows(start, across, along, upward, cap, order, visits):
 
 
 @njit(cache=True, error_model="numpy")
-def _cut(start, across, along, upward, cap, i, j, k):
+def _cut(
+    start: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    upward: np.ndarray,
+    cap: np.ndarray,
+    i: int,
+    j: int,
+    k: int,
+):
     """Scale the flows of one cell down where it needs it; whether it did."""
     enters, leaves = 0.0, 0.0
     for f in range(6):
@@ -296,7 +350,16 @@ def _outward(across, along, upward, i, j, k, face):
 
 
 @njit(cache=True, error_model="numpy")
-def _scale(across, along, upward, i, j, k, sign, share):
+def _scale(
+    across: np.ndarray,
+    along: np.ndarray,
+    upward: np.ndarray,
+    i: int,
+    j: int,
+    k: int,
+    sign: float,
+    share: float,
+):
     """Scale the flows out of a cell (sign 1) or into it (sign −1)."""
     if i < across.shape[0] and sign * across[i, j, k] > 0.0:
         across[i, j, k] *= share

@@ -7,7 +7,7 @@ from numba import njit
 
 
 @njit(cache=True, error_model="numpy")
-def limited(rho, xi, i, j):
+def limited(rho: np.ndarray, xi: np.ndarray, i: int, j: int):
     """The density carried through the face i+½: van Leer's limited extrapolation from upwind."""
     n = rho.shape[0]
     ahead = rho[i + 1, j] - rho[i, j]
@@ -20,7 +20,7 @@ def limited(rho, xi, i, j):
 
 
 @njit(cache=True, error_model="numpy")
-def upwind(rho, xi, out):
+def upwind(rho: np.ndarray, xi: np.ndarray, out: np.ndarray):
     """The limited upwind mobility everywhere: what a flow without diffusion wants."""
     n, lines = rho.shape
     for i in range(n - 1):
@@ -29,7 +29,15 @@ def upwind(rho, xi, out):
 
 
 @njit(cache=True, error_model="numpy")
-def blended(rho, slope, pressure, diffusivity, psi, xi, out):
+def blended(
+    rho: np.ndarray,
+    slope: np.ndarray,
+    pressure: np.ndarray,
+    diffusivity: np.ndarray,
+    psi: np.ndarray,
+    xi: np.ndarray,
+    out: np.ndarray,
+):
     """Δφ(ρ)/ΔU′(ρ), φ = ρU′ − U: centred diffusion; turning upwind as the cell's Péclet number grows.
 
     slope = U′(ρ), pressure = φ(ρ), diffusivity = ρU″(ρ). The mean lies between the two densities; the

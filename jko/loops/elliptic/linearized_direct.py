@@ -15,14 +15,16 @@ _RISE = 2.0  # of log ρ in one iteration, at most
 _TINY = 1e-290  # the density of an empty cell to an entropy, whose logarithm is finite
 
 
-def bandwidth(cells) -> int:
+def bandwidth(cells: tuple) -> int:
     """Of the Hessian, whose rows reach two cells along each of three axes."""
     planes, rows, n = cells
     return 2 * (rows * n if planes > 1 else n if rows > 1 else 1)
 
 
 @njit(cache=True, error_model="numpy")
-def solve(before, potential, scale, bend, temperature, width, volume, tolerance, floor, most, phi, pressure):
+def solve(
+    before, potential, scale, bend, temperature, width, volume, tolerance: float, floor, most, phi, pressure
+):
     """Newton's method in φ and q = U′(ρ), both changed in place, to a gap of `tolerance` · (τ/2)∫|∇φ|²ρ or
     `floor`.
 
@@ -68,7 +70,7 @@ def solve(before, potential, scale, bend, temperature, width, volume, tolerance,
 
 
 @njit(cache=True, error_model="numpy")
-def _combine(a, x, b, y, out):
+def _combine(a, x, b, y, out: np.ndarray):
     """a x + b y."""
     for c in np.ndindex(out.shape):
         out[c] = a * x[c] + b * y[c]

@@ -15,11 +15,11 @@ _FAST = {"contract", "nsz", "reassoc"}
 class Faces:
     """The loops below on a grid of three axes, some of which may be periodic."""
 
-    def __init__(self, periodic):
+    def __init__(self, periodic: tuple):
         self.around = [axis for axis, turns in enumerate(periodic) if turns]
         self.inside = tuple(slice(1, -1) if turns else slice(None) for turns in periodic)
 
-    def apply(self, loop, *fields, scale, out=None):
+    def apply(self, loop, *fields, scale: np.ndarray, out: np.ndarray | None = None):
         """The result of loop(*fields, scale, ·)."""
         out = np.empty(fields[0].shape) if out is None else out
         if self.around:
@@ -31,14 +31,14 @@ class Faces:
             loop(*fields, scale, out)
         return out
 
-    def _wrapped(self, field):
+    def _wrapped(self, field: np.ndarray):
         for axis in self.around:
             field = np.concatenate([field.take([-1], axis), field, field.take([0], axis)], axis)
         return field
 
 
 @njit(cache=True, fastmath=_FAST)
-def hamilton_jacobi(phi, potential, scale, out):
+def hamilton_jacobi(phi: np.ndarray, potential: np.ndarray, scale: np.ndarray, out: np.ndarray):
     """out = φ + (τ/2)|∇φ|² − V, the square as the mean over both faces of a cell along each axis."""
     planes, rows, n = phi.shape
     for i in range(planes):
@@ -68,7 +68,7 @@ def _flux(a, b, i, j, k, u, v, w):
 
 
 @njit(cache=True, fastmath=_FAST)
-def balance(rho, phi, before, scale, out):
+def balance(rho: np.ndarray, phi: np.ndarray, before: np.ndarray, scale: np.ndarray, out: np.ndarray):
     """out = ρ_k − ρ + τ∇·(ρ∇φ)."""
     planes, rows, n = phi.shape
     for i in range(planes):
@@ -96,7 +96,7 @@ def _product(a, b, i, j, k, u, v, w):
 
 
 @njit(cache=True, fastmath=_FAST)
-def advected(u, phi, scale, out):
+def advected(u: np.ndarray, phi: np.ndarray, scale: np.ndarray, out: np.ndarray):
     """out = A u = u + τ∇φ·∇u."""
     planes, rows, n = phi.shape
     for i in range(planes):
@@ -119,7 +119,9 @@ def advected(u, phi, scale, out):
 
 
 @njit(cache=True, fastmath=_FAST)
-def adjoint(work, phi, rho, u, scale, out):
+def adjoint(
+    work: np.ndarray, phi: np.ndarray, rho: np.ndarray, u: np.ndarray, scale: np.ndarray, out: np.ndarray
+):
     """out = Aᵀ work − τ∇·(ρ∇u)."""
     planes, rows, n = phi.shape
     for i in range(planes):

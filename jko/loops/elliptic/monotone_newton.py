@@ -13,7 +13,19 @@ from jko.loops.elliptic.tridiagonal import factor, solve
 
 
 @njit(cache=True, error_model="numpy")
-def direction(rho, p, psi, base, curvature, side, mobility, touch, step_rho, step_p, residual):
+def direction(
+    rho: np.ndarray,
+    p: np.ndarray,
+    psi: np.ndarray,
+    base: np.ndarray,
+    curvature: np.ndarray,
+    side: np.ndarray,
+    mobility: np.ndarray,
+    touch: float,
+    step_rho: np.ndarray,
+    step_p: np.ndarray,
+    residual: np.ndarray,
+):
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
     The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
@@ -64,7 +76,20 @@ def direction(rho, p, psi, base, curvature, side, mobility, touch, step_rho, ste
 
 
 @njit(cache=True, error_model="numpy")
-def advance(rho, p, side, step_rho, step_p, conductance, p_empty, p_full, cap, scale, done, by_pressure):
+def advance(
+    rho: np.ndarray,
+    p: np.ndarray,
+    side: np.ndarray,
+    step_rho: np.ndarray,
+    step_p: np.ndarray,
+    conductance: np.ndarray,
+    p_empty: np.ndarray,
+    p_full: np.ndarray,
+    cap: np.ndarray,
+    scale: np.ndarray,
+    done: np.ndarray,
+    by_pressure: np.ndarray,
+):
     """Move along the graph, in place; by_pressure marks where p is set here: elsewhere the caller sets U′(ρ).
 
     Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots
@@ -112,7 +137,7 @@ def advance(rho, p, side, step_rho, step_p, conductance, p_empty, p_full, cap, s
 
 
 @njit(cache=True, error_model="numpy")
-def _at_pressure(rho, step_rho, step_p, above_empty):
+def _at_pressure(rho: float, step_rho: float, step_p: float, above_empty: float):
     """The ρ of p + δp, with U′ continued as the power law (or the logarithm) that it touches at ρ."""
     ratio = step_rho / rho
     if np.isfinite(above_empty) and above_empty > 0.0 and step_p != 0.0:

@@ -21,7 +21,9 @@ class Multigrid:
     2 is the preconditioner. `periodic` joins the ends of axes.
     """
 
-    def __init__(self, log_density, stiffness, mobility, periodic=None):
+    def __init__(
+        self, log_density: np.ndarray, stiffness: np.ndarray, mobility: list, periodic: tuple | None = None
+    ):
         cells = log_density.shape
         periodic = (False,) * (3 - len(cells)) + tuple(periodic or (False,) * len(cells))
         shape = (1,) * (3 - len(cells)) + cells
@@ -44,7 +46,7 @@ class Multigrid:
                 for axis, g in enumerate(mobility)
             ]
 
-    def solve(self, right, tolerance, most=30):
+    def solve(self, right: np.ndarray, tolerance: float, most: int = 30):
         """(δ, iterations) with the weighted residual reduced by `tolerance`; δ in single precision."""
         r = np.ascontiguousarray(right, np.float32).reshape(self.levels[0].shape).copy()
         x, d, q = np.zeros_like(r), np.zeros_like(r), np.empty_like(r)
@@ -69,7 +71,7 @@ class Multigrid:
                 break
         return x.reshape(self.cells), iteration
 
-    def cycle(self, right, depth=0):
+    def cycle(self, right: np.ndarray, depth: int = 0):
         """One V-cycle for the residual `right`."""
         level = self.levels[depth]
         if depth + 1 == len(self.levels):
@@ -84,7 +86,9 @@ class Multigrid:
 class _Level:
     """The operator on one grid: coefficients towards the six neighbours, and the inverse of its diagonal."""
 
-    def __init__(self, log_density, stiffness, mobility, periodic=(False,) * 3):
+    def __init__(
+        self, log_density: np.ndarray, stiffness: np.ndarray, mobility: list, periodic: tuple = (False,) * 3
+    ):
         self.shape = log_density.shape
         none = np.zeros((1, 1, 1), np.float32)
         self.faces, total = [], np.zeros(self.shape, np.float32)
@@ -101,7 +105,7 @@ class _Level:
         self.inverse = np.reciprocal(total, out=total)
         self.work = np.empty(self.shape, np.float32)
 
-    def smooth(self, u, right, degree):
+    def smooth(self, u: np.ndarray | None, right: np.ndarray, degree: int):
         """Chebyshev–Jacobi from u, or from 0."""
         centre, half = (
             0.5 * (TOLERANCES.highest_damped + TOLERANCES.lowest_damped),
@@ -122,7 +126,7 @@ class _Level:
         return u
 
 
-def _faces(log_density, stiffness, g, axis, periodic):
+def _faces(log_density: np.ndarray, stiffness: np.ndarray, g: np.ndarray, axis: int, periodic: bool):
     """Coefficients towards the upper and lower neighbours along an axis, 0 at the walls."""
     sides = [(slice(None, -1), slice(1, None))]
     if periodic:
@@ -138,7 +142,7 @@ def _faces(log_density, stiffness, g, axis, periodic):
     return up, down
 
 
-def _halve(field):
+def _halve(field: np.ndarray):
     """Means over pairs of cells along each axis of more than one; the last of an odd number stands alone."""
     for axis, n in enumerate(field.shape):
         if n > 1:
@@ -149,9 +153,9 @@ def _halve(field):
     return np.ascontiguousarray(field)
 
 
-def _every(axis, start):
+def _every(axis: int, start: int):
     return tuple(slice(start, None, 2) if a == axis else slice(None) for a in range(3))
 
 
-def _first(axis, count):
+def _first(axis: int, count: int):
     return tuple(slice(None, count) if a == axis else slice(None) for a in range(3))

@@ -9,7 +9,7 @@ _FAST = {"contract", "nsz", "reassoc", "arcp"}
 
 
 @njit(cache=True, fastmath=_FAST)
-def dot(w, a, b):
+def dot(w: np.ndarray, a: np.ndarray, b: np.ndarray):
     total = 0.0
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
@@ -21,7 +21,7 @@ def dot(w, a, b):
 
 
 @njit(cache=True, fastmath=_FAST)
-def combine(d, beta, z):
+def combine(d: np.ndarray, beta: float, z: np.ndarray):
     for i in range(d.shape[0]):
         for j in range(d.shape[1]):
             for k in range(d.shape[2]):
@@ -29,7 +29,7 @@ def combine(d, beta, z):
 
 
 @njit(cache=True, fastmath=_FAST)
-def advance(x, r, d, q, w, alpha):
+def advance(x: np.ndarray, r: np.ndarray, d: np.ndarray, q: np.ndarray, w: np.ndarray, alpha: float):
     total = 0.0
     for i in range(d.shape[0]):
         for j in range(d.shape[1]):
@@ -44,7 +44,7 @@ def advance(x, r, d, q, w, alpha):
 
 
 @njit(cache=True, fastmath=_FAST)
-def jacobi(u, d, f, inverse, scale):
+def jacobi(u: np.ndarray, d: np.ndarray, f: np.ndarray, inverse: np.ndarray, scale: float):
     for i in range(u.shape[0]):
         for j in range(u.shape[1]):
             for k in range(u.shape[2]):
@@ -54,7 +54,18 @@ def jacobi(u, d, f, inverse, scale):
 
 
 @njit(cache=True, fastmath=_FAST)
-def _row(i, j, u, out, a_up, a_down, b_up, b_down, c_up, c_down):
+def _row(
+    i: int,
+    j: int,
+    u: np.ndarray,
+    out: np.ndarray,
+    a_up: np.ndarray,
+    a_down: np.ndarray,
+    b_up: np.ndarray,
+    b_down: np.ndarray,
+    c_up: np.ndarray,
+    c_down: np.ndarray,
+):
     """out = Σ c(uᵢ − uⱼ) along one row; the coefficients through the ends of an axis are 0 at walls."""
     planes, rows, n = u.shape
     centre, upper, lower = u[i, j], u[i, j + 1 if j + 1 < rows else 0], u[i, j - 1]
@@ -79,7 +90,17 @@ def _row(i, j, u, out, a_up, a_down, b_up, b_down, c_up, c_down):
 
 
 @njit(cache=True, fastmath=_FAST)
-def apply(u, w, out, a_up, a_down, b_up, b_down, c_up, c_down):
+def apply(
+    u: np.ndarray,
+    w: np.ndarray,
+    out: np.ndarray,
+    a_up: np.ndarray,
+    a_down: np.ndarray,
+    b_up: np.ndarray,
+    b_down: np.ndarray,
+    c_up: np.ndarray,
+    c_down: np.ndarray,
+):
     """out = Lu; the weighted product ⟨u, Lu⟩."""
     total = 0.0
     for i in range(u.shape[0]):
@@ -95,7 +116,20 @@ def apply(u, w, out, a_up, a_down, b_up, b_down, c_up, c_down):
 
 
 @njit(cache=True, fastmath=_FAST)
-def relax(u, d, f, inverse, a, b, a_up, a_down, b_up, b_down, c_up, c_down):
+def relax(
+    u: np.ndarray,
+    d: np.ndarray,
+    f: np.ndarray,
+    inverse: np.ndarray,
+    a: float,
+    b: float,
+    a_up: np.ndarray,
+    a_down: np.ndarray,
+    b_up: np.ndarray,
+    b_down: np.ndarray,
+    c_up: np.ndarray,
+    c_down: np.ndarray,
+):
     """d ← a·d + b·D⁻¹(f − Lu), then u ← u + d."""
     row = np.empty(u.shape[2], np.float32)
     for i in range(u.shape[0]):
@@ -112,7 +146,18 @@ def relax(u, d, f, inverse, a, b, a_up, a_down, b_up, b_down, c_up, c_down):
 
 
 @njit(cache=True, fastmath=_FAST)
-def restricted_residual(u, f, work, coarse, a_up, a_down, b_up, b_down, c_up, c_down):
+def restricted_residual(
+    u: np.ndarray,
+    f: np.ndarray,
+    work: np.ndarray,
+    coarse: np.ndarray,
+    a_up: np.ndarray,
+    a_down: np.ndarray,
+    b_up: np.ndarray,
+    b_down: np.ndarray,
+    c_up: np.ndarray,
+    c_down: np.ndarray,
+):
     """Means over the coarse cells of f − Lu."""
     planes, rows, n = u.shape
     for i in range(planes):
@@ -135,7 +180,7 @@ def restricted_residual(u, f, work, coarse, a_up, a_down, b_up, b_down, c_up, c_
 
 
 @njit(cache=True, fastmath=_FAST)
-def add_prolonged(u, coarse):
+def add_prolonged(u: np.ndarray, coarse: np.ndarray):
     """u += the coarse field interpolated linearly, constant beyond the outermost centres."""
     planes, rows, n = u.shape
     m = coarse.shape[2]

@@ -11,7 +11,7 @@ class NeumannSolver:
     One solver a grid; `a` > 0 and `b` ≥ 0 may change from call to call.
     """
 
-    def __init__(self, cells, spacing, dtype=np.float32):
+    def __init__(self, cells: tuple, spacing: tuple, dtype=np.float32):
         self.dtype = dtype
         eigenvalues = np.zeros(cells)
         for axis, (n, h) in enumerate(zip(cells, spacing, strict=True)):
@@ -19,7 +19,7 @@ class NeumannSolver:
             eigenvalues += line.reshape([-1 if a == axis else 1 for a in range(len(cells))])
         self.eigenvalues = eigenvalues.astype(dtype)
 
-    def __call__(self, r, a, b, threads=1):
+    def __call__(self, r: np.ndarray, a: float, b: float, threads: int = 1):
         """The solution in double precision."""
         from scipy import fft
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 
-def density_of_pressure(minus_pressure, shift, law, cap):
+def density_of_pressure(minus_pressure: np.ndarray, shift: float, law: tuple, cap):
     """(r, Σr, Σ dr/dp) with r the law at p = shift − minus_pressure, at most cap (an array, or None).
 
     law = (factor, exponent): r = (factor·p)₊^exponent; exponent 0 stands for r = exp(factor·p − 1). For a
@@ -21,7 +21,9 @@ def density_of_pressure(minus_pressure, shift, law, cap):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _evaluate(minus_pressure, shift, factor, exponent, cap, out):
+def _evaluate(
+    minus_pressure: np.ndarray, shift: float, factor: float, exponent: float, cap: np.ndarray, out: np.ndarray
+):
     total, slope = 0.0, 0.0
     for i in range(minus_pressure.size):
         base = factor * (shift - minus_pressure[i])

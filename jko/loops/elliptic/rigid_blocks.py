@@ -15,7 +15,14 @@ _SIGN = 1e-13  # of the forces summed on the way, within which a multiplier has 
 
 
 @njit(cache=True, error_model="numpy")
-def solve_face(rows, upper, gradient, room, active, out):
+def solve_face(
+    rows: np.ndarray,
+    upper: np.ndarray,
+    gradient: np.ndarray,
+    room: np.ndarray,
+    active: np.ndarray,
+    out: np.ndarray,
+):
     """out = the Newton direction on which every active distance shrinks by its `room` to nothing.
 
     Returns whether the matrix was positive definite.
@@ -66,7 +73,9 @@ def solve_face(rows, upper, gradient, room, active, out):
 
 
 @njit(cache=True, error_model="numpy")
-def multipliers(force, masses, active, pressure, residual):
+def multipliers(
+    force: np.ndarray, masses: np.ndarray, active: np.ndarray, pressure: np.ndarray, residual: np.ndarray
+):
     """The pressures `[n+2]` of active distances that balance a gradient `[n+1]`, and what they leave of it.
 
     What a free block of edges is pushed by as a whole is left to its edges in proportion to their masses;
@@ -109,7 +118,16 @@ def multipliers(force, masses, active, pressure, residual):
 
 
 @njit(cache=True, error_model="numpy")
-def bounded_direction(rows, upper, gradient, masses, room, active, most, out):
+def bounded_direction(
+    rows: np.ndarray,
+    upper: np.ndarray,
+    gradient: np.ndarray,
+    masses: np.ndarray,
+    room: np.ndarray,
+    active: np.ndarray,
+    most: int,
+    out: np.ndarray,
+):
     """The minimiser `out` of the quadratic model with every distance no less than its bound, by a
     primal–dual active set [HintermuellerItoKunisch2002]; `active` starts it and holds what it found.
 

@@ -6,11 +6,23 @@ A field u has components on the faces of the cells: `[k + 1, n, m]` across time,
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def climb(density, across, along, a, b, c, sigma, new_a, new_b, new_c):
+def climb(
+    density: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    c: np.ndarray,
+    sigma: float,
+    new_a: np.ndarray,
+    new_b: np.ndarray,
+    new_c: np.ndarray,
+):
     """y′ = P(y + σ I u): I takes the mean of both faces, P projects on the paraboloid a + (b² + c²)/2 ≤ 0.
 
     The multiplier t of the projection is the root of a convex decreasing function, found by Newton from the
@@ -39,7 +51,18 @@ def climb(density, across, along, a, b, c, sigma, new_a, new_b, new_c):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def descend(density, across, along, a, b, c, tau, new_density, new_across, new_along):
+def descend(
+    density: np.ndarray,
+    across: np.ndarray,
+    along: np.ndarray,
+    a: np.ndarray,
+    b: np.ndarray,
+    c: np.ndarray,
+    tau: float,
+    new_density: np.ndarray,
+    new_across: np.ndarray,
+    new_along: np.ndarray,
+):
     """u′ = u - τ Iᵀy on the faces inside; those on the walls, and at the first and last time, stay."""
     steps, n, m = a.shape
     half = 0.5 * tau
@@ -60,7 +83,7 @@ def descend(density, across, along, a, b, c, tau, new_density, new_across, new_a
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def divergence(density, across, along, rates, out):
+def divergence(density: np.ndarray, across: np.ndarray, along: np.ndarray, rates: tuple, out: np.ndarray):
     """∂t + div at the centres; rates are the reciprocal spacings of time and space."""
     steps, n, m = out.shape
     rt, rx, ry = rates
@@ -75,7 +98,7 @@ def divergence(density, across, along, rates, out):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def add_gradient(density, across, along, phi, rates):
+def add_gradient(density: np.ndarray, across: np.ndarray, along: np.ndarray, phi: np.ndarray, rates: tuple):
     """u += ∇φ on the faces inside."""
     steps, n, m = phi.shape
     rt, rx, ry = rates
@@ -92,7 +115,7 @@ def add_gradient(density, across, along, phi, rates):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def combine(x, y, weight, out):
+def combine(x: np.ndarray, y: np.ndarray, weight: float, out: np.ndarray):
     """out = x + weight (y - x), elementwise on flat arrays."""
     for i in range(x.size):
         out[i] = x[i] + weight * (y[i] - x[i])

@@ -16,7 +16,9 @@ _SMALLEST = 1e-280  # a pivot below belongs to cells cut off from all others, wh
 
 
 @njit(cache=True)
-def factor(shift, right, left, multiplier, inverse):
+def factor(
+    shift: np.ndarray, right: np.ndarray, left: np.ndarray, multiplier: np.ndarray, inverse: np.ndarray
+):
     """Eliminate diag(shift) − Q, `[n, lines]`; fills `multiplier` and `inverse` (of the pivots)."""
     n, lines = shift.shape
     carried = np.zeros(lines)
@@ -31,7 +33,7 @@ def factor(shift, right, left, multiplier, inverse):
 
 
 @njit(cache=True)
-def solve(multiplier, inverse, left, rhs, out):
+def solve(multiplier: np.ndarray, inverse: np.ndarray, left: np.ndarray, rhs: np.ndarray, out: np.ndarray):
     """out = (diag(shift) − Q)⁻¹ rhs with the factors of `factor`; out may be rhs."""
     n, lines = rhs.shape
     for start in range(0, lines, _BLOCK):
@@ -49,7 +51,7 @@ def solve(multiplier, inverse, left, rhs, out):
 
 
 @njit(cache=True)
-def generate(right, left, share, rho, out):
+def generate(right: np.ndarray, left: np.ndarray, share: float, rho: np.ndarray, out: np.ndarray):
     """out = rho + share·Q rho."""
     n, lines = rho.shape
     out[:] = rho
@@ -61,7 +63,7 @@ def generate(right, left, share, rho, out):
 
 
 @njit(cache=True)
-def combine_conserving(mass, weight, one, two, out):
+def combine_conserving(mass: np.ndarray, weight: float, one: np.ndarray, two: np.ndarray, out: np.ndarray):
     """out = weight·two + (1 − weight)·one, each line scaled to its mass; returns the least entry of out.
 
     Exact arithmetic conserves each line's mass; the scaling removes the rounding of the elimination.
@@ -84,7 +86,7 @@ def combine_conserving(mass, weight, one, two, out):
 
 
 @njit(cache=True)
-def limit_fluxes(low, high, kept, out):
+def limit_fluxes(low: np.ndarray, high: np.ndarray, kept: float, out: np.ndarray):
     """The fluxes from low ≥ 0 to high, of equal mass, cut so that each cell keeps the share `kept` of low.
 
     Flux-corrected transport [Zalesak1979]: where high is positive by that measure, out is high.

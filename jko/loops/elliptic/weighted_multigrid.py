@@ -32,7 +32,7 @@ class WeightedMultigrid(Multigrid):
             level, log_weight = _coarser(level, log_weight)
             self.levels.append(level)
 
-    def cycle(self, right, depth=0):
+    def cycle(self, right, depth: int = 0):
         """One V-cycle for the residual `right`."""
         level = self.levels[depth]
         if depth + 1 == len(self.levels):

@@ -16,7 +16,16 @@ ORDER = 16  # coefficients of the polynomial that is subtracted
 NOTHING = np.zeros((3, 0))
 
 
-def near_sums(rank, x, v, w, cutoff: float, arrays, zero: float, smooth=NOTHING):
+def near_sums(
+    rank: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    cutoff: float,
+    arrays: tuple,
+    zero: float,
+    smooth: np.ndarray = NOTHING,
+):
     """The sums of `meeting.meet` over |x_i − x_j| < cutoff, of f − g: `[1, n]` of order 0, else `[d, n]`.
 
     `arrays` are those of its `Terms`, `zero` is f(0). `smooth` `[3, ORDER]` holds g and its derivatives as
@@ -40,7 +49,7 @@ def near_sums(rank, x, v, w, cutoff: float, arrays, zero: float, smooth=NOTHING)
     return back
 
 
-def _cell_keys(x, cutoff):
+def _cell_keys(x: np.ndarray, cutoff: float):
     # cells of the cutoff's size, one empty cell round the cloud, numbered with the last axis fastest
     low = x.min(axis=1, keepdims=True)
     extent = float(np.max(x.max(axis=1, keepdims=True) - low))
@@ -51,7 +60,7 @@ def _cell_keys(x, cutoff):
     return strides @ index, strides
 
 
-def _neighbouring_rows(strides):
+def _neighbouring_rows(strides: np.ndarray):
     # offsets of the middle cells of the rows of three, along the last axis, that touch a cell
     offsets = np.zeros(1, np.int64)
     for stride in strides[:-1]:
@@ -60,7 +69,21 @@ def _neighbouring_rows(strides):
 
 
 @njit(cache=True, parallel=True)
-def _near(order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth):
+def _near(
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    cells: np.ndarray,
+    first: np.ndarray,
+    rows: np.ndarray,
+    cutoff2: float,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    smooth: np.ndarray,
+):
     d, n = x.shape
     out = np.zeros((d if order > 0 else 1, n), x.dtype)
     count = cells.size
@@ -103,7 +126,25 @@ def _near_some(begin, end, order, x, v, w, cells, first, rows, cutoff2, codes, n
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _cell(order, x, v, start, stop, y, z, w, m, cutoff2, codes, numbers, table, zero, smooth, scratch, out):
+def _cell(
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    start: int,
+    stop: int,
+    y: np.ndarray,
+    z: np.ndarray,
+    w: np.ndarray,
+    m: int,
+    cutoff2: float,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    smooth: np.ndarray,
+    scratch: np.ndarray,
+    out: np.ndarray,
+):
     # what m particles y do to those of one cell
     d = x.shape[0]
     s, k, q, dot = scratch[0], scratch[1], scratch[2], scratch[3]
@@ -137,7 +178,7 @@ def _cell(order, x, v, start, stop, y, z, w, m, cutoff2, codes, numbers, table, 
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _subtract(order, s, m, cutoff2, smooth, k):
+def _subtract(order: int, s: np.ndarray, m: int, cutoff2: float, smooth: np.ndarray, k: np.ndarray):
     if smooth.shape[1] == 0:
         for j in range(m):
             k[j] = k[j] if s[j] < cutoff2 else 0.0

@@ -17,7 +17,16 @@ _SHARES = 16  # of the pairs, each summed on its own, so that a sum is the same 
 
 
 @njit(cache=True, parallel=True)
-def pair_sums(order, x, v, w, codes, numbers, table, zero):
+def pair_sums(
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+):
     """The sums over all j of `meeting.meet`, `[1, n]` of order 0 and `[d, n]` of the others.
 
     A particle itself counts with w_i f(0) in order 0. v is read in order 2 alone.
@@ -34,7 +43,18 @@ def pair_sums(order, x, v, w, codes, numbers, table, zero):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _share(share, order, x, v, w, codes, numbers, table, zero, out):
+def _share(
+    share: int,
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    out: np.ndarray,
+):
     n, scratch = x.shape[1], room(x)
     for rows in range(share, (n + BLOCK - 1) // BLOCK, _SHARES):
         for columns in range(rows + 1):
@@ -46,7 +66,7 @@ def _share(share, order, x, v, w, codes, numbers, table, zero, out):
 
 
 @njit(cache=True, parallel=True)
-def added(sums):
+def added(sums: np.ndarray):
     """The sum of shares `[shares, rows, n]`, one after the other."""
     total = np.empty(sums.shape[1:], sums.dtype)
     for i in prange(sums.shape[2]):
@@ -59,7 +79,15 @@ def added(sums):
 
 
 @njit(cache=True, parallel=True)
-def row_sums(targets, x, w, codes, numbers, table, zero):
+def row_sums(
+    targets: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+):
     """(values `[t]`, gradients `[d, t]`) of the sums over all of x at x[:, targets]: what a check asks."""
     values, gradients = np.zeros(targets.size, x.dtype), np.zeros((x.shape[0], targets.size), x.dtype)
     for t in prange(targets.size):
@@ -68,7 +96,16 @@ def row_sums(targets, x, w, codes, numbers, table, zero):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _row_sum(i, x, w, codes, numbers, table, zero, gradient):
+def _row_sum(
+    i: int,
+    x: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    gradient: np.ndarray,
+):
     d, n = x.shape
     value, scratch = x.dtype.type(0), room(x)
     s, k, q = scratch[0], scratch[1], scratch[2]

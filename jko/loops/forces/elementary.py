@@ -16,7 +16,7 @@ FAST = EXACT | {"reassoc"}
 def double_of(typingctx, bits):
     """The float64 with these 64 bits."""
 
-    def generate(context, builder, signature, args):
+    def generate(context, builder, signature, args: tuple):
         return builder.bitcast(args[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
@@ -26,7 +26,7 @@ def double_of(typingctx, bits):
 def bits_of(typingctx, number):
     """The 64 bits of a float64."""
 
-    def generate(context, builder, signature, args):
+    def generate(context, builder, signature, args: tuple):
         return builder.bitcast(args[0], ir.IntType(64))
 
     return types.int64(types.float64), generate
@@ -52,7 +52,7 @@ def float_of(typingctx, bits):
     return types.float32(types.int32), generate
 
 
-def _polynomial(function, half_width, degree):
+def _polynomial(function, half_width: float, degree: int):
     coefficients = chebyshev.chebinterpolate(lambda t: function(half_width * t), degree)
     return chebyshev.cheb2poly(coefficients) / half_width ** np.arange(degree + 1)
 
@@ -105,7 +105,7 @@ _L0, _L1, _L2, _L3, _L4, _L5, _L6, _L7, _L8, _L9, _L10 = _L
 
 
 @njit(fastmath=EXACT, error_model="numpy")
-def log64(x):
+def log64(x: float):
     """log x for a normal x > 0 in float64, to 2e-16 of its size or of 1."""
     bits = bits_of(x)
     # mantissa in [√½, √2): log x = e log 2 + 2 artanh((m − 1)/(m + 1))

@@ -13,17 +13,17 @@ from jko.loops.forces.tolerances import TOLERANCES
 MISS = 3.0  # times the tolerance
 
 
-def values(terms: Terms, x, w, chosen: Plan):
+def values(terms: Terms, x: np.ndarray, w: np.ndarray, chosen: Plan):
     """Σ_j w_j W(x_i − x_j) `[n]` over all j; positions `[d, n]`, weights `[n]`."""
     return _sums(0, terms, x, x, w, chosen)[0]
 
 
-def gradients(terms: Terms, x, w, chosen: Plan):
+def gradients(terms: Terms, x: np.ndarray, w: np.ndarray, chosen: Plan):
     """Σ_j w_j ∇W(x_i − x_j) `[d, n]`."""
     return _sums(1, terms, x, x, w, chosen)
 
 
-def products(terms: Terms, x, v, w, chosen: Plan):
+def products(terms: Terms, x: np.ndarray, v: np.ndarray, w: np.ndarray, chosen: Plan):
     """Σ_j w_j D²W(x_i − x_j)(v_i − v_j) `[d, n]`; far away by central differences of the gradients."""
     return _sums(2, terms, x, v, w, chosen)
 
@@ -37,7 +37,7 @@ def both(terms: Terms, x, w, chosen: Plan):
     return tuple((a + part).astype(x.dtype) for a, part in zip(total, parts, strict=True))
 
 
-def _sums(order, terms, x, v, w, chosen):
+def _sums(order: int, terms: Terms, x: np.ndarray, v: np.ndarray, w: np.ndarray, chosen: Plan):
     total = _quadratic(order, terms.quadratic, x, v, w)
     if terms.empty:
         return total
@@ -47,7 +47,7 @@ def _sums(order, terms, x, v, w, chosen):
     return (total + _fast(order, terms, chosen, *_double(x, v, w))).astype(x.dtype)
 
 
-def _fast(order, terms, chosen, x, v, w):
+def _fast(order: int, terms: Terms, chosen: Plan, x: np.ndarray, v: np.ndarray, w: np.ndarray):
     # without the quadratic
     if chosen.method == "tree":
         return np.atleast_2d(Boxes(x, chosen.detail).sums(order, terms, x, v, w))
@@ -83,7 +83,7 @@ def watched_sums(order: int, terms: Terms, x, w, ways: list[Plan], tolerance: fl
     return (_quadratic(order, terms.quadratic, x, x, w) + got).astype(x.dtype), way, missed
 
 
-def _meshed(order, mesh, x, v, w):
+def _meshed(order: int, mesh, x: np.ndarray, v: np.ndarray, w: np.ndarray):
     if order < 2:
         return np.atleast_2d(mesh.sums(x, w, derivatives=order == 1)[order])
     size = TOLERANCES.mesh_difference * min(mesh.spacing) / max(float(np.abs(v).max()), 1e-290)
@@ -91,12 +91,12 @@ def _meshed(order, mesh, x, v, w):
     return (ahead - behind) / (2.0 * size)
 
 
-def _near(order, terms, x, v, w, chosen):
+def _near(order: int, terms: Terms, x: np.ndarray, v: np.ndarray, w: np.ndarray, chosen: Plan):
     near = cells.NOTHING if chosen.method == "cells" else near_of(terms, chosen.cutoff)
     return cells.near_sums(order, x, v, w, chosen.cutoff, terms.arrays, terms.zero(order), near)
 
 
-def errors(terms: Terms, x, w, chosen: Plan, seed: int = 0):
+def errors(terms: Terms, x: np.ndarray, w: np.ndarray, chosen: Plan, seed: int = 0):
     """(error of the values, of the gradients): root mean squares over 64 particles, relative, against direct
     sums."""
     if chosen.method == "direct":
@@ -110,7 +110,7 @@ def errors(terms: Terms, x, w, chosen: Plan, seed: int = 0):
     return tuple(_relative(a, b) for a, b in zip(got, exact, strict=True))
 
 
-def _relative(got, exact):
+def _relative(got: np.ndarray, exact: np.ndarray):
     return float(np.sqrt(np.sum((got - exact) ** 2) / max(float(np.sum(exact**2)), 1e-290)))
 
 
@@ -118,7 +118,7 @@ def _double(*arrays):
     return tuple(np.ascontiguousarray(a, dtype=float) for a in arrays)
 
 
-def _quadratic(order, strength, x, v, w):
+def _quadratic(order: int, strength: float, x: np.ndarray, v: np.ndarray, w: np.ndarray):
     # of strength |z|²/2, from moments: `[1 or d, n]`
     if order == 0:
         return _quadratic_values(strength, x, w)[None]
@@ -127,7 +127,7 @@ def _quadratic(order, strength, x, v, w):
     return (strength * about_mean).astype(x.dtype)
 
 
-def _quadratic_values(strength, x, w):
+def _quadratic_values(strength: float, x: np.ndarray, w: np.ndarray):
     if strength == 0.0:
         return np.zeros(x.shape[1], x.dtype)
     w = np.asarray(w, dtype=float)

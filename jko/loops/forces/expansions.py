@@ -16,7 +16,17 @@ from jko.loops.forces.profiles import BLOCK, fill
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def charges(x, w, start, stop, parent, after, centre, half, shape):
+def charges(
+    x: np.ndarray,
+    w: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    parent: np.ndarray,
+    after: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    shape: np.ndarray,
+):
     """`[boxes, points]`: the charges of every box, from the particles x `[3, n]` of the last ones upwards."""
     count = start.size
     q = np.zeros((count, shape[0], shape[1], shape[2]))
@@ -32,7 +42,7 @@ def charges(x, w, start, stop, parent, after, centre, half, shape):
 
 
 @njit(cache=True, error_model="numpy")
-def _moments(x, w, begin, end, centre, half, shape):
+def _moments(x: np.ndarray, w: np.ndarray, begin: int, end: int, centre: np.ndarray, half, shape: np.ndarray):
     moments = np.zeros((shape[0], shape[1], shape[2]))
     t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
     for lo in range(begin, end, BLOCK):
@@ -43,13 +53,22 @@ def _moments(x, w, begin, end, centre, half, shape):
 
 
 @njit(cache=True, error_model="numpy")
-def _at(x, lo, m, centre, half, shape, t, s):
+def _at(
+    x: np.ndarray,
+    lo: int,
+    m: int,
+    centre: np.ndarray,
+    half: float,
+    shape: np.ndarray,
+    t: np.ndarray,
+    s: np.ndarray,
+):
     for c in range(3):
         polynomials(x[c, lo : lo + m], 1.0 / half, centre[c], shape[c], t[c], s[c])
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _add_moments(t, w, m, moments):
+def _add_moments(t: np.ndarray, w: np.ndarray, m: int, moments: np.ndarray):
     both = np.empty(m)
     for a in range(moments.shape[0]):
         for b in range(moments.shape[1]):
@@ -63,7 +82,18 @@ def _add_moments(t, w, m, moments):
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def fields(q, far, ends, centre, half, shape, d, codes, numbers, table):
+def fields(
+    q: np.ndarray,
+    far: np.ndarray,
+    ends: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    shape: np.ndarray,
+    d: int,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+):
     """`[boxes, points]`: what the charges of far boxes are at each other's points; share s has the pairs from
     ends[s] to ends[s + 1]."""
     shares, count, size = ends.size - 1, q.shape[0], q.shape[1]
@@ -83,7 +113,17 @@ def fields(q, far, ends, centre, half, shape, d, codes, numbers, table):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _meet_far(q, pairs, centre, half, unit, codes, numbers, table, potentials):
+def _meet_far(
+    q: np.ndarray,
+    pairs: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    unit: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    potentials: np.ndarray,
+):
     d, size = unit.shape
     s, k = np.empty(size), np.empty(size)
     y, z = np.empty((d, size)), np.empty((d, size))
@@ -107,7 +147,17 @@ def _meet_far(q, pairs, centre, half, unit, codes, numbers, table, potentials):
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def readings(potentials, x, start, stop, parent, after, centre, half, shape):
+def readings(
+    potentials: np.ndarray,
+    x: np.ndarray,
+    start: np.ndarray,
+    stop: np.ndarray,
+    parent: np.ndarray,
+    after: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    shape: np.ndarray,
+):
     """`[4, n]`: the fields of a box and all above it at the particles x `[3, n]`, and their derivatives."""
     count, out = start.size, np.empty((4, x.shape[1]))
     fields = potentials.copy().reshape(count, shape[0], shape[1], shape[2])
@@ -123,7 +173,16 @@ def readings(potentials, x, start, stop, parent, after, centre, half, shape):
 
 
 @njit(cache=True, error_model="numpy")
-def _read_all(f, x, begin, end, centre, half, shape, out):
+def _read_all(
+    f: np.ndarray,
+    x: np.ndarray,
+    begin: int,
+    end: int,
+    centre: np.ndarray,
+    half: float,
+    shape: np.ndarray,
+    out: np.ndarray,
+):
     t, s = np.empty((3, 16, BLOCK)), np.empty((3, 16, BLOCK))
     for lo in range(begin, end, BLOCK):
         m = min(BLOCK, end - lo)
@@ -132,7 +191,7 @@ def _read_all(f, x, begin, end, centre, half, shape, out):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _read(f, t, s, m, scale, out):
+def _read(f: np.ndarray, t: np.ndarray, s: np.ndarray, m: int, scale: float, out: np.ndarray):
     e, g = np.empty(m), np.empty(m)
     value, slope0, slope1, slope2 = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
     for a in range(f.shape[0]):

@@ -39,7 +39,7 @@ class Mesh:
         """Distance of mesh points along each axis."""
         return tuple(p / n for p, n in zip(self.period, self.shape, strict=True))
 
-    def sums(self, x, w, derivatives: bool = True):
+    def sums(self, x: np.ndarray, w: np.ndarray, derivatives: bool = True):
         """(Σ_j w_j K(x_i − x_j) `[n]`, its gradient `[d, n]` or None), x `[d, n]`."""
         d, n = x.shape
         pieces, slopes, _ = window(self.width, self.oversampling)
@@ -62,7 +62,7 @@ class Mesh:
         out = spreading.read(mesh, three, order, scale3, shift3, pieces, slopes, self.width, derivatives)
         return out[0], (out[4 - d :] if derivatives else None)
 
-    def _convolved(self, mesh):
+    def _convolved(self, mesh: np.ndarray):
         # the mesh is empty beyond its inner part, and only that part is read: most lines are not transformed
         from scipy import fft
 
@@ -78,7 +78,7 @@ class Mesh:
         return np.ascontiguousarray(hat[..., : self.inner[-1]])
 
 
-def _sorted(x, scale, shift, shape, axis, width):
+def _sorted(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, shape: np.ndarray, axis: int, width: int):
     slab = max(width, 8)
     slabs = int(shape[axis]) // slab + 1
     columns = int(shape[2]) // 8 + 1 if axis < 2 else 1
@@ -87,7 +87,7 @@ def _sorted(x, scale, shift, shape, axis, width):
     return order, np.ascontiguousarray(starts[::columns])
 
 
-def extents(lengths, fine: Resolution):
+def extents(lengths: tuple, fine: Resolution):
     """(period, modes, shape, inner), each `[d]`: a box that differences of a cloud of these lengths fit."""
     period, modes, shape, inner = [], [], [], []
     for length in lengths:
@@ -109,7 +109,7 @@ def _even_fast(number: int) -> int:
     return number
 
 
-def radial_mesh(terms: Terms, cutoff: float, near, lengths, fine: Resolution) -> Mesh:
+def radial_mesh(terms: Terms, cutoff: float, near: np.ndarray, lengths: tuple, fine: Resolution) -> Mesh:
     """The mesh of a radial kernel, smooth but for the polynomial `near` within the cutoff."""
     from scipy import fft
 
@@ -124,7 +124,7 @@ def radial_mesh(terms: Terms, cutoff: float, near, lengths, fine: Resolution) ->
     return Mesh(tuple(lengths), period, shape, inner, fine.width, fine.oversampling, multiplier)
 
 
-def _multiplier(hat, modes, shape, fine):
+def _multiplier(hat: np.ndarray, modes: tuple, shape: tuple, fine: Resolution):
     # from frequencies 0 … M/2 along each axis to the layout of the real transform, over the window's
     # transform
     for axis, (m, n) in enumerate(zip(modes, shape, strict=True)):

@@ -12,13 +12,13 @@ from jko.loops.forces.elementary import FAST
 
 
 @njit(cache=True)
-def points(p):
+def points(p: int):
     """The Chebyshev points of (−1, 1)."""
     return np.cos((np.arange(p) + 0.5) * np.pi / p)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def polynomials(x, scale, shift, p, values, slopes):
+def polynomials(x: np.ndarray, scale: float, shift: float, p: int, values: np.ndarray, slopes: np.ndarray):
     """T_0 … T_{p−1} and their derivatives, `[p, m]`, at (x − shift)·scale."""
     m = x.size
     for j in range(m):
@@ -34,7 +34,7 @@ def polynomials(x, scale, shift, p, values, slopes):
 
 
 @njit(cache=True, error_model="numpy")
-def from_moments(p):
+def from_moments(p: int):
     """`[point, k]`: charges at the points from moments of T_k."""
     matrix, slopes = np.empty((p, p)), np.empty((p, p))
     polynomials(points(p), 1.0, 0.0, p, matrix, slopes)
@@ -43,7 +43,7 @@ def from_moments(p):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def turned(q, matrix):
+def turned(q: np.ndarray, matrix: np.ndarray):
     """Contracts the last axis of q with the matrix's last; the new axis comes first."""
     out = np.zeros((matrix.shape[0], q.shape[0], q.shape[1]))
     for m in range(matrix.shape[0]):
@@ -57,7 +57,15 @@ def turned(q, matrix):
 
 
 @njit(cache=True, error_model="numpy")
-def between(box, parent, centre, half, m0, m1, m2):
+def between(
+    box: int,
+    parent: int,
+    centre: np.ndarray,
+    half: np.ndarray,
+    m0: np.ndarray,
+    m1: np.ndarray,
+    m2: np.ndarray,
+):
     """The parent's polynomials at a box's points: along each axis `[point of the box, of its parent]`."""
     scale, reach = 1.0 / half[parent], half[box]
     a, b, c = centre[box] - centre[parent]
@@ -66,7 +74,7 @@ def between(box, parent, centre, half, m0, m1, m2):
 
 
 @njit(cache=True, error_model="numpy")
-def _interpolation(offset, reach, scale, moments):
+def _interpolation(offset: float, reach: float, scale: float, moments: np.ndarray):
     p = moments.shape[0]
     t, s, matrix = np.empty((p, p)), np.empty((p, p)), np.zeros((p, p))
     # T_1 at the points is the points themselves

@@ -24,7 +24,7 @@ class Resolution:
     oversampling: float
 
 
-def resolution(step: float, tolerance: float, lengths, n: int) -> Resolution:
+def resolution(step: float, tolerance: float, lengths: tuple, n: int) -> Resolution:
     """For a kernel without frequencies above π/step, the cheapest window for n particles in this box.
 
     A window of P points on a mesh σ times finer errs by e^{−πP√(1 − 1/σ)} [BarnettMaglandAfKlinteberg2019],
@@ -41,20 +41,22 @@ def resolution(step: float, tolerance: float, lengths, n: int) -> Resolution:
     return min(choices, key=lambda choice: choice[:2])[2]
 
 
-def evaluation_cost(fine: Resolution, lengths, n: int) -> float:
+def evaluation_cost(fine: Resolution, lengths: tuple, n: int) -> float:
     """Seconds that a sum over n particles is expected to take, on two cores."""
     points = math.prod(fine.oversampling * steps_across(length, fine) for length in lengths)
     rows = fine.width ** (len(lengths) - 1) * (1 if fine.width <= 8 else 2)
     return points * TOLERANCES.mesh_cost + n * (rows + 20) * TOLERANCES.row_cost
 
 
-def steps_across(length, fine) -> float:
+def steps_across(length: float, fine: Resolution) -> float:
     """The period in steps: differences of both signs and the turn, e^{−a²} at a turns from its middle."""
     turns = math.pi * (fine.turn / fine.step) ** 2
     return max((2.0 * length) / fine.step + turns, length / fine.step + 2.0 * (ROOM + fine.width))
 
 
-def needed_step(terms: Terms, cutoff: float, near, length: float, tolerance: float, finest: float):
+def needed_step(
+    terms: Terms, cutoff: float, near: np.ndarray, length: float, tolerance: float, finest: float
+):
     """The largest step at which the smooth kernel loses at most tolerance of its slope; None below finest.
 
     Seen along a line: the slope's content beyond frequency π/step, summed, against the mean of |f′| over the
@@ -75,7 +77,7 @@ def needed_step(terms: Terms, cutoff: float, near, length: float, tolerance: flo
     return None if from_near is None or from_far is None else min(from_near, from_far)
 
 
-def _step_of(terms, cutoff, near, length, allowed, finest):
+def _step_of(terms: Terms, cutoff: float, near: np.ndarray, length: float, allowed: float, finest: float):
     from scipy import fft
 
     period = 4.0 * length

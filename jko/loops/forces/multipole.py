@@ -21,7 +21,7 @@ from jko.loops.forces.tree_resolution import SEPARATION, Detail
 class Boxes:
     """The tree of one cloud `[d, n]` and what meets what in it."""
 
-    def __init__(self, x, detail: Detail):
+    def __init__(self, x: np.ndarray, detail: Detail):
         self.detail, self.dimension = detail, x.shape[0]
         self.tree: Tree = grow(x, detail.leaf)
         t = self.tree
@@ -36,7 +36,7 @@ class Boxes:
     def _near_cost(self):
         return (self.near[:, 1] - self.near[:, 0]).astype(float) * (self.near[:, 3] - self.near[:, 2])
 
-    def sums(self, order, terms, x, v, w):
+    def sums(self, order: int, terms, x: np.ndarray, v: np.ndarray, w: np.ndarray):
         """The sums over all j of `meeting.meet`, `[1, n]` of order 0 and `[d, n]` of the others."""
         t = self.tree
         x, v, w = (np.ascontiguousarray(a[..., t.order]) for a in (x, v, w))
@@ -52,7 +52,7 @@ class Boxes:
         result[:, t.order] = out + (far[3 - self.dimension :] if order else far)
         return result
 
-    def _far(self, terms, x, w):
+    def _far(self, terms, x: np.ndarray, w: np.ndarray):
         t, d = self.tree, self.dimension
         if len(self.far) == 0:
             return np.zeros((4, x.shape[1]))
@@ -67,7 +67,7 @@ class Boxes:
         return expansions.readings(potentials, three, *boxes, shape)
 
 
-def _ends(cost):
+def _ends(cost: np.ndarray):
     # shares of about equal cost, in order
     total = np.concatenate([[0.0], np.cumsum(cost, dtype=float)])
     return np.append(
@@ -76,7 +76,18 @@ def _ends(cost):
 
 
 @njit(cache=True, parallel=True)
-def _near(order, x, v, w, near, ends, codes, numbers, table, zero):
+def _near(
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    near: np.ndarray,
+    ends: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+):
     d, n = x.shape
     shares = ends.size - 1
     sums = np.zeros((shares, d if order > 0 else 1, n))
@@ -91,7 +102,18 @@ def _near(order, x, v, w, near, ends, codes, numbers, table, zero):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _near_some(order, x, v, w, pairs, codes, numbers, table, zero, out):
+def _near_some(
+    order: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    pairs: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    out: np.ndarray,
+):
     scratch = room(x)
     for pair in range(pairs.shape[0]):
         first, end, begin, stop = pairs[pair]

@@ -11,13 +11,27 @@ from jko.loops.forces.terms import GAUSSIAN
 
 
 @njit(cache=True)
-def room(x):
+def room(x: np.ndarray):
     """Scratch for `meet`."""
     return np.empty((4, BLOCK), x.dtype)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out):
+def meet(
+    order: int,
+    i: int,
+    lo: int,
+    m: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    scratch: np.ndarray,
+    out: np.ndarray,
+):
     """Adds to out `[1 or d, n]` what i and the particles lo … lo + m − 1, m ≤ BLOCK, do to each other.
 
     Order 0: w_j f(|z|²), z = x_i − x_j; 1: w_j 2f′ z; 2: w_j D²W(z)(v_i − v_j). x and v `[d, n]`, w `[n]`;
@@ -49,7 +63,7 @@ def meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def squared_distances(x, i, y, lo, m, s):
+def squared_distances(x: np.ndarray, i: int, y: np.ndarray, lo: int, m: int, s: np.ndarray):
     """s[:m] = |x_i − y_{lo + j}|²."""
     for c in range(x.shape[0]):
         a = x[c, i]
@@ -62,7 +76,19 @@ def squared_distances(x, i, y, lo, m, s):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _curved(i, lo, m, x, v, w, codes, numbers, table, scratch, out):
+def _curved(
+    i: int,
+    lo: int,
+    m: int,
+    x: np.ndarray,
+    v: np.ndarray,
+    w: np.ndarray,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    scratch: np.ndarray,
+    out: np.ndarray,
+):
     # order 2, the squared distances and 2f′ being there
     s, k, h, dot = scratch[0], scratch[1], scratch[2], scratch[3]
     fill(2, s, m, codes, numbers, table, 0.0, h)
@@ -83,7 +109,9 @@ def _curved(i, lo, m, x, v, w, codes, numbers, table, scratch, out):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _gaussian_in_the_plane(i, lo, m, x, w, strength, exponent, out):
+def _gaussian_in_the_plane(
+    i: int, lo: int, m: int, x: np.ndarray, w: np.ndarray, strength: float, exponent: float, out: np.ndarray
+):
     # order 1 of strength e^{exponent |z|²} in one loop, all of it in registers
     x0, x1, weights = x[0, lo : lo + m], x[1, lo : lo + m], w[lo : lo + m]
     others0, others1 = out[0, lo : lo + m], out[1, lo : lo + m]

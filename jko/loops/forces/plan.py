@@ -32,12 +32,12 @@ class Plan:
     detail: tree_resolution.Detail | None = None
 
 
-def plan(terms: Terms, x, tolerance: float, method: str = "auto") -> Plan:
+def plan(terms: Terms, x: np.ndarray, tolerance: float, method: str = "auto") -> Plan:
     """The first of `plans`."""
     return plans(terms, x, tolerance, method)[0]
 
 
-def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]:
+def plans(terms: Terms, x: np.ndarray, tolerance: float, method: str = "auto") -> list[Plan]:
     """Plans for positions `[d, n]`, the cheapest first: a function of them alone, so that a resumed run makes
     the same. Those after the first are for where it misses the tolerance.
 
@@ -75,7 +75,7 @@ def plans(terms: Terms, x, tolerance: float, method: str = "auto") -> list[Plan]
     return cheaper + [direct] * (direct.seconds < TOLERANCES.patience or not cheaper)
 
 
-def box(x) -> tuple[float, ...]:
+def box(x: np.ndarray) -> tuple[float, ...]:
     """Lengths that hold a cloud and clouds a little larger, so that a cloud that moves keeps its mesh."""
     extent = np.asarray(x.max(axis=1) - x.min(axis=1), dtype=float)
     least = max(float(extent.max()) * 1e-3, 1e-290)
@@ -95,7 +95,7 @@ def near_of(terms: Terms, cutoff: float) -> np.ndarray:
     return regularised.taylor(terms, cutoff, TOLERANCES.taylor_terms) if cutoff > 0.0 else NOTHING
 
 
-def _with_mesh(terms, x, lengths, tolerance, cutoffs):
+def _with_mesh(terms: Terms, x: np.ndarray, lengths: tuple, tolerance: float, cutoffs: tuple | np.ndarray):
     finest = _finest(lengths)
     found, best = [], math.inf
     for cutoff in cutoffs:
@@ -120,20 +120,20 @@ def _with_mesh(terms, x, lengths, tolerance, cutoffs):
 
 
 @kept_with_first
-def _step(terms, cutoff, length, tolerance, finest):
+def _step(terms: Terms, cutoff: float, length: float, tolerance: float, finest: float):
     return mesh_resolution.needed_step(
         terms, cutoff, near_of(terms, cutoff), length, min(tolerance, 1e-2), finest
     )
 
 
-def _finest(lengths):
+def _finest(lengths: tuple):
     # the step at which a mesh of half again as many points, twice the box, is as large as it may be
     longest = max(lengths)
     share = math.prod(3.0 * length / longest for length in lengths)
     return longest * (share / TOLERANCES.largest_mesh) ** (1.0 / len(lengths))
 
 
-def _with_tree(terms, x, lengths, tolerance):
+def _with_tree(terms: Terms, x: np.ndarray, lengths: tuple, tolerance: float):
     d = x.shape[0]
     points = tree_resolution.needed_points(terms, d, max(lengths), tolerance)
     if points is None:
@@ -151,7 +151,7 @@ def _cells(terms, x):
     return Plan("cells", terms.cutoff, seconds=seconds, reason=f"the kernel ends at {terms.cutoff:.3g}")
 
 
-def _near_pairs(x, cutoff):
+def _near_pairs(x: np.ndarray, cutoff: float):
     # pairs in neighbouring cells of the cutoff's size, from a sample of the cloud, and what a cell itself
     # costs
     n = x.shape[1]
@@ -168,7 +168,7 @@ def _near_pairs(x, cutoff):
     return neighbours * pairs + 40.0 * n
 
 
-def _refusal(method, terms):
+def _refusal(method: str, terms: Terms):
     if method == "cells":
         return (
             "method: 'cells' needs a kernel that is 0 beyond some distance: declare it with cutoff=, or "

@@ -20,7 +20,16 @@ _ONE = 1023 << 52  # the exponent bits of 1.0
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def fill(order, s, m, codes, numbers, table, zero, k):
+def fill(
+    order: int,
+    s: np.ndarray,
+    m: int,
+    codes: np.ndarray,
+    numbers: np.ndarray,
+    table: np.ndarray,
+    zero: float,
+    k: np.ndarray,
+):
     """k[:m] = the derivative of that order at s[:m]; `zero` where s is 0."""
     for j in range(m):
         k[j] = 0
@@ -45,7 +54,7 @@ def fill(order, s, m, codes, numbers, table, zero, k):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _logarithm(order, s, m, a, k):
+def _logarithm(order: int, s: np.ndarray, m: int, a: float, k: np.ndarray):
     if order == 0:
         for j in range(m):
             k[j] -= 0.5 * a * log64(s[j] if s[j] > 0 else 1.0)
@@ -59,7 +68,7 @@ def _logarithm(order, s, m, a, k):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _power(s, m, a, b, k):
+def _power(s: np.ndarray, m: int, a: float, b: float, k: np.ndarray):
     if b == -0.5:
         for j in range(m):
             k[j] += a / np.sqrt(s[j] if s[j] > 0 else 1.0)
@@ -76,7 +85,7 @@ def _power(s, m, a, b, k):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _exponential(order, s, m, a, b, k):
+def _exponential(order: int, s: np.ndarray, m: int, a: float, b: float, k: np.ndarray):
     # a e^{−r/b}
     rate = 1.0 / b
     fall = -rate * LOG2E
@@ -93,7 +102,7 @@ def _exponential(order, s, m, a, b, k):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _tabulated(order, s, m, table, scale, k):
+def _tabulated(order: int, s: np.ndarray, m: int, table: np.ndarray, scale: float, k: np.ndarray):
     last = table.shape[0] - 1
     for j in range(m):
         bits = bits_of(np.float64(s[j]) * scale)

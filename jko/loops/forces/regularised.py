@@ -34,14 +34,14 @@ def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
     return rows
 
 
-def profile(terms: Terms, s, order: int = 0) -> np.ndarray:
+def profile(terms: Terms, s: np.ndarray, order: int = 0) -> np.ndarray:
     """f, 2f′ or 4f″ at squared distances."""
     s = np.ascontiguousarray(s, dtype=float)
     each = _profile if s.size > TOLERANCES.few_samples else _small_profile
     return each(order, s.ravel(), *terms.arrays, terms.zero(order)).reshape(s.shape)
 
 
-def smooth_profile(terms: Terms, s, cutoff: float, near) -> np.ndarray:
+def smooth_profile(terms: Terms, s: np.ndarray, cutoff: float, near: np.ndarray) -> np.ndarray:
     """f at squared distances, the polynomial `near` in its place within the cutoff."""
     values = profile(terms, s)
     if cutoff > 0.0:
@@ -50,7 +50,7 @@ def smooth_profile(terms: Terms, s, cutoff: float, near) -> np.ndarray:
     return values
 
 
-def folded(z, period: float, turn: float) -> np.ndarray:
+def folded(z: np.ndarray, period: float, turn: float) -> np.ndarray:
     """|z| up to where it turns smoothly at P/2, on 0 ≤ z ≤ P/2: even and of period P when continued.
 
     The mean of P/2 − |z − P/2| over a Gaussian e^{−u²/turn²}: it differs from |z| by e^{−a²} at a distance of
@@ -63,14 +63,16 @@ def folded(z, period: float, turn: float) -> np.ndarray:
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _small_profile(order, s, codes, numbers, table, zero):
+def _small_profile(
+    order: int, s: np.ndarray, codes: np.ndarray, numbers: np.ndarray, table: np.ndarray, zero: float
+):
     out = np.empty(s.size)
     fill(order, s, s.size, codes, numbers, table, zero, out)
     return out
 
 
 @njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def _profile(order, s, codes, numbers, table, zero):
+def _profile(order: int, s, codes, numbers, table, zero):
     out = np.empty(s.size)
     for block in prange((s.size + BLOCK - 1) // BLOCK):
         lo = block * BLOCK

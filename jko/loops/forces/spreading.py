@@ -13,7 +13,7 @@ from jko.loops.forces.elementary import FAST
 
 
 @njit(cache=True, error_model="numpy")
-def sorted_into_bins(keys, count):
+def sorted_into_bins(keys: np.ndarray, count: int):
     """(order, starts `[count + 1]`): a stable counting sort of whole numbers below count."""
     starts = np.zeros(count + 1, np.int64)
     for i in range(keys.size):
@@ -28,7 +28,9 @@ def sorted_into_bins(keys, count):
 
 
 @njit(cache=True, parallel=True, error_model="numpy")
-def bin_keys(x, scale, shift, slab, columns, width, axis):
+def bin_keys(
+    x: np.ndarray, scale: np.ndarray, shift: np.ndarray, slab: int, columns: int, width: int, axis: int
+):
     """Bins of 8 mesh points of the last axis within slabs of `axis`, for positions `[d, n]`."""
     n, last = x.shape[1], x.shape[0] - 1
     keys = np.empty(n, np.int64)
@@ -40,7 +42,7 @@ def bin_keys(x, scale, shift, slab, columns, width, axis):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _weights(g, width, pieces, out):
+def _weights(g: float, width: int, pieces: np.ndarray, out: np.ndarray):
     # the window of a particle at mesh coordinate g: fills out, returns its first mesh point
     left = g - 0.5 * width
     first = int(np.ceil(left))
@@ -62,7 +64,17 @@ def _weights(g, width, pieces, out):
 
 
 @njit(cache=True, parallel=True)
-def spread(x, charges, order, starts, scale, shift, pieces, width, shape):
+def spread(
+    x: np.ndarray,
+    charges: np.ndarray,
+    order: np.ndarray,
+    starts: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    pieces: np.ndarray,
+    width: int,
+    shape: np.ndarray,
+):
     """The mesh `shape` of Σ_j q_j ψ(· − x_j), positions `[3, n]`; an axis of one point is left alone."""
     mesh = np.zeros((shape[0], shape[1], shape[2]))
     slabs = starts.size - 1
@@ -75,7 +87,16 @@ def spread(x, charges, order, starts, scale, shift, pieces, width, shape):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _spread_some(x, charges, particles, scale, shift, pieces, width, mesh):
+def _spread_some(
+    x: np.ndarray,
+    charges: np.ndarray,
+    particles: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    pieces: np.ndarray,
+    width: int,
+    mesh: np.ndarray,
+):
     shape = mesh.shape
     a, b, c = np.zeros(16), np.zeros(16), np.zeros(16)
     a[0], b[0] = 1.0, 1.0
@@ -101,7 +122,17 @@ def _spread_some(x, charges, particles, scale, shift, pieces, width, mesh):
 
 
 @njit(cache=True, parallel=True)
-def read(mesh, x, order, scale, shift, pieces, slopes, width, derivatives):
+def read(
+    mesh: np.ndarray,
+    x: np.ndarray,
+    order: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    pieces: np.ndarray,
+    slopes: np.ndarray,
+    width: int,
+    derivatives: bool,
+):
     """`[4, n]`: Σ ψ(x_i − ·) mesh and, if asked for, its derivatives along the three axes in units of x."""
     n = x.shape[1]
     out = np.zeros((4, n))
@@ -113,7 +144,18 @@ def read(mesh, x, order, scale, shift, pieces, slopes, width, derivatives):
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
-def _read_some(mesh, x, particles, scale, shift, pieces, slopes, width, derivatives, out):
+def _read_some(
+    mesh: np.ndarray,
+    x: np.ndarray,
+    particles: np.ndarray,
+    scale: np.ndarray,
+    shift: np.ndarray,
+    pieces: np.ndarray,
+    slopes: np.ndarray,
+    width: int,
+    derivatives: bool,
+    out: np.ndarray,
+):
     shape = mesh.shape
     w, v = np.zeros((3, 16)), np.zeros((3, 16))
     w[0, 0], w[1, 0] = 1.0, 1.0

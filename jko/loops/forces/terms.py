@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -47,7 +48,7 @@ class Terms:
         return replace(self, quadratic=0.0)
 
 
-def named_terms(terms, at_zero) -> Terms:
+def named_terms(terms: tuple, at_zero: float | None) -> Terms:
     """From ("gaussian", s, w), ("logarithm", s), ("power", c, a): c|z|^a, ("exponential", c, ℓ),
     ("quadratic", s)."""
     codes, numbers, quadratic = [], [], 0.0
@@ -74,7 +75,9 @@ def named_terms(terms, at_zero) -> Terms:
                  quadratic=quadratic)  # fmt: skip
 
 
-def tabulated_terms(derivatives, at_zero, tolerance: float = 1e-11, cutoff=None) -> Terms | None:
+def tabulated_terms(
+    derivatives: Callable, at_zero: float, tolerance: float = 1e-11, cutoff=None
+) -> Terms | None:
     """A table of f, 2f′ and 4f″ from `derivatives(s) -> [3, n]`; None where a table does not hold them.
 
     s = |z|² runs over 280 binades, each in eight intervals with a polynomial of degree 9: a profile smooth
@@ -96,7 +99,7 @@ def tabulated_terms(derivatives, at_zero, tolerance: float = 1e-11, cutoff=None)
     return Terms(numbers=np.array([[scale, 0.0]]), table=table, at_zero=at_zero)
 
 
-def interpolation_matrix(nodes):
+def interpolation_matrix(nodes: np.ndarray):
     """[k, k]: values at the Chebyshev nodes to the coefficients 1, u, u², … of their polynomial."""
     count = len(nodes)
     to_chebyshev = 2.0 / count * np.polynomial.chebyshev.chebvander(nodes, count - 1).T
@@ -111,7 +114,7 @@ def _left_ends():
     return np.ldexp(1.0 + np.arange(_BINS) % 8 / 8.0, _LOWEST + np.arange(_BINS) // 8)
 
 
-def _binade(s):
+def _binade(s: np.ndarray):
     return np.ldexp(1.0, np.frexp(s)[1] - 1)
 
 
@@ -124,7 +127,7 @@ def _nearest_finite(values):
     return values[:, np.clip(np.arange(len(finite)), good[0], good[-1])]
 
 
-def _holds(table, derivatives, left, scaling, tolerance):
+def _holds(table: np.ndarray, derivatives: Callable, left: np.ndarray, scaling: float, tolerance: float):
     generator = np.random.default_rng(20260103)
     u = generator.uniform(-1.0, 1.0, len(left))
     s = (left + (u + 1.0) / 16.0 * _binade(left)) / scaling
@@ -141,7 +144,7 @@ def _holds(table, derivatives, left, scaling, tolerance):
     return bool(np.all(error <= np.maximum(tolerance * scale, 0.1 * tolerance * wide) + 1e-290))
 
 
-def _largest_nearby(scale, bins: int = 48):
+def _largest_nearby(scale: np.ndarray, bins: int = 48):
     # the largest within six binades below: what decays is held relative to its size before
     padded = np.concatenate([np.full(bins, scale[0]), scale])
     return np.lib.stride_tricks.sliding_window_view(padded, bins + 1).max(axis=1)

@@ -27,7 +27,7 @@ class Tree:
     half: np.ndarray
 
 
-def grow(x, leaf: int) -> Tree:
+def grow(x: np.ndarray, leaf: int) -> Tree:
     """The tree of positions `[d, n]` whose last boxes hold at most `leaf` particles.
 
     The outermost box has a power of two for its side and multiples of its 64th for its corner: a cloud that
@@ -50,7 +50,7 @@ def grow(x, leaf: int) -> Tree:
 
 
 @njit(cache=True, error_model="numpy")
-def _keys(x, corner, scale, bits):
+def _keys(x: np.ndarray, corner: np.ndarray, scale: float, bits: int):
     d, n = x.shape
     keys = np.empty(n, np.int64)
     places = np.empty(d, np.int64)
@@ -66,7 +66,7 @@ def _keys(x, corner, scale, bits):
 
 
 @njit(cache=True)
-def _divide(keys, bits, d, leaf):
+def _divide(keys: np.ndarray, bits: int, d: int, leaf: int):
     # (start, stop, parent, after, level) of the boxes, from sorted keys
     most = 2 * keys.size + 1
     start, stop, parent, level = (np.empty(most, np.int64), np.empty(most, np.int64),
@@ -102,7 +102,15 @@ def _divide(keys, bits, d, leaf):
 
 
 @njit(cache=True, error_model="numpy")
-def encounters(start, stop, after, centre, half, separation, few):
+def encounters(
+    start: np.ndarray,
+    stop: np.ndarray,
+    after: np.ndarray,
+    centre: np.ndarray,
+    half: np.ndarray,
+    separation: float,
+    few: int,
+):
     """(far `[pairs, 2]`, near `[pairs, 2]`): pairs of boxes, each once, that together hold every pair.
 
     Far are boxes each of which is `separation` of its half sides from the other at its centre, unless they
@@ -151,7 +159,7 @@ def encounters(start, stop, after, centre, half, separation, few):
 
 
 @njit(cache=True, error_model="numpy")
-def _apart(a, b, centre, half, separation):
+def _apart(a: int, b: int, centre: np.ndarray, half: np.ndarray, separation: float):
     from_a, from_b = 0.0, 0.0
     for c in range(3):
         z = abs(centre[a, c] - centre[b, c])
@@ -161,13 +169,13 @@ def _apart(a, b, centre, half, separation):
 
 
 @njit(cache=True)
-def _wider(pairs):
+def _wider(pairs: np.ndarray):
     wide = np.empty((2 * pairs.shape[0], 2), np.int64)
     wide[: pairs.shape[0]] = pairs
     return wide
 
 
-def runs(pairs, start, stop):
+def runs(pairs: np.ndarray, start: np.ndarray, stop: np.ndarray):
     """`[runs, 4]` (first, end, begin, stop): pairs of boxes `[pairs, 2]` as runs of particles, those begin …
     stop − 1 that each of first … end − 1 meets, with begin ≤ first; of a box and itself those before it."""
     one, other = np.maximum(pairs[:, 0], pairs[:, 1]), np.minimum(pairs[:, 0], pairs[:, 1])

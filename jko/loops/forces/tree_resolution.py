@@ -51,7 +51,7 @@ def needed_points(terms: Terms, dimension: int, length: float, tolerance: float)
 
 
 @kept_with_first
-def _loss(terms, dimension, exponent, p):
+def _loss(terms: Terms, dimension: int, exponent: int, p: int):
     # root mean squares of the force that interpolation in two boxes of half side 2^exponent loses, and of it
     generator = np.random.default_rng(20260105)
     x, y = generator.uniform(-1.0, 1.0, size=(2, TOLERANCES.probes, dimension))
@@ -68,7 +68,7 @@ def _loss(terms, dimension, exponent, p):
     return float(np.sqrt(np.mean((got - exact) ** 2))), float(np.sqrt(np.mean(exact**2)))
 
 
-def _read(x, p):
+def _read(x: np.ndarray, p: int):
     # what each of the points of a box contributes at x in it `[n, p^d]`, and its slopes along each axis
     nodes = np.cos((np.arange(p) + 0.5) * np.pi / p)
     weights = 2.0 * np.polynomial.chebyshev.chebvander(nodes, p - 1).T / p
@@ -85,7 +85,7 @@ def _read(x, p):
     return pairs[0], pairs[1:]
 
 
-def evaluation_cost(fine: Detail, x) -> float:
+def evaluation_cost(fine: Detail, x: np.ndarray) -> float:
     """Seconds that the forces on a cloud `[d, n]` are expected to take, from the tree of a sample of it."""
     d, n = x.shape
     sample = np.ascontiguousarray(x[:, :: max(1, n // TOLERANCES.sample)], dtype=float)

@@ -33,7 +33,7 @@ def window(width: int, oversampling: float):
     return pieces, slopes, beta
 
 
-def transform(width: int, oversampling: float, frequencies) -> np.ndarray:
+def transform(width: int, oversampling: float, frequencies: np.ndarray) -> np.ndarray:
     """∫ψ(x)e^{−iθx}dx over mesh units x, at angular frequencies θ per mesh point."""
     from scipy.special import i0e
 
@@ -42,7 +42,7 @@ def transform(width: int, oversampling: float, frequencies) -> np.ndarray:
     return 0.5 * width * (np.exp(root - beta) - np.exp(-root - beta)) / (root * i0e(beta))
 
 
-def _value(t, beta):
+def _value(t: np.ndarray, beta: float):
     from scipy.special import i0e
 
     root = np.sqrt(np.maximum(1.0 - t * t, 0.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from numba import njit
 
 FAST = {"contract", "nsz"}
@@ -29,7 +30,7 @@ def _interpolate_1d(values, s):
 
 
 @njit(cache=True, fastmath=FAST)
-def extended_1d(values, s):
+def extended_1d(values: np.ndarray, s: float):
     """The field at s, in cells from the first centre."""
     inner = _kept(s, values.shape[0])
     value = _interpolate_1d(values, inner)
@@ -45,7 +46,7 @@ def _inner(values, row, c, w0, w1, w2, w3):
 
 
 @njit(cache=True, fastmath=FAST)
-def _interpolate_2d(values, s, t):
+def _interpolate_2d(values: np.ndarray, s: float, t: float):
     r, a0, a1, a2, a3 = _taps(s, values.shape[0])
     c, b0, b1, b2, b3 = _taps(t, values.shape[1])
     return (
@@ -57,7 +58,7 @@ def _interpolate_2d(values, s, t):
 
 
 @njit(cache=True, fastmath=FAST)
-def extended_2d(values, s, t):
+def extended_2d(values: np.ndarray, s: float, t: float):
     """The field at (s, t)."""
     n, m = values.shape
     inner_s, inner_t = _kept(s, n), _kept(t, m)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numba import njit
@@ -10,7 +11,7 @@ from numba import njit
 TILE = 16  # lines finished together, so that transposed writes fill whole cache lines
 
 
-def interpolate(field, shapes, starts, ratios, periodic=None):
+def interpolate(field: np.ndarray, shapes: tuple, starts: Sequence, ratios: list, periodic=None):
     """Cubic values of a field at other cell centres; even-mirrored beyond the walls, repeated along axes
     that are periodic.
 
@@ -22,12 +23,12 @@ def interpolate(field, shapes, starts, ratios, periodic=None):
     return _apply(field, [_cubic_taps(*axis) for axis in axes])
 
 
-def average(field, shapes):
+def average(field: np.ndarray, shapes: tuple):
     """Means of a field over the shapes[a] equal cells into which each axis is cut anew."""
     return _apply(field, [_mean_taps(n, count) for n, count in zip(field.shape, shapes, strict=True)])
 
 
-def _cubic_taps(n, count, start, ratio, periodic):
+def _cubic_taps(n: int, count: int, start: float, ratio: float, periodic: bool):
     s = start + (np.arange(count) + 0.5) * ratio - 0.5
     base = np.floor(s).astype(int)
     t = s - base
@@ -44,7 +45,7 @@ def _cubic_taps(n, count, start, ratio, periodic):
     return np.where(index >= n, 2 * n - 1 - index, index), np.stack(weights, axis=-1)
 
 
-def _mean_taps(n, count):
+def _mean_taps(n: int, count: int):
     edges = np.arange(count + 1) * (n / count)
     first = np.minimum(np.floor(edges[:-1] + 1e-9).astype(int), n - 1)
     index = first[:, None] + np.arange(math.ceil(n / count) + 1)
@@ -52,7 +53,7 @@ def _mean_taps(n, count):
     return np.minimum(index, n - 1), np.where(index < n, np.maximum(overlap, 0.0), 0.0) * (count / n)
 
 
-def _apply(field, taps):
+def _apply(field: np.ndarray, taps: list):
     lines = np.ascontiguousarray(field, dtype=float)
     shape = list(field.shape)
     for axis in reversed(range(len(shape))):
@@ -64,7 +65,7 @@ def _apply(field, taps):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _combine(lines, index, weights, out):
+def _combine(lines: np.ndarray, index: np.ndarray, weights: np.ndarray, out: np.ndarray):
     """out[j, l] = Σ_k weights[j, k]·lines[l, index[j, k]]."""
     count, taps = lines.shape[0], index.shape[1]
     for first in range(0, count, TILE):

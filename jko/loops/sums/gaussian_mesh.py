@@ -16,13 +16,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from jko.loops.sums.tolerances import TOLERANCES
 
 REACH = 9  # mesh points to each side: e^{−REACH²/4} = 2e-9 of the narrow Gaussian is left out
 _MARGIN = 2 * REACH + 3  # mesh points beside the cloud, for windows at both ends and for interpolation
 
 
-def mesh_size(x, bandwidth: float) -> int:
+def mesh_size(x: np.ndarray, bandwidth: float) -> int:
     """How many mesh points to keep for particles `[n, d]`: a power of two, with room to move."""
     extent = np.ptp(np.asarray(x, dtype=float), axis=0) / (0.5 * bandwidth)
     needed = math.prod(float(n) for n in TOLERANCES.room * extent + _MARGIN)
@@ -30,7 +31,7 @@ def mesh_size(x, bandwidth: float) -> int:
 
 
 @partial(jax.jit, static_argnums=(3,))
-def gaussian_mesh_sum(x, charges, bandwidth, size: int):
+def gaussian_mesh_sum(x: Array, charges: Array, bandwidth: Array, size: int):
     """(Σ_j q_j φ(x_i − x_j) `[n]`, its gradient in x_i `[n, d]`), φ the density of N(0, ε² I).
 
     ε is the bandwidth, a number.     `size` is the number of mesh points to keep, from `mesh_size`; particles
@@ -46,14 +47,14 @@ def gaussian_mesh_sum(x, charges, bandwidth, size: int):
     blocks = jnp.pad(scaled, ((0, pad), (0, 0))).reshape(-1, chunk, d)
     weights = jnp.pad(charges, (0, pad)).reshape(-1, chunk)
 
-    def spread(mesh, block):
+    def spread(mesh: Array, block: tuple):
         points, q = block
         indices, values, _ = _stencil(points, shape)
         return mesh.at[indices].add(q[:, None] * values), None
 
     mesh, _ = lax.scan(spread, jnp.zeros(size, x.dtype), (blocks, weights))
 
-    def read(points):
+    def read(points: Array):
         indices, values, offsets = _stencil(points, shape)
         field = mesh[indices] * values
         slopes = [-0.5 * jnp.sum(field * offset, axis=1) for offset in offsets]
@@ -65,7 +66,7 @@ def gaussian_mesh_sum(x, charges, bandwidth, size: int):
     return values.reshape(-1)[:n] * scale, slopes.reshape(-1, d)[:n] * (scale * 2.0 / bandwidth)
 
 
-def _stencil(points, shape):
+def _stencil(points: Array, shape: Array):
     """Flat mesh indices `[n, s^d]`, Gaussian values there, and the offsets point − mesh along each axis."""
     n, d = points.shape
     steps = jnp.arange(-REACH, REACH + 1, dtype=jnp.int32)
@@ -81,7 +82,7 @@ def _stencil(points, shape):
     return flat, product, [_along(offset[:, axis], axis, d) for axis in range(d)]
 
 
-def _along(offset, axis, d):
+def _along(offset: Array, axis: int, d: int):
     n, size = offset.shape
     wide = offset.reshape(n, *(size if a == axis else 1 for a in range(d)))
     return jnp.broadcast_to(wide, (n, *([size] * d))).reshape(n, -1)

@@ -41,7 +41,7 @@ def tabulated(z, table, spacing):
 
 
 @njit(cache=True, error_model="numpy")
-def _integrals(z, logarithm, powers):
+def _integrals(z: float, logarithm: float, powers: np.ndarray):
     # the first and second integrals of W from 0
     first, second = 0.0, 0.0
     if z <= 0.0:
@@ -59,7 +59,7 @@ def _integrals(z, logarithm, powers):
 
 
 @njit(cache=True, error_model="numpy")
-def mean(gap, left, right, logarithm, powers):
+def mean(gap: float, left: float, right: float, logarithm: float, powers: np.ndarray):
     """The mean of W(y − x) over cells of widths `left`, `right` with `gap` between: the value and its
     derivatives in the gap and in the two widths."""
     if left < _POINT * (gap + right) and right < _POINT * (gap + left):
@@ -82,7 +82,7 @@ def mean(gap, left, right, logarithm, powers):
 
 
 @njit(cache=True, error_model="numpy")
-def _point_mean(gap, width, logarithm, powers):
+def _point_mean(gap: float, width: float, logarithm: float, powers: np.ndarray):
     near, far = _integrals(gap, logarithm, powers)[0], _integrals(gap + width, logarithm, powers)[0]
     w0, w1 = singular(max(gap, 1e-300), logarithm, powers)[0], singular(gap + width, logarithm, powers)[0]
     value = (far - near) / width
@@ -90,7 +90,15 @@ def _point_mean(gap, width, logarithm, powers):
 
 
 @njit(cache=True, error_model="numpy")
-def near_sums(widths, masses, logarithm, powers, table, spacing, slope):
+def near_sums(
+    widths: np.ndarray,
+    masses: np.ndarray,
+    logarithm: float,
+    powers: np.ndarray,
+    table: np.ndarray,
+    spacing: float,
+    slope: np.ndarray,
+):
     """The energy ½ΣΣ w w W̄ of cells up to REACH apart; adds its force per unit mass to slope `[2, n]`.
 
     The logarithm and the powers by their exact means over pairs of cells, the table at Gauss points.
@@ -119,7 +127,7 @@ def near_sums(widths, masses, logarithm, powers, table, spacing, slope):
 
 
 @njit(cache=True, error_model="numpy")
-def _push(slope, i, left, right):
+def _push(slope: np.ndarray, i: int, left: float, right: float):
     # the slopes at a cell's Gauss points that push its edges by these forces per unit mass
     scale = 2.0 / (FAR - NEAR)
     slope[0, i] += scale * (FAR * left - NEAR * right)
@@ -127,7 +135,9 @@ def _push(slope, i, left, right):
 
 
 @njit(cache=True, error_model="numpy")
-def _near_table(i, widths, masses, table, spacing, slope):
+def _near_table(
+    i: int, widths: np.ndarray, masses: np.ndarray, table: np.ndarray, spacing: float, slope: np.ndarray
+):
     w = masses[i]
     value, push = tabulated((FAR - NEAR) * widths[i], table, spacing)
     energy = 0.25 * w * w * (table[0, 0] + value)

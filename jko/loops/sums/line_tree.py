@@ -16,7 +16,16 @@ LEAF = 48
 
 
 @njit(cache=True, error_model="numpy")
-def far_sums(points, masses, nodes, longest, logarithm, powers, table, spacing):
+def far_sums(
+    points: np.ndarray,
+    masses: np.ndarray,
+    nodes: int,
+    longest: float,
+    logarithm: float,
+    powers: np.ndarray,
+    table: np.ndarray,
+    spacing: float,
+):
     """(energy, slope `[N]`): ½ΣΣ m m W and Σ m W′, over pairs more than REACH cells apart.
 
     Points `[N]` increase, two a cell. `nodes` Chebyshev nodes a block; blocks longer than `longest` are
@@ -89,7 +98,19 @@ def _kernel(z, logarithm, powers, table, spacing):
 
 
 @njit(cache=True, error_model="numpy")
-def _pairs(a0, a1, b0, b1, points, masses, slope, logarithm, powers, table, spacing):
+def _pairs(
+    a0: int,
+    a1: int,
+    b0: int,
+    b1: int,
+    points: np.ndarray,
+    masses: np.ndarray,
+    slope: np.ndarray,
+    logarithm: float,
+    powers: np.ndarray,
+    table: np.ndarray,
+    spacing: float,
+):
     energy = 0.0
     for p in range(a0, a1):
         x, m, pull = points[p], masses[p], 0.0
@@ -106,7 +127,7 @@ def _pairs(a0, a1, b0, b1, points, masses, slope, logarithm, powers, table, spac
 
 
 @njit(cache=True, error_model="numpy")
-def _blocks(points, depth, size):
+def _blocks(points: np.ndarray, depth: int, size: int):
     first = np.empty((size, 2), dtype=np.int64)
     middle, half = np.zeros(size), np.zeros(size)
     for level in range(depth + 1):
@@ -121,7 +142,7 @@ def _blocks(points, depth, size):
 
 
 @njit(cache=True, error_model="numpy")
-def _basis(t, grid, bary, out):
+def _basis(t: float, grid: np.ndarray, bary: np.ndarray, out: np.ndarray):
     # the Lagrange polynomials of the nodes at t
     total = 0.0
     for k in range(grid.size):
@@ -138,7 +159,16 @@ def _basis(t, grid, bary, out):
 
 
 @njit(cache=True, error_model="numpy")
-def _moments(points, masses, depth, first, middle, half, grid, bary):
+def _moments(
+    points: np.ndarray,
+    masses: np.ndarray,
+    depth: int,
+    first: np.ndarray,
+    middle: np.ndarray,
+    half,
+    grid: np.ndarray,
+    bary: np.ndarray,
+):
     moments = np.zeros((first.shape[0], grid.size))
     basis = np.empty(grid.size)
     leaf = 1 << depth
@@ -160,7 +190,17 @@ def _moments(points, masses, depth, first, middle, half, grid, bary):
 
 
 @njit(cache=True, error_model="numpy")
-def _spread(points, depth, first, middle, half, grid, bary, local, slope):
+def _spread(
+    points: np.ndarray,
+    depth: int,
+    first: np.ndarray,
+    middle: np.ndarray,
+    half: np.ndarray,
+    grid: np.ndarray,
+    bary: np.ndarray,
+    local: np.ndarray,
+    slope: np.ndarray,
+):
     basis = np.empty(grid.size)
     leaf = 1 << depth
     for node in range(1, first.shape[0]):

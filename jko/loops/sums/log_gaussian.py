@@ -27,14 +27,14 @@ class LogGaussian:
     turn on either side of the line.
     """
 
-    def __init__(self, cells, decay, periodic=None):
+    def __init__(self, cells: tuple, decay: list, periodic: tuple | None = None):
         self.cells, self.decay = tuple(cells), tuple(decay)
         self.periodic = tuple(periodic or (False,) * len(self.cells))
         self.axes = tuple(
             _Axis(n, s, p) for n, s, p in zip(self.cells, self.decay, self.periodic, strict=True)
         )
 
-    def __call__(self, logs):
+    def __call__(self, logs: np.ndarray):
         """log of the sums at every cell, `[*cells]`, from logarithms `[*cells]`; −∞ stands for 0."""
         lines = logs
         for axis in reversed(self.axes):
@@ -43,7 +43,7 @@ class LogGaussian:
 
 
 class _Axis:
-    def __init__(self, n, decay, periodic):
+    def __init__(self, n: int, decay: float, periodic: bool):
         self.n, self.decay = n, decay
         self.pad = n // 2 if periodic else 0
         length = n + 2 * self.pad
@@ -60,7 +60,7 @@ class _Axis:
         )
         self.table = np.exp(2.0 * decay * np.outer(np.arange(self.block), np.arange(-reach, reach + 1)))
 
-    def __call__(self, lines):
+    def __call__(self, lines: np.ndarray):
         """`[count, n]` to `[n, count]`."""
         if self.pad:
             lines = np.concatenate([lines[:, -self.pad :], lines, lines[:, : self.pad]], axis=1)
@@ -77,14 +77,14 @@ class _Axis:
             out[:, lost] = self._careful(np.ascontiguousarray(lines[lost]))
         return out
 
-    def _careful(self, lines):
+    def _careful(self, lines: np.ndarray):
         out = np.empty((lines.shape[0], lines.shape[1] - 2 * self.pad))
         _log_sums(lines, self.decay, self.pad, self.table, out)
         return np.ascontiguousarray(out.T)
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _envelope(line, decay, largest, height):
+def _envelope(line: np.ndarray, decay: float, largest: np.ndarray, height: np.ndarray):
     """largest[i] = argmax_j line[j] − decay(i − j)², height[i] the maximum; False for a line of −∞."""
     n = line.shape[0]
     vertex = np.empty(n, np.int64)
@@ -115,7 +115,16 @@ def _envelope(line, decay, largest, height):
 
 
 @njit(cache=True)
-def _windows(line, decay, block, first, last, height, low, high):
+def _windows(
+    line: np.ndarray,
+    decay: float,
+    block: int,
+    first: int,
+    last: int,
+    height: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+):
     """The inputs that matter to each block of outputs: low from its first output, high from its last."""
     j = 0
     for b in range(low.shape[0]):
@@ -132,7 +141,7 @@ def _windows(line, decay, block, first, last, height, low, high):
 
 
 @njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
-def _block_sums(weights, table, shift, width, out):
+def _block_sums(weights: np.ndarray, table: np.ndarray, shift: int, width: int, out: np.ndarray):
     for k in range(width):
         row = table[k, shift : shift + weights.shape[0]]
         total = 0.0
@@ -142,7 +151,16 @@ def _block_sums(weights, table, shift, width, out):
 
 
 @njit(cache=True)
-def _direct(line, decay, height, first, width, start, end, out):
+def _direct(
+    line: np.ndarray,
+    decay: float,
+    height: np.ndarray,
+    first: int,
+    width: int,
+    start: int,
+    end: int,
+    out: np.ndarray,
+):
     for k in range(width):
         i, total = first + k, 0.0
         for j in range(start, end):
@@ -151,7 +169,7 @@ def _direct(line, decay, height, first, width, start, end, out):
 
 
 @njit(cache=True)
-def _log_sums(lines, decay, pad, table, out):
+def _log_sums(lines: np.ndarray, decay: float, pad: int, table: np.ndarray, out: np.ndarray):
     count, n = lines.shape
     block, middle = table.shape[0], table.shape[1] // 2
     blocks = (n - 2 * pad + block - 1) // block

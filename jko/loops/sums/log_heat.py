@@ -17,7 +17,7 @@ from jko.loops.sums.log_gaussian import LogGaussian
 from jko.loops.sums.tolerances import TOLERANCES
 
 
-def log_heat(logs, spacing, variance):
+def log_heat(logs: np.ndarray, spacing: tuple, variance: float):
     """log of the heated field `[*cells]` from its logarithm; outside of the grid there is nothing. A variance
     below (h/65)² is reached by linear interpolation of the logarithm in the variance."""
     if variance == 0.0:
@@ -35,7 +35,7 @@ def log_heat(logs, spacing, variance):
     return logs
 
 
-def _along(lines, h, variance):
+def _along(lines: np.ndarray, h: float, variance: float):
     """`[count, n]` to `[n, count]`."""
     n = lines.shape[1]
     ratio = 2 * math.ceil(0.5 * (h / math.sqrt(variance) - 1.0)) + 1 if variance < h * h else 1
@@ -47,7 +47,7 @@ def _along(lines, h, variance):
     return np.ascontiguousarray(heated) + math.log(fine) - 0.5 * math.log(2.0 * math.pi * variance)
 
 
-def _refined(lines, ratio):
+def _refined(lines: np.ndarray, ratio: int):
     """Each cell cut into an odd number of cells, each with the value at its centre of a polynomial."""
     n = lines.shape[1]
     if n < 5:
@@ -62,7 +62,7 @@ def _refined(lines, ratio):
     return out.reshape(len(lines), n * ratio)
 
 
-def _one_sided(lines):
+def _one_sided(lines: np.ndarray):
     """First and second differences at each cell of the least bent parabola through it and two neighbours on
     either side or one on each; a line, or nothing, where there are fewer."""
     far = np.pad(lines, [(0, 0), (2, 2)], constant_values=-np.inf)
@@ -81,7 +81,7 @@ def _one_sided(lines):
     return np.where(no_bend, alone, slope), np.where(no_bend, 0.0, bend)
 
 
-def _smooth(lines):
+def _smooth(lines: np.ndarray):
     """Where the three second differences about a cell are alike, so that the quartic is to be trusted."""
     smooth = np.zeros(lines.shape, bool)
     with np.errstate(invalid="ignore"):
@@ -93,6 +93,6 @@ def _smooth(lines):
     return smooth
 
 
-def _lagrange(node, place):
+def _lagrange(node: int, place: np.ndarray):
     others = [m for m in range(-2, 3) if m != node]
     return np.prod([(place - m) / (node - m) for m in others], axis=0)

@@ -5,6 +5,8 @@ for close pairs far from the origin. Everything here can be traced and different
 recomputed on the way back, so a reverse pass keeps the memory bound too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -12,8 +14,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.time_dependence import AtTime
 from jko.loops.sums.tolerances import TOLERANCES
@@ -25,11 +29,19 @@ class Difference:
 
     function: Callable
 
-    def __call__(self, x, y):
+    def __call__(self, x: Array, y: Array):
         return self.function(x - y)
 
 
-def pair_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincident: bool = False):
+def pair_sum(
+    kernel: Callable | Difference,
+    x: Array,
+    y: Array,
+    weights: Array,
+    *,
+    block: int | None = None,
+    exclude_coincident: bool = False,
+):
     """Σ_j w_j k(x_i, y_j).
 
     kernel: ``kernel(x_i [d], y_j [d]) -> scalar`` in jax, hashable, the same object from call to call (sums
@@ -42,14 +54,22 @@ def pair_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincid
         return _program(_pair_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
 
 
-def pair_gradient_sum(kernel, x, y, weights, *, block: int | None = None, exclude_coincident: bool = False):
+def pair_gradient_sum(
+    kernel: Difference,
+    x: Array,
+    y: Array,
+    weights: Array,
+    *,
+    block: int | None = None,
+    exclude_coincident: bool = False,
+):
     """Σ_j w_j ∇₁k(x_i, y_j) ``[n, d]``, ∇₁ the gradient in the first argument; see `pair_sum`."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
         return _program(_pair_gradient_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
 
 
-def radial_sum(profile, x, y, weights, *, block: int | None = None):
+def radial_sum(profile: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
     """Σ_j w_j f(|x_i − y_j|²) ``[n]``, for an elementwise jax function f of the squared distance.
 
     weights may be ``[m]`` or ``[m, c]``, c sums sharing one evaluation of f: the result is then ``[n, c]``.
@@ -59,7 +79,7 @@ def radial_sum(profile, x, y, weights, *, block: int | None = None):
         return _program(_radial_sum, profile, _rows(x, y, block))(x, y, weights)
 
 
-def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
+def radial_gradient_sum(slope: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
     """Σ_j w_j s(|x_i − y_j|²)(x_i − y_j) ``[n, d]``, in the matrix form x·Σ s w − (s w) @ y.
 
     With s = 2f′ this is the gradient of `radial_sum`. weights may be ``[m]``, or, where y is x, a pair
@@ -73,7 +93,7 @@ def radial_gradient_sum(slope, x, y, weights, *, block: int | None = None):
         return _program(_symmetric_gradient_sum, slope, _rows(x, y, block))(x, y, jnp.asarray(left), right)
 
 
-def radial_difference_sum(slope, x, y, weights, *, block: int | None = None):
+def radial_difference_sum(slope: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
     """Σ_j w_j s(|x_i − y_j|²)(x_i − y_j) ``[n, d]``, each difference taken first: for an s without bound at
     0."""
     with precision(x, y):
@@ -87,7 +107,7 @@ def precision(*arrays):
     return jax.enable_x64(True) if double else nullcontext()
 
 
-def _program(total, kernel, *fixed):
+def _program(total: Callable, kernel: Callable, *fixed):
     """A sum over pairs with its kernel, compiled; the time of a kernel that has one is an operand."""
     at = getattr(kernel, "function", None)
     if isinstance(at, AtTime):
@@ -96,26 +116,26 @@ def _program(total, kernel, *fixed):
 
 
 @kept
-def _program_of(total, *fixed):
+def _program_of(total: Callable, *fixed):
     return jax.jit(partial(total, *fixed))
 
 
 @kept
-def _program_of_time(total, function, *fixed):
+def _program_of_time(total: Callable, function: Callable, *fixed):
     return jax.jit(lambda t, *arrays: total(Difference(AtTime(function, t)), *fixed, *arrays))
 
 
-def _arrays(x, y, weights):
+def _arrays(x: np.ndarray, y: np.ndarray, weights: np.ndarray):
     x, y, weights = (jnp.asarray(a) for a in (x, y, weights))
     return x, y, weights.astype(jnp.result_type(x.dtype, y.dtype))
 
 
-def _rows(x, y, block: int | None) -> int:
+def _rows(x: Array, y: Array, block: int | None) -> int:
     entries = max(1, TOLERANCES.block_entries // max(1, y.shape[0]))
     return max(1, min(x.shape[0], entries if block is None else int(block)))
 
 
-def _by_rows(function, block: int, *arrays):
+def _by_rows(function: Callable, block: int, *arrays):
     """``function`` of blocks of rows of the arrays ``[n, ...]``, put together again."""
     n = arrays[0].shape[0]
     full = n - n % block
@@ -127,8 +147,8 @@ def _by_rows(function, block: int, *arrays):
     return jnp.concatenate([head, jax.checkpoint(function)(*(a[full:] for a in arrays))])
 
 
-def _without_coincident(kernel):
-    def masked(x, y):
+def _without_coincident(kernel: Difference):
+    def masked(x: Array, y: Array):
         coincident = jnp.all(x == y)
         # a finite point stands in for a coincident one: a gradient through the unused branch must not be NaN
         value = kernel(x, jnp.where(coincident, lax.stop_gradient(x) + 1, y))
@@ -137,43 +157,45 @@ def _without_coincident(kernel):
     return masked
 
 
-def _pair_sum(kernel, block, exclude, x, y, weights):
+def _pair_sum(kernel: Callable | Difference, block: int, exclude: bool, x: Array, y: Array, weights: Array):
     kernel = _without_coincident(kernel) if exclude else kernel
     matrix = jax.vmap(jax.vmap(kernel, (None, 1)), (1, None))  # coordinates first: long inner loops
     columns = y.T
     return _by_rows(lambda rows: matrix(rows.T, columns) @ weights, block, x).astype(x.dtype)
 
 
-def _pair_gradient_sum(kernel, block, exclude, x, y, weights):
+def _pair_gradient_sum(
+    kernel: Callable | Difference, block: int, exclude: bool, x: Array, y: Array, weights: Array
+):
     gradient = jax.grad(_without_coincident(kernel) if exclude else kernel)
     matrix = jax.vmap(jax.vmap(gradient, (None, 0), 1), (0, None), 1)  # [d, rows, m]
     return _by_rows(lambda rows: (matrix(rows, y) @ weights).T, block, x).astype(x.dtype)
 
 
-def _squared_distances(rows, y):
+def _squared_distances(rows: Array, y: Array):
     total = jnp.zeros((), rows.dtype)
     for i in range(y.shape[1]):
         total = total + (rows[:, i, None] - y[None, :, i]) ** 2
     return total
 
 
-def _radial_sum(profile, block, x, y, weights):
+def _radial_sum(profile: Callable, block: int, x: Array, y: Array, weights: Array):
     return _by_rows(lambda rows: profile(_squared_distances(rows, y)) @ weights, block, x)
 
 
-def _radial_gradient_sum(slope, block, x, y, weights):
+def _radial_gradient_sum(slope: Callable, block: int, x: Array, y: Array, weights: Array):
     x, y = _centred(x, y)
     columns = weights[:, None] * jnp.concatenate([jnp.ones_like(y[:, :1]), y], axis=1)
 
-    def rows_sum(rows):
+    def rows_sum(rows: Array):
         sums = slope(_squared_distances(rows, y)) @ columns
         return rows * sums[:, :1] - sums[:, 1:]
 
     return _by_rows(rows_sum, block, x)
 
 
-def _radial_difference_sum(slope, block, x, y, weights):
-    def rows_sum(rows):
+def _radial_difference_sum(slope: Callable, block: int, x: Array, y: Array, weights: Array):
+    def rows_sum(rows: Array):
         matrix = slope(_squared_distances(rows, y)) * weights
         sums = [jnp.sum(matrix * (rows[:, i, None] - y[None, :, i]), axis=1) for i in range(y.shape[1])]
         return jnp.stack(sums, axis=1)
@@ -196,7 +218,7 @@ def _symmetric_gradient_sum(slope, block, x, y, left, weights):
     return _by_rows(rows_sum, block, x, left)
 
 
-def _centred(x, y):
+def _centred(x: Array, y: Array):
     """Both clouds seen from the mean of y: x·Σ − Σ·y cancels, and cancels less near the origin."""
     centre = jnp.mean(y, axis=0)
     return x - centre, y - centre

@@ -6,14 +6,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from functionals.array import Array
 from functionals.programs import kept
 from jko.loops.random_keys import seed_words
 from jko.loops.sums.pair_sums import precision
 
 
-def random_batch_gradients(kernel, x, w, partners: int, seed: int):
+def random_batch_gradients(kernel, x: np.ndarray, w: np.ndarray, partners: int, seed: int):
     """An estimate of Σ_j w_j ∇₁k(x_i, x_j) `[n, d]`, k of the difference, from `partners` (even) others.
 
     The particles stand on a ring in random order and each meets the `partners`/2 next to it on either side,
@@ -29,11 +31,11 @@ def random_batch_gradients(kernel, x, w, partners: int, seed: int):
 
 
 @kept
-def _program(kernel, partners):
+def _program(kernel, partners: int):
     return jax.jit(partial(_gradients, kernel, partners))
 
 
-def _gradients(kernel, partners, words, x, w):
+def _gradients(kernel, partners: int, words: Array, x: Array, w: Array):
     n = x.shape[0]
     reach = min(partners // 2, max(1, (n - 1) // 2))
     key = jax.random.wrap_key_data(words, impl="threefry2x32")
@@ -48,7 +50,7 @@ def _gradients(kernel, partners, words, x, w):
 
 
 def _safe(kernel):
-    def masked(x, y):
+    def masked(x: Array, y: Array):
         coincident = jnp.all(x == y)
         value = kernel(x, jnp.where(coincident, lax.stop_gradient(x) + 1, y))
         return jnp.where(coincident, jnp.zeros_like(value), value)
@@ -56,7 +58,7 @@ def _safe(kernel):
     return masked
 
 
-def _digest(x):
+def _digest(x: Array):
     # a 32-bit number that changes with any bit of any position
     words = lax.bitcast_convert_type(x, jnp.uint32).reshape(-1)
     places = lax.iota(jnp.uint32, words.size) * jnp.uint32(2654435761) | jnp.uint32(1)

@@ -16,7 +16,7 @@ from jko.loops.grids.resample import TILE
 from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
 
 
-def c_transform(phi, spacing, tau, threads=1, refine=True):
+def c_transform(phi: np.ndarray, spacing: tuple, tau: float, threads: int = 1, refine: bool = True):
     """φᶜ on the grid, `[*cells]`; φ = −∞ leaves a cell out of the minimum, which is +∞ if all are left out.
 
     With `refine` the minimum is sought between the cells too, to third order where φ is smooth: without it φᶜ
@@ -34,7 +34,9 @@ def c_transform(phi, spacing, tau, threads=1, refine=True):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _transform_tile(lines, curvature, sign, refine, out, first):
+def _transform_tile(
+    lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray, first: int
+):
     """out[x, l] = min_y curvature·(x − y)² + sign·lines[l, y] for the lines of one tile."""
     count, n = lines.shape
     width = min(TILE, count - first)
@@ -59,12 +61,12 @@ def _transform_tile(lines, curvature, sign, refine, out, first):
 
 
 @njit(cache=True)
-def _pass_serial(lines, curvature, sign, refine, out):
+def _pass_serial(lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray):
     for first in range(0, lines.shape[0], TILE):
         _transform_tile(lines, curvature, sign, refine, out, first)
 
 
 @njit(cache=True, parallel=True)
-def _pass_parallel(lines, curvature, sign, refine, out):
+def _pass_parallel(lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray):
     for tile in prange((lines.shape[0] + TILE - 1) // TILE):
         _transform_tile(lines, curvature, sign, refine, out, tile * TILE)

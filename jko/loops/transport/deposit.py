@@ -16,7 +16,7 @@ _LEAST = 1e-3  # of a cell, the width of an image
 _SHEAR = 0.05  # mixed derivative of the map below which a cell is not cut: upright boxes err by its square
 
 
-def deposit(mass, psi, spacing):
+def deposit(mass: np.ndarray, psi: np.ndarray, spacing: tuple):
     """(id − ∇ψ)_# mass `[*cells]` in 1, 2 or 3 dimensions; faces on the walls of the box stay there."""
     d, out = mass.ndim, np.zeros(lift(mass).shape)
     h = np.ones(3)
@@ -47,7 +47,7 @@ def _mixed(psi, rate, i, iu, il, j, ju, jl):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _fill(mass, psi, rates, out):
+def _fill(mass: np.ndarray, psi: np.ndarray, rates: np.ndarray, out: np.ndarray):
     n, m, o = mass.shape
     for i in range(n):
         il, iu = max(i - 1, 0), min(i + 1, n - 1)
@@ -85,7 +85,7 @@ def _fill(mass, psi, rates, out):
 
 
 @njit(inline="always")
-def _lay_down(mass, ends, out):
+def _lay_down(mass, ends, out: np.ndarray):
     n, m, o = out.shape
     x0, x1, y0, y1, z0, z1 = ends
     mass /= (x1 - x0) * (y1 - y0) * (z1 - z0)

@@ -8,7 +8,7 @@ import numpy as np
 LEAST_DETERMINANT = 0.05
 
 
-def derivatives(phi, sigma, spacing, wide=False):
+def derivatives(phi: np.ndarray, sigma: float, spacing: tuple, wide: bool = False):
     """σ∇φ in cells `[d, *cells]` and σD²φ in cells `[d(d+1)/2, *cells]`, rows of the upper triangle."""
     d, h = phi.ndim, spacing
     first = [_slope(phi, axis, wide) for axis in range(d)]
@@ -24,7 +24,7 @@ def derivatives(phi, sigma, spacing, wide=False):
     return gradient, np.stack(rows)
 
 
-def shifted(field, axis, layers, odd=False):
+def shifted(field: np.ndarray, axis: int, layers: int, odd: bool = False):
     """The field with mirrored layers, as a function of the shift."""
     n = field.shape[axis]
     index = np.arange(-layers, n + layers) % (2 * n)
@@ -34,26 +34,26 @@ def shifted(field, axis, layers, odd=False):
         padded *= np.where(inside, 1.0, -1.0).reshape([-1 if a == axis else 1 for a in range(field.ndim)])
     slices = [slice(None)] * field.ndim
 
-    def at(shift):
+    def at(shift: int):
         slices[axis] = slice(layers + shift, layers + shift + n)
         return padded[tuple(slices)]
 
     return at
 
 
-def _slope(field, axis, wide, odd=False):
+def _slope(field: np.ndarray, axis: int, wide: bool, odd: bool = False):
     at = shifted(field, axis, 2, odd)
     if wide:
         return 0.5 * (at(1) - at(-1))
     return (8.0 * (at(1) - at(-1)) - (at(2) - at(-2))) / 12.0
 
 
-def _bend(field, axis):
+def _bend(field: np.ndarray, axis: int):
     at = shifted(field, axis, 2)
     return (16.0 * (at(1) + at(-1)) - (at(2) + at(-2)) - 30.0 * at(0)) / 12.0
 
 
-def jacobian(hessian):
+def jacobian(hessian: np.ndarray):
     """det(I + H) and its least eigenvalue, H given by the rows of its upper triangle, the same in cells'
     units."""
     if len(hessian) == 1:
@@ -68,11 +68,11 @@ def jacobian(hessian):
     return np.linalg.det(matrix), np.linalg.eigvalsh(matrix)[..., 0]
 
 
-def lift(field):
+def lift(field: np.ndarray):
     """As a field of three dimensions, the first ones of a single cell."""
     return np.ascontiguousarray(field).reshape((1,) * (3 - field.ndim) + field.shape)
 
 
-def lift_all(fields):
+def lift_all(fields: np.ndarray):
     """Several fields `[k, *cells]`, each as `lift` does."""
     return np.ascontiguousarray(fields).reshape((len(fields),) + (1,) * (4 - fields.ndim) + fields.shape[1:])

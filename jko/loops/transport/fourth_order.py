@@ -13,7 +13,7 @@ from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
 from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian
 
 
-def transported(log_density, p, tau, spacing):
+def transported(log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`), in 1, 2 and 3 dimensions."""
     shift, hessian = derivatives(p, tau, spacing)
     determinant, _ = jacobian(hessian)
@@ -24,7 +24,7 @@ def transported(log_density, p, tau, spacing):
     return out, np.clip(_minors(hessian) / determinant, 0.0, 1.0 / LEAST_DETERMINANT)
 
 
-def _minors(hessian):
+def _minors(hessian: np.ndarray):
     """Those of I + H that go with its diagonal, H by the rows of its upper triangle."""
     if len(hessian) == 1:
         return np.ones_like(hessian)
@@ -42,7 +42,7 @@ def _pull_1d(values, shift, out):
 
 
 @njit(cache=True)
-def _pull_2d(values, shift, out):
+def _pull_2d(values: np.ndarray, shift: np.ndarray, out: np.ndarray):
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             out[i, j] = extended_2d(values, i + shift[0, i, j], j + shift[1, i, j])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from numba import njit
 
 from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
 
 
 @njit(cache=True)
-def legendre_lines(lines, slopes, sign, refine, out):
+def legendre_lines(lines: np.ndarray, slopes: np.ndarray, sign: float, refine: bool, out: np.ndarray):
     """out[p, l] = max_y slopes[p]·y - sign·lines[l, y] over the indices y, slopes increasing.
 
     With `refine` the maximum is sought between the cells too, along the parabolas of `c_transform`. A line of
@@ -59,7 +60,7 @@ def envelope_lines(lines, curvature, refine, out, where):
 
 
 @njit(cache=True)
-def inf_convolution_rows(f, g, out):
+def inf_convolution_rows(f: np.ndarray, g: np.ndarray, out: np.ndarray):
     """out[i + k, j + l] = min of f[i, j] + g[k, l]; out starts at +∞."""
     for i in range(f.shape[0]):
         for j in range(f.shape[1]):

@@ -20,7 +20,9 @@ TAIL = 0.05  # the least eigenvalue of DS in the tails
 LEAST = 1e-6  # the same where ρ_k is dense
 
 
-def transported(log_density, p, tau, spacing, free, bar=math.inf):
+def transported(
+    log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, free: tuple, bar: float = math.inf
+):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`, least eigenvalues of DS `[*cells]`, which are
     given as ∞ below a finite bar).
 
@@ -41,7 +43,7 @@ def transported(log_density, p, tau, spacing, free, bar=math.inf):
     return out, diagonal, least
 
 
-def _padded(p, free):
+def _padded(p: np.ndarray, free: tuple):
     """p with a layer of cells more: mirrored, or continued with its second differences."""
     for axis, (lower, upper) in enumerate(free):
         first, last = p.take([0], axis), p.take([-1], axis)
@@ -65,7 +67,15 @@ def _logarithm(value, tail):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _map_1d(values, p, scale, bar, out, diagonal, least):
+def _map_1d(
+    values: np.ndarray,
+    p: np.ndarray,
+    scale: float,
+    bar: float,
+    out: np.ndarray,
+    diagonal: np.ndarray,
+    least: np.ndarray,
+):
     n = values.shape[0]
     for i in range(n):
         upper, lower = p[i + 2], p[i]
@@ -78,7 +88,15 @@ def _map_1d(values, p, scale, bar, out, diagonal, least):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _map_2d(values, p, scale, bar, out, diagonal, least):
+def _map_2d(
+    values: np.ndarray,
+    p: np.ndarray,
+    scale: np.ndarray,
+    bar: float,
+    out: np.ndarray,
+    diagonal: np.ndarray,
+    least: np.ndarray,
+):
     n, m = values.shape
     for i in range(n):
         iu, io, il = i + 2, i + 1, i

@@ -15,7 +15,9 @@ from numba import njit
 _NODE = 0.5 / math.sqrt(3.0)  # of an edge, the distance of both Gauss points from its middle
 
 
-def edge_moments(values, starts, ends, left, right, count):
+def edge_moments(
+    values: np.ndarray, starts: np.ndarray, ends: np.ndarray, left: np.ndarray, right: np.ndarray, count: int
+):
     """(moments `[count, 5]`, facets `[edges]`) of the regions whose boundaries the edges are.
 
     `values` `[n, m]` on unit cells with a corner at 0. Edge k goes from starts[k] to ends[k] with region
@@ -34,7 +36,16 @@ def edge_moments(values, starts, ends, left, right, count):
 
 
 @njit(cache=True)
-def _accumulate(values, inner, starts, ends, left, right, moments, facets):
+def _accumulate(
+    values: np.ndarray,
+    inner: np.ndarray,
+    starts: np.ndarray,
+    ends: np.ndarray,
+    left: np.ndarray,
+    right: np.ndarray,
+    moments: np.ndarray,
+    facets: np.ndarray,
+):
     n, m = values.shape
     for k in range(starts.shape[0]):
         x0, y0, x1, y1 = starts[k, 0], starts[k, 1], ends[k, 0], ends[k, 1]
@@ -67,7 +78,7 @@ def _accumulate(values, inner, starts, ends, left, right, moments, facets):
 
 
 @njit(cache=True, inline="always")
-def _cell(y, dy, m):
+def _cell(y: np.ndarray, dy, m: int):
     row = math.floor(y)
     if dy < 0.0 and y == row:
         row -= 1

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange
 
 
-def pull_back(density, phi, tau, spacing, threads=1):
+def pull_back(density: np.ndarray, phi: np.ndarray, tau: float, spacing: tuple, threads: int = 1):
     """(ρ(S)·max(det DS, 0), ρ(S)·max cof DS) at cell centres, S(y) = y − τ∇φ(y); ρ is interpolated linearly.
 
     The second, by the largest diagonal cofactor, is the coefficient ρ(S)·det DS·(DS)⁻¹ of the linearisation.
@@ -45,7 +45,15 @@ def _locate(s, n):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _row_2d(i, density, phi, scale, cross, out, coefficient):
+def _row_2d(
+    i: int,
+    density: np.ndarray,
+    phi: np.ndarray,
+    scale: np.ndarray,
+    cross: np.ndarray,
+    out: np.ndarray,
+    coefficient: np.ndarray,
+):
     n, m = phi.shape
     up, down, up2, down2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
     for j in range(m):
@@ -98,7 +106,14 @@ def _slab_3d(i, density, phi, scale, cross, out, coefficient):
 
 
 @njit(cache=True)
-def _serial_2d(density, phi, scale, cross, out, coefficient):
+def _serial_2d(
+    density: np.ndarray,
+    phi: np.ndarray,
+    scale: np.ndarray,
+    cross: np.ndarray,
+    out: np.ndarray,
+    coefficient: np.ndarray,
+):
     for i in range(phi.shape[0]):
         _row_2d(i, density, phi, scale, cross, out, coefficient)
 

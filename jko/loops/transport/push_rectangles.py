@@ -17,7 +17,7 @@ _LEAST = 0.05  # of a cell, the width of a piece's image: a map that folds lays 
 _PIECES = 2  # along each axis, into which a cell is cut before it is laid down
 
 
-def push_rectangles(density, phi, sigma, spacing):
+def push_rectangles(density: np.ndarray, phi: np.ndarray, sigma: float, spacing: tuple):
     """((id + σ∇φ)_#ρ `[*cells]`, least eigenvalue of I + σD²φ `[*cells]`)."""
     gradient, hessian = derivatives(phi, sigma, spacing, wide=True)
     _, least = jacobian(hessian)
@@ -29,7 +29,7 @@ def push_rectangles(density, phi, sigma, spacing):
     return out.reshape(phi.shape), least
 
 
-def _limited_slope(density, axis):
+def _limited_slope(density: np.ndarray, axis: int):
     at = shifted(density, axis, 1)
     left, right = at(0) - at(-1), at(1) - at(0)
     centred = 0.5 * (left + right)
@@ -38,7 +38,14 @@ def _limited_slope(density, axis):
 
 
 @njit(cache=True)
-def _lay_down(density, slopes, gradient, hessian, d, out):
+def _lay_down(
+    density: np.ndarray,
+    slopes: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    d: int,
+    out: np.ndarray,
+):
     n = density.shape
     pieces = np.ones(3, np.int64)
     pieces[3 - d :] = _PIECES
@@ -67,7 +74,7 @@ def _lay_down(density, slopes, gradient, hessian, d, out):
 
 
 @njit(inline="always")
-def _interval(axis, cell, n, d, gradient, hessian, i, j, k, offset, low, high):
+def _interval(axis: int, cell, n, d, gradient, hessian, i, j, k, offset, low, high):
     """Where a piece of a cell lies along an axis after its move, faces of cells at whole numbers."""
     a = axis - 3 + d
     centre = cell + 0.5 + offset[axis] + gradient[a, i, j, k]

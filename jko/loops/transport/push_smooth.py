@@ -16,7 +16,7 @@ _STEPS = 12  # of Newton's method for a point's image; from the nearest cell a f
 _CLOSE = 1e-7  # of a cell: the last move of that method
 
 
-def push_smooth(log_density, phi, sigma, spacing):
+def push_smooth(log_density: np.ndarray, phi: np.ndarray, sigma: float, spacing: tuple):
     """(log of (id + σ∇φ)_#ρ `[*cells]`, least eigenvalue of I + σD²φ `[*cells]`) from log ρ at the
     centres."""
     cells = phi.shape
@@ -29,7 +29,7 @@ def push_smooth(log_density, phi, sigma, spacing):
     return out.reshape(cells), least
 
 
-def _nearest_minimum(phi, sigma, spacing):
+def _nearest_minimum(phi: np.ndarray, sigma: float, spacing: tuple):
     """y − z in cells `[d, *cells]`, y near argmin |y − z|²/2σ + φ(y): where the map folds, the branch to
     take.
 
@@ -59,7 +59,14 @@ def _taps(s, n):
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _pull(log_image, gradient, hessian, start, d, out):
+def _pull(
+    log_image: np.ndarray,
+    gradient: np.ndarray,
+    hessian: np.ndarray,
+    start: np.ndarray,
+    d: int,
+    out: np.ndarray,
+):
     """out(z) = log_image(y) with y + gradient(y) = z, in cells; Newton with the derivative at the nearest
     centre."""
     n = log_image.shape

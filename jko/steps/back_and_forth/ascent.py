@@ -12,7 +12,7 @@ from jko.loops.transport.push import pull_back
 from jko.steps.back_and_forth.tolerances import TOLERANCES
 
 
-def _far_from_support(rho, rim):
+def _far_from_support(rho: np.ndarray, rim: int):
     """Cells further than `rim` from all mass, or None."""
     if rho.all():
         return None
@@ -30,7 +30,7 @@ class DualAscent:
     about 1 guarantees ascent, less is faster until it is not.
     """
 
-    def __init__(self, level, energy, tau, full_support, caution, threads=1):
+    def __init__(self, level, energy, tau: float, full_support: bool, caution: float, threads: int = 1):
         self.spacing, self.rho, self.blocked = level.spacing, level.rho, level.blocked
         self.energy, self.tau, self.potential = energy, tau, level.potential
         if self.blocked is not None:
@@ -46,24 +46,24 @@ class DualAscent:
         self.caution, self._curvature = caution, 0.0
         self.iterations = 0
 
-    def transform(self, phi):
+    def transform(self, phi: np.ndarray):
         """φᶜ; blocked cells are left out of the minimum."""
         if self.blocked is not None:
             phi = np.where(self.blocked, -np.inf, phi)
         return c_transform(phi, self.spacing, self.tau, self.threads)
 
-    def conjugate(self, psi):
+    def conjugate(self, psi: np.ndarray):
         """ψᶜ everywhere, from ψ where ρ_k has mass: elsewhere ψ is free, and −∞ gives the largest ψᶜ."""
         if self.empty is not None:
             psi = np.where(self.empty, -np.inf, psi)
         return c_transform(psi, self.spacing, self.tau, self.threads)
 
-    def normalise(self, phi, tolerance=TOLERANCES.loose_mass):
+    def normalise(self, phi: np.ndarray, tolerance: float = TOLERANCES.loose_mass):
         """(φ shifted, ρ′) with ρ′ = U*′(−φ − V) of the mass of ρ_k."""
         c, density = self.energy.normalise(phi + self.potential, self.total, tolerance)
         return phi - c, density
 
-    def push(self, phi):
+    def push(self, phi: np.ndarray):
         """T_#ρ_k as the pull-back ρ_k(S)·det DS, S = id − τ∇φ, and the coefficient of its linearisation."""
         if self.blocked is not None:
             phi = self.continued(phi)
@@ -72,7 +72,7 @@ class DualAscent:
             pushed[self.blocked] = 0.0
         return pushed, coefficient
 
-    def ascend(self, phi, iterations):
+    def ascend(self, phi: np.ndarray, iterations: int):
         """φ after some iterations; where ρ′ − T_#ρ_k grows much, on from the best with half the step."""
         best, kept = math.inf, phi
         for number in range(iterations):
@@ -94,7 +94,7 @@ class DualAscent:
             self.iterations += 1
         return phi
 
-    def _precondition(self, residual, coefficient, density):
+    def _precondition(self, residual: np.ndarray, coefficient: np.ndarray, density: np.ndarray):
         curvature = self.caution * self._curvature
         if not self.full_support:
             largest = self.tau * float(max(coefficient.max(), density.max()))
@@ -103,7 +103,7 @@ class DualAscent:
         root = 1.0 / np.sqrt(weight + TOLERANCES.metric_floor * weight.max())
         return root * self.poisson(residual * root, curvature, self.caution * self.tau, self.threads)
 
-    def _mean_curvature(self, density):
+    def _mean_curvature(self, density: np.ndarray):
         """The preconditioner's constant: U*″ averaged over ρ′, or for √ρ max U*″/ρ and an allowance."""
         if self.full_support:
             top = np.array([self.rho.max()])
@@ -116,7 +116,7 @@ class Continuation:
     """Quadratic extrapolation into blocked cells, layer by layer: the mean over the directions that offer
     three known cells; where none does, the field is left as it is."""
 
-    def __init__(self, blocked):
+    def __init__(self, blocked: np.ndarray):
         known = ~blocked
         self.layers = []
         for _ in range(TOLERANCES.continued_layers):
@@ -125,7 +125,7 @@ class Continuation:
             known = known.copy()
             known.reshape(-1)[targets] = True
 
-    def __call__(self, field):
+    def __call__(self, field: np.ndarray):
         """The field with the cells beside the free ones replaced."""
         out = field.copy()
         flat = out.reshape(-1)
@@ -135,7 +135,7 @@ class Continuation:
         return out
 
 
-def _directions(known):
+def _directions(known: np.ndarray):
     """Flat indices of unknown cells `[k]`, and of the three known cells next to each in a line `[3, k]`."""
     index = np.arange(known.size).reshape(known.shape)
     targets, sources = [], []

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.measures import Density, Measure
+from jko.scheme import Scheme
 from jko.steps.back_and_forth.solution import DualSolution
 from jko.steps.back_and_forth.solver import DualSolver
 from jko.steps.back_and_forth.tolerances import TOLERANCES
@@ -28,14 +30,14 @@ class _Pass:
         """Of the whole step, the lag of the field included."""
         return self.solution.gap
 
-    def settled(self, tolerance) -> bool:
+    def settled(self, tolerance: float) -> bool:
         """Whether the lag is small beside what the ascent left, and that is a converged step's."""
         certificate = self.solution.certificate
         enough = max(TOLERANCES.lag * self.unsolved, TOLERANCES.settled_gap * self.solution.cost)
         return self.gap <= enough and certificate.closes(self.gap, tolerance)
 
 
-def settle(problem, settings, mu, tau):
+def settle(problem, settings: Scheme, mu: Density, tau: float):
     """(the solution with W∗ρ′ in its potential, a note): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point
     [WalkerNi2011], and where the objective would rise, by ever shorter steps from the best.
 
@@ -68,13 +70,13 @@ def settle(problem, settings, mu, tau):
     return best.solution.after(spent), note
 
 
-def _examined(problem, settings, mu, tau, passes, found):
+def _examined(problem, settings, mu: Measure, tau: float, passes, found):
     own = DualSolver(problem, settings, mu, tau, passes.image).at(found, found.values)
     objective = problem.energy(found.values, passes.image) + found.cost
     return _Pass(passes.field, passes.image, own, objective, max(found.gap, 0.0))
 
 
-def _better(now, best, tolerance):
+def _better(now, best, tolerance: float):
     """The lesser objective, and of equal ones, as far as their ascents tell, the lesser gap."""
     closed = now.solution.certificate.closes(now.unsolved, tolerance)
     if closed is not best.solution.certificate.closes(best.unsolved, tolerance):

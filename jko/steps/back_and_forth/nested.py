@@ -57,7 +57,7 @@ class NestedAscent:
         rho = np.maximum(level.rho, floor) if self.full_support else level.rho
         return ascent.conjugate(ascent.transform(-self.internal.derivative(rho) - level.potential))
 
-    def _box(self, region, sizes, level, density):
+    def _box(self, region: Region, sizes: list, level: Level, density: np.ndarray):
         low, high = support_box(region, level, density, self.margin)
         box_cells = np.subtract(high, low)
         if np.prod(box_cells) > TOLERANCES.worthwhile_box * np.prod(region.cells):

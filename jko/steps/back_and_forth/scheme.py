@@ -8,10 +8,11 @@ from zlib import crc32
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
-from jko.scheme import Problem, Scheme
+from jko.measures import Density, Measure
+from jko.scheme import Problem, Scheme, State
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,21 +87,21 @@ class BackAndForth(Scheme):
             shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
         return f"BackAndForth({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.grid.energy import DualProblem
 
         self.check(F, mu)
         return Problem(F, lambda F: DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         dual = problem.at(t + tau)
         values, info, _ = self._take(mu, dual.checked(tau), dual)
         return Density(mu.grid, values), state, info
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.GRID
 
-    def reflect(self, problem, mu, t, tau, state):
+    def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.grid.reflection import none, reflect_on_grid
 
@@ -111,7 +112,7 @@ class BackAndForth(Scheme):
             return none(half, "the half step was shortened")
         return reflect_on_grid(half, dual, mu, tau)
 
-    def _take(self, mu, tau, problem):
+    def _take(self, mu: Density, tau: float, problem):
         """(ρ′, its record, the share of the step that was taken)."""
         from jko.loops.threads import loop_threads
         from jko.steps.back_and_forth.interaction_passes import settle

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jko.measures import Density, Grid
 from jko.steps.back_and_forth.ascent import DualAscent
 from jko.steps.back_and_forth.tolerances import TOLERANCES
 from jko.steps.grid.levels import Region
@@ -33,18 +34,18 @@ class DualSolution:
         """What tells the better of two solutions: the gap, and a rise of the energy."""
         return self.gap + max(self.rise, 0.0)
 
-    def after(self, iterations) -> DualSolution:
+    def after(self, iterations: int) -> DualSolution:
         """The same, of so many pairs in all."""
         return replace(self, iterations=iterations)
 
     @classmethod
-    def of(cls, ascent, phi, region, grid) -> DualSolution:
+    def of(cls, ascent: DualAscent, phi: np.ndarray, region: Region, grid: Grid) -> DualSolution:
         """The density that φ gives, of the mass before, with its certificate."""
         phi, density = ascent.normalise(phi, TOLERANCES.exact_mass)
         phi, density = keep_masses(ascent.energy, phi, ascent.potential, ascent.rho, density)
         return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
 
-    def weighed(self, problem, field, start, mu, values=None) -> DualSolution:
+    def weighed(self, problem, field, start: float, mu: Density, values=None) -> DualSolution:
         """With `values`, their `rise`, `cost` and `gap`; F(ρ_k) is `start`, and the potential holds the
         interaction's field. Unless given, values are U*′(−φ − V), or ρ̂ = T_#ρ_k where that is far better.
 
@@ -61,7 +62,7 @@ class DualSolution:
         moved = self._judged(rescaled(pushed, mu.values), problem, field, start, mu)
         return moved if moved.excess < TOLERANCES.better * found.excess else found
 
-    def _judged(self, values, problem, field, start, mu):
+    def _judged(self, values: np.ndarray, problem, field, start: float, mu: Density):
         certificate = self.certificate
         least = least_squared_distance(mu, values) / (2.0 * self.ascent.tau)
         cost, gap = least, self.gap_of(values, least, mu.grid)
@@ -70,7 +71,7 @@ class DualSolution:
         rise = problem.energy(values, field) - start
         return replace(self, values=values, rise=rise, cost=cost, gap=gap)
 
-    def gap_of(self, values, cost, grid) -> float:
+    def gap_of(self, values: np.ndarray, cost: float, grid: Grid) -> float:
         """What the objective of a density on the whole grid, W₂²/2τ + ∫U + ∫Vρ with `cost` for the first,
         exceeds the dual value ∫φᶜdρ_k − ∫U*(−φ − V) by, which no density's is below."""
         ascent, energy = self.ascent, self.ascent.energy
@@ -99,12 +100,12 @@ class Certificate:
         """gap/(W₂²/2τ)."""
         return self.gap / self.transport if self.transport > 0 else 0.0
 
-    def closes(self, gap, tolerance, share=1.0) -> bool:
+    def closes(self, gap: float, tolerance: float, share: float = 1.0) -> bool:
         """Whether a gap is below `tolerance` of W₂²/2τ or a share of h²/8τ."""
         return gap <= max(tolerance * self.transport, share * self.grid_bias)
 
 
-def certify(ascent: DualAscent, phi, density, cell_volume: float) -> Certificate:
+def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volume: float) -> Certificate:
     """Of a normalised φ and its density ρ′ = U*′(−φ − V)."""
     pressure = -phi - ascent.potential
     pushed, _ = ascent.push(phi)
@@ -124,7 +125,7 @@ def certify(ascent: DualAscent, phi, density, cell_volume: float) -> Certificate
     return Certificate(gap, moved / (2.0 * ascent.tau), defect, cells_moved, bias, pushed)
 
 
-def _centred_slope(phi, axis, h):
+def _centred_slope(phi: np.ndarray, axis: int, h: float):
     padded = np.concatenate([phi.take([0], axis), phi, phi.take([-1], axis)], axis)
     n = phi.shape[axis]
     return (padded.take(range(2, n + 2), axis) - padded.take(range(n), axis)) / (2.0 * h)

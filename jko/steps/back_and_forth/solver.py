@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.scheme import Status, StepInfo
+from jko.measures import Density, Measure
+from jko.scheme import Scheme, Status, StepInfo
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.back_and_forth.solution import DualSolution
 from jko.steps.back_and_forth.tolerances import TOLERANCES
@@ -17,7 +18,7 @@ from jko.steps.grid.levels import Region
 class DualSolver:
     """The step of `problem` from a density, with the settings of a BackAndForth."""
 
-    def __init__(self, problem, settings, mu, tau, field):
+    def __init__(self, problem, settings: Scheme, mu: Density, tau: float, field):
         self.problem, self.settings, self.tau, self.grid = problem, settings, tau, mu.grid
         self.field, self.mu = field, mu
         potential = problem.potential if field is None else problem.potential + field
@@ -48,16 +49,16 @@ class DualSolver:
         ascent = self._nested(solution.ascent.caution).ascent(region.coarse(region.cells))
         return self._weighed(ascent, solution.phi, region, values)
 
-    def _weighed(self, ascent, phi, region, values=None):
+    def _weighed(self, ascent, phi: np.ndarray, region: Region, values=None):
         found = DualSolution.of(ascent, phi, region, self.grid)
         return found.weighed(self.problem, self.field, self.start, self.mu, values)
 
-    def _good(self, solution, share):
+    def _good(self, solution: DualSolution, share: float):
         return solution.rise <= 0.0 and solution.certificate.closes(
             solution.gap, self.settings.tolerance, share
         )
 
-    def _nested(self, caution):
+    def _nested(self, caution: float):
         support, settings = self.problem.full_support, self.settings
         return NestedAscent(
             self.problem.internal,
@@ -69,14 +70,14 @@ class DualSolver:
             settings.threads,
         )
 
-    def _ladder(self, caution):
+    def _ladder(self, caution: float):
         nested = self._nested(caution)
         ascent, phi, region = nested.run(self.whole)
         if region.clips(ascent.normalise(phi)[1], self.grid.cells):
             ascent, phi, region = nested.run(self.whole, boxed=False)
         return ascent, phi, region
 
-    def _polish(self, best):
+    def _polish(self, best: DualSolution):
         """More pairs on the given grid while they are needed and help; and how many there were in all."""
         ascent, phi = best.ascent, best.phi
         spent = ascent.iterations
@@ -113,7 +114,7 @@ class Taken:
         return self.before - self.objective
 
 
-def take(problem, mu, values, cost) -> Taken:
+def take(problem, mu: Density, values: np.ndarray, cost: float) -> Taken:
     """ρ̃ itself, or where F(ρ̃) + W₂²/2τ exceeds F(ρ_k), as by the grid's error it may, the mixture of the
     least objective among halved shares.
 
@@ -123,7 +124,7 @@ def take(problem, mu, values, cost) -> Taken:
     fields = problem.interaction(start), problem.interaction(values)
     before = problem.energy(start, fields[0]) if problem.admits(start) else math.inf
 
-    def mixed(share):
+    def mixed(share: float):
         rho = values if share == 1.0 else (1.0 - share) * start + share * values
         field = None if fields[0] is None else (1.0 - share) * fields[0] + share * fields[1]
         return Taken(rho, share, before, problem.energy(rho, field), share * cost)
@@ -135,7 +136,9 @@ def take(problem, mu, values, cost) -> Taken:
     return min(map(mixed, shares), key=lambda taken: taken.objective)
 
 
-def record(problem, settings, mu, tau, solution, taken, note) -> StepInfo:
+def record(
+    problem, settings: Scheme, mu: Density, tau: float, solution: DualSolution, taken: Taken, note: str
+) -> StepInfo:
     """The StepInfo of what was taken of a solution."""
     certificate, values = solution.certificate, taken.values
     gap = solution.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
@@ -164,7 +167,7 @@ def record(problem, settings, mu, tau, solution, taken, note) -> StepInfo:
     )
 
 
-def _shortened(taken):
+def _shortened(taken: Taken):
     if taken.share == 1.0:
         return ""
     if taken.share == 0.0:
@@ -182,13 +185,13 @@ def _coarse(certificate):
     )
 
 
-def _inadmissible(taken):
+def _inadmissible(taken: Taken):
     if math.isfinite(taken.before):
         return ""
     return "the density before lies in the obstacle, so that F fell from ∞"
 
 
-def _lost(problem, mu, tau, certificate):
+def _lost(problem, mu: Density, tau: float, certificate):
     if certificate.cells_moved >= TOLERANCES.still:
         return ""
     least = _least_tau(problem, mu, TOLERANCES.still)
@@ -198,7 +201,7 @@ def _lost(problem, mu, tau, certificate):
     return f"what a grid adds to a step exceeds the step: take tau above {least:.1e}, or a finer grid{other}"
 
 
-def _huge(problem, settings, mu, tau, gap, taken):
+def _huge(problem, settings: Scheme, mu: Density, tau: float, gap: float, taken: Taken):
     """Why a whole step whose gap is no small part of W₂²/2τ is not the flow's end."""
     if (
         taken.share < 1.0
@@ -210,14 +213,14 @@ def _huge(problem, settings, mu, tau, gap, taken):
     return f"the gap {gap:.1e} is {share:.2g} of W₂²/2τ: take a finer grid or a larger tau"
 
 
-def _at_end(problem, settings, mu, tau, taken):
+def _at_end(problem, settings, mu: Measure, tau: float, taken):
     """The gap that a flow at its end may leave."""
     field = problem.interaction(mu.values)
     size = problem.size(taken.values, field)
     return settings.tolerance * problem.forces(mu.values, field, tau) + TOLERANCES.floor * size
 
 
-def _unfinished(problem, settings, mu, tau, gap, taken):
+def _unfinished(problem, settings, mu: Measure, tau: float, gap, taken):
     """Why a shortened step is not the flow's end."""
     enough = _at_end(problem, settings, mu, tau, taken)
     if gap <= enough:
@@ -228,7 +231,7 @@ def _unfinished(problem, settings, mu, tau, gap, taken):
     )
 
 
-def _least_tau(problem, mu, cells):
+def _least_tau(problem, mu: Measure, cells):
     return problem.least_tau(mu.values, cells * max(mu.grid.spacing))
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from jko.measures import Grid
 from jko.steps.cvxpy.tolerances import TOLERANCES
 
 
@@ -22,7 +24,7 @@ class CellEnergy:
     volume: float
     mass: float
 
-    def least(self, field, guess) -> tuple[float, np.ndarray]:
+    def least(self, field: np.ndarray, guess: float) -> tuple[float, np.ndarray]:
         """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap."""
         level = self._lowest_level(field) if self.internal is None else self._level(field, guess)
         p = level - field
@@ -34,13 +36,13 @@ class CellEnergy:
             pressure = np.where(s >= self.cap, np.maximum(p - slope, 0.0), 0.0)
         return value, pressure
 
-    def _density(self, p):
+    def _density(self, p: np.ndarray):
         if self.internal is None:
             return np.where(p > 0.0, 0.0 if self.cap is None else self.cap, 0.0)
         s = self.internal.conjugate_derivative(p)
         return s if self.cap is None else np.minimum(s, self.cap)
 
-    def _conjugate(self, p, s):
+    def _conjugate(self, p: np.ndarray, s: np.ndarray):
         if self.internal is None:
             return p * s
         if self.cap is None and len(self.internal.terms) == 1:
@@ -53,18 +55,18 @@ class CellEnergy:
         # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.
         return p * s - self.internal.density(s) + np.where(free, np.abs(slack) * most, 0.0)
 
-    def _lowest_level(self, field):
+    def _lowest_level(self, field: np.ndarray):
         if self.cap is None:
             return float(field.min())
         order = np.argsort(field)
         filled = np.cumsum(self.cap[order]) * self.volume
         return float(field[order][min(np.searchsorted(filled, self.mass), field.size - 1)])
 
-    def _level(self, field, guess):
+    def _level(self, field: np.ndarray, guess: float):
         """A level at which the densities have nearly the mass: any gives a bound, the best the highest."""
         from scipy.optimize import brentq
 
-        def excess(level):
+        def excess(level: float):
             with np.errstate(all="ignore"):
                 total = self.volume * np.sum(self._density(level - field)) - self.mass
             return float(np.clip(np.nan_to_num(total, nan=np.inf), -1e6 * self.mass, 1e6 * self.mass))
@@ -85,7 +87,7 @@ class CellEnergy:
         )
         return float(level)
 
-    def _beyond(self, excess, level, sign, size):
+    def _beyond(self, excess: Callable, level: float, sign: float, size: float):
         """A level at which the excess has the sign, from `level` in growing steps; None beyond all floats."""
         step = 1e-6 * size
         while sign * excess(level) < 0.0:
@@ -95,7 +97,15 @@ class CellEnergy:
         return level
 
 
-def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) -> tuple[float, np.ndarray]:
+def eulerian_bound(
+    faces: Faces,
+    action: np.ndarray,
+    potentials: list,
+    start: np.ndarray,
+    cell_energy: CellEnergy,
+    field: np.ndarray,
+    guess: Callable,
+) -> tuple[float, np.ndarray]:
     """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on
     the cells.
 
@@ -113,11 +123,11 @@ def eulerian_bound(faces, action, potentials, start, cell_energy, field, guess) 
     return bound + value, pressure
 
 
-def _slack(potentials, speeds, k):
+def _slack(potentials: list, speeds: list, k: int):
     return potentials[k] - speeds[k] - potentials[k + 1] - speeds[k + 1]
 
 
-def _repaired(faces, action, potentials):
+def _repaired(faces: Faces, action: np.ndarray, potentials: list):
     """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
     speeds = [faces.speed_term(p, action) for p in potentials]
     for k in reversed(range(len(potentials) - 1)):
@@ -147,7 +157,7 @@ class Faces:
     volume: float
 
     @classmethod
-    def of(cls, grid, slices: int) -> Faces:
+    def of(cls, grid: Grid, slices: int) -> Faces:
         """The faces of a grid, axis by axis."""
         import scipy.sparse as sp
 
@@ -167,23 +177,23 @@ class Faces:
     def _ends(self):
         return sp_parts(self.divergence)
 
-    def gradient(self, potential):
+    def gradient(self, potential: np.ndarray):
         """Dᵀφ, the potential at the cell that a flow leaves minus that where it arrives."""
         return self.divergence.T @ potential
 
-    def speed_term(self, potential, action):
+    def speed_term(self, potential: np.ndarray, action: np.ndarray):
         """w = ½Sᵀ(Dᵀφ)²/(4G), with |c|G = action the weight of v²/θ on the faces."""
         return 0.5 * (self.mean.T @ (self.gradient(potential) ** 2 * (self.volume / (4.0 * action))))
 
-    def advance(self, r, v):
+    def advance(self, r: np.ndarray, v: np.ndarray):
         """r − Dv."""
         return r - self.divergence @ v
 
-    def theta(self, before, after):
+    def theta(self, before: np.ndarray, after: np.ndarray):
         """The density on the faces during a slice."""
         return self.mean @ (0.5 * (before + after))
 
-    def limited(self, r, v):
+    def limited(self, r: np.ndarray, v: np.ndarray):
         """v with flows scaled down where they would take more than a cell holds and receives."""
         leaves, enters = self._ends
         least = -TOLERANCES.rounding * r.max()
@@ -198,7 +208,7 @@ class Faces:
             v = (leaves.T @ keep) * forward - (enters.T @ keep) * backward
         return v
 
-    def admissible(self, start, flows, action, slope):
+    def admissible(self, start: np.ndarray, flows: tuple, action: np.ndarray, slope: float):
         """Densities r⁰ … r^K ≥ 0 and flows with r^k = r^{k−1} − Dv^k exactly, near the flows of a solver.
 
         `slope` bounds 2G|v|/θ, |c|G = action: a face that carries more than its density allows is solver
@@ -219,7 +229,7 @@ class Faces:
             kept.append(v)
         return densities, kept
 
-    def cost(self, densities, flows, action) -> float:
+    def cost(self, densities: list, flows: list, action: np.ndarray) -> float:
         """Σ action v²/θ over slices and faces: W₂²/2τ of the discrete step, which these flows realise."""
         total = 0.0
         for k, v in enumerate(flows):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from functionals import pointwise
+from functionals import Functional, pointwise
 from functionals.conjugate import GatheredInternal
-from jko.measures import Density, fields
+from jko.measures import Density, Grid, fields
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import CellEnergy
 from jko.steps.cvxpy.tolerances import TOLERANCES
@@ -25,7 +25,7 @@ class CellFunctional:
     `model` renews.
     """
 
-    def __init__(self, F, mu):
+    def __init__(self, F: Functional, mu: Density):
         self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
         self.internal, self.rest = parts.internal_energy, parts.rest
         self.conic_terms, modelled = conic.split_internal(parts.internal)
@@ -61,7 +61,7 @@ class CellFunctional:
         """Whether a tangent lies below the functional, so that every bound is one for the step itself."""
         return self.pair is None or self.pair.convex
 
-    def energy(self, r) -> float:
+    def energy(self, r: np.ndarray) -> float:
         """F(r)."""
         if self.cap is not None and np.any(r > self.cap * (1.0 + TOLERANCES.cap_excess)):
             return np.inf
@@ -72,11 +72,11 @@ class CellFunctional:
             total += self.pair.energy(r * self.volume)
         return total + self._rest_energy(r)
 
-    def size(self, r) -> float:
+    def size(self, r: np.ndarray) -> float:
         """∫(δF/δρ − min)ρ without internal energies, and their pressure ρU′ − U: no constant in it."""
         return energy_size(self.internal, self.tangent(r)[0], r, self.volume)
 
-    def model(self, r, renewal: int, curvature: float):
+    def model(self, r: np.ndarray, renewal: int, curvature: float):
         """Linear `[cells]` and quadratic (sparse or None) terms on the last density, of what has no cones."""
         linear, diagonal = self.potential.copy(), np.zeros(r.size)
         if self.pair is not None:
@@ -94,7 +94,7 @@ class CellFunctional:
             diagonal += bend
         return self.volume * linear, self._diagonal(diagonal)
 
-    def tangent(self, r):
+    def tangent(self, r: np.ndarray):
         """f `[cells]` and c₀: |c| Σ f r + c₀ is the tangent at r of all but the internal energies."""
         field, constant = self.potential, 0.0
         if self.pair is not None:
@@ -111,12 +111,12 @@ class CellFunctional:
         """The internal energies and the cap, for a bound."""
         return CellEnergy(self.internal, self.cap, self.volume, mass)
 
-    def level(self, r, field) -> float:
+    def level(self, r: np.ndarray, field: np.ndarray) -> float:
         """The mean over r of U′(r) + field, near the multiplier of the mass."""
         slope = 0.0 if self.internal is None else self.internal.derivative(np.maximum(r, 1e-300))
         return float(np.sum(r * (slope + field)) / r.sum())
 
-    def secant(self, before, after) -> float:
+    def secant(self, before: np.ndarray, after: np.ndarray) -> float:
         """The curvature of the rest along a move, for the next model."""
         move = after - before
         if not self.rest or not move.any():
@@ -124,18 +124,18 @@ class CellFunctional:
         change = self._rest_variation(after) - self._rest_variation(before)
         return max(float(change @ move / (move @ move)), 0.0)
 
-    def density(self, r) -> Density:
+    def density(self, r: np.ndarray) -> Density:
         """r as a measure."""
         return Density(self.grid, r.reshape(self.grid.cells))
 
-    def _diagonal(self, diagonal):
+    def _diagonal(self, diagonal: np.ndarray):
         import scipy.sparse as sp
 
         if self.modelled is None and not self.rest:
             return None
         return sp.diags_array(self.volume * diagonal, format="csc")
 
-    def _rest_energy(self, r) -> float:
+    def _rest_energy(self, r: np.ndarray) -> float:
         return sum(c * atom(self.density(r)) for c, atom in self.rest)
 
     def _rest_variation(self, r):
@@ -162,7 +162,7 @@ class PairEnergy:
     convex: bool
 
     @classmethod
-    def of(cls, grid, terms) -> PairEnergy:
+    def of(cls, grid: Grid, terms: tuple) -> PairEnergy:
         """The split of Σ c W for interaction terms (c, atom) on a grid."""
         matrix = sum(c * _kernel_matrix(grid, atom) for c, atom in terms)
         mean = matrix.mean(axis=0)
@@ -177,16 +177,16 @@ class PairEnergy:
         convex = not np.any(values < TOLERANCES.concave * scale)
         return cls(matrix, positive, negative, factor, order.size == up.sum(), convex)
 
-    def energy(self, a) -> float:
+    def energy(self, a: np.ndarray) -> float:
         """½ aᵀWa."""
         return 0.5 * float(a @ (self.matrix @ a))
 
-    def variation(self, a):
+    def variation(self, a: np.ndarray):
         """Wa, the first variation on the cells."""
         return self.matrix @ a
 
 
-def _kernel_matrix(grid, atom) -> np.ndarray:
+def _kernel_matrix(grid: Grid, atom: Functional) -> np.ndarray:
     """W at the pairs of cell centres, by the grid's own rule for singular kernels."""
     if grid.size > TOLERANCES.most_cells:
         raise ValueError(
@@ -209,7 +209,7 @@ def _kernel_matrix(grid, atom) -> np.ndarray:
 class _OfPairs:
     """A kernel of two points as a function of one point of twice the dimension."""
 
-    def __init__(self, kernel, dimension):
+    def __init__(self, kernel, dimension: int):
         self.kernel, self.dimension = kernel, dimension
 
     def __call__(self, z):

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import functionals as fn
+from functionals import Functional
 from jko.steps.cvxpy.tolerances import TOLERANCES
 
 HANDLED = {
@@ -57,21 +58,21 @@ class Model:
     unit: float = 1.0  # what the objective, and so every dual, is multiplied by
 
 
-def entropy_of_density(atom, r, scale):
+def entropy_of_density(atom: Functional, r, scale: float):
     """scale Σ r log r by exponential cones; Σ scale r log scale, a constant of the mass, is left out."""
     import cvxpy as cp
 
     return Term(-scale * cp.sum(cp.entr(r)), implies_positive=True)
 
 
-def entropy_of_widths(atom, masses, widths, scale):
+def entropy_of_widths(atom: Functional, masses: np.ndarray, widths, scale: float):
     """−Σ w log ΔX by exponential cones; the constant Σ w log(w/scale) is left out."""
     import cvxpy as cp
 
     return Term(-cp.sum(cp.multiply(masses, cp.log(widths))), implies_positive=True)
 
 
-def power_of_density(atom, r, scale):
+def power_of_density(atom: Functional, r, scale: float):
     """Σ (scale r)^m/(m−1): a quadratic for m = 2, else power cones t^{1/m} ≥ r, or r^m ≥ t for m < 1."""
     import cvxpy as cp
 
@@ -99,14 +100,23 @@ def power_of_widths(atom, masses, widths, scale):
 FORMS = {fn.Entropy: (entropy_of_density, entropy_of_widths), fn.Power: (power_of_density, power_of_widths)}
 
 
-def split_internal(terms):
+def split_internal(terms: tuple):
     """The internal energies with a conic form, and those without: two tuples of (coefficient, atom)."""
     conic = tuple((c, atom) for c, atom in terms if type(atom) in FORMS)
     return conic, tuple((c, atom) for c, atom in terms if type(atom) not in FORMS)
 
 
 def eulerian_problem(
-    shape, action, terms, cap, factor, scale, start, linear=None, quadratic=None, unit=1.0
+    shape,
+    action: np.ndarray,
+    terms: tuple,
+    cap: np.ndarray | None,
+    factor: np.ndarray | None,
+    scale: float,
+    start: np.ndarray,
+    linear=None,
+    quadratic=None,
+    unit: float = 1.0,
 ) -> Model:
     """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
 
@@ -147,7 +157,15 @@ def eulerian_problem(
 
 
 def lagrangian_problem(
-    masses, terms, least_widths, box, width, start, linear=None, quadratic=None, unit=1.0
+    masses: np.ndarray,
+    terms: tuple,
+    least_widths: np.ndarray,
+    box: tuple,
+    width: float,
+    start: np.ndarray,
+    linear=None,
+    quadratic=None,
+    unit: float = 1.0,
 ) -> Model:
     """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
 

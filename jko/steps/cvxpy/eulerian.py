@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
+from jko.measures import Density, Measure
 from jko.records import Status
+from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
 from jko.steps.cvxpy.cell_functional import CellFunctional
@@ -37,7 +41,7 @@ class Eulerian:
     has_slices = True
     space = Space.GRID
 
-    def __init__(self, F, mu, settings, program):
+    def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
         self.settings, self._new_program = settings, program
         self.functional = CellFunctional(F, mu)
         self._bend = self.functional.most_concave()
@@ -46,14 +50,14 @@ class Eulerian:
         self.programs: dict[float, object] = {}
 
     @staticmethod
-    def clarabel_options(F) -> dict:
+    def clarabel_options(F: Functional) -> dict:
         """Clarabel's own 1e-8 is enough under the exponential cones of an entropy, not without them."""
         if F.parts.temperature > 0.0:
             return {}
         return {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 100}
 
     @classmethod
-    def check(cls, F, mu):
+    def check(cls, F: Functional, mu: Density):
         """Refuse a part of F without a convex model."""
         for _, atom in F.parts.rest:
             if atom.linearly_convex is not True:
@@ -62,11 +66,11 @@ class Eulerian:
                     "limits.FiniteVolume takes any functional"
                 )
 
-    def first_data(self, mu):
+    def first_data(self, mu: Density):
         """Nothing beside the density goes from step to step."""
         return {}
 
-    def step(self, mu, tau, data):
+    def step(self, mu: Measure, tau: float, data: State | dict):
         """One step: (mu′, data, StepInfo)."""
         F, settings, start = self.functional, self.settings, mu.values.ravel()
         action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
@@ -105,13 +109,13 @@ class Eulerian:
             info = replace(info, status=Status.NOT_CONVERGED, note=note)
         return F.density(path.end), data, info
 
-    def _torn(self, tau):
+    def _torn(self, tau: float):
         if self._bend >= -1.0 / tau:
             return ""
         slices = self.settings.slices
         return _TORN.format(self._bend, "one slice" if slices == 1 else f"{slices} slices")
 
-    def _program(self, tau, action):
+    def _program(self, tau: float, action: np.ndarray):
         if tau not in self.programs:
             F = self.functional
             terms = F.conic_terms, F.cap, F.factor, self._density
@@ -120,17 +124,17 @@ class Eulerian:
             )
         return self.programs[tau]
 
-    def _path(self, densities, flows, action):
+    def _path(self, densities: list, flows: list, action: np.ndarray):
         cost = self.faces.cost(densities, flows, action)
         return Path(densities, flows, cost, self.functional.energy(densities[-1]))
 
-    def _admissible(self, solution, start, action):
+    def _admissible(self, solution, start: np.ndarray, action: np.ndarray):
         slope = 4.0 * max(
             float(np.abs(self.faces.gradient(p)).max()) for p in self._potentials(solution.duals)
         )
         return self._path(*self.faces.admissible(start, solution.values["flow"], action, slope), action)
 
-    def _better(self, path, found, action):
+    def _better(self, path: Path, found: Path, action: np.ndarray):
         """The first of halved moves towards `found` that lowers the value, or `path` where none does."""
         share = 1.0
         while share > TOLERANCES.least_share:
@@ -140,23 +144,23 @@ class Eulerian:
             share *= 0.5
         return path
 
-    def _mixed(self, path, found, share, action):
-        def mix(first, second):
+    def _mixed(self, path: Path, found: Path, share: float, action: np.ndarray):
+        def mix(first: list, second: list):
             return [(1.0 - share) * a + share * b for a, b in zip(first, second, strict=True)]
 
         return self._path(mix(path.densities, found.densities), mix(path.flows, found.flows), action)
 
-    def _potentials(self, duals):
+    def _potentials(self, duals: tuple):
         return [dual / self.faces.volume for dual in duals]
 
-    def _bound(self, duals, start, path, action) -> float:
+    def _bound(self, duals: tuple, start: np.ndarray, path: Path, action: np.ndarray) -> float:
         """A lower bound on the value; all but internal energies enter by the tangent at the path's end."""
         F, r = self.functional, path.end
         field, constant = F.tangent(r)
         cells = F.on_cells(float(start.sum()) * F.volume)
         potentials = self._potentials(duals)
 
-        def guess(shift):
+        def guess(shift: np.ndarray):
             return F.level(r, field + shift)
 
         bound, pressure = eulerian_bound(self.faces, action, potentials, start, cells, field, guess)
@@ -164,14 +168,23 @@ class Eulerian:
         excess = 0.0 if F.cap is None else float(pressure @ np.maximum(r - F.cap, 0.0)) * F.volume
         return bound + constant - excess
 
-    def _overpaid(self, duals, start, path, bound, before, tau, action) -> float:
+    def _overpaid(
+        self,
+        duals: tuple,
+        start: np.ndarray,
+        path: Path,
+        bound: float,
+        before: float,
+        tau: float,
+        action: np.ndarray,
+    ) -> float:
         """The share of the exact step's decrease that the inner slices may lose, 0 where it is little."""
         F, r, grid = self.functional, path.end, self.grid
         field, constant = F.tangent(r)
         mass = float(start.sum()) * F.volume
         cells = F.on_cells(mass)
 
-        def least(last):
+        def least(last: np.ndarray):
             shift = last.ravel()
             return cells.least(field + shift, F.level(r, field + shift))[0] / F.volume
 

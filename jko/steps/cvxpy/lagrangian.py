@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
+from functionals import Functional
 from functionals.conjugate import GatheredInternal
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
+from jko.measures import Density, Measure
+from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.eulerian import Eulerian
 from jko.steps.cvxpy.line import Line, LinePotential, cut_edges, density_on
@@ -32,7 +36,7 @@ class Lagrangian:
     has_slices = False
     space = Space.FLAT
 
-    def __init__(self, F, mu, settings, program):
+    def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
         self.grid, self.settings, self._new_program = mu.grid, settings, program
         parts = F.parts
         self.box = (mu.grid.lower[0], mu.grid.upper[0])
@@ -53,12 +57,12 @@ class Lagrangian:
         self._new_other = functools.partial(Eulerian, F, mu, settings, program)
 
     @staticmethod
-    def clarabel_options(F) -> dict:
+    def clarabel_options(F: Functional) -> dict:
         """Ten times closer than Clarabel's own: edges see the square root of a gap."""
         return {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_iter": 100}
 
     @staticmethod
-    def refusal(F, mu) -> str | None:
+    def refusal(F: Functional, mu: Density) -> str | None:
         """Why this form does not take F, or None."""
         parts = F.parts
         if mu.grid.dimension != 1:
@@ -71,7 +75,7 @@ class Lagrangian:
         return None
 
     @classmethod
-    def suits(cls, F, mu) -> bool:
+    def suits(cls, F: Functional, mu: Density) -> bool:
         """Whether to take it unasked: not for fast diffusion, whose tails no cell of fixed mass follows."""
         if cls.refusal(F, mu) is not None:
             return False
@@ -83,18 +87,18 @@ class Lagrangian:
         return bool(stiffness[0] <= 3.0 * stiffness[1])
 
     @classmethod
-    def check(cls, F, mu):
+    def check(cls, F: Functional, mu: Density):
         """Refuse what the form does not take."""
         reason = cls.refusal(F, mu)
         if reason is not None:
             raise UnsupportedFunctional(f"{reason}: use formulation='eulerian'")
 
-    def first_data(self, mu):
+    def first_data(self, mu: Density):
         """The edges and the masses between them."""
         edges, masses = cut_edges(mu, plain=self.cap is not None)
         return {"edges": edges, "masses": masses}
 
-    def step(self, mu, tau, data):
+    def step(self, mu: Measure, tau: float, data: State):
         """One step: (mu′, data, StepInfo)."""
         if self.settings.formulation is None and not self._convex(tau):
             return self._eulerian_step(mu, tau)
@@ -144,10 +148,10 @@ class Lagrangian:
     def _other(self):
         return self._new_other()
 
-    def _convex(self, tau) -> bool:
+    def _convex(self, tau: float) -> bool:
         return self.potential is None or 1.0 / tau + self.potential.modulus > 0.0
 
-    def _remedy(self, tau):
+    def _remedy(self, tau: float):
         if self._convex(tau):
             return "take other solver_options or formulation='eulerian'"
         return (
@@ -155,22 +159,22 @@ class Lagrangian:
             "take a smaller tau or formulation='eulerian'"
         )
 
-    def _eulerian_step(self, mu, tau):
+    def _eulerian_step(self, mu: Density, tau: float):
         """A step of the other form, which is convex whatever the potential, and the edges cut anew."""
         mu, _, info = self._other.step(mu, tau, {})
         note = "; ".join(filter(None, (_NOT_CONVEX, info.note)))
         return mu, self.first_data(mu), replace(info, note=note)
 
-    def _value(self, line, X, start, tau):
+    def _value(self, line: Line, X: np.ndarray, start: np.ndarray, tau: float):
         if self.cap is not None and np.any(line.density(X) > self.cap * (1.0 + TOLERANCES.cap_excess)):
             return np.inf
         return line.cost(X - start, tau) + line.energy(X)
 
-    def _cell_cost(self, masses, tau):
+    def _cell_cost(self, masses: np.ndarray, tau: float):
         """What it costs to move all mass by a cell."""
         return float(masses.sum()) * self.grid.spacing[0] ** 2 / (2.0 * tau)
 
-    def _program(self, tau, masses, start):
+    def _program(self, tau: float, masses: np.ndarray, start: np.ndarray):
         held = self.programs.get(tau)
         if held is None or not np.array_equal(held[0], masses):
             least = np.zeros(masses.size) if self.cap is None else masses / self.cap
@@ -182,7 +186,9 @@ class Lagrangian:
             self.programs[tau] = held = (masses, program)
         return held[1]
 
-    def _better(self, line, X, value, found, start, tau):
+    def _better(
+        self, line: Line, X: np.ndarray, value: float, found: np.ndarray, start: np.ndarray, tau: float
+    ):
         """The first of halved moves towards `found` that lowers the value, or X where none does."""
         share = 1.0
         if self.modelled is not None:
@@ -197,7 +203,7 @@ class Lagrangian:
         return X, value
 
 
-def quadratic_model(line, modelled, X, start, tau):
+def quadratic_model(line: Line, modelled, X: np.ndarray, start: np.ndarray, tau: float):
     """Linear `[n+1]` and quadratic terms on the displacement: the model at X, the transport cost."""
     w = line.masses
     bend = np.zeros((2, w.size))
@@ -223,7 +229,7 @@ def quadratic_model(line, modelled, X, start, tau):
     return linear, _tridiagonal(diagonal + transport_diagonal, off + transport_off)
 
 
-def admissible_edges(X, masses, box, cap):
+def admissible_edges(X: np.ndarray, masses: np.ndarray, box: tuple, cap):
     """Edges in the box with widths that the cap allows, next to those of a solver."""
     least = np.full(masses.size, TOLERANCES.least_width * (box[1] - box[0]))
     if cap is not None:
@@ -238,7 +244,7 @@ def admissible_edges(X, masses, box, cap):
     return np.minimum(np.concatenate([[first], first + np.cumsum(widths)]), box[1])
 
 
-def _tridiagonal(diagonal, off):
+def _tridiagonal(diagonal: np.ndarray, off: np.ndarray):
     import scipy.sparse as sp
 
     return sp.diags_array([diagonal, off, off], offsets=[0, 1, -1], format="coo")

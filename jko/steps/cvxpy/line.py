@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from jko.measures import Density, Grid
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import finite_potential
 from jko.transport.grids.remap import cut, merge_empty, remap
@@ -19,15 +22,15 @@ class Line:
     a potential with V″ ≥ λ contributes at least λM to the Hessian.
     """
 
-    def __init__(self, masses, potential, internal):
+    def __init__(self, masses: np.ndarray, potential: LinePotential | None, internal):
         self.masses, self.potential, self.internal = masses, potential, internal
         self.held = masses > 0.0
 
-    def nodes(self, X):
+    def nodes(self, X: np.ndarray):
         """The two Gauss points of every cell, `[2, n]`."""
         return np.stack([(1.0 - s) * X[:-1] + s * X[1:] for s in (_GAUSS, 1.0 - _GAUSS)])
 
-    def mass_times(self, d):
+    def mass_times(self, d: np.ndarray):
         """Md."""
         w = self.masses
         out = np.zeros(d.size)
@@ -35,7 +38,7 @@ class Line:
         out[1:] += w * (d[:-1] + 2.0 * d[1:]) / 6.0
         return out
 
-    def bands(self, node_weights):
+    def bands(self, node_weights: np.ndarray):
         """Diagonal `[n+1]` and off-diagonal `[n]` of Σ weight (δx)² over the Gauss points, `[2, n]`."""
         first, second = node_weights
         a, b = 1.0 - _GAUSS, _GAUSS
@@ -44,17 +47,17 @@ class Line:
         diagonal[1:] += first * b * b + second * a * a
         return diagonal, a * b * (first + second)
 
-    def cost(self, d, tau) -> float:
+    def cost(self, d: np.ndarray, tau: float) -> float:
         """W₂²/2τ of the displacement d."""
         return 0.5 * float(d @ self.mass_times(d)) / tau
 
-    def potential_energy(self, X) -> float:
+    def potential_energy(self, X: np.ndarray) -> float:
         """Σ w V over the cells."""
         if self.potential is None:
             return 0.0
         return 0.5 * float(np.sum(self.masses * self.potential.value(self.nodes(X))))
 
-    def potential_force(self, X):
+    def potential_force(self, X: np.ndarray):
         """Its gradient in the edges, `[n+1]`."""
         out = np.zeros(X.size)
         if self.potential is not None:
@@ -63,7 +66,7 @@ class Line:
             out[1:] += _GAUSS * slope[0] + (1.0 - _GAUSS) * slope[1]
         return out
 
-    def internal_energy(self, X, internal=None) -> float:
+    def internal_energy(self, X: np.ndarray, internal=None) -> float:
         """Σ ΔX U(w/ΔX), +∞ where a cell of positive mass has no width and U grows faster than linearly."""
         internal = internal or self.internal
         if internal is None:
@@ -73,11 +76,11 @@ class Line:
             total = float(np.sum(widths * internal.density(self.masses[self.held] / widths)))
         return total if np.isfinite(total) else np.inf
 
-    def energy(self, X) -> float:
+    def energy(self, X: np.ndarray) -> float:
         """Σ w V + Σ ΔX U(w/ΔX)."""
         return self.potential_energy(X) + self.internal_energy(X)
 
-    def size(self, X) -> float:
+    def size(self, X: np.ndarray) -> float:
         """Σ w (V − min V) + Σ ΔX P(w/ΔX) with the pressure P: no constant of V or of δU in it."""
         widths = np.diff(X)[self.held]
         total = self.potential_energy(X)
@@ -85,11 +88,11 @@ class Line:
             total += float(np.sum(widths * self.pressure(self.internal, self.masses[self.held] / widths)))
         return total
 
-    def pressure(self, internal, s):
+    def pressure(self, internal, s: np.ndarray):
         """sU′(s) − U(s), the force that a cell of density s exerts on its edges."""
         return s * internal.derivative(s) - internal.density(s)
 
-    def density(self, X):
+    def density(self, X: np.ndarray):
         """w/ΔX `[n]`, 0 in gaps."""
         widths = np.maximum(np.diff(X), 1e-300)
         return np.where(self.held, self.masses / widths, 0.0)
@@ -103,7 +106,7 @@ class LinePotential:
     `modulus` = min V″ is exact.
     """
 
-    def __init__(self, values_of, lower: float, upper: float, cells: int):
+    def __init__(self, values_of: Callable, lower: float, upper: float, cells: int):
         from scipy.interpolate import BSpline
 
         n = TOLERANCES.nodes_per_cell * cells
@@ -125,31 +128,31 @@ class LinePotential:
             self.greatest - self.modulus <= TOLERANCES.quadratic * abs(self.greatest) + 10.0 * rounding / h**2
         )
 
-    def value(self, x):
+    def value(self, x: np.ndarray):
         """V(x)."""
         return self._spline(x)
 
-    def derivative(self, x):
+    def derivative(self, x: np.ndarray):
         """V′(x)."""
         return self._slope(x)
 
-    def second_derivative(self, x):
+    def second_derivative(self, x: np.ndarray):
         """V″(x)."""
         return self._bend(x)
 
 
-def _extended(inner):
+def _extended(inner: np.ndarray):
     return np.concatenate([inner[:1], inner, inner[-1:]])
 
 
-def _least_of_three(bend):
+def _least_of_three(bend: np.ndarray):
     """The entry of smallest size among three neighbours of one sign, else 0."""
     stack = np.stack([bend, np.append(bend[1:], bend[-1]), np.append(bend[0], bend[:-1])])
     least = np.abs(stack).min(axis=0)
     return np.where(np.all(stack > 0.0, axis=0), least, np.where(np.all(stack < 0.0, axis=0), -least, 0.0))
 
 
-def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def cut_edges(mu: Density, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has
     over its support.
 
@@ -167,7 +170,7 @@ def cut_edges(mu, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
     return edges, sharpen(edges, masses)
 
 
-def _split(edges, masses, most):
+def _split(edges: np.ndarray, masses: np.ndarray, most: int):
     """The same piecewise constant density by more cells, up to `most`, where few have mass."""
     held = masses > 0.0
     if np.count_nonzero(held) >= TOLERANCES.few_cells:
@@ -178,7 +181,7 @@ def _split(edges, masses, most):
     return np.append(edges[0], left + shares * widths), np.repeat(masses / parts, parts)
 
 
-def density_on(grid, edges, masses, plain: bool = False):
+def density_on(grid: Grid, edges: np.ndarray, masses: np.ndarray, plain: bool = False):
     """The Density on a grid of the mass between edges; `plain` averages the piecewise constant density."""
     from jko.measures import Density
 
@@ -188,18 +191,18 @@ def density_on(grid, edges, masses, plain: bool = False):
     return Density(grid, np.maximum(np.diff(total), 0.0) / grid.spacing[0])
 
 
-def sharpen(edges, masses):
+def sharpen(edges: np.ndarray, masses: np.ndarray):
     """Masses less the spread of piecewise constancy, at most a quarter of a cell through an edge."""
     most = 0.25 * np.minimum(masses[1:], masses[:-1])
     return _moved(masses, -np.clip(_spread(edges, masses), -most, most))
 
 
-def soften(edges, masses):
+def soften(edges: np.ndarray, masses: np.ndarray):
     """Masses with the spread of piecewise constancy, the inverse of `sharpen` to fourth order."""
     return _moved(masses, _spread(edges, masses))
 
 
-def _spread(edges, masses):
+def _spread(edges: np.ndarray, masses: np.ndarray):
     """(ΔX²/12)∂ρ at the inner edges, 0 at the border of a gap."""
     widths = np.maximum(np.diff(edges), 1e-300)
     density = masses / widths
@@ -208,14 +211,14 @@ def _spread(edges, masses):
     return np.where((masses[1:] > 0.0) & (masses[:-1] > 0.0), np.clip(flux, -most, most), 0.0)
 
 
-def _moved(masses, flux):
+def _moved(masses: np.ndarray, flux: np.ndarray):
     out = masses.copy()
     out[:-1] += flux
     out[1:] -= flux
     return out
 
 
-def _without_tails(masses):
+def _without_tails(masses: np.ndarray):
     total = masses.sum()
     kept = np.where(masses > TOLERANCES.dust * total, masses, 0.0)
     kept[np.cumsum(kept) < TOLERANCES.tail * total] = 0.0
@@ -223,7 +226,7 @@ def _without_tails(masses):
     return kept * (total / kept.sum())
 
 
-def _resample(edges, masses, n):
+def _resample(edges: np.ndarray, masses: np.ndarray, n: int):
     """n equal cells over the same support, by parabolas with the given averages [ColellaWoodward1984]."""
     h = edges[1] - edges[0]
     mean = masses / h

@@ -7,7 +7,7 @@ import numpy as np
 from jko.steps.cvxpy.tolerances import TOLERANCES
 
 
-def lagrangian_bound(line, X, start, tau, box, cap) -> float:
+def lagrangian_bound(line, X: np.ndarray, start: np.ndarray, tau: float, box: tuple, cap) -> float:
     """A lower bound on min J over edges in the box with w/ΔX ≤ cap, from a point X near the minimiser; −∞
     where J may not be convex.
 
@@ -28,7 +28,7 @@ def lagrangian_bound(line, X, start, tau, box, cap) -> float:
     return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
 
 
-def _wall_forces(total, first):
+def _wall_forces(total: float, first: float):
     """Pairs (a, b) worth trying: one wall or both balance the total force.
 
     Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
@@ -38,14 +38,25 @@ def _wall_forces(total, first):
     return sorted({(0.0, 0.0), one, (first, max(first - total, 0.0))})
 
 
-def _present_pressure(line, X, cap):
+def _present_pressure(line, X: np.ndarray, cap):
     if line.internal is None:
         return np.zeros(line.masses.size)
     s = line.density(X) if cap is None else np.minimum(line.density(X), cap)
     return np.where(line.held, line.pressure(line.internal, np.maximum(s, 1e-300)), 0.0)
 
 
-def _bound(line, X, force, present, a, b, trust, box, cap, modulus):
+def _bound(
+    line,
+    X: np.ndarray,
+    force: np.ndarray,
+    present: np.ndarray,
+    a: float,
+    b: float,
+    trust: float,
+    box: tuple,
+    cap,
+    modulus: float,
+):
     balance = force.copy()
     balance[0] -= a
     balance[-1] += b
@@ -70,7 +81,7 @@ def _bound(line, X, force, present, a, b, trust, box, cap, modulus):
     )
 
 
-def _least_of_cells(line, p, X, cap, box) -> float:
+def _least_of_cells(line, p: np.ndarray, X: np.ndarray, cap, box: tuple) -> float:
     """Σ inf over ΔX ≥ w/cap of ΔX U(w/ΔX) + pΔX, from below."""
     w, p, X_density = line.masses[line.held], p[line.held], line.density(X)[line.held]
     most = np.inf if cap is None else cap
@@ -87,7 +98,7 @@ def _least_of_cells(line, p, X, cap, box) -> float:
     return value - float(slack.sum()) * (box[1] - box[0])
 
 
-def _density_at(line, p, s):
+def _density_at(line, p: np.ndarray, s: np.ndarray):
     """s with sU′(s) − U(s) = p, by Newton in log s from a nearby density."""
     U = line.internal
     with np.errstate(all="ignore"):
@@ -100,7 +111,7 @@ def _density_at(line, p, s):
     return s
 
 
-def _solve_mass(line, r):
+def _solve_mass(line, r: np.ndarray):
     """M⁻¹r."""
     from scipy.linalg import solveh_banded
 

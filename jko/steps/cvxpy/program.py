@@ -36,7 +36,9 @@ class Program:
         self._problem_of, self._solver, self._defaults, self._options = problem_of, solver, defaults, options
         self._compiled = None
 
-    def solve(self, start, linear, quadratic, scale: float, *, tight: bool = False) -> Solution:
+    def solve(
+        self, start: np.ndarray, linear: np.ndarray, quadratic, scale: float, *, tight: bool = False
+    ) -> Solution:
         """Solve for a start, and a linear and a (sparse, semidefinite) quadratic term on the target.
 
         The solver sees the objective divided by `scale`, an energy, and the model's own variables, for its
@@ -70,21 +72,21 @@ class Program:
         )
 
 
-def _inside(model, start, linear, quadratic):
+def _inside(model, start: np.ndarray, linear: np.ndarray, quadratic):
     """A start, a linear and a quadratic term, or None, on the variables as the model counts them."""
     start = (start - model.origin) / model.scale
     linear = None if linear is None else model.scale * linear
     return start, linear, None if quadratic is None else model.scale**2 * quadratic
 
 
-def _outside(model, values):
+def _outside(model, values: dict):
     return {name: tuple(model.origin + model.scale * v for v in group) for name, group in values.items()}
 
 
 class _Compiled:
     """cvxpy's conic form of a model for Clarabel, with the places that a step writes to and reads from."""
 
-    def __init__(self, model, solver):
+    def __init__(self, model, solver: str):
         self._model, self._problem = model, model.problem
         self._data, self._chain, _ = model.problem.get_problem_data(solver)
         cone = self._data["param_prob"]
@@ -100,7 +102,7 @@ class _Compiled:
             row += constraint.size
         self._rows = [slice(offsets[c.id], offsets[c.id] + c.size) for c in (model.start, *model.duals)]
 
-    def solve(self, start, linear, quadratic, unit, options):
+    def solve(self, start: np.ndarray, linear: np.ndarray, quadratic, unit: float, options: dict):
         start, linear, quadratic = _inside(self._model, start, linear, quadratic)
         data = dict(self._data)
         data["b"] = data["b"].copy()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from functionals import Functional
 from jko.errors import one_of, positive_number, whole_number
-from jko.measures import Density
+from jko.measures import Density, Measure
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.cvxpy.tolerances import TOLERANCES
 
@@ -63,7 +64,7 @@ class Cvxpy(Scheme):
         if not isinstance(self.solver_options, Mapping):
             raise TypeError(f"solver_options: expected a dict, got {type(self.solver_options).__name__}")
 
-    def check(self, F, mu):
+    def check(self, F: Functional, mu: Density):
         super().check(F, mu)
         F = F.at(0.0)
         kind = self._form(F, mu)
@@ -74,25 +75,25 @@ class Cvxpy(Scheme):
             )
         kind.check(F, mu)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         _require_installed(self.solver)
         kind = self._form(F.at(0.0), mu)
 
-        def form(F):
+        def form(F: Functional):
             return kind(F, mu, self, functools.partial(self._program, kind.clarabel_options(F)))
 
         problem = Problem(F, form)
         return problem.starting(problem.at(0.0).first_data(mu))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, data, info = problem.at(t + tau).step(mu, positive_number("tau", tau), state)
         return mu, State(data), info
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return problem.at(0.0).space
 
-    def _form(self, F, mu):
+    def _form(self, F: Functional, mu: Density):
         from jko.steps.cvxpy.eulerian import Eulerian
         from jko.steps.cvxpy.lagrangian import Lagrangian
 
@@ -100,7 +101,7 @@ class Cvxpy(Scheme):
             return Lagrangian if Lagrangian.suits(F, mu) else Eulerian
         return Lagrangian if self.formulation == "lagrangian" else Eulerian
 
-    def _program(self, clarabel_options, problem_of):
+    def _program(self, clarabel_options: dict, problem_of: Callable):
         from jko.steps.cvxpy.program import Program
 
         defaults = clarabel_options if self.solver.upper() == "CLARABEL" else {}
@@ -121,7 +122,7 @@ def rounding(*terms) -> float:
     return TOLERANCES.rounding_of_sums * max(map(abs, terms))
 
 
-def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:
+def closed(settings: Scheme, gap: float, earlier: float, cost: float, scale: float, *, final: bool) -> bool:
     """Whether solving may stop: the gap is below the tolerance where the program is final, far below it or
     stalled where its models can be renewed. `scale` is the size of F at the start."""
     target = settings.tolerance * max(cost, TOLERANCES.negligible * scale)
@@ -129,7 +130,18 @@ def closed(settings, gap, earlier, cost, scale, *, final: bool) -> bool:
 
 
 def record(
-    settings, solution, gap, cost, energy, before, scale, iterations, *, remedy, note="", **measured
+    settings: Scheme,
+    solution,
+    gap: float,
+    cost: float,
+    energy: float,
+    before: float,
+    scale: float,
+    iterations: int,
+    *,
+    remedy: str,
+    note: str = "",
+    **measured,
 ) -> StepInfo:
     """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
 

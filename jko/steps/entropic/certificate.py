@@ -22,7 +22,7 @@ class EntropicCertificate:
     transport: float
 
 
-def certify(scaled, staying: float, cell_volume: float, axes) -> EntropicCertificate:
+def certify(scaled, staying: float, cell_volume: float, axes: list) -> EntropicCertificate:
     """Of a `Scaled` on the grid with these axes, `staying` being `self_cost`.
 
     The plan is optimal between its own marginals, and αKL − share·α∫ρ log ρ is convex with the derivative
@@ -52,7 +52,7 @@ def entropic_cost(scaled, staying: float) -> float:
     return _moved(scaled, staying) - scaled.step.share * _gained(scaled)
 
 
-def _moved(scaled, staying):
+def _moved(scaled, staying: float):
     step = scaled.step
     plan = np.vdot(scaled.f, step.rho) + np.vdot(scaled.g, scaled.wanted)
     return step.alpha * float(plan) - staying
@@ -63,12 +63,12 @@ def _gained(scaled):
     return scaled.step.alpha * (float(np.vdot(scaled.wanted, scaled.log_wanted)) - _entropy(scaled.step.rho))
 
 
-def _entropy(rho):
+def _entropy(rho: np.ndarray):
     held = rho[rho > 0.0]
     return float(np.vdot(held, np.log(held)))
 
 
-def _fenchel_young(step, minus_pressure, density):
+def _fenchel_young(step, minus_pressure: np.ndarray, density: np.ndarray):
     """min over κ, nearly, of ∑U(ρ̂) + U*(κ − z) − (κ − z)ρ̂."""
     total = float(density.sum())
     if step.internal is not None:
@@ -85,7 +85,7 @@ def _fenchel_young(step, minus_pressure, density):
     return float(np.sum(step.cap * np.maximum(p, 0.0) - p * density))
 
 
-def _conjugate(step, q):
+def _conjugate(step, q: np.ndarray):
     from jko.loops.transport.c_transform import c_transform
 
     if not any(step.periodic or ()):
@@ -96,7 +96,7 @@ def _conjugate(step, q):
     return c_transform(wide, step.spacing, step.tau)[middle]
 
 
-def _plan_cost(scaled, axes):
+def _plan_cost(scaled, axes: list):
     """∑π|x − y|²/2τ, one sum with the kernel an axis."""
     step = scaled.step
     heat = step.heat()
@@ -111,7 +111,7 @@ def _plan_cost(scaled, axes):
     return cost / (2.0 * step.tau)
 
 
-def _plan_cost_around(scaled, axes):
+def _plan_cost_around(scaled, axes: list):
     """`_plan_cost` with the nearest image of y: along a periodic axis the field goes on for half a turn."""
     step = scaled.step
     cost = 0.0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.scheme import Scheme
 from jko.steps.entropic.certificate import entropic_cost, self_cost
 from jko.steps.entropic.scaling import solve
 from jko.steps.entropic.tolerances import TOLERANCES
@@ -28,7 +29,7 @@ class Solution:
     passes: int = 1
 
 
-def by_passes(problem, values, tau, share, settings) -> Solution:
+def by_passes(problem, values: np.ndarray, tau: float, share: float, settings: Scheme) -> Solution:
     """min over ρ of C(ρ) + F(ρ), C the entropic cost from ρ_k = `values` less that of staying.
 
     A pass takes W∗ρʲ for the interaction: a convex problem, whose solution ρ̂ gives the gap
@@ -71,6 +72,6 @@ def by_passes(problem, values, tau, share, settings) -> Solution:
     return found
 
 
-def _sound(scaled, settings):
+def _sound(scaled, settings: Scheme):
     missing = abs(float(scaled.wanted.sum() / scaled.step.rho.sum()) - 1.0)
     return scaled.mismatch <= TOLERANCES.unsolved and missing <= settings.mass_tolerance

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from functionals import Functional
 from jko.loops.anderson import Anderson
+from jko.measures import Density
 from jko.steps.entropic.tolerances import TOLERANCES
 from jko.steps.grid.energy import GridEnergy
 
@@ -72,7 +74,7 @@ class Scaled:
         return self.step.alpha * (self.g - self.step.share * self.log_density)
 
 
-def solve(step: EntropicStep, tolerance, max_iterations, start=None) -> Scaled:
+def solve(step: EntropicStep, tolerance: float, max_iterations: int, start: Scaled | None = None) -> Scaled:
     """On the grid of `step`, begun on halved grids whose ε is no less than their h², or from a `Scaled`."""
     guess = start
     for level in [step] if start else _levels(step):
@@ -83,7 +85,7 @@ def solve(step: EntropicStep, tolerance, max_iterations, start=None) -> Scaled:
     return guess
 
 
-def _start(level, coarse):
+def _start(level: EntropicStep, coarse: Scaled | None):
     if coarse is None:
         return np.zeros(level.rho.shape), None
     slope, r = coarse.slope, coarse.log_wanted
@@ -95,7 +97,7 @@ def _start(level, coarse):
     return slope / level.alpha + level.share * r, r
 
 
-def _scale(step, tolerance, most, g, r):
+def _scale(step: EntropicStep, tolerance: float, most: int, g: np.ndarray, r: np.ndarray | None):
     """Iteration [Peyre2015]: f sets the first marginal right, g what the energy asks of the second."""
     heat, alpha = step.heat(), step.alpha
     prox = DensityProx(step.internal, (1.0 - step.share) * alpha, step.rho.sum(), step.cap)
@@ -118,7 +120,7 @@ def _scale(step, tolerance, most, g, r):
     return Scaled(step, f, g, g + blurred, r, mismatch, done)
 
 
-def _levels(step):
+def _levels(step: EntropicStep):
     from jko.loops.grids.resample import average
 
     shapes = [step.rho.shape]
@@ -149,7 +151,7 @@ class DensityProx:
     cells that are all but empty cost no more than others.
     """
 
-    def __init__(self, internal, weight, total, cap=None):
+    def __init__(self, internal, weight: float, total: float, cap: np.ndarray | None = None):
         terms = () if internal is None else internal.terms
         self.weight = weight + sum(c for c, atom in terms if atom.is_entropy)
         self.terms = tuple((c, atom) for c, atom in terms if not atom.is_entropy)
@@ -159,7 +161,7 @@ class DensityProx:
         self.fall = math.inf if np.isfinite(vacuum) else TOLERANCES.prox_fall
         self.highest = None if cap is None else np.log(cap)
 
-    def __call__(self, z, r):
+    def __call__(self, z: np.ndarray, r: np.ndarray):
         """(log ρ, the multiplier κ of the mass): weight·log ρ + U′(ρ) = z + κ where ρ is below the cap; from
         a guess r of log ρ."""
         if self.highest is not None and not self.terms:
@@ -185,7 +187,7 @@ class DensityProx:
                 r = np.minimum(r + np.maximum(change / slope, -self.fall), self.ceiling)
         return (r if self.highest is None else np.minimum(r, self.highest)), kappa
 
-    def _filled(self, z):
+    def _filled(self, z: np.ndarray):
         """The same without U′, exactly: cells reach the cap in the order of weight·log cap − z."""
         y, highest = (z / self.weight).ravel(), np.broadcast_to(self.highest, z.shape).ravel()
         order = np.argsort(highest - y)
@@ -198,7 +200,7 @@ class DensityProx:
         shift = math.log(max(self.total - full[k], np.exp(highest[k]) * TOLERANCES.prox_mass)) - free[k]
         return np.minimum(z / self.weight + shift, self.highest), self.weight * float(shift)
 
-    def _change(self, kappa, found, rate, highest, bracket):
+    def _change(self, kappa: float, found: float, rate: float, highest: float, bracket: list):
         """Newton's step for the logarithm of the mass, kept in the bracket."""
         if found < TOLERANCES.empty * self.total:
             bracket[0] = kappa
@@ -211,7 +213,7 @@ class DensityProx:
         low, high = bracket
         return change if low <= kappa + change <= high else 0.5 * (low + high) - kappa
 
-    def _slope(self, r):
+    def _slope(self, r: np.ndarray):
         """The left side of the equation and its derivative in r."""
         left, slope = self.weight * r, np.full(r.shape, self.weight)
         if self.terms:
@@ -221,7 +223,7 @@ class DensityProx:
                 slope += c * atom.second_derivative(rho) * rho
         return left, slope
 
-    def _capped(self, r):
+    def _capped(self, r: np.ndarray):
         if self.highest is None:
             return np.exp(r), np.ones(r.shape, bool)
         return np.exp(np.minimum(r, self.highest)), r < self.highest
@@ -230,12 +232,14 @@ class DensityProx:
 class ScalingProblem(GridEnergy):
     """F on a grid, for plans at temperature ε."""
 
-    def __init__(self, F, mu, epsilon):
+    def __init__(self, F: Functional, mu: Density, epsilon: float):
         super().__init__(F, mu)
         self.epsilon, self.internal = epsilon, self.parts.internal_energy
         self._require_room(mu)
 
-    def step(self, values, interaction, tau, share) -> EntropicStep:
+    def step(
+        self, values: np.ndarray, interaction: np.ndarray | None, tau: float, share: float
+    ) -> EntropicStep:
         """The step from these values, with the interaction's first variation in V."""
         potential = self.potential if interaction is None else self.potential + interaction
         return EntropicStep(
@@ -250,6 +254,6 @@ class ScalingProblem(GridEnergy):
             self.grid.periodic,
         )
 
-    def local(self, values) -> float:
+    def local(self, values: np.ndarray) -> float:
         """F without the interaction."""
         return self.energy(values)

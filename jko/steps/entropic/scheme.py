@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
-from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.measures import Density, Grid, Measure
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.entropic.tolerances import TOLERANCES
 
 
@@ -61,13 +62,13 @@ class Entropic(Scheme):
         whole_number("max_iterations", self.max_iterations)
         whole_number("interaction_passes", self.interaction_passes)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.entropic.scaling import ScalingProblem
 
         self.check(F, mu)
         return Problem(F, lambda F: ScalingProblem(F, mu, self._epsilon(mu.grid)))
 
-    def _epsilon(self, grid):
+    def _epsilon(self, grid: Grid):
         widest = max(grid.spacing)
         epsilon = (TOLERANCES.blur * widest) ** 2 if self.epsilon is None else self.epsilon
         turns = [b - a for a, b, turns in zip(grid.lower, grid.upper, grid.periodic, strict=True) if turns]
@@ -86,7 +87,7 @@ class Entropic(Scheme):
             )
         return float(self.epsilon)
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.entropic.interaction_passes import by_passes
 
         scaling = problem.at(t + tau)
@@ -100,7 +101,7 @@ class Entropic(Scheme):
             return mu, state, _lost(scaled, missing, tau)
         return Density(mu.grid, found.values), state, self._record(scaling, mu, found)
 
-    def _record(self, problem, mu, found):
+    def _record(self, problem, mu: Density, found):
         from jko.steps.entropic.certificate import certify
 
         scaled, values, cell = found.scaled, found.values, mu.grid.cell_volume
@@ -142,7 +143,7 @@ class Entropic(Scheme):
         )
 
 
-def _overflowed(alpha, tau):
+def _overflowed(alpha, tau: float):
     return StepInfo(
         status=Status.NOT_CONVERGED,
         note=f"the potentials overflow where α = ε/τ is {alpha:.1e} at tau = {tau:g}: raise epsilon, or take "
@@ -150,7 +151,7 @@ def _overflowed(alpha, tau):
     )
 
 
-def _lost(scaled, missing, tau):
+def _lost(scaled, missing, tau: float):
     return StepInfo(
         status=Status.NOT_CONVERGED,
         iterations=scaled.iterations,
@@ -159,7 +160,7 @@ def _lost(scaled, missing, tau):
     )
 
 
-def _apart(scaled, tolerance):
+def _apart(scaled, tolerance: float):
     if scaled.mismatch <= tolerance:
         return ""
     return (
@@ -177,14 +178,14 @@ def _unsettled(found):
     )
 
 
-def _risen(dissipation, residual, gap, slack):
+def _risen(dissipation: float, residual: float, gap: float, slack: float):
     """What the minimisation rules out, ρ_k being a candidate."""
     if dissipation >= -(gap + residual + slack):
         return ""
     return f"the step's own objective rose by {-dissipation:.1e}: take a smaller tau or raise max_iterations"
 
 
-def _biased(transport, rise, slack):
+def _biased(transport: float, rise: float, slack: float):
     """Why what is left of the bias is too much for a step, or nothing."""
     if transport >= -slack and rise <= slack:
         return ""

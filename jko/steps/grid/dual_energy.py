@@ -16,10 +16,10 @@ class DualEnergy:
     entropy are evaluated in one pass with their sums.
     """
 
-    def __init__(self, internal, cap=None):
+    def __init__(self, internal, cap: np.ndarray | None = None):
         self.internal, self.cap, self.law = internal, cap, _law(internal)
 
-    def density(self, minus_pressure, shift=0.0):
+    def density(self, minus_pressure: np.ndarray, shift: float = 0.0):
         """(r, Σr, Σ dr/dp) at p = shift − minus_pressure; r = +∞ where U grows more slowly than p·s."""
         if self.law is not None:
             return density_of_pressure(minus_pressure, shift, self.law, self.cap)
@@ -29,11 +29,11 @@ class DualEnergy:
         total = float(r.sum())
         return r, total, float(self.curvature(r).sum()) if np.isfinite(total) else np.nan
 
-    def total_conjugate(self, p, r):
+    def total_conjugate(self, p: np.ndarray, r: np.ndarray):
         """Σ U*(p) over cells, r being the density at p."""
         return float(np.sum(np.where(r > 0, p * r - self.internal.density(r), 0.0)))
 
-    def curvature(self, r):
+    def curvature(self, r: np.ndarray):
         """(U*)″ = 1/U″ where the density is free, 0 where it is 0 or capped."""
         free = r > 0
         if self.cap is not None:
@@ -41,13 +41,13 @@ class DualEnergy:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             return np.where(free, 1.0 / self.internal.second_derivative(r), 0.0)
 
-    def _first_width(self, minus_pressure, total):
+    def _first_width(self, minus_pressure: np.ndarray, total: float):
         """By how much a shift is searched first: a part of what the pressure varies by, or of U′."""
         varied = 0.125 * float(np.ptp(minus_pressure[minus_pressure < TOLERANCES.wall_pressure]))
         slope = self.internal.derivative(np.array([total / minus_pressure.size]))[0]
         return varied or abs(float(slope)) or 1.0
 
-    def normalise(self, minus_pressure, total, tolerance):
+    def normalise(self, minus_pressure: np.ndarray, total: float, tolerance: float):
         """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket.
 
         Of the logarithm of the sum where the law is exponential, which is then linear in c.

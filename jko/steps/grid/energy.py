@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import UnsupportedFunctional, positive_number
-from jko.measures import Density
+from jko.measures import Density, Grid
 from jko.steps.grid.tolerances import TOLERANCES
 
 # of a record whose gap bounds the suboptimality only beside this density
@@ -21,13 +22,13 @@ class GridEnergy:
 
     blocked = None
 
-    def __init__(self, F, mu):
+    def __init__(self, F: Functional, mu: Density):
         self.grid, self.parts = mu.grid, F.parts
         potential = finite_potential(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
         self.potential = potential - potential.min()
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
-    def interaction(self, values) -> np.ndarray | None:
+    def interaction(self, values: np.ndarray) -> np.ndarray | None:
         """The first variation of the interaction energy, W∗ρ, or None."""
         if not self.parts.interaction:
             return None
@@ -44,7 +45,7 @@ class GridEnergy:
         """What a note on the interaction ends with where its tangents may not be bounds."""
         return "" if self.tangents_are_bounds else f"; {TANGENT}"
 
-    def energy(self, values, interaction=None) -> float:
+    def energy(self, values: np.ndarray, interaction=None) -> float:
         """F(ρ) without the constraints, V less its minimum."""
         density = self.potential if interaction is None else self.potential + 0.5 * interaction
         total = np.vdot(density, values)
@@ -52,7 +53,7 @@ class GridEnergy:
             total += self.parts.internal_energy.density(values).sum()
         return float(total) * self.grid.cell_volume
 
-    def size(self, values, interaction=None) -> float:
+    def size(self, values: np.ndarray, interaction=None) -> float:
         """∫|U(ρ)| + ∫|V + ½W∗ρ|ρ: what the rounding of F is relative to."""
         outer = self.potential if interaction is None else self.potential + 0.5 * interaction
         total = np.vdot(np.abs(outer), values)
@@ -60,17 +61,17 @@ class GridEnergy:
             total += np.abs(self.parts.internal_energy.density(values)).sum()
         return float(total) * self.grid.cell_volume
 
-    def admits(self, values) -> bool:
+    def admits(self, values: np.ndarray) -> bool:
         """Whether ρ keeps below the cap and out of the blocked cells, so that F(ρ) < ∞."""
         if self.blocked is not None and values[self.blocked].any():
             return False
         return self.cap is None or bool((values <= self.cap * (1.0 + TOLERANCES.cap_excess)).all())
 
-    def outer(self, field) -> np.ndarray:
+    def outer(self, field: np.ndarray | None) -> np.ndarray:
         """V + W∗ρ."""
         return self.potential if field is None else self.potential + field
 
-    def forces(self, values, field, tau) -> float:
+    def forces(self, values: np.ndarray, field: np.ndarray | None, tau: float) -> float:
         """(τ/2)∫|∇(V + W∗ρ)|² + |∇U′(ρ)|² dρ: what a step would gain if nothing held them in balance."""
         total = self.squared_slope(values, self.outer(field))
         if self.parts.internal_energy is not None:
@@ -78,7 +79,7 @@ class GridEnergy:
                 total += self.squared_slope(values, self.parts.internal_energy.derivative(values))
         return 0.5 * tau * total * self.grid.cell_volume
 
-    def lag(self, values, change, tau) -> float:
+    def lag(self, values: np.ndarray, change: np.ndarray, tau: float) -> float:
         """What a step's gap may be off by if W∗ρ′ changes so, but for a constant: (τ/2)∫|∇Δ|²ρ′, the squared
         slope over twice the convexity of a step, and ½∫Δ²/U″, the Fenchel–Young defect; the lesser."""
         with np.errstate(all="ignore"):
@@ -88,7 +89,7 @@ class GridEnergy:
         slope = tau * self.squared_slope(values, change)
         return 0.5 * float(np.fmin(square, slope)) * self.grid.cell_volume
 
-    def range_on(self, values, field) -> float:
+    def range_on(self, values: np.ndarray, field: np.ndarray | None) -> float:
         """∫|Φ − its mean|dρ for Φ = V + W∗ρ and for U′(ρ), summed: what F's parts vary by on ρ."""
         total, held = 0.0, values > 0.0
         fields = [self.outer(field)]
@@ -99,7 +100,7 @@ class GridEnergy:
             total += float(np.vdot(np.abs(f - mean), values))
         return total * self.grid.cell_volume
 
-    def squared_slope(self, values, field) -> float:
+    def squared_slope(self, values: np.ndarray, field: np.ndarray) -> float:
         """Σ|∇field|²ρ over the faces between cells with mass."""
         total = 0.0
         for axis, h in enumerate(self.grid.spacing):
@@ -109,7 +110,7 @@ class GridEnergy:
             total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
         return total
 
-    def checked(self, tau) -> float:
+    def checked(self, tau: float) -> float:
         """τ, refused where squared lengths over it leave the range of floats."""
         tau = positive_number("tau", tau)
         longest = max(b - a for a, b in zip(self.grid.lower, self.grid.upper, strict=True))
@@ -121,7 +122,7 @@ class GridEnergy:
             )
         return tau
 
-    def _require_room(self, mu, blocked=None):
+    def _require_room(self, mu: Density, blocked=None):
         if self.cap is None:
             return
         room = self.cap if blocked is None else np.where(blocked, 0.0, self.cap)
@@ -133,7 +134,7 @@ class GridEnergy:
             )
 
 
-def energy_size(internal, outer, values, volume) -> float:
+def energy_size(internal, outer: np.ndarray, values: np.ndarray, volume: float) -> float:
     """∫(f − min f)ρ + ∫ρU′(ρ) − U(ρ) of the field f: the size of F, in which no constant takes part."""
     total = float(np.vdot(outer - outer.min(), values))
     if internal is not None:
@@ -142,7 +143,7 @@ def energy_size(internal, outer, values, volume) -> float:
     return total * volume
 
 
-def finite_potential(potential):
+def finite_potential(potential: np.ndarray):
     """V in the cells, refused where it is not finite or so large that its squares are not."""
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(potential) <= TOLERANCES.largest_potential)
@@ -155,12 +156,12 @@ def finite_potential(potential):
     return potential
 
 
-def _least_cap(constraints, grid):
+def _least_cap(constraints: tuple, grid: Grid):
     caps = [atom.values(grid.points).reshape(grid.cells) for atom in constraints]
     return np.minimum.reduce(caps) if caps else None
 
 
-def blocked_cells(obstacle, grid):
+def blocked_cells(obstacle, grid: Grid):
     """The cells of an obstacle as a boolean array, or None where it blocks none."""
     if obstacle is None:
         return None
@@ -178,7 +179,7 @@ def blocked_cells(obstacle, grid):
 class DualProblem(GridEnergy):
     """F on a grid, with cells blocked by an obstacle."""
 
-    def __init__(self, F, mu, obstacle, scheme):
+    def __init__(self, F: Functional, mu: Density, obstacle, scheme: str):
         super().__init__(F, mu)
         self.blocked = blocked_cells(obstacle, self.grid)
         self.internal = self.parts.internal_energy

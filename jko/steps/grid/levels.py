@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.loops.grids.resample import average, interpolate
+from jko.measures import Grid
 from jko.steps.grid.tolerances import TOLERANCES
 
 
 class Levels:
     """`sizes` from the finest down, the coarsest of no more than 1.5 `coarsest` cells along an axis."""
 
-    def __init__(self, grid, coarsest):
+    def __init__(self, grid: Grid, coarsest: int):
         self.extent = tuple(n * h for n, h in zip(grid.cells, grid.spacing, strict=True))
         self.sizes = [grid.cells]
         while max(self.sizes[-1]) > 1.5 * coarsest:
@@ -22,14 +23,14 @@ class Levels:
                 tuple(n if n <= TOLERANCES.few_cells else math.ceil(n / 2) for n in self.sizes[-1])
             )
 
-    def coarsened(self, field):
+    def coarsened(self, field: np.ndarray):
         """The means of a field on all levels."""
         fields = [field]
         for size in self.sizes[1:]:
             fields.append(average(fields[-1], size))
         return fields
 
-    def spacing(self, size):
+    def spacing(self, size: tuple):
         """Of a grid of so many cells."""
         return tuple(e / n for e, n in zip(self.extent, size, strict=True))
 
@@ -59,7 +60,7 @@ class Region:
         """The lengths of the sides."""
         return tuple(n * h for n, h in zip(self.cells, self.spacing, strict=True))
 
-    def box(self, low, high) -> Region:
+    def box(self, low: tuple, high: tuple) -> Region:
         """The part with cells low ≤ i < high along each axis, in this region's cells."""
         cut = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
         fields = {
@@ -69,7 +70,7 @@ class Region:
         }
         return replace(self, first=tuple(f + a for f, a in zip(self.first, low, strict=True)), **fields)
 
-    def coarse(self, cells) -> Level:
+    def coarse(self, cells: tuple) -> Level:
         """The means over the cells of a coarser grid of the same box."""
         if cells == self.cells:
             return Level(self.lower, self.spacing, self.rho, self.potential, self.blocked)
@@ -79,7 +80,7 @@ class Region:
         potential = _mean_where_free(self.potential, self.blocked, free, cells)
         return Level(self.lower, spacing, rho, potential, None if free is None else free < 0.5)
 
-    def clips(self, density, whole) -> bool:
+    def clips(self, density: np.ndarray, whole: tuple) -> bool:
         """Whether a density reaches a wall of the box that is no wall of the whole grid of cells."""
         for axis, (first, n, total) in enumerate(zip(self.first, self.cells, whole, strict=True)):
             ends = [0] * (first > 0) + [n - 1] * (first + n < total)
@@ -87,7 +88,7 @@ class Region:
                 return True
         return False
 
-    def embed(self, values, whole) -> np.ndarray:
+    def embed(self, values: np.ndarray, whole: tuple) -> np.ndarray:
         """The box's values on the whole grid, 0 outside."""
         if self.cells == whole:
             return values
@@ -95,7 +96,7 @@ class Region:
         out[self._within] = values
         return out
 
-    def cut(self, values) -> np.ndarray:
+    def cut(self, values: np.ndarray) -> np.ndarray:
         """The whole grid's values in the box."""
         return values[self._within]
 
@@ -121,20 +122,20 @@ class Level:
     potential: np.ndarray
     blocked: np.ndarray | None
 
-    def carry(self, phi, to: Level) -> np.ndarray:
+    def carry(self, phi: np.ndarray, to: Level) -> np.ndarray:
         """φ given here, at the cell centres of another level."""
         starts = [(b - a) / h for a, b, h in zip(self.lower, to.lower, self.spacing, strict=True)]
         ratios = [fine / h for fine, h in zip(to.spacing, self.spacing, strict=True)]
         return interpolate(phi, to.rho.shape, starts, ratios)
 
 
-def _mean_where_free(field, blocked, free, cells):
+def _mean_where_free(field: np.ndarray, blocked, free, cells: tuple):
     if blocked is None:
         return average(field, cells)
     return average(np.where(blocked, 0.0, field), cells) / np.maximum(free, 1e-9)
 
 
-def support_box(region: Region, level: Level, density, margin: float):
+def support_box(region: Region, level: Level, density: np.ndarray, margin: float):
     """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin."""
     low, high = [], []
     occupied = (density > 0) | (level.rho > 0)
@@ -150,7 +151,7 @@ def support_box(region: Region, level: Level, density, margin: float):
     return tuple(low), tuple(high)
 
 
-def _round_length(low, high, n):
+def _round_length(low: int, high: int, n: int):
     """A few cells more, so that halving and cosine transforms meet small factors."""
     step = 32 if high - low > 256 else 16
     length = min(-(-(high - low) // step) * step, n)

@@ -10,7 +10,7 @@ from jko.steps.grid.tolerances import TOLERANCES
 from jko.transport.distances.line import quantile_distance, quantile_function
 
 
-def least_squared_distance(mu, values) -> float:
+def least_squared_distance(mu: Density, values: np.ndarray) -> float:
     """Σ over the axes of W₂² between the marginals of μ and of `values` on its grid: no more than W₂² of the
     two, since a coupling's cost is the sum of its marginals', and on the line that itself."""
     grid, total = mu.grid, 0.0
@@ -22,12 +22,12 @@ def least_squared_distance(mu, values) -> float:
     return total * mu.mass
 
 
-def grid_bias(mu, tau) -> float:
+def grid_bias(mu: Density, tau: float) -> float:
     """h²/8τ a unit of mass, summed over the axes: what the minimum over a grid may add to |x − y|²/2τ."""
     return mu.mass * sum(h * h for h in mu.grid.spacing) / (8.0 * tau)
 
 
-def keep_masses(energy, phi, potential, before, density):
+def keep_masses(energy, phi: np.ndarray, potential: np.ndarray, before: np.ndarray, density: np.ndarray):
     """(φ, U*′(−φ − V)) with φ shifted on each part by what gives it the mass that it had.
 
     φ has its own constant on every part that no mass reaches from another; an ascent that stops early has
@@ -46,7 +46,7 @@ def keep_masses(energy, phi, potential, before, density):
     return phi, density
 
 
-def rescaled(values, before):
+def rescaled(values: np.ndarray, before: np.ndarray):
     """The values times what gives each part the mass that it had."""
     parts, masses, found = _parts(before, values)
     if parts is None:
@@ -55,7 +55,7 @@ def rescaled(values, before):
     return values * (masses / found)[parts]
 
 
-def _parts(before, after):
+def _parts(before: np.ndarray, after: np.ndarray):
     """For each cell the number 1, 2, … of the part nearest to it, and the parts' masses before and after;
     None where there is one part only, or one is empty before or after: mass went from part to part."""
     held = (before > TOLERANCES.empty * before.max()) | (after > TOLERANCES.empty * after.max())

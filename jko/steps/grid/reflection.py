@@ -9,13 +9,14 @@ import numpy as np
 
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.fourth_order import transported
+from jko.measures import Density, Measure
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.tolerances import TOLERANCES
 from jko.steps.monge_ampere.newton import LogEnergy
 from jko.steps.reflection import Reflected
 
 
-def reflect_on_grid(half, problem, mu, tau) -> Reflected:
+def reflect_on_grid(half: tuple, problem, mu: Density, tau: float) -> Reflected:
     """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
     implicit half, then an explicit one, and no map is inverted.
 
@@ -49,19 +50,19 @@ def reflect_on_grid(half, problem, mu, tau) -> Reflected:
     return Reflected(taken, new, after, dissipation, before, note=note, wary=problem.full_support)
 
 
-def none(half, note) -> Reflected:
+def none(half: tuple, note: str) -> Reflected:
     """No reflection of a half step (measure, state, record), and why."""
     return Reflected(half, None, None, math.nan, math.nan, note=note)
 
 
-def _variation(problem, half, where):
+def _variation(problem, half: Density, where):
     """δF/δρ at the half step where it has mass."""
     field = problem.interaction(half.values)
     potential = problem.potential if field is None else problem.potential + field
     return problem.internal.derivative(np.maximum(half.values[where], TOLERANCES.smallest)) + potential[where]
 
 
-def _pulled_back(problem, half, tau):
+def _pulled_back(problem, half: Density, tau: float):
     from jko.loops.transport.push_smooth import push_smooth
 
     phi = -_variation(problem, half, ...)
@@ -72,7 +73,7 @@ def _pulled_back(problem, half, tau):
     return values * scale, least, 1.0 / scale - 1.0
 
 
-def _laid_down(problem, mu, half, tau):
+def _laid_down(problem, mu: Measure, half, tau: float):
     boxes = [_occupied(mu.values), _occupied(half.values)]
     tight = _margin(*boxes, half.grid.cells)
     values, least = _laid_down_in(tight, problem, mu, half, tau)
@@ -81,7 +82,7 @@ def _laid_down(problem, mu, half, tau):
     return values, least, ""
 
 
-def _laid_down_in(box, problem, mu, half, tau):
+def _laid_down_in(box, problem, mu: Measure, half, tau: float):
     from scipy.ndimage import binary_dilation
 
     from jko.loops.transport.c_transform import c_transform
@@ -133,7 +134,7 @@ def smoothed(phi, passes=TOLERANCES.smoothing):
     return phi
 
 
-def corrected(problem, mu, values, tau):
+def corrected(problem, mu: Density, values: np.ndarray, tau: float):
     """The density of J_τ(μ) after one correction of the pressure p, given one that narrow differences made.
 
     The residual U′(ρ̂) + V − p is taken with ρ̂ of fourth order in h, Newton's equation with its matrix of
@@ -167,7 +168,9 @@ def corrected(problem, mu, values, tau):
         )[1]
 
 
-def _defect(energy, log, p, tau, spacing, potential):
+def _defect(
+    energy: LogEnergy, log: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, potential: np.ndarray
+):
     """(U′(ρ̂) + V − p, its mean square, log ρ̂, (DS)⁻¹'s diagonal, ρ̂U″(ρ̂))."""
     found, diagonal = transported(log, p, tau, spacing)
     density = np.exp(found)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from jko.loops.transport.c_transform import c_transform
+from jko.measures import Grid
 from jko.steps.grid.tolerances import TOLERANCES
 
 MOST_LOST = 0.1  # of the decrease of F + W₂²/2τ: what loses more is not the step that was asked for
 
 
-def overpaid(grid, tau, mass, loss, decrease) -> float:
+def overpaid(grid: Grid, tau: float, mass: float, loss: float, decrease: float) -> float:
     """The share of the exact step's decrease of F + W₂²/2τ that is lost, 0 where it is below MOST_LOST or
     where the loss is no more than Σ h²/8τ times the mass, half a cell for all of it: no grid tells less.
     """
@@ -21,7 +23,7 @@ def overpaid(grid, tau, mass, loss, decrease) -> float:
     return share if share > MOST_LOST else 0.0
 
 
-def told(share, slices, form="") -> str:
+def told(share: float, slices: int, form: str = "") -> str:
     """Why a step with these inner slices is not the one asked for, and what to do."""
     name = "one inner slice loses" if slices == 1 else f"{slices} inner slices lose"
     return (
@@ -30,7 +32,15 @@ def told(share, slices, form="") -> str:
     )
 
 
-def exact_bound(grid, tau, start, begin, end, least, blocked=None) -> float:
+def exact_bound(
+    grid: Grid,
+    tau: float,
+    start: np.ndarray,
+    begin: np.ndarray | None,
+    end: np.ndarray,
+    least: Callable,
+    blocked=None,
+) -> float:
     """A lower bound on the least W₂²(start, ρ)/2τ + E(ρ), by the dual of W₂ itself: Σ φ₀ρ_k + min_ρ E + φ₁ρ.
 
     end: ψ = p^K + w^K of the last inner slice, +∞ where no mass may end; φ₀(x) = min_y |x − y|²/2τ + ψ(y) and
@@ -49,7 +59,7 @@ def exact_bound(grid, tau, start, begin, end, least, blocked=None) -> float:
     return (float(np.vdot(first[held], start[held])) + least(last)) * grid.cell_volume
 
 
-def _meets(grid, tau, first, held, blocked):
+def _meets(grid: Grid, tau: float, first, held, blocked):
     """Cells with mass whose straight way to x − τ∇φ₀ meets a blocked cell."""
     moves = [-tau * g for g in _gradient(first, grid.spacing)]
     moves = np.stack([m[held] / h for m, h in zip(moves, grid.spacing, strict=True)])

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import UnsupportedFunctional
 from jko.loops.elliptic import linearized_direct
 from jko.loops.elliptic.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.grids.resample import interpolate
+from jko.measures import Density
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem, energy_size
 from jko.steps.grid.levels import Levels
@@ -41,7 +43,16 @@ class LinearizedNewton:
     share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself. Axes may be periodic.
     """
 
-    def __init__(self, internal, tau, spacing, density, potential, bend=1.0, periodic=None):
+    def __init__(
+        self,
+        internal,
+        tau: float,
+        spacing: tuple,
+        density: np.ndarray,
+        potential: np.ndarray,
+        bend: float = 1.0,
+        periodic: tuple | None = None,
+    ):
         cells = density.shape
         self.internal, self.tau, self.cells = internal, tau, cells
         self.shape = (1,) * (3 - len(cells)) + cells
@@ -69,7 +80,7 @@ class LinearizedNewton:
         floor = TOLERANCES.smallest if self.temperature is not None else 0.0
         return self.at(np.zeros(self.shape), self.internal.derivative(np.maximum(self.before, floor)))
 
-    def at(self, phi, pressure=None) -> Pair:
+    def at(self, phi: np.ndarray, pressure: np.ndarray | None = None) -> Pair:
         """What φ and q give; q = φ + (τ/2)|∇φ|² − V if None."""
         phi = np.ascontiguousarray(phi).reshape(self.shape)
         exact = self.faces.apply(hamilton_jacobi, phi, self.potential, scale=self.bend * self.scale)
@@ -84,14 +95,14 @@ class LinearizedNewton:
         gap = 0.5 * float(gap) * self.cell_volume
         return Pair(phi, pressure, gap, transport, density, curvature, imbalance, mismatch, diagonal)
 
-    def _transport(self, phi, density, exact):
+    def _transport(self, phi: np.ndarray, density: np.ndarray, exact: np.ndarray):
         """(τ/2)∫|∇φ|²ρ."""
         if self.bend == 1.0:
             return float(np.vdot(exact + self.potential - phi, density)) * self.cell_volume
         square = self.faces.apply(hamilton_jacobi, phi, phi, scale=self.scale)
         return float(np.vdot(square, density)) * self.cell_volume
 
-    def _curvature(self, density):
+    def _curvature(self, density: np.ndarray):
         """U*″ and the zeroth-order coefficient of the Hessian."""
         if self.temperature is not None:
             diagonal = np.maximum(self.before, density) / self.temperature
@@ -100,7 +111,7 @@ class LinearizedNewton:
         curvature += TOLERANCES.vacuum * curvature.max()
         return curvature, curvature
 
-    def solve(self, now, tolerance, most) -> Pair:
+    def solve(self, now: Pair, tolerance: float, most: int) -> Pair:
         """Iterates until the gap is `tolerance` of (τ/2)∫|∇φ|²ρ."""
         for _ in range(most):
             goal = tolerance * now.transport + self.floor
@@ -115,7 +126,7 @@ class LinearizedNewton:
                 now = self.at(now.phi + correction, now.pressure + self._rise(now, correction))
         return now
 
-    def eliminated(self, tolerance, most) -> Pair | None:
+    def eliminated(self, tolerance: float, most) -> Pair | None:
         """The answer from no motion in one compiled call, an entropy on few cells; None where it failed."""
         phi = np.zeros(self.shape)
         pressure = self.internal.derivative(np.maximum(self.before, TOLERANCES.smallest))
@@ -128,14 +139,14 @@ class LinearizedNewton:
         self.iterations += iterations
         return Pair(phi, pressure, gap=gap, transport=transport)
 
-    def _rise(self, now, correction):
+    def _rise(self, now: Pair, correction: np.ndarray):
         change = self.faces.apply(advected, correction, self.bend * now.phi, scale=self.scale)
         change -= now.mismatch
         if self.temperature is not None:
             np.minimum(change, TOLERANCES.rise * self.temperature, out=change)
         return change
 
-    def _correction(self, now, reduction):
+    def _correction(self, now: Pair, reduction: float):
         """δ with AᵀU*″Aδ − τ∇·(ρ∇δ) = imbalance + AᵀU*″ mismatch, by conjugate gradients."""
         cycle = self._preconditioner(now)
         work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
@@ -165,7 +176,7 @@ class LinearizedNewton:
             rz = new
         return x
 
-    def _preconditioner(self, now):
+    def _preconditioner(self, now: Pair):
         """A V-cycle for diagonal·δ − ∇·(ρ(τ + τ²U*″/ρ (∂φ)²)∇δ), the Hessian but for mixed derivatives."""
         floor = TOLERANCES.smallest if self.temperature is not None else TOLERANCES.vacuum * now.density.max()
         rho = np.maximum(now.density, floor)
@@ -181,12 +192,12 @@ class LinearizedNewton:
         ).reshape(self.cells)
         multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility, self.periodic)
 
-        def cycle(r):
+        def cycle(r: np.ndarray):
             return multigrid.cycle((r / now.diagonal).astype(np.float32)).astype(float)
 
         return cycle
 
-    def _squared_slope(self, phi, axis):
+    def _squared_slope(self, phi: np.ndarray, axis: int):
         """τ(∂φ)², the mean of both faces."""
         slope, square = np.diff(phi, axis=axis), np.zeros(self.shape)
         slope *= slope
@@ -201,7 +212,7 @@ class LinearizedNewton:
 class LinearizedLadder:
     """The potential on all grids of a ladder, and Newton's method up along it."""
 
-    def __init__(self, F, mu, scheme):
+    def __init__(self, F: Functional, mu: Density, scheme: str):
         self.problem = DualProblem(F, mu, None, scheme)
         if not self.problem.full_support:
             raise UnsupportedFunctional(
@@ -213,7 +224,17 @@ class LinearizedLadder:
         self.levels = Levels(mu.grid, TOLERANCES.coarsest[mu.grid.dimension - 1])
         self.potentials = self.levels.coarsened(self.problem.potential)
 
-    def climb(self, mu, tau, field, floor, nested, tolerance, most, bend=1.0):
+    def climb(
+        self,
+        mu: Density,
+        tau: float,
+        field: np.ndarray | None,
+        floor: float,
+        nested: bool,
+        tolerance: float,
+        most: int,
+        bend: float = 1.0,
+    ):
         """(the Pair on the finest grid with U′(ρ) as φ gives it, iterations)."""
         potentials, spent, now, was = self.potentials, 0, None, None
         if field is not None:
@@ -241,12 +262,12 @@ class LinearizedLadder:
                 return found, spent
         return newton.at(found.phi), spent
 
-    def normalise(self, found, mu):
+    def normalise(self, found: Pair, mu: Density):
         """ρ = U*′(p + c) of the mass of ρ_k."""
         pressure = found.pressure.reshape(self.grid.cells)
         return self.dual.normalise(-pressure, float(mu.values.sum()), TOLERANCES.exact_mass)[1]
 
 
-def _finer(field, cells, size, periodic):
+def _finer(field: np.ndarray, cells: tuple, size: tuple, periodic: tuple):
     ratios = [m / n for m, n in zip(cells, size, strict=True)]
     return interpolate(field.reshape(cells), size, (0.0,) * len(size), ratios, periodic)

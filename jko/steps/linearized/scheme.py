@@ -8,9 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
-from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.measures import Density, Measure
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import energy_size
 from jko.steps.grid.interaction_passes import InteractionPasses
 from jko.steps.linearized.tolerances import TOLERANCES
@@ -59,19 +60,19 @@ class Linearized(Scheme):
         whole_number("max_iterations", self.max_iterations)
         whole_number("interaction_passes", self.interaction_passes)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.linearized.newton import LinearizedLadder
 
         self.check(F, mu)
         return Problem(F, lambda F: LinearizedLadder(F, mu, self.scheme_name()))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         solved = self._passes(problem.at(t + tau), mu, positive_number("tau", tau), 1.0)
         if solved.found is None:
             return mu, state, self._failed(solved)
         return Density(mu.grid, solved.values), state, self._record(solved, mu)
 
-    def reflect(self, problem, mu, t, tau, state):
+    def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """2ρ₁ − ρ with ρ₁ the half step of implicit Euler: the implicit midpoint rule for ∂ρ = ∇·(ρ∇δF)."""
         ladder = problem.at(t + 0.5 * tau)
         solved = self._passes(ladder, mu, 0.5 * positive_number("tau", tau), 0.0)
@@ -85,7 +86,7 @@ class Linearized(Scheme):
         new = Density(mu.grid, new)
         return Reflected(half, new, state, dissipation, solved.before, bent, wary=bent > TOLERANCES.straight)
 
-    def _passes(self, ladder, mu, tau, bend):
+    def _passes(self, ladder, mu: Density, tau: float, bend: float):
         """The step of which `bend` (τ/2)|∇φ|² is kept; ρ ↦ ρ′ ↦ W∗ρ′ is mixed to a fixed point."""
         problem, values, spent = ladder.problem, mu.values, 0
         passes = InteractionPasses(problem, values, tau, self.interaction_passes)
@@ -107,12 +108,12 @@ class Linearized(Scheme):
         after = problem.energy(values, problem.interaction(values))
         return _Solved(found, values, before, after, spent, notes, lag)
 
-    def _enough(self, times, problem, mu, found, field):
+    def _enough(self, times: float, problem, mu: Density, found, field: np.ndarray | None):
         """So many times the tolerance, and rounding."""
         size = energy_size(problem.internal, problem.outer(field), mu.values, mu.grid.cell_volume)
         return times * self.tolerance * found.transport + TOLERANCES.rest * size
 
-    def _solve(self, ladder, mu, tau, field, bend):
+    def _solve(self, ladder, mu: Density, tau: float, field: np.ndarray | None, bend: float):
         spent = 0
         for floor, nested in TOLERANCES.attempts:
             found, iterations = ladder.climb(
@@ -127,7 +128,7 @@ class Linearized(Scheme):
         solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")
         return StepInfo(Status.NOT_CONVERGED, iterations=solved.iterations, note="; ".join(solved.notes))
 
-    def _record(self, solved, mu):
+    def _record(self, solved: _Solved, mu: Density):
         found, values = solved.found, solved.values
         gap = (math.sqrt(max(found.gap, 0.0)) + math.sqrt(solved.lag)) ** 2
         relative = gap / found.transport if found.transport > 0.0 else 0.0
@@ -155,7 +156,7 @@ class _Solved(NamedTuple):
     lag: float  # what W∗ρ′ of another density than ρ′ may leave of a gap
 
 
-def _reflected(start, half):
+def _reflected(start: np.ndarray, half: np.ndarray):
     """(2ρ₁ − ρ, no less than a quarter of ρ₁ and of its mass; what that changed, of how far ρ moved)."""
     straight = 2.0 * half - start
     new = np.maximum(straight, TOLERANCES.reflected_least * half)

@@ -8,8 +8,10 @@ from math import sqrt
 
 import numpy as np
 
+from functionals import Functional
 from jko.loops.grids.resample import average, interpolate
 from jko.loops.transport.c_transform import c_transform
+from jko.measures import Density, Measure
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem
@@ -59,7 +61,7 @@ class PressureLadder:
 
     cautions = (((np.inf, np.inf), (1.0, 30.0)), ((5.0, 20.0), (1.0, 20.0)), 1, 2)
 
-    def __init__(self, F, mu, scheme):
+    def __init__(self, F: Functional, mu: Density, scheme: str):
         self.problem = DualProblem(F, mu, None, scheme)
         self.energy = LogEnergy(self.problem.internal)
         self.dual = DualEnergy(self.problem.internal)
@@ -68,7 +70,9 @@ class PressureLadder:
         self.sizes = self.levels.sizes
         self.potentials = self.levels.coarsened(self.problem.potential)
 
-    def climb(self, mu, tau, field, p, tolerance, most, caution, first=None) -> Found:
+    def climb(
+        self, mu: Density, tau: float, field, p, tolerance: float, most: int, caution: tuple, first=None
+    ) -> Found:
         """The step's pressure; from a given p on the finest grid alone. `field` is the interaction's first
         variation, `first` that at ρ_k."""
         with np.errstate(divide="ignore"):
@@ -102,7 +106,7 @@ class PressureLadder:
                 return self._lost(p, mu, spent)
         return self._certify(newton, now, mu, log, potentials[0], spent)
 
-    def _variation(self, log, potential, field=None, first=None):
+    def _variation(self, log: np.ndarray, potential: np.ndarray, field=None, first=None):
         """U′(ρ_k) + V, V with the field replaced by the first."""
         slope = self.energy.slope(log, np.exp(log))[0] + potential
         return slope if field is None else slope + (first - field)
@@ -112,7 +116,7 @@ class PressureLadder:
         most = times * TOLERANCES.medium[self.grid.dimension - 1]
         return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
 
-    def _back_and_forth(self, mu, size, data):
+    def _back_and_forth(self, mu: Measure, size, data):
         """The pressure of a dual ascent, whose second derivatives binomial passes rid of noise."""
         tau, spacing, _, potential = data
         region = Region(spacing, (0,) * len(size), average(mu.values, size), potential)
@@ -128,17 +132,19 @@ class PressureLadder:
         ascent, phi, _ = nested.run(region, boxed=False)
         return -smoothed(ascent.normalise(phi)[0], TOLERANCES.smoothing)
 
-    def _start(self, tau, spacing, log, potential):
+    def _start(self, tau: float, spacing: tuple, log: np.ndarray, potential: np.ndarray):
         """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
         start = self._variation(log, potential)
         reach = TOLERANCES.start_stretch * tau
         return -c_transform(c_transform(-start, spacing, reach), spacing, reach)
 
-    def _lost(self, p, mu, spent) -> Found:
+    def _lost(self, p, mu: Measure, spent) -> Found:
         nan = math.nan
         return Found(p, mu.values, math.inf, nan, nan, 1.0, 1.0, spent, nan, nan, nan, nan)
 
-    def _certify(self, newton, now, mu, log, potential, spent):
+    def _certify(
+        self, newton: PressureNewton, now, mu: Density, log: np.ndarray, potential: np.ndarray, spent: int
+    ):
         volume, total, found = self.grid.cell_volume, float(mu.values.sum()), float(now.density.sum())
         if not 0.0 < found < math.inf:
             return self._lost(now.p, mu, spent)
@@ -171,7 +177,7 @@ class PressureLadder:
             lack=least - self._bound(mu, newton.tau, work, potential, answer),
         )
 
-    def _bound(self, mu, tau, work, potential, answer):
+    def _bound(self, mu: Density, tau: float, work: np.ndarray, potential: np.ndarray, answer: np.ndarray):
         """∫φᶜρ_k − ∫U*(−φ − V), φ = −p, and h²/8τ an axis, by which minima over a grid may be too large."""
         spacing = self.grid.spacing
         first = float(np.vdot(c_transform(-work - potential, spacing, tau), mu.values))
@@ -179,7 +185,7 @@ class PressureLadder:
         return value + grid_bias(mu, tau)
 
 
-def _joined(pushed, answer, total):
+def _joined(pushed: np.ndarray, answer: np.ndarray, total: float):
     """ρ̂ = ρ_k(S)·det DS where the map is a guide, else U*′(p − V): in far tails, which weigh nothing, and
     where the two are apart.
 
@@ -197,13 +203,13 @@ def _joined(pushed, answer, total):
     return change
 
 
-def _far_walls(log):
+def _far_walls(log: np.ndarray):
     """For each axis, whether its lower and its upper wall hold no mass that counts."""
     bar = log.max() - TOLERANCES.far
     return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))
 
 
-def settle(ladder, mu, tau, settings, caution):
+def settle(ladder, mu: Measure, tau: float, settings, caution):
     """(the step with W∗ρ′ of its own density, a note), by `InteractionPasses`.
 
     A field that is off by Δ leaves a gap of at most (τ/2)∫|∇Δ|²ρ′, the squared slope over twice the

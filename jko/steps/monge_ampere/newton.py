@@ -48,14 +48,25 @@ class PressureNewton:
     halvings = 4
     helps = 1.0
 
-    def __init__(self, energy, tau, spacing, log_density, potential, free, limit, tail, before=None):
+    def __init__(
+        self,
+        energy: LogEnergy,
+        tau: float,
+        spacing: tuple,
+        log_density: np.ndarray,
+        potential: np.ndarray,
+        free: tuple,
+        limit: float,
+        tail: float,
+        before: np.ndarray | None = None,
+    ):
         self.energy, self.tau, self.spacing, self.before = energy, tau, spacing, before
         self.log_density, self.potential, self.free = log_density, potential, free
         self.limit, self.tail = limit, tail
         self.mass = float(np.exp(log_density).sum() * np.prod(spacing))
         self.linear_iterations = self.iterations = 0
 
-    def at(self, p) -> Iterate:
+    def at(self, p: np.ndarray) -> Iterate:
         """The iterate of a pressure."""
         log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free)
         with np.errstate(all="ignore"):
@@ -73,7 +84,7 @@ class PressureNewton:
             folded = float(density[least < FOLD].sum() / np.float64(mass)) if least.min() < FOLD else 0.0
         return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least)
 
-    def solve(self, p, tolerance, most) -> Iterate:
+    def solve(self, p: np.ndarray, tolerance: float, most: int) -> Iterate:
         """Iterates from p until the estimated gap is at its goal, or no step lowers it."""
         now = self.at(p)
         for _ in range(most):
@@ -89,7 +100,7 @@ class PressureNewton:
                 break
         return now
 
-    def goal(self, now, tolerance) -> float:
+    def goal(self, now: Iterate, tolerance: float) -> float:
         """The gap to stop at: `tolerance` of (τ/2)∫|∇p|²ρ̂, and where the velocity error of the solver,
         √(2·gap/τ), is a tenth of that of τ itself; not below rounding."""
         goal = tolerance * now.transport
@@ -97,7 +108,7 @@ class PressureNewton:
             goal = min(goal, TOLERANCES.own_error**2 * self.own_error(now))
         return max(goal, self.rounding(now)) if now.gap > goal else goal
 
-    def own_error(self, now) -> float:
+    def own_error(self, now: Iterate) -> float:
         """(τ/8)∫|∇(p − p_k + (τ/2)|∇p|²)|²ρ̂, the gap whose velocity error √(2·gap/τ) is τ's own.
 
         The velocity −∇p is kept all over a step, where the flow's turns from −∇p_k(S) to −∇p: on average it
@@ -111,7 +122,7 @@ class PressureNewton:
             now.own = 0.25 * transport_cost(turned, now.density, self.tau, self.spacing)
         return now.own
 
-    def rounding(self, now) -> float:
+    def rounding(self, now: Iterate) -> float:
         """The gap that rounding of p, V and U′ leaves, and of p's second differences in log det DS."""
         size, stiffness = self._sizes(now)
         sums = TOLERANCES.sums + 4.0 * stiffness * self.tau * sum(1.0 / h**2 for h in self.spacing)
@@ -121,13 +132,13 @@ class PressureNewton:
         """Whether the gap is below the rounding of F."""
         return now.gap <= TOLERANCES.nothing * self.mass * self._sizes(now)[0]
 
-    def _sizes(self, now):
+    def _sizes(self, now: Iterate):
         """The means of |p| + ρU″ and of ρU″."""
         mass = float(now.density.sum())
         stiffness = float(np.vdot(now.density, np.broadcast_to(now.stiffness, now.p.shape))) / mass
         return float(np.vdot(now.density, np.abs(now.p))) / mass + stiffness, stiffness
 
-    def _improve(self, now, goal):
+    def _improve(self, now: Iterate, goal: float):
         correction = self._correction(
             now, np.clip(0.5 * np.sqrt(goal / now.gap), TOLERANCES.least_forcing, TOLERANCES.most_forcing)
         )
@@ -138,7 +149,7 @@ class PressureNewton:
                 return new
         return None
 
-    def _correction(self, now, reduction):
+    def _correction(self, now: Iterate, reduction: float):
         # in units of ρU″ at the maximum, so that single precision rounds alike in all
         unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
         stiffness = now.stiffness / unit
@@ -165,7 +176,7 @@ class LogEnergy:
         ((c, atom), *others) = internal.terms
         self.temperature = c if atom.is_entropy and not others else None
 
-    def slope(self, log, density):
+    def slope(self, log: np.ndarray, density: np.ndarray):
         """(U′(ρ), ρU″(ρ)), the second a number for the entropy."""
         if self.temperature is not None:
             return self.temperature * (log + 1.0), self.temperature
@@ -175,7 +186,9 @@ class LogEnergy:
             stiffness, unit / TOLERANCES.stiffness_range, unit * TOLERANCES.stiffness_range
         )
 
-    def gap(self, density, answer, pressure, log=None) -> float:
+    def gap(
+        self, density: np.ndarray, answer: np.ndarray, pressure: np.ndarray, log: np.ndarray | None = None
+    ) -> float:
         """Σ U(ρ) + U*(p) − ρp over the cells, `answer` being U*′(p), log ρ at hand or not: U's Bregman
         distance of ρ from the answer, in forms whose digits rounding leaves."""
         change = density - answer
@@ -193,18 +206,18 @@ class LogEnergy:
             square = 0.5 * change * change * self.internal.second_derivative(answer)
         return float(np.where(near, square, np.maximum(own - answered, 0.0)).sum())
 
-    def log_of_pressure(self, p):
+    def log_of_pressure(self, p: np.ndarray):
         """log U*′(p) for the entropy, else None."""
         return None if self.temperature is None else p / self.temperature - 1.0
 
-    def total(self, log, density) -> float:
+    def total(self, log: np.ndarray, density: np.ndarray) -> float:
         """Σ U(ρ) over the cells."""
         if self.temperature is not None:
             return self.temperature * float(np.vdot(density, np.where(density > 0.0, log, 0.0)))
         return float(self.internal.density(density).sum())
 
 
-def squared_slope(p, spacing):
+def squared_slope(p: np.ndarray, spacing: tuple):
     """|∇p|² in the cells, along each axis the mean of the squares at both faces."""
     total = np.zeros(p.shape)
     for axis, h in enumerate(spacing):
@@ -216,7 +229,7 @@ def squared_slope(p, spacing):
     return total
 
 
-def transport_cost(p, density, tau, spacing) -> float:
+def transport_cost(p: np.ndarray, density: np.ndarray, tau: float, spacing: tuple) -> float:
     """(τ/2)∫|∇p|²ρ, by the mean of the squared slopes at both faces of a cell."""
     total = 0.0
     for axis, h in enumerate(spacing):
@@ -240,7 +253,7 @@ class SteepNewton(PressureNewton):
 
     halvings, helps = TOLERANCES.steep_halvings, TOLERANCES.steep_helps
 
-    def __init__(self, energy, tau, spacing, log_density, potential, free, before=None):
+    def __init__(self, energy, tau: float, spacing, log_density, potential, free, before=None):
         super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf, before)
         self.bar = float(log_density.max()) - TOLERANCES.dense
         self.cell_volume = float(np.prod(spacing))
@@ -267,7 +280,7 @@ class SteepNewton(PressureNewton):
         gap = gap if np.isfinite(gap) else np.inf
         return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least, full)
 
-    def _rows(self, log, full, share, least, diagonal, work, answer):
+    def _rows(self, log, full, share: float, least, diagonal, work, answer):
         """(r, κ) of δ − (κ/ρ̂)∇·(ρ̂ (DS)⁻¹∇δ) = r, single precision."""
         slope, stiffness = self.energy.slope(log, full)
         reach = sum(self.tau / h**2 * g for g, h in zip(diagonal, self.spacing, strict=True))

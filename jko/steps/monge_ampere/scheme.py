@@ -7,10 +7,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
-from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.measures import Density, Measure
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.monge_ampere.tolerances import TOLERANCES
 
 _STEEP = "mass is torn apart: Newton's method went on from back-and-forth on a coarser grid"
@@ -77,13 +78,13 @@ class MongeAmpere(Scheme):
                 f"fallback: expected a scheme, such as steps.BackAndForth(), got {self.fallback!r}"
             )
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.monge_ampere.ladder import PressureLadder
 
         self.check(F, mu)
         return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         ladder = problem.at(t + tau)
         tau = ladder.problem.checked(tau)
         reason, nearest = unsuited(mu), None
@@ -103,7 +104,7 @@ class MongeAmpere(Scheme):
         """The same, solved to a gap that does not add up over many steps of second order."""
         return replace(self, tolerance=min(self.tolerance, TOLERANCES.second_order_gap))
 
-    def reflect(self, problem, mu, t, tau, state):
+    def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """2 J_{τ/2} − id for steps.SecondOrder."""
         from jko.steps.grid.reflection import reflect_on_grid
 
@@ -111,7 +112,7 @@ class MongeAmpere(Scheme):
         half = self.sharpened().step(problem, mu, t, 0.5 * tau, state)
         return reflect_on_grid(half, problem.at(t + 0.5 * tau).problem, mu, tau)
 
-    def _solve(self, ladder, mu, tau, caution):
+    def _solve(self, ladder, mu: Density, tau: float, caution: tuple):
         from jko.steps.monge_ampere.ladder import settle
 
         if ladder.problem.parts.interaction:
@@ -135,10 +136,10 @@ class MongeAmpere(Scheme):
             return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.GRID
 
-    def _record(self, found, mu, note):
+    def _record(self, found, mu: Density, note: str):
         return StepInfo(
             gap=found.gap,
             relative_gap=found.relative_gap,
@@ -150,7 +151,7 @@ class MongeAmpere(Scheme):
             note=note,
         )
 
-    def _fall_back(self, F, mu, tau, state, reason, nearest):
+    def _fall_back(self, F: Functional, mu: Measure, tau: float, state: State, reason, nearest):
         from jko.steps.back_and_forth import BackAndForth
 
         scheme = BackAndForth() if self.fallback is None else self.fallback
@@ -168,7 +169,7 @@ class MongeAmpere(Scheme):
         return new, state, replace(info, note="; ".join(filter(None, (note, info.note))), details=told)
 
 
-def unsuited(mu) -> str | None:
+def unsuited(mu: Density) -> str | None:
     """Why a density cannot be moved by its logarithm, or None."""
     if min(mu.grid.cells) < TOLERANCES.fewest_cells:
         return f"the grid has fewer than {TOLERANCES.fewest_cells} cells along an axis"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +36,7 @@ class Path:
         return self.cost + self.energy
 
 
-def path_of(problem, start, flows, actions, energy_of) -> Path:
+def path_of(problem, start: np.ndarray, flows: list, actions: list, energy_of: Callable) -> Path:
     """The path along given flows."""
     densities, r = [], start
     for v in flows:
@@ -44,7 +45,7 @@ def path_of(problem, start, flows, actions, energy_of) -> Path:
     return Path(densities, flows, cost(problem, start, densities, flows, actions), energy_of(r))
 
 
-def cost(problem, start, densities, flows, actions) -> float:
+def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list) -> float:
     """Σ α v²/θ over slices and faces, times |c|: W₂²/2τ of the discrete step."""
     total, before = 0.0, start
     for r, v in zip(densities, flows, strict=True):
@@ -60,7 +61,9 @@ def cost(problem, start, densities, flows, actions) -> float:
     return total * problem.grid.cell_volume
 
 
-def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Path:
+def admissible_path(
+    problem, start: np.ndarray, flows: list, potentials: list, actions: list, energy_of: Callable
+) -> Path:
     """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink.
 
     With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike.
@@ -87,14 +90,14 @@ def admissible_path(problem, start, flows, potentials, actions, energy_of) -> Pa
     return path_of(problem, start, kept, actions, energy_of)
 
 
-def _downstream(potential, cells):
+def _downstream(potential: np.ndarray, cells: np.ndarray):
     """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds
     goes upstream."""
     at = np.flatnonzero(cells)
     return at[np.argsort(potential.ravel()[at], kind="stable")]
 
 
-def _beside(problem, faces):
+def _beside(problem, faces: list):
     """Cells beside one of these faces; no other needs a cut."""
     cells = np.zeros(problem.shape, bool)
     for a in problem.axes:
@@ -104,12 +107,12 @@ def _beside(problem, faces):
     return cells
 
 
-def _three(problem, flows):
+def _three(problem, flows: list):
     """The flows of all three axes, empty where there is none."""
     return flows + [np.zeros(problem.faces(a)) for a in range(len(flows), 3)]
 
 
-def _slice(problem, before, wanted, most, potential, actions):
+def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potential: np.ndarray, actions: list):
     v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
     three = _three(problem, v)
     steepest = [
@@ -140,7 +143,9 @@ def _slice(problem, before, wanted, most, potential, actions):
     return v
 
 
-def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.ndarray]:
+def lower_bound(
+    problem, start: np.ndarray, potentials: list, actions: list, field: np.ndarray
+) -> tuple[float, np.ndarray]:
     """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at
     the cap.
 
@@ -160,7 +165,7 @@ def lower_bound(problem, start, potentials, actions, field) -> tuple[float, np.n
     return best[:2]
 
 
-def _bound(problem, start, potentials, actions, field):
+def _bound(problem, start: np.ndarray, potentials: list, actions: list, field: np.ndarray):
     """The bound, the pressure at the cap, the field that the last density sees, and the level that it fills
     to.
     """
@@ -177,11 +182,11 @@ def _bound(problem, start, potentials, actions, field):
     return bound + least * volume, full, left, level
 
 
-def _slack(potentials, speeds, k):
+def _slack(potentials: list, speeds: list, k: int):
     return potentials[k + 1] - speeds[k + 1] - potentials[k] - speeds[k]
 
 
-def _repaired(problem, potentials, actions):
+def _repaired(problem, potentials: list, actions: list):
     """Potentials lowered where the slack of an inner slice is negative, from the last slice back."""
     speeds = [problem.speed_term(p, actions) for p in potentials]
     for k in reversed(range(len(potentials) - 1)):

@@ -7,7 +7,8 @@ import copy
 import numpy as np
 
 import functionals as fn
-from jko.measures import Grid
+from functionals import Functional
+from jko.measures import Density, Grid
 from jko.steps.grid.energy import GridEnergy, blocked_cells
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
@@ -20,7 +21,7 @@ class DynamicProblem(GridEnergy):
     missing ones of one cell.
     """
 
-    def __init__(self, F, mu, obstacle, slices):
+    def __init__(self, F: Functional, mu: Density, obstacle, slices: int):
         super().__init__(F, mu)
         self.slices, self.internal = slices, self.parts.internal_energy
         self.blocked = blocked_cells(obstacle, self.grid)
@@ -36,11 +37,11 @@ class DynamicProblem(GridEnergy):
         self.most = self._most()
         self.closed = [self._closed(axis) for axis in self.axes]
 
-    def _set_grid(self, grid):
+    def _set_grid(self, grid: Grid):
         self.grid, self.spacing = grid, grid.spacing
         self.shape = (*grid.cells, *(1,) * (3 - grid.dimension))
 
-    def on(self, grid, most, blocked):
+    def on(self, grid: Grid, most: np.ndarray, blocked):
         """The same problem on another grid, but for the potential."""
         other = copy.copy(self)
         other._set_grid(grid)
@@ -48,7 +49,7 @@ class DynamicProblem(GridEnergy):
         other.closed = [other._closed(axis) for axis in other.axes]
         return other
 
-    def within(self, box):
+    def within(self, box: list):
         """The same problem in a box of cells, as slices, whose sides are walls."""
         cut = tuple(box[: self.grid.dimension])
         lower = tuple(edges[b.start] for edges, b in zip(self.grid.edges, cut, strict=True))
@@ -66,7 +67,7 @@ class DynamicProblem(GridEnergy):
             most[self.blocked.reshape(self.shape)] = 0.0
         return most
 
-    def _closed(self, axis):
+    def _closed(self, axis: int):
         blocked = np.zeros(self.shape, bool) if self.blocked is None else self.blocked.reshape(self.shape)
         lower, upper = self.sides(blocked, axis)
         return np.ascontiguousarray(lower | upper)
@@ -76,7 +77,7 @@ class DynamicProblem(GridEnergy):
         """The axes that have faces."""
         return range(self.grid.dimension)
 
-    def faces(self, axis):
+    def faces(self, axis: int):
         """The shape of a field of faces across an axis."""
         return tuple(n - 1 if a == axis else n for a, n in enumerate(self.shape))
 
@@ -84,29 +85,29 @@ class DynamicProblem(GridEnergy):
         """Flows of all slices that move nothing."""
         return [[np.zeros(self.faces(a)) for a in self.axes] for _ in range(self.slices)]
 
-    def sides(self, cells, axis):
+    def sides(self, cells: np.ndarray, axis: int):
         """A field of cells at the two sides of the faces across an axis."""
         lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
         return cells[lower], cells[upper]
 
-    def drop(self, potential, axis):
+    def drop(self, potential: np.ndarray, axis: int):
         """Dᵀp: what a potential falls by through the faces across an axis, 0 where they are closed."""
         lower, upper = self.sides(potential, axis)
         return np.where(self.closed[axis], 0.0, lower - upper)
 
-    def mean(self, cells, axis):
+    def mean(self, cells: np.ndarray, axis: int):
         """S of a field of cells."""
         lower, upper = self.sides(cells, axis)
         return 0.5 * (lower + upper)
 
-    def spread(self, faces, axis, out):
+    def spread(self, faces: np.ndarray, axis: int, out: np.ndarray):
         """out += Sᵀ of a field of faces."""
         lower, upper = self.sides(out, axis)
         lower += 0.5 * faces
         upper += 0.5 * faces
 
-    def advance(self, r, flows):
+    def advance(self, r: np.ndarray, flows: list):
         """r − Dv."""
         r = r.copy()
         for axis in self.axes:
@@ -115,11 +116,11 @@ class DynamicProblem(GridEnergy):
             upper += flows[axis]
         return r
 
-    def actions(self, tau):
+    def actions(self, tau: float):
         """α of each axis."""
         return [self.slices * h * h / (2.0 * tau) for h in self.spacing]
 
-    def speed_term(self, potential, actions):
+    def speed_term(self, potential: np.ndarray, actions: list):
         """½Sᵀ(Dᵀp)²/4α: what the kinetic energy adds to a potential in the cells."""
         out = np.zeros(self.shape)
         for axis in self.axes:
@@ -169,7 +170,7 @@ class CellEnergies:
                     break
         return np.where(most <= 0.0, 0.0, np.where(empty, 0.0, np.where(full, np.minimum(most, high), r)))
 
-    def least(self, field, most, total) -> tuple[float, np.ndarray, float]:
+    def least(self, field: np.ndarray, most: np.ndarray, total: float) -> tuple[float, np.ndarray, float]:
         """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
         λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found."""
         if self.internal is None:
@@ -182,13 +183,13 @@ class CellEnergies:
         slope = 0.0 if self.internal is None else self.internal.derivative(s)
         return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0), level
 
-    def _densities(self, p, most):
+    def _densities(self, p: np.ndarray, most: np.ndarray):
         if self.internal is None:
             return np.where(p > 0.0, np.where(np.isfinite(most), most, 0.0), 0.0)
         with np.errstate(over="ignore"):
             return np.minimum(self.internal.conjugate_derivative(p), most)
 
-    def _conjugate(self, p, s, most, total):
+    def _conjugate(self, p: np.ndarray, s: np.ndarray, most: np.ndarray, total: float):
         """U*(p) of densities up to `most`: s solves U′(s) = p to rounding only, and concavity turns what is
         left into a bound."""
         if self.internal is None:
@@ -199,10 +200,10 @@ class CellEnergies:
         free = (s > 0.0) & (s < most)
         return p * s - self.internal.density(s) + np.where(free, slack * np.minimum(most, total), 0.0)
 
-    def _level(self, field, most, total):
+    def _level(self, field: np.ndarray, most: np.ndarray, total: float):
         from scipy.optimize import brentq
 
-        def excess(level):
+        def excess(level: float):
             with np.errstate(over="ignore", invalid="ignore"):
                 mass = float(np.sum(self._densities(level - field, most)))
             return min(mass / total, 1e6) - 1.0
@@ -222,7 +223,7 @@ class CellEnergies:
         return brentq(excess, low, high, xtol=1e-15 * size, rtol=1e-14, maxiter=100)
 
 
-def _level_without_energy(field, most, total):
+def _level_without_energy(field: np.ndarray, most: np.ndarray, total: float):
     """The field in the last cell that fills when cells fill in the order of their field, by halving."""
     while field.size > 1:
         middle = np.partition(field, field.size // 2)[field.size // 2]

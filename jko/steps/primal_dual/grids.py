@@ -10,7 +10,7 @@ from jko.measures import Grid
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
-def halved(problem, start, field):
+def halved(problem, start: np.ndarray, field: np.ndarray):
     """(problem, start, field) on a grid with half the cells along each axis that allows it, or None."""
     grid = problem.grid
     halves = [n % 2 == 0 and n > TOLERANCES.coarsest_cells for n in grid.cells]
@@ -25,7 +25,7 @@ def halved(problem, start, field):
     return coarse, _means(start, halves), _means(field, halves)
 
 
-def _means(values, halves):
+def _means(values: np.ndarray, halves: list):
     for axis, half in enumerate(halves):
         if half:
             lower = np.take(values, range(0, values.shape[axis], 2), axis)
@@ -34,7 +34,7 @@ def _means(values, halves):
     return np.ascontiguousarray(values)
 
 
-def prolonged(potential, flow, problem):
+def prolonged(potential: list, flow: list, problem):
     """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
     cells = problem.shape
     potentials = [_refined(p, cells) for p in potential]
@@ -52,7 +52,7 @@ def prolonged(potential, flow, problem):
     return potentials, flows
 
 
-def _refined(values, shape):
+def _refined(values: np.ndarray, shape: tuple):
     for axis in range(3):
         if values.shape[axis] != shape[axis]:
             lines = np.moveaxis(values, axis, 0)
@@ -63,7 +63,7 @@ def _refined(values, shape):
     return np.ascontiguousarray(values)
 
 
-def _refined_faces(values, axis):
+def _refined_faces(values: np.ndarray, axis: int):
     """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the
     walls.
     """
@@ -75,7 +75,7 @@ def _refined_faces(values, axis):
     return np.moveaxis(fine, 0, axis)
 
 
-def box_of_mass(start, reach):
+def box_of_mass(start: np.ndarray, reach: list):
     """Slices of the least box that holds all but 1e-6 of the mass and `reach` cells of each axis around it,
     or None where that is next to the whole grid."""
     box = []
@@ -95,12 +95,12 @@ def box_of_mass(start, reach):
     return box if share <= TOLERANCES.largest_box else None
 
 
-def faces_of(box, axis):
+def faces_of(box: list, axis: int):
     """The faces across an axis between cells of a box."""
     return tuple(slice(b.start, b.stop - 1) if a == axis else b for a, b in enumerate(box))
 
 
-def inside(box, shape, cells):
+def inside(box: list, shape: tuple, cells: int):
     """A box less some cells along the sides that are no walls of the grid."""
     return [
         slice(b.start + cells * (b.start > 0), b.stop - cells * (b.stop < n))

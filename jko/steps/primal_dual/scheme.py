@@ -9,9 +9,10 @@ from zlib import crc32
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density
+from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -72,19 +73,19 @@ class PrimalDual(Scheme):
             shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
         return f"PrimalDual({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.primal_dual.discretisation import DynamicProblem
 
         self.check(F, mu)
         return Problem(F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices))
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu: Measure, t, state: State):
         return problem, state  # of the last step: where to start from, whatever the measure
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.GRID
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver
 
         dynamic = problem.at(t + tau)
@@ -93,7 +94,7 @@ class PrimalDual(Scheme):
         values = outcome.path.end.reshape(mu.grid.cells)
         return Density(mu.grid, values), State(outcome.data), info
 
-    def _record(self, problem, mu, tau, outcome) -> StepInfo:
+    def _record(self, problem, mu: Density, tau: float, outcome) -> StepInfo:
         path, notes = outcome.path, []
         failures = []
         if not outcome.closed:

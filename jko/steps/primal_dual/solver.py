@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.loops.transport.c_transform import c_transform
+from jko.scheme import Scheme, State
 from jko.steps.grid.energy import energy_size
 from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (
@@ -42,7 +43,7 @@ class Outcome:
 class DynamicSolver:
     """One step of `problem` from the values of a density."""
 
-    def __init__(self, problem, settings, values, tau):
+    def __init__(self, problem, settings: Scheme, values: np.ndarray, tau: float):
         self.problem, self.settings, self.tau = problem, settings, tau
         self.start = np.ascontiguousarray(values.reshape(problem.shape))
         self.actions = problem.actions(tau)
@@ -54,7 +55,7 @@ class DynamicSolver:
         self.rest = TOLERANCES.at_rest * settings.tolerance * gain
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
 
-    def solve(self, data) -> Outcome:
+    def solve(self, data: State) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
 
         It is sought in a box around the mass, and bounded on the whole grid: where that bound says less than
@@ -68,7 +69,7 @@ class DynamicSolver:
             reach = [2 * n for n in reach]
         return self._outcome(self._run(data))
 
-    def _run(self, data) -> dict:
+    def _run(self, data: State | dict) -> dict:
         """Iterations from `data`, and what the next step starts from."""
         potential, flow = self._unpacked(data) if data else self._nested()
         potential = self._with_free_particles(potential, self._empty())
@@ -78,7 +79,7 @@ class DynamicSolver:
         self._iterate(splitting)
         return self._packed(splitting)
 
-    def _in_box(self, data, box):
+    def _in_box(self, data: State | dict, box: list):
         """The same in a box, outside of which all stays, bounded on the whole grid; and whether it closed
         there."""
         problem, at = self.problem, (slice(None), *box)
@@ -107,7 +108,7 @@ class DynamicSolver:
             found[f"flow{a}"] = whole
         return found, inner._closed()
 
-    def _packed(self, splitting) -> dict:
+    def _packed(self, splitting: Splitting) -> dict:
         """What the next step starts from, as arrays."""
         weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (
             self._unit * np.array(TOLERANCES.weights)
@@ -117,7 +118,7 @@ class DynamicSolver:
             data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
         return data
 
-    def _unpacked(self, data):
+    def _unpacked(self, data: dict):
         """(potential, flow) of `_packed`."""
         flow = [[data[f"flow{a}"][k] for a in self.problem.axes] for k in range(self.problem.slices)]
         return list(data["potential"] - self.shift), flow
@@ -145,7 +146,7 @@ class DynamicSolver:
         with np.errstate(all="ignore"):
             return float(self.problem.internal.derivative(np.zeros(1))[0])
 
-    def _linearize(self, values):
+    def _linearize(self, values: np.ndarray):
         """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
 
         The field is taken less U′ of the mean density, the `shift`, so that potentials, near field + U′,
@@ -162,7 +163,7 @@ class DynamicSolver:
         self.constant = (self.shift * total - tangent) * problem.grid.cell_volume
         return pull
 
-    def _energy(self, r):
+    def _energy(self, r: np.ndarray):
         values = r.reshape(self.problem.grid.cells)
         return self.problem.energy(values, self.problem.interaction(values))
 
@@ -172,12 +173,14 @@ class DynamicSolver:
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
-    def _weights(self, data):
+    def _weights(self, data: State | dict):
         """The weights at the last step's end where they are below the problem's own, within bounds: small
         ones grow within tens of iterations, large ones hold the iterates where they start."""
         return np.clip(data.get("weights", 1.0), TOLERANCES.least_weight, 1.0) * np.array(TOLERANCES.weights)
 
-    def _splitting(self, problem, start, field, weights=TOLERANCES.weights):
+    def _splitting(
+        self, problem, start: np.ndarray, field: np.ndarray, weights: np.ndarray = TOLERANCES.weights
+    ):
         flow, theta, density = (self._unit * np.asarray(weights)).tolist()
         return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
 
@@ -186,7 +189,7 @@ class DynamicSolver:
         least, free = TOLERANCES.next_to_nothing * self.start.max(), self.problem.most > 0.0
         return (self.start < least) & (self.best.end < least) & free
 
-    def _with_free_particles(self, potential, cells):
+    def _with_free_particles(self, potential: list, cells: np.ndarray):
         """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
         would pay in the time left. A vacuum says nothing of its potential, which would wander."""
         if not cells.any() or not math.isfinite(self._lowest):
@@ -199,7 +202,7 @@ class DynamicSolver:
             self._alone = [c_transform(paid, self.problem.spacing, t).reshape(shape) for t in times]
         return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
 
-    def _iterate(self, splitting):
+    def _iterate(self, splitting: Splitting):
         """Iterations until the gap closes or their number is spent."""
         certified, check = self.iterations, self.iterations + TOLERANCES.first_check
         limit = self.settings.max_iterations
@@ -219,7 +222,7 @@ class DynamicSolver:
         """The powers of e that the gap has to fall by."""
         return math.log(max(self.gap, np.finfo(float).tiny) / max(self._enough(), np.finfo(float).tiny))
 
-    def _wait(self, iterations, fall):
+    def _wait(self, iterations: int, fall: float):
         """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
         most = max(
             TOLERANCES.first_check, min(int(TOLERANCES.wait_share * self.iterations), TOLERANCES.longest_wait)
@@ -227,7 +230,7 @@ class DynamicSolver:
         needed = iterations * self._left() / fall if fall > 0.0 else most
         return int(min(max(needed, TOLERANCES.first_check), most))
 
-    def _certify(self, splitting):
+    def _certify(self, splitting: Splitting):
         found = admissible_path(
             self.problem, self.start, splitting.flow, splitting.potential, self.actions, self._energy
         )
@@ -239,7 +242,7 @@ class DynamicSolver:
                 self._renew(splitting)
         self._bound_by(splitting.potential)
 
-    def _bound_by(self, potential):
+    def _bound_by(self, potential: list):
         """The gap with the bound that a potential gives."""
         bound, pressure = lower_bound(self.problem, self.start, potential, self.actions, self.field)
         if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
@@ -295,7 +298,7 @@ class DynamicSolver:
             allowed = min(allowed, max(own, TOLERANCES.strictest * allowed))
         return allowed + self.rest + 4.0 * self._rounding()
 
-    def _outcome(self, data):
+    def _outcome(self, data: dict):
         most = self.problem.most
         held = np.isfinite(most) & (most > 0.0)
         excess = float(np.max(self.best.end[held] / most[held], initial=0.0)) - 1.0
@@ -311,13 +314,13 @@ class DynamicSolver:
             self._overpaid(list(data["potential"] - self.shift)),
         )
 
-    def _overpaid(self, potential):
+    def _overpaid(self, potential: list):
         """By which share of the decrease the exact step may be better, 0 where that is little."""
         problem = self.problem
         cells, free = problem.grid.cells, problem.most > 0.0
         total = float(self.start.sum())
 
-        def least(last):
+        def least(last: np.ndarray):
             left = self.field + last.reshape(problem.shape)
             return problem.cells.least(left[free], problem.most[free], total)[0]
 
@@ -331,7 +334,7 @@ class DynamicSolver:
         mass = total * problem.grid.cell_volume
         return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
 
-    def _ends(self, potential):
+    def _ends(self, potential: list):
         """Candidates for (p¹ − w¹, p^K + w^K): those of the iterates, and what the first variation of F at
         the end says."""
         problem = self.problem
@@ -377,7 +380,7 @@ class DynamicSolver:
             return [np.zeros(self.problem.shape) for _ in range(self.problem.slices)], self.problem.no_flows()
         return prolonged(*guess, self.problem)
 
-    def _coarse(self, splitting):
+    def _coarse(self, splitting: Splitting):
         changes = 0
         for iteration in range(1, TOLERANCES.coarse_iterations + 1):
             residuals = splitting.iterate()
@@ -389,7 +392,7 @@ class DynamicSolver:
                     return
 
 
-def balance(splitting, residuals, changes):
+def balance(splitting: Splitting, residuals: np.ndarray, changes: int):
     """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without
     units.
     """

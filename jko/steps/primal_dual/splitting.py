@@ -17,7 +17,7 @@ RELAXATION = 1.8
 class Splitting:
     """The iterates of one step of `problem` from `start` in the field f, with weights (s, g, m)."""
 
-    def __init__(self, problem, start, tau, field, weights):
+    def __init__(self, problem, start: np.ndarray, tau: float, field: np.ndarray, weights: tuple):
         self.problem, self.start = problem, start
         self.actions = problem.actions(tau)
         self.field = np.ascontiguousarray(field)
@@ -39,11 +39,11 @@ class Splitting:
         self._lines = lines[: problem.grid.dimension]
         self._scratch()
 
-    def _walls(self, cells, axis):
+    def _walls(self, cells: np.ndarray, axis: int):
         lines = self._lined(cells, axis)
         return np.ascontiguousarray(lines[:, [0, -1], :])
 
-    def _lined(self, field, axis):
+    def _lined(self, field: np.ndarray, axis: int):
         """[outer, n, inner] along an axis."""
         outer = math.prod(field.shape[:axis])
         return field.reshape(outer, field.shape[axis], -1)
@@ -87,7 +87,7 @@ class Splitting:
                     self._lined(self._means[k], a),
                 )
 
-    def restart(self, potential, flow):
+    def restart(self, potential: list, flow: list):
         """Set all variables to those of a saddle point with this potential and these flows."""
         problem, r = self.problem, self.start
         K = problem.slices
@@ -145,7 +145,7 @@ class Splitting:
             before = densities[k]
         return np.concatenate([sums, cell_sums])
 
-    def _cells(self, k, projected, sums):
+    def _cells(self, k: int, projected: np.ndarray, sums: np.ndarray):
         energies, none = self.problem.cells, np.zeros(0)
         last = k == self.problem.slices - 1
         field = self.field if last else np.zeros_like(self.field)
@@ -168,7 +168,7 @@ class Splitting:
         sums += [float(np.vdot(projected - r, projected - r)), float(np.vdot(r - old, r - old))]
         self.density[-1], self.density_dual[-1] = r, r0 - r
 
-    def _slopes(self, ahead):
+    def _slopes(self, ahead: list):
         """t^k = ½g Sᵀ(θ − θ₀) of both slices that r^k is part of + m (r − r₀), at densities `ahead`."""
         K = self.problem.slices
         parts, before = [], self.start
@@ -182,21 +182,21 @@ class Splitting:
             slopes.append(t + self.m * (ahead[k] - self.density[k] + self.density_dual[k]))
         return slopes
 
-    def _mean_squared(self, r):
+    def _mean_squared(self, r: np.ndarray):
         """Σ SᵀS r over the axes, with mirrored walls."""
         out = self.problem.grid.dimension * r
         for a in self.problem.axes:
             add_laplacian(self._lined(r, a), -0.25, self._lined(out, a))
         return out
 
-    def _weighted_laplacian(self, p):
+    def _weighted_laplacian(self, p: np.ndarray):
         """Σ D Dᵀp/s over the axes."""
         out = np.zeros_like(p)
         for a in self.problem.axes:
             add_laplacian(self._lined(p, a), 1.0 / self.s[a], self._lined(out, a))
         return out
 
-    def _solve(self, slopes):
+    def _solve(self, slopes: list):
         """p = (I + L T M Tᵀ)^{-1} T t."""
         K = self.problem.slices
         axes = tuple(self.problem.axes)
@@ -211,7 +211,7 @@ class Splitting:
             solved = [np.ascontiguousarray(stacked[..., k]) for k in range(K)]
         self.potential = [fft.idctn(p, axes=axes, workers=1, overwrite_x=True) for p in solved]
 
-    def rescale(self, flow, theta, density):
+    def rescale(self, flow: float, theta: float, density: float):
         """Multiply the weights; scaled duals keep what they stand for."""
         self.s = [s * flow for s in self.s]
         self.g *= theta

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
+from jko.measures import Grid
 from jko.steps.quantile.lagrangian import Point, Stall, certified_gap, kept_apart, solution
 from jko.steps.quantile.tolerances import TOLERANCES
 
@@ -17,7 +18,7 @@ class VariedCap:
     on the mass of a cell is linear in C(X).
     """
 
-    def __init__(self, values, grid):
+    def __init__(self, values: np.ndarray, grid: Grid):
         if not (np.all(np.isfinite(values)) and values.min() > TOLERANCES.least_cap * values.max()):
             raise UnsupportedFunctional(
                 f"steps.Quantile takes a cap that is positive on the grid, got {values.min():g} somewhere; "
@@ -37,32 +38,32 @@ class VariedCap:
         self.integrals = np.append(0.0, np.cumsum(pieces))
         self.total = float(self.integrals[-1])
 
-    def _piece(self, x):
+    def _piece(self, x: np.ndarray):
         return np.clip(((x - self.nodes[0]) / self.half).astype(int), 0, self.slopes.size - 1)
 
-    def at(self, x):
+    def at(self, x: np.ndarray):
         """(c, c′) at positions."""
         i = self._piece(x)
         return self.caps[i] + self.slopes[i] * (x - self.nodes[i]), self.slopes[i]
 
-    def integral(self, x):
+    def integral(self, x: np.ndarray):
         """C(x)."""
         i = self._piece(x)
         t = x - self.nodes[i]
         return self.integrals[i] + t * (self.caps[i] + 0.5 * self.slopes[i] * t)
 
-    def position(self, y):
+    def position(self, y: np.ndarray):
         """x with C(x) = y."""
         i = np.clip(np.searchsorted(self.integrals, y, side="right") - 1, 0, self.slopes.size - 1)
         rest, cap, slope = np.maximum(y - self.integrals[i], 0.0), self.caps[i], self.slopes[i]
         root = np.sqrt(np.maximum(cap * cap + 2.0 * slope * rest, 0.0))
         return np.minimum(self.nodes[i] + 2.0 * rest / (cap + root), self.nodes[-1])
 
-    def room(self, edges):
+    def room(self, edges: np.ndarray):
         """What each cell can hold, `[n]`."""
         return np.diff(self.integral(edges))
 
-    def entered(self, edges, masses):
+    def entered(self, edges: np.ndarray, masses: np.ndarray):
         """(edges, widths) that keep to the cap, nearest in C to the given ones."""
         y = self.integral(edges)
         y, _ = kept_apart(y, np.diff(y), masses, masses, (0.0, self.total))
@@ -70,7 +71,9 @@ class VariedCap:
         return edges, np.diff(edges)
 
 
-def minimise_under(problem, cap, tolerance, most_iterations, first=None):
+def minimise_under(
+    problem, cap: VariedCap, tolerance: float, most_iterations: int, first: tuple | None = None
+):
     """A stationary point of W₂²/2τ + F with w ≤ C(X′) − C(X) for every cell, C the integral of the cap.
 
     In Y = C(X) the bounds Y′ − Y ≥ w are those of a constant cap: each iteration minimises the quadratic
@@ -101,12 +104,12 @@ def minimise_under(problem, cap, tolerance, most_iterations, first=None):
 class _At:
     """Edges, with the gradient and the Hessian in Y."""
 
-    def __init__(self, problem, cap, edges, y=None):
+    def __init__(self, problem, cap: VariedCap, edges: np.ndarray, y: np.ndarray | None = None):
         self.problem, self.cap = problem, cap
         self.y = cap.integral(edges) if y is None else y
         self.point = Point(problem, edges, np.diff(edges))
 
-    def assemble(self, convex):
+    def assemble(self, convex: bool):
         point = self.point
         point.assemble(self.problem, convex)
         c, slope = self.cap.at(point.edges)
@@ -126,7 +129,7 @@ class _At:
         )
         return np.where(room <= least, 0.0, room)
 
-    def direction(self, active):
+    def direction(self, active: np.ndarray):
         from jko.loops.elliptic import rigid_blocks
 
         out, room, masses = np.empty(self.y.size), self.slack(), self.problem.masses
@@ -141,7 +144,7 @@ class _At:
                     return out
         return None
 
-    def stationarity(self, active):
+    def stationarity(self, active: np.ndarray):
         from jko.loops.elliptic import rigid_blocks
 
         room = self.slack()
@@ -150,7 +153,7 @@ class _At:
         wrong = rigid_blocks.multipliers(self.gradient, self.problem.masses, tight, pressure, residual)
         return certified_gap(self.problem, self.c * residual) + wrong * self.cap.total
 
-    def searched(self, direction):
+    def searched(self, direction: np.ndarray):
         """A point of lower J on the arc of nearest admissible Y along the direction."""
         masses, step = self.problem.masses, 1.0
         noise = TOLERANCES.search_noise * self.point.magnitude

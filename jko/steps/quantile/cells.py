@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.measures import Density
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.transport import remap
 
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
 
 
-def settled(problem, solution, mu):
+def settled(problem, solution, mu: Density):
     """The density on the grid, the state of the next step, and which edges were kept.
 
     Crushed cells of no weight are joined, fronts that touch are one.
@@ -34,7 +35,7 @@ def settled(problem, solution, mu):
     return new, data, cells[0].astype(int)
 
 
-def without_weightless(edges, masses, U):
+def without_weightless(edges: np.ndarray, masses: np.ndarray, U):
     """Cells that weigh nothing beside their pressure joined to a neighbour: the sU″ by which a density s
     drives its mass is unbounded in vacuum under fast diffusion, and such cells would be crushed by all of
     their digits."""
@@ -53,7 +54,7 @@ def without_weightless(edges, masses, U):
     return edges, masses
 
 
-def feathered(edges, masses, U, walls):
+def feathered(edges: np.ndarray, masses: np.ndarray, U, walls: tuple):
     """(edges, widths, masses) with cells beside vacuum cut into ever lighter ones, where U′(0) = −∞ and mass
     enters the vacuum at once.
 
@@ -87,7 +88,7 @@ def _fills(U) -> bool:
         return bool(np.isneginf(U.derivative(np.zeros(1))[0]))
 
 
-def without_light(problem, share=LIGHT[0]):
+def without_light(problem, share: float = LIGHT[0]):
     """The problem with cells of less than a share of the mean mass joined to their neighbours."""
     from jko.loops.elliptic import banded
 
@@ -98,7 +99,7 @@ def without_light(problem, share=LIGHT[0]):
     return problem._replace(start=problem.start[kept], widths=widths, masses=masses, kept=kept)
 
 
-def cut_where_torn(problem, solution, spacing):
+def cut_where_torn(problem, solution, spacing: float):
     """The cells at the start, those that the step tears cut into equal parts; None where it tears none.
 
     Where V″ < −1/τ, or over some steps where V″ < 0 and no diffusion fills the room, neighbours part, and the
@@ -121,12 +122,12 @@ def cut_where_torn(problem, solution, spacing):
     return {"edges": np.append(edges, problem.start[-1]), **shared}
 
 
-def kept_cells(edges, widths, kept):
+def kept_cells(edges: np.ndarray, widths: np.ndarray, kept: np.ndarray):
     """The past's edges and widths with the cells joined that `settled` joined."""
     return {"edges": edges[kept], "widths": np.add.reduceat(widths, kept[:-1])}
 
 
-def _joined(number, edges, widths, masses):
+def _joined(number: np.ndarray, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray):
     gaps = np.flatnonzero(masses == 0.0)
     if gaps.size == 0:
         return number, edges, widths, masses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
@@ -12,7 +14,7 @@ from jko.steps.quantile.tolerances import TOLERANCES
 _NODES, _WEIGHTS = 0.5 * np.array(np.polynomial.legendre.leggauss(3)) + np.array([[0.5], [0.0]])
 
 
-def duality_gap(problem, edges, widths, faces) -> float:
+def duality_gap(problem, edges: np.ndarray, widths: np.ndarray, faces: np.ndarray) -> float:
     """∫U(ρ) + U*(p) − pρ over the box, p = c − φ/τ − V, of the density ρ that is constant between the edges,
     or where a cap that varies would cut that off, proportional to the cap.
 
@@ -43,7 +45,7 @@ def duality_gap(problem, edges, widths, faces) -> float:
 class _Shape:
     """Gauss points `x [3, k]` in the intervals between edges and faces, and the map back there."""
 
-    def __init__(self, problem, edges, widths, faces):
+    def __init__(self, problem, edges: np.ndarray, widths: np.ndarray, faces: np.ndarray):
         self.start, edges, widths, self.masses = _heavy(problem, edges, widths)
         least = np.where(
             self.masses > 0.0, TOLERANCES.point_width * (faces[-1] - faces[0]) / widths.size, 0.0
@@ -81,7 +83,7 @@ class _Shape:
         share = self.masses / np.maximum(self.cap.room(self.edges), 1e-300)
         return np.where(self.packed, share[self.cell] * self.cap.at(self.x)[0], level)
 
-    def _back(self, x):
+    def _back(self, x: np.ndarray):
         """S, constant to the right of the runs of the support, its value at their end."""
         i = self.cell
         width = np.where(self.widths[i] > 0.0, self.widths[i], 1.0)
@@ -99,14 +101,14 @@ class _Shape:
         first, middle, last = (self._back(self.left + t * self.lengths) for t in (0.0, 0.5, 1.0))
         bend, turn = 4.0 * middle - 3.0 * first - last, 2.0 * (first - 2.0 * middle + last)
 
-        def along(t):
+        def along(t: float):
             back = t * (first + t * (0.5 * bend + t * turn / 3.0))
             return self.lengths * (t * (self.left + 0.5 * t * self.lengths) - back)
 
         rise = np.append(0.0, np.cumsum(along(1.0))[:-1])
         return rise + np.stack([along(t) for t in _NODES])
 
-    def matched(self, force, rho, bound, U, tau):
+    def matched(self, force: np.ndarray, rho: np.ndarray, bound: np.ndarray | None, U, tau: float):
         """The same with S jumping inside each gap where the levels of U′(ρ) + V + φ/τ on its sides meet."""
         gaps = np.flatnonzero(self.masses == 0.0)
         if gaps.size == 0:
@@ -137,7 +139,7 @@ class _Shape:
         return out
 
 
-def _heavy(problem, edges, widths):
+def _heavy(problem, edges: np.ndarray, widths: np.ndarray):
     """Start, edges, widths and masses with runs of light cells made gaps: they may be on their way still,
     and the best potential across them is the one that knows nothing of them."""
     light = problem.masses <= TOLERANCES.light * problem.masses.mean()
@@ -149,13 +151,13 @@ def _heavy(problem, edges, widths):
     return problem.start[ends], edges[ends], np.add.reduceat(widths[: ends[-1]], cells), masses
 
 
-def _in_chunks(V, x, most):
+def _in_chunks(V: Callable, x: np.ndarray, most: int):
     flat = x.ravel()
     parts = [V(flat[k : k + most])[0] for k in range(0, flat.size, most)]
     return np.concatenate(parts).reshape(x.shape)
 
 
-def _answer(U, p, bound):
+def _answer(U, p: np.ndarray, bound):
     """argmax_s ps − U(s) over 0 ≤ s ≤ bound."""
     if U is None:
         return np.where(p > 0.0, bound, 0.0) if bound is not None else np.zeros_like(p)
@@ -164,14 +166,14 @@ def _answer(U, p, bound):
     return s if bound is None else np.minimum(s, bound)
 
 
-def _level(U, force, bound, weights, mass):
+def _level(U, force: np.ndarray, bound: np.ndarray | None, weights: np.ndarray, mass: float):
     """The c for which the density that answers c − force has the mass."""
     from scipy.optimize import brentq
 
     if U is None and bound is None:
         return float(force.min())
 
-    def excess(c):
+    def excess(c: float):
         with np.errstate(all="ignore"):
             total = float(np.sum(weights * _answer(U, c - force, bound)))
         if not np.isfinite(total):

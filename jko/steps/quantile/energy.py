@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from functionals import pointwise
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.quadratic_form import QuadraticForm, quadratic_form
 from functionals.reading import as_it_reads_now
@@ -41,7 +43,7 @@ class LineEnergy:
     it. Positions are counted from `origin`, the middle of the grid or 0.
     """
 
-    def __init__(self, parts, grid, mass=1.0, origin=0.0):
+    def __init__(self, parts, grid: Grid, mass: float = 1.0, origin: float = 0.0):
         self.internal = parts.internal_energy
         self.capacity, there = 2 * grid.size, grid
         if origin != 0.0:
@@ -63,7 +65,7 @@ class LineEnergy:
         repels = self.interaction is not None and self.interaction.kernel.keeps_open
         return self.internal is not None or repels
 
-    def at(self, edges, widths, masses) -> CellTerms:
+    def at(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray) -> CellTerms:
         """The energy of single cells and its derivatives at edges `[n+1]` `widths` `[n]` apart; empty ones
         weigh nothing."""
         from jko.loops.elliptic import banded
@@ -80,7 +82,7 @@ class LineEnergy:
         size += 0.5 * float(masses @ (np.abs(value[0]) + np.abs(value[1])))
         return CellTerms(energy, pressure, rigidity, slope, curvature, size)
 
-    def value(self, edges, widths, masses) -> float:
+    def value(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray) -> float:
         """The energy with the interaction between cells."""
         energy = self.at(edges, widths, masses).energy
         if self.interaction is None:
@@ -88,7 +90,7 @@ class LineEnergy:
         return energy + self.interaction.at(edges, widths, masses, model=False).energy
 
 
-def _internal(U, widths, masses):
+def _internal(U, widths: np.ndarray, masses: np.ndarray):
     held = masses > 0.0
     if not held.all():
         energy, size, *parts = _internal(U, widths[held], masses[held])
@@ -108,7 +110,7 @@ def _spread(values, held):
     return out
 
 
-def line_potential(parts, grid, capacity=0, origin=0.0):
+def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
     """(V, V′ and V″ as one function of positions of any shape, or None; the quadratic form that V is, or
     None), about the middle of the grid, where V is made 0: a step does not feel a constant. A quadratic V
     never calls jax.
@@ -128,14 +130,14 @@ def line_potential(parts, grid, capacity=0, origin=0.0):
         return without_kinks(partial(_evaluated, batched, level, capacity, origin), grid), None
     a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
-    def quadratic(x):
+    def quadratic(x: np.ndarray):
         z = x - middle
         return (0.5 * a * z + b) * z, a * z + b, np.full_like(z, a)
 
     return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), 0.0)
 
 
-def _require_finite(potential, grid, there) -> None:
+def _require_finite(potential: Callable | None, grid: Grid, there: Grid) -> None:
     from jko.loops.elliptic import banded
 
     if potential is None:
@@ -150,8 +152,8 @@ def _require_finite(potential, grid, there) -> None:
 
 
 @kept
-def _differentiated(terms):
-    def at(x, times):
+def _differentiated(terms: tuple):
+    def at(x: Array, times: tuple):
         return sum(c * pointwise.scalar(V)(x[None], *t) for (c, V), t in zip(terms, times, strict=True))
 
     first = jax.grad(at)
@@ -160,7 +162,7 @@ def _differentiated(terms):
     return jax.jit(lambda times, x: together(x, times))
 
 
-def _evaluated(batched, level, capacity, origin, x):
+def _evaluated(batched: Callable, level: float, capacity: int, origin: float, x: np.ndarray):
     padded = np.full(max(capacity, x.size), origin + x.flat[0])
     padded[: x.size] = origin + x.ravel()
     with jax.enable_x64(True):
@@ -169,7 +171,7 @@ def _evaluated(batched, level, capacity, origin, x):
     return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
 
 
-def _modulus(parts, potential, form, grid):
+def _modulus(parts, potential: Callable | None, form: QuadraticForm | None, grid: Grid):
     if potential is None:
         return 0.0
     if form is not None:
@@ -187,7 +189,7 @@ def _modulus(parts, potential, form, grid):
     return float(min(curvature.min(), secants.min(initial=np.inf)))
 
 
-def _cap(parts, grid, points):
+def _cap(parts, grid: Grid, points: np.ndarray):
     """None, the least of constant caps, or a VariedCap."""
     atoms = parts.constraints
     if any(callable(atom.cap) for atom in atoms):
@@ -219,7 +221,7 @@ class AveragedPotential:
         return tuple(part(x) for part in self._parts)
 
 
-def without_kinks(potential, grid):
+def without_kinks(potential: Callable, grid: Grid):
     """The potential, or an `AveragedPotential` where V″ at a node is not what the second differences round it
     say."""
     walls = grid.lower[0], grid.upper[0]

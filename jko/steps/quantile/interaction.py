@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
+from jko.measures import Grid
 from jko.steps.quantile.kernel import NODES, LineKernel
 from jko.steps.quantile.tolerances import TOLERANCES
 
@@ -32,7 +33,7 @@ class LineInteraction:
     need be convex on a half-line alone. −∞ where W″ is not bounded from below.
     """
 
-    def __init__(self, terms, grid, mass):
+    def __init__(self, terms: tuple, grid: Grid, mass: float):
         for _, atom in terms:
             if atom.general:
                 raise UnsupportedFunctional(
@@ -44,7 +45,7 @@ class LineInteraction:
         self.modulus = mass * min(self.kernel.least_curvature, 0.0)
         self._known = []
 
-    def at(self, edges, widths, masses, model=True) -> PairTerms:
+    def at(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray, model: bool = True) -> PairTerms:
         """The energy and its forces at edges `[n+1]` `widths` `[n]` apart; the model if it is wanted."""
         from jko.loops.elliptic import banded
 
@@ -62,7 +63,7 @@ class LineInteraction:
         self._known = [*self._known[1 - TOLERANCES.sums_kept :], (cells, sums)]
         return sums
 
-    def _summed(self, edges, widths, masses, points):
+    def _summed(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray, points: np.ndarray):
         from jko.loops.sums import line_sums, line_tree
 
         kernel = self.kernel
@@ -83,11 +84,11 @@ class LineInteraction:
             slope += push.reshape(-1, 2).T
         return float(energy), slope
 
-    def _stiffness(self, points, masses):
+    def _stiffness(self, points: np.ndarray, masses: np.ndarray):
         curvature = np.full_like(points, max(self.kernel.quadratic, 0.0) * masses.sum())
         return curvature + self._mean_curvature(points, masses) if self.kernel.rest else curvature
 
-    def _mean_curvature(self, points, masses):
+    def _mean_curvature(self, points: np.ndarray, masses: np.ndarray):
         # W″ ∗ ρ on few points, without what is singular at 0: only a model
         lower, upper = points[0, 0], points[1, -1]
         faces = np.linspace(lower, upper, TOLERANCES.curvature_cells + 1)
@@ -98,7 +99,7 @@ class LineInteraction:
         return np.maximum(np.interp(points, faces, bend @ bins), 0.0)
 
 
-def _moments(points, widths, masses, strength, slope):
+def _moments(points: np.ndarray, widths: np.ndarray, masses: np.ndarray, strength: float, slope: np.ndarray):
     total = masses.sum()
     mean = 0.5 * float(masses @ (points[0] + points[1])) / total
     away = points - mean

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +30,7 @@ class Modelled:
     the Bregman distance of what in W is convex and singular at 0: neighbours keep each other apart.
     """
 
-    def __init__(self, energy, iterate, factor=1.0):
+    def __init__(self, energy, iterate: Iterate, factor: float = 1.0):
         from jko.loops.elliptic import banded
 
         self.energy, self.iterate = energy, iterate
@@ -44,7 +45,7 @@ class Modelled:
         if self.barrier:
             self.start = self.barrier(_positive(iterate.widths))
 
-    def at(self, edges, widths, masses) -> CellTerms:
+    def at(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray) -> CellTerms:
         """As LineEnergy.at."""
         terms = self.energy.at(edges, widths, masses)
         away, slope = self.forces(edges)
@@ -56,14 +57,14 @@ class Modelled:
             terms.magnitude + abs(self.iterate.pairs.energy) + abs(energy) + abs(value),
         )  # fmt: skip
 
-    def forces(self, edges):
+    def forces(self, edges: np.ndarray):
         """X − Y at the Gauss points, and the model's slope there."""
         from jko.loops.elliptic import banded
 
         away = banded.gauss_points(edges) - self.points
         return away, self.iterate.pairs.slope + self.curvature * away
 
-    def spring(self, widths, masses):
+    def spring(self, widths: np.ndarray, masses: np.ndarray):
         """The energy, −∂/∂ΔX and ∂²/∂ΔX² of the Bregman distances."""
         if not self.barrier:
             zero = np.zeros(masses.size)
@@ -79,7 +80,7 @@ def _positive(widths):
     return np.maximum(widths, 1e-140)
 
 
-def minimise(problem, solve, tolerance):
+def minimise(problem, solve: Callable, tolerance: float):
     """(Solution, note): passes X → argmin of W₂²/2τ + cells + model at X, Anderson mixed, until the gap
     closes.
 
@@ -124,7 +125,7 @@ def minimise(problem, solve, tolerance):
     return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed), note
 
 
-def _iterate(problem, edges, widths):
+def _iterate(problem, edges: np.ndarray, widths: np.ndarray):
     from jko.loops.elliptic import banded
 
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
@@ -134,19 +135,19 @@ def _iterate(problem, edges, widths):
     return Iterate(edges, widths, pairs, value, size)
 
 
-def _pass(problem, solve, at, factor, tolerance):
+def _pass(problem, solve: Callable, at: Iterate, factor: float, tolerance: float):
     model = Modelled(problem.energy, at, factor)
     found, note = solve(problem._replace(energy=model), tolerance, (at.edges, at.widths))
     return found, model, note
 
 
-def _distance(problem, edges, others):
+def _distance(problem, edges: np.ndarray, others: np.ndarray):
     from jko.loops.elliptic import banded
 
     return np.sqrt(banded.transport_cost(problem.masses, others, edges))
 
 
-def _gap(problem, found, model, new):
+def _gap(problem, found, model: Modelled, new: Iterate):
     """½(|r| + |δ|)² + Σ z s ≤ this: the pass's own gap, ½|r|² and Σ z s, is not told apart and counts
     twice."""
     missing = edge_forces(problem.masses, new.pairs.slope - model.forces(found.edges)[1])
@@ -160,7 +161,7 @@ def _gap(problem, found, model, new):
     return unbalanced**2 + found.gap
 
 
-def edge_forces(masses, slope):
+def edge_forces(masses: np.ndarray, slope: np.ndarray):
     """The gradient at the edges `[n+1]` of forces per unit mass at the Gauss points `[2, n]`."""
     from jko.loops.elliptic.banded import FAR, NEAR
 
@@ -170,7 +171,7 @@ def edge_forces(masses, slope):
     return out
 
 
-def _mixed(problem, past):
+def _mixed(problem, past: list):
     """Anderson's combination of past passes, with cells kept open; None where it leaves the walls."""
     _, found = past[-1]
     if len(past) < 2:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev
 
-from functionals import pointwise
+from functionals import Functional, pointwise
 from functionals.power_sum import power_sum
 from jko.errors import UnsupportedFunctional
 from jko.steps.quantile.tolerances import TOLERANCES
@@ -57,7 +57,7 @@ class LineKernel:
                 bend = bend + (a - 1.0) * power / z**2
         return value, slope, bend
 
-    def bounded_curvature(self, z):
+    def bounded_curvature(self, z: np.ndarray):
         """W″ of the rest."""
         out = np.zeros_like(z)
         for a, s in self.powers:
@@ -68,7 +68,7 @@ class LineKernel:
         return out
 
     @classmethod
-    def of(cls, terms, extent, cells=0) -> LineKernel:
+    def of(cls, terms: tuple, extent: float, cells: int = 0) -> LineKernel:
         """The kernel Σ c W of terms (c, atom) up to a distance `extent`, that of so many cells of a grid."""
         sums = {"constant": 0.0, "quadratic": 0.0, "absolute": 0.0, "logarithm": 0.0}
         powers, rest = [], []
@@ -93,7 +93,7 @@ class LineKernel:
                    tolerance=tolerance, least_curvature=least, bend=bend)  # fmt: skip
 
 
-def _parts(atom):
+def _parts(atom: Functional):
     """{exponent: coefficient} and the logarithm's of a W that is known to be a sum of powers, or None for
     one that goes into the table."""
     known = power_sum(atom.W)
@@ -111,7 +111,7 @@ def _parts(atom):
     return known
 
 
-def _least_curvature(logarithm, powers, bend, extent):
+def _least_curvature(logarithm: float, powers: np.ndarray, bend: np.ndarray, extent: float):
     least = 0.0 if logarithm >= 0.0 else -np.inf
     for a, s in powers:
         strength = s * (a - 1.0)
@@ -123,7 +123,7 @@ def _least_curvature(logarithm, powers, bend, extent):
 NODES = 16  # of the Chebyshev interpolation between blocks
 
 
-def tabulated(terms, extent, cells=0):
+def tabulated(terms: list, extent: float, cells: int = 0):
     """(W and W′ `[T, 2]` at distances spaced so that cubics between them are W, the spacing, W″ `[T]`); at
     least four a cell of a grid of so many."""
     if not terms:
@@ -160,7 +160,7 @@ def without_kink(table, spacing):
     return kink
 
 
-def smooth_length(table, spacing, extent):
+def smooth_length(table: np.ndarray, spacing: float, extent: float):
     """The length up to which the table, at any distance no less, is a polynomial of 16 terms; the error."""
     if not len(table):
         return np.inf, 0.0

@@ -46,7 +46,7 @@ class Problem(NamedTuple):
 class Point:
     """The objective at given edges, with its gradient and Hessian."""
 
-    def __init__(self, problem, edges, widths):
+    def __init__(self, problem, edges: np.ndarray, widths: np.ndarray):
         from jko.loops.elliptic import banded
 
         self.edges, self.widths = edges, widths
@@ -55,7 +55,7 @@ class Point:
         cost = 0.5 * self.squared_distance / problem.tau
         self.value, self.magnitude = self.terms.energy + cost, self.terms.magnitude + cost
 
-    def assemble(self, problem, positive=True):
+    def assemble(self, problem, positive: bool = True):
         """The gradient and the Hessian, which is made positive or left as it is."""
         from jko.loops.elliptic import banded
 
@@ -68,7 +68,7 @@ class Point:
         )  # fmt: skip
 
 
-def solution(point, gap, iterations, closed) -> Solution:
+def solution(point: Point, gap: float, iterations: int, closed: bool) -> Solution:
     """What a method ends with."""
     energy, distance = point.terms.energy, point.squared_distance
     return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed, point.magnitude)
@@ -81,13 +81,13 @@ class Stall:
     def __init__(self, iterations: int):
         self._values, self._iterations = [], iterations
 
-    def reached(self, value, enough) -> bool:
+    def reached(self, value: float, enough: float) -> bool:
         """Told of the objective after an iteration."""
         self._values.append(value)
         return len(self._values) > self._iterations and self._values[-1 - self._iterations] - value <= enough
 
 
-def certified_gap(problem, gradient) -> float:
+def certified_gap(problem, gradient: np.ndarray) -> float:
     """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
 
     Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
@@ -98,7 +98,7 @@ def certified_gap(problem, gradient) -> float:
     return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
 
 
-def displaced(earlier, later, masses, factor, walls, cap=None):
+def displaced(earlier: tuple, later: tuple, masses: np.ndarray, factor: float, walls: tuple, cap=None):
     """(X + factor (X − X₀), its widths, by how much of |X − X₀| in W₂ it was bent) for X₀ `earlier`, X
     `later`.
 
@@ -123,7 +123,7 @@ def displaced(earlier, later, masses, factor, walls, cap=None):
     return edges, widths, float(np.sqrt(change / length)) if length > 0.0 else 0.0
 
 
-def kept_apart(target, widths, least, masses, walls):
+def kept_apart(target: np.ndarray, widths: np.ndarray, least: np.ndarray, masses: np.ndarray, walls: tuple):
     """(edges, widths) nearest to `target` in W₂ (lumped masses) that are no narrower than `least`, inside
     the walls: an isotonic regression of the edges less those widths [BarlowBartholomewBremnerBrunk1972].
 
@@ -142,7 +142,7 @@ def kept_apart(target, widths, least, masses, walls):
     return np.where(same, target, free + packed), widths
 
 
-def _least_widths(widths0, widths1, factor):
+def _least_widths(widths0: np.ndarray, widths1: np.ndarray, factor: float):
     shrinking = factor * (widths0 - widths1)
     quick = (
         TOLERANCES.least_width**2

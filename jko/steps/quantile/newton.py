@@ -8,7 +8,7 @@ from jko.steps.quantile.lagrangian import Point, Solution, Stall, certified_gap,
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
-def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
+def minimise(problem, tolerance: float, most_iterations: int, first=None) -> Solution:
     """The minimiser, to a gap of tolerance · W₂²/2τ and one step beyond, or to rounding; from `start`, or
     from `first` (edges, widths).
 
@@ -30,7 +30,7 @@ def minimise(problem, tolerance, most_iterations, first=None) -> Solution:
     return solution(point, gap, iteration, closed)
 
 
-def _assembled(problem, point):
+def _assembled(problem, point: Point):
     """Which walls hold, and the Newton direction: with the Hessian as it is where that is positive."""
     for positive in (False, True) if problem.convexity <= 0.0 else (True,):
         point.assemble(problem, positive)
@@ -41,7 +41,7 @@ def _assembled(problem, point):
     return held, direction
 
 
-def _may_be_closed(problem, point, direction):
+def _may_be_closed(problem, point: Point, direction: np.ndarray):
     # half the Newton decrement is a lower bound on the certified gap, and already known
     decrement = np.inf if direction is None else -float(point.gradient @ direction)
     return (
@@ -51,13 +51,13 @@ def _may_be_closed(problem, point, direction):
     )
 
 
-def is_closed(problem, point, gap, tolerance) -> bool:
+def is_closed(problem, point: Point, gap: float, tolerance: float) -> bool:
     """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
     cost = 0.5 * point.squared_distance / problem.tau
     return bool(gap <= max(tolerance * cost, TOLERANCES.rounding * point.magnitude))
 
 
-def _pushed(point, walls):
+def _pushed(point: Point, walls: tuple):
     gradient, edges = point.gradient, point.edges
     return [
         bool(edges[0] <= walls[0] and gradient[0] > 0.0),
@@ -65,7 +65,7 @@ def _pushed(point, walls):
     ]
 
 
-def _without(gradient, held):
+def _without(gradient: np.ndarray, held: list):
     free = gradient.copy()
     for index, stays in zip((0, -1), held, strict=True):
         if stays:
@@ -73,7 +73,7 @@ def _without(gradient, held):
     return free
 
 
-def _newton_direction(point, held, walls):
+def _newton_direction(point: Point, held: list, walls: tuple):
     """−H⁻¹g with the held edges fixed, H made stiffer where a cell would lose most of its width at once.
 
     A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
@@ -91,7 +91,7 @@ def _newton_direction(point, held, walls):
     return direction
 
 
-def _on_walls(point, stiffening, held, walls):
+def _on_walls(point: Point, stiffening: np.ndarray, held: list, walls: tuple):
     # an edge on its wall that the direction would push out is held as well
     for _ in range(3):
         direction = _solve_held(point, stiffening, held)
@@ -107,7 +107,7 @@ def _on_walls(point, stiffening, held, walls):
     return None, held
 
 
-def _solve_held(point, stiffening, held):
+def _solve_held(point: Point, stiffening: np.ndarray, held: list):
     from jko.loops.elliptic import banded
 
     direction = np.empty_like(point.gradient)
@@ -115,7 +115,7 @@ def _solve_held(point, stiffening, held):
     return direction if banded.solve_held(*matrix, point.gradient, *held, direction) else None
 
 
-def _line_search(problem, point, direction):
+def _line_search(problem, point: Point, direction: np.ndarray):
     growth = np.diff(direction)
     step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
     if step < TOLERANCES.short:
@@ -125,7 +125,7 @@ def _line_search(problem, point, direction):
     return _searched(problem, point, direction, growth, step, TOLERANCES.halvings)
 
 
-def _searched(problem, point, direction, growth, step, halvings):
+def _searched(problem, point: Point, direction: np.ndarray, growth: np.ndarray, step: float, halvings: int):
     descent = float(point.gradient @ direction)
     if not descent < 0.0:
         return None
@@ -139,7 +139,7 @@ def _searched(problem, point, direction, growth, step, halvings):
     return None
 
 
-def arc_search(problem, point, direction, least):
+def arc_search(problem, point: Point, direction: np.ndarray, least: np.ndarray):
     """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
     `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
     shorten a straight step for all."""
@@ -156,13 +156,13 @@ def arc_search(problem, point, direction, least):
     return None
 
 
-def _longest_step(widths, growth):
+def _longest_step(widths: np.ndarray, growth: np.ndarray):
     shrinking = np.where(growth < 0.0, -np.inf, 0.0)
     least = float(np.min(np.divide(growth, widths, out=shrinking, where=widths > 0.0)))
     return 1.0 if least >= -TOLERANCES.given_up else -TOLERANCES.given_up / least
 
 
-def _to_wall(edges, direction, step, walls):
+def _to_wall(edges: np.ndarray, direction: np.ndarray, step: float, walls: tuple):
     if direction[0] < 0.0:
         step = min(step, (walls[0] - edges[0]) / direction[0])
     if direction[-1] > 0.0:
@@ -170,7 +170,9 @@ def _to_wall(edges, direction, step, walls):
     return step
 
 
-def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) -> Solution:
+def minimise_bounded(
+    problem, bounds: np.ndarray, tolerance: float, most_iterations: int, first: tuple | None = None
+) -> Solution:
     """The minimiser of W₂²/2τ + F with ΔX ≥ `bounds` `[n]` where they are not −∞, and the edges between the
     walls.
 
@@ -208,20 +210,20 @@ def minimise_bounded(problem, bounds, tolerance, most_iterations, first=None) ->
 class _Limits:
     """The bounds of the n + 2 distances: wall to first edge, the widths, last edge to wall."""
 
-    def __init__(self, problem, bounds):
+    def __init__(self, problem, bounds: np.ndarray):
         self.problem, self.walls, self.masses = problem, problem.walls, problem.masses
         self.bounded = np.isfinite(bounds)
         self.floor = np.where(self.bounded, bounds, 0.0)
         self.active = np.zeros(bounds.size + 2, bool)
 
-    def entered(self, edges, widths):
+    def entered(self, edges: np.ndarray, widths: np.ndarray):
         """The nearest edges that keep to the bounds."""
         least = np.where(self.bounded, self.floor, TOLERANCES.kept_width * widths)
         if np.all(widths >= least):
             return edges, widths
         return kept_apart(edges, widths, least, self.masses, self.walls)
 
-    def room(self, point):
+    def room(self, point: Point):
         """Distances less their bounds, ∞ where there is none."""
         ends = point.edges[0] - self.walls[0], self.walls[1] - point.edges[-1]
         slack = np.concatenate([ends[:1], point.widths - self.floor, ends[1:]])
@@ -231,7 +233,7 @@ class _Limits:
         bounded = np.concatenate([[True], self.bounded, [True]])
         return np.where(bounded, np.where(slack <= least, 0.0, slack), np.inf)
 
-    def direction(self, point):
+    def direction(self, point: Point):
         """Where the quadratic model under the bounds is least; None where it has no minimum."""
         from jko.loops.elliptic import banded, rigid_blocks
 
@@ -257,7 +259,7 @@ class _Limits:
             upper = point.upper - stiffening
         return out
 
-    def gap(self, point):
+    def gap(self, point: Point):
         from jko.loops.elliptic import rigid_blocks
 
         room = self.room(point)
@@ -266,7 +268,7 @@ class _Limits:
         wrong = rigid_blocks.multipliers(point.gradient, self.masses, tight, pressure, residual)
         return certified_gap(self.problem, residual) + wrong * (self.walls[1] - self.walls[0])
 
-    def search(self, point, direction):
+    def search(self, point: Point, direction: np.ndarray):
         """A point of lower J on the arc along the direction, or else along the gradient."""
         least = np.where(self.bounded, self.floor, TOLERANCES.kept_width * point.widths)
         moved = arc_search(self.problem, point, direction, least)

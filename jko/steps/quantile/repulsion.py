@@ -18,7 +18,7 @@ def takes(problem) -> bool:
     return energy.internal is None and energy.cap is None and energy.keeps_open and bool(problem.masses.all())
 
 
-def minimise(problem, tolerance):
+def minimise(problem, tolerance: float):
     """(Solution, note): limited-memory quasi-Newton steps [LiuNocedal1989] that begin with the inverse of
 
         (1/τ + a)M + M^½ (M^-½ K M^-½)^(β/2) M^½,

@@ -3,8 +3,11 @@ wide."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
+from jko.measures import Grid
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.duality import duality_gap
 from jko.steps.quantile.lagrangian import kept_apart
@@ -14,7 +17,7 @@ BEYOND_CONVEXITY = "the gap is that to all densities, with what the cells cost"
 SECOND_START = "from the convex step in the cumulative mass"
 
 
-def certified(problem, solve, solution, note, tolerance, grid):
+def certified(problem, solve: Callable, solution, note: str, tolerance: float, grid: Grid):
     """(Solution, note) of the lower of two stationary points, with its duality gap among all densities.
 
     `solution` began at the start of the step. Where its gap is wide, another begins at the same step solved
@@ -32,7 +35,7 @@ def certified(problem, solve, solution, note, tolerance, grid):
     return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))
 
 
-def _second(problem, solve, tolerance, faces):
+def _second(problem, solve: Callable, tolerance: float, faces: np.ndarray):
     stride = -(-(faces.size - 1) // TOLERANCES.rough_cells)
     coarse = faces[::stride] if (faces.size - 1) % stride == 0 else faces
     cap = problem.energy.cap
@@ -51,7 +54,7 @@ def _second(problem, solve, tolerance, faces):
     return solve(problem, tolerance, kept_apart(*rough, least, problem.masses, problem.walls))
 
 
-def _with_gap(problem, solution, faces):
+def _with_gap(problem, solution, faces: np.ndarray):
     gap = duality_gap(problem, solution.edges, solution.widths, faces)
     # light cells may be on their way still
     closed = solution.closed or bool(abs(gap) <= TOLERANCES.certain * _cost(problem, solution))
@@ -66,7 +69,7 @@ def _value(problem, solution):
     return solution.energy + _cost(problem, solution)
 
 
-def rough_step(problem, faces, cap=None):
+def rough_step(problem, faces: np.ndarray, cap: float | np.ndarray | None = None):
     """(edges, widths) between which the problem's masses lie after a step, to the resolution of `faces`.
 
     With G the cumulative mass, ½W₂² = ∫ h₀(G) − xG dx + const, h₀′ the quantile function of the start. For
@@ -93,7 +96,7 @@ def rough_step(problem, faces, cap=None):
 
 
 class _Program:
-    def __init__(self, problem, faces, cap):
+    def __init__(self, problem, faces: np.ndarray, cap: float | np.ndarray | None):
         self.problem, self.faces, self.h = problem, faces, np.diff(faces)
         self.mass, position = problem.masses.sum(), problem.start
         self.levels = np.append(0.0, np.cumsum(problem.masses))
@@ -110,7 +113,7 @@ class _Program:
         share = self.h if np.isinf(self.most[0]) else self.most
         return self.mass * np.append(0.0, np.cumsum(share / share.sum()))
 
-    def descended(self, G, blur):
+    def descended(self, G: np.ndarray, blur: float):
         """G after damped Newton steps; None where the matrix is not positive."""
         from jko.loops.elliptic import banded
 
@@ -135,7 +138,7 @@ class _Program:
             gradient, rows, upper = self.derivatives(G, blur, curved=True)
         return G
 
-    def derivatives(self, G, blur, curved=False):
+    def derivatives(self, G: np.ndarray, blur: float, curved: bool = False):
         """The gradient at the interior faces; with it the Hessian, as row sums and upper neighbour."""
         width, inner = np.diff(G), G[1:-1]
         s = width / self.h
@@ -155,7 +158,7 @@ class _Program:
         rows[-1] += bend[-1]
         return gradient, rows, -bend[1:-1]
 
-    def _start(self, G):
+    def _start(self, G: np.ndarray):
         """(h₀, h₀′) of the start, h₀′ constant beyond its mass."""
         levels, edges, masses = self.levels, self.problem.start, self.problem.masses
         i = np.clip(np.searchsorted(levels, G, side="right") - 1, 0, masses.size - 1)
@@ -164,7 +167,7 @@ class _Program:
         beyond = np.minimum(G, 0.0) * edges[0] + np.maximum(G - levels[-1], 0.0) * edges[-1]
         return self.integral[i] + 0.5 * part * (edges[i] + quantile) + beyond, quantile
 
-    def placed(self, cells):
+    def placed(self, cells: np.ndarray):
         """The masses' edges in a density of these cells, counted from the nearer end: tails keep digits."""
         cells = np.maximum(cells, 1e-300) * (self.mass / cells.sum())
         masses, half = self.problem.masses, 0.5 * self.mass

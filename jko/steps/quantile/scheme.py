@@ -7,9 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density, Grid
+from jko.measures import Density, Grid, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
@@ -89,7 +90,7 @@ class Quantile(Scheme):
         positive_number("tolerance", self.tolerance)
         whole_number("most_iterations", self.most_iterations)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         if mu.dimension != 1:
             raise ValueError(
@@ -108,12 +109,12 @@ class Quantile(Scheme):
         edges, widths, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
         return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
-    def step(self, prepared, mu, t, tau, state):
+    def step(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
         solved = self.solved(prepared, mu, t, tau, state)
         info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
         return solved.density, solved.state, info
 
-    def solved(self, prepared, mu, t, tau, state) -> Solved:
+    def solved(self, prepared, mu: Measure, t, tau: float, state: State) -> Solved:
         """A step with what its derivative is made of."""
         energy = prepared.at(t + tau)
         problem, solution, note = self._untorn(mu, positive_number("tau", tau), state, energy)
@@ -123,10 +124,10 @@ class Quantile(Scheme):
             new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
         return Solved(problem, solution, new, State(data), kept, resolved, note)
 
-    def space_of_steps(self, problem, mu):
+    def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.FLAT
 
-    def reflect(self, prepared, mu, t, tau, state):
+    def reflect(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
         """2X₁ − X with X₁ the edges of the half step."""
         problem, solution, note = self._solved(mu, 0.5 * tau, state, prepared.at(t + 0.5 * tau))
         half, data, _ = _settled(problem, solution, mu)
@@ -140,7 +141,7 @@ class Quantile(Scheme):
         past = kept_cells(*before, kept)
         return Reflected(half, new, State(data), dissipation, energy, bent, past=past)
 
-    def continued(self, prepared, mu, past, t, tau, state):
+    def continued(self, prepared, mu: Measure, past, t, tau: float, state: State):
         """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
         now, energy = state, prepared.at(t + tau)
         walls = _walls(_from_origin(mu).grid)
@@ -160,7 +161,7 @@ class Quantile(Scheme):
         info = replace(info, dissipation=energy - solution.energy - cost, transport_cost=cost)
         return Continued(new, State(data), info, kept_cells(now["edges"], now["widths"], kept), energy)
 
-    def _untorn(self, mu, tau, cells, energy):
+    def _untorn(self, mu: Density, tau: float, cells: State, energy: LineEnergy):
         """As `_solved`, again with the cells cut that a step tears apart."""
         found = self._solved(mu, tau, cells, energy)
         for _ in range(TOLERANCES.torn_rounds):
@@ -171,7 +172,7 @@ class Quantile(Scheme):
             found = again
         return found
 
-    def _solved(self, mu, tau, cells, energy):
+    def _solved(self, mu: Density, tau: float, cells: State, energy: LineEnergy):
         walls = _walls(_from_origin(mu).grid)
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = LineProblem(energy, *start, tau, walls)
@@ -197,13 +198,13 @@ class Quantile(Scheme):
                 return solution, note
         return interaction_passes.minimise(problem, self._minimise, self.tolerance)
 
-    def _certified(self, problem, grid):
+    def _certified(self, problem, grid: Grid):
         solution, note = self._minimise(problem, self.tolerance)
         if problem.convexity > 0.0:
             return solution, note
         return safeguard.certified(problem, self._minimise, solution, note, self.tolerance, grid)
 
-    def _minimise(self, problem, tolerance, first=None):
+    def _minimise(self, problem, tolerance: float, first=None):
         energy, masses = problem.energy, problem.masses
         if isinstance(energy.cap, VariedCap):
             most = self.most_iterations
@@ -227,18 +228,18 @@ class Quantile(Scheme):
             bounds = masses / energy.cap
         return self._bounded(problem, bounds, tolerance, first), ""
 
-    def _bounded(self, problem, bounds, tolerance, first):
+    def _bounded(self, problem, bounds: np.ndarray, tolerance: float, first: tuple | None):
         return newton.minimise_bounded(problem, bounds, tolerance, self.most_iterations, first)
 
 
-def origin_of(grid) -> float:
+def origin_of(grid: Grid) -> float:
     """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
     that they keep their digits."""
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
     return middle if abs(middle) > grid.upper[0] - grid.lower[0] else 0.0
 
 
-def _from_origin(mu):
+def _from_origin(mu: Density):
     """The density with positions counted from there."""
     origin = origin_of(mu.grid)
     if origin == 0.0:
@@ -247,26 +248,26 @@ def _from_origin(mu):
     return Density(Grid.uniform(-half, half, mu.grid.size), mu.values)
 
 
-def _settled(problem, solution, mu):
+def _settled(problem, solution, mu: Density):
     new, data, kept = settled(problem, solution, _from_origin(mu))
     return Density(mu.grid, new.values), data, kept
 
 
-def _walls(grid):
+def _walls(grid: Grid):
     return grid.lower[0], grid.upper[0]
 
 
-def _is_unresolved(F, mu, new) -> bool:
+def _is_unresolved(F: Functional, mu: Density, new: Density) -> bool:
     """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
     spread = quantile_distance(quantile_function(mu), quantile_function(new))
     return spread <= TOLERANCES.unresolved * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
-def _room(cap, grid):
+def _room(cap: VariedCap | float, grid: Grid):
     return cap.total if isinstance(cap, VariedCap) else cap * (grid.upper[0] - grid.lower[0])
 
 
-def record(problem, solution, old, new, note) -> StepInfo:
+def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo:
     """The record of a step from `old` to `new`."""
     cost = 0.5 * solution.squared_distance / problem.tau
     gap = solution.gap
@@ -303,7 +304,7 @@ def energy_before(problem) -> float:
     return problem.energy.value(problem.start, problem.widths, problem.masses)
 
 
-def energy_of(problem, point) -> float:
+def energy_of(problem, point: Point) -> float:
     """F at a point, its interaction included."""
     if problem.energy.interaction is None:
         return point.terms.energy

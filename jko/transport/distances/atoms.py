@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.distance import Certificate
 from jko.transport.distances.tolerances import TOLERANCES
 
@@ -49,7 +49,7 @@ def plan_on_the_line(mu, nu) -> Plan:
     return Plan(order0[rows[held]], order1[columns[held]], weights[held] / weights[held].sum(), None)
 
 
-def differences(x, y, periods=None):
+def differences(x: np.ndarray, y: np.ndarray, periods: np.ndarray | None = None):
     """x − y, along an axis with a period `[d]` that is finite to the nearest image."""
     away = x - y
     if periods is not None:
@@ -58,7 +58,7 @@ def differences(x, y, periods=None):
     return away
 
 
-def squared_distances(x, y, periods=None):
+def squared_distances(x: np.ndarray, y: np.ndarray, periods: np.ndarray | None = None):
     """|x_i - y_j|² `[n, m]` by differences, which do not cancel as x² − 2xy + y² would; refuses those that
     float64 cannot hold."""
     from scipy.spatial.distance import cdist
@@ -74,7 +74,9 @@ def squared_distances(x, y, periods=None):
     return cost
 
 
-def plan_between_atoms(x, a, y, b, periods=None) -> AtomPlan:
+def plan_between_atoms(
+    x: np.ndarray, a: np.ndarray, y: np.ndarray, b: np.ndarray, periods: np.ndarray | None = None
+) -> AtomPlan:
     """An optimal plan between masses a `[n]` at x `[n, d]` and b `[m]` at y `[m, d]`, both of sum 1, by the
     network simplex [BonneelEtAl2011]; with `periods` on a torus.
 
@@ -122,7 +124,7 @@ def optimal_plan(mu, nu) -> Plan:
     return Plan(found.rows, found.columns, found.weights, found.second)
 
 
-def atom_plan(mu, nu, first, second):
+def atom_plan(mu: Measure, nu: Measure, first: Atoms, second: Atoms):
     """(W₂² between the atoms `first` of mu and `second` of nu, the function that gives its certificate).
 
     Raises ValueError where the plan would not fit in memory, RuntimeError where it does not converge.
@@ -139,21 +141,21 @@ def atom_plan(mu, nu, first, second):
     return found.squared, certify
 
 
-def torus_plan(first, second, grid):
+def torus_plan(first: Atoms, second: Atoms, grid: Grid):
     """The `AtomPlan` for the distance to the nearest image along the periodic axes of a grid."""
     sides = np.subtract(grid.upper, grid.lower)
     periods = np.where(grid.periodic, sides, np.inf)
     return plan_between_atoms(first.positions, first.masses, second.positions, second.masses, periods)
 
 
-def _at_points(mu, own, others, values, middle):
+def _at_points(mu: Particles, own: np.ndarray, others: np.ndarray, values: np.ndarray, middle: np.ndarray):
     """The potential of a cloud at its points; of anything else, the conjugate of the other's."""
     if isinstance(mu, Particles) and len(own) == mu.n:
         return own
     return conjugate_from(mu, others, values, middle)
 
 
-def conjugate_from(mu, atoms, values, middle=0.0):
+def conjugate_from(mu: Particles, atoms: np.ndarray, values: np.ndarray, middle: np.ndarray = 0.0):
     """min_j |x − y_j|²/2 − v_j over atoms y + middle `[n, d]`, at the cells or points of a measure; of a
     Gaussian, as a function of points."""
     if isinstance(mu, Density):
@@ -163,7 +165,7 @@ def conjugate_from(mu, atoms, values, middle=0.0):
     return lambda x: _conjugate(np.atleast_2d(np.asarray(x, dtype=float)) - middle, atoms, values)
 
 
-def _conjugate(x, y, values):
+def _conjugate(x: np.ndarray, y: np.ndarray, values: np.ndarray):
     """min_j |x − y_j|²/2 − v_j."""
     low = 0.5 * np.sum(y**2, axis=1) - values
     step = max(1, int(TOLERANCES.pairs_at_once / len(y)))
@@ -183,7 +185,7 @@ class Atoms(NamedTuple):
     error: float
 
 
-def atoms_of(mu, limit=ATOMS):
+def atoms_of(mu: Measure, limit: int = ATOMS):
     """The atoms of a measure: a cloud is its own atoms, a Density is gathered block by block to at most
     `limit` atoms.
 
@@ -207,7 +209,7 @@ def atoms_of(mu, limit=ATOMS):
     )
 
 
-def atoms_of_pair(mu, nu, limit=ATOMS):
+def atoms_of_pair(mu: Measure, nu: Measure, limit: int = ATOMS):
     """The atoms of two measures; two densities on one grid are gathered in the same blocks, whose errors
     then mostly cancel."""
     if isinstance(mu, Density) and isinstance(nu, Density) and mu.grid == nu.grid:
@@ -216,20 +218,20 @@ def atoms_of_pair(mu, nu, limit=ATOMS):
     return atoms_of(mu, limit), atoms_of(nu, limit)
 
 
-def _masses(mu):
+def _masses(mu: Density):
     masses = np.asarray(mu.masses, dtype=np.float64).reshape(mu.grid.cells)
     masses = np.where(masses > TOLERANCES.negligible * masses.max(), masses, 0.0)
     return masses / masses.sum()
 
 
-def _block(masses, limit):
+def _block(masses: np.ndarray, limit: int):
     block = 1
     while _occupied(masses, block) > limit:
         block += 1
     return block
 
 
-def _gather(mu, limit, block=None):
+def _gather(mu: Density, limit: int, block: int | None = None):
     grid, masses = mu.grid, _masses(mu)
     block = _block(masses, limit) if block is None else block
     positions, weights, spread = _block_moments(masses, np.asarray(grid.centers, dtype=np.float64), block)
@@ -237,20 +239,20 @@ def _gather(mu, limit, block=None):
     return Atoms(positions, weights, math.sqrt(spread + within))
 
 
-def _labels(shape, block):
+def _labels(shape: tuple, block: int):
     counts = [-(-n // block) for n in shape]
     index = [np.arange(n) // block for n in shape]
     return np.ravel_multi_index(np.meshgrid(*index, indexing="ij"), counts).ravel(), math.prod(counts)
 
 
-def _occupied(masses, block):
+def _occupied(masses: np.ndarray, block: int):
     if block == 1:
         return np.count_nonzero(masses)
     labels, count = _labels(masses.shape, block)
     return np.count_nonzero(np.bincount(labels, weights=masses.ravel(), minlength=count))
 
 
-def _block_moments(masses, centers, block):
+def _block_moments(masses: np.ndarray, centers: np.ndarray, block: int):
     labels, count = _labels(masses.shape, block)
     flat, points = masses.ravel(), centers.reshape(-1, centers.shape[-1])
     weights = np.bincount(labels, weights=flat, minlength=count)

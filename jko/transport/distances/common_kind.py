@@ -1,16 +1,18 @@
 """Two measures checked, and made to be of one kind."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Grid, Particles, Population
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
 from jko.transport.distances.tolerances import TOLERANCES
 
 MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus take jko.wasserstein"
 
 
-def check_pair(mu, nu, walls=True, clouds_of_any_mass=False):
+def check_pair(mu, nu, walls: bool = True, clouds_of_any_mass: bool = False):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
     with `walls` for densities on periodic grids."""
     for name, measure in (("mu", mu), ("nu", nu)):
@@ -38,7 +40,7 @@ def check_pair(mu, nu, walls=True, clouds_of_any_mass=False):
         )
 
 
-def torus_of(mu, nu, torus=None):
+def torus_of(mu: Density, nu: Measure, torus=None):
     """The grid on whose torus two measures lie: the one given, else that of a density on a periodic grid;
     None in free space. Raises TypeError for what is no grid, ValueError for boxes that differ and for a
     Gaussian."""
@@ -65,7 +67,7 @@ def torus_of(mu, nu, torus=None):
     return torus
 
 
-def checked_points(x, dimension) -> np.ndarray:
+def checked_points(x: np.ndarray, dimension: int) -> np.ndarray:
     """Points `[n, d]`; on the line `[n]` will do."""
     x = finite_array("x", x)
     if dimension == 1 and x.ndim < 2:
@@ -75,7 +77,7 @@ def checked_points(x, dimension) -> np.ndarray:
     return x
 
 
-def merged(cloud):
+def merged(cloud: Particles):
     """The cloud with equal points made one of their weights' sum, and for each point given the number of its
     own `[n]`."""
     positions, number = np.unique(np.asarray(cloud.positions) + 0.0, axis=0, return_inverse=True)
@@ -86,12 +88,12 @@ def merged(cloud):
     return Particles(positions, weights / weights.sum()), number
 
 
-def mass_of(mu) -> float:
+def mass_of(mu: Density) -> float:
     """The mass of a measure, 1 but for densities and populations."""
     return float(mu.mass)
 
 
-def alike(mu, nu):
+def alike(mu: Measure, nu: Measure):
     """(mu, nu) as two densities on one grid, two clouds or two Gaussians; a Gaussian beside a density is
     put on its grid. Raises TypeError and ValueError for what is no measure, differs in mass or
     dimension, or cannot be made alike."""
@@ -110,7 +112,7 @@ def alike(mu, nu):
     return mu, nu
 
 
-def as_densities(mu, nu, method):
+def as_densities(mu: Density, nu: Density, method: str):
     """(mu, nu) as two densities on grids of one spacing, Gaussians on grids that reach seven standard
     deviations. Raises ValueError for clouds, and for Gaussians too wide for the other's cells."""
     if isinstance(mu, Particles) or isinstance(nu, Particles):
@@ -152,7 +154,7 @@ def _on_such_cells(gaussian, density, method):
     return found.with_values(found.values * (density.mass / found.mass))
 
 
-def _beside_densities(mu, nu):
+def _beside_densities(mu: Measure, nu: Measure):
     if isinstance(mu, Density) and isinstance(nu, Gaussian):
         on_grid = nu.on(mu.grid)
         return mu, on_grid.with_values(on_grid.values * mu.mass)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 
@@ -37,7 +38,15 @@ class Distance(float):
       miss of a density.
     """
 
-    def __new__(cls, value, method, reason, error_bound=0.0, certify=None, gap=None):
+    def __new__(
+        cls,
+        value: float,
+        method: str,
+        reason: str,
+        error_bound: float = 0.0,
+        certify: Callable | None = None,
+        gap: float | None = None,
+    ):
         self = super().__new__(cls, value)
         self.method, self.reason, self.error_bound = method, reason, float(error_bound)
         self._certify, self._certificate, self._gap = certify, None, gap

@@ -1,9 +1,11 @@
 """Gaussians: their distance, and the optimal map between them."""
 
+from __future__ import annotations
+
 import numpy as np
 
 
-def bures_wasserstein(mean0, covariance0, mean1, covariance1):
+def bures_wasserstein(mean0: np.ndarray, covariance0: np.ndarray, mean1: np.ndarray, covariance1: np.ndarray):
     """W₂ between N(m0, S0) and N(m1, S1): |m0-m1|² + tr(S0 + S1 - 2 (S1^½ S0 S1^½)^½) under a root.
 
     Means `[d]`, covariances `[d, d]` symmetric positive semidefinite. The trace is computed as |S0^½ U -
@@ -17,13 +19,13 @@ def bures_wasserstein(mean0, covariance0, mean1, covariance1):
     return float(np.sqrt(np.sum(shift**2) + np.sum(spread**2)))
 
 
-def symmetric_root(matrix):
+def symmetric_root(matrix: np.ndarray):
     """The positive semidefinite square root of a symmetric positive semidefinite matrix `[d, d]`."""
     values, vectors = np.linalg.eigh(np.asarray(matrix, dtype=np.float64))
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def optimal_matrix(covariance0, covariance1):
+def optimal_matrix(covariance0: np.ndarray, covariance1: np.ndarray):
     """A = S0^-½ (S0^½ S1 S0^½)^½ S0^-½, symmetric positive definite, with A S0 A = S1: x ↦ m1 + A (x -
     m0) is the optimal map from N(m0, S0) to N(m1, S1)."""
     root = symmetric_root(covariance0)

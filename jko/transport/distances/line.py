@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Measure, Particles
 from jko.transport.distances.distance import Certificate
 from jko.transport.distances.tolerances import TOLERANCES
 
 
-def quantile_function(mu):
+def quantile_function(mu: Density):
     """Positions `(left [n], right [n])` and masses `[n]` of the segments of the quantile function of a
     measure on the line.
 
@@ -31,7 +31,7 @@ def quantile_function(mu):
     )
 
 
-def quantile_distance(first, second):
+def quantile_distance(first: tuple, second: tuple):
     """W₂ = (∫₀¹ |Q0 - Q1|² dq)^½ between two quantile functions as `quantile_function` returns them,
     exactly."""
     width, a0, b0, a1, b1 = matched_segments(first, second)
@@ -39,7 +39,7 @@ def quantile_distance(first, second):
     return float(np.sqrt(np.sum(width * (a * a + a * b + b * b)) / 3.0))
 
 
-def matched_segments(first, second):
+def matched_segments(first: tuple, second: tuple):
     """Two quantile functions cut at the levels of both: widths `[n]` of sum 1, and the ends (left,
     right) `[n]` of each segment in the first, then in the second."""
     left0, right0, levels0 = _levels(*first)
@@ -53,25 +53,25 @@ def matched_segments(first, second):
     return width[keep], a0, b0, a1, b1
 
 
-def _levels(left, right, masses):
+def _levels(left: np.ndarray, right: np.ndarray, masses: np.ndarray):
     levels = np.concatenate([[0.0], np.cumsum(masses)])
     return left, right, levels / levels[-1]
 
 
-def _restrict(left, right, levels, start, stop):
+def _restrict(left: np.ndarray, right: np.ndarray, levels: np.ndarray, start: np.ndarray, stop: np.ndarray):
     where = np.clip(np.searchsorted(levels, start, side="right") - 1, 0, left.size - 1)
     span = levels[where + 1] - levels[where]
     safe = np.where(span > 0.0, span, 1.0)
 
     # a fraction of the segment, since right - left over a span of 1e-320 overflows
-    def at(level):
+    def at(level: np.ndarray):
         fraction = np.clip((level - levels[where]) / safe, 0.0, 1.0)
         return left[where] + fraction * (right[where] - left[where])
 
     return at(start), at(stop)
 
 
-def _density_segments(mu):
+def _density_segments(mu: Density):
     edges = np.asarray(mu.grid.edges[0], dtype=np.float64)
     masses = np.asarray(mu.masses, dtype=np.float64)
     held = masses > 0.0
@@ -87,7 +87,7 @@ def _particle_segments(mu):
     return positions, positions, weights[held]
 
 
-def _gaussian_segments(mu):
+def _gaussian_segments(mu: Measure):
     from scipy.special import ndtr
 
     mean, std = float(mu.mean()[0]), float(np.sqrt(mu.covariance()[0, 0]))
@@ -101,7 +101,7 @@ def _gaussian_segments(mu):
 _GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)  # of the bracket, where golden section looks
 
 
-def circle_distance(mu, nu, lower, period):
+def circle_distance(mu: Density, nu: Density, lower: float, period: float):
     """min over θ of (∫₀¹|Q₀(q) − Q₁(q − θ)|²dq)^½, Q(q + 1) = Q(q) + period, for measures of mass 1.
 
     It is W₂ for the distance to the nearest image, convex in θ, and at θ = ±1 all points are on one side of
@@ -111,7 +111,7 @@ def circle_distance(mu, nu, lower, period):
     first, second = (quantile_function(_wrapped(m, lower, period)) for m in (mu, nu))
     second = (*second[:2], second[2] / second[2].sum())
 
-    def distance(turn):
+    def distance(turn: float):
         return quantile_distance(first, _turned(*second, turn, period))
 
     low, high = -1.0, 1.0
@@ -129,14 +129,14 @@ def circle_distance(mu, nu, lower, period):
     return min(*values, distance(0.0))
 
 
-def _wrapped(mu, lower, period):
+def _wrapped(mu: Density, lower: float, period: float):
     if isinstance(mu, Density):
         return mu
     positions = np.asarray(mu.positions, dtype=float)
     return Particles(lower + np.mod(positions - lower, period), np.asarray(mu.weights, dtype=float))
 
 
-def _turned(left, right, masses, turn, period):
+def _turned(left: np.ndarray, right: np.ndarray, masses: np.ndarray, turn: float, period: float):
     """The segments of q ↦ Q(q − turn) on [0, 1]: the last of the mass comes first, a period back."""
     rounds = math.floor(turn)
     levels = np.concatenate([[0.0], np.cumsum(masses)])
@@ -178,7 +178,7 @@ def line_certificate(mu, nu, first, second) -> Certificate:
 class _Convex:
     """∫ of a nondecreasing piecewise linear map from its first knot, of slope 1 beyond the ends."""
 
-    def __init__(self, knots, images, start=0.0):
+    def __init__(self, knots, images, start: float = 0.0):
         self.knots, self.images = np.maximum.accumulate(knots), np.maximum.accumulate(images)
         steps = 0.5 * (self.images[1:] + self.images[:-1]) * np.diff(self.knots)
         self.at_knots = start + np.concatenate([[0.0], np.cumsum(steps)])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.atoms import atoms_of_pair
 from jko.transport.distances.common_kind import as_densities, merged
 from jko.transport.distances.distance import Certificate, Distance
@@ -27,7 +27,7 @@ class Options(NamedTuple):
     torus: Grid | None = None
 
 
-def quantile(mu, nu, options, reason):
+def quantile(mu: Density, nu: Density, options: Options, reason: str):
     """By the quantile functions, on the line."""
     if mu.dimension != 1:
         raise ValueError(f'method: "quantile" is for the line, got {mu.dimension} dimensions; leave it out')
@@ -41,7 +41,7 @@ def quantile(mu, nu, options, reason):
     return Distance(options.scale * quantile_distance(first, second), "quantile", reason, certify=certify)
 
 
-def bures(mu, nu, options, reason):
+def bures(mu: Measure, nu: Measure, options: Options, reason: str):
     """By the closed form between Gaussians."""
     if not (isinstance(mu, Gaussian) and isinstance(nu, Gaussian)):
         raise ValueError(
@@ -57,7 +57,7 @@ def bures(mu, nu, options, reason):
     return Distance(_moment_distance(mu, nu), "bures", reason, certify=certify)
 
 
-def back_and_forth(mu, nu, options, reason):
+def back_and_forth(mu: Density, nu: Density, options: Options, reason: str):
     """By the potentials on a grid."""
     from jko.transport.grids.transport import grid_transport
 
@@ -73,7 +73,7 @@ def back_and_forth(mu, nu, options, reason):
     )
 
 
-def exact(mu, nu, options, reason):
+def exact(mu: Measure, nu: Measure, options: Options, reason: str):
     """By the exact plan between atoms."""
     from jko.transport.distances.atoms import atom_plan, torus_plan
 
@@ -93,7 +93,7 @@ def exact(mu, nu, options, reason):
     )
 
 
-def circle(mu, nu, options, reason):
+def circle(mu: Density, nu: Density, options: Options, reason: str):
     """By the quantile functions on a circle, one turned against the other."""
     from jko.transport.distances.line import circle_distance
 
@@ -112,7 +112,7 @@ def mixture_path(mu, nu, options, reason):
     return Distance(path, "mixture-path", f"{reason}; an upper bound", max(path - lower, 0.0))
 
 
-def entropic(mu, nu, options, reason):
+def entropic(mu: Particles, nu: Particles, options: Options, reason: str):
     """By the Sinkhorn divergence."""
     from jko.transport.entropic.bracket import entropic_bracket
     from jko.transport.entropic.sinkhorn import sinkhorn
@@ -133,7 +133,7 @@ def entropic(mu, nu, options, reason):
     )
 
 
-def semi_discrete(mu, nu, options, reason):
+def semi_discrete(mu: Measure, nu: Particles, options: Options, reason: str):
     """By the power cells of points in a density."""
     from jko.transport.distances.atoms import conjugate_from
     from jko.transport.semi_discrete_transport.transport import gaussian_cells_error
@@ -164,27 +164,27 @@ def semi_discrete(mu, nu, options, reason):
     )
 
 
-def _width(mu, nu):
+def _width(mu: Particles, nu: Particles):
     """Of the widest cell, 0 for clouds."""
     return max((max(m.grid.spacing) for m in (mu, nu) if isinstance(m, Density)), default=0.0)
 
 
-def _cells(mu, nu):
+def _cells(mu: Particles, nu: Particles):
     """How far densities that are constant on each cell are from atoms at the centres, both together."""
     grid = next((m.grid for m in (mu, nu) if isinstance(m, Density)), None)
     return 0.0 if grid is None else math.sqrt(sum(h * h for h in grid.spacing) / 3.0)
 
 
-def _moment_distance(mu, nu):
+def _moment_distance(mu: Measure, nu: Measure):
     """A lower bound on W₂ for any two measures, exact between Gaussians [Gelbrich1990]."""
     return bures_wasserstein(mu.mean(), _spread(mu), nu.mean(), _spread(nu))
 
 
-def _spread(mu):
+def _spread(mu: Measure):
     """The covariance, of a Density with that within its cells, on which it is constant."""
     within = np.diag(np.square(mu.grid.spacing)) / 12.0 if isinstance(mu, Density) else 0.0
     return mu.covariance() + within
 
 
-def _scaled(certificate, scale):
+def _scaled(certificate: Certificate, scale: float):
     return certificate._replace(gap=scale**2 * certificate.gap)

@@ -1,7 +1,11 @@
 """An upper bound on W₂ between densities on one grid, sharp where they are close, from the path of their
 mixtures."""
 
+from __future__ import annotations
+
 import numpy as np
+
+from jko.measures import Grid
 
 
 def mixture_path_bound(mu, nu):
@@ -38,7 +42,7 @@ def mixture_path_bound(mu, nu):
     return float(np.sqrt(max(squared, 0.0)))
 
 
-def _faces(grid, first, second):
+def _faces(grid: Grid, first, second):
     """Cells on both sides of every face that carries mass, and the conductance L |face|/h of it."""
     number = np.arange(grid.size).reshape(grid.cells)
     tails, heads, weights = [], [], []

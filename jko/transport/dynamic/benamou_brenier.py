@@ -37,7 +37,7 @@ class DynamicTransport:
     mismatch: float
     iterations: tuple
 
-    def at(self, t) -> Density:
+    def at(self, t: float) -> Density:
         """The Density at t in [0, 1], linear between the times; what is below 0 is cut off."""
         place = fraction("t", t) * (len(self.times) - 1)
         k = min(int(place), len(self.times) - 2)
@@ -46,7 +46,12 @@ class DynamicTransport:
 
 
 def benamou_brenier(
-    mu, nu, n_times=32, tolerance=1e-5, max_iterations=5000, method="saddle"
+    mu: Density,
+    nu: Density,
+    n_times: int = 32,
+    tolerance: float = 1e-5,
+    max_iterations: int = 5000,
+    method: str = "saddle",
 ) -> DynamicTransport:
     """W₂² = min ∫₀¹∫ρ|v|² dx dt under ∂tρ + div(ρv) = 0, ρ₀ = mu, ρ₁ = nu [BenamouBrenier2000].
 
@@ -93,7 +98,7 @@ def benamou_brenier(
     return _answer(mu, saddle, length, peak, tuple(reversed(iterations)))
 
 
-def _by_cones(mu, nu, steps):
+def _by_cones(mu: Density, nu: Density, steps: int):
     from jko.transport.dynamic.conic import conic_fields
 
     density, velocity, energies, residual, iterations = conic_fields(mu, nu, steps)
@@ -102,7 +107,7 @@ def _by_cones(mu, nu, steps):
     return DynamicTransport(value, mu.grid, times, density, velocity, energies, residual, 0.0, (iterations,))
 
 
-def _levels(cells, steps):
+def _levels(cells: tuple, steps: int):
     levels = [(cells, steps)]
     while max(levels[-1][0]) > 2 * TOLERANCES.coarsest:
         cells, steps = levels[-1]
@@ -112,7 +117,7 @@ def _levels(cells, steps):
     return [(c, max(k, min(TOLERANCES.fewest_times, levels[0][1]))) for c, k in levels]
 
 
-def _saddle(mu, nu, cells, times, length, peak):
+def _saddle(mu: Density, nu: Density, cells: tuple, times: int, length: float, peak: float):
     from jko.loops.grids.resample import average
 
     extent = [n * h for n, h in zip(mu.grid.cells, mu.grid.spacing, strict=True)]
@@ -123,7 +128,7 @@ def _saddle(mu, nu, cells, times, length, peak):
     return Saddle(*(end.reshape(plane) for end in ends), times, lengths[:2])
 
 
-def _answer(mu, saddle, length, peak, iterations):
+def _answer(mu: Density, saddle: Saddle, length: float, peak: float, iterations: tuple):
     grid, d = mu.grid, mu.dimension
     u, left = project_in_double(saddle.u, saddle)
     means, y = centred(u), [x.astype(float) for x in saddle.y]

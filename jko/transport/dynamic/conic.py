@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from jko.measures import Density
 from jko.transport.dynamic.tolerances import TOLERANCES
 
 
-def conic_fields(mu, nu, steps):
+def conic_fields(mu: Density, nu: Density, steps: int):
     """(densities `[k + 1, *cells]`, velocities `[k, *cells, d]`, energies `[k]`, residual, iterations)
     of the discrete problem of `benamou_brenier`, every |m|² ≤ sρ a second-order cone.
 
@@ -62,11 +63,11 @@ def _time_faces(steps):
     return eye(steps, steps + 1, k=1, format="csr"), eye(steps, steps + 1, format="csr")
 
 
-def _faces(cells, axis):
+def _faces(cells, axis: int):
     return math.prod(n - (a == axis) for a, n in enumerate(cells))
 
 
-def _face_operators(cells, axis):
+def _face_operators(cells, axis: int):
     """(means, differences) of interior faces at cells, `[cells, faces]`; nothing flows through the
     walls."""
     from scipy.sparse import eye, identity, kron

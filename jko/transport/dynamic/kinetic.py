@@ -1,11 +1,14 @@
 """The least kinetic energy with which a density on a grid changes as it does."""
 
+from __future__ import annotations
+
 import numpy as np
 
+from jko.measures import Grid
 from jko.transport.dynamic.tolerances import TOLERANCES
 
 
-def kinetic_energy_of_rate(grid, values, rate):
+def kinetic_energy_of_rate(grid: Grid, values, rate):
     """min ∫|q|²/ρ dx over fluxes q with div q = -rate and none through the walls; ρ = values, rate = ∂tρ.
 
     On the line the flux is the only one; elsewhere q = ρ∇u, one sparse elliptic solve, faces carrying
@@ -17,7 +20,7 @@ def kinetic_energy_of_rate(grid, values, rate):
     return _elliptic(grid, values, rate - np.mean(rate))
 
 
-def kinetic_energy_of_flux(grid, values, flux):
+def kinetic_energy_of_flux(grid: Grid, values, flux):
     """The same for the rate -div flux of a flux `[d, *cells]` at cell centres."""
     if grid.dimension == 1:
         return _along_the_line(values, 0.5 * (flux[0][1:] + flux[0][:-1]), grid.spacing[0])
@@ -39,12 +42,12 @@ def _along_the_line(values, through, h):
     return float(np.sum(through[held] ** 2 / face[held]) * h)
 
 
-def _sides(grid, axis):
+def _sides(grid: Grid, axis: int):
     low = tuple(slice(None, -1) if a == axis else slice(None) for a in range(grid.dimension))
     return low, tuple(slice(1, None) if a == axis else slice(None) for a in range(grid.dimension))
 
 
-def _elliptic(grid, values, rate):
+def _elliptic(grid: Grid, values, rate):
     from scipy.sparse import coo_matrix
 
     number = np.arange(grid.size).reshape(grid.cells)

@@ -16,7 +16,7 @@ class Saddle:
     equation by cosine transforms [PapadakisPeyreOudet2014], a projection on a paraboloid in every cell.
     """
 
-    def __init__(self, first, last, steps, lengths, dtype=np.float32):
+    def __init__(self, first: np.ndarray, last: np.ndarray, steps: int, lengths: list, dtype=np.float32):
         n, m = first.shape
         self.shape, self.dtype = (steps, n, m), dtype
         self.exact_rates = (float(steps), 1.0 / lengths[0], 1.0 / lengths[1])
@@ -38,7 +38,7 @@ class Saddle:
             self.y[component] = _refined(coarse.y[component], self.shape, None)
         self.u[0][0], self.u[0][-1] = first, last
 
-    def solve(self, tolerance, most):
+    def solve(self, tolerance: float, most: int):
         """Iterate until the value moves by less than tolerance/10 in ten iterations and ‖I u - V‖₁ falls
         below 10·tolerance, V being the minimiser over cells."""
         from jko.loops.elliptic.staggered import climb, combine, descend
@@ -69,12 +69,12 @@ class Saddle:
                 combine(x.ravel(), new.ravel(), self.dtype(TOLERANCES.relaxation), x.ravel())
         return False
 
-    def _measure(self, means, ahead, new_y, sigma):
+    def _measure(self, means: tuple, ahead: list, new_y: list, sigma: float):
         density = (self.y[0] - new_y[0]) / sigma + centred(ahead)[0]
         self.mismatch = float(np.abs(means[0] - density).sum(dtype=float) / means[0].sum(dtype=float))
 
 
-def project(u, rates, inverse):
+def project(u: list, rates: tuple, inverse: np.ndarray):
     """The orthogonal projection of u on ∂tρ + div m = 0 with its values on the outer faces kept, in place."""
     from scipy import fft
 
@@ -87,7 +87,7 @@ def project(u, rates, inverse):
     add_gradient(*u, fft.idctn(spectrum, type=2, overwrite_x=True), rates)
 
 
-def project_in_double(u, saddle: Saddle):
+def project_in_double(u: list, saddle: Saddle):
     """(u projected in float64 with exact ends, what is left of ∂tρ + div m at the centres)."""
     from jko.loops.elliptic.staggered import divergence
 
@@ -100,7 +100,7 @@ def project_in_double(u, saddle: Saddle):
     return u, left
 
 
-def centred(u):
+def centred(u: list):
     """The means of both faces of every cell, three fields at centres."""
     density, across, along = u
     return (
@@ -110,12 +110,12 @@ def centred(u):
     )
 
 
-def pairing(means, y) -> float:
+def pairing(means: tuple, y: list) -> float:
     """⟨I u, y⟩, the value at the saddle point, off it by a product of two errors."""
     return float(sum(np.sum(a * b, dtype=float) for a, b in zip(means, y, strict=True)))
 
 
-def _inverse_eigenvalues(shape, rates, dtype):
+def _inverse_eigenvalues(shape: tuple, rates: tuple, dtype):
     """Of the negative Laplacian with mirrored walls; 0 for the constant."""
     total = np.zeros(shape)
     for axis, (n, r) in enumerate(zip(shape, rates, strict=True)):
@@ -125,7 +125,7 @@ def _inverse_eigenvalues(shape, rates, dtype):
     return (1.0 / total).astype(dtype)
 
 
-def _refined(field, shape, staggered):
+def _refined(field: np.ndarray, shape: tuple, staggered: int | None):
     for axis, n in enumerate(shape):
         field = np.moveaxis(field, axis, 0)
         old = len(field)

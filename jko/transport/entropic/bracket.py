@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.measures import Gaussian
+from jko.measures import Gaussian, Particles
 from jko.transport.distances.distance import Certificate
 
 
-def entropic_bracket(mu, nu, found):
+def entropic_bracket(mu: Particles, nu: Particles, found):
     """(lower, upper, certificate) of W₂² between the atoms of two measures from an `EntropicTransport`.
 
     Entropic potentials exceed the cost by O(ε), and are made admissible by two conjugations over the
@@ -28,7 +28,7 @@ def entropic_bracket(mu, nu, found):
     return lower, upper, Certificate((psi, phi), upper - lower)
 
 
-def _admissible(mu, nu, pair, phi):
+def _admissible(mu: Particles, nu: Particles, pair, phi: np.ndarray):
     if pair.spacing:
         from jko.loops.transport.c_transform import c_transform
 

@@ -93,12 +93,12 @@ class CloudBridge(SchrodingerBridge):
     def _kinetic(self, t):
         raise ValueError("dynamic_cost: the cost of reaching atoms with noise is infinite; see static_cost")
 
-    def _start(self, n, seed):
+    def _start(self, n, seed: int):
         chosen = np.random.default_rng(seed).choice(self.mu.n, size=n, p=_weights(self.mu))
         return np.asarray(self.mu.positions, dtype=float)[chosen]
 
 
-def bridge_between_clouds(mu, nu, epsilon, tolerance, most) -> CloudBridge:
+def bridge_between_clouds(mu, nu, epsilon: float, tolerance: float, most) -> CloudBridge:
     """From the static plan at temperature 4ε."""
     from jko.transport.entropic.sinkhorn import discrete, potentials
 

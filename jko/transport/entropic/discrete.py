@@ -50,7 +50,7 @@ class Discrete:
         """What was taken from x less what was taken from y."""
         return self.middles[0] - self.middles[1] if self.middles else np.zeros(self.x.shape[-1])
 
-    def moved_back(self, f, g):
+    def moved_back(self, f: np.ndarray, g: np.ndarray):
         """The potentials for the points where they were: |x − y + s|² = |x − y|² + 2s·(x − y) + |s|²."""
         s = self.shift
         return f + 2.0 * self.x @ s + s @ s, g - 2.0 * self.y @ s
@@ -67,7 +67,7 @@ class Discrete:
         with np.errstate(divide="ignore"):
             return np.log(self.nu)
 
-    def second_marginal(self, f, g):
+    def second_marginal(self, f: np.ndarray, g: np.ndarray):
         """∫π(dx, y), masses as nu's."""
         image = -self.kernel.back(f / self.epsilon + self.log_mu)
         return np.where(
@@ -76,11 +76,11 @@ class Discrete:
             0.0,
         )
 
-    def dual(self, f, g, total=1.0) -> float:
+    def dual(self, f: np.ndarray, g: np.ndarray, total: float = 1.0) -> float:
         """∫f dμ + ∫g dν − ε(∫dπ − 1), for masses of sum 1."""
         return float((f * self.mu).sum() + (g * self.nu).sum() - self.epsilon * (total - 1.0))
 
-    def primal(self, f, g) -> float:
+    def primal(self, f: np.ndarray, g: np.ndarray) -> float:
         """The objective of a plan with both marginals, made from that of f and g; KL of the sum of its two
         parts is at most their sum by convexity."""
         part = self._rounded(f, g)
@@ -93,7 +93,7 @@ class Discrete:
         divergence += _relative(part.left_nu / part.left_nu.sum(), self.nu)
         return float(kept + part.missing * (self._independent(part) + self.epsilon * divergence))
 
-    def feasible_cost(self, f, g) -> float:
+    def feasible_cost(self, f: np.ndarray, g: np.ndarray) -> float:
         """∫|x − y|²dπ of the same plan, W₂² from above."""
         part = self._rounded(f, g)
         squares = self._squares(part.rows, g + self.epsilon * part.log_scale, part.columns)
@@ -101,7 +101,7 @@ class Discrete:
             squares += part.missing * self._independent(part)
         return self.mass * float(squares + self.shift @ self.shift)
 
-    def _rounded(self, f, g):
+    def _rounded(self, f: np.ndarray, g: np.ndarray):
         """What makes a plan with both marginals from that of f and g: columns too heavy are scaled down,
         what is then missing is coupled independently [AltschulerWeedRigollet2017]."""
         columns = self.second_marginal(f, g)
@@ -116,7 +116,7 @@ class Discrete:
         missing = 0.5 * float(sum(sums)) if min(sums) > 0.0 else 0.0  # rounding alone leaves one side empty
         return _Rounded(rows, columns, log_scale, left_mu, left_nu, missing)
 
-    def _independent(self, part):
+    def _independent(self, part: _Rounded):
         a, b = (left.ravel() / left.sum() for left in (part.left_mu, part.left_nu))
         x, y = self.x.reshape(a.size, -1), self.y.reshape(b.size, -1)
         return a @ np.sum(x**2, axis=1) + b @ np.sum(y**2, axis=1) - 2.0 * (a @ x) @ (b @ y)
@@ -125,7 +125,7 @@ class Discrete:
         """E[y | x], one sum with the kernel for each axis: of y less its lower end, which is positive."""
         return self._centred_barycentres(g) + (self.middles[1] if self.middles else 0.0)
 
-    def _centred_barycentres(self, g):
+    def _centred_barycentres(self, g: np.ndarray):
         logs = g / self.epsilon + self.log_nu
         total = self.kernel.forth(logs)
         out = np.empty((*total.shape, self.y.shape[-1]))
@@ -135,17 +135,17 @@ class Discrete:
             out[..., a] = low + np.exp(self.kernel.forth(logs + np.log(coordinate - low)) - total)
         return out
 
-    def transport_cost(self, f, g):
+    def transport_cost(self, f: np.ndarray, g: np.ndarray):
         """∫|x − y|²dπ."""
         squares = self._squares(self.mu, g, self.second_marginal(f, g))
         return self.mass * float(squares + self.shift @ self.shift)
 
-    def _squares(self, rows, g, columns):
+    def _squares(self, rows: np.ndarray, g: np.ndarray, columns: np.ndarray):
         barycentres = self._centred_barycentres(g)
         squares = (rows * np.sum(self.x**2 - 2.0 * self.x * barycentres, axis=-1)).sum()
         return squares + (columns * np.sum(self.y**2, axis=-1)).sum()
 
-    def plan(self, f, g):
+    def plan(self, f: np.ndarray, g: np.ndarray):
         """The coupling `[n, m]` of the potentials, μν exp((f + g − |x − y|²)/ε) times the mass."""
         if self.mu.size * self.nu.size > TOLERANCES.largest_plan:
             raise ValueError(
@@ -158,6 +158,6 @@ class Discrete:
         return self.mass * self.mu.reshape(-1, 1) * self.nu.reshape(1, -1) * density
 
 
-def _relative(a, b):
+def _relative(a: np.ndarray, b: np.ndarray):
     held = a > 0
     return float((a[held] * np.log(a[held] / b[held])).sum())

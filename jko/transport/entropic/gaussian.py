@@ -12,13 +12,15 @@ from jko.transport.distances.common_kind import checked_points
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 
-def symmetric_root(S):
+def symmetric_root(S: np.ndarray):
     """S^½ of a symmetric positive semi-definite matrix."""
     values, vectors = np.linalg.eigh(S)
     return (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
 
 
-def gaussian_cost(mean0, S0, mean1, S1, epsilon) -> float:
+def gaussian_cost(
+    mean0: np.ndarray, S0: np.ndarray, mean1: np.ndarray, S1: np.ndarray, epsilon: float
+) -> float:
     """min ∫|x − y|²dπ + ε KL(π | N₀⊗N₁), with s² = ε/2 and D = (4 S₀^½S₁S₀^½ + s⁴)^½:
     |m₀ − m₁|² + tr(S₀ + S₁ − D) + d s²(1 − log 2s²) + s² log det(D + s²), with D − s² for large s as it
     rounds least."""
@@ -30,7 +32,7 @@ def gaussian_cost(mean0, S0, mean1, S1, epsilon) -> float:
     return float(shift + trace + s2 * np.sum(np.log1p(0.5 * excess / s2)))
 
 
-def cross_covariance(S0, S1, epsilon):
+def cross_covariance(S0, S1, epsilon: float):
     """Cov(X, Y) under the entropic plan, ½(S₀^½ (4S₀^½S₁S₀^½ + s⁴)^½ S₀^{−½} − s²) with s² = ε/2."""
     s2 = 0.5 * epsilon
     root = symmetric_root(S0)
@@ -39,7 +41,7 @@ def cross_covariance(S0, S1, epsilon):
     return 0.5 * root @ inner @ np.linalg.inv(root)
 
 
-def _excess(values, s2):
+def _excess(values: np.ndarray, s2: float):
     """(4λ + s⁴)^½ − s² without cancellation."""
     values = 4.0 * np.maximum(values, 0.0)
     return values / (np.hypot(np.sqrt(values), s2) + s2)
@@ -90,11 +92,11 @@ class GaussianBridge(SchrodingerBridge):
         slope, shift = self._slope(t), self.nu.mean() - self.mu.mean()
         return 0.5 * (shift @ shift + np.trace(slope @ self.marginal(t).covariance() @ slope.T))
 
-    def _start(self, n, seed):
+    def _start(self, n, seed: int):
         return self.mu.sample(n, seed).positions
 
 
-def bridge_between_gaussians(mu, nu, epsilon) -> GaussianBridge:
+def bridge_between_gaussians(mu, nu, epsilon: float) -> GaussianBridge:
     """½ of the static cost at 4ε, plus 2ε of the entropy of nu relative to a step of the heat flow."""
     S0, S1 = mu.covariance(), nu.covariance()
     static = gaussian_cost(mu.mean(), S0, nu.mean(), S1, 4.0 * epsilon)

@@ -30,15 +30,15 @@ class GridBridge(SchrodingerBridge):
         """That of the densities."""
         return self.mu.grid
 
-    def log_psi(self, t) -> np.ndarray:
+    def log_psi(self, t: float | np.ndarray) -> np.ndarray:
         """log Ψ_t, `[*cells]`."""
         return self._heated(self.log_last, 1.0 - fraction("t", t))
 
-    def log_psi_hat(self, t) -> np.ndarray:
+    def log_psi_hat(self, t: float | np.ndarray) -> np.ndarray:
         """log Ψ̂_t, `[*cells]`."""
         return self._heated(self.log_first, fraction("t", t))
 
-    def _heated(self, logs, duration):
+    def _heated(self, logs: np.ndarray, duration: float):
         from jko.loops.sums.log_heat import log_heat
 
         return log_heat(logs, self.grid.spacing, 2.0 * self.epsilon * duration)
@@ -109,11 +109,11 @@ class GridBridge(SchrodingerBridge):
             * (self.marginal(t).values * np.sum(self.drift_field(t) ** 2, axis=-1)).sum()
         )
 
-    def _start(self, n, seed):
+    def _start(self, n, seed: int):
         return self.mu.sample(n, seed).positions
 
 
-def bridge_on_grid(mu, nu, epsilon, tolerance, most) -> GridBridge:
+def bridge_on_grid(mu: Density, nu: Density, epsilon: float, tolerance: float, most: int) -> GridBridge:
     """From the static plan at temperature 4ε: Ψ̂₀ = e^f μ(4πε)^{d/2} and Ψ₁ = e^g ν."""
     from jko.transport.entropic.sinkhorn import discrete, potentials
 
@@ -152,7 +152,7 @@ def _gradient(logs, spacing):
     return np.stack([_slope(logs, axis, h) for axis, h in enumerate(spacing)], axis=-1)
 
 
-def _slope(logs, axis, h):
+def _slope(logs, axis: int, h):
     lines = np.moveaxis(logs, axis, -1)
     padded = np.pad(lines, [(0, 0)] * (lines.ndim - 1) + [(2, 2)], constant_values=-np.inf)
     n = lines.shape[-1]

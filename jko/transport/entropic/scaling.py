@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,7 +22,14 @@ class Scaling(NamedTuple):
     iterations: int
 
 
-def scale(kernel, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
+def scale(
+    kernel: CloudKernel | GridKernel,
+    log_mu: np.ndarray,
+    log_nu: np.ndarray,
+    start: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+) -> Scaling:
     """f ← −log K(e^g ν), g ← −log Kᵀ(e^f μ) in turn [Cuturi2013], from g = start, the pair mixed.
 
     `kernel.forth(logs on the second)` is log of the kernel's sums on the first, `kernel.back` the transpose.
@@ -41,7 +49,13 @@ def scale(kernel, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     return Scaling(first, second, error, done)
 
 
-def scale_symmetric(kernel, log_mu, start, tolerance, max_iterations) -> Scaling:
+def scale_symmetric(
+    kernel: CloudKernel | GridKernel,
+    log_mu: np.ndarray,
+    start: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+) -> Scaling:
     """f ← (f − log K(e^f μ))/2, the fixed point of a measure with itself [FeydyEtAl2019]."""
     mu = np.exp(log_mu)
     mixing, f = Anderson(mu, TOLERANCES.mixed), start
@@ -55,11 +69,18 @@ def scale_symmetric(kernel, log_mu, start, tolerance, max_iterations) -> Scaling
     return Scaling(f, f, error, done)
 
 
-def _difference(masses, excess):
+def _difference(masses: np.ndarray, excess: np.ndarray):
     return float(np.abs(masses * np.expm1(np.minimum(excess, TOLERANCES.largest_exponent))).sum())
 
 
-def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
+def newton(
+    costs: np.ndarray,
+    log_mu: np.ndarray,
+    log_nu: np.ndarray,
+    start: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+) -> Scaling:
     """max over g of J(g) = ∫g dν − ∫log ∫e^{g − c}dν dμ from g = start; costs `[n, m]` over the temperature.
 
     J is concave and its Hessian diag(q) − PᵀP/μ dense `[m, m]`, with the plan P and its second marginal q.
@@ -68,7 +89,7 @@ def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     """
     mu, nu = np.exp(log_mu), np.exp(log_nu)
 
-    def evaluate(g):
+    def evaluate(g: np.ndarray):
         exponents = g + log_nu - costs
         top = exponents.max(axis=1, keepdims=True)
         np.exp(exponents - top, out=exponents)
@@ -107,7 +128,7 @@ def newton(costs, log_mu, log_nu, start, tolerance, max_iterations) -> Scaling:
     return Scaling(first, g, error, done)
 
 
-def _within(hessian, rise, nu, radius, multiple):
+def _within(hessian: np.ndarray, rise: np.ndarray, nu: np.ndarray, radius: float, multiple: float):
     """((H + κ diag ν)⁻¹ rise, κ) with the first κ from `multiple` on that keeps entries within the radius."""
     from scipy.linalg import cho_factor, cho_solve
 
@@ -126,7 +147,7 @@ def _within(hessian, rise, nu, radius, multiple):
 class GridKernel:
     """exp(−|x − y|²/ε) between the cells of a grid and itself."""
 
-    def __init__(self, cells, spacing, epsilon, periodic=None):
+    def __init__(self, cells: tuple, spacing: Sequence, epsilon: float, periodic=None):
         from jko.loops.sums.log_gaussian import LogGaussian
 
         self.forth = self.back = LogGaussian(cells, [h * h / epsilon for h in spacing], periodic)
@@ -136,7 +157,7 @@ class GridKernel:
 class CloudKernel:
     """exp(−|x − y|²/ε) between the points x `[n, d]` and y `[m, d]`."""
 
-    def __init__(self, x, y, epsilon):
+    def __init__(self, x: np.ndarray, y: np.ndarray, epsilon: float):
         self.x, self.y, self.epsilon = x, y, epsilon
 
     @property
@@ -155,20 +176,27 @@ class CloudKernel:
             sum((self.x[:, None, a] - self.y[None, :, a]) ** 2 for a in range(self.x.shape[1])) / self.epsilon
         )
 
-    def forth(self, logs):
+    def forth(self, logs: np.ndarray):
         """log Σⱼ exp(−|xᵢ − yⱼ|²/ε + bⱼ) `[n]` for logs b `[m]`."""
         from jko.loops.sums.log_cloud import log_sums
 
         return log_sums(self.x, self.y, self.epsilon, logs)
 
-    def back(self, logs):
+    def back(self, logs: np.ndarray):
         """log Σᵢ exp(−|xᵢ − yⱼ|²/ε + aᵢ) `[m]` for logs a `[n]`."""
         from jko.loops.sums.log_cloud import log_sums
 
         return log_sums(self.y, self.x, self.epsilon, logs)
 
 
-def scale_on_grid(mu, nu, spacing, epsilon, tolerance, max_iterations) -> Scaling:
+def scale_on_grid(
+    mu: np.ndarray,
+    nu: np.ndarray | None,
+    spacing: tuple,
+    epsilon: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Scaling:
     """Between masses mu and nu `[*cells]` of sum 1; nu None is mu with itself. Halved grids, whose
     temperatures are no less than their h², start the finer ones."""
     from jko.loops.grids.resample import average, interpolate
@@ -193,7 +221,15 @@ def scale_on_grid(mu, nu, spacing, epsilon, tolerance, max_iterations) -> Scalin
     return found
 
 
-def scale_clouds(x, y, mu, nu, epsilon, tolerance, max_iterations) -> Scaling:
+def scale_clouds(
+    x: np.ndarray,
+    y: np.ndarray,
+    mu: np.ndarray,
+    nu: np.ndarray | None,
+    epsilon: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Scaling:
     """Between weights mu at x `[n, d]` and nu at y `[m, d]`; nu None is mu with itself. The temperature falls
     from the square of the clouds' extent."""
     both = np.concatenate([x, y])
@@ -220,19 +256,26 @@ def scale_clouds(x, y, mu, nu, epsilon, tolerance, max_iterations) -> Scaling:
         )
 
 
-def _scale(kernel, mu, nu, start, tolerance, max_iterations):
+def _scale(
+    kernel: CloudKernel | GridKernel,
+    mu: np.ndarray,
+    nu: np.ndarray | None,
+    start: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+):
     with np.errstate(divide="ignore"):
         if nu is None:
             return scale_symmetric(kernel, np.log(mu), start, tolerance, max_iterations)
         return scale(kernel, np.log(mu), np.log(nu), start, tolerance, max_iterations)
 
 
-def _levels(cells):
+def _levels(cells: tuple):
     levels = [tuple(cells)]
     while max(levels[0]) > TOLERANCES.coarsest:
         levels.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in levels[0]))
     return levels
 
 
-def _unit(masses):
+def _unit(masses: np.ndarray):
     return masses / masses.sum()

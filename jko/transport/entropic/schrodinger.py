@@ -8,7 +8,9 @@ from jko.transport.distances.common_kind import alike
 from jko.transport.entropic.bridge import SchrodingerBridge
 
 
-def schrodinger_bridge(mu, nu, epsilon, *, tolerance=1e-8, max_iterations=5000) -> SchrodingerBridge:
+def schrodinger_bridge(
+    mu: Density, nu: Density, epsilon: float, *, tolerance: float = 1e-8, max_iterations: int = 5000
+) -> SchrodingerBridge:
     """inf ∫₀¹∫½ρ|v|² under ∂tρ + div(ρv) = εΔρ, ρ₀ = mu, ρ₁ = nu [Leonard2014], [ChenGeorgiouPavon2016].
 
     The law of the paths is the one nearest to dX = √(2ε) dB that has these marginals, and the infimum is 2ε

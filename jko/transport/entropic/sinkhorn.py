@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jko.errors import finite_array, positive_number, shown, whole_number
-from jko.measures import Density, Gaussian
+from jko.measures import Density, Gaussian, Measure
 from jko.transport.distances.common_kind import alike
 from jko.transport.entropic.discrete import Discrete
 from jko.transport.entropic.gaussian import gaussian_cost
@@ -54,13 +54,21 @@ class EntropicTransport:
         """∫|x − y|²dπ, without the entropy."""
         return self._discrete("transport_cost").transport_cost(*self.centred)
 
-    def _discrete(self, name):
+    def _discrete(self, name: str):
         if self.problem is None:
             raise ValueError(f"{name}: Gaussians have no cells or points: put them on a grid, or sample them")
         return self.problem
 
 
-def sinkhorn(mu, nu, epsilon, *, debias=True, tolerance=1e-4, max_iterations=2000) -> EntropicTransport:
+def sinkhorn(
+    mu: Measure,
+    nu: Measure,
+    epsilon: float,
+    *,
+    debias: bool | str = True,
+    tolerance: float = 1e-4,
+    max_iterations: int = 2000,
+) -> EntropicTransport:
     """min over couplings of ∫|x − y|²dπ + ε KL(π | μ⊗ν) [Cuturi2013], and the Sinkhorn divergence
     S = OT(μ, ν) − ½OT(μ, μ) − ½OT(ν, ν) [FeydyEtAl2019].
 
@@ -109,7 +117,7 @@ def sinkhorn(mu, nu, epsilon, *, debias=True, tolerance=1e-4, max_iterations=200
     )
 
 
-def discrete(mu, nu, epsilon) -> Discrete:
+def discrete(mu: Measure, nu: Measure, epsilon: float) -> Discrete:
     """The discrete problem between two densities on one grid or two clouds; refuses an ε that their cells
     cannot see."""
     if isinstance(mu, Density):
@@ -133,7 +141,7 @@ def discrete(mu, nu, epsilon) -> Discrete:
     return Discrete(CloudKernel(x, y, epsilon), a, b, x, y, epsilon, 1.0, middles=middles)
 
 
-def potentials(pair, tolerance, most, symmetric=False) -> Scaling:
+def potentials(pair: Discrete, tolerance: float, most: int, symmetric: bool = False) -> Scaling:
     """The fixed point for a discrete problem, or for one between a measure and itself."""
     nu = None if symmetric else pair.nu
     if pair.spacing:
@@ -148,15 +156,15 @@ def potentials(pair, tolerance, most, symmetric=False) -> Scaling:
     return found
 
 
-def _with_itself(pair, tolerance, most):
+def _with_itself(pair: Discrete, tolerance: float, most: int):
     """OT(μ, μ), by its dual with a plan whose mass need not be 1."""
     alone = pair.alone
     f = pair.epsilon * potentials(alone, TOLERANCES.self_tolerance * tolerance, most, symmetric=True).first
     return alone.dual(f, f, float(alone.second_marginal(f, f).sum()))
 
 
-def _between_gaussians(mu, nu, epsilon, debias):
-    def cost(a, b):
+def _between_gaussians(mu: Measure, nu: Measure, epsilon: float, debias: bool):
+    def cost(a: Measure, b: Measure):
         return gaussian_cost(a.mean(), a.covariance(), b.mean(), b.covariance(), epsilon)
 
     plain = cost(mu, nu)

@@ -10,6 +10,7 @@ import numpy as np
 
 from functionals import Functional
 from jko.errors import StepFailed, positive_number
+from jko.measures import Density
 from jko.scheme import Scheme, StepInfo
 
 
@@ -33,7 +34,7 @@ class WassersteinEnvelope:
         return (np.asarray(x, dtype=float).reshape(images.shape) - images) / self.s
 
 
-def wasserstein_envelope(F, s, mu, scheme) -> WassersteinEnvelope:
+def wasserstein_envelope(F, s: float, mu: Density, scheme) -> WassersteinEnvelope:
     """e_sF(μ) = min_ν W₂²(μ, ν)/2s + F(ν), the envelope of a functional in W₂ [AmbrosioGigliSavare2008].
 
     The minimiser is the JKO step of size s: a `scheme` of `jko.steps` that takes F and mu finds it. As on

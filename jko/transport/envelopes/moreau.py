@@ -11,7 +11,7 @@ from jko.measures.fields import gradient
 from jko.transport.tolerances import TOLERANCES
 
 
-def moreau_envelope(f, s, grid) -> np.ndarray:
+def moreau_envelope(f: str, s: float, grid: Grid) -> np.ndarray:
     """e_s f(x) = min_y |x - y|²/2s + f(y) at the cell centres, `[*cells]` [Moreau1965].
 
     f is an array `[*cells]`, +∞ where it is not defined, or a jax function of a point `[d]`. Linear in the
@@ -27,7 +27,7 @@ def moreau_envelope(f, s, grid) -> np.ndarray:
     return _minimised(values, [h**2 / (2.0 * s) for h in grid.spacing], refine=True)[0]
 
 
-def prox(f, s, grid) -> np.ndarray:
+def prox(f, s, grid: Grid) -> np.ndarray:
     """argmin_y |x - y|²/2s + f(y) for every cell centre x, points `[*cells, d]`.
 
     The cell is found exactly, axis after axis by lower envelopes [FelzenszwalbHuttenlocher2012], and the
@@ -40,7 +40,7 @@ def prox(f, s, grid) -> np.ndarray:
     return _newton_step(values, s, grid, index)
 
 
-def conjugate(f, grid, slopes=None) -> np.ndarray:
+def conjugate(f: np.ndarray, grid: Grid, slopes: Grid | None = None) -> np.ndarray:
     """f*(p) = max_x p·x - f(x) at the centres p of a grid of slopes, `[*slopes.cells]`.
 
     f as in `moreau_envelope`; `slopes` is a Grid of the same dimension, by default `grid` itself. The maximum
@@ -51,7 +51,7 @@ def conjugate(f, grid, slopes=None) -> np.ndarray:
     return _conjugate(values, grid, slopes, refine=True)
 
 
-def inf_convolution(f, g, grid, other=None):
+def inf_convolution(f: np.ndarray, g: str | np.ndarray, grid: Grid, other: Grid | None = None):
     """(f □ g)(z) = min over x + y = z of f(x) + g(y), as `(values, sum_grid)`.
 
     f lives on `grid` and g on `other` (by default `grid` too) of the same spacing; the result on their sum,
@@ -83,13 +83,13 @@ def inf_convolution(f, g, grid, other=None):
     return out.reshape(shape), _sum_grid(grid, other, shape)
 
 
-def _sum_grid(grid, other, shape):
+def _sum_grid(grid: Grid, other: Grid, shape: tuple):
     lower = [a + b + 0.5 * h for a, b, h in zip(grid.lower, other.lower, grid.spacing, strict=True)]
     upper = [a + n * h for a, n, h in zip(lower, shape, grid.spacing, strict=True)]
     return Grid.uniform(tuple(lower), tuple(upper), shape)
 
 
-def _values(name, f, grid):
+def _values(name: str, f: str | np.ndarray, grid: Grid):
     if not isinstance(grid, Grid):
         raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
     if grid.is_periodic:
@@ -103,7 +103,7 @@ def _values(name, f, grid):
     return values
 
 
-def _called(name, f, grid):
+def _called(name, f, grid: Grid):
     try:
         return pointwise.values(f, grid.points)
     except TypeError as trouble:
@@ -113,7 +113,7 @@ def _called(name, f, grid):
         ) from trouble
 
 
-def _array(name, f):
+def _array(name: str, f: str | np.ndarray):
     try:
         if np.asarray(f).dtype.kind not in "biuf":
             raise TypeError
@@ -125,7 +125,7 @@ def _array(name, f):
         ) from None
 
 
-def _same_dimension(name, grid, reference):
+def _same_dimension(name: str, grid: Grid, reference: Grid):
     if not isinstance(grid, Grid):
         raise TypeError(f"{name}: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
     if grid.dimension != reference.dimension:
@@ -133,7 +133,7 @@ def _same_dimension(name, grid, reference):
     return grid
 
 
-def _conjugate(values, grid, slopes, refine):
+def _conjugate(values: np.ndarray, grid: Grid, slopes: Grid, refine: bool):
     from jko.loops.transport.legendre import legendre_lines
 
     lines, sign, shape = values, 1.0, list(values.shape)
@@ -146,7 +146,7 @@ def _conjugate(values, grid, slopes, refine):
     return lines.reshape(shape)
 
 
-def _minimised(values, curvatures, refine=False):
+def _minimised(values, curvatures, refine: bool = False):
     """The minimum, with `refine` between the cells too, and the index of the minimising cell,
     `[d, *cells]`."""
     from jko.loops.transport.legendre import envelope_lines
@@ -164,7 +164,7 @@ def _minimised(values, curvatures, refine=False):
     return np.ascontiguousarray(values), np.stack(found)
 
 
-def _newton_step(values, s, grid, index):
+def _newton_step(values, s, grid: Grid, index):
     at = tuple(index)
     with np.errstate(invalid="ignore"):
         slope = gradient(grid, values)
@@ -184,7 +184,7 @@ def _newton_step(values, s, grid, index):
     )
 
 
-def _second_difference(values, axis, h):
+def _second_difference(values, axis: int, h):
     lines = np.moveaxis(values, axis, 0)
     out = np.zeros_like(lines)
     out[1:-1] = (lines[2:] - 2.0 * lines[1:-1] + lines[:-2]) / h**2

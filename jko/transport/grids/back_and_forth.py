@@ -35,7 +35,9 @@ class Potentials:
     coarse: float
 
 
-def solve(overlap, rounds=TOLERANCES.rounds, still=TOLERANCES.still, threads=1) -> Potentials:
+def solve(
+    overlap, rounds: tuple = TOLERANCES.rounds, still: float = TOLERANCES.still, threads: int = 1
+) -> Potentials:
     """max ∫ψ dμ + ∫φ dν under ψ(x) + φ(y) ≤ |x − y|²/2 on the box of an `Overlap` [JacobsLeger2020].
 
     Each half of a round adds to one potential σu, −∇·(M∇u) = ν − T_#μ with M the larger of both
@@ -64,7 +66,7 @@ def mismatch(overlap, potentials) -> float:
     return level.unit * math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
 
 
-def _levels(cells):
+def _levels(cells: tuple):
     levels = [cells]
     while max(levels[-1]) > 1.5 * TOLERANCES.coarsest[len(cells) - 1] or (
         len(levels) == 1 and max(cells) > TOLERANCES.tiny
@@ -77,7 +79,7 @@ class _Level:
     """The problem on one grid of the box, in units of its longest side `unit`, for which single precision in
     the multigrid has range."""
 
-    def __init__(self, overlap, cells, threads):
+    def __init__(self, overlap, cells: tuple, threads: int):
         extent = [n * h for n, h in zip(overlap.first.shape, overlap.spacing, strict=True)]
         self.unit = max(extent)
         extent = [e / self.unit for e in extent]
@@ -90,10 +92,10 @@ class _Level:
         self.whole = 0.5 * abs(overlap.surplus) / self.unit**2
         self.step, self.floor, self.rounds = TOLERANCES.step, TOLERANCES.mobility, 0
 
-    def conjugate(self, phi):
+    def conjugate(self, phi: np.ndarray):
         return c_transform(phi, self.spacing, 1.0, self.threads)
 
-    def value(self, psi, phi):
+    def value(self, psi: np.ndarray, phi: np.ndarray):
         return self.volume * float(np.vdot(self.mu, psi) + np.vdot(self.nu, phi))
 
     def affine(self):
@@ -112,7 +114,7 @@ class _Level:
         u = 0.5 * np.sum(away @ optimal_matrix(S1, S0) * away, axis=1) + flat @ m0
         return (0.5 * np.sum(flat**2, axis=1) - u).reshape(self.mu.shape)
 
-    def _moments(self, density, points):
+    def _moments(self, density: np.ndarray, points: np.ndarray):
         weights = (density / density.sum()).ravel()
         flat = points.reshape(-1, points.shape[-1])
         mean = weights @ flat
@@ -120,12 +122,12 @@ class _Level:
         inner = np.diag(np.square(self.spacing)) / 12.0
         return mean, away.T @ (weights[:, None] * away) + inner
 
-    def prolong(self, phi):
+    def prolong(self, phi: np.ndarray):
         cells = self.mu.shape
         ratios = [old / new for old, new in zip(phi.shape, cells, strict=True)]
         return interpolate(phi, cells, (0.0,) * len(cells), ratios)
 
-    def climb(self, phi, rounds, still):
+    def climb(self, phi: np.ndarray, rounds: int, still: float):
         """(ψ, φ) after some rounds, until one gains little; where the value falls, on from the best with
         half the step."""
         psi = self.conjugate(phi)
@@ -153,7 +155,16 @@ class _Level:
                 break
         return best[1:]
 
-    def _correction(self, source, target, psi, floor, tolerance=0.1, most=1, slack=None):
+    def _correction(
+        self,
+        source: np.ndarray,
+        target: np.ndarray,
+        psi: np.ndarray,
+        floor: float,
+        tolerance: float = 0.1,
+        most: int = 1,
+        slack=None,
+    ):
         """(u, target − T_# source) with −∇·(M∇u) the second, T = id − ∇ψ."""
         moved = deposit(source, psi, self.spacing)
         residual = target - moved
@@ -169,14 +180,14 @@ class _Level:
         u, _ = grid.solve(stiffness * (residual - residual.mean()), tolerance, most)
         return u.astype(float), residual
 
-    def gap(self, psi, phi):
+    def gap(self, psi: np.ndarray, phi: np.ndarray):
         """½⟨r, u⟩ for r = ν − T_#μ and −∇·(M(I − D²φ)⁻¹∇u) = r; and ∫|r|."""
         slack = [np.clip(1.0 - _bend(phi, a) / h**2, *TOLERANCES.stretch) for a, h in enumerate(self.spacing)]
         u, residual = self._correction(self.mu, self.nu, psi, TOLERANCES.gap_mobility, 1e-2, 30, slack)
         return 0.5 * self.volume * float(np.vdot(u, residual)), self.volume * float(np.abs(residual).sum())
 
 
-def _bend(field, axis):
+def _bend(field: np.ndarray, axis: int):
     at = np.pad(field, [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)], mode="edge")
     upper, lower = (
         tuple(s if a == axis else slice(None) for a in range(field.ndim))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import fraction
+from jko.measures import Density
 from jko.transport.distances.common_kind import alike, as_densities
 from jko.transport.grids.overlap import walls_kept
 from jko.transport.grids.tolerances import TOLERANCES
@@ -25,7 +26,7 @@ def displaced(mu, nu, t):
     return mu.with_values(moved * (mu.values.sum() / moved.sum()))
 
 
-def geodesic_velocity(mu, nu, t):
+def geodesic_velocity(mu: Density, nu: Density, t: float):
     """The velocity ∇φ_t `[*cells, d]` at time t in (0, 1) of the geodesic between two densities on one
     grid, that of `interpolate`, in two and three dimensions: T(x) − x at (1 − t)x + tT(x).
 

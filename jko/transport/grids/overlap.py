@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.measures import Density, Grid
 from jko.transport.grids.tolerances import TOLERANCES
 
 
@@ -27,7 +28,7 @@ class Overlap:
     surplus: float
 
     @classmethod
-    def of(cls, mu, nu) -> Overlap:
+    def of(cls, mu: Density, nu: Density) -> Overlap:
         """The overlap of two densities whose grids have one spacing."""
         spacing = mu.grid.spacing
         if not np.allclose(nu.grid.spacing, spacing, rtol=TOLERANCES.alike, atol=0.0):
@@ -62,13 +63,13 @@ class Overlap:
         surplus = float(2.0 * shift @ (nu.mean() - mu.mean()) - shift @ shift)
         return cls(spacing, *boxed, first, shift, surplus)
 
-    def cells_of(self, grid, shift=0.0):
+    def cells_of(self, grid: Grid, shift: float | np.ndarray = 0.0):
         """The first cell of the box in the numbering of a grid whose points are moved back by `shift`."""
         corner = np.asarray(grid.lower) + 0.5 * np.asarray(grid.spacing) - shift
         return np.rint((self.origin - corner) / self.spacing).astype(int)
 
 
-def support(values):
+def support(values: np.ndarray):
     """The cells (first, last + 1) that hold mass, along each axis."""
     held = values > TOLERANCES.empty * values.max()
     ends = []
@@ -78,7 +79,7 @@ def support(values):
     return ends
 
 
-def _place(axis, values, ends, middles):
+def _place(axis: int, values: tuple, ends: list, middles: list):
     """Cells of the box along an axis, and where in it the first and the second begin."""
     spans = [e[axis] for e in ends]
     widths = [b - a for a, b in spans]
@@ -94,7 +95,7 @@ def _place(axis, values, ends, middles):
     return cells, starts[0] + margin, starts[1] + margin
 
 
-def fills(values, axis, ends):
+def fills(values: np.ndarray, axis: int, ends: list):
     """Whether the outermost layers of a support along an axis hold mass all over: walls that a map
     keeps, where both measures have them."""
     box = np.asarray(values)[tuple(slice(a, b) for a, b in ends)]

@@ -5,14 +5,16 @@ between them. The two differ by h²/24 of a second difference, moved here as flu
 kept to rounding, densities stay positive, and nothing crosses the border of a vacuum.
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 from jko.errors import whole_number
-from jko.measures import Density
+from jko.measures import Density, Grid
 from jko.transport.grids.tolerances import TOLERANCES
 
 
-def cut(density):
+def cut(density: Density):
     """Edges `[n+1]` and masses `[n]` of the cells that carry a density on the line.
 
     masses[i] is the mass of the interval (edges[i], edges[i+1]), an average over the cell computed from the
@@ -40,7 +42,7 @@ def cut(density):
     return merge_empty(np.asarray(density.grid.edges[0], dtype=np.float64), masses)
 
 
-def remap(edges, masses, grid, cap=None):
+def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid, cap=None):
     """The Density on `grid` of the mass that lies between `edges` `[n+1]`, masses `[n]` as returned by
     `cut`.
 
@@ -85,7 +87,7 @@ def remap(edges, masses, grid, cap=None):
     return Density(grid, sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
 
 
-def _capped(edges, masses, faces, sharp, cap):
+def _capped(edges: np.ndarray, masses: np.ndarray, faces: np.ndarray, sharp: np.ndarray, cap):
     total = np.concatenate([[0.0], np.cumsum(masses)])
     width = faces[1] - faces[0]
     if not np.isscalar(cap):
@@ -104,7 +106,7 @@ def _capped(edges, masses, faces, sharp, cap):
     return np.maximum(flat - np.append(flux, 0.0) + np.append(0.0, flux), 0.0)
 
 
-def cell_averages(values):
+def cell_averages(values: np.ndarray):
     """Averages over the cells `[n]` from point values at their centres `[n]`: v + h² v''/24, conservative
     and positive."""
     flux = np.diff(values) / 24.0
@@ -112,7 +114,7 @@ def cell_averages(values):
     return _add_fluxes(values, flux)
 
 
-def point_values(averages):
+def point_values(averages: np.ndarray):
     """Point values `[n]` from cell averages `[n]`, the inverse of `cell_averages` to fourth order.
 
     The correction sharpens, so its flux is limited: no cell gives more than a quarter of its mass through a
@@ -123,7 +125,7 @@ def point_values(averages):
     return _add_fluxes(averages, -np.clip(flux, -0.25 * low, 0.25 * low))
 
 
-def _flux_through_faces(averages):
+def _flux_through_faces(averages: np.ndarray):
     # corrected for the second difference's own h²/24: the round trip holds to sixth order
     curvature = np.zeros_like(averages)
     curvature[1:-1] = averages[2:] - 2.0 * averages[1:-1] + averages[:-2]
@@ -131,14 +133,14 @@ def _flux_through_faces(averages):
     return np.diff(averages - curvature / 24.0) / 24.0
 
 
-def _add_fluxes(values, flux):
+def _add_fluxes(values: np.ndarray, flux: np.ndarray):
     out = values.copy()
     out[:-1] += flux
     out[1:] -= flux
     return out
 
 
-def merge_empty(edges, masses):
+def merge_empty(edges: np.ndarray, masses: np.ndarray):
     """The same mass with empty intervals dropped at the ends and merged into one inside: edges `[m+1]`,
     masses `[m]`."""
     held = np.flatnonzero(masses > 0.0)
@@ -150,7 +152,7 @@ def merge_empty(edges, masses):
     return np.append(edges[:-1][keep], edges[-1]), masses[keep]
 
 
-def mass_between(edges, masses, faces):
+def mass_between(edges: np.ndarray, masses: np.ndarray, faces: np.ndarray):
     """Mass `[len(faces) - 1]` between consecutive faces, from monotone cubics through the cumulative mass.
 
     An interval of no width on a face counts on its left, on the first face on its right.
@@ -169,7 +171,7 @@ def mass_between(edges, masses, faces):
     return _sums(masses, where, s, width * left[where], width * right[where])
 
 
-def _sums(masses, where, s, a, b):
+def _sums(masses: np.ndarray, where: np.ndarray, s: np.ndarray, a: np.ndarray, b: np.ndarray):
     # Summed face by face, from the nearer end of a cell, so that a tail of 1e-40 keeps its digits.
     w = masses[where]
     part = s * (a + s * (3.0 * w - 2.0 * a - b + s * (a + b - 2.0 * w)))
@@ -183,7 +185,7 @@ def _sums(masses, where, s, a, b):
     return np.maximum(jump + between, 0.0)
 
 
-def _edge_densities(widths, secant, solid):
+def _edge_densities(widths: np.ndarray, secant: np.ndarray, solid: np.ndarray):
     """Limited densities at the left and right edge of every cell, each run of occupied cells by itself."""
     joined = solid[1:] & solid[:-1]
     inner = (widths[:-1] * secant[1:] + widths[1:] * secant[:-1]) / np.maximum(
@@ -204,7 +206,7 @@ def _edge_densities(widths, secant, solid):
     return left, right
 
 
-def graded(edges, masses, cells):
+def graded(edges: np.ndarray, masses: np.ndarray, cells: int):
     """The same mass between other edges, about `cells` of them, closer where the density is higher.
 
     Energies of piecewise constant densities err by ∫ h² ρ′²/24ρ dx for an entropy, least when cells are
@@ -228,7 +230,7 @@ def graded(edges, masses, cells):
     return merge_empty(new, mass_between(edges, masses, new))
 
 
-def _thinned(wanted, masses, cells):
+def _thinned(wanted: np.ndarray, masses: np.ndarray, cells: int):
     """The same, with no more than a few cells for the 1e-12 of the mass at either end."""
     total = masses.sum()
     for tail in (
@@ -242,7 +244,7 @@ def _thinned(wanted, masses, cells):
     return wanted
 
 
-def _spread(edges, level, first, stop, cells):
+def _spread(edges: np.ndarray, level: np.ndarray, first: int, stop: int, cells: int):
     span = level[stop] - level[first]
     number = max(1, round(cells * span / level[-1]))
     targets = level[first] + span * np.linspace(0.0, 1.0, number + 1)

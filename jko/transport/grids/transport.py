@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from jko.measures import Density, Grid
 from jko.transport.distances.distance import Certificate
 from jko.transport.grids.overlap import Overlap, fills
 from jko.transport.grids.tolerances import TOLERANCES
@@ -64,20 +65,20 @@ class GridTransport:
         phi = self._conjugate(self.inner.psi, wide, inside, second)
         return self._moved_back(psi, phi, rim)
 
-    def _conjugate(self, potential, wide, given, wanted):
+    def _conjugate(self, potential: np.ndarray, wide: tuple, given: tuple, wanted: tuple):
         from jko.loops.transport.c_transform import c_transform
 
         spread = np.full(wide, -np.inf)
         spread[given] = potential
         return c_transform(spread, self.overlap.spacing, 1.0)[wanted]
 
-    def _moved_back(self, psi, phi, rim):
+    def _moved_back(self, psi: np.ndarray, phi: np.ndarray, rim: tuple):
         """From the coordinates of the box to those of both measures."""
         shift = self.overlap.shift
         psi = psi - _wider(self.source, rim) @ shift
         return psi, phi + _wider(self.target, rim) @ shift - 0.5 * shift @ shift
 
-    def _union(self, rim):
+    def _union(self, rim: tuple):
         """Cells of a box round both grids, and where the ascent's box and the two grids lie in it."""
         starts = [
             np.zeros(len(rim), int),
@@ -97,14 +98,14 @@ class GridTransport:
         return tuple(high - low), *places
 
 
-def _wider(grid, rim):
+def _wider(grid: Grid, rim: tuple):
     axes = [
         x[0] + h * np.arange(-r, len(x) + r) for x, h, r in zip(grid.axes, grid.spacing, rim, strict=True)
     ]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
 
 
-def grid_transport(mu, nu, threads=1, fine=False) -> GridTransport:
+def grid_transport(mu: Density, nu: Density, threads: int = 1, fine: bool = False) -> GridTransport:
     """Solved once for the last few pairs; `fine` where the map is wanted, whose error is the root of the
     value's."""
     from jko.loops.threads import loop_threads
@@ -134,11 +135,11 @@ def trusted(mu, nu):
     return found
 
 
-def _digest(mu):
+def _digest(mu: Density):
     return blake2b(np.ascontiguousarray(mu.values), digest_size=16).digest()
 
 
-def grid_error(overlap, potentials) -> float:
+def grid_error(overlap: Overlap, potentials) -> float:
     """Of W₂² between densities known at the cells of an `Overlap`, the sum of two estimates.
 
     How far the value is from that on cells twice as wide; and how far samples on every second cell along
@@ -159,7 +160,7 @@ def grid_error(overlap, potentials) -> float:
     )
 
 
-def _sampling(field, density):
+def _sampling(field: np.ndarray, density: np.ndarray):
     whole, worst = _mean(field, density), 0.0
     ends = [(0, n) for n in density.shape]
     # where mass lies along walls, cells on every second place would move the walls
@@ -173,5 +174,5 @@ def _sampling(field, density):
     return worst
 
 
-def _mean(field, density):
+def _mean(field: np.ndarray, density: np.ndarray):
     return float(np.vdot(field, density) / density.sum())

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.measures import Gaussian, Particles
+from jko.measures import Gaussian, Measure, Particles
 from jko.transport.distances.atoms import optimal_plan
 from jko.transport.distances.common_kind import as_densities, check_pair, checked_points, merged
 from jko.transport.distances.gaussian import optimal_matrix
@@ -32,7 +32,7 @@ class OptimalMap:
         """u(x) `[n]` at points `[n, d]`, up to a constant."""
         raise NotImplementedError
 
-    def _points(self, x):
+    def _points(self, x: np.ndarray):
         return checked_points(x, self.dimension)
 
 
@@ -57,7 +57,7 @@ def require_convex(defect, allowed):
         )
 
 
-def brenier_map(mu, nu) -> OptimalMap:
+def brenier_map(mu: Measure, nu: Measure) -> OptimalMap:
     """The optimal map from mu to nu for the cost |x - y|², as the gradient of a convex potential.
 
     - Two Gaussians: the affine map, in any dimension (`AffineMap`).

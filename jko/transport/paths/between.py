@@ -1,5 +1,7 @@
 """The three curves between two measures side by side."""
 
+from __future__ import annotations
+
 import itertools
 from dataclasses import dataclass, field
 
@@ -25,7 +27,7 @@ class Curves:
     modes: dict
 
 
-def curves(mu, nu, times) -> Curves:
+def curves(mu: Density, nu: Density, times: list) -> Curves:
     """`interpolate` at times `[k]` in [0, 1] along all three kinds, with kinetic energy and number of modes.
 
     The kinetic energy is that of the least velocity, min ∫|v|² dmu_t under ∂t mu_t + div(mu_t v) = 0, which
@@ -87,7 +89,7 @@ def _gaussian_product_energy(mu, nu, t):
     return float(np.sum((nu.mean() - mu.mean()) ** 2) + np.trace(B @ S @ B))
 
 
-def number_of_modes(mu, prominence=0.01):
+def number_of_modes(mu: Density, prominence: float = 0.01):
     """How many maxima of the density rise by more than `prominence` times its largest value above the highest
     saddle that leads to a higher one (the persistence of a maximum, [EdelsbrunnerHarer2010]).
 
@@ -120,7 +122,7 @@ def _estimate(mu):
     return Density.kernel_estimate(mu, Grid.uniform(tuple(low - margin), tuple(high + margin), cells))
 
 
-def _persistent_maxima(values, least):
+def _persistent_maxima(values: np.ndarray, least: float):
     """Cells enter from the highest down, and components of what has entered merge at saddles."""
     padded = np.pad(values, 1, constant_values=-1.0).ravel()
     steps = _neighbour_steps([n + 2 for n in values.shape])
@@ -139,13 +141,13 @@ def _persistent_maxima(values, least):
     return int(count) + len(summits)
 
 
-def _neighbour_steps(shape):
+def _neighbour_steps(shape: list):
     strides = np.cumprod([1, *shape[:0:-1]])[::-1]
     offsets = itertools.product((-1, 0, 1), repeat=len(shape))
     return [int(np.dot(offset, strides)) for offset in offsets if any(offset)]
 
 
-def _root(parent, cell):
+def _root(parent: dict, cell: int):
     while parent[cell] != cell:
         parent[cell] = parent[parent[cell]]
         cell = parent[cell]

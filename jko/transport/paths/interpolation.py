@@ -1,11 +1,13 @@
 """Three curves between two measures: displacement, mixture, and the product coupling's."""
 
+from __future__ import annotations
+
 import math
 
 import numpy as np
 
 from jko.errors import fraction, one_of
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Measure, Particles
 from jko.transport.distances.atoms import optimal_plan, plan_on_the_line
 from jko.transport.distances.common_kind import alike, common_grid
 from jko.transport.distances.gaussian import optimal_matrix
@@ -17,7 +19,7 @@ KINDS = ("displacement", "mixture", "product")
 _FRACTIONS = np.arange(8) / 8.0  # a cell is cut in eight, since the density of a segment is constant
 
 
-def interpolate(mu, nu, t, kind="displacement"):
+def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
     """The measure at t in [0, 1] of a curve from mu to nu.
 
     - `"displacement"`: ((1-t) id + t T)_# mu with T optimal, the geodesic of W₂ [McCann1997]. Densities on
@@ -38,7 +40,7 @@ def interpolate(mu, nu, t, kind="displacement"):
     return _CURVES[type(mu), kind](mu, nu, t)
 
 
-def _density_displacement(mu, nu, t):
+def _density_displacement(mu: Density, nu: Density, t: float):
     if mu.dimension > 1:
         from jko.transport.grids.geodesic import displaced
 
@@ -55,7 +57,7 @@ def _density_displacement(mu, nu, t):
     return remap(edges, masses[keep_mass] * (mu.mass / width[held].sum()), mu.grid)
 
 
-def _segments(mu):
+def _segments(mu: Density):
     edges, masses = cut(mu)
     fine = np.append((edges[:-1, None] + np.diff(edges)[:, None] * _FRACTIONS).ravel(), edges[-1])
     masses = mass_between(edges, masses, fine)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from jko.measures import Density
+from jko.measures import Density, Measure, Particles
 from jko.transport.distances.common_kind import merged
 from jko.transport.maps.brenier import OptimalMap
 from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
@@ -27,17 +28,17 @@ class PowerMap(OptimalMap):
         """The dimension d of the points."""
         return self.points.shape[1]
 
-    def __call__(self, x):
+    def __call__(self, x: np.ndarray):
         return self.points[self.assign(x)]
 
-    def potential(self, x):
+    def potential(self, x: np.ndarray):
         return self._highest(self._points(x))[1]
 
-    def assign(self, x) -> np.ndarray:
+    def assign(self, x: ArrayLike) -> np.ndarray:
         """The number of the point to which each of the points `[k, d]` goes."""
         return self._highest(self._points(x))[0]
 
-    def _highest(self, x):
+    def _highest(self, x: np.ndarray):
         """Which plane is highest, and its height."""
         number, height = np.empty(len(x), dtype=int), np.empty(len(x))
         # about the middle of the points, since |y|² and x·y cancel far from 0
@@ -51,7 +52,7 @@ class PowerMap(OptimalMap):
         return number, height + away @ middle
 
 
-def power_map(mu, nu) -> PowerMap:
+def power_map(mu: Measure, nu: Particles) -> PowerMap:
     """From a Density or a Gaussian to a cloud, by `semi_discrete`; equal points count as one."""
     from jko.transport.semi_discrete_transport.transport import semi_discrete
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.measures import Density
 from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
 
 
@@ -21,7 +22,7 @@ class PowerCells(NamedTuple):
     exchange: np.ndarray
 
 
-def power_cells(values, spacing, points, weights) -> PowerCells:
+def power_cells(values: np.ndarray, spacing: tuple, points: np.ndarray, weights: np.ndarray) -> PowerCells:
     """For masses `[*cells]` of a grid with a corner at 0, each spread evenly over its cell."""
     from jko.loops.transport.polygon_moments import edge_moments
 
@@ -37,7 +38,7 @@ def power_cells(values, spacing, points, weights) -> PowerCells:
     return PowerCells(masses, first, second, pairs[between], exchange)
 
 
-def _edges(extent, points, weights):
+def _edges(extent: np.ndarray, points: np.ndarray, weights: np.ndarray):
     """Segments of the diagram: starts, ends `[k, 2]`, and the cells on the left and right `[k, 2]`.
 
     The lower hull of the points lifted to |y|² − w is the dual triangulation [Aurenhammer1987]; a triangle's
@@ -69,7 +70,7 @@ def _edges(extent, points, weights):
     return centres[facet] + middle, centres[other] + middle, pairs
 
 
-def in_the_plane(mu, points, target, tolerance, most):
+def in_the_plane(mu: Density, points: np.ndarray, target: np.ndarray, tolerance: float, most: int):
     """Prices, masses, first and second moments of the cells, and the number of steps; of a density of mass
     1."""
     origin, spacing = np.array(mu.grid.lower), mu.grid.spacing
@@ -96,7 +97,15 @@ def in_the_plane(mu, points, target, tolerance, most):
     return weights, cells.masses, first, second, spent
 
 
-def _beside_vacuum(values, spacing, y, weights, target, tolerance, most):
+def _beside_vacuum(
+    values: np.ndarray,
+    spacing: tuple,
+    y: np.ndarray,
+    weights: np.ndarray,
+    target: np.ndarray,
+    tolerance: float,
+    most: int,
+):
     """Weights for the density with 1e-12 of uniform density mixed in, through larger shares, and the cells
     they have in the density itself: prices of parts that a vacuum keeps apart are settled by that."""
     spent = 0
@@ -108,7 +117,15 @@ def _beside_vacuum(values, spacing, y, weights, target, tolerance, most):
     return weights, power_cells(values, spacing, y, weights), spent
 
 
-def _newton(values, spacing, y, weights, target, tolerance, most):
+def _newton(
+    values: np.ndarray,
+    spacing: tuple,
+    y: np.ndarray,
+    weights: np.ndarray,
+    target: np.ndarray,
+    tolerance: float,
+    most: int,
+):
     cells = power_cells(values, spacing, y, weights)
     floor = 0.5 * min(cells.masses.min(), target.min())
     for done in range(most + 1):
@@ -136,7 +153,7 @@ def _newton(values, spacing, y, weights, target, tolerance, most):
     )
 
 
-def _newton_step(cells, missing):
+def _newton_step(cells: PowerCells, missing: np.ndarray):
     """The step of mean 0 that would make the masses right, with the Laplacian of the facets."""
     from scipy.sparse import coo_matrix, diags_array
     from scipy.sparse.linalg import MatrixRankWarning, spsolve
@@ -155,7 +172,7 @@ def _newton_step(cells, missing):
     return step - step.mean()
 
 
-def _start(values, spacing, y):
+def _start(values: np.ndarray, spacing: tuple, y: np.ndarray):
     """Weights 0, or those whose cells are the Voronoi cells of the points drawn into the density."""
     weights = np.zeros(len(y))
     if power_cells(values, spacing, y, weights).masses.min() > 0.0:

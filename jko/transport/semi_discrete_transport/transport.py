@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jko.errors import finite_array, positive_number, whole_number
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.common_kind import IN_FREE_SPACE
 from jko.transport.distances.line import quantile_distance, quantile_function
 from jko.transport.semi_discrete_transport.map import PowerMap
@@ -33,12 +34,14 @@ class SemiDiscrete:
     marginal_error: float
     iterations: int
 
-    def assign(self, x) -> np.ndarray:
+    def assign(self, x: ArrayLike) -> np.ndarray:
         """The number of the point to which each of the points `[k, d]` goes."""
         return PowerMap(self.points, self.weights, self.marginal_error).assign(x)
 
 
-def semi_discrete(mu, nu, *, tolerance=1e-9, max_iterations=100) -> SemiDiscrete:
+def semi_discrete(
+    mu: Measure, nu: Particles, *, tolerance: float = 1e-9, max_iterations: int = 100
+) -> SemiDiscrete:
     """W₂ and the optimal map from a Density, constant on each cell, or a Gaussian, to Particles, d = 1 or 2.
 
     On the line by quantiles. In the plane the concave dual of the weights is maximised by damped Newton
@@ -70,14 +73,14 @@ def semi_discrete(mu, nu, *, tolerance=1e-9, max_iterations=100) -> SemiDiscrete
     return replace(found, points=np.array(nu.positions, dtype=float), barycentres=found.barycentres + middle)
 
 
-def _moved(mu, shift):
+def _moved(mu: Density, shift: np.ndarray):
     """A density with its grid moved by `shift`."""
     grid = mu.grid
     lower, upper = (tuple((np.array(ends) + shift).tolist()) for ends in (grid.lower, grid.upper))
     return Density(Grid(lower, upper, grid.cells), mu.values)
 
 
-def gaussian_cells_error(mu) -> float:
+def gaussian_cells_error(mu: Measure) -> float:
     """W₂ between a Gaussian and what is kept of it on its grid, exactly where the covariance is diagonal."""
     line = Grid.uniform(-TOLERANCES.gaussian_reach, TOLERANCES.gaussian_reach, TOLERANCES.gaussian_cells)
     normal = Gaussian(np.zeros(1), np.eye(1))
@@ -85,7 +88,16 @@ def gaussian_cells_error(mu) -> float:
     return off * float(np.sqrt(np.trace(mu.covariance())))
 
 
-def _answer(mu, points, target, prices, masses, first, second, iterations):
+def _answer(
+    mu: Density,
+    points: np.ndarray,
+    target: np.ndarray,
+    prices: np.ndarray,
+    masses: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    iterations: int,
+):
     """Value and gap from the moments of the cells, of a density of mass 1."""
     squares = np.sum(points**2, axis=1)
     costs = second - 2.0 * np.sum(points * first, axis=1) + squares * masses
@@ -112,7 +124,7 @@ def _answer(mu, points, target, prices, masses, first, second, iterations):
     )
 
 
-def _checked(mu, nu):
+def _checked(mu: Measure, nu: Particles):
     if not isinstance(mu, Density | Gaussian):
         raise TypeError(
             f"mu: expected a Density or a Gaussian, got {type(mu).__name__}; wasserstein takes the rest"
