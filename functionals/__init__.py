@@ -15,6 +15,7 @@ from functionals.parts import Parts
 from functionals.potential import Potential
 from functionals.registry import available, create, lookup, register
 from functionals.reward import Reward
+from functionals.species import Cross, Each, On, SpeciesFunctional, TotalCap, TotalInternal, each, on
 from functionals.two_layer_network import TwoLayerNetwork
 
 __all__ = [
@@ -23,19 +24,27 @@ __all__ = [
     "NAMED_KERNELS",
     "NAMED_POTENTIALS",
     "Cap",
+    "Cross",
+    "Each",
     "Entropy",
     "Functional",
     "GriddedFunction",
     "Interaction",
     "InternalEnergy",
+    "On",
     "Parts",
     "Potential",
     "Power",
     "Reward",
+    "SpeciesFunctional",
     "Sum",
+    "TotalCap",
+    "TotalInternal",
     "TwoLayerNetwork",
     "available",
     "create",
+    "each",
     "lookup",
+    "on",
     "register",
 ]

@@ -40,12 +40,21 @@ class GriddedFunction:
         self._spacing = (self.upper - self.lower) / values.shape
         self._coefficients = spline_filter(values, order=3, mode="mirror")
 
+    @property
+    def coefficients(self) -> np.ndarray:
+        """Those of the B-splines, `[*cells]`."""
+        return self._coefficients
+
     def __call__(self, x: Array):
+        return self.with_coefficients(x, self._coefficients)
+
+    def with_coefficients(self, x: Array, coefficients: Array):
+        """The spline of other coefficients on the same grid, at x: one program for all of them."""
         x = jnp.asarray(x)
         if x.shape != (self.dimension,):
             raise ValueError(f"gridded data in {self.dimension}D were asked at a point of shape {x.shape}")
         dtype = jnp.result_type(x, jnp.float32)
-        coefficients = jnp.asarray(self._coefficients, dtype)
+        coefficients = jnp.asarray(coefficients, dtype)
         last = np.array(self.values.shape) - 1
         u = jnp.clip(
             (x - jnp.asarray(self.lower, dtype)) / jnp.asarray(self._spacing, dtype) - 0.5, 0.0, last

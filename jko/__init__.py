@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
-from jko.measures import Density, Gaussian, Grid, Particles, Population, dissipation
+from jko.measures import Density, Gaussian, Grid, Particles, Population, Species, dissipation
 from jko.scheme import Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
@@ -29,6 +29,7 @@ __all__ = [
     "Population",
     "Records",
     "Scheme",
+    "Species",
     "State",
     "Status",
     "StepInfo",

@@ -84,8 +84,13 @@ def fields_of(dataset) -> dict:
         "energy_uncertainty": dataset["energy_uncertainty"].values,
         **moduli,
         "space": Space(attributes.get("space", "")),
-        "attributes": {name: restored(value) for name, value in attributes.items() if name not in _OWN},
+        "attributes": {name: restored(value) for name, value in attributes.items() if not _is_own(name)},
     }
+
+
+def _is_own(name) -> bool:
+    """Whether an attribute of a file is a part of the run: those of species say so by how they begin."""
+    return name in _OWN or name == "species" or str(name).startswith("species_")
 
 
 def _require_alike(measures: list):

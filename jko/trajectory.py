@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -92,6 +92,12 @@ class Trajectory:
         if not self.times[0] - self.tau <= time <= self.times[-1] + self.tau:
             raise ValueError(f"time: expected {self.times[0]:g} to {self.times[-1]:g}, got {time:g}")
         return int(np.argmin(np.abs(self.times - time)))
+
+    def of_species(self, name: str) -> Trajectory:
+        """The run of one of several species, with the energy and the records of all."""
+        if not hasattr(self.final, "names"):
+            raise TypeError(f"run: expected one of several species, got one of {self.final!r}")
+        return replace(self, measures=[mu[name] for mu in self.measures])
 
     def to_xarray(self):
         """The run as an xarray.Dataset, the axes labelled."""

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population, Species
 from jko.transport.wasserstein import wasserstein_distance
 
 PLAN = 1000  # particles of a cloud that enter an exact plan in two dimensions or more
@@ -29,6 +29,8 @@ def w2_distance(mu: Density, nu: Density, seed: int = 0, torus: Grid | None = No
     Beside a density on a periodic grid, or with a periodic grid as `torus`, it is that of the torus: to the
     nearest image. A Gaussian has none there, NaN: method "no W2 of a Gaussian on a torus".
     """
+    if isinstance(mu, Species) and isinstance(nu, Species):
+        return _over_species(w2_distance, mu, nu, math.hypot, seed, torus)
     torus = _torus(torus, mu, nu)
     if torus is not None and any(isinstance(m, Gaussian) for m in (mu, nu)):
         return Measured(math.nan, "no W2 of a Gaussian on a torus")
@@ -53,6 +55,8 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
     `w2_distance`, clouds are wrapped and kernels go round. NaN in more than three dimensions and for a cloud
     that is flat.
     """
+    if isinstance(mu, Species) and isinstance(nu, Species):
+        return _over_species(l1_distance, mu, nu, lambda *values: sum(values), torus)
     torus = _torus(torus, mu, nu)
     mu, nu = (_wrapped(m, torus) for m in (mu, nu))
     if mu.dimension > 3:
@@ -66,6 +70,19 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
     second, outside_second = _values_on(nu, grid, width)
     value = float(np.abs(first - second).sum() * grid.cell_volume) + outside_first + outside_second
     return Measured(value, "kernel estimate" if clouds else "")
+
+
+def _over_species(distance, mu, nu, total, *how) -> Measured:
+    """A distance of each species by its name, and their total: √Σ of squares for W₂, the sum for L1."""
+    if mu.names != nu.names:
+        raise ValueError(
+            f"measures: expected the same species, got {', '.join(mu.names)} and {', '.join(nu.names)}"
+        )
+    found = [distance(mu[name], nu[name], *how) for name in mu.names]
+    methods = dict.fromkeys(each.method for each in found if each.method)
+    return Measured(
+        total(*(each.value for each in found)), ", ".join(methods), total(*(e.error_bound for e in found))
+    )
 
 
 def common_grid(measures: list, torus: Grid | None = None) -> Grid:

@@ -7,5 +7,6 @@ from jko.measures.grid import Grid
 from jko.measures.measure import Measure
 from jko.measures.particles import Particles
 from jko.measures.population import Population
+from jko.measures.species import Species
 
-__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "Population", "dissipation"]
+__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "Population", "Species", "dissipation"]

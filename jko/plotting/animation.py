@@ -8,6 +8,7 @@ import numpy as np
 
 from jko.errors import positive_number, whole_number
 from jko.plotting.frames import painter_for
+from jko.plotting.inputs import require_one_species
 from jko.trajectory import Trajectory
 from jko.writing import make_folder, whole
 
@@ -26,6 +27,7 @@ def animate(trajectory: Trajectory, path, *, fps: float = 15.0, frames: int = 60
 
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected what jko.flow returns, got {type(trajectory).__name__}")
+    require_one_species(trajectory)
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"path: expected a file that ends in .gif, got {path.name!r}")

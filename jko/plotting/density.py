@@ -6,11 +6,11 @@ import numpy as np
 
 from jko.measures import Density, Particles
 from jko.plotting import draw, style
-from jko.plotting.inputs import chosen_times, named_runs, window
+from jko.plotting.inputs import by_species, chosen_times, named_runs, window
 
 
 def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool = True):
-    """The density of each run at a few times, beside the exact one.
+    """The density of each run, and of each of its species, at a few times, beside the exact one.
 
     On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
     a time, all on one colour scale with one bar; `shared_scale=False` gives each time a scale and a bar of
@@ -18,7 +18,7 @@ def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool 
     the third; clouds are histograms. `times` are the nearest stored ones, by default four. Returns the
     figure, and writes it to `path`; ValueError for d > 3.
     """
-    runs = named_runs(runs)
+    runs = by_species(named_runs(runs))
     dimension = next(iter(runs.values())).measures[0].dimension
     if dimension > 3:
         raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")

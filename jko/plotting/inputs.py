@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.comparison.times import shared_times
-from jko.measures import Particles
+from jko.measures import Particles, Species
 from jko.trajectory import Trajectory
 
 
@@ -24,6 +24,26 @@ def named_runs(runs) -> dict[str, Trajectory]:
     if len(dimensions) > 1:
         raise ValueError(f"runs: expected one dimension in one picture, got {sorted(dimensions)}")
     return runs
+
+
+def by_species(runs) -> dict[str, Trajectory]:
+    """The runs with each of several species as a run of its own, "run: species"; of one run by its name."""
+    found = {}
+    for name, run in runs.items():
+        if not isinstance(run.final, Species):
+            found[name] = run
+            continue
+        for species in run.final.names:
+            found[species if len(runs) == 1 else f"{name}: {species}"] = run.of_species(species)
+    return found
+
+
+def require_one_species(run):
+    """Refuse a run of several in a picture of one measure."""
+    if isinstance(run.final, Species):
+        raise TypeError(
+            f"run: expected one measure, got {run.final!r}: take run.of_species({run.final.names[0]!r})"
+        )
 
 
 def chosen_times(runs, times, count: int) -> np.ndarray:

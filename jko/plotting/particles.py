@@ -9,7 +9,7 @@ import numpy as np
 from functionals import Functional
 from jko.measures import Density, Grid, Particles
 from jko.plotting import draw, style
-from jko.plotting.inputs import named_runs, stored_by_all, window
+from jko.plotting.inputs import by_species, named_runs, stored_by_all, window
 
 _CONTOUR_CELLS = 120  # along an axis of the grid that contours are drawn from
 
@@ -30,7 +30,7 @@ def plot_particles(
     histogram and a rug under the densities. Returns the figure, and writes it to `path`; ValueError where no
     run is a cloud.
     """
-    runs = named_runs(runs)
+    runs = by_species(named_runs(runs))
     clouds = {name: run for name, run in runs.items() if isinstance(run.measures[0], Particles)}
     if not clouds:
         raise ValueError("runs: none of them moves particles: plot_density shows densities")

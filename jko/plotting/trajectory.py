@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.plotting import draw, style
-from jko.plotting.inputs import chosen_times, window
+from jko.plotting.inputs import chosen_times, require_one_species, window
 
 _CURVES = 9  # densities over one another in a picture, at most
 _MAPS = 4  # maps beside one another in a picture, at most
@@ -18,6 +18,7 @@ def plot_trajectory(run, *, path=None, shared_scale: bool = True):
     own. Returns the figure, and writes it to `path`. In more than three dimensions only energy and
     certificate are drawn.
     """
+    require_one_species(run)
     dimension = run.measures[0].dimension
     if dimension == 1:
         figure = style.new_figure(11.0, 3.6)

@@ -13,6 +13,7 @@ from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.primal_dual import PrimalDual
 from jko.steps.quantile import Quantile
 from jko.steps.second_order import SecondOrder
+from jko.steps.species_in_turn import SpeciesInTurn
 from jko.steps.variational_bdf2 import VariationalBDF2
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PrimalDual",
     "Quantile",
     "SecondOrder",
+    "SpeciesInTurn",
     "VariationalBDF2",
     "auto",
 ]
