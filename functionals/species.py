@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -67,10 +68,10 @@ class On(SpeciesFunctional):
     def energy(self, mu):
         return self.F.energy(mu[self.name])
 
-    def seen_by(self, name, species):
+    def seen_by(self, name: str, species):
         return self.F if name == self.name else None
 
-    def gradient(self, name, species):
+    def gradient(self, name: str, species):
         outside = self.F.parts.without_internal
         return 0.0 if name != self.name or outside is None else outside.wasserstein_gradient(species[name])
 
@@ -118,19 +119,19 @@ class Cross(SpeciesFunctional):
         self.kernel.require_even(mu.dimension)
         return mu[self.first].integrate_values(mu.felt(self.kernel.W, self.first, self.second))
 
-    def seen_by(self, name, species):
+    def seen_by(self, name: str, species):
         if name not in self.names:
             return None
         self.kernel.require_even(species.dimension)
         return FrozenField(species.felt(self.kernel.W, name, self._other(name)), species[name], repr(self))
 
-    def gradient(self, name, species):
+    def gradient(self, name: str, species):
         if name not in self.names:
             return 0.0
         self.kernel.require_even(species.dimension)
         return species.felt_gradient(self.kernel.W, name, self._other(name))
 
-    def _other(self, name):
+    def _other(self, name: str):
         return self.second if name == self.first else self.first
 
     def __repr__(self):
@@ -153,7 +154,7 @@ class TotalInternal(SpeciesFunctional):
     def energy(self, mu):
         return mu.grid.cell_volume * self.U.density(mu.total_values()).sum()
 
-    def seen_by(self, name, species):
+    def seen_by(self, name: str, species):
         others = species.total_values(without=name)
         if isinstance(self.U, Power) and self.U.m == 2.0:
             return self.U + FrozenField(2.0 * others, species[name], repr(self))
@@ -175,7 +176,7 @@ class TotalCap(SpeciesFunctional):
     def energy(self, mu):
         return jnp.where((mu.total_values() <= self.cap * (1.0 + _EXCESS)).all(), 0.0, jnp.inf)
 
-    def seen_by(self, name, species):
+    def seen_by(self, name: str, species):
         return FrozenCap(np.maximum(self.cap - species.total_values(without=name), 0.0), species[name])
 
     def __repr__(self):
@@ -207,10 +208,10 @@ class Each(SpeciesFunctional):
     def energy(self, mu):
         return sum(F.energy(mu) for F in self.functionals.values())
 
-    def seen_by(self, name, species):
+    def seen_by(self, name: str, species):
         return seen(self.functionals[name], name, species) if name in self.functionals else None
 
-    def gradient(self, name, species):
+    def gradient(self, name: str, species):
         return gradient(self.functionals[name], name, species) if name in self.functionals else 0.0
 
     def __repr__(self):
@@ -222,7 +223,7 @@ def each(**functionals: Functional) -> Each:
     return Each(functionals)
 
 
-def _of(name, F):
+def _of(name: str, F):
     """F with all that names no species made a functional of this one."""
     total = 0
     for c, term in F.terms:
@@ -287,7 +288,7 @@ def _room_on(lower, upper, cells):
 class FrozenCap(Cap):
     """ρ ≤ cap by values at the cells of a density: the room that others leave."""
 
-    def __init__(self, values, measure):
+    def __init__(self, values: np.ndarray, measure):
         grid = measure.grid
         spline = GriddedFunction(values, grid.lower, grid.upper)
         self.cap = AtTime(_room_on(grid.lower, grid.upper, grid.cells), spline.coefficients)
@@ -323,14 +324,13 @@ class OnTop(Functional):
         return f"OnTop({self.U!r})"
 
 
-def require_species(F: Functional, names) -> None:
+def require_species(F: Functional, names: tuple[str, ...]) -> None:
     """Refuse a functional that speaks of no species, or of one that is not there."""
     for _, term in F.terms:
         if not isinstance(term, SpeciesFunctional):
             raise TypeError(
-                f"functional: {term!r} does not say of which species: write fn.on({next(iter(names))!r}, "
-                "...), or "
-                "fn.TotalInternal, fn.TotalCap for their sum"
+                f"functional: {term!r} does not say of which species: write fn.on({names[0]!r}, ...), "
+                "or fn.TotalInternal, fn.TotalCap for their sum"
             )
         unknown = sorted(term.names - set(names))
         if unknown:
@@ -342,8 +342,8 @@ def require_species(F: Functional, names) -> None:
 
 def seen(F: Functional, name: str, species) -> Functional | None:
     """F as a functional of species[name] alone, None where it does not feel it."""
-    total = 0
-    for c, term in F.terms:
+    total: Any = 0
+    for c, term in _species_terms(F):
         part = term.seen_by(name, species)
         if part is not None:
             total = total + c * part
@@ -353,9 +353,14 @@ def seen(F: Functional, name: str, species) -> Functional | None:
 def gradient(F: Functional, name: str, species):
     """∇δF/δμ at the points of species[name], without its internal energies."""
     total = np.zeros(np.shape(species[name].points))
-    for c, term in F.terms:
+    for c, term in _species_terms(F):
         total = total + c * term.gradient(name, species)
     return total
+
+
+def _species_terms(F: Functional) -> list[tuple[float, SpeciesFunctional]]:
+    """The terms, all of which speak of species, as `require_species` has seen to."""
+    return [(c, term) for c, term in F.terms if isinstance(term, SpeciesFunctional)]
 
 
 def temperature(F: Functional, name: str) -> float:

@@ -68,8 +68,8 @@ class Reaction:
             f"the reaction's rate reached {fastest:.3g}: its growth has no bound, or take a smaller tau"
         )
 
-    def _change(self, mu, first, t, s, held):
-        def there(change):
+    def _change(self, mu, first, t: float, s: float, held):
+        def there(change: np.ndarray):
             return np.where(held, self.rate(mu.with_values(mu.values * np.exp(change)), t), 0.0)
 
         second = there(0.5 * s * first)

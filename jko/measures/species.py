@@ -58,7 +58,7 @@ class Species(Measure):
         return self._species.items()
 
     @property
-    def dimension(self) -> int:
+    def dimension(self) -> int:  # type: ignore[override]
         """d, that of each."""
         return next(iter(self._species.values())).dimension
 
@@ -73,11 +73,11 @@ class Species(Measure):
     @property
     def mass(self) -> float:
         """That of all together."""
-        return float(sum(mu.mass for mu in self._species.values()))
+        return float(self.masses.sum())
 
     @property
     def grid(self):
-        """The grid that all lie on; raises TypeError where they do not."""
+        """The grid that all lie on; raises AttributeError where they do not."""
         grids = {getattr(mu, "grid", None) for mu in self._species.values()}
         if len(grids) > 1 or None in grids:
             raise AttributeError(f"species: expected densities on one grid, got {self!r}")
@@ -85,13 +85,14 @@ class Species(Measure):
 
     def total_values(self, without: str | None = None) -> np.ndarray:
         """Σρᵢ in the cells `[*cells]`, of all but one where it is named."""
-        values = [self._density(name).values for name in self.names if name != without]
-        if len({mu.grid for mu in self._species.values()}) > 1:
+        densities = {name: self._density(name) for name in self.names}
+        grids = {rho.grid for rho in densities.values()}
+        if len(grids) > 1:
             raise ValueError(f"species: a sum of densities needs one grid, got {self!r}")
-        shape = next(iter(self._species.values())).grid.cells
-        return sum(values, np.zeros(shape))
+        values = [rho.values for name, rho in densities.items() if name != without]
+        return sum(values, np.zeros(grids.pop().cells))
 
-    def _density(self, name) -> Density:
+    def _density(self, name: str) -> Density:
         mu = self[name]
         if not isinstance(mu, Density):
             raise TypeError(f"species: the total density needs densities, {name!r} is {mu!r}")
@@ -193,5 +194,5 @@ def _sources(mu):
     return np.asarray(mu.points, dtype=float), np.asarray(mu.masses, dtype=float).ravel()
 
 
-def _renamed(name, dimension):
+def _renamed(name: str, dimension):
     return dimension if dimension == "time" else f"{name}_{dimension}"

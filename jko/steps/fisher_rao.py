@@ -64,10 +64,10 @@ class FisherRao(Scheme):
         self.check(F, mu)
         return Problem(F, lambda F: CellProblem(F, mu.grid))
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t: float, state):
         return problem, state
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem, mu, t: float, tau: float, state):
         tau = positive_number("tau", tau)
         if self.order == 1:
             new, info = self._proximal(problem.at(t + tau), mu, tau)
@@ -118,7 +118,7 @@ class FisherRao(Scheme):
             field = mixing(field, image)
         return Solved(values, slope, gap, count)
 
-    def _at_fixed_field(self, cells, old, field, s, mass):
+    def _at_fixed_field(self, cells, old: np.ndarray, field: np.ndarray, s: float, mass):
         """(ρ′, λ) with ξ = U′(ρ′) + V + field − λ, λ = 0 unless the mass is held."""
         if not self.conserving:
             return cells.prox(old, field, s), 0.0
@@ -143,7 +143,7 @@ class FisherRao(Scheme):
             level = new
         return values, level
 
-    def _midpoint(self, problem, mu, t, tau):
+    def _midpoint(self, problem, mu, t: float, tau: float):
         """(ρ′, record): the reflection of the half step where it is one."""
         middle = problem.at(t + 0.5 * tau)
         half, info = self._proximal(middle, mu, 0.5 * tau)
@@ -191,7 +191,7 @@ class CellProblem:
         caps = [atom.values(grid.points).reshape(grid.cells) for atom in parts.constraints]
         self.cap = np.minimum.reduce(caps) if caps else None
 
-    def moving_field(self, values) -> np.ndarray:
+    def moving_field(self, values: np.ndarray) -> np.ndarray:
         """The first variation of interactions and the rest."""
         total = np.zeros(self.grid.cells)
         if self.moving:
@@ -200,11 +200,11 @@ class CellProblem:
                 total += c * np.asarray(atom.first_variation(rho), dtype=float)
         return total
 
-    def admits(self, values) -> bool:
+    def admits(self, values: np.ndarray) -> bool:
         """Whether ρ keeps below the cap, to rounding."""
         return self.cap is None or bool(np.all(values <= self.cap * (1.0 + 1e-12)))
 
-    def prox(self, old, field, s) -> np.ndarray:
+    def prox(self, old: np.ndarray, field: np.ndarray, s: float) -> np.ndarray:
         """argmin Σ 2(√ρ − √ρ_k)²/s + U(ρ) + (V + field)ρ over 0 ≤ ρ ≤ cap."""
         outer = self.potential + field
         values = (
@@ -221,13 +221,13 @@ class CellProblem:
             )
         return values
 
-    def _without_internal(self, old, outer, s):
+    def _without_internal(self, old: np.ndarray, outer: np.ndarray, s: float):
         factor = 1.0 + 0.5 * s * outer
         with np.errstate(divide="ignore"):
             grown = old / np.where(factor > 0.0, factor, 1.0) ** 2
         return np.where(factor > 0.0, grown, np.inf)
 
-    def _newton(self, old, outer, s):
+    def _newton(self, old: np.ndarray, outer: np.ndarray, s: float):
         held = old > TOLERANCES.smallest
         start = np.log(np.where(held, old, 1.0))
         z, settled = start.copy(), ~held
@@ -249,14 +249,14 @@ class CellProblem:
             values[left] = self._bisected(old[left], outer[left], s)
         return values
 
-    def _bisected(self, old, outer, s):
+    def _bisected(self, old: np.ndarray, outer: np.ndarray, s: float):
         def slope(rho):
             with np.errstate(all="ignore"):
                 return 2.0 / s * (1.0 - np.sqrt(old / rho)) + self.internal.derivative(rho)
 
         return invert_derivative(slope, -outer)
 
-    def slope(self, old, values, field, s) -> np.ndarray:
+    def slope(self, old: np.ndarray, values: np.ndarray, field: np.ndarray, s: float) -> np.ndarray:
         """ξ = U′ + V + field and, at the cap, the pressure that holds ρ there."""
         outer = self.potential + field
         if self.internal is not None:
@@ -268,7 +268,7 @@ class CellProblem:
             held = 2.0 / s * (np.sqrt(old / values) - 1.0)
         return np.where((values >= self.cap) & (held > outer), held, outer)
 
-    def response(self, old, values, s) -> np.ndarray:
+    def response(self, old: np.ndarray, values: np.ndarray, s: float) -> np.ndarray:
         """dρ′/dλ in each cell: the inverse of √(ρ_k/ρ′³)/s + U″."""
         with np.errstate(all="ignore"):
             curvature = np.sqrt(old / values) / (s * values)
@@ -279,19 +279,19 @@ class CellProblem:
             free &= values < self.cap
         return np.where(free, 1.0 / np.where(free, curvature, 1.0), 0.0)
 
-    def largest_level(self, old, field, s) -> float:
+    def largest_level(self, old: np.ndarray, field: np.ndarray, s: float) -> float:
         """The λ at which a prox without internal energy or cap ceases to exist."""
         if self.internal is not None or self.cap is not None:
             return math.inf
         return 2.0 / s + float((self.potential + field).min())
 
-    def size(self, mu, slope) -> float:
+    def size(self, mu, slope: np.ndarray) -> float:
         """∫|ξ|dρ: what rounding of the gap is relative to."""
         held = mu.values > 0.0
         return float(np.sum(np.abs(slope[held]) * mu.values[held])) * self.grid.cell_volume
 
 
-def _level_of_rest(cells, old, field) -> float:
+def _level_of_rest(cells, old: np.ndarray, field: np.ndarray) -> float:
     """∫ξdρ/∫dρ at ρ_k, the multiplier as τ → 0."""
     held = old > 0.0
     outer = (cells.potential + field)[held]
@@ -300,7 +300,7 @@ def _level_of_rest(cells, old, field) -> float:
     return float(np.vdot(outer, old[held]) / old[held].sum())
 
 
-def _gap(old, values, slope, s) -> float:
+def _gap(old: np.ndarray, values: np.ndarray, slope: np.ndarray, s: float) -> float:
     """Σ 2(√ρ′(1 + sξ/2) − √ρ_k)²/(s(1 + sξ/2)): primal less dual at the slope ξ; ∞ where 1 + sξ/2 ≤ 0.
 
     Where mass enters next to nothing 1 + sξ/2 = √(ρ_k/ρ′) is rounding: there ρ′ times the residual's slope.
@@ -333,7 +333,7 @@ def balance(old: Density, new: Density, conserving: bool = False) -> dict:
     }
 
 
-def _summed(old, new, first, second, conserving) -> StepInfo:
+def _summed(old: Density, new: Density, first: StepInfo, second: StepInfo, conserving: bool) -> StepInfo:
     """The record of two half steps as one."""
     told = balance(old, new, conserving)
     told["details"]["halves"] = 1

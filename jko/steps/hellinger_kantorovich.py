@@ -25,7 +25,7 @@ class SplitProblem(Problem):
     def depends_on_time(self):
         return self.transport.depends_on_time or self.reaction.depends_on_time
 
-    def at(self, t):
+    def at(self, t: float):
         return self.F.at(t)
 
 
@@ -107,7 +107,7 @@ class HellingerKantorovich(Wrapper):
             )
         return SplitProblem(transport, self.reacting.prepare(self.reaction_functional or F, mu))
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem, mu, t: float, tau: float, state):
         tau, run = positive_number("tau", tau), _Halves(self, problem, mu, state)
         if self.order == 1:
             run.react(t, tau)
@@ -118,10 +118,10 @@ class HellingerKantorovich(Wrapper):
             run.react(t + 0.5 * tau, 0.5 * tau)
         return run.mu, run.state, run.record(mu)
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t: float, state):
         return problem, state  # every part of a step is told so
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem, mu, t: float, state):
         transport, inner = self.scheme.moved(problem.transport, mu, t, self.inner(state))
         return self.scheme.energy(transport, mu, t, inner)
 
@@ -137,7 +137,7 @@ class _Halves:
     def failed(self):
         return any(not info.converged for info in self.moved + self.grown)
 
-    def transport(self, t, tau):
+    def transport(self, t: float, tau: float):
         """A step of the transport from here."""
         if self.failed:
             return
@@ -147,7 +147,7 @@ class _Halves:
         self.moved.append(info)
         self.state = self.state.having(inner=inner)
 
-    def react(self, t, tau):
+    def react(self, t: float, tau: float):
         """A step of the reaction from here."""
         if self.failed:
             return
@@ -179,7 +179,7 @@ class _Halves:
         )
 
 
-def _sum(parts, name) -> float:
+def _sum(parts, name: str) -> float:
     return float(sum(getattr(info, name) for info in parts))
 
 

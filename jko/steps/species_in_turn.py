@@ -40,7 +40,7 @@ class SpeciesInTurn(Wrapper):
 
     scheme: Scheme | Mapping[str, Scheme]
     sweep: str = "gauss-seidel"
-    order: int = 1
+    order: int = 1  # type: ignore[misc]
 
     first: ClassVar = {}
     measures: ClassVar = (Species,)
@@ -85,10 +85,10 @@ class SpeciesInTurn(Wrapper):
             start[name] = {} if prepared is None else dict(prepared[1].start)
         return Problem(F, start={"inner": start})
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t: float, state: State):
         return problem, state  # every inner step is told so
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem, mu, t: float, state: State):
         return problem.F.at(t)(mu), 0.0
 
     def energy_kind_of(self, F):
@@ -97,7 +97,7 @@ class SpeciesInTurn(Wrapper):
     def displacement_modulus(self, F, mu):
         return None
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem, mu, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         F, names = problem.F.at(t + tau / self.order), mu.names
         plan = [(name, 0.0, tau) for name in names]
@@ -121,7 +121,7 @@ class SpeciesInTurn(Wrapper):
             now, inner[name] = now.having(**{name: new}), dict(after)
         return now, state.having(inner=inner), _record(mu, now, infos)
 
-    def _prepared(self, F, name, species):
+    def _prepared(self, F, name: str, species):
         """(scheme, problem) of a species with the others frozen, None where nothing moves it."""
         if isinstance(species[name], Particles):  # which make a field, and stay
             return None
@@ -133,7 +133,7 @@ class SpeciesInTurn(Wrapper):
         return scheme, scheme.prepare(own, species[name])
 
 
-def _with_reaction_of(scheme, name, species):
+def _with_reaction_of(scheme, name: str, species):
     """A scheme whose reaction speaks of species, with what this one sees of it."""
     G = getattr(scheme, "reaction_functional", None)
     if G is None or not any(isinstance(term, SpeciesFunctional) for _, term in G.terms):
@@ -169,5 +169,5 @@ def _record(before, after, infos) -> StepInfo:
     )
 
 
-def _sum(parts, name) -> float:
+def _sum(parts, name: str) -> float:
     return float(sum(getattr(info, name) for info in parts))

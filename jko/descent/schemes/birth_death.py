@@ -75,16 +75,16 @@ class BirthDeath(Scheme):
             flow = blob_field(terms, outside_terms(F.parts), bandwidth, _mesh(mu, bandwidth))
         return ParticleProblem(F, flow, {"step": 0, "unit": mu.mass / mu.n}, mu.dimension)
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t: float, state):
         return problem, state
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem, mu, t: float, state):
         return energy_at(problem.at(t), mu), 0.0
 
     def energy_kind_of(self, F):
         return "regularised" if F.parts.internal else "exact"
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem, mu, t: float, tau: float, state):
         s = positive_number("tau", tau) / self.length**2
         flow = problem.at(t + 0.5 * tau)
         weights = np.asarray(mu.weights, dtype=float)
@@ -106,7 +106,7 @@ class BirthDeath(Scheme):
         )
         return new, state.having(step=state["step"] + 1), info
 
-    def _grown(self, flow, here, start, s):
+    def _grown(self, flow, here, start, s: float):
         """`start` with its weights after s at the rates of `here`; None where they leave the range of
         floats."""
         with precision(here.positions):

@@ -55,17 +55,17 @@ class SpeciesEuler(Scheme):
             gradient(here, name, mu)
         return Problem(F, start={"step": 0})
 
-    def moved(self, problem, mu, t, state):
+    def moved(self, problem, mu, t: float, state):
         return problem, state
 
-    def energy(self, problem, mu, t, state):
+    def energy(self, problem, mu, t: float, state):
         with jax.enable_x64(True):
             return float(energy_without_entropies(problem.F.at(t), mu)), 0.0
 
     def displacement_modulus(self, F, mu):
         return None
 
-    def step(self, problem, mu, t, tau, state):
+    def step(self, problem, mu, t: float, tau: float, state):
         tau, F, moved = positive_number("tau", tau), problem.at(t), {}
         for number, name in enumerate(mu.names):
             cloud = mu[name]
@@ -90,7 +90,7 @@ def _movers(mu):
     return [name for name, cloud in mu.items() if isinstance(cloud, Particles)]
 
 
-def _temperature(F, name) -> float:
+def _temperature(F, name: str) -> float:
     try:
         return temperature(F, name)
     except ValueError as refusal:

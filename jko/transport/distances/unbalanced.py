@@ -81,7 +81,7 @@ def hellinger_kantorovich(
     )
 
 
-def _atoms(name, mu):
+def _atoms(name: str, mu):
     """(points `[n, d]`, masses `[n]`) of all that has mass, equal points as one."""
     if not isinstance(mu, (Density, Particles)):
         raise TypeError(
@@ -132,7 +132,7 @@ class _Reachable:
         self.near = np.isfinite(self.cost)
         self.finite = np.where(self.near, self.cost, 0.0)
 
-    def solve(self, tolerance) -> _Found:
+    def solve(self, tolerance: float) -> _Found:
         """The interior-point method from φ = ψ = −1; the best plan and the best potentials on the way."""
         n, m = self.cost.shape
         phi, psi = np.full(n, -1.0), np.full(m, -1.0)
@@ -155,7 +155,7 @@ class _Reachable:
                 break
         return best._replace(iterations=count)
 
-    def _direction(self, phi, psi, plan):
+    def _direction(self, phi: np.ndarray, psi: np.ndarray, plan: np.ndarray):
         """A predictor and corrector step [Mehrotra1992] of a_i = Σ_jγ, b_j = Σ_iγ, γs = t with a = mu e^{−φ},
         b = nu e^{−ψ}, s = c − φ − ψ; None where rounding is all that is left."""
         near, slack = self.near, self._slack(phi, psi)
@@ -166,7 +166,7 @@ class _Reachable:
             return None
         barrier = float((plan * slack)[near].mean())
 
-        def solved(target):
+        def solved(target: np.ndarray):
             """The step for products γs of `target`."""
             moved = np.where(near, target / slack, 0.0)
             d_phi, d_psi = system.solve(a - moved.sum(axis=1), b - moved.sum(axis=0))
@@ -187,10 +187,10 @@ class _Reachable:
         sound = all(np.all(np.isfinite(part)) for part in new) and self._slack(*new[:2])[near].min() > 0.0
         return new if sound and new[2][near].min() > 0.0 else None
 
-    def _slack(self, phi, psi):
+    def _slack(self, phi: np.ndarray, psi: np.ndarray):
         return np.where(self.near, self.finite - phi[:, None] - psi[None, :], 1.0)
 
-    def _primal(self, plan) -> float:
+    def _primal(self, plan: np.ndarray) -> float:
         rows, columns = plan.sum(axis=1), plan.sum(axis=0)
         return (
             self.alone
@@ -199,16 +199,16 @@ class _Reachable:
             + float(np.vdot(self.finite, plan))
         )
 
-    def _dual(self, phi, psi) -> float:
+    def _dual(self, phi: np.ndarray, psi: np.ndarray) -> float:
         return self.alone - float(self.mu @ np.expm1(-phi) + self.nu @ np.expm1(-psi))
 
-    def everywhere(self, phi, psi):
+    def everywhere(self, phi: np.ndarray, psi: np.ndarray):
         """Potentials at all points."""
         whole = np.full(len(self.a), np.inf), np.full(len(self.b), np.inf)
         whole[0][self.rows], whole[1][self.columns] = phi, psi
         return whole
 
-    def plan(self, plan) -> np.ndarray:
+    def plan(self, plan: np.ndarray) -> np.ndarray:
         """A plan between all points."""
         whole = np.zeros((len(self.a), len(self.b)))
         whole[np.ix_(self.rows, self.columns)] = plan
@@ -218,7 +218,7 @@ class _Reachable:
 class _Bipartite:
     """(A W; Wᵀ B)(u, v) = (f, g) with diagonal A, B, positive definite, by its Schur complement."""
 
-    def __init__(self, a, b, weight):
+    def __init__(self, a, b, weight: np.ndarray):
         from scipy.linalg import LinAlgError, cho_factor
 
         self.turned = len(a) < len(b)  # the complement is as large as the shorter side
@@ -241,13 +241,13 @@ class _Bipartite:
         return (v, u) if self.turned else (u, v)
 
 
-def _length(field, change, where) -> float:
+def _length(field: np.ndarray, change: np.ndarray, where) -> float:
     """How far a positive field can go along a change, 1 at most."""
     falling = where & (change < 0.0)
     return min(1.0, float(np.min(-field[falling] / change[falling], initial=np.inf)))
 
 
-def _divergence(part, whole) -> float:
+def _divergence(part: np.ndarray, whole: np.ndarray) -> float:
     """Σ p log(p/q) − p + q."""
     return float(
         np.sum(
