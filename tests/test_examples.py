@@ -25,6 +25,7 @@ SLOW = (
     "porous_medium",
     "power_cells",
     "rectified_flow",
+    "predator_and_prey",
     "reward_tilting",
     "samplers_and_guidance",
     "terrain",
