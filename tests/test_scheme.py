@@ -1,5 +1,8 @@
 """Schemes: what they take, their records and their states."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -134,3 +137,22 @@ def test_the_form_of_a_functional_is_made_once_for_a_time():
     assert other.start == {"a": 1}
     assert moving.start == {}
     assert other.at(0.0) == 3
+
+
+def test_no_control_flow_reads_a_note():
+    """Notes are for people; what programs ask for stands in `details`."""
+    asked = []
+    for path in sorted((Path(__file__).parent.parent / "jko").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            compared = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            called = (
+                [node.func.value]
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+                else []
+            )
+            asked += [
+                f"{path.name}:{node.lineno}"
+                for part in compared + called
+                if isinstance(part, ast.Attribute) and part.attr == "note"
+            ]
+    assert not asked

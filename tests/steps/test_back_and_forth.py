@@ -159,7 +159,7 @@ def test_self_attraction_by_passes():
     F = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
     new, info = one_step(F, rho, 0.1)
     assert distance(new, attracted(rho)) < 2e-3
-    assert "passes" in info.note or "pass" in info.note
+    assert info.details["passes"] >= 1
 
 
 def test_mass_is_a_scale():
@@ -185,7 +185,7 @@ def test_a_step_depends_on_its_density_alone():
 def test_a_grid_too_coarse_for_tau_is_named():
     F, rho, _ = ornstein_uhlenbeck(1, 100)
     assert one_step(F, rho, 0.1)[1].note == ""
-    assert "too coarse for tau" in one_step(F, rho, 1e-3)[1].note
+    assert one_step(F, rho, 1e-3)[1].details["cells_moved"] < 1.0
     lost = one_step(F, rho, 1e-6)[1]
     assert lost.status == "not converged"
     assert "exceeds the step: take tau above" in lost.note

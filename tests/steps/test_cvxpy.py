@@ -171,7 +171,7 @@ def test_strong_concavity_of_the_potential_goes_by_cells():
     F = fn.Entropy() + fn.Potential(lambda x: -2.0 * jnp.cos(3.0 * x[0]))
     run = jko.flow(F, mu, Cvxpy(), tau=0.1, n_steps=2)
     assert np.all(run.info.relative_gap <= 1e-6)
-    assert all("Eulerian" in note for note in run.info.note)
+    assert set(run.info.detail("form")) == {"eulerian"}
     with pytest.raises(jko.errors.StepFailed, match=r"one inner slice loses up to.*'eulerian', slices=2"):
         jko.flow(F, mu, Cvxpy(), tau=0.2, n_steps=1)
     with pytest.raises(jko.errors.StepFailed, match="formulation='eulerian'"):

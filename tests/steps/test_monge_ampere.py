@@ -84,7 +84,7 @@ def test_interaction_by_passes_is_the_exact_step_of_gaussians():
 
     start = Gaussian(np.array([0.5, 0.0]), 0.64 * np.eye(2))
     answer, _, _ = first_step(scheme, F, start, 0.05)
-    assert "passes of the interaction" in info.note
+    assert info.details["passes"] > 1
     assert distance(new, answer.on(mu.grid)) < 5e-4
 
 
@@ -132,7 +132,7 @@ def test_a_steep_well_that_tears_mass_apart():
     F = fn.Entropy() + fn.Potential(lambda x: 20.0 * (x[0] ** 2 - 1.0) ** 2 + 10.0 * x[1] ** 2)
     mu = Density.gaussian(box(cells, 2, 2.0), (0.0, 0.2), std=0.3)
     new, info = one_step(F, mu, tau)
-    assert info.note.startswith("mass is torn apart")
+    assert info.details["steep"] in (1, 2)
     assert info.relative_gap < 1e-3
     assert info.dissipation > 0.0
     assert info.mass_error < 1e-12
@@ -144,7 +144,7 @@ def test_a_steep_well_on_a_line_of_any_size():
     for cells in (100, 512):
         mu = Density.gaussian(Grid.uniform(-2.0, 2.0, cells), 0.1, std=0.3)
         _, info = one_step(F, mu, 0.1)
-        assert info.note.startswith("mass is torn apart")
+        assert info.details["steep"] in (1, 2)
         assert info.relative_gap < 1e-3
 
 

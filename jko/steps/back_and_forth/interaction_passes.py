@@ -38,7 +38,7 @@ class _Pass:
 
 
 def settle(problem, settings: Scheme, mu: Density, tau: float):
-    """(the solution with W∗ρ′ in its potential, a note): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point
+    """(the solution with W∗ρ′ in its potential, a note, its details): ρ ↦ ρ′ ↦ W∗ρ′ mixed to a fixed point
     [WalkerNi2011], and where the objective would rise, by ever shorter steps from the best.
 
     Any φ bounds the step with W∗ρ′ of its own ρ′ from below: the gap is that of φ with this field, free of
@@ -46,7 +46,7 @@ def settle(problem, settings: Scheme, mu: Density, tau: float):
     """
     passes = InteractionPasses(problem, mu.values, tau, settings.interaction_passes)
     if passes.field is None:
-        return DualSolver(problem, settings, mu, tau, None).solve(), ""
+        return DualSolver(problem, settings, mu, tau, None).solve(), "", {}
     best, share, found, spent, since = None, 1.0, None, 0, 0
     for field in passes:
         found = DualSolver(problem, settings, mu, tau, field).solve(found)
@@ -67,7 +67,7 @@ def settle(problem, settings: Scheme, mu: Density, tau: float):
             passes.retreat(best.field, best.image, share)
     lag = max(best.gap - best.unsolved, 0.0)
     note = f"{passes.number} passes of the interaction, whose lag is {lag:.1e} of the gap{problem.caution}"
-    return best.solution.after(spent), note
+    return best.solution.after(spent), note, {"passes": passes.number, "lag": lag}
 
 
 def _examined(problem, settings, mu: Measure, tau: float, passes, found):

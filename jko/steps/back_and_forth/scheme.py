@@ -119,6 +119,6 @@ class BackAndForth(Scheme):
         from jko.steps.back_and_forth.solver import record, take
 
         with loop_threads(self.threads):
-            solution, note = settle(problem, self, mu, tau)
+            solution, note, details = settle(problem, self, mu, tau)
         taken = take(problem, mu, solution.values, solution.cost)
-        return taken.values, record(problem, self, mu, tau, solution, taken, note), taken.share
+        return taken.values, record(problem, self, mu, tau, solution, taken, note, details), taken.share

@@ -137,9 +137,16 @@ def take(problem, mu: Density, values: np.ndarray, cost: float) -> Taken:
 
 
 def record(
-    problem, settings: Scheme, mu: Density, tau: float, solution: DualSolution, taken: Taken, note: str
+    problem,
+    settings: Scheme,
+    mu: Density,
+    tau: float,
+    solution: DualSolution,
+    taken: Taken,
+    note: str,
+    details: dict,
 ) -> StepInfo:
-    """The StepInfo of what was taken of a solution."""
+    """The StepInfo of what was taken of a solution, with `share` and `cells_moved` among its details."""
     certificate, values = solution.certificate, taken.values
     gap = solution.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
     cautions = [_shortened(taken), _coarse(certificate), _inadmissible(taken)]
@@ -164,6 +171,7 @@ def record(
         dissipation=taken.dissipation,
         transport_cost=taken.cost,
         note="; ".join(filter(None, [note, *cautions, *failures])),
+        details={**details, "share": taken.share, "cells_moved": float(certificate.cells_moved)},
     )
 
 

@@ -99,14 +99,15 @@ class Eulerian:
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
             mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),
-            remedy="take other solver_options, fewer cells or a larger tolerance",
+            form="eulerian", remedy="take other solver_options, fewer cells or a larger tolerance",
             note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
         )  # fmt: skip
         if lost > 0.0:
             note = "; ".join(
                 filter(None, (info.note, told(lost, settings.slices, "formulation='eulerian', ")))
             )
-            info = replace(info, status=Status.NOT_CONVERGED, note=note)
+            lost_too = {**info.details, "overpaid": lost}
+            info = replace(info, status=Status.NOT_CONVERGED, note=note, details=lost_too)
         return F.density(path.end), data, info
 
     def _torn(self, tau: float):

@@ -137,6 +137,7 @@ class Lagrangian:
             mass_error=abs(density.mass - masses.sum()),
             min_density=float(density.values.min()),
             remedy=self._remedy(tau),
+            form="lagrangian",
         )
         return density, {"edges": X, "masses": masses}, info
 

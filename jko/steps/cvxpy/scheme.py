@@ -141,6 +141,7 @@ def record(
     *,
     remedy: str,
     note: str = "",
+    form: str,
     **measured,
 ) -> StepInfo:
     """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
@@ -166,5 +167,6 @@ def record(
         dissipation=before - energy - cost,
         transport_cost=cost,
         note=note,
+        details={"form": form, "solver_status": solution.status},
         **measured,
     )

@@ -57,6 +57,11 @@ class InteractionPasses:
         self._retreat = field + share * (image - field)
 
     @property
+    def details(self) -> dict[str, float]:
+        """The number of passes and the lag of the last; empty without an interaction."""
+        return {} if self.field is None else {"passes": self.number, "lag": self.lag}
+
+    @property
     def note(self) -> str:
         """How many passes there were, and what the last leaves; empty without an interaction."""
         if self.field is None:

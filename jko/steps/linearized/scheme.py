@@ -106,7 +106,8 @@ class Linearized(Scheme):
             found = None
             notes.append("the interaction did not settle")
         after = problem.energy(values, problem.interaction(values))
-        return _Solved(found, values, before, after, spent, notes, lag)
+        details = {**passes.details, "floor": floor}
+        return _Solved(found, values, before, after, spent, notes, lag, details)
 
     def _enough(self, times: float, problem, mu: Density, found, field: np.ndarray | None):
         """So many times the tolerance, and rounding."""
@@ -126,7 +127,12 @@ class Linearized(Scheme):
 
     def _failed(self, solved):
         solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")
-        return StepInfo(Status.NOT_CONVERGED, iterations=solved.iterations, note="; ".join(solved.notes))
+        return StepInfo(
+            Status.NOT_CONVERGED,
+            iterations=solved.iterations,
+            note="; ".join(solved.notes),
+            details=solved.details,
+        )
 
     def _record(self, solved: _Solved, mu: Density):
         found, values = solved.found, solved.values
@@ -141,6 +147,7 @@ class Linearized(Scheme):
             dissipation=solved.before - solved.after - found.transport,
             transport_cost=found.transport,
             note="; ".join(solved.notes),
+            details=solved.details,
         )
 
 
@@ -154,6 +161,7 @@ class _Solved(NamedTuple):
     iterations: int
     notes: list
     lag: float  # what W∗ρ′ of another density than ρ′ may leave of a gap
+    details: dict
 
 
 def _reflected(start: np.ndarray, half: np.ndarray):

@@ -210,7 +210,7 @@ def _far_walls(log: np.ndarray):
 
 
 def settle(ladder, mu: Measure, tau: float, settings, caution):
-    """(the step with W∗ρ′ of its own density, a note), by `InteractionPasses`.
+    """(the step with W∗ρ′ of its own density, a note, its details), by `InteractionPasses`.
 
     A field that is off by Δ leaves a gap of at most (τ/2)∫|∇Δ|²ρ′, the squared slope over twice the
     convexity of a step, and of ½∫(ρ′/κ)Δ², κ = ρU″, the Fenchel–Young defect of p. The lesser of both, as a
@@ -233,9 +233,9 @@ def settle(ladder, mu: Measure, tau: float, settings, caution):
             after = problem.energy(found.values, passes.image)
             size = found.size + abs(after - found.after) + abs(before - found.before)
             best = replace(found, gap=gap, before=before, after=after, size=size)
-            note = passes.note
+            note, details = passes.note, passes.details
         if lag <= min(settings.tolerance * found.transport, TOLERANCES.own_error**2 * found.own):
             break
     if best is None:
-        return found, ""
-    return replace(best, iterations=spent), note + problem.caution
+        return found, "", {}
+    return replace(best, iterations=spent), note + problem.caution, details

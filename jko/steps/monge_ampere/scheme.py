@@ -90,14 +90,15 @@ class MongeAmpere(Scheme):
         reason, nearest = unsuited(mu), None
         if reason is None:
             for caution in ladder.cautions:
-                found, note = self._solve(ladder, mu, tau, caution)
+                found, note, details = self._solve(ladder, mu, tau, caution)
                 rejection = self._rejects(found)
                 if rejection is None:
-                    note = "; ".join(filter(None, (_STEEP if isinstance(caution, int) else "", note)))
-                    return Density(mu.grid, found.values), state, self._record(found, mu, note)
+                    if isinstance(caution, int):
+                        note, details = "; ".join(filter(None, (_STEEP, note))), {**details, "steep": caution}
+                    return Density(mu.grid, found.values), state, self._record(found, mu, note, details)
                 reason = rejection.reason
                 if rejection.only_open and (nearest is None or found.gap < nearest[0].gap):
-                    nearest = found, note, reason
+                    nearest = found, note, reason, details
         return self._fall_back(problem.F.at(t + tau), mu, tau, state, reason, nearest)
 
     def sharpened(self) -> MongeAmpere:
@@ -117,7 +118,7 @@ class MongeAmpere(Scheme):
 
         if ladder.problem.parts.interaction:
             return settle(ladder, mu, tau, self, caution)
-        return ladder.climb(mu, tau, None, None, self.tolerance, self.max_iterations, caution), ""
+        return ladder.climb(mu, tau, None, None, self.tolerance, self.max_iterations, caution), "", {}
 
     def _rejects(self, found):
         if not np.isfinite(found.gap):
@@ -139,7 +140,7 @@ class MongeAmpere(Scheme):
     def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.GRID
 
-    def _record(self, found, mu: Density, note: str):
+    def _record(self, found, mu: Density, note: str, details: dict):
         return StepInfo(
             gap=found.gap,
             relative_gap=found.relative_gap,
@@ -149,6 +150,7 @@ class MongeAmpere(Scheme):
             dissipation=found.before - found.after - found.transport,
             transport_cost=found.transport,
             note=note,
+            details=details,
         )
 
     def _fall_back(self, F: Functional, mu: Measure, tau: float, state: State, reason, nearest):
@@ -158,9 +160,9 @@ class MongeAmpere(Scheme):
         problem = scheme.prepare(F, mu)
         new, _, info = scheme.step(problem, mu, 0.0, tau, problem.start)
         if nearest is not None and nearest[0].gap < info.gap:
-            found, note, reason = nearest
+            found, note, reason, details = nearest
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
-            own = self._record(found, mu, "; ".join(filter(None, (note, kept))))
+            own = self._record(found, mu, "; ".join(filter(None, (note, kept))), details)
             status = Status.of(info.converged and abs(found.defect) <= TOLERANCES.defect)
             told = {**own.details, "refused": scheme.scheme_name()}
             return Density(mu.grid, found.values), state, replace(own, status=status, details=told)

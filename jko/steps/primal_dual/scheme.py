@@ -125,4 +125,5 @@ class PrimalDual(Scheme):
             dissipation=outcome.before - path.value,
             transport_cost=path.cost,
             note="; ".join([*notes, *failures]),
+            details={"slices": problem.slices, "overpaid": outcome.overpaid, "excess": outcome.excess},
         )

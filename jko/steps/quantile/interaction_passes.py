@@ -119,10 +119,11 @@ def minimise(problem, solve: Callable, tolerance: float):
             break
         else:
             factor, past = 4.0 * factor, []
+    details = {"passes": passes, "last_move": float(change)}
     passes = f"{passes} passes of the interaction, the last by {change:.0e} in W2"
     note = "; ".join(filter(None, (passes, model.note, note)))
     energy = new.value - cost
-    return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed), note
+    return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed, details=details), note
 
 
 def _iterate(problem, edges: np.ndarray, widths: np.ndarray):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +22,7 @@ class Solution(NamedTuple):
     iterations: int
     closed: bool
     magnitude: float = 0.0  # of the summands of the objective: rounding is relative to it
+    details: Mapping[str, float | str] = MappingProxyType({})
 
 
 class Problem(NamedTuple):

@@ -31,7 +31,8 @@ def certified(problem, solve: Callable, solution, note: str, tolerance: float, g
             again = _with_gap(problem, again, faces)
             lower = _value(problem, again) < _value(problem, best) - TOLERANCES.same_value * best.magnitude
             if lower or (again.closed and not best.closed):
-                best, note = again, "; ".join(filter(None, (why, SECOND_START)))
+                best = again._replace(details={**again.details, "start": "rough"})
+                note = "; ".join(filter(None, (why, SECOND_START)))
     return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))
 
 

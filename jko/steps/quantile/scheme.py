@@ -291,6 +291,7 @@ def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo
         dissipation=energy_before(problem) - solution.energy - cost,
         transport_cost=cost,
         note=note,
+        details={**solution.details, "convexity": problem.convexity, "cells": int(problem.masses.size)},
     )
 
 
