@@ -13,7 +13,7 @@ from jko.trajectory import Trajectory
 from jko.transport import wasserstein
 
 if TYPE_CHECKING:
-    from jko import diffusion, plotting, sensitivity
+    from jko import diffusion, learn, plotting, sensitivity
     from jko.ensembles import ensemble
     from jko.plotting import animate
     from jko.report import compare, convergence
@@ -45,6 +45,7 @@ __all__ = [
     "equilibrium",
     "exact",
     "flow",
+    "learn",
     "limits",
     "plotting",
     "sensitivity",
@@ -55,7 +56,7 @@ __all__ = [
 ]
 
 # What is wanted after a run is imported after a run: a tenth of a second less at the start.
-_ROOMS_ON_DEMAND = ("diffusion", "plotting", "sensitivity")
+_ROOMS_ON_DEMAND = ("diffusion", "learn", "plotting", "sensitivity")
 _AFTER_A_RUN = {
     "animate": "jko.plotting",
     "compare": "jko.report",

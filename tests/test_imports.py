@@ -42,7 +42,14 @@ FLOORS = [
         "diffusion": [],
     },
     {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"], "stationary": []},
-    {"plotting": [], "report": ["plotting"], "experiment": [], "ensembles": [], "sensitivity": []},
+    {
+        "plotting": [],
+        "report": ["plotting"],
+        "experiment": [],
+        "ensembles": [],
+        "sensitivity": [],
+        "learn": [],
+    },
     {"cli": [], "__main__": ["cli"]},
 ]
 ROOMS = {

@@ -29,6 +29,13 @@ def read_table(path: Path, columns=None) -> np.ndarray:
     return table[:, list(np.atleast_1d(columns))]
 
 
+def header_of(path: Path) -> list[str]:
+    """The names in the header line of such a file, none where it has no header."""
+    lines = _lines_of(path)
+    entries = [entry.strip().strip('"') for entry in lines[0].split(",")] if lines else []
+    return entries if any(_is_word(entry) for entry in entries) else []
+
+
 def _lines_of(path: Path) -> list[str]:
     if not Path(path).is_file():
         raise ValueError(f"no file {str(path)!r}")

@@ -1,0 +1,189 @@
+"""Learning from snapshots: analytic potentials, intervals that hold the truth, and the embryoid body.
+
+`python benchmarks/learn.py embryoid_body PATH` takes an .npz file of `positions` [n, 5] and `time` [n] (five
+times; two published data sets cited in docs/learning.md); the project does not contain it.
+"""
+
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rows
+from rows import row, run, sized
+
+import jko
+from functionals import pointwise
+from jko.learn import Quadratic, Radial, Snapshots, Splines, fit
+from jko.learn.scoring import distances
+
+PATHS = [argument for argument in rows.NAMED if argument.endswith(".npz")]
+rows.NAMED = [argument for argument in rows.NAMED if argument not in PATHS]
+
+# fifteen potentials of the literature, scaled to slopes of about 1 on [-2, 2]²
+POTENTIALS = {
+    "sphere": lambda x: 0.5 * jnp.sum(x**2),
+    "rotated": lambda x: 0.4 * (x[0] ** 2 + x[0] * x[1] + 1.5 * x[1] ** 2),
+    "styblinski-tang": lambda x: 0.05 * jnp.sum(x**4 - 16.0 * x**2 + 5.0 * x),
+    "three-hump camel": lambda x: (
+        0.2 * (2.0 * x[0] ** 2 - 1.05 * x[0] ** 4 + x[0] ** 6 / 6.0 + x[0] * x[1] + x[1] ** 2)
+    ),
+    "double well": lambda x: 0.25 * (x[0] ** 2 - 1.0) ** 2 + 0.5 * x[1] ** 2,
+    "four wells": lambda x: 0.2 * jnp.sum((x**2 - 1.0) ** 2),
+    "double exponential": lambda x: (
+        -1.5 * jnp.exp(-jnp.sum((x - 1.0) ** 2) / 1.5) - 1.5 * jnp.exp(-jnp.sum((x + 1.0) ** 2) / 1.5)
+    ),
+    "bohachevsky": lambda x: (
+        0.3 * (x[0] ** 2 + 2.0 * x[1] ** 2) - 0.2 * jnp.cos(2.0 * x[0]) - 0.2 * jnp.cos(3.0 * x[1])
+    ),
+    "wavy plateau": lambda x: jnp.sum(0.1 * x**2 - 0.4 * jnp.cos(1.5 * x)),
+    "ring": lambda x: 0.25 * (jnp.sum(x**2) - 1.5) ** 2 / (1.0 + 0.2 * jnp.sum(x**2)),
+    "flat bottom": lambda x: jax.nn.softplus(3.0 * (jnp.sum(x**2) - 1.5)) / 4.0,
+    "soft ridge": lambda x: 0.5 * jnp.tanh(2.0 * x[0]) + 0.3 * x[1] ** 2,
+    "oakley-ohagan": lambda x: 0.4 * jnp.sum(jnp.sin(x) + 2.0 * jnp.cos(x) + x),
+    "watershed": lambda x: x[0] + 0.5 * x[0] ** 2 * x[1] * jnp.exp(-0.3 * jnp.sum(x**2)) + 0.2 * x[1] ** 2,
+    "moon": lambda x: 0.2 * (x[1] - 0.5 * x[0] ** 2) ** 2 + 0.1 * x[0] ** 2,
+}
+
+
+def _shuffled(V, times, n, seed, step=2e-3):
+    """The same points along the flow of V, in a new order at each time."""
+    generator = np.random.default_rng(seed)
+    x = generator.uniform(-2.0, 2.0, (n, 2))
+    clouds = [x]
+    for gap in np.diff(times):
+        count = max(1, round(gap / step))
+        for _ in range(count):
+            first = -pointwise.gradients(V, x)
+            x = x + 0.5 * gap / count * (first - pointwise.gradients(V, x + gap / count * first))
+        clouds.append(generator.permutation(x))
+    return Snapshots(times, clouds)
+
+
+@row
+def analytic_potentials():
+    """Relative L² error of ∇V on the points seen, five snapshots of shuffled points; goals 5 %, 5 s."""
+    n = sized(2000, 200)
+    for dt in sized((0.01, 0.1), (0.1,)):
+        worst, slowest, misses = 0.0, 0.0, 0
+        for name, V in list(POTENTIALS.items())[: sized(None, 2)]:
+            seen = _shuffled(V, dt * np.arange(5), n, seed=0)
+            begun = time.perf_counter()
+            found = fit(seen, potential=Splines(cells=sized(8, 4)), refinement=4, progress=False)
+            seconds = time.perf_counter() - begun
+            x = seen.pooled()
+            wrong = pointwise.gradients(found.V, x) - pointwise.gradients(V, x)
+            error = float(np.sqrt(np.mean(wrong**2) / np.mean(pointwise.gradients(V, x) ** 2)))
+            worst, slowest, misses = max(worst, error), max(slowest, seconds), misses + (error > 0.05)
+            print(f"{name:<20} dt = {dt:<5} relative error of the slope {error:.2%} in {seconds:.1f} s")
+        print(f"dt = {dt}: worst {worst:.2%}, {misses} above 5 %, slowest {slowest:.1f} s (goals 5 %, 5 s)")
+
+
+@row
+def temperature():
+    """θ of an Ornstein–Uhlenbeck law from independent draws, V unknown; goal 3 %."""
+    n, errors = sized(20_000, 500), []
+    for seed in range(sized(4, 1)):
+        generator = np.random.default_rng(seed)
+        times = np.array([0.0, 0.2, 0.5, 1.0])
+        clouds = [
+            2.0 * np.exp(-t) + np.sqrt(0.3 - 0.25 * np.exp(-2.0 * t)) * generator.standard_normal((n, 1))
+            for t in times
+        ]
+        found = fit(Snapshots(times, clouds), potential=Quadratic(), temperature="fit", progress=False)
+        errors.append(found.temperature / 0.3 - 1.0)
+    print(f"temperature of {n} points a time: errors {', '.join(f'{e:+.1%}' for e in errors)} (goal 3 %)")
+
+
+@row
+def coverage():
+    """Intervals of (a + b, θ) of the quadratic McKean–Vlasov law (1, .5, .5); goal 95 % of 200 trials."""
+    trials, n, held = sized(200, 2), 400, []
+    for trial in range(trials):
+        generator, times, clouds = np.random.default_rng(trial), np.linspace(0.0, 0.8, 5), []
+        for t in times:
+            variance = 1.0 / 3.0 + (2.0 - 1.0 / 3.0) * np.exp(-3.0 * t)
+            clouds.append(2.0 * np.exp(-t) + np.sqrt(variance) * generator.standard_normal((n, 1)))
+        found = fit(
+            Snapshots(times, clouds),
+            Quadratic(),
+            Quadratic(),
+            temperature="fit",
+            regularisation=0,
+            progress=False,
+        )
+        model, errors = found.parts[0].model, found.standard_errors
+        a, b = found.V.quadratic[1][0, 0], found.W.modulus
+        units = np.array([2.0 / model.potential.scale[0] ** 2, 2.0 / model.kernels.scale**2, 1.0])
+        off = np.array([a - 1.0, b - 0.5, found.parameters[-1] - 0.5]) / (units * errors[1:])
+        held.append(np.abs(off) < 1.96)
+    shares = np.mean(held, axis=0)
+    print(
+        f"intervals of a, b, θ hold the truth in {', '.join(f'{s:.1%}' for s in shares)} of {trials} trials"
+        " (goal 95 %)"
+    )
+
+
+@row
+def embryoid_body():
+    """One interval ahead, 60/40 splits, mean W₁ over four intervals; goals ≤ .52 and ≤ 20 s."""
+    if not PATHS:
+        print("embryoid_body: give the path of the .npz file (see docs/learning.md)")
+        return
+    data = np.load(Path(PATHS[0]))
+    positions, at = data["positions"].astype(float), data["time"]
+    clouds = [positions[at == t] for t in np.unique(at)]
+    clouds = [cloud[:: sized(1, 20)] for cloud in clouds]
+    whole = Snapshots(np.arange(len(clouds)), clouds)
+    for step in ("explicit", "flow"):
+        reached, taken = [], []
+        for seed in range(sized(5, 1)):
+            first, rest = whole.split(0.6, seed=seed)
+            basis = Radial(sized(400, 20), 0.8 if step == "explicit" else 1.0, per_interval=True)
+            begun, cpu = time.perf_counter(), time.process_time()
+            found = fit(first, potential=basis, step=step, refinement=6, progress=False)
+            moved = [found.predict(rest[k], [k, k + 1]).final for k in range(len(clouds) - 1)]
+            taken.append((time.perf_counter() - begun, time.process_time() - cpu))
+            each = [distances(mu, rest[k + 1], most=10**6)["W1"] for k, mu in enumerate(moved)]
+            reached.append(np.mean(each))
+            floor = np.mean(
+                [distances(first[k + 1], rest[k + 1], most=10**6)["W1"] for k in range(len(each))]
+            )
+            print(
+                f"{step}, seed {seed}: W1 {', '.join(f'{w:.3f}' for w in each)}, mean {reached[-1]:.4f} "
+                f"(floor {floor:.3f}) in {taken[-1][0]:.1f} s ({taken[-1][1]:.1f} s of processor)",
+                flush=True,
+            )
+        mean, spread = np.mean(reached), np.std(reached)
+        seconds = np.mean(taken, axis=0)[0]
+        print(f"{step}: mean W1 {mean:.4f} ± {spread:.4f} in {seconds:.1f} s (goals .52, 20 s)")
+
+
+@row
+def left_out():
+    """Times 1 and 3 of the embryoid body from the landscape of their neighbours, W₂; goals .85, .84."""
+    if not PATHS:
+        print("left_out: give the path of the .npz file (see docs/learning.md)")
+        return
+    data = np.load(Path(PATHS[0]))
+    clouds = [data["positions"][data["time"] == t].astype(float) for t in range(5)]
+    clouds = [cloud[:: sized(1, 20)] for cloud in clouds]
+    for k in (1, 3):
+        seen = Snapshots([k - 1, k + 1], [clouds[k - 1], clouds[k + 1]])
+        basis = Radial(sized(300, 20), 1.0, per_interval=True)
+        found = fit(seen, potential=basis, refinement=6, progress=False)
+        there = jko.Particles(clouds[k])
+        middle = found.predict(seen[0], [k - 1, k]).final
+        geodesic = jko.transport.interpolate(jko.Particles(clouds[k - 1]), jko.Particles(clouds[k + 1]), 0.5)
+        for name, mu in (("landscape", middle), ("McCann", geodesic)):
+            found_distances = [distances(mu, there, seed=s)["W2"] for s in range(sized(3, 1))]
+            print(f"time {k} left out, {name}: W2 {np.mean(found_distances):.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore", UserWarning)
+    sys.argv = [argument for argument in sys.argv if argument not in PATHS]
+    run()

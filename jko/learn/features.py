@@ -1,0 +1,446 @@
+"""Families of functions φ_1, …, φ_m of a point, of which a potential or a kernel is a sum: numbers for the
+least squares, one jax function for the engines."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+
+
+class Features:
+    """φ_1, …, φ_m on R^d: `size` m, `penalised` `[m]` (the share of the regularisation each carries)."""
+
+    dimension: int
+    size: int
+    penalised: np.ndarray
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """φ_j at points `[n, d]`: `[n, m]`."""
+        raise NotImplementedError
+
+    def gradients(self, x: np.ndarray) -> np.ndarray:
+        """∇φ_j at points `[n, d]`: `[n, d, m]`."""
+        raise NotImplementedError
+
+    def laplacians(self, x: np.ndarray) -> np.ndarray:
+        """Δφ_j at points `[n, d]`: `[n, m]`."""
+        raise NotImplementedError
+
+    def slopes(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """∇Σ c_jφ_j at points `[n, d]`: `[n, d]`."""
+        return self.gradients(x) @ coefficients
+
+    def at(self, x, coefficients):
+        """Σ c_j φ_j at one point `[d]`, in jax; the coefficients `[m]` may be traced."""
+        raise NotImplementedError
+
+    def describe(self, j: int) -> str:
+        """φ_j in words."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Monomials(Features):
+    """Π_a z_a^{e_a} with z = (x − middle)/scale and exponents e `[m, d]`."""
+
+    exponents: np.ndarray
+    middle: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def up_to(cls, degree: int, middle: np.ndarray, scale: np.ndarray) -> Monomials:
+        """All of total degree 1 to `degree`."""
+        d, rows = len(middle), []
+        for total in range(1, degree + 1):
+            for chosen in itertools.combinations_with_replacement(range(d), total):
+                rows.append(np.bincount(chosen, minlength=d))
+        return cls(np.array(rows), np.asarray(middle, dtype=float), np.asarray(scale, dtype=float))
+
+    @property
+    def dimension(self):
+        return len(self.middle)
+
+    @property
+    def size(self):
+        return len(self.exponents)
+
+    @property
+    def penalised(self):
+        # slopes and curvatures are what the data know best, higher powers what runs away off them
+        return (self.exponents.sum(axis=1) > 2).astype(float)
+
+    def _powers(self, x):
+        """z^k of each axis, `[k + 1, d, n]`."""
+        z = ((np.asarray(x, dtype=float) - self.middle) / self.scale).T
+        powers = np.ones((self.exponents.max() + 1, *z.shape))
+        for k in range(1, len(powers)):
+            np.multiply(powers[k - 1], z, out=powers[k])
+        return powers
+
+    def _products(self, powers, lowered):
+        """Π over axes of z^{e − lowered} with the factors that differentiation leaves, `[n, m]`."""
+        total = np.empty((self.size, powers.shape[2]))
+        for j, exponents in enumerate(self.exponents):
+            factor = 1.0
+            for a, times in enumerate(lowered):
+                for k in range(times):
+                    factor *= max(exponents[a] - k, 0) / self.scale[a]
+            total[j] = factor
+            if factor:
+                for a, times in enumerate(lowered):
+                    if exponents[a] > times:
+                        total[j] *= powers[exponents[a] - times, a]
+        return total.T
+
+    def values(self, x):
+        return self._products(self._powers(x), [0] * self.dimension)
+
+    def gradients(self, x):
+        powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
+        return np.stack([self._products(powers, row) for row in unit], axis=1)
+
+    def slopes(self, x, coefficients):
+        powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
+        return np.stack([self._products(powers, row) @ coefficients for row in unit], axis=1)
+
+    def laplacians(self, x):
+        powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
+        return sum(self._products(powers, 2 * row) for row in unit)
+
+    def at(self, x, coefficients):
+        z = (x - jnp.asarray(self.middle, x.dtype)) / jnp.asarray(self.scale, x.dtype)
+        powers = [jnp.ones_like(z)]
+        for _ in range(int(self.exponents.max())):
+            powers.append(powers[-1] * z)
+        table, total = jnp.stack(powers), jnp.asarray(coefficients, x.dtype)
+        for a in range(self.dimension):
+            total = total * table[self.exponents[:, a], a]
+        return jnp.sum(total)
+
+    def describe(self, j):
+        letters = [f"x{'₁₂₃₄₅₆₇₈₉'[a]}" if a < 9 else f"x[{a + 1}]" for a in range(self.dimension)]
+        if self.dimension == 1:
+            letters = ["x"]
+        powers = ["", "", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹"]
+        named = zip(letters, self.exponents[j], strict=True)
+        return "".join(f"{x}{powers[e] if e < 10 else f'^{e}'}" for x, e in named if e)
+
+
+@dataclass(frozen=True, eq=False)
+class Bumps(Features):
+    """exp(−|x − c_j|²/2w²) about centres c `[m, d]` of one width w."""
+
+    centres: np.ndarray
+    width: float
+
+    @property
+    def dimension(self):
+        return self.centres.shape[1]
+
+    @property
+    def size(self):
+        return len(self.centres)
+
+    @property
+    def penalised(self):
+        return np.ones(self.size)
+
+    def values(self, x):
+        x = np.asarray(x, dtype=float)
+        middle = self.centres.mean(axis=0)
+        a, b = (x - middle) / self.width, (self.centres - middle) / self.width
+        squares = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2.0 * a @ b.T
+        return np.exp(-0.5 * np.maximum(squares, 0.0))
+
+    def gradients(self, x):
+        bumps = self.values(x) / self.width**2
+        x = np.asarray(x, dtype=float)
+        out = np.empty((len(x), self.dimension, self.size))
+        for a in range(self.dimension):
+            np.multiply(bumps, np.subtract.outer(-x[:, a], -self.centres[:, a]), out=out[:, a])
+        return out
+
+    def slopes(self, x, coefficients):
+        shares = self.values(x) * (coefficients / self.width**2)
+        return shares @ self.centres - shares.sum(axis=1)[:, None] * np.asarray(x, dtype=float)
+
+    def laplacians(self, x):
+        bumps = self.values(x)
+        squares = -2.0 * np.log(np.maximum(bumps, np.finfo(float).tiny))
+        return bumps * (squares - self.dimension) / self.width**2
+
+    def at(self, x, coefficients):
+        away = (x - jnp.asarray(self.centres, x.dtype)) / jnp.asarray(self.width, x.dtype)
+        return jnp.asarray(coefficients, x.dtype) @ jnp.exp(-0.5 * jnp.sum(away**2, axis=1))
+
+    def describe(self, j):
+        place = ", ".join(f"{c:.2g}" for c in self.centres[j][:4])
+        return f"the bump at ({place}{', …' if self.dimension > 4 else ''})"
+
+
+@dataclass(frozen=True, eq=False)
+class Waves(Features):
+    """√(2/m) cos(ω_j·x + b_j), random Fourier features of a Gaussian kernel [RahimiRecht2007]."""
+
+    frequencies: np.ndarray
+    phases: np.ndarray
+
+    @property
+    def dimension(self):
+        return self.frequencies.shape[1]
+
+    @property
+    def size(self):
+        return len(self.frequencies)
+
+    @property
+    def penalised(self):
+        return np.ones(self.size)
+
+    @property
+    def _height(self):
+        return np.sqrt(2.0 / self.size)
+
+    def values(self, x):
+        return self._height * np.cos(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
+
+    def gradients(self, x):
+        slopes = -self._height * np.sin(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
+        return slopes[:, None, :] * self.frequencies.T
+
+    def laplacians(self, x):
+        return -self.values(x) * np.sum(self.frequencies**2, axis=1)
+
+    def at(self, x, coefficients):
+        angles = jnp.asarray(self.frequencies, x.dtype) @ x + jnp.asarray(self.phases, x.dtype)
+        return jnp.asarray(self._height, x.dtype) * (jnp.asarray(coefficients, x.dtype) @ jnp.cos(angles))
+
+    def describe(self, j):
+        return f"the wave of length {2.0 * np.pi / np.linalg.norm(self.frequencies[j]):.2g}"
+
+
+@dataclass(frozen=True, eq=False)
+class TensorSplines(Features):
+    """Products of cubic B-splines on `cells` cells an axis of the box [lower, upper]; constant beyond it."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    cells: int
+
+    @property
+    def dimension(self):
+        return len(self.lower)
+
+    @property
+    def size(self):
+        return (self.cells + 3) ** self.dimension
+
+    @property
+    def penalised(self):
+        return np.ones(self.size)
+
+    def _lines(self, x, order):
+        """The splines of each axis, or their derivatives, at the points: a list of `[n, cells + 3]`."""
+        lines = []
+        for a in range(self.dimension):
+            h = (self.upper[a] - self.lower[a]) / self.cells
+            u = (np.asarray(x, dtype=float)[:, a] - self.lower[a]) / h
+            inside = (u >= 0.0) & (u <= self.cells)
+            u = np.clip(u, 0.0, self.cells)
+            cell = np.minimum(u.astype(int), self.cells - 1)
+            weights = _cubic(u - cell, order) / h**order
+            line = np.zeros((len(u), self.cells + 3))
+            for offset, weight in enumerate(weights):
+                line[np.arange(len(u)), cell + offset] = weight if order == 0 else weight * inside
+            lines.append(line)
+        return lines
+
+    def _product(self, lines):
+        total = lines[0]
+        for line in lines[1:]:
+            total = (total[:, :, None] * line[:, None, :]).reshape(len(line), -1)
+        return total
+
+    def values(self, x):
+        return self._product(self._lines(x, 0))
+
+    def _derived(self, x, order):
+        plain, derived = self._lines(x, 0), self._lines(x, order)
+        axes = range(self.dimension)
+        return [self._product([derived[b] if b == a else plain[b] for b in axes]) for a in axes]
+
+    def gradients(self, x):
+        return np.stack(self._derived(x, 1), axis=1)
+
+    def laplacians(self, x):
+        return sum(self._derived(x, 2))
+
+    def at(self, x, coefficients):
+        lower, upper = (jnp.asarray(corner, x.dtype) for corner in (self.lower, self.upper))
+        u = jnp.clip((x - lower) / (upper - lower) * self.cells, 0, self.cells)
+        cell = jnp.minimum(jnp.floor(u).astype(int), self.cells - 1)
+        weights = _cubic(u - cell, 0)
+        table = jnp.asarray(coefficients, x.dtype).reshape((self.cells + 3,) * self.dimension)
+        total = 0.0
+        for offsets in itertools.product(range(4), repeat=self.dimension):
+            term = table[tuple(cell[a] + o for a, o in enumerate(offsets))]
+            for a, o in enumerate(offsets):
+                term = term * weights[o][a]
+            total = total + term
+        return total
+
+    def describe(self, j):
+        place = np.unravel_index(j, (self.cells + 3,) * self.dimension)
+        h = (self.upper - self.lower) / self.cells
+        return f"the spline at ({', '.join(f'{c:.2g}' for c in self.lower + h * (np.array(place) - 1.0))})"
+
+
+def _cubic(t, order: int):
+    """The four cubic B-splines over a cell at t in [0, 1], or their derivatives in t."""
+    if order == 0:
+        return (
+            (1.0 - t) ** 3 / 6.0,
+            (3.0 * t**3 - 6.0 * t**2 + 4.0) / 6.0,
+            (-3.0 * t**3 + 3.0 * t**2 + 3.0 * t + 1.0) / 6.0,
+            t**3 / 6.0,
+        )
+    if order == 1:
+        return (
+            -0.5 * (1.0 - t) ** 2,
+            1.5 * t**2 - 2.0 * t,
+            -1.5 * t**2 + t + 0.5,
+            0.5 * t**2,
+        )
+    return 1.0 - t, 3.0 * t - 2.0, -3.0 * t + 1.0, t
+
+
+@dataclass(frozen=True, eq=False)
+class Together(Features):
+    """The functions of several families, one after the other."""
+
+    families: tuple[Features, ...]
+
+    @property
+    def dimension(self):
+        return self.families[0].dimension
+
+    @property
+    def size(self):
+        return sum(f.size for f in self.families)
+
+    @property
+    def penalised(self):
+        return np.concatenate([f.penalised for f in self.families])
+
+    def values(self, x):
+        return np.concatenate([f.values(x) for f in self.families], axis=1)
+
+    def gradients(self, x):
+        return np.concatenate([f.gradients(x) for f in self.families], axis=2)
+
+    def slopes(self, x, coefficients):
+        ends = np.cumsum([f.size for f in self.families])[:-1]
+        parts = zip(self.families, np.split(coefficients, ends), strict=True)
+        return sum(f.slopes(x, part) for f, part in parts)
+
+    def laplacians(self, x):
+        return np.concatenate([f.laplacians(x) for f in self.families], axis=1)
+
+    def at(self, x, coefficients):
+        total, first = 0.0, 0
+        for f in self.families:
+            total = total + f.at(x, coefficients[first : first + f.size])
+            first += f.size
+        return total
+
+    def describe(self, j):
+        for f in self.families:
+            if j < f.size:
+                return f.describe(j)
+            j -= f.size
+        raise IndexError(f"no function {j}")
+
+
+@dataclass(frozen=True, eq=False)
+class EvenPowers(Features):
+    """(|z|/s)^{2p}, p = 1 … `count`, of a difference z: smooth even kernels. The first is ½|z|² in units of
+    ½s²."""
+
+    dimension: int
+    count: int
+    scale: float
+
+    @property
+    def size(self):
+        return self.count
+
+    @property
+    def penalised(self):
+        return (np.arange(self.count) > 0).astype(float)
+
+    def _even(self, x):
+        """(|z|/s)^{2k}, k = 0 … `count`, `[count + 1, n]`."""
+        x = np.asarray(x, dtype=float)
+        squares = np.einsum("nd,nd->n", x, x) / self.scale**2
+        powers = np.ones((self.count + 1, len(x)))
+        for k in range(1, self.count + 1):
+            np.multiply(powers[k - 1], squares, out=powers[k])
+        return powers
+
+    def values(self, x):
+        return self._even(x)[1:].T
+
+    def gradients(self, x):
+        x = np.asarray(x, dtype=float)
+        slopes = (2.0 / self.scale**2) * np.arange(1, self.count + 1) * self._even(x)[:-1].T
+        return x[:, :, None] * slopes[:, None, :]
+
+    def laplacians(self, x):
+        p = np.arange(1, self.count + 1)
+        return 2.0 * p * (2.0 * p - 2.0 + self.dimension) * self._even(x)[:-1].T / self.scale**2
+
+    def at(self, x, coefficients):
+        square = jnp.sum(x**2) / jnp.asarray(self.scale**2, x.dtype)
+        total, coefficients = jnp.zeros((), x.dtype), jnp.asarray(coefficients, x.dtype)
+        for p in reversed(range(self.count)):
+            total = (total + coefficients[p]) * square
+        return total
+
+    def describe(self, j):
+        return f"|z|{'²⁴⁶⁸'[j]}" if j < 4 else f"|z|^{2 * (j + 1)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Rings(Features):
+    """exp(−|z|²/2w_j²) of widths w `[m]`: radial kernels, smooth and even at 0, of every range."""
+
+    dimension: int
+    widths: np.ndarray
+
+    @property
+    def size(self):
+        return len(self.widths)
+
+    @property
+    def penalised(self):
+        return np.ones(self.size)
+
+    def values(self, x):
+        return np.exp(-0.5 * np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2)
+
+    def gradients(self, x):
+        return -np.asarray(x, dtype=float)[:, :, None] * (self.values(x) / self.widths**2)[:, None, :]
+
+    def laplacians(self, x):
+        squares = np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2
+        return self.values(x) * (squares - self.dimension) / self.widths**2
+
+    def at(self, x, coefficients):
+        squares = jnp.sum(x**2) / jnp.asarray(self.widths**2, x.dtype)
+        return jnp.asarray(coefficients, x.dtype) @ jnp.exp(-0.5 * squares)
+
+    def describe(self, j):
+        return f"the kernel of range {self.widths[j]:.2g}"

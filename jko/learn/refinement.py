@@ -1,0 +1,258 @@
+"""Refinement: the moments taken along the simulated paths, until the simulated snapshots meet the data.
+
+∫₀^τ of the equation of each energy along the flow itself is exact for gaps of any length:
+F_i(ρ_{k+1}) − F_i(ρ_k) = −τ(S̄p − θl̄)_i with S̄ and l̄ averaged along the flow of p from ρ_k. The closed
+form takes the mean
+of the ends in their place; here S̄(p) is taken along the paths and the equations solved again, a fixed point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from jko.learn.closed_form import Cloud, Data
+from jko.learn.couplings import optimal_coupling
+from jko.learn.equations import Interval, Normal, normal_equations, weights_of
+from jko.learn.model import Model
+from jko.learn.moments import Moments, moments, velocity
+from jko.loops.anderson import Anderson
+from jko.measures import Particles
+
+_DEPTH = 3  # of the mixing; the fixed point contracts by about τ|D²V|/2
+_SETTLED_BY_NEWTON = 1e-3  # the next change is about its square
+MOST_DIFFERENCED = 12  # parameters whose Jacobian is taken by differences
+_NUDGE = 1e-3  # of the size of the parameters
+_DEGENERATE = 1e-10  # of the largest singular value: directions that no path shows stay as they are
+_HALVINGS = 6
+_SETTLED = 1e-4  # change of the predicted motion, relative to it, at which rounds end
+_FEWEST_SIMULATED = 2000  # points of a cloud, with its copies
+_COARSEST, _FINEST = 4, 64  # steps an interval
+_COUPLED_ANEW = (2, 4)  # rounds; later ones change the couplings little, and each costs an exact plan
+_SALT = 0x6A6B6F  # the data may come from a generator of the same small seed: noise must not repeat them
+_TURN = 0.1  # of D²V times the step; the error of a step is about its square
+
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The mean of the moments along a path, `end` its last cloud, and its `steps`."""
+
+    along: Moments
+    end: Cloud
+    steps: int
+
+
+def path(
+    model: Model,
+    parameters: np.ndarray,
+    k: int,
+    start: Cloud,
+    gap: float,
+    steps: int,
+    seed: int,
+    what: Callable | None = None,
+    copies: int = 1,
+) -> Path:
+    """The flow of the parameters over the interval k, by Heun's method with noise √(2θ) [KloedenPlaten1992];
+    `what(x, w)` is averaged along it, the moments unless given, and each point starts `copies` times."""
+    what = partial(moments, model) if what is None else what
+    theta, p = max(model.theta(parameters), 0.0), model.of_interval(k, parameters)
+    generator, h = np.random.default_rng([seed, _SALT]), gap / steps
+    x, w = start.x, start.w
+    if theta > 0.0 and copies > 1:
+        x, w = np.tile(x, (copies, 1)), np.tile(w / copies, copies)
+    total = 0.5 * what(x, w)
+    for s in range(steps):
+        kick = np.sqrt(2.0 * theta * h) * generator.standard_normal(x.shape) if theta > 0.0 else 0.0
+        first = velocity(model, p, x, w)
+        second = velocity(model, p, x + h * first + kick, w)
+        x = x + 0.5 * h * (first + second) + kick
+        total = total + (1.0 if s + 1 < steps else 0.5) * what(x, w)
+    return Path((1.0 / steps) * total, Cloud(x, w), steps)
+
+
+def copies_for(model: Model, cloud: Cloud) -> int:
+    """How often the points of a cloud start, against the noise of the noise; once where pairs are summed."""
+    return 1 if model.kernels is not None else max(1, -(-_FEWEST_SIMULATED // len(cloud.x)))
+
+
+def steps_for(model: Model, parameters: np.ndarray, k: int, start: Cloud, gap: float) -> int:
+    """How many steps the curvature seen at the points asks for."""
+    p = model.of_interval(k, parameters)
+    few = start.part(np.arange(min(len(start.x), 400)))
+    size = np.sqrt(np.mean(few.x.var(axis=0))) or 1.0
+    direction = np.random.default_rng(0).standard_normal(few.x.shape)
+    direction /= np.linalg.norm(direction, axis=1)[:, None]
+    nudge = 1e-4 * size * direction
+    turned = velocity(model, p, few.x + nudge, few.w) - velocity(model, p, few.x, few.w)
+    curvature = float(np.quantile(np.linalg.norm(turned, axis=1) / (1e-4 * size), 0.95))
+    return int(np.clip(np.ceil(gap * curvature / _TURN), _COARSEST, _FINEST))
+
+
+def along_paths(
+    model: Model,
+    parameters: np.ndarray,
+    data: Data,
+    chosen: list[int],
+    energies: dict,
+    steps: list[int],
+    seed: int,
+) -> list[Interval] | None:
+    """The intervals with moments along the paths; None where a path runs away. `energies` are the data's."""
+    made = []
+    for number, (k, count) in enumerate(zip(chosen, steps, strict=True)):
+        gap = float(data.gaps[k])
+        start = data.clouds[k]
+        found = path(model, parameters, number, start, gap, count, seed + k, copies=copies_for(model, start))
+        if not np.all(np.isfinite(found.along.gram)):
+            return None
+        change = (energies[k + 1] - energies[k]) / gap
+        made.append(Interval(found.along.gram, found.along.laplacians, change, gap))
+    return made
+
+
+@dataclass(frozen=True, eq=False)
+class Refined:
+    """Parameters that the paths agree with, the equations along them, and how the rounds went: `residuals`
+    are
+    the root of (p′ − p)ᵀN(p′ − p) over pᵀNp, a round each."""
+
+    parameters: np.ndarray
+    normal: Normal
+    residuals: list[float]
+    settled: bool
+    steps: list[int]
+
+
+def refine(model, data, chosen, start, share, rounds, seed, tick=lambda: None) -> Refined | None:
+    """At most `rounds` of them from the closed form `start`; None where the first paths run away. Few
+    parameters are found by Newton's method with differences, many by mixing the fixed point's iterates."""
+    ends = {*chosen, *(k + 1 for k in chosen)}
+    energies = {k: moments(model, data.clouds[k].x, data.clouds[k].w).energies for k in ends}
+    steps = [steps_for(model, start, n, data.clouds[k], float(data.gaps[k])) for n, k in enumerate(chosen)]
+
+    if data.couplings is not None and model.theta(start) == 0.0 and not model.fits_temperature:
+        seen = _Paired(model, data, chosen, steps)
+        return _mixed(model, seen, start, share, rounds, steps, tick)
+
+    def seen(p):
+        return along_paths(model, p, data, chosen, energies, steps, seed)
+
+    method = _newton if model.size <= MOST_DIFFERENCED else _mixed
+    return method(model, seen, start, share, rounds, steps, tick)
+
+
+class _Paired:
+    """The intervals by pairs: y − x regressed on the gradients averaged along the path from x, with y
+    where an
+    optimal coupling of the path's end with the data sends it, found anew in the rounds `_COUPLED_ANEW`."""
+
+    def __init__(self, model: Model, data: Data, chosen: list[int], steps: list[int]):
+        self.model, self.data, self.chosen, self.steps = model, data, chosen, steps
+        self.images = [data.couplings[k].images(data.clouds[k + 1].x) for k in chosen]
+        self.round = 0
+
+    def __call__(self, p) -> list[Interval] | None:
+        made = []
+        self.round += 1
+        for number, k in enumerate(self.chosen):
+            start, gap = self.data.clouds[k], float(self.data.gaps[k])
+            found = path(self.model, p, number, start, gap, self.steps[number], 0, self._slopes)
+            if not np.all(np.isfinite(found.along)):
+                return None
+            if self.round in _COUPLED_ANEW:
+                after = self.data.clouds[k + 1]
+                plan = optimal_coupling(Particles(found.end.x, found.end.w), Particles(after.x, after.w))
+                self.images[number] = plan.images(after.x)
+            slopes = found.along.reshape(-1, self.model.tests)
+            weighted = slopes * np.repeat(start.w, start.x.shape[1])[:, None]
+            moved = (self.images[number] - start.x).ravel()
+            made.append(
+                Interval(weighted.T @ slopes, np.zeros(self.model.tests), weighted.T @ moved / gap, gap)
+            )
+        return made
+
+    def _slopes(self, x, w):
+        return self.model.potential.gradients(x)
+
+
+def residual_of(model: Model, made: list[Interval], weights: list[np.ndarray], p: np.ndarray) -> np.ndarray:
+    """Σ_k W_kᵀ(S_k p − θl_k + d_k) with weights W_k `[M, size]`."""
+    theta, total = model.theta(p), 0.0
+    for number, each in enumerate(made):
+        unexplained = each.gram @ model.of_interval(number, p) - theta * each.laplacians + each.change
+        total = total + weights[number].T @ unexplained
+    return total
+
+
+def _newton(model, seen, start, share, rounds, steps, tick) -> Refined | None:
+    """Newton's method for the residual along the paths, its Jacobian by differences along the same noise;
+    a step
+    that makes the residual larger is halved."""
+    made = seen(start)
+    if made is None:
+        return None
+    weights = weights_of(model, made, max(share, 1e-6))
+    normal = normal_equations(model, made, max(share, 1e-6))
+    penalty = np.diag(share * normal.scale * model.penalised)
+    p, residuals, settled = start, [], False
+    value = residual_of(model, made, weights, p) + penalty @ p
+    for _ in range(rounds):
+        tick()
+        jacobian = penalty + differences(lambda q: residual_of(model, seen(q), weights, q), p)
+        change = -np.linalg.lstsq(jacobian, value, rcond=_DEGENERATE)[0]
+        size = max(float(p @ normal.matrix @ p), np.finfo(float).tiny)
+        residuals.append(float(np.sqrt(max(change @ normal.matrix @ change, 0.0) / size)))
+        for _ in range(_HALVINGS):
+            made = seen(p + change)
+            after = (
+                None
+                if made is None
+                else residual_of(model, made, weights, p + change) + penalty @ (p + change)
+            )
+            if after is not None and after @ after <= value @ value:
+                break
+            change = 0.5 * change
+        else:
+            break
+        p, value = p + change, after
+        normal = normal_equations(model, made, max(share, 1e-6))
+        if residuals[-1] < _SETTLED_BY_NEWTON:
+            settled = True
+            break
+    return Refined(p, normal, residuals, settled, steps)
+
+
+def differences(residual: Callable, p: np.ndarray) -> np.ndarray:
+    """The Jacobian `[size, size]` of a residual at p, by central differences."""
+    size = _NUDGE * (np.abs(p).max() or 1.0)
+    columns = []
+    for nudge in size * np.eye(len(p)):
+        columns.append((residual(p + nudge) - residual(p - nudge)) / (2.0 * size))
+    return np.stack(columns, axis=1)
+
+
+def _mixed(model, seen, start, share, rounds, steps, tick) -> Refined | None:
+    penalised, p, best, residuals = model.penalised, start, None, []
+    mix = None
+    for _ in range(rounds):
+        made = seen(p)
+        tick()
+        if made is None:
+            break
+        normal = normal_equations(model, made, max(share, 1e-6))
+        image = normal.solved(share, penalised)
+        change = image - p
+        size = max(float(image @ normal.matrix @ image), np.finfo(float).tiny)
+        residuals.append(float(np.sqrt(max(change @ normal.matrix @ change, 0.0) / size)))
+        if best is None or residuals[-1] < best.residuals[-1]:
+            best = Refined(p, normal, list(residuals), residuals[-1] < _SETTLED, steps)
+        if residuals[-1] < _SETTLED:
+            break
+        if mix is None:
+            mix = Anderson(np.maximum(np.diag(normal.matrix), 0.0), _DEPTH)
+        p = mix(p, image)
+    return best
