@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.measures import Particles
-from jko.transport.interpolation import plan_of
+from jko.transport.paths.interpolation import plan_of
 
 MOST_ATOMS = 6000  # of a cloud in an exact plan; larger ones are drawn from, or coupled by entropic transport
 

@@ -10,8 +10,8 @@ from jko.errors import seed_number, whole_number
 from jko.learn.fit import Fit
 from jko.learn.snapshots import Snapshots, as_snapshots
 from jko.measures import Gaussian, Particles
-from jko.transport.affine import optimal_matrix
-from jko.transport.plan import squared_distances
+from jko.transport.distances.atoms import squared_distances
+from jko.transport.distances.gaussian import optimal_matrix
 
 METRICS = ("W1", "W2", "energy")
 ROWS = ("learnt", "floor", "standing still", "affine", "mccann")

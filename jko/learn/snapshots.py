@@ -10,7 +10,7 @@ import numpy as np
 from jko.errors import finite_array, seed_number, shown
 from jko.measures import Density, Gaussian, Particles
 from jko.measures.measure import Measure
-from jko.transport.atoms import atoms_of
+from jko.transport.distances.atoms import atoms_of
 
 _FEWEST_CELLS = 4  # of a cloud that is split in two
 
