@@ -21,6 +21,8 @@ from jko.sensitivity.engine import Arrays
 from jko.sensitivity.engines import derivative_of
 from jko.sensitivity.parametrised import MakeFunctional, checked_parameters
 
+_LARGEST_RESIDUAL = 1e-4  # relative: a larger one of an adjoint equation is refused
+
 
 class Of(StrEnum):
     """What a loss is a function of."""
@@ -223,6 +225,12 @@ def _backward(engine, path, cotangents, tau, bar):
         total = jax.tree.map(np.add, total, pulled.parameters)
         by_tau += pulled.tau + path.numbers[place] * pulled.time
         residuals.append(pulled.residual)
+        if not pulled.residual <= _LARGEST_RESIDUAL:
+            raise ValueError(
+                f"scheme: the adjoint equation of step {path.numbers[place] + 1} was solved to a residual of "
+                f"{pulled.residual:.1e} only, and the gradient would be wrong: take a smaller tau, or a box "
+                "that ends where the density does"
+            )
         after = dict(pulled.before)
         if place and len(cotangents) > 1:
             after = {k: a + cotangents[place][k] if k in cotangents[place] else a for k, a in after.items()}

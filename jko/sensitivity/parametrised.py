@@ -124,11 +124,11 @@ def potentials(F: Functional, points) -> jax.Array:
     return jax.vmap(lambda x: potential(F, x))(points)
 
 
-def first_variation(F: Functional, rho, grid, points) -> jax.Array:
-    """U′(ρ) + V + W∗ρ of a traced functional in the cells of a grid, ρ > 0."""
-    total = potentials(F, points).reshape(grid.cells) + convolved(F, rho, grid)
+def first_variation(F: Functional, density, rho, grid) -> jax.Array:
+    """U′(density) + V + W∗ρ of a traced functional in the cells of a grid, where the density is positive."""
+    total = potentials(F, jnp.asarray(grid.points)).reshape(grid.cells) + convolved(F, rho, grid)
     internal = F.parts.internal_energy
-    return total if internal is None else total + internal.derivative(rho)
+    return total if internal is None else total + internal.derivative(density)
 
 
 def convolved(F: Functional, rho, grid) -> jax.Array:

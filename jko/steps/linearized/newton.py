@@ -148,7 +148,7 @@ class LinearizedNewton:
 
     def _correction(self, now: Pair, reduction: float):
         """δ with AᵀU*″Aδ − τ∇·(ρ∇δ) = imbalance + AᵀU*″ mismatch, by conjugate gradients."""
-        cycle = self._preconditioner(now)
+        cycle = self.preconditioner(now)
         work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
         bent = self.bend * now.phi
         r = self.faces.apply(adjoint, now.curvature * now.mismatch, bent, now.density, x, scale=self.scale)
@@ -176,7 +176,7 @@ class LinearizedNewton:
             rz = new
         return x
 
-    def _preconditioner(self, now: Pair):
+    def preconditioner(self, now: Pair):
         """A V-cycle for diagonal·δ − ∇·(ρ(τ + τ²U*″/ρ (∂φ)²)∇δ), the Hessian but for mixed derivatives."""
         floor = TOLERANCES.smallest if self.temperature is not None else TOLERANCES.vacuum * now.density.max()
         rho = np.maximum(now.density, floor)

@@ -67,10 +67,15 @@ class Linearized(Scheme):
         return Problem(F, lambda F: LinearizedLadder(F, mu, self.scheme_name()))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+        new, info, _ = self.solved(problem, mu, t, tau)
+        return new, state, info
+
+    def solved(self, problem: Problem, mu: Measure, t: float, tau: float):
+        """A step as (measure, record, what was solved): the last is what its derivative is made of."""
         solved = self._passes(problem.at(t + tau), mu, positive_number("tau", tau), 1.0)
         if solved.found is None:
-            return mu, state, self._failed(solved)
-        return Density(mu.grid, solved.values), state, self._record(solved, mu)
+            return mu, self._failed(solved), solved
+        return Density(mu.grid, solved.values), self._record(solved, mu), solved
 
     def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """2ρ₁ − ρ with ρ₁ the half step of implicit Euler: the implicit midpoint rule for ∂ρ = ∇·(ρ∇δF)."""

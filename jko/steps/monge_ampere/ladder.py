@@ -75,14 +75,12 @@ class PressureLadder:
     ) -> Found:
         """The step's pressure; from a given p on the finest grid alone. `field` is the interaction's first
         variation, `first` that at ρ_k."""
-        with np.errstate(divide="ignore"):
-            log = np.log(mu.values)
-        np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
+        log = log_density(mu.values)
         potentials = self.potentials
         if field is not None:
             potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
         logs = self.levels.coarsened(log) if p is None else [log]
-        free, spent = _far_walls(log), 0
+        free, spent = far_walls(log), 0
         steep = isinstance(caution, int)
         coarsest = self._medium(caution) if steep and p is None else len(logs) - 1
         for depth in reversed(range(coarsest + 1)):
@@ -203,7 +201,14 @@ def _joined(pushed: np.ndarray, answer: np.ndarray, total: float):
     return change
 
 
-def _far_walls(log: np.ndarray):
+def log_density(values: np.ndarray) -> np.ndarray:
+    """log ρ of values `[*cells]`, not below what counts."""
+    with np.errstate(divide="ignore"):
+        log = np.log(values)
+    return np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
+
+
+def far_walls(log: np.ndarray):
     """For each axis, whether its lower and its upper wall hold no mass that counts."""
     bar = log.max() - TOLERANCES.far
     return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))

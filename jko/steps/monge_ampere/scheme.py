@@ -85,6 +85,11 @@ class MongeAmpere(Scheme):
         return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+        return self.solved(problem, mu, t, tau, state)[:3]
+
+    def solved(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+        """A step as (measure, state, record, the pressure found, None of a fallback): the last is what its
+        derivative is made of."""
         ladder = problem.at(t + tau)
         tau = ladder.problem.checked(tau)
         reason, nearest = unsuited(mu), None
@@ -95,11 +100,12 @@ class MongeAmpere(Scheme):
                 if rejection is None:
                     if isinstance(caution, int):
                         note, details = "; ".join(filter(None, (_STEEP, note))), {**details, "steep": caution}
-                    return Density(mu.grid, found.values), state, self._record(found, mu, note, details)
+                    record = self._record(found, mu, note, details)
+                    return Density(mu.grid, found.values), state, record, found
                 reason = rejection.reason
                 if rejection.only_open and (nearest is None or found.gap < nearest[0].gap):
                     nearest = found, note, reason, details
-        return self._fall_back(problem.F.at(t + tau), mu, tau, state, reason, nearest)
+        return *self._fall_back(problem.F.at(t + tau), mu, tau, state, reason, nearest), None
 
     def sharpened(self) -> MongeAmpere:
         """The same, solved to a gap that does not add up over many steps of second order."""

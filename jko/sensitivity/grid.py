@@ -1,0 +1,117 @@
+"""What derivatives of steps of densities share: slopes by the parameters, and a preconditioned solve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals.programs import kept
+from functionals.reading import as_it_reads_now
+from jko.measures import fields
+from jko.sensitivity.engine import StepDerivative, relative
+from jko.sensitivity.parametrised import first_variation, traced
+
+_SOLVED = 1e-11  # the relative residual at which GMRES ends
+_RESTART, _ROUNDS = 40, 5
+_REACH = 2  # cells: as far as equations of a step couple along an axis
+
+
+class GridStep(StepDerivative):
+    """A step of a density whose equation has U′(ρ′) + V + W∗ρ′ in the cells, and nothing else of F."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        if self.F.parts.interaction and self.initial.grid.is_periodic:
+            self.refuse("an interaction on a periodic grid", "a grid with walls")
+
+    def slopes(self, density, values, of_field, t):
+        """The derivatives Σ f ∂(U′(ρ) + V + W∗ρ′) by the parameters and the time, f the cotangent; ρ is what
+        the equation has, ρ′ what is stored of it."""
+        with jax.enable_x64(True):
+            paired = _paired(as_it_reads_now(self.make_functional), self.initial.grid)
+            found = paired(self.parameters, t, density, values, of_field)
+        parameters, time = jax.tree.map(np.asarray, found)
+        return parameters, float(time)
+
+    def convolved(self, of_field, t):
+        """(∂(W∗ρ)/∂ρ)ᵀ f, W being even; None without an interaction."""
+        grid, parts = self.initial.grid, self.F.at(t).parts
+        if not parts.interaction:
+            return None
+        masses = of_field * grid.cell_volume
+        return sum(c * fields.convolve(grid, atom.W, masses) for c, atom in parts.interaction)
+
+
+@kept
+def _paired(make_functional, grid):
+    def pairing(parameters, t, density, values, of_field):
+        F = traced(make_functional, parameters, t)
+        return jnp.sum(of_field * first_variation(F, density, values, grid))
+
+    return jax.jit(jax.grad(pairing, argnums=(0, 1)))
+
+
+def solved(operator: Callable, right, preconditioner: Callable, weight=1.0):
+    """(x, |Ax − b|/|b|) of A x = b `[*cells]` by GMRES [SaadSchultz1986], in the norm of weight·x."""
+    from scipy.sparse.linalg import LinearOperator, gmres
+
+    shape, size = right.shape, right.size
+    safe = np.maximum(weight, 1e-150)
+
+    def weighted(function):
+        return lambda y: (safe * function(np.reshape(y, shape) / safe)).ravel()
+
+    scaled = LinearOperator((size, size), weighted(operator), dtype=float)
+    inverse = LinearOperator((size, size), weighted(preconditioner), dtype=float)
+    b = (safe * right).ravel()
+    y, _ = gmres(scaled, b, rtol=_SOLVED, atol=0.0, restart=_RESTART, maxiter=_ROUNDS, M=inverse)
+    return y.reshape(shape) / safe, relative(scaled.matvec(y) - b, b)
+
+
+def eliminated(operator: Callable, cells) -> Callable:
+    """The inverse of a linear operator that couples a cell to those up to two away along each axis: its
+    columns by fives, none of which touch, and sparse elimination."""
+    from scipy.sparse import csc_matrix
+    from scipy.sparse.linalg import splu
+
+    width = 2 * _REACH + 1
+    place = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"))
+    extent, number = np.reshape(cells, (-1, *(1,) * len(cells))), np.arange(place[0].size).reshape(cells)
+    rows, columns, entries = [], [], []
+    for colour in np.ndindex((width,) * len(cells)):
+        k = np.reshape(colour, extent.shape)
+        answer = operator(np.all(place % width == k, axis=0).astype(float))
+        owner = place + (k - place + _REACH) % width - _REACH
+        inside = np.all((owner >= 0) & (owner < extent), axis=0)
+        rows.append(number[inside])
+        columns.append(number[tuple(owner[:, inside])])
+        entries.append(answer[inside])
+    parts = map(np.concatenate, (entries, rows, columns))
+    values, i, j = parts
+    factors = splu(csc_matrix((values, (i, j)), shape=(number.size,) * 2))
+    return lambda r: factors.solve(r.ravel()).reshape(cells)
+
+
+def conjugate_gradients(operator: Callable, right, preconditioner: Callable, weight):
+    """(x, |Ax − b|/|b|) of A x = b for a symmetric positive A, the norm that of weight·b; the preconditioner
+    may round (Polak and Ribière's β)."""
+    x, r = np.zeros_like(right), right.copy()
+    goal = _SOLVED * float(np.linalg.norm(weight * right))
+    z = preconditioner(r)
+    d, rz = z.copy(), float(np.vdot(r, z))
+    for _ in range(_RESTART * _ROUNDS):
+        if not rz > 0.0 or np.linalg.norm(weight * r) <= goal:
+            break
+        q = operator(d)
+        step = rz / float(np.vdot(d, q))
+        x += step * d
+        r -= step * q
+        z = preconditioner(r)
+        new = float(np.vdot(r, z))
+        d *= -step * float(np.vdot(q, z)) / rz
+        d += z
+        rz = new
+    return x, relative(weight * (operator(x) - right), weight * right)

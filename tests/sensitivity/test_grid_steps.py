@@ -1,0 +1,176 @@
+"""Derivatives of `steps.MongeAmpere` and `steps.Linearized`: the exact answer, and differences."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+from jko.errors import UnsupportedFunctional
+from jko.sensitivity import value_and_gradient
+from jko.steps.linearized.newton import LinearizedNewton
+from tests.sensitivity.differences import along, by_differences, exact_gradient, worst_error
+
+SHARP = {
+    "MongeAmpere": jko.steps.MongeAmpere(tolerance=1e-14),
+    "Linearized": jko.steps.Linearized(tolerance=1e-11),
+}
+
+
+def density(dimension, length=1.0):
+    if dimension == 1:
+        grid = jko.Grid.uniform(-5.0 * length, 5.0 * length, 80)
+        return jko.Density.gaussian(grid, mean=0.8 * length, std=0.8 * length)
+    grid = jko.Grid.uniform((-4.0 * length,) * 2, (4.0 * length,) * 2, (24, 28))
+    return jko.Density.gaussian(grid, mean=(0.5 * length, 0.2 * length), std=0.8 * length)
+
+
+def loss_in(length):
+    def loss(mu):
+        return mu.integrate(lambda x: (x[0] / length) ** 2 + jnp.sin(x[-1] / length))
+
+    return loss
+
+
+@pytest.mark.parametrize("name", SHARP)
+@pytest.mark.parametrize(("dimension", "length"), [(1, 1.0), (1, 1e3), (2, 1.0), (2, 1e3)])
+def test_differences_of_the_engine(name, dimension, length):
+    rng = np.random.default_rng([dimension, len(name)])
+    parameters = {
+        "stiffness": rng.uniform(0.5, 1.0, dimension),
+        "hill": rng.uniform(0.2, 0.5) * length**2,
+        "theta": rng.uniform(0.5, 0.8) * length**2,
+        "speed": rng.uniform(0.5, 1.0) * length,
+    }
+
+    def make(p):
+        def V(x, t):
+            y = x - p["speed"] * t
+            return 0.5 * jnp.sum(p["stiffness"] * y**2) + p["hill"] * jnp.cos(jnp.sum(x) / length)
+
+        return fn.Potential(V) + p["theta"] * fn.Entropy()
+
+    mu = density(dimension, length)
+    error = worst_error(make, parameters, mu, SHARP[name], loss_in(length), tau=0.1, n_steps=2)
+    assert error < 1e-5
+
+
+def interacting(p):
+    W = fn.Interaction(lambda z: p["a"] * jnp.sum(z**2) - p["b"] * jnp.exp(-jnp.sum(z**2)))
+    return W + p["theta"] * fn.Entropy()
+
+
+def of_two_energies(p):
+    U = p["theta"] * fn.Entropy() + p["b"] * fn.Power(2.0)
+    return U + fn.Potential(lambda x: 0.5 * p["a"] * jnp.sum(x**2))
+
+
+MIXED = [
+    (interacting, {"a": 0.5, "b": 0.6, "theta": 0.7}),
+    (of_two_energies, {"a": 1.0, "b": 0.6, "theta": 0.5}),
+]
+
+
+def second_moment(mu):
+    return mu.integrate(lambda x: jnp.sum(x**2))
+
+
+@pytest.mark.parametrize(("make", "parameters"), MIXED)
+def test_interactions_and_two_energies_by_monge_ampere(make, parameters):
+    settings = {"tau": 0.1, "n_steps": 1, "step": 1e-2}
+    assert worst_error(make, parameters, density(2), SHARP["MongeAmpere"], second_moment, **settings) < 1e-5
+
+
+def solved_to_rounding(F, mu, tau):
+    """∫|x|² after a linearised step whose Newton method and field W∗ρ′ are iterated until nothing changes:
+    the scheme ends at a gap of 1e-12 of F, whose root differences would see."""
+    problem = SHARP["Linearized"].prepare(F, mu).at(tau).problem
+    values, phi = mu.values, 0.0 * mu.values
+    for _ in range(25 if F.parts.interaction else 1):
+        outer = problem.outer(problem.interaction(values))
+        newton = LinearizedNewton(problem.internal, tau, mu.grid.spacing, mu.values, outer)
+        now = newton.solve(newton.start() if not phi.any() else newton.at(phi), 1e-18, 40)
+        phi, before = now.phi, values
+        values = newton.at(phi).density.reshape(mu.grid.cells)
+        if np.abs(values - before).max() < 1e-14 * values.max():
+            break
+    return float(
+        np.vdot(values, np.sum(mu.grid.points**2, axis=1).reshape(mu.grid.cells)) * mu.grid.cell_volume
+    )
+
+
+@pytest.mark.parametrize(("make", "parameters"), MIXED)
+def test_interactions_and_two_energies_by_linearized(make, parameters):
+    mu = density(1)
+    found = value_and_gradient(second_moment, make, parameters, mu, SHARP["Linearized"], tau=0.1, n_steps=1)
+    slopes = by_differences(lambda p: solved_to_rounding(make(p), mu, 0.1), parameters)
+    for name, slope in slopes.items():
+        assert found.gradient[name] == pytest.approx(slope, rel=1e-5)
+    assert found.record.worst_residual < 1e-9
+
+
+def moments(mu):
+    return mu.integrate(lambda x: x[0] + x[0] ** 2)
+
+
+def test_the_exact_answer_by_monge_ampere():
+    """Its differences are exact on Gaussians: what is left is the box."""
+    parameters = {"stiffness": 1.3, "temperature": 0.7}
+
+    def make(p):
+        V = fn.Potential(lambda x: 0.5 * p["stiffness"] * jnp.sum(x**2))
+        return V + p["temperature"] * fn.Entropy()
+
+    grid = jko.Grid.uniform(-7.0, 7.0, 160)
+    mu = jko.Density.gaussian(grid, mean=1.0, std=0.8)
+    found = value_and_gradient(
+        moments, make, parameters, mu, SHARP["MongeAmpere"], tau=0.2, n_steps=3, by=("parameters", "tau")
+    )
+    _, slopes, by_tau = exact_gradient(parameters, 0.2, 1.0, 0.8, 3)
+    for leaf, slope in slopes.items():
+        assert found.gradient["parameters"][leaf] == pytest.approx(slope, rel=1e-6)
+    assert found.gradient["tau"] == pytest.approx(by_tau, rel=1e-6)
+    assert found.record.worst_residual < 1e-10
+
+
+@pytest.mark.parametrize("name", SHARP)
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_the_initial_measure(name, dimension):
+    mu = density(dimension)
+
+    def make(p):
+        return fn.Potential(lambda x: p * jnp.sum(x**2 + jnp.sin(2.0 * x))) + 0.5 * fn.Entropy()
+
+    settings = {"tau": 0.05, "n_steps": 2}
+    found = value_and_gradient(loss_in(1.0), make, 0.5, mu, SHARP[name], by="measure", **settings)
+    tilt = np.sin(mu.grid.points @ np.arange(1.0, dimension + 1.0)).reshape(mu.grid.cells)
+    change = mu.values * (tilt - np.vdot(tilt, mu.values) / mu.values.sum())
+
+    def value(by):
+        moved = jko.Density(mu.grid, mu.values + by * change)
+        return value_and_gradient(loss_in(1.0), make, 0.5, moved, SHARP[name], **settings).value
+
+    assert np.vdot(found.gradient["values"], change) == pytest.approx(along(value, 1e-3), rel=1e-6)
+
+
+def test_steep_tails_are_eliminated():
+    """Where log ρ falls by hundreds the V-cycle does not help, and the adjoint is solved directly."""
+    grid = jko.Grid.uniform(-6.0, 6.0, 120)
+    mu = jko.Density.gaussian(grid, mean=0.2, std=0.3)
+
+    def make(p):
+        return fn.Potential(lambda x: 0.5 * p * jnp.sum(x**2)) + 0.02 * fn.Entropy()
+
+    error = worst_error(make, 4.0, mu, SHARP["MongeAmpere"], loss_in(1.0), tau=0.1, n_steps=2)
+    assert error < 1e-5
+
+
+def test_vacuum_is_refused_by_name():
+    grid = jko.Grid.uniform(-3.0, 3.0, 64)
+    mu = jko.Density(grid, np.maximum(1.0 - grid.axes[0] ** 2, 0.0)).normalized()
+
+    def make(p):
+        return p * fn.Power(2.0)
+
+    with pytest.raises(UnsupportedFunctional, match=r"vacuum.*steps\.Quantile"):
+        value_and_gradient(moments, make, 1.0, mu, SHARP["MongeAmpere"], tau=0.1, n_steps=1)
