@@ -20,8 +20,7 @@ from jko.scheme import Scheme
 from jko.sensitivity.engine import Arrays
 from jko.sensitivity.engines import derivative_of
 from jko.sensitivity.parametrised import MakeFunctional, checked_parameters
-
-_LARGEST_RESIDUAL = 1e-4  # relative: a larger one of an adjoint equation is refused
+from jko.sensitivity.tolerances import TOLERANCES
 
 
 class Of(StrEnum):
@@ -225,7 +224,7 @@ def _backward(engine, path, cotangents, tau, bar):
         total = jax.tree.map(np.add, total, pulled.parameters)
         by_tau += pulled.tau + path.numbers[place] * pulled.time
         residuals.append(pulled.residual)
-        if not pulled.residual <= _LARGEST_RESIDUAL:
+        if not pulled.residual <= TOLERANCES.refused:
             raise ValueError(
                 f"scheme: the adjoint equation of step {path.numbers[place] + 1} was solved to a residual of "
                 f"{pulled.residual:.1e} only, and the gradient would be wrong: take a smaller tau, or a box "

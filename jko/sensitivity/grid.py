@@ -13,10 +13,7 @@ from functionals.reading import as_it_reads_now
 from jko.measures import fields
 from jko.sensitivity.engine import StepDerivative, relative
 from jko.sensitivity.parametrised import first_variation, traced
-
-_SOLVED = 1e-11  # the relative residual at which GMRES ends
-_RESTART, _ROUNDS = 40, 5
-_REACH = 2  # cells: as far as equations of a step couple along an axis
+from jko.sensitivity.tolerances import TOLERANCES
 
 
 class GridStep(StepDerivative):
@@ -67,7 +64,8 @@ def solved(operator: Callable, right, preconditioner: Callable, weight=1.0):
     scaled = LinearOperator((size, size), weighted(operator), dtype=float)
     inverse = LinearOperator((size, size), weighted(preconditioner), dtype=float)
     b = (safe * right).ravel()
-    y, _ = gmres(scaled, b, rtol=_SOLVED, atol=0.0, restart=_RESTART, maxiter=_ROUNDS, M=inverse)
+    ends = {"rtol": TOLERANCES.solved_grid, "restart": TOLERANCES.restart, "maxiter": TOLERANCES.rounds}
+    y, _ = gmres(scaled, b, atol=0.0, M=inverse, **ends)
     return y.reshape(shape) / safe, relative(scaled.matvec(y) - b, b)
 
 
@@ -77,14 +75,14 @@ def eliminated(operator: Callable, cells) -> Callable:
     from scipy.sparse import csc_matrix
     from scipy.sparse.linalg import splu
 
-    width = 2 * _REACH + 1
+    width = 2 * TOLERANCES.reach + 1
     place = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"))
     extent, number = np.reshape(cells, (-1, *(1,) * len(cells))), np.arange(place[0].size).reshape(cells)
     rows, columns, entries = [], [], []
     for colour in np.ndindex((width,) * len(cells)):
         k = np.reshape(colour, extent.shape)
         answer = operator(np.all(place % width == k, axis=0).astype(float))
-        owner = place + (k - place + _REACH) % width - _REACH
+        owner = place + (k - place + TOLERANCES.reach) % width - TOLERANCES.reach
         inside = np.all((owner >= 0) & (owner < extent), axis=0)
         rows.append(number[inside])
         columns.append(number[tuple(owner[:, inside])])
@@ -99,10 +97,10 @@ def conjugate_gradients(operator: Callable, right, preconditioner: Callable, wei
     """(x, |Ax − b|/|b|) of A x = b for a symmetric positive A, the norm that of weight·b; the preconditioner
     may round (Polak and Ribière's β)."""
     x, r = np.zeros_like(right), right.copy()
-    goal = _SOLVED * float(np.linalg.norm(weight * right))
+    goal = TOLERANCES.solved_grid * float(np.linalg.norm(weight * right))
     z = preconditioner(r)
     d, rz = z.copy(), float(np.vdot(r, z))
-    for _ in range(_RESTART * _ROUNDS):
+    for _ in range(TOLERANCES.restart * TOLERANCES.rounds):
         if not rz > 0.0 or np.linalg.norm(weight * r) <= goal:
             break
         q = operator(d)

@@ -7,11 +7,8 @@ import numpy as np
 from jko.loops.elliptic.linearized_flux import adjoint, advected, hamilton_jacobi
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, conjugate_gradients, eliminated, solved
+from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.linearized.newton import LinearizedNewton
-
-_GAP = 1e-15  # relative, at which the potential counts as that of the stored density
-_ENOUGH = 1e-9  # the residual of the adjoint equation above which it is solved by elimination
-_POLISH = 3  # Newton iterations towards it
 
 
 class LinearizedStep(GridStep):
@@ -50,7 +47,7 @@ class _Equation:
         rho = np.maximum(mu.values, found.details["floor"] * mu.values.max())
         self.newton = LinearizedNewton(problem.internal, tau, grid.spacing, rho, outer, 1.0, grid.periodic)
         start = self.newton.at(found.found.phi, found.found.pressure)
-        self.now = self.newton.at(self.newton.solve(start, _GAP, _POLISH).phi)
+        self.now = self.newton.at(self.newton.solve(start, TOLERANCES.sharp_gap, TOLERANCES.polish).phi)
         self.step, self.t, self.tau, self.grid = step, t, tau, grid
         with np.errstate(all="ignore"):
             curvature = 1.0 / problem.internal.second_derivative(self.now.density)
@@ -81,7 +78,7 @@ class _Equation:
         if self._sent(c) is None:
             right = self._adjoint(self.curvature * c, np.zeros_like(c))
             u, residual = conjugate_gradients(self._hessian, right, self.cycle, self.weight)
-            if residual > _ENOUGH:
+            if residual > TOLERANCES.enough:
                 u, residual = conjugate_gradients(self._hessian, right, self._eliminated(), self.weight)
             return u, self.curvature * (self._advected(u) - c), residual
         return self._together(c)
@@ -110,7 +107,7 @@ class _Equation:
         right = np.stack([np.zeros_like(c), size * c])
         weight = np.stack([self.weight, np.full_like(c, size**-0.5)])
         (u, whole), residual = solved(operator, right, preconditioned(self.cycle), weight)
-        if residual > _ENOUGH:
+        if residual > TOLERANCES.enough:
             (u, whole), residual = solved(operator, right, preconditioned(self._eliminated()), weight)
         return u, of_field(u, whole), residual
 

@@ -13,14 +13,10 @@ from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.monge_ampere import TAIL
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, eliminated, solved
+from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.monge_ampere.ladder import far_walls, log_density
 from jko.steps.monge_ampere.newton import PressureNewton
 from jko.steps.monge_ampere.scheme import unsuited
-
-_ENOUGH = 1e-9  # the residual of the adjoint equation above which it is solved by elimination
-_APART = 1e-6  # of the mass: farther from the stored density, the equation is not that of the step
-_LIGHT = 1e-10  # of the largest density: the V-cycle, in single precision, sees what is above
-_EMPTY = 1e-13  # of the largest density: below, a derivative by ρ_k is rounding over nothing
 
 
 class MongeAmpereStep(GridStep):
@@ -50,7 +46,7 @@ class MongeAmpereStep(GridStep):
         newton = PressureNewton(ladder.energy, tau, grid.spacing, log, outer, free, np.inf, np.inf)
         now = newton.at(found.p)  # of which a constant does not count
         apart = np.abs(now.density / now.density.sum() - new.values / new.values.sum()).sum()
-        if not apart <= _APART:
+        if not apart <= TOLERANCES.apart:
             self.refuse(
                 f"a step that tears mass apart (its equation's density is {apart:.1e} of the mass from the "
                 "stored one)",
@@ -63,7 +59,7 @@ class MongeAmpereStep(GridStep):
             pull = _pull_back(grid.cells, grid.spacing, free)
             of_log, by_tau = map(np.asarray, pull(now.p, log, tau, flow))
         whole = equation.whole(c, of_field)
-        held = mu.values > _EMPTY * mu.values.max()
+        held = mu.values > TOLERANCES.empty * mu.values.max()
         before = np.where(held, of_log / np.where(held, mu.values, 1.0), 0.0)
         before += np.vdot(whole, new.values) / mu.values.sum()
         parameters, time = self.slopes(now.density, new.values, of_field, t + tau)
@@ -108,7 +104,7 @@ class _Equation:
 
         right = now.density * self.normalised(c, scale)
         flow, residual = solved(operator, right, self._cycle())
-        if residual <= _ENOUGH:
+        if residual <= TOLERANCES.enough:
             return flow, residual
         alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
         return solved(operator, right, alone)
@@ -122,7 +118,7 @@ class _Equation:
         multigrid = Multigrid(now.log - now.log.max(), now.stiffness / unit, mobility)
         shape = multigrid.levels[0].shape
 
-        heavy = now.density > _LIGHT * now.density.max()
+        heavy = now.density > TOLERANCES.light * now.density.max()
         density = np.where(heavy, now.density, 1.0)
         rest = 1.0 / (1.0 + 2.0 * now.stiffness / unit * sum(mobility))
 

@@ -19,5 +19,18 @@ class Tolerances:
     solved_single: float = 1e-7  # as `solved`, in float32
     particle_iterations: int = 500  # of conjugate gradients for the derivative of an implicit step
 
+    # Steps on grids
+    solved_grid: float = 1e-11  # of the right side, the residual at which Krylov methods end
+    enough: float = 1e-9  # of the right side: above it an adjoint equation is solved by elimination
+    refused: float = 1e-4  # of the right side: a gradient that is wrong by more than that is no gradient
+    restart: int = 40  # iterations that GMRES remembers: with a V-cycle it needs ten
+    rounds: int = 5  # restarts: an equation not solved by then goes to elimination
+    reach: int = 2  # cells as far as the equations of a step couple along an axis
+    apart: float = 1e-6  # of the mass: farther from the stored density, the equation is not the step's
+    light: float = 1e-10  # of the largest density: the V-cycle, in single precision, sees what is above
+    empty: float = 1e-13  # of the largest density: below, a derivative by ρ_k is rounding over nothing
+    sharp_gap: float = 1e-15  # of W₂²/2τ: where a potential counts as that of the stored density
+    polish: int = 3  # Newton iterations towards it, each of which doubles the digits
+
 
 TOLERANCES = Tolerances()

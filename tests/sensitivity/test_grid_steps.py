@@ -86,7 +86,7 @@ def solved_to_rounding(F, mu, tau):
     the scheme ends at a gap of 1e-12 of F, whose root differences would see."""
     problem = SHARP["Linearized"].prepare(F, mu).at(tau).problem
     values, phi = mu.values, 0.0 * mu.values
-    for _ in range(25 if F.parts.interaction else 1):
+    for _ in range(25 if F.parts.interaction else 6):
         outer = problem.outer(problem.interaction(values))
         newton = LinearizedNewton(problem.internal, tau, mu.grid.spacing, mu.values, outer)
         now = newton.solve(newton.start() if not phi.any() else newton.at(phi), 1e-18, 40)
