@@ -41,13 +41,13 @@ class LineStep(StepDerivative):
         if kernel is not None and (kernel.absolute or kernel.logarithm or len(kernel.powers)):
             self.refuse(
                 f"the kernel in {self.F!r}, which is not smooth at 0",
-                "a smooth kernel, or take steps.Linearized or limits.FiniteVolume",
+                "a smooth kernel, or take steps.Linearized",
             )
 
     def require_initial_derivative(self):
         self.refuse(
             "a derivative by the initial measure, whose cells are laid anew",
-            "by='parameters', or take steps.MongeAmpere, steps.Linearized or limits.FiniteVolume",
+            "by='parameters', or take steps.MongeAmpere or steps.Linearized",
         )
 
     def step(self, mu, state, t, tau, count=1) -> Taken:
