@@ -9,7 +9,13 @@ from functionals import registry
 from jko.scheme import Scheme
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"docs/extending.md": 6, "CONTRIBUTING.md": 4, "docs/mass.md": 4, "docs/species.md": 1}
+PAGES = {
+    "docs/extending.md": 6,
+    "CONTRIBUTING.md": 4,
+    "docs/mass.md": 4,
+    "docs/species.md": 1,
+    "docs/sensitivity.md": 2,
+}
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
