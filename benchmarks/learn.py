@@ -142,7 +142,11 @@ def embryoid_body():
         reached, taken = [], []
         for seed in range(sized(5, 1)):
             first, rest = whole.split(0.6, seed=seed)
-            basis = Radial(sized(400, 20), 0.8 if step == "explicit" else 1.0, per_interval=True)
+            basis = Radial(
+                sized(600 if step == "explicit" else 300, 20),
+                0.8 if step == "explicit" else 1.0,
+                per_interval=True,
+            )
             begun, cpu = time.perf_counter(), time.process_time()
             found = fit(first, potential=basis, step=step, refinement=6, progress=False)
             moved = [found.predict(rest[k], [k, k + 1]).final for k in range(len(clouds) - 1)]

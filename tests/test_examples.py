@@ -20,6 +20,7 @@ SLOW = (
     "dynamic_transport",
     "ensemble_of_temperatures",
     "fokker_planck_three_ways",
+    "landscape_from_snapshots",
     "moreau_envelopes",
     "noising_is_a_gradient_flow",
     "porous_medium",

@@ -3,6 +3,7 @@
 from jko.learn.bases import Basis, Polynomial, Quadratic, Radial, RandomFeatures, Splines
 from jko.learn.fit import Fit, Report, fit
 from jko.learn.identifiability import Direction, Identifiability
+from jko.learn.interpolation import TimeCourse, interpolate
 from jko.learn.scoring import Score, score
 from jko.learn.snapshots import Snapshots
 
@@ -19,6 +20,8 @@ __all__ = [
     "Score",
     "Snapshots",
     "Splines",
+    "TimeCourse",
     "fit",
+    "interpolate",
     "score",
 ]

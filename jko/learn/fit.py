@@ -24,6 +24,7 @@ from jko.trajectory import Trajectory
 
 STEPS = ("flow", "explicit", "implicit")
 ROUNDS = 12  # of refinement at most; it ends where the paths agree
+_NEARLY = 0.01  # of the motion: rounds that stopped so close are not worth a word
 _RESTS = 0.5  # of the parameters: fewer set by the data, and the regularisation decides
 
 
@@ -367,7 +368,7 @@ def _warnings(parts: list[Part]) -> list[str]:
                 f"{where}the estimate rests on the regularisation: the data set {free:.0f} of {size} "
                 "parameters; trust V where the points are, and nowhere else"
             )
-        if not part.settled:
+        if not part.settled and not (part.rounds and part.rounds[-1] < _NEARLY):
             left = f"{part.rounds[-1]:.1%} of the motion" if part.rounds else "the closed form"
             said.append(
                 f"{where}refinement did not settle ({left} left): the gaps are long for this basis; take "

@@ -1,0 +1,84 @@
+"""Time courses: a measure at every time, through all snapshots and without a functional."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from jko.errors import finite_array, one_of, positive_number, seed_number, shown
+from jko.learn.snapshots import Snapshots, as_snapshots
+from jko.measures import Density, Gaussian, Particles
+from jko.measures.measure import Measure
+from jko.transport import interpolate as displacement
+from jko.transport import schrodinger_bridge
+
+KINDS = ("displacement", "schrodinger")
+
+
+@dataclass(frozen=True, eq=False)
+class TimeCourse:
+    """t ↦ ρ_t with ρ_{t_k} the k-th snapshot, from `interpolate`: call it at a time of the data's span."""
+
+    snapshots: Snapshots
+    kind: str
+    temperature: float
+    seed: int
+    _bridges: dict = field(default_factory=dict, repr=False)
+
+    def __call__(self, t: float) -> Measure:
+        """ρ_t; raises ValueError outside the span of the snapshots."""
+        times = self.snapshots.times
+        t = float(finite_array("t", t))
+        if not times[0] <= t <= times[-1]:
+            raise ValueError(
+                f"t: expected a time from {times[0]:g} to {times[-1]:g}, got {t:g}; what comes after is for "
+                "fit.predict"
+            )
+        k = int(np.clip(np.searchsorted(times, t, side="right") - 1, 0, len(times) - 2))
+        share = (t - times[k]) / (times[k + 1] - times[k])
+        if share in (0.0, 1.0):
+            return self.snapshots[k + int(share)]
+        first, last = self.snapshots[k], self.snapshots[k + 1]
+        if self.kind == "displacement":
+            return displacement(first, last, share)
+        bridge = self._bridges.get(k)
+        if bridge is None:
+            # the bridge runs over a time of one, with noise √(2ε) for ε the temperature times the gap
+            bridge = schrodinger_bridge(first, last, self.temperature * float(times[k + 1] - times[k]))
+            self._bridges[k] = bridge
+        if isinstance(first, Particles):
+            return bridge.marginal(share, seed=self.seed + k)
+        return bridge.marginal(share)
+
+    def at(self, times) -> list[Measure]:
+        """The measures at several times."""
+        return [self(t) for t in np.atleast_1d(finite_array("times", times))]
+
+
+def interpolate(
+    snapshots: Snapshots, kind: str = "displacement", *, temperature: float | None = None, seed: int = 0
+) -> TimeCourse:
+    """The curve through all snapshots, each interval on its own.
+
+    - `"displacement"`: geodesics of W₂ [McCann1997], straight lines along an exact coupling.
+    - `"schrodinger"`: bridges of dX = √(2θ) dB with θ the `temperature`, a squared length over a time: the
+      likeliest motion of particles with that noise [Leonard2014]. That motion being Markov, the bridge
+      through all times is the bridges of the intervals one after the other.
+
+    Raises ValueError for a kind that is not known, a bridge without a temperature, and snapshots of several
+    kinds.
+    """
+    snapshots = as_snapshots("snapshots", snapshots)
+    one_of("kind", kind, KINDS)
+    if kind == "schrodinger":
+        if temperature is None:
+            raise ValueError("temperature: a bridge needs one, a squared length over a time; got None")
+        temperature = positive_number("temperature", temperature)
+    elif temperature is not None:
+        raise ValueError(f'temperature: it is for kind="schrodinger" alone, got {shown(temperature)}')
+    kinds = {type(mu) for mu in snapshots.measures}
+    if len(kinds) > 1 and kinds != {Density, Gaussian}:
+        named = ", ".join(sorted(kind.__name__ for kind in kinds))
+        raise ValueError(f"snapshots: expected measures of one kind, got {named}; sample the densities")
+    return TimeCourse(snapshots, kind, temperature or 0.0, seed_number("seed", seed))
