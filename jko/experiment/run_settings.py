@@ -15,7 +15,7 @@ from jko.accuracy import refusal
 from jko.driver import finished, flow, made_ready, try_out
 from jko.experiment.initial import Initial
 from jko.experiment.table import ExperimentError, Table, nearest, prefixed, show
-from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
 from jko.scheme import Scheme
 from jko.trajectory import Trajectory
 
@@ -189,14 +189,16 @@ def _measure(table: Table, cls, initial: Initial, grid: Grid) -> Measure:
     """The initial measure in the first form that the scheme moves; as particles where they are counted."""
     kinds = cls.measures or (Density, Particles)
     wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]
-    if wanted is not Particles and "particles" in table:
+    cloud = issubclass(wanted, Particles)
+    if not cloud and "particles" in table:
         table.refuse("particles", f"{cls.scheme_name()} moves a {wanted.__name__}: leave it out")
-    seeded = wanted is Particles or "seed" in {field.name for field in dataclasses.fields(cls)}
+    seeded = cloud or "seed" in {field.name for field in dataclasses.fields(cls)}
     if "seed" in table and not seeded:
         table.refuse("seed", f"{cls.scheme_name()} draws nothing at random: leave it out")
     with prefixed(table.path):
-        if wanted is Particles:
-            return initial.draw(table.whole("particles", None), table.whole("seed", 0, least=0))
+        if cloud:
+            drawn = initial.draw(table.whole("particles", None), table.whole("seed", 0, least=0))
+            return Population.of(drawn) if wanted is Population else drawn
         if wanted is Gaussian:
             if initial.gaussian is None:
                 table.refuse(

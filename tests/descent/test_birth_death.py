@@ -7,6 +7,7 @@ from scipy.integrate import solve_ivp
 import functionals as fn
 import jko
 from jko import Population, descent, steps
+from jko.experiment.experiment import parse
 from tests import problems
 
 
@@ -109,6 +110,31 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     again = jko.flow(F, start, scheme, tau=0.1, n_steps=6, checkpoint=tmp_path / "run")
     assert np.array_equal(again.final.positions, whole.final.positions)
     assert np.array_equal(again.final.weights, whole.final.weights)
+
+
+def test_a_file_draws_a_population():
+    text = """
+    [grid]
+    lower = -3.0
+    upper = 3.0
+    cells = 40
+    [initial]
+    kind = "gaussian"
+    mean = 0.5
+    std = 0.5
+    [[functional]]
+    name = "potential"
+    potential = "quadratic"
+    [runs.dying]
+    scheme = "BirthDeath"
+    particles = 50
+    tau = 0.1
+    n_steps = 2
+    """
+    made = parse(text)
+    run = made.runs["dying"].flow(made.functional)
+    assert isinstance(run.final, Population)
+    assert run.final.mass < 1.0
 
 
 def test_refusals():
