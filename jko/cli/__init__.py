@@ -1,4 +1,4 @@
-"""The command line: jko compare, run, plot, resume, functionals, schemes."""
+"""The command line: jko compare, run, plot, resume, learn, functionals, schemes."""
 
 from __future__ import annotations
 
@@ -94,6 +94,11 @@ def parser() -> argparse.ArgumentParser:
     plot.add_argument("--animate", action="store_true", help="also animate every run as a GIF")
     plot.add_argument("--quiet", action="store_true", help="print errors only")
 
+    learn = _command(commands, "learn", "learn a functional from a table of points seen at several times")
+    learn.add_argument("file", metavar="FILE", help="what to learn from what, a TOML file")
+    learn.add_argument("--out", metavar="DIR", help="folder of the results (default: results/<name of FILE>)")
+    learn.add_argument("--quiet", action="store_true", help="print errors only")
+
     listed = _command(commands, "functionals", "list the functionals, potentials and kernels known by name")
     listed.add_argument("name", metavar="NAME", nargs="?", help="only this one, with all that is said of it")
     listed = _command(commands, "schemes", "list the schemes and their settings")
@@ -123,9 +128,10 @@ def _command(commands, name: str, help: str):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
 
     def call(options):
-        from jko.cli import commands, listing
+        from jko.cli import commands, learning, listing
 
-        return getattr(listing if name in ("functionals", "schemes") else commands, name)(options)
+        rooms = {"functionals": listing, "schemes": listing, "learn": learning}
+        return getattr(rooms.get(name, commands), name)(options)
 
     command.set_defaults(command=call)
     return command
