@@ -13,6 +13,7 @@ from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.errors import shown
 from jko.limits.tolerances import TOLERANCES
+from jko.measures import Density, Grid
 
 
 class TooFast(Exception):
@@ -26,7 +27,7 @@ class Reaction:
     [HairerNorsettWanner1993]. Raises TypeError for what is neither a functional nor a function.
     """
 
-    def __init__(self, source: Functional | Callable, grid, length: float):
+    def __init__(self, source: Functional | Callable, grid: Grid, length: float):
         if not (isinstance(source, Functional) or callable(source)):
             raise TypeError(
                 f"reaction: expected a Functional, or a jax function g(x, rho) of a point and a density, "
@@ -39,7 +40,7 @@ class Reaction:
         """Whether the functional does; a function knows no time."""
         return isinstance(self.source, Functional) and self.source.depends_on_time
 
-    def rate(self, mu, t: float) -> np.ndarray:
+    def rate(self, mu: Density, t: float) -> np.ndarray:
         """g in the cells `[*cells]`."""
         if isinstance(self.source, Functional):
             return -np.asarray(self.source.at(t).first_variation(mu), dtype=float) / self.length**2
@@ -47,7 +48,7 @@ class Reaction:
             found = _everywhere(as_it_reads_now(self.source))(self.grid.points, mu.values.reshape(-1))
         return np.asarray(found, dtype=float).reshape(self.grid.cells)
 
-    def evolve(self, mu, t: float, duration: float):
+    def evolve(self, mu: Density, t: float, duration: float):
         """(ρ after that time with g at the time t, mass made, mass left): sums over cells and substeps."""
         held, made, left, done = mu.values > 0.0, 0.0, 0.0, 0.0
         for _ in range(TOLERANCES.growth_substeps):
@@ -68,7 +69,7 @@ class Reaction:
             f"the reaction's rate reached {fastest:.3g}: its growth has no bound, or take a smaller tau"
         )
 
-    def _change(self, mu, first, t: float, s: float, held):
+    def _change(self, mu: Density, first: np.ndarray, t: float, s: float, held: np.ndarray):
         def there(change: np.ndarray):
             return np.where(held, self.rate(mu.with_values(mu.values * np.exp(change)), t), 0.0)
 

@@ -18,7 +18,7 @@ class Population(Particles):
     mass that is not their sum.
     """
 
-    def __init__(self, positions, weights=None, mass: float | None = None):
+    def __init__(self, positions: np.ndarray, weights=None, mass: float | None = None):
         if weights is None and mass is None:
             mass = 1.0
         positions = _checked_positions(positions)
@@ -53,7 +53,7 @@ class Population(Particles):
         weights = np.asarray(self.weights, dtype=float)
         return Particles(self.positions, (weights / weights.sum()).astype(self.weights.dtype))
 
-    def reweighted(self, weights) -> Population:
+    def reweighted(self, weights: np.ndarray) -> Population:
         """Other weights at the same positions."""
         return Population(self.positions, weights)
 
@@ -63,11 +63,11 @@ class Population(Particles):
     def fixed(self):
         return {}
 
-    def unpacked(self, arrays):
+    def unpacked(self, arrays: dict):
         return Population(arrays["positions"], arrays["weights"])
 
     @classmethod
-    def fields_of(cls, measures):
+    def fields_of(cls, measures: list):
         most, d = max(mu.n for mu in measures), measures[0].dimension
         positions = np.full((len(measures), most, d), np.nan, dtype=measures[0].positions.dtype)
         weights = np.zeros((len(measures), most), dtype=measures[0].weights.dtype)
@@ -113,7 +113,7 @@ class Population(Particles):
         return f"{self.n} particles of mass {self.mass:.6g} in {self.dimension}D"
 
 
-def _weights(weights, positions) -> np.ndarray:
+def _weights(weights: np.ndarray, positions: np.ndarray) -> np.ndarray:
     weights = own_array(finite_array("weights", weights, dtype=positions.dtype), weights)
     if weights.shape != (len(positions),):
         raise ValueError(f"weights: expected {len(positions)}, one a particle, got shape {weights.shape}")

@@ -123,17 +123,19 @@ class Species(Measure):
     def fixed(self):
         return {f"{key} of {name}": value for name, mu in self.items() for key, value in mu.fixed().items()}
 
-    def unpacked(self, arrays):
-        parts = {name: {} for name in self.names}
+    def unpacked(self, arrays: dict):
+        parts: dict[str, dict] = {name: {} for name in self.names}
         for key, value in arrays.items():
             name, _, inner = key.partition(".")
             parts[name][inner] = value
         return Species(**{name: mu.unpacked(parts[name]) for name, mu in self.items()})
 
     @classmethod
-    def fields_of(cls, measures):
-        variables, coordinates, kinds = {}, {}, {}
-        attributes = {}
+    def fields_of(cls, measures: list):
+        variables: dict = {}
+        coordinates: dict = {}
+        attributes: dict = {}
+        kinds: dict[str, str] = {}
         for name, first in measures[0].items():
             kinds[name] = type(first).__name__
             own, axes, facts = type(first).fields_of([mu[name] for mu in measures])
@@ -194,5 +196,5 @@ def _sources(mu):
     return np.asarray(mu.points, dtype=float), np.asarray(mu.masses, dtype=float).ravel()
 
 
-def _renamed(name: str, dimension):
+def _renamed(name: str, dimension: str):
     return dimension if dimension == "time" else f"{name}_{dimension}"

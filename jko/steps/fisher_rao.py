@@ -11,7 +11,7 @@ import numpy as np
 from functionals.conjugate import invert_derivative
 from jko.errors import positive_number, whole_number
 from jko.loops.anderson import Anderson
-from jko.measures import Density
+from jko.measures import Density, Grid
 from jko.scheme import KINDS, Problem, Scheme, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
 from jko.steps.tolerances import TOLERANCES
@@ -60,14 +60,14 @@ class FisherRao(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F, mu: Density) -> Problem:
         self.check(F, mu)
         return Problem(F, lambda F: CellProblem(F, mu.grid))
 
-    def moved(self, problem, mu, t: float, state):
+    def moved(self, problem: Problem, mu: Density, t: float, state):
         return problem, state
 
-    def step(self, problem, mu, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Density, t: float, tau: float, state):
         tau = positive_number("tau", tau)
         if self.order == 1:
             new, info = self._proximal(problem.at(t + tau), mu, tau)
@@ -75,7 +75,7 @@ class FisherRao(Scheme):
         new, info = self._midpoint(problem, mu, t, tau)
         return new, state, info
 
-    def _proximal(self, cells: CellProblem, mu, tau):
+    def _proximal(self, cells: CellProblem, mu: Density, tau):
         """(ρ′, record) of one proximal step."""
         s = tau / self.length**2
         found = self._solved(cells, mu, s)
@@ -101,7 +101,7 @@ class FisherRao(Scheme):
             **balance(mu, new, self.conserving),
         )
 
-    def _solved(self, cells: CellProblem, mu, s) -> Solved:
+    def _solved(self, cells: CellProblem, mu: Density, s) -> Solved:
         """The self-consistent solution: fields of moving parts at ρ′ itself."""
         old, values = mu.values, mu.values
         field, count = cells.moving_field(values), 0
@@ -118,7 +118,7 @@ class FisherRao(Scheme):
             field = mixing(field, image)
         return Solved(values, slope, gap, count)
 
-    def _at_fixed_field(self, cells, old: np.ndarray, field: np.ndarray, s: float, mass):
+    def _at_fixed_field(self, cells: CellProblem, old: np.ndarray, field: np.ndarray, s: float, mass: float):
         """(ρ′, λ) with ξ = U′(ρ′) + V + field − λ, λ = 0 unless the mass is held."""
         if not self.conserving:
             return cells.prox(old, field, s), 0.0
@@ -143,7 +143,7 @@ class FisherRao(Scheme):
             level = new
         return values, level
 
-    def _midpoint(self, problem, mu, t: float, tau: float):
+    def _midpoint(self, problem: Problem, mu: Density, t: float, tau: float):
         """(ρ′, record): the reflection of the half step where it is one."""
         middle = problem.at(t + 0.5 * tau)
         half, info = self._proximal(middle, mu, 0.5 * tau)
@@ -175,7 +175,7 @@ class Solved(NamedTuple):
 class CellProblem:
     """F in the cells of a grid: U, V and a cap, and a moving field of what is not local."""
 
-    def __init__(self, F, grid):
+    def __init__(self, F, grid: Grid):
         self.F, self.grid, parts = F, grid, F.parts
         self.internal = parts.internal_energy
         self.potential = parts.potential_values(grid.points).reshape(grid.cells)
@@ -285,13 +285,13 @@ class CellProblem:
             return math.inf
         return 2.0 / s + float((self.potential + field).min())
 
-    def size(self, mu, slope: np.ndarray) -> float:
+    def size(self, mu: Density, slope: np.ndarray) -> float:
         """∫|ξ|dρ: what rounding of the gap is relative to."""
         held = mu.values > 0.0
         return float(np.sum(np.abs(slope[held]) * mu.values[held])) * self.grid.cell_volume
 
 
-def _level_of_rest(cells, old: np.ndarray, field: np.ndarray) -> float:
+def _level_of_rest(cells: CellProblem, old: np.ndarray, field: np.ndarray) -> float:
     """∫ξdρ/∫dρ at ρ_k, the multiplier as τ → 0."""
     held = old > 0.0
     outer = (cells.potential + field)[held]

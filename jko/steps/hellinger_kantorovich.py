@@ -10,6 +10,7 @@ import numpy as np
 
 from functionals.base import Functional
 from jko.errors import positive_number
+from jko.measures import Measure
 from jko.scheme import Problem, Scheme, Status, StepInfo, Wrapper
 from jko.steps.fisher_rao import FisherRao
 
@@ -91,11 +92,11 @@ class HellingerKantorovich(Wrapper):
             )
         return replace(self.reaction, length=self.length)
 
-    def check(self, F, mu) -> None:
+    def check(self, F, mu: Measure) -> None:
         self.scheme.check(F, mu)
         self.reacting.check(self.reaction_functional or F, mu)
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F, mu: Measure) -> Problem:
         self.check(F, mu)
         transport = self.scheme.prepare(F, mu)
         kept = [name for name, value in transport.start.items() if _one_a_particle(value, mu)]
@@ -107,7 +108,7 @@ class HellingerKantorovich(Wrapper):
             )
         return SplitProblem(transport, self.reacting.prepare(self.reaction_functional or F, mu))
 
-    def step(self, problem, mu, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state):
         tau, run = positive_number("tau", tau), _Halves(self, problem, mu, state)
         if self.order == 1:
             run.react(t, tau)
@@ -118,10 +119,10 @@ class HellingerKantorovich(Wrapper):
             run.react(t + 0.5 * tau, 0.5 * tau)
         return run.mu, run.state, run.record(mu)
 
-    def moved(self, problem, mu, t: float, state):
+    def moved(self, problem: Problem, mu: Measure, t: float, state):
         return problem, state  # every part of a step is told so
 
-    def energy(self, problem, mu, t: float, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state):
         transport, inner = self.scheme.moved(problem.transport, mu, t, self.inner(state))
         return self.scheme.energy(transport, mu, t, inner)
 
@@ -129,7 +130,7 @@ class HellingerKantorovich(Wrapper):
 class _Halves:
     """A step under way: where it is, and the records of its parts."""
 
-    def __init__(self, settings, problem, mu, state):
+    def __init__(self, settings, problem: Problem, mu: Measure, state):
         self.settings, self.problem, self.mu, self.state = settings, problem, mu, state
         self.moved, self.grown = [], []
 
@@ -157,7 +158,7 @@ class _Halves:
         self.grown.append(info)
         self.state = self.state.having(reaction=entry)
 
-    def record(self, before) -> StepInfo:
+    def record(self, before: Measure) -> StepInfo:
         """The parts as one: sums, and the balance of mass of the whole."""
         parts = self.moved + self.grown
         status = next((info.status for info in parts if not info.converged), Status.CONVERGED)
@@ -179,9 +180,9 @@ class _Halves:
         )
 
 
-def _sum(parts, name: str) -> float:
+def _sum(parts: list, name: str) -> float:
     return float(sum(getattr(info, name) for info in parts))
 
 
-def _one_a_particle(value, mu) -> bool:
+def _one_a_particle(value, mu: Measure) -> bool:
     return hasattr(mu, "positions") and np.ndim(value) > 0 and len(value) == len(mu.positions)

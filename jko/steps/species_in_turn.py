@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
+from functionals.base import Functional
 from functionals.species import SpeciesFunctional, require_species, seen
 from jko.errors import one_of, positive_number
 from jko.measures import Particles, Species
@@ -62,7 +63,7 @@ class SpeciesInTurn(Wrapper):
         if self.order == 2 and self.sweep == "jacobi":
             raise ValueError('sweep: "jacobi" has order 1; leave it out with order=2')
 
-    def check(self, F, mu) -> None:
+    def check(self, F: Functional, mu: Species) -> None:
         if not isinstance(mu, Species):
             raise TypeError(
                 f"steps.SpeciesInTurn moves Species, got {type(mu).__name__}: give jko.Species(a=mu, b=nu)"
@@ -77,7 +78,7 @@ class SpeciesInTurn(Wrapper):
                 f"scheme: expected one for each of {', '.join(mu.names)}, got {', '.join(self.scheme)}"
             )
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Species) -> Problem:
         self.check(F, mu)
         start = {}
         for name in mu.names:
@@ -85,19 +86,19 @@ class SpeciesInTurn(Wrapper):
             start[name] = {} if prepared is None else dict(prepared[1].start)
         return Problem(F, start={"inner": start})
 
-    def moved(self, problem, mu, t: float, state: State):
+    def moved(self, problem: Problem, mu: Species, t: float, state: State):
         return problem, state  # every inner step is told so
 
-    def energy(self, problem, mu, t: float, state: State):
+    def energy(self, problem: Problem, mu: Species, t: float, state: State):
         return problem.F.at(t)(mu), 0.0
 
-    def energy_kind_of(self, F):
+    def energy_kind_of(self, F: Functional):
         return "exact"
 
-    def displacement_modulus(self, F, mu):
+    def displacement_modulus(self, F: Functional, mu: Species):
         return None
 
-    def step(self, problem, mu, t: float, tau: float, state: State):
+    def step(self, problem: Problem, mu: Species, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         F, names = problem.F.at(t + tau / self.order), mu.names
         plan = [(name, 0.0, tau) for name in names]
@@ -121,7 +122,7 @@ class SpeciesInTurn(Wrapper):
             now, inner[name] = now.having(**{name: new}), dict(after)
         return now, state.having(inner=inner), _record(mu, now, infos)
 
-    def _prepared(self, F, name: str, species):
+    def _prepared(self, F: Functional, name: str, species: Species):
         """(scheme, problem) of a species with the others frozen, None where nothing moves it."""
         if isinstance(species[name], Particles):  # which make a field, and stay
             return None
@@ -133,7 +134,7 @@ class SpeciesInTurn(Wrapper):
         return scheme, scheme.prepare(own, species[name])
 
 
-def _with_reaction_of(scheme, name: str, species):
+def _with_reaction_of(scheme: Any, name: str, species: Species):
     """A scheme whose reaction speaks of species, with what this one sees of it."""
     G = getattr(scheme, "reaction_functional", None)
     if G is None or not any(isinstance(term, SpeciesFunctional) for _, term in G.terms):
@@ -143,7 +144,7 @@ def _with_reaction_of(scheme, name: str, species):
     return scheme.scheme if own is None else replace(scheme, reaction_functional=own)
 
 
-def _record(before, after, infos) -> StepInfo:
+def _record(before: Species, after: Species, infos: list) -> StepInfo:
     parts = [info for _, info in infos]
     status = next((info.status for info in parts if not info.converged), Status.CONVERGED)
     details = {f"{name} {key}": v for name, info in infos for key, v in info.details.items()}
@@ -169,5 +170,5 @@ def _record(before, after, infos) -> StepInfo:
     )
 
 
-def _sum(parts, name: str) -> float:
+def _sum(parts: list, name: str) -> float:
     return float(sum(getattr(info, name) for info in parts))

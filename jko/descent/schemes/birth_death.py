@@ -17,7 +17,7 @@ from jko.errors import one_of, positive_number, seed_number
 from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Population
-from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 
 POPULATIONS = ("fixed", "changing", "weights")
 
@@ -66,7 +66,7 @@ class BirthDeath(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F, mu: Population) -> Problem:
         self.check(F, mu)
         flow, internal = field(outside_terms(F.parts)), F.parts.internal
         if internal:
@@ -75,16 +75,16 @@ class BirthDeath(Scheme):
             flow = blob_field(terms, outside_terms(F.parts), bandwidth, _mesh(mu, bandwidth))
         return ParticleProblem(F, flow, {"step": 0, "unit": mu.mass / mu.n}, mu.dimension)
 
-    def moved(self, problem, mu, t: float, state):
+    def moved(self, problem: Problem, mu: Population, t: float, state: State):
         return problem, state
 
-    def energy(self, problem, mu, t: float, state):
+    def energy(self, problem: Problem, mu: Population, t: float, state: State):
         return energy_at(problem.at(t), mu), 0.0
 
     def energy_kind_of(self, F):
         return "regularised" if F.parts.internal else "exact"
 
-    def step(self, problem, mu, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Population, t: float, tau: float, state: State):
         s = positive_number("tau", tau) / self.length**2
         flow = problem.at(t + 0.5 * tau)
         weights = np.asarray(mu.weights, dtype=float)
@@ -106,7 +106,7 @@ class BirthDeath(Scheme):
         )
         return new, state.having(step=state["step"] + 1), info
 
-    def _grown(self, flow, here, start, s: float):
+    def _grown(self, flow, here: Population, start: Population, s: float):
         """`start` with its weights after s at the rates of `here`; None where they leave the range of
         floats."""
         with precision(here.positions):
@@ -122,7 +122,7 @@ class BirthDeath(Scheme):
         dtype = start.weights.dtype
         return Population(start.positions, np.maximum(grown, np.finfo(dtype).tiny).astype(dtype))
 
-    def _resampled(self, mu, state):
+    def _resampled(self, mu: Population, state: State):
         """(the population drawn anew where it is to be, its effective number)."""
         weights = np.asarray(mu.weights, dtype=float)
         effective = float(weights.sum() ** 2 / np.sum(weights**2))
@@ -140,7 +140,7 @@ def _variation(flow):
     return jax.grad(flow.energy, argnums=1)
 
 
-def _mesh(mu, bandwidth):
+def _mesh(mu: Population, bandwidth: float):
     """The size of a mesh for the blobs where all pairs would cost more, or None."""
     size = mesh_size(mu.positions, bandwidth)
     worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= TOLERANCES.largest_mesh

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
+from functionals.base import Functional
 from functionals.species import energy_without_entropies, gradient, require_species, temperature
 from jko.errors import UnsupportedFunctional, positive_number, seed_number
 from jko.measures import Particles, Species
-from jko.scheme import Problem, Scheme, Status, StepInfo
+from jko.scheme import Problem, Scheme, State, Status, StepInfo
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class SpeciesEuler(Scheme):
     def __post_init__(self):
         seed_number("seed", self.seed)
 
-    def check(self, F, mu) -> None:
+    def check(self, F: Functional, mu: Species) -> None:
         if not isinstance(mu, Species):
             raise TypeError(
                 f"descent.SpeciesEuler moves Species, got {type(mu).__name__}: give jko.Species(a=mu, b=nu)"
@@ -47,7 +48,7 @@ class SpeciesEuler(Scheme):
         if not _movers(mu):
             raise TypeError(f"descent.SpeciesEuler moves particles, got {mu!r}: take steps.SpeciesInTurn")
 
-    def prepare(self, F, mu) -> Problem:
+    def prepare(self, F: Functional, mu: Species) -> Problem:
         self.check(F, mu)
         here = F.at(0.0)
         for name in _movers(mu):
@@ -55,20 +56,20 @@ class SpeciesEuler(Scheme):
             gradient(here, name, mu)
         return Problem(F, start={"step": 0})
 
-    def moved(self, problem, mu, t: float, state):
+    def moved(self, problem: Problem, mu: Species, t: float, state: State):
         return problem, state
 
-    def energy(self, problem, mu, t: float, state):
+    def energy(self, problem: Problem, mu: Species, t: float, state: State):
         with jax.enable_x64(True):
             return float(energy_without_entropies(problem.F.at(t), mu)), 0.0
 
-    def displacement_modulus(self, F, mu):
+    def displacement_modulus(self, F: Functional, mu: Species):
         return None
 
-    def step(self, problem, mu, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Species, t: float, tau: float, state: State):
         tau, F, moved = positive_number("tau", tau), problem.at(t), {}
         for number, name in enumerate(mu.names):
-            cloud = mu[name]
+            cloud: Any = mu[name]
             if name not in _movers(mu):
                 continue
             x = np.asarray(cloud.positions, dtype=float) - tau * np.asarray(
@@ -86,11 +87,11 @@ class SpeciesEuler(Scheme):
         return after, state.having(step=state["step"] + 1), StepInfo(iterations=1, mass_error=0.0)
 
 
-def _movers(mu):
+def _movers(mu: Species):
     return [name for name, cloud in mu.items() if isinstance(cloud, Particles)]
 
 
-def _temperature(F, name: str) -> float:
+def _temperature(F: Functional, name: str) -> float:
     try:
         return temperature(F, name)
     except ValueError as refusal:

@@ -97,7 +97,7 @@ def _atoms(name: str, mu):
     return points[held], masses[held]
 
 
-def _distances(x, y, torus) -> np.ndarray:
+def _distances(x: np.ndarray, y: np.ndarray, torus) -> np.ndarray:
     squared = np.zeros((len(x), len(y)))
     for axis in range(x.shape[1]):
         step = x[:, None, axis] - y[None, :, axis]
@@ -120,7 +120,7 @@ class _Found(NamedTuple):
 class _Reachable:
     """The problem between the points that something reaches; the others die or are born as they are."""
 
-    def __init__(self, a, b, angle):
+    def __init__(self, a: np.ndarray, b: np.ndarray, angle: np.ndarray):
         self.a, self.b = a, b
         near = angle < 0.5 * math.pi
         with np.errstate(divide="ignore"):
@@ -218,7 +218,7 @@ class _Reachable:
 class _Bipartite:
     """(A W; Wᵀ B)(u, v) = (f, g) with diagonal A, B, positive definite, by its Schur complement."""
 
-    def __init__(self, a, b, weight: np.ndarray):
+    def __init__(self, a: np.ndarray, b: np.ndarray, weight: np.ndarray):
         from scipy.linalg import LinAlgError, cho_factor
 
         self.turned = len(a) < len(b)  # the complement is as large as the shorter side
@@ -231,7 +231,7 @@ class _Bipartite:
         except LinAlgError:
             self.factor = None
 
-    def solve(self, f, g):
+    def solve(self, f: np.ndarray, g: np.ndarray):
         """(u, v)."""
         from scipy.linalg import cho_solve
 
@@ -241,7 +241,7 @@ class _Bipartite:
         return (v, u) if self.turned else (u, v)
 
 
-def _length(field: np.ndarray, change: np.ndarray, where) -> float:
+def _length(field: np.ndarray, change: np.ndarray, where: np.ndarray) -> float:
     """How far a positive field can go along a change, 1 at most."""
     falling = where & (change < 0.0)
     return min(1.0, float(np.min(-field[falling] / change[falling], initial=np.inf)))
