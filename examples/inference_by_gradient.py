@@ -5,6 +5,8 @@ What moved this density?
 Potential and temperature from a density at two times, by the gradient of twenty exact steps in the plane.
 """
 
+import sys
+
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -12,15 +14,16 @@ from scipy.optimize import minimize
 
 import functionals as fn
 import jko
+from jko.plotting import style
 
+folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 grid = jko.Grid.uniform((-3.0, -3.0), (3.0, 3.0), (48, 48))
 before = jko.Density.gaussian(grid, mean=(0.5, -0.4), std=0.7)
 centres = np.stack(np.meshgrid(*[np.linspace(-1.5, 1.5, 4)] * 2), axis=-1).reshape(-1, 2)
 
 
 def landscape(p):
-    """A bowl with sixteen bumps of unknown heights, and an unknown temperature e^s."""
-
+    # sixteen bumps of unknown heights in a bowl, and an unknown temperature e^s
     def V(x):
         return 0.5 * jnp.sum(x**2) + p["heights"] @ jnp.exp(-jnp.sum((x - centres) ** 2, axis=1))
 
@@ -39,22 +42,18 @@ def misfit(trajectory):
 
 
 def told(flat):
-    value, gradient = jko.sensitivity.value_and_gradient(
-        misfit, landscape, {"heights": flat[:16], "s": flat[16]}, before, jko.steps.MongeAmpere(),
-        of="trajectory", **settings,
-    )  # fmt: skip
-    return 1e3 * value, 1e3 * np.append(gradient["heights"], gradient["s"])
+    given = misfit, landscape, {"heights": flat[:16], "s": flat[16]}, before, jko.steps.MongeAmpere()
+    value, slope = jko.sensitivity.value_and_gradient(*given, of="trajectory", **settings)
+    return 1e3 * value, 1e3 * np.append(slope["heights"], slope["s"])
 
 
 found = minimize(told, np.zeros(17), jac=True, method="L-BFGS-B", options={"maxiter": 25}).x
-guess = {"heights": found[:16], "s": found[16]}
-
 figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), layout="constrained")
+guess = {"heights": found[:16], "s": found[16]}
 for axis, p, title in zip(axes, (truth, guess), ("true", "inferred"), strict=True):
     V = landscape(p).parts.potential_values(grid.points).reshape(grid.cells)
     shown = np.where(after > 1e-3 * after.max(), V - V.min(), np.nan)
     image = axis.pcolormesh(*grid.axes, shown.T, vmax=4.0)
-    axis.set(title=f"{title}: θ = {np.exp(p['s']):.3f}", xlabel="x₁ (nondimensional)", aspect="equal")
-axes[0].set_ylabel("x₂ (nondimensional)")
-figure.colorbar(image, ax=axes, label="V where mass was seen")
-plt.show()
+    axis.set(title=f"{title}: θ = {np.exp(p['s']):.3f}", aspect="equal", xlabel="x₁", ylabel="x₂")
+figure.colorbar(image, ax=axes, label="V where mass was seen; all nondimensional")
+style.save(figure, f"{folder}/inference_by_gradient.png")
