@@ -46,6 +46,15 @@ class SpeciesFunctional(Functional):
         return [float(self.at(0.0).energy(mu))]
 
 
+def named(mu, name: str, F):
+    """The measure of that name; raises TypeError for a measure that has no names."""
+    if not hasattr(mu, "names"):
+        raise TypeError(
+            f"measure: {F!r} speaks of species, got {type(mu).__name__}: make jko.Species({name}=...)"
+        )
+    return mu[name]
+
+
 class On(SpeciesFunctional):
     """F(μ_name), a functional of one species alone: `on("prey", F)`."""
 
@@ -66,7 +75,7 @@ class On(SpeciesFunctional):
         return self.F.depends_on_time
 
     def energy(self, mu):
-        return self.F.energy(mu[self.name])
+        return self.F.energy(named(mu, self.name, self))
 
     def seen_by(self, name: str, species):
         return self.F if name == self.name else None

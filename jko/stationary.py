@@ -32,6 +32,7 @@ class Tolerances:
     tail: float = 1e-12  # of the largest density: cells below it take no part in rates
     most_modes: int = 1500  # faces of a grid, up to which the slowest rate is found by dense algebra
     neutral: float = 1e-9  # eigenvalues nearer to 0: symmetries, such as translations, move F by rounding
+    piled: float = 1e-4  # of 1: eigenvalues of the second variation that are not told from 1
     directions: int = 6  # eigenvalues asked for: an index of as many means at least so many
     difference: float = 1e-6  # of a branch's range, for the derivative by its parameter
     few: int = 3  # Newton iterations, up to which a branch's step grows
@@ -66,7 +67,9 @@ class Equilibrium:
 
     measure: the density; energy: F there; residual: ‖∇δF/δρ‖ in L²(ρ), the speed at which the flow would
     leave it, differences on the grid; level: c, up to the constant that W₂ flows do not see; status:
-    CONVERGED where the residual of the equation is rounding; iterations: of descent and of Newton's method.
+    CONVERGED where the residual of the equation is rounding; iterations: of descent and of Newton's method;
+    pieces: of the support. One level holds for all of them: mass was exchanged between them, which a flow
+    does not do where the density between is 0.
     """
 
     measure: Density
@@ -75,6 +78,7 @@ class Equilibrium:
     level: float
     status: Status
     iterations: int
+    pieces: int
     linearised: _Linearised = field(repr=False)
 
     @property
@@ -91,7 +95,9 @@ class Equilibrium:
     def slowest_rate(self) -> float:
         """The least rate of the linearised flow ∂γ = ∇·(ρ∇(U″γ + W∗γ)), per nondimensional time.
 
-        Perturbations decay as e^{−rate·t}; negative where one grows. NaN on grids of too many faces.
+        Perturbations decay as e^{−rate·t}; negative where one grows. NaN where the flow has no such linear
+        form on the grid: at fronts, under a cap that is reached, on a support in pieces (wells between which
+        next to no mass passes); and on grids of too many faces.
         """
         return self.linearised.slowest_rate()
 
@@ -189,7 +195,7 @@ class _Linearised:
 
     def stability(self) -> Stability:
         """By Lanczos' method for u ↦ u + U″^{−½}W∗(U″^{−½}u), u without the direction of mass."""
-        from scipy.sparse.linalg import LinearOperator, eigsh
+        from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
         root = np.sqrt(self.equation.dual.curvature(self.rho))
         if not self.equation.problem.parts.interaction:
@@ -205,15 +211,32 @@ class _Linearised:
 
         operator = LinearOperator((n, n), matvec=product, dtype=float)
         start = np.random.default_rng(0).standard_normal(n)
-        count = min(TOLERANCES.directions, n - 1)
-        found = eigsh(operator, k=count, which="SA", v0=start, return_eigenvectors=False)
+        options = {"which": "SA", "v0": start, "tol": TOLERANCES.neutral, "return_eigenvectors": False}
+        try:
+            found = eigsh(operator, k=min(TOLERANCES.directions, n - 1), maxiter=20, **options)
+        except ArpackNoConvergence as error:  # eigenvalues that pile up at 1, as those of repulsions do
+            found = error.eigenvalues
+            below = found[found < 1.0 - TOLERANCES.piled]
+            found = below if below.size else np.array([self._least_of(product, n)])
         return Stability(float(found.min()), int((found < -TOLERANCES.neutral).sum()))
+
+    def _least_of(self, product: Callable, n: int) -> float:
+        """The least eigenvalue of a symmetric operator by Rayleigh quotients of few digits."""
+        from scipy.sparse.linalg import LinearOperator, eigsh
+
+        operator = LinearOperator((n, n), matvec=product, dtype=float)
+        start = np.random.default_rng(0).standard_normal(n)
+        options = {"which": "SA", "v0": start, "tol": TOLERANCES.piled, "return_eigenvectors": False}
+        return float(eigsh(operator, k=1, ncv=min(n, 4 * TOLERANCES.directions), maxiter=400, **options)[0])
 
     def slowest_rate(self) -> float:
         """The least eigenvalue of √ρ∇(U″ + W∗)∇ᵀ√ρ on the faces between cells with mass."""
         from scipy.sparse import coo_array
 
         rho, problem = self.rho, self.equation.problem
+        capped = problem.cap is not None and bool((rho >= problem.cap).any())
+        if capped or not problem.full_support or self.pieces() > 1:
+            return math.nan
         held = rho > TOLERANCES.tail * rho.max()
         index = np.full(rho.shape, -1)
         index[held] = np.arange(int(held.sum()))
@@ -246,6 +269,20 @@ class _Linearised:
         loops = root.size - int(held.sum()) + 1  # circulations move no mass
         return float(np.sort(np.delete(rates, np.argsort(np.abs(rates))[:loops]))[0])
 
+    def pieces(self) -> int:
+        """The number of parts of the support, the ends of periodic axes joined."""
+        from scipy.ndimage import label
+
+        held = self.rho > TOLERANCES.tail * self.rho.max()
+        parts, number = label(held, np.ones((3,) * held.ndim))
+        joined = list(range(number + 1))
+        for axis, turns in enumerate(self.equation.grid.periodic):
+            if turns:
+                for a, b in zip(parts.take(0, axis).ravel(), parts.take(-1, axis).ravel(), strict=True):
+                    if a and b:
+                        joined = [joined[a] if part == joined[b] else part for part in joined]
+        return len(set(joined[1:]))
+
     def _kernel(self, held: np.ndarray) -> np.ndarray:
         columns = np.empty((int(held.sum()), int(held.sum())))
         for k, cell in enumerate(np.flatnonzero(held)):
@@ -258,8 +295,10 @@ class _Linearised:
 def equilibrium(functional: Functional, measure: Measure, *, max_iterations: int = 2000) -> Equilibrium:
     """A state at rest of the Wasserstein gradient flow of F, without steps of time.
 
-    functional: internal energies, potentials, interactions and caps. measure: a Density; its mass, its grid
-    and its basin count. Descent first, ρ ← ρ + s(ρ(ψ) − ρ), ψ = V + W∗ρ, ρ(ψ) the minimiser with that field
+    functional: internal energies, potentials, interactions and caps. measure: a Density; its mass and its
+    grid count, and where there are several minima it is the start. One level c = δF/δρ holds on the whole
+    support: mass goes from piece to piece of it, as F asks, also where a flow could not carry it over a gap.
+    Descent first, ρ ← ρ + s(ρ(ψ) − ρ), ψ = V + W∗ρ, ρ(ψ) the minimiser with that field
     held and s = min(1, D/∬W dd) of the gap D and d = ρ(ψ) − ρ: F falls by at least sD/2, the generalised
     conditional gradient [BrediesLorenzMaass2009]; then Newton's method for ψ = V + W∗ρ(ψ), taken where F
     does not rise. So a start that is not itself at rest, such as a symmetric one under a symmetric F, leads
@@ -326,7 +365,14 @@ def _answer(functional, equation, psi, c, rho, converged, spent) -> Equilibrium:
     measure = Density(equation.grid, rho)
     linearised = _Linearised(equation, rho)
     return Equilibrium(
-        measure, functional(measure), residual, float(c), Status.of(converged), spent, linearised
+        measure,
+        functional(measure),
+        residual,
+        float(c),
+        Status.of(converged),
+        spent,
+        linearised.pieces(),
+        linearised,
     )
 
 
@@ -342,6 +388,10 @@ class Branch:
     states: list[Equilibrium]
     complete: bool
 
+    def __repr__(self) -> str:
+        ends = f"{self.parameters[0]:g} to {self.parameters[-1]:g}"
+        return f"Branch of {len(self.states)} states, {ends}{'' if self.complete else ', given up'}"
+
     @property
     def stable(self) -> np.ndarray:
         """Which states are minima, booleans `[m]`."""
@@ -354,8 +404,15 @@ class Branch:
         return np.flatnonzero(steps[1:] * steps[:-1] < 0.0) + 1
 
     def observe(self, observable: Callable) -> np.ndarray:
-        """An observable of the measures, `[m]`."""
-        return np.array([observable(state.measure) for state in self.states])
+        """An observable of the measures, `[m]`; raises TypeError where it gives no number."""
+        if not callable(observable):
+            raise TypeError(
+                f"observable: expected a function of the measure, got {type(observable).__name__}"
+            )
+        values = [observable(state.measure) for state in self.states]
+        if any(np.ndim(value) or not np.isrealobj(value) or isinstance(value, str) for value in values):
+            raise TypeError("observable: expected one real number a measure, got another value")
+        return np.array(values, dtype=float)
 
 
 def continuation(
@@ -374,7 +431,17 @@ def continuation(
     range would be crossed without turns. Ends early at parameters[0] when the branch comes back to it.
     Raises as `equilibrium`; ValueError for an empty range, or where the first state is not found.
     """
-    first, last = (float(p) for p in parameters)
+    if isinstance(functional_of, Functional) or not callable(functional_of):
+        raise TypeError(
+            "functional_of: expected a function of the parameter that returns a Functional, got "
+            f"{type(functional_of).__name__}: write lambda p: fn.Entropy() + p * W"
+        )
+    try:
+        first, last = (float(p) for p in parameters)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"parameters: expected two different numbers (first, last), got {parameters!r}"
+        ) from None
     if not (math.isfinite(first) and math.isfinite(last)) or first == last:
         raise ValueError(f"parameters: expected two different numbers, got {parameters!r}")
     points, most_points = whole_number("points", points), whole_number("most_points", most_points)
@@ -410,28 +477,32 @@ class _Walk:
         before = (np.zeros_like(psi), 1.0)
         while len(states) < most:
             tangent = self._tangent(psi, q, before)
-            point = None
+            point = self._ended(psi, q, tangent)
+            if point is not None:
+                parameters.append(self.parameter(point[1]))
+                states.append(self._state(self.equation(point[1]), *point))
+                return Branch(np.array(parameters), states, True)
             while point is None and self.step >= TOLERANCES.shortest * self.longest:
                 point = self._corrected(psi, q, tangent)
                 self.step *= 0.5 if point is None else 1.0
             if point is None:
                 return Branch(np.array(parameters), states, False)
-            last, (psi, q, iterations) = (psi, q), point
+            psi, q, iterations = point
             if iterations <= TOLERANCES.few:
                 self.step = min(TOLERANCES.growth * self.step, self.longest)
             before = tangent
-            if not 0.0 <= q <= 1.0:
-                end = min(max(q, 0.0), 1.0)
-                share = (end - last[1]) / (q - last[1])
-                equation = self.equation(end)
-                psi, _, _, found, _ = equation.newton(last[0] + share * (psi - last[0]), TOLERANCES.newton)
-                if found:
-                    parameters.append(self.parameter(end))
-                    states.append(self._state(equation, psi, end))
-                return Branch(np.array(parameters), states, found)
             parameters.append(self.parameter(q))
             states.append(self._state(self.equation(q), psi, q))
         return Branch(np.array(parameters), states, False)
+
+    def _ended(self, psi, q, tangent):
+        """(ψ, q) at the end of the range, where the next step would lead to or beyond it; else None."""
+        end = 1.0 if tangent[1] > 0.0 else 0.0
+        if abs(end - q) > self.step * abs(tangent[1]) or (end == 0.0 and q == 0.0):
+            return None
+        share = (end - q) / tangent[1] if tangent[1] else 0.0
+        found = self.equation(end).newton(psi + share * tangent[0], TOLERANCES.newton)
+        return (found[0], end) if found[3] else None
 
     def _weight(self, equation, psi) -> np.ndarray:
         """Of squares of ψ beside those of q: by 1/U″, over the square of what ψ and U′ vary by."""
@@ -448,10 +519,9 @@ class _Walk:
 
     def _by_parameter(self, psi, q):
         """∂ of the residual by q."""
-        e = TOLERANCES.difference
-        ahead, behind = self.equation(q + e), self.equation(q - e)
-        r = [eq.residual(psi, eq.density(psi)[1]) for eq in (ahead, behind)]
-        return (r[0] - r[1]) / (2.0 * e)
+        ahead, behind = min(q + TOLERANCES.difference, 1.0), max(q - TOLERANCES.difference, 0.0)
+        r = [eq.residual(psi, eq.density(psi)[1]) for eq in map(self.equation, (ahead, behind))]
+        return (r[0] - r[1]) / (ahead - behind)
 
     def _tangent(self, psi, q, before):
         """The unit (ψ′, q′) along the branch, on the side of the last one."""
@@ -468,6 +538,8 @@ class _Walk:
         equation = self.equation(q)
         size, last = equation.size(psi, equation.density(psi)[1]), math.inf
         for number in range(TOLERANCES.newton):
+            if not 0.0 <= at[1] <= 1.0:
+                return None
             equation = self.equation(at[1])
             rho = equation.density(at[0])[1]
             r = equation.residual(at[0], rho)

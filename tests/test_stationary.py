@@ -175,3 +175,35 @@ def test_refusals_name_the_argument():
         jko.equilibrium(fn.Entropy() + fn.Potential(lambda x, t: t * x[0] ** 2), rho)
     with pytest.raises(ValueError, match="parameters: expected two different numbers"):
         jko.continuation(dawson, (1.0, 1.0), rho)
+
+
+@pytest.mark.parametrize("F", [0.01 * fn.Entropy() + fn.Cap(1.0), fn.Power(3.0)], ids=["cap", "front"])
+def test_a_rate_is_told_only_where_the_flow_is_linear(F):
+    assert np.isnan(jko.equilibrium(F + quadratic(1.0), Gaussian([0.5], [[0.4]]).on(LINE)).slowest_rate)
+
+
+def test_wells_with_next_to_no_mass_between_are_pieces_without_a_rate():
+    found = jko.equilibrium(0.005 * fn.Entropy() + DOUBLE_WELL, Gaussian([0.5], [[0.4]]).on(LINE))
+    assert found.pieces == 2
+    assert np.isnan(found.slowest_rate)
+    around = jko.equilibrium(kuramoto(3.0), bump_on_the_circle())
+    assert around.pieces == 1
+
+
+def test_repulsion_has_a_second_variation_whose_eigenvalues_pile_up_at_one():
+    F = fn.Entropy() + quadratic(1.0) + fn.Interaction(lambda z: jnp.exp(-(z[0] ** 2)))
+    stability = jko.equilibrium(F, Gaussian([0.5], [[0.4]]).on(LINE)).stability
+    assert stability.least == pytest.approx(1.0, abs=1e-3)
+    assert stability.is_minimum
+
+
+def test_a_branch_asks_for_no_functional_beyond_its_range():
+    asked = []
+
+    def functional_of(temperature):
+        asked.append(temperature)
+        return dawson(temperature)
+
+    branch = jko.continuation(functional_of, (0.3, 0.05), Gaussian([0.4], [[0.4]]).on(LINE), points=6)
+    assert branch.complete
+    assert min(asked) >= 0.05 - 1e-15

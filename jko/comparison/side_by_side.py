@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jko.comparison.distances import l1_distance, w2_distance
+from jko.comparison.distances import SHAPES, l1_distance, w2_distance
 from jko.comparison.least_energy import decays
 from jko.comparison.reference import Reference
 from jko.comparison.row import row_of
@@ -76,7 +76,7 @@ class Comparison:
         for matrix, value in ((self.pairs["W2"], w2.value), (self.pairs["L1"], l1.value),
                               (self.error_bounds, w2.error_bound)):  # fmt: skip
             matrix[k, i, j] = matrix[k, j, i] = value
-        self.methods |= {w2.method, l1.method} - {""}
+        self.methods |= {w2.method, l1.method, SHAPES if w2.of_shapes else ""} - {""}
 
     def distance(self, kind: str, first: str, second: str = EXACT) -> np.ndarray:
         """The W₂ or L1 distance `[k]` between two of `names` at `times`."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jko.comparison.distances import PLAN
+from jko.comparison.distances import PLAN, SHAPES
 
 
 def comparison_text(comparison) -> str:
@@ -202,6 +202,8 @@ def _distance_notes(comparison, rows: list) -> list[str]:
             f"W2 of a cloud of more than {PLAN} particles is that of {PLAN} of them, drawn with seed "
             f"{comparison.seed}: it has their sampling noise"
         )
+    if SHAPES in comparison.methods:
+        notes.append("W2 of measures of unlike masses is that of their shapes, each divided by its mass")
     worst = float(np.max(comparison.error_bounds, initial=0.0))
     if worst > 0.0:
         notes.append(

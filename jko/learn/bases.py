@@ -17,9 +17,7 @@ from jko.learn.features import (
     Together,
     Waves,
 )
-
-_MOST_FUNCTIONS = 20_000  # a Gram matrix of more takes 3 GB
-_NEAREST, _FARTHEST = 0.15, 1.5  # ranges of radial kernels, in root mean square distances of pairs
+from jko.learn.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +108,9 @@ class Radial(Basis):
 
     def kernels(self, points):
         spread, d = _spread(points), points.shape[1]
-        widths = np.geomspace(_NEAREST * spread, _FARTHEST * spread, self.centres)
+        widths = np.geomspace(
+            TOLERANCES.nearest_range * spread, TOLERANCES.farthest_range * spread, self.centres
+        )
         return _checked(Together((Rings(d, widths), EvenPowers(d, 1, spread))))
 
 
@@ -178,9 +178,9 @@ def _neighbour_distance(centres) -> float:
 
 
 def _checked(features):
-    if features.size > _MOST_FUNCTIONS:
+    if features.size > TOLERANCES.most_functions:
         raise ValueError(
             f"potential: {features.size} functions are more than least squares takes "
-            f"({_MOST_FUNCTIONS}); lower the degree, the cells or the number of centres"
+            f"({TOLERANCES.most_functions}); lower the degree, the cells or the number of centres"
         )
     return features

@@ -18,14 +18,13 @@ from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembl
 from jko.learn.model import Model
 from jko.learn.refinement import refine
 from jko.learn.snapshots import Snapshots, as_snapshots
+from jko.learn.tolerances import TOLERANCES
 from jko.learn.uncertainty import uncertainty
 from jko.measures import Particles
 from jko.trajectory import Trajectory
 
 STEPS = ("flow", "explicit", "implicit")
 ROUNDS = 12  # of refinement at most; it ends where the paths agree
-_NEARLY = 0.01  # of the motion: rounds that stopped so close are not worth a word
-_RESTS = 0.5  # of the parameters: fewer set by the data, and the regularisation decides
 
 
 @dataclass(frozen=True, eq=False)
@@ -363,12 +362,12 @@ def _warnings(parts: list[Part]) -> list[str]:
                 f"not tell, set to 0: {first}"
             )
         free, size = part.identifiability.effective_parameters, part.model.size
-        if part.model.penalised.any() and free < _RESTS * size:
+        if part.model.penalised.any() and free < TOLERANCES.rests_on_data * size:
             said.append(
                 f"{where}the estimate rests on the regularisation: the data set {free:.0f} of {size} "
                 "parameters; trust V where the points are, and nowhere else"
             )
-        if not part.settled and not (part.rounds and part.rounds[-1] < _NEARLY):
+        if not part.settled and not (part.rounds and part.rounds[-1] < TOLERANCES.nearly_settled):
             left = f"{part.rounds[-1]:.1%} of the motion" if part.rounds else "the closed form"
             said.append(
                 f"{where}refinement did not settle ({left} left): the gaps are long for this basis; take "

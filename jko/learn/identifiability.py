@@ -8,11 +8,7 @@ import numpy as np
 
 from jko.learn.equations import Normal
 from jko.learn.model import Model
-
-_EXACT = 1e-10  # of the largest eigenvalue: rounding
-_ALIKE = 0.9  # of a direction that a gauge has to make up
-_MUCH = 0.3  # of a direction of length 1, in one parameter
-_OWN = 0.5  # of a direction that parameters without regularisation have to make up, to be set to 0
+from jko.learn.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +68,7 @@ def identifiability(
 
     matrix = normal.matrix
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-    scale[np.diag(matrix) <= _EXACT * np.diag(matrix).max()] = 0.0
+    scale[np.diag(matrix) <= TOLERANCES.null_rounding * np.diag(matrix).max()] = 0.0
     values, vectors = eigh(matrix * np.outer(scale, scale))
     values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     motion = np.sqrt(max(float(parameters @ matrix @ parameters), np.finfo(float).tiny))
@@ -80,7 +76,7 @@ def identifiability(
     whitened = spread * np.outer(scale, scale)
     shaken = np.sqrt(np.maximum(np.sum(vectors * (whitened @ vectors), axis=0), 0.0))
     noises = shaken / np.maximum(values, np.finfo(float).tiny) / motion
-    null = (values <= _EXACT * values[0]) | (noises > 1.0)
+    null = (values <= TOLERANCES.null_rounding * values[0]) | (noises > 1.0)
     found = [
         Direction(
             scale * vectors[:, j],
@@ -101,7 +97,7 @@ def free_of(model: Model, report: Identifiability) -> np.ndarray | None:
     scaled = []
     for direction in report.null_directions:
         vector = direction.vector / (np.linalg.norm(direction.vector) or 1.0)
-        if np.sum(vector[own] ** 2) >= _OWN:
+        if np.sum(vector[own] ** 2) >= TOLERANCES.own:
             scaled.append(vector)
     if not scaled:
         return None
@@ -112,7 +108,7 @@ def free_of(model: Model, report: Identifiability) -> np.ndarray | None:
 def _free(matrix, penalty) -> float:
     """tr (N + R)⁻¹N for a matrix of unit diagonal: the parameters that a regularisation leaves to the
     data."""
-    raised = matrix + np.diag(penalty) + _EXACT * np.eye(len(matrix))
+    raised = matrix + np.diag(penalty) + TOLERANCES.null_rounding * np.eye(len(matrix))
     return float(np.trace(np.linalg.solve(raised, matrix)))
 
 
@@ -120,15 +116,15 @@ def _words(model, direction, whitened, unscaled, means) -> str:
     for gauge in model.gauges(means.mean(axis=0)):
         shape = gauge * unscaled
         length = np.linalg.norm(shape)
-        if length > 0.0 and abs(shape @ whitened) / length > _ALIKE:
+        if length > 0.0 and abs(shape @ whitened) / length > TOLERANCES.alike:
             return (
                 "the gauge between V and W: W + ½c|z|² with V − ½c|x|² + c m·x moves nothing while the "
                 "mean stays at m"
             )
     largest = np.argsort(-np.abs(whitened))
-    if model.fits_temperature and abs(whitened[-1]) > _MUCH:
+    if model.fits_temperature and abs(whitened[-1]) > TOLERANCES.much:
         return "V against the temperature: near equilibrium, V ∝ −θ log ρ, only V/θ shows"
-    named = [model.describe(int(j)) for j in largest[:3] if abs(whitened[j]) > _MUCH / 2.0]
+    named = [model.describe(int(j)) for j in largest[:3] if abs(whitened[j]) > TOLERANCES.much / 2.0]
     return (
         " against ".join(named) if named else f"a mixture of many, led by {model.describe(int(largest[0]))}"
     )

@@ -10,9 +10,7 @@ import numpy as np
 
 import functionals as fn
 from jko.learn.features import EvenPowers, Features, Monomials
-
-_SINGULAR = 1e8  # of the condition of D²V: V is flat in a direction, and has no centre there
-_EARLY = 1e-9  # of an interval: rounding of times that end one and begin the next
+from jko.learn.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +62,7 @@ class ByInterval:
         return self.name
 
     def __call__(self, x, t):
-        inner = jnp.asarray(self.times[1:-1] - _EARLY * np.diff(self.times)[:-1])
+        inner = jnp.asarray(self.times[1:-1] - TOLERANCES.early * np.diff(self.times)[:-1])
         index = jnp.sum(t >= inner)
         return jax.lax.switch(index, [lambda x, f=f: f(x) for f in self.landscapes], x)
 
@@ -141,6 +139,6 @@ def _potential(V) -> fn.Potential:
     if modulus is None:
         return fn.Potential(V)
     slope, stiffness = V.quadratic
-    if np.linalg.cond(stiffness) > _SINGULAR:
+    if np.linalg.cond(stiffness) > TOLERANCES.singular:
         return fn.Potential(V, modulus=modulus)
     return fn.Potential("quadratic", stiffness=stiffness, center=-np.linalg.solve(stiffness, slope))

@@ -12,15 +12,13 @@ from jko import descent, limits, steps
 from jko.driver import flow
 from jko.errors import finite_array, positive_number, seed_number, shown
 from jko.learn.snapshots import _measure
+from jko.learn.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Particles
 from jko.scheme import Records, Scheme
 from jko.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from jko.learn.fit import Fit
-
-_STEPS_A_GAP = 16  # of the default step, where a flow was learnt: of second order
-_SAME = 1e-9  # of the span of the data: times that are one
 
 
 def predict(
@@ -58,7 +56,7 @@ def predict(
         k = int(np.clip(np.searchsorted(data.times, 0.5 * (start + end)) - 1, 0, len(data) - 2))
         F, gap = fit.functional_of(k), float(data.gaps[k])
         engine = scheme if scheme is not None else _default(fit, here, seed + number)
-        one = gap if fit.step != "flow" else gap / _STEPS_A_GAP
+        one = gap if fit.step != "flow" else gap / TOLERANCES.steps_a_gap
         count = max(1, math.ceil((end - start) / (tau or one) - 1e-6))
         run = flow(
             F, here, engine, tau=(end - start) / count, n_steps=count, store_every=count, progress=False
@@ -67,7 +65,7 @@ def predict(
         blocks.append(run.info)
         if not energies:
             energies.append(run.energy[0])
-        if np.min(np.abs(times - end)) <= _SAME * (data.times[-1] - data.times[0]):
+        if np.min(np.abs(times - end)) <= TOLERANCES.same_time * (data.times[-1] - data.times[0]):
             measures.append(here)
             energies.append(run.energy[-1])
     return Trajectory(
@@ -85,7 +83,7 @@ def predict(
 
 def _marks(times, of_data) -> np.ndarray:
     """The times, and between them those at which the functional changes."""
-    span = _SAME * (of_data[-1] - of_data[0])
+    span = TOLERANCES.same_time * (of_data[-1] - of_data[0])
     inside = [t for t in of_data if times[0] < t < times[-1] and np.min(np.abs(times - t)) > span]
     return np.sort(np.concatenate([times, inside]))
 

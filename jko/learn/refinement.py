@@ -19,21 +19,11 @@ from jko.learn.couplings import optimal_coupling
 from jko.learn.equations import Interval, Normal, normal_equations, weights_of
 from jko.learn.model import Model
 from jko.learn.moments import Moments, moments, velocity
+from jko.learn.tolerances import TOLERANCES
 from jko.loops.anderson import Anderson
 from jko.measures import Particles
 
-_DEPTH = 3  # of the mixing; the fixed point contracts by about τ|D²V|/2
-_SETTLED_BY_NEWTON = 1e-3  # the next change is about its square
 MOST_DIFFERENCED = 12  # parameters whose Jacobian is taken by differences
-_NUDGE = 1e-3  # of the size of the parameters
-_DEGENERATE = 1e-10  # of the largest singular value: directions that no path shows stay as they are
-_HALVINGS = 6
-_SETTLED = 1e-4  # change of the predicted motion, relative to it, at which rounds end
-_FEWEST_SIMULATED = 2000  # points of a cloud, with its copies
-_COARSEST, _FINEST = 4, 64  # steps an interval
-_COUPLED_ANEW = (2, 4)  # rounds; later ones change the couplings little, and each costs an exact plan
-_SALT = 0x6A6B6F  # the data may come from a generator of the same small seed: noise must not repeat them
-_TURN = 0.1  # of D²V times the step; the error of a step is about its square
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +50,7 @@ def path(
     `what(x, w)` is averaged along it, the moments unless given, and each point starts `copies` times."""
     what = partial(moments, model) if what is None else what
     theta, p = max(model.theta(parameters), 0.0), model.of_interval(k, parameters)
-    generator, h = np.random.default_rng([seed, _SALT]), gap / steps
+    generator, h = np.random.default_rng([seed, TOLERANCES.salt]), gap / steps
     x, w = start.x, start.w
     if theta > 0.0 and copies > 1:
         x, w = np.tile(x, (copies, 1)), np.tile(w / copies, copies)
@@ -76,7 +66,7 @@ def path(
 
 def copies_for(model: Model, cloud: Cloud) -> int:
     """How often the points of a cloud start, against the noise of the noise; once where pairs are summed."""
-    return 1 if model.kernels is not None else max(1, -(-_FEWEST_SIMULATED // len(cloud.x)))
+    return 1 if model.kernels is not None else max(1, -(-TOLERANCES.fewest_simulated // len(cloud.x)))
 
 
 def steps_for(model: Model, parameters: np.ndarray, k: int, start: Cloud, gap: float) -> int:
@@ -89,7 +79,9 @@ def steps_for(model: Model, parameters: np.ndarray, k: int, start: Cloud, gap: f
     nudge = 1e-4 * size * direction
     turned = velocity(model, p, few.x + nudge, few.w) - velocity(model, p, few.x, few.w)
     curvature = float(np.quantile(np.linalg.norm(turned, axis=1) / (1e-4 * size), 0.95))
-    return int(np.clip(np.ceil(gap * curvature / _TURN), _COARSEST, _FINEST))
+    return int(
+        np.clip(np.ceil(gap * curvature / TOLERANCES.turn), TOLERANCES.fewest_steps, TOLERANCES.most_steps)
+    )
 
 
 def along_paths(
@@ -163,7 +155,7 @@ class _Paired:
             found = path(self.model, p, number, start, gap, self.steps[number], 0, self._slopes)
             if not np.all(np.isfinite(found.along)):
                 return None
-            if self.round in _COUPLED_ANEW:
+            if self.round in TOLERANCES.coupled_anew:
                 after = self.data.clouds[k + 1]
                 plan = optimal_coupling(Particles(found.end.x, found.end.w), Particles(after.x, after.w))
                 self.images[number] = plan.images(after.x)
@@ -203,10 +195,10 @@ def _newton(model, seen, start, share, rounds, steps, tick) -> Refined | None:
     for _ in range(rounds):
         tick()
         jacobian = penalty + differences(lambda q: residual_of(model, seen(q), weights, q), p)
-        change = -np.linalg.lstsq(jacobian, value, rcond=_DEGENERATE)[0]
+        change = -np.linalg.lstsq(jacobian, value, rcond=TOLERANCES.degenerate)[0]
         size = max(float(p @ normal.matrix @ p), np.finfo(float).tiny)
         residuals.append(float(np.sqrt(max(change @ normal.matrix @ change, 0.0) / size)))
-        for _ in range(_HALVINGS):
+        for _ in range(TOLERANCES.halvings):
             made = seen(p + change)
             after = (
                 None
@@ -220,7 +212,7 @@ def _newton(model, seen, start, share, rounds, steps, tick) -> Refined | None:
             break
         p, value = p + change, after
         normal = normal_equations(model, made, max(share, 1e-6))
-        if residuals[-1] < _SETTLED_BY_NEWTON:
+        if residuals[-1] < TOLERANCES.settled_by_newton:
             settled = True
             break
     return Refined(p, normal, residuals, settled, steps)
@@ -228,7 +220,7 @@ def _newton(model, seen, start, share, rounds, steps, tick) -> Refined | None:
 
 def differences(residual: Callable, p: np.ndarray) -> np.ndarray:
     """The Jacobian `[size, size]` of a residual at p, by central differences."""
-    size = _NUDGE * (np.abs(p).max() or 1.0)
+    size = TOLERANCES.nudge * (np.abs(p).max() or 1.0)
     columns = []
     for nudge in size * np.eye(len(p)):
         columns.append((residual(p + nudge) - residual(p - nudge)) / (2.0 * size))
@@ -249,10 +241,10 @@ def _mixed(model, seen, start, share, rounds, steps, tick) -> Refined | None:
         size = max(float(image @ normal.matrix @ image), np.finfo(float).tiny)
         residuals.append(float(np.sqrt(max(change @ normal.matrix @ change, 0.0) / size)))
         if best is None or residuals[-1] < best.residuals[-1]:
-            best = Refined(p, normal, list(residuals), residuals[-1] < _SETTLED, steps)
-        if residuals[-1] < _SETTLED:
+            best = Refined(p, normal, list(residuals), residuals[-1] < TOLERANCES.settled, steps)
+        if residuals[-1] < TOLERANCES.settled:
             break
         if mix is None:
-            mix = Anderson(np.maximum(np.diag(normal.matrix), 0.0), _DEPTH)
+            mix = Anderson(np.maximum(np.diag(normal.matrix), 0.0), TOLERANCES.mixed_rounds)
         p = mix(p, image)
     return best

@@ -9,13 +9,13 @@ import numpy as np
 from jko.errors import seed_number, whole_number
 from jko.learn.fit import Fit
 from jko.learn.snapshots import Snapshots, as_snapshots
+from jko.learn.tolerances import TOLERANCES
 from jko.measures import Gaussian, Particles
 from jko.transport.distances.atoms import squared_distances
 from jko.transport.distances.gaussian import optimal_matrix
 
 METRICS = ("W1", "W2", "energy")
 ROWS = ("learnt", "floor", "standing still", "affine", "mccann")
-_MOST = 2000  # points of a cloud in an exact distance
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ class Score:
         return "\n".join(lines)
 
 
-def score(fit: Fit, snapshots: Snapshots, *, most: int = _MOST, seed: int = 0) -> Score:
+def score(fit: Fit, snapshots: Snapshots, *, most: int = TOLERANCES.most_scored, seed: int = 0) -> Score:
     """Each held-out snapshot against what the one before it becomes, see `Score`.
 
     Clouds of more than `most` points are drawn from for the exact distances. Raises ValueError for
@@ -93,7 +93,9 @@ def score(fit: Fit, snapshots: Snapshots, *, most: int = _MOST, seed: int = 0) -
     return Score(held.times[1:], arrays)
 
 
-def distances(mu: Particles, nu: Particles, most: int = _MOST, seed: int = 0) -> dict[str, float]:
+def distances(
+    mu: Particles, nu: Particles, most: int = TOLERANCES.most_scored, seed: int = 0
+) -> dict[str, float]:
     """W₁, W₂ and the energy distance of two clouds, by at most so many points of each."""
     import ot
 

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from jko.errors import finite_array, seed_number, shown
+from jko.learn.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Particles
 from jko.measures.measure import Measure
 from jko.transport.distances.atoms import atoms_of
-
-_FEWEST_CELLS = 4  # of a cloud that is split in two
 
 
 class Snapshots:
@@ -140,9 +139,9 @@ class Snapshots:
         generator = np.random.default_rng(seed_number("seed", seed))
         parts: tuple[list, list] = ([], [])
         for k, mu in enumerate(self.measures):
-            if not isinstance(mu, Particles) or mu.n < _FEWEST_CELLS:
+            if not isinstance(mu, Particles) or mu.n < TOLERANCES.fewest_points:
                 raise ValueError(
-                    f"measures[{k}]: expected a cloud of {_FEWEST_CELLS} points or more to split, got "
+                    f"measures[{k}]: expected {TOLERANCES.fewest_points} points or more to split, got "
                     f"{mu!r}; sample it first"
                 )
             order = generator.permutation(mu.n)

@@ -25,6 +25,11 @@ def plot_branch(
     it to `path`. Both axes are nondimensional unless `parameter` and `ordinate`, their labels, say otherwise.
     """
     named = branches if isinstance(branches, dict) else {"": branches}
+    if not named or not all(isinstance(branch, Branch) for branch in named.values()):
+        raise TypeError(
+            f"branches: expected a Branch, or a dict of them by name, got {type(branches).__name__}: "
+            "make one with jko.continuation"
+        )
     figure = style.new_figure(5.2, 3.7)
     axes = figure.subplots()
     style.tidy(axes, parameter, ordinate)

@@ -54,6 +54,11 @@ class LineStep(StepDerivative):
         solved = self.scheme.solved(self.problem, mu, t, tau, state)
         info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
         problem = solved.problem
+        if not solved.resolved:
+            self.refuse(
+                f"a step of tau={tau:g} that moves less than the grid resolves, which is not taken",
+                "a larger tau or a finer grid, or take steps.MongeAmpere",
+            )
         whole = problem.start.size == state["edges"].size
         if not whole and (problem.kept is None or problem.kept[-1] + 1 != state["edges"].size):
             self.refuse("a step that tears cells apart", "a smaller tau, or take descent.ForwardEuler")

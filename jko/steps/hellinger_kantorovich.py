@@ -63,6 +63,11 @@ class HellingerKantorovich(Wrapper):
         positive_number("length", self.length)
         if self.order not in (1, 2):
             raise ValueError(f"order: expected 1 or 2, got {self.order!r}")
+        if isinstance(self.scheme, Scheme) and _reacts(self.scheme):
+            raise TypeError(
+                f"scheme: expected a transport alone, got {self.scheme!r}, which makes and loses mass "
+                "already: take steps.Quantile(), say"
+            )
         G = self.reaction_functional
         if G is not None and not isinstance(G, Functional):
             raise TypeError(f"reaction_functional: expected a Functional, got {type(G).__name__}")
@@ -125,6 +130,13 @@ class HellingerKantorovich(Wrapper):
     def energy(self, problem: Problem, mu: Measure, t: float, state):
         transport, inner = self.scheme.moved(problem.transport, mu, t, self.inner(state))
         return self.scheme.energy(transport, mu, t, inner)
+
+
+def _reacts(scheme: Scheme) -> bool:
+    """Whether a scheme, or one that it takes its steps by, changes mass."""
+    own = not scheme.transports or getattr(scheme, "reaction", None) is not None
+    inner = getattr(scheme, "scheme", None)
+    return own or isinstance(scheme, HellingerKantorovich) or (isinstance(inner, Scheme) and _reacts(inner))
 
 
 class _Halves:

@@ -218,3 +218,17 @@ def test_what_it_does_not_take():
     heavy = steps.HellingerKantorovich(descent.UnderdampedLangevin(), reaction=descent.BirthDeath())
     with pytest.raises(ValueError, match="keeps velocities, gradient for each particle"):
         jko.flow(GROW, jko.Population.of(cloud), heavy, tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        steps.FisherRao(),
+        steps.HellingerKantorovich(steps.Quantile()),
+        jko.limits.FiniteVolume(reaction=fn.Entropy()),
+    ],
+    ids=["reaction", "both", "finite volumes"],
+)
+def test_a_transport_that_reacts_already_is_refused(scheme):
+    with pytest.raises(TypeError, match="scheme: expected a transport alone"):
+        steps.HellingerKantorovich(scheme)

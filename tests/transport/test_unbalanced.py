@@ -139,3 +139,13 @@ def test_refusals():
     many = Particles(np.random.default_rng(0).normal(size=(3000, 2)))
     with pytest.raises(ValueError, match=r"at most 4e.06 pairs of points with mass, got 3000 × 3000"):
         hellinger_kantorovich(many, many)
+
+
+def test_a_length_that_leaves_no_digits_is_refused():
+    generator = np.random.default_rng(0)
+    mu, nu = (jko.Particles(generator.normal(size=(20, 2)) + shift) for shift in (0.0, 0.5))
+    square = jko.wasserstein(mu, nu).value ** 2
+    found = jko.transport.hellinger_kantorovich(mu, nu, length=1e3)
+    assert found.value == pytest.approx(square, rel=1e-6)
+    with pytest.raises(ValueError, match="length: 1e\\+06 is so long"):
+        jko.transport.hellinger_kantorovich(mu, nu, length=1e6)

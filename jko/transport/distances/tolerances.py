@@ -31,6 +31,8 @@ class Tolerances:
 
     # The Hellinger–Kantorovich distance, by an interior point
     unbalanced_pairs: int = 4_000_000  # of points with mass: a minute, and a few matrices of 32 MB
+    unbalanced_near: float = 1e-2  # of p/q from 1, where p log(p/q) − p + q is taken as a series
+    unbalanced_rounding: float = 1e-6  # of the distance, that may be left open by rounding
     interior_iterations: int = 100  # of the interior-point method, 15 to 30 being usual
     boundary: float = 0.995  # of the way to the boundary of the cone that a step may go
     longest_step: float = 2.0  # of a potential: e^{−φ} is followed so far by its tangent
