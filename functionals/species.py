@@ -46,7 +46,7 @@ class SpeciesFunctional(Functional):
         return [float(self.at(0.0).energy(mu))]
 
 
-def named(mu, name: str, F):
+def named(mu, name: str, F: Functional):
     """The measure of that name; raises TypeError for a measure that has no names."""
     if not hasattr(mu, "names"):
         raise TypeError(
@@ -232,7 +232,7 @@ def each(**functionals: Functional) -> Each:
     return Each(functionals)
 
 
-def _of(name: str, F):
+def _of(name: str, F: Functional):
     """F with all that names no species made a functional of this one."""
     total = 0
     for c, term in F.terms:

@@ -60,12 +60,12 @@ class Polynomial(Basis):
         super().__post_init__()
         whole_number("degree", self.degree)
 
-    def potentials(self, points):
+    def potentials(self, points: np.ndarray):
         scale = points.std(axis=0)
         made = Monomials.up_to(self.degree, points.mean(axis=0), np.where(scale > 0.0, scale, 1.0))
         return _checked(made)
 
-    def kernels(self, points):
+    def kernels(self, points: np.ndarray):
         if self.degree < 2:
             raise ValueError(
                 f"degree: an even kernel begins with |z|², got degree {self.degree}; take 2 or more"
@@ -98,7 +98,7 @@ class Radial(Basis):
         if self.width is not None:
             positive_number("width", self.width)
 
-    def potentials(self, points):
+    def potentials(self, points: np.ndarray):
         distinct = np.unique(points, axis=0)
         count = min(self.centres, len(distinct))
         chosen = np.random.default_rng(self.seed).choice(len(distinct), size=count, replace=False)
@@ -106,7 +106,7 @@ class Radial(Basis):
         width = self.width if self.width is not None else _neighbour_distance(centres)
         return _checked(Together((Bumps(centres, float(width)), _quadratics(points))))
 
-    def kernels(self, points):
+    def kernels(self, points: np.ndarray):
         spread, d = _spread(points), points.shape[1]
         widths = np.geomspace(
             TOLERANCES.nearest_range * spread, TOLERANCES.farthest_range * spread, self.centres
@@ -126,7 +126,7 @@ class Splines(Basis):
         super().__post_init__()
         whole_number("cells", self.cells)
 
-    def potentials(self, points):
+    def potentials(self, points: np.ndarray):
         d = points.shape[1]
         if d > 3:
             raise ValueError(f"potential: splines are for 3 dimensions at most, got {d}; take Radial")
@@ -151,24 +151,24 @@ class RandomFeatures(Basis):
         positive_number("width", self.width)
         seed_number("seed", self.seed)
 
-    def potentials(self, points):
+    def potentials(self, points: np.ndarray):
         generator = np.random.default_rng(self.seed)
         frequencies = generator.standard_normal((self.count, points.shape[1])) / self.width
         phases = generator.uniform(0.0, 2.0 * np.pi, self.count)
         return _checked(Together((Waves(frequencies, phases), _quadratics(points))))
 
 
-def _quadratics(points):
+def _quadratics(points: np.ndarray):
     scale = points.std(axis=0)
     return Monomials.up_to(2, points.mean(axis=0), np.where(scale > 0.0, scale, 1.0))
 
 
-def _spread(points) -> float:
+def _spread(points: np.ndarray) -> float:
     """The root mean square distance of two points."""
     return float(np.sqrt(2.0 * points.var(axis=0).sum())) or 1.0
 
 
-def _neighbour_distance(centres) -> float:
+def _neighbour_distance(centres: np.ndarray) -> float:
     from scipy.spatial import cKDTree
 
     k = min(2 * centres.shape[1], len(centres) - 1)
@@ -177,7 +177,7 @@ def _neighbour_distance(centres) -> float:
     return float(np.median(cKDTree(centres).query(centres, k=k + 1)[0][:, -1])) or 1.0
 
 
-def _checked(features):
+def _checked(features: Monomials | Together):
     if features.size > TOLERANCES.most_functions:
         raise ValueError(
             f"potential: {features.size} functions are more than least squares takes "

@@ -79,7 +79,7 @@ def intervals_of(model: Model, data: Data, chosen: list[int]) -> list[Interval]:
     """What these intervals say, each snapshot's moments taken once."""
     kept: dict[int, Moments] = {}
 
-    def at(k):
+    def at(k: int):
         if k not in kept:
             kept[k] = moments(model, data.clouds[k].x, data.clouds[k].w)
         return kept[k]
@@ -119,7 +119,7 @@ def _displacements(data: Data, k: int):
     return y.x, y.w, y.x - plan.origins(x.x)
 
 
-def _pushed(model, points, w, moved):
+def _pushed(model: Model, points: np.ndarray, w: np.ndarray, moved: np.ndarray):
     """E[∇δF_i·(y − x)] `[M]` with the gradients at the points."""
     pull, parts = w[:, None] * moved, []
     if model.potential is not None:
@@ -156,7 +156,7 @@ def halves_of(model: Model, data: Data, chosen: list[int], seed: int) -> list[li
     return halves
 
 
-def _of_pairs(model, step, gap, x, y, pairs) -> Interval:
+def _of_pairs(model: Model, step: str, gap: float, x: np.ndarray, y: np.ndarray, pairs: tuple) -> Interval:
     """An interval by some of the pairs (rows, columns, weights) of its coupling."""
     rows, columns, weights = pairs
     if step == "flow" and model.kernels is None:
@@ -188,7 +188,7 @@ class Solved:
     tried: dict[float, float]
 
 
-def _straight(model, gap, x, y, w) -> Interval:
+def _straight(model: Model, gap: float, x: np.ndarray, y: np.ndarray, w: np.ndarray) -> Interval:
     """An interval by the pairs of a coupling, y − x = −τ·½(∇δF(x) + ∇δF(y)): of second order in the gap."""
     m, d = model.potentials, x.shape[1]
     gram, change, laplacians = np.zeros((m, m)), np.zeros(m), np.zeros(m)

@@ -44,7 +44,7 @@ def optimal_coupling(mu: Particles, nu: Particles) -> Coupling:
     return Coupling(plan.rows, plan.columns, plan.weights, mu.n, nu.n)
 
 
-def _means(index, weights, values, n):
+def _means(index: np.ndarray, weights: np.ndarray, values: np.ndarray, n: int):
     mass = np.bincount(index, weights, n)
     sums = [np.bincount(index, weights * values[:, a], n) for a in range(values.shape[1])]
     return np.stack(sums, axis=1) / mass[:, None]

@@ -94,7 +94,7 @@ def projected_score(interval: Interval, share: float) -> np.ndarray:
     return _solve(raised, interval.laplacians)
 
 
-def _solve(matrix, right):
+def _solve(matrix: np.ndarray, right: np.ndarray):
     """The least solution of a symmetric system of positive semidefinite matrix, scaled to a unit diagonal."""
     from scipy.linalg import cho_factor, cho_solve, eigh
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
+
 
 class Features:
     """φ_1, …, φ_m on R^d: `size` m, `penalised` `[m]` (the share of the regularisation each carries)."""
@@ -72,7 +74,7 @@ class Monomials(Features):
         # slopes and curvatures are what the data know best, higher powers what runs away off them
         return (self.exponents.sum(axis=1) > 2).astype(float)
 
-    def _powers(self, x):
+    def _powers(self, x: np.ndarray):
         """z^k of each axis, `[k + 1, d, n]`."""
         z = ((np.asarray(x, dtype=float) - self.middle) / self.scale).T
         powers = np.ones((self.exponents.max() + 1, *z.shape))
@@ -80,7 +82,7 @@ class Monomials(Features):
             np.multiply(powers[k - 1], z, out=powers[k])
         return powers
 
-    def _products(self, powers, lowered):
+    def _products(self, powers: np.ndarray, lowered: np.ndarray):
         """Π over axes of z^{e − lowered} with the factors that differentiation leaves, `[n, m]`."""
         total = np.empty((self.size, powers.shape[2]))
         for j, exponents in enumerate(self.exponents):
@@ -95,22 +97,22 @@ class Monomials(Features):
                         total[j] *= powers[exponents[a] - times, a]
         return total.T
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return self._products(self._powers(x), [0] * self.dimension)
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
         return np.stack([self._products(powers, row) for row in unit], axis=1)
 
-    def slopes(self, x, coefficients):
+    def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
         return np.stack([self._products(powers, row) @ coefficients for row in unit], axis=1)
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
         return sum(self._products(powers, 2 * row) for row in unit)
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         z = (x - jnp.asarray(self.middle, x.dtype)) / jnp.asarray(self.scale, x.dtype)
         powers = [jnp.ones_like(z)]
         for _ in range(int(self.exponents.max())):
@@ -120,7 +122,7 @@ class Monomials(Features):
             total = total * table[self.exponents[:, a], a]
         return jnp.sum(total)
 
-    def describe(self, j):
+    def describe(self, j: int):
         letters = [f"x{'₁₂₃₄₅₆₇₈₉'[a]}" if a < 9 else f"x[{a + 1}]" for a in range(self.dimension)]
         if self.dimension == 1:
             letters = ["x"]
@@ -148,14 +150,14 @@ class Bumps(Features):
     def penalised(self):
         return np.ones(self.size)
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         x = np.asarray(x, dtype=float)
         middle = self.centres.mean(axis=0)
         a, b = (x - middle) / self.width, (self.centres - middle) / self.width
         squares = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2.0 * a @ b.T
         return np.exp(-0.5 * np.maximum(squares, 0.0))
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         bumps = self.values(x) / self.width**2
         x = np.asarray(x, dtype=float)
         out = np.empty((len(x), self.dimension, self.size))
@@ -163,20 +165,20 @@ class Bumps(Features):
             np.multiply(bumps, np.subtract.outer(-x[:, a], -self.centres[:, a]), out=out[:, a])
         return out
 
-    def slopes(self, x, coefficients):
+    def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         shares = self.values(x) * (coefficients / self.width**2)
         return shares @ self.centres - shares.sum(axis=1)[:, None] * np.asarray(x, dtype=float)
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         bumps = self.values(x)
         squares = -2.0 * np.log(np.maximum(bumps, np.finfo(float).tiny))
         return bumps * (squares - self.dimension) / self.width**2
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         away = (x - jnp.asarray(self.centres, x.dtype)) / jnp.asarray(self.width, x.dtype)
         return jnp.asarray(coefficients, x.dtype) @ jnp.exp(-0.5 * jnp.sum(away**2, axis=1))
 
-    def describe(self, j):
+    def describe(self, j: int):
         place = ", ".join(f"{c:.2g}" for c in self.centres[j][:4])
         return f"the bump at ({place}{', …' if self.dimension > 4 else ''})"
 
@@ -204,21 +206,21 @@ class Waves(Features):
     def _height(self):
         return np.sqrt(2.0 / self.size)
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return self._height * np.cos(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         slopes = -self._height * np.sin(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
         return slopes[:, None, :] * self.frequencies.T
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         return -self.values(x) * np.sum(self.frequencies**2, axis=1)
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         angles = jnp.asarray(self.frequencies, x.dtype) @ x + jnp.asarray(self.phases, x.dtype)
         return jnp.asarray(self._height, x.dtype) * (jnp.asarray(coefficients, x.dtype) @ jnp.cos(angles))
 
-    def describe(self, j):
+    def describe(self, j: int):
         return f"the wave of length {2.0 * np.pi / np.linalg.norm(self.frequencies[j]):.2g}"
 
 
@@ -242,7 +244,7 @@ class TensorSplines(Features):
     def penalised(self):
         return np.ones(self.size)
 
-    def _lines(self, x, order):
+    def _lines(self, x: np.ndarray, order: int):
         """The splines of each axis, or their derivatives, at the points: a list of `[n, cells + 3]`."""
         lines = []
         for a in range(self.dimension):
@@ -258,27 +260,27 @@ class TensorSplines(Features):
             lines.append(line)
         return lines
 
-    def _product(self, lines):
+    def _product(self, lines: list):
         total = lines[0]
         for line in lines[1:]:
             total = (total[:, :, None] * line[:, None, :]).reshape(len(line), -1)
         return total
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return self._product(self._lines(x, 0))
 
-    def _derived(self, x, order):
+    def _derived(self, x: np.ndarray, order: int):
         plain, derived = self._lines(x, 0), self._lines(x, order)
         axes = range(self.dimension)
         return [self._product([derived[b] if b == a else plain[b] for b in axes]) for a in axes]
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         return np.stack(self._derived(x, 1), axis=1)
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         return sum(self._derived(x, 2))
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         lower, upper = (jnp.asarray(corner, x.dtype) for corner in (self.lower, self.upper))
         u = jnp.clip((x - lower) / (upper - lower) * self.cells, 0, self.cells)
         cell = jnp.minimum(jnp.floor(u).astype(int), self.cells - 1)
@@ -292,13 +294,13 @@ class TensorSplines(Features):
             total = total + term
         return total
 
-    def describe(self, j):
+    def describe(self, j: int):
         place = np.unravel_index(j, (self.cells + 3,) * self.dimension)
         h = (self.upper - self.lower) / self.cells
         return f"the spline at ({', '.join(f'{c:.2g}' for c in self.lower + h * (np.array(place) - 1.0))})"
 
 
-def _cubic(t, order: int):
+def _cubic(t: np.ndarray, order: int):
     """The four cubic B-splines over a cell at t in [0, 1], or their derivatives in t."""
     if order == 0:
         return (
@@ -335,28 +337,28 @@ class Together(Features):
     def penalised(self):
         return np.concatenate([f.penalised for f in self.families])
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return np.concatenate([f.values(x) for f in self.families], axis=1)
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         return np.concatenate([f.gradients(x) for f in self.families], axis=2)
 
-    def slopes(self, x, coefficients):
+    def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         ends = np.cumsum([f.size for f in self.families])[:-1]
         parts = zip(self.families, np.split(coefficients, ends), strict=True)
         return sum(f.slopes(x, part) for f, part in parts)
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         return np.concatenate([f.laplacians(x) for f in self.families], axis=1)
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         total, first = 0.0, 0
         for f in self.families:
             total = total + f.at(x, coefficients[first : first + f.size])
             first += f.size
         return total
 
-    def describe(self, j):
+    def describe(self, j: int):
         for f in self.families:
             if j < f.size:
                 return f.describe(j)
@@ -381,7 +383,7 @@ class EvenPowers(Features):
     def penalised(self):
         return (np.arange(self.count) > 0).astype(float)
 
-    def _even(self, x):
+    def _even(self, x: np.ndarray):
         """(|z|/s)^{2k}, k = 0 … `count`, `[count + 1, n]`."""
         x = np.asarray(x, dtype=float)
         squares = np.einsum("nd,nd->n", x, x) / self.scale**2
@@ -390,26 +392,26 @@ class EvenPowers(Features):
             np.multiply(powers[k - 1], squares, out=powers[k])
         return powers
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return self._even(x)[1:].T
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         x = np.asarray(x, dtype=float)
         slopes = (2.0 / self.scale**2) * np.arange(1, self.count + 1) * self._even(x)[:-1].T
         return x[:, :, None] * slopes[:, None, :]
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         p = np.arange(1, self.count + 1)
         return 2.0 * p * (2.0 * p - 2.0 + self.dimension) * self._even(x)[:-1].T / self.scale**2
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         square = jnp.sum(x**2) / jnp.asarray(self.scale**2, x.dtype)
         total, coefficients = jnp.zeros((), x.dtype), jnp.asarray(coefficients, x.dtype)
         for p in reversed(range(self.count)):
             total = (total + coefficients[p]) * square
         return total
 
-    def describe(self, j):
+    def describe(self, j: int):
         return f"|z|{'²⁴⁶⁸'[j]}" if j < 4 else f"|z|^{2 * (j + 1)}"
 
 
@@ -428,19 +430,19 @@ class Rings(Features):
     def penalised(self):
         return np.ones(self.size)
 
-    def values(self, x):
+    def values(self, x: np.ndarray):
         return np.exp(-0.5 * np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2)
 
-    def gradients(self, x):
+    def gradients(self, x: np.ndarray):
         return -np.asarray(x, dtype=float)[:, :, None] * (self.values(x) / self.widths**2)[:, None, :]
 
-    def laplacians(self, x):
+    def laplacians(self, x: np.ndarray):
         squares = np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2
         return self.values(x) * (squares - self.dimension) / self.widths**2
 
-    def at(self, x, coefficients):
+    def at(self, x: Array, coefficients: np.ndarray):
         squares = jnp.sum(x**2) / jnp.asarray(self.widths**2, x.dtype)
         return jnp.asarray(coefficients, x.dtype) @ jnp.exp(-0.5 * squares)
 
-    def describe(self, j):
+    def describe(self, j: int):
         return f"the kernel of range {self.widths[j]:.2g}"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from functionals import Functional
 from jko.errors import one_of, positive_number, seed_number, shown, whole_number
@@ -164,7 +166,15 @@ class Fit:
         half = float(ndtri(0.5 + 0.5 * level)) * self.standard_errors
         return np.stack([self.parameters - half, self.parameters + half], axis=1)
 
-    def predict(self, mu0, times=None, scheme=None, *, tau: float | None = None, seed: int = 0) -> Trajectory:
+    def predict(
+        self,
+        mu0: Particles | np.ndarray,
+        times: ArrayLike | None = None,
+        scheme=None,
+        *,
+        tau: float | None = None,
+        seed: int = 0,
+    ) -> Trajectory:
         """The measures at `times` that the learnt functional makes of mu0, which is at times[0]; see
         `jko.learn.prediction.predict`."""
         from jko.learn.prediction import predict
@@ -264,7 +274,7 @@ def fit(
     return Fit(snapshots, parts, step, report, settings)
 
 
-def _check(potential, interaction, temperature, regularisation, step) -> None:
+def _check(potential, interaction, temperature: float | str | None, regularisation, step: str) -> None:
     for name, basis in (("potential", potential), ("interaction", interaction)):
         if basis is not None and not isinstance(basis, Basis):
             raise TypeError(f"{name}: expected a basis such as jko.learn.Radial(), got {shown(basis)}")
@@ -284,14 +294,22 @@ def _check(potential, interaction, temperature, regularisation, step) -> None:
     one_of("step", step, STEPS)
 
 
-def _groups(snapshots, potential, interaction, temperature) -> list[list[int]]:
+def _groups(snapshots: Snapshots, potential, interaction, temperature: float | str | None) -> list[list[int]]:
     """Intervals that are solved together: each alone where they share nothing."""
     every = list(range(len(snapshots) - 1))
     alone = potential is not None and potential.per_interval and interaction is None and temperature != "fit"
     return [[k] for k in every] if alone else [every]
 
 
-def _model(snapshots, clouds, potential, interaction, temperature, chosen, alone) -> Model:
+def _model(
+    snapshots: Snapshots,
+    clouds: list,
+    potential,
+    interaction,
+    temperature: float | str | None,
+    chosen: list,
+    alone: bool,
+) -> Model:
     points = np.concatenate([clouds[k].x for k in sorted({*chosen, *(k + 1 for k in chosen)})])
     factors = np.ones((len(chosen), 1))
     if potential is not None and not alone and (potential.per_interval or potential.time_degree):
@@ -305,7 +323,7 @@ def _model(snapshots, clouds, potential, interaction, temperature, chosen, alone
     )
 
 
-def _enough(model, clouds, chosen, regularisation) -> None:
+def _enough(model: Model, clouds: list, chosen: list, regularisation) -> None:
     points = sum(len(clouds[k].x) for k in {*chosen, *(k + 1 for k in chosen)})
     free = model.size if regularisation == 0 else int(np.sum(model.penalised == 0.0))
     if free > points * clouds[0].x.shape[1]:
@@ -315,7 +333,9 @@ def _enough(model, clouds, chosen, regularisation) -> None:
         )
 
 
-def _finished(model: Model, data: Data, chosen, solved: Solved, rounds, seed, tick) -> Part:
+def _finished(
+    model: Model, data: Data, chosen: list, solved: Solved, rounds: int, seed: int, tick: Callable
+) -> Part:
     """Refined, its errors and null directions found, and what nothing tells set to 0."""
     parameters, normal, steps, residuals, settled, gain = (
         solved.parameters,

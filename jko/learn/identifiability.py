@@ -105,14 +105,16 @@ def free_of(model: Model, report: Identifiability) -> np.ndarray | None:
     return orthogonal[:, len(scaled) :]
 
 
-def _free(matrix, penalty) -> float:
+def _free(matrix: np.ndarray, penalty: np.ndarray) -> float:
     """tr (N + R)⁻¹N for a matrix of unit diagonal: the parameters that a regularisation leaves to the
     data."""
     raised = matrix + np.diag(penalty) + TOLERANCES.null_rounding * np.eye(len(matrix))
     return float(np.trace(np.linalg.solve(raised, matrix)))
 
 
-def _words(model, direction, whitened, unscaled, means) -> str:
+def _words(
+    model: Model, direction: np.ndarray, whitened: np.ndarray, unscaled: np.ndarray, means: np.ndarray
+) -> str:
     for gauge in model.gauges(means.mean(axis=0)):
         shape = gauge * unscaled
         length = np.linalg.norm(shape)

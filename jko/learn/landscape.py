@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import functionals as fn
+from functionals.array import Array
 from jko.learn.features import EvenPowers, Features, Monomials
 from jko.learn.tolerances import TOLERANCES
 
@@ -25,7 +26,7 @@ class Landscape:
     def __name__(self):
         return self.name
 
-    def __call__(self, x):
+    def __call__(self, x: Array):
         return self.features.at(x, self.coefficients)
 
     @property
@@ -61,7 +62,7 @@ class ByInterval:
     def __name__(self):
         return self.name
 
-    def __call__(self, x, t):
+    def __call__(self, x: Array, t: float):
         inner = jnp.asarray(self.times[1:-1] - TOLERANCES.early * np.diff(self.times)[:-1])
         index = jnp.sum(t >= inner)
         return jax.lax.switch(index, [lambda x, f=f: f(x) for f in self.landscapes], x)
@@ -84,7 +85,7 @@ class PolynomialInTime:
     def __name__(self):
         return self.name
 
-    def __call__(self, x, t):
+    def __call__(self, x: Array, t: float):
         s = jnp.clip(2.0 * (t - self.first) / (self.last - self.first) - 1.0, -1.0, 1.0)
         powers = jnp.stack([jnp.asarray(s**p, x.dtype) for p in range(len(self.table))])
         return self.features.at(x, powers @ jnp.asarray(self.table, x.dtype))
@@ -117,7 +118,7 @@ def time_factors(times: np.ndarray, per_interval: bool, degree: int) -> np.ndarr
     return np.diff(s[:, None] ** (powers + 1), axis=0) / ((powers + 1) * np.diff(s)[:, None])
 
 
-def assembled(V, W, temperature: float, dimension: int) -> fn.Functional:
+def assembled(V: Landscape, W, temperature: float, dimension: int) -> fn.Functional:
     """∫V dρ + ½∬W dρdρ + θ∫ρ log ρ of what is there."""
     terms = []
     if V is not None:
@@ -133,7 +134,7 @@ def assembled(V, W, temperature: float, dimension: int) -> fn.Functional:
     return total
 
 
-def _potential(V) -> fn.Potential:
+def _potential(V: Landscape) -> fn.Potential:
     """The named quadratic potential where V is one, which is what closed forms take; else V as it is."""
     modulus = getattr(V, "modulus", None)
     if modulus is None:

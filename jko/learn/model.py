@@ -125,7 +125,7 @@ def _square_of_kernels(kernels):
     return None, None
 
 
-def _monomials(potential):
+def _monomials(potential: Together):
     if isinstance(potential, Monomials):
         return (potential, 0) if potential.exponents.sum(axis=1).max() >= 2 else (None, 0)
     if isinstance(potential, Together):

@@ -87,7 +87,7 @@ def paired_sums(model: Model, x: np.ndarray, w: np.ndarray):
     return values, slopes, laplacians, squares
 
 
-def _square_sums(x, w, scale):
+def _square_sums(x: np.ndarray, w: np.ndarray, scale: float):
     """`paired_sums` of |z|²/scale², by the first two moments: O(n)."""
     others, squares = 1.0 - w, np.sum(x**2, axis=1)
     mean = (w @ x - w[:, None] * x) / others[:, None]
@@ -101,7 +101,7 @@ def _square_sums(x, w, scale):
     return values[:, None], slopes[:, :, None], laplacians[:, None], same[:, None, None]
 
 
-def _with_pairs(model, x, w):
+def _with_pairs(model: Model, x: np.ndarray, w: np.ndarray):
     m, q, d = model.potentials, model.interactions, x.shape[1]
     values, slopes, laplacians, squares = paired_sums(model, x, w)
     gram = np.empty((m + q, m + q))
@@ -141,7 +141,7 @@ def velocity(model: Model, coefficients: np.ndarray, x: np.ndarray, w: np.ndarra
     return total
 
 
-def _pull(model, coefficients, x, w):
+def _pull(model: Model, coefficients: np.ndarray, x: np.ndarray, w: np.ndarray):
     n, d = x.shape
     if isinstance(model.kernels, EvenPowers) and model.interactions == 1:
         return coefficients[0] * _square_sums(x, w, model.kernels.scale)[1][:, :, 0]

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jko import descent, limits, steps
 from jko.driver import flow
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 
 
 def predict(
-    fit: Fit, mu0, times=None, scheme: Scheme | None = None, *, tau: float | None = None, seed: int = 0
+    fit: Fit,
+    mu0: Particles | np.ndarray,
+    times: ArrayLike | None = None,
+    scheme: Scheme | None = None,
+    *,
+    tau: float | None = None,
+    seed: int = 0,
 ) -> Trajectory:
     """The measures at `times` (the snapshots' unless given) that F makes of mu0, which is at times[0].
 
@@ -81,14 +88,14 @@ def predict(
     )
 
 
-def _marks(times, of_data) -> np.ndarray:
+def _marks(times: np.ndarray, of_data: np.ndarray) -> np.ndarray:
     """The times, and between them those at which the functional changes."""
     span = TOLERANCES.same_time * (of_data[-1] - of_data[0])
     inside = [t for t in of_data if times[0] < t < times[-1] and np.min(np.abs(times - t)) > span]
     return np.sort(np.concatenate([times, inside]))
 
 
-def _default(fit, mu, seed) -> Scheme:
+def _default(fit: Fit, mu: Particles, seed: int) -> Scheme:
     if isinstance(mu, Particles):
         if fit.step == "flow" or fit.temperature > 0.0:
             return descent.StochasticHeun(seed=seed)

@@ -119,7 +119,16 @@ class Refined:
     steps: list[int]
 
 
-def refine(model, data, chosen, start, share, rounds, seed, tick=lambda: None) -> Refined | None:
+def refine(
+    model: Model,
+    data: Data,
+    chosen: list,
+    start: np.ndarray,
+    share: float,
+    rounds: int,
+    seed: int,
+    tick: Callable = lambda: None,
+) -> Refined | None:
     """At most `rounds` of them from the closed form `start`; None where the first paths run away. Few
     parameters are found by Newton's method with differences, many by mixing the fixed point's iterates."""
     ends = {*chosen, *(k + 1 for k in chosen)}
@@ -130,7 +139,7 @@ def refine(model, data, chosen, start, share, rounds, seed, tick=lambda: None) -
         seen = _Paired(model, data, chosen, steps)
         return _mixed(model, seen, start, share, rounds, steps, tick)
 
-    def seen(p):
+    def seen(p: np.ndarray):
         return along_paths(model, p, data, chosen, energies, steps, seed)
 
     method = _newton if model.size <= MOST_DIFFERENCED else _mixed
@@ -147,7 +156,7 @@ class _Paired:
         self.images = [data.couplings[k].images(data.clouds[k + 1].x) for k in chosen]
         self.round = 0
 
-    def __call__(self, p) -> list[Interval] | None:
+    def __call__(self, p: np.ndarray) -> list[Interval] | None:
         made = []
         self.round += 1
         for number, k in enumerate(self.chosen):
@@ -167,7 +176,7 @@ class _Paired:
             )
         return made
 
-    def _slopes(self, x, w):
+    def _slopes(self, x: np.ndarray, w: np.ndarray):
         return self.model.potential.gradients(x)
 
 
@@ -180,7 +189,9 @@ def residual_of(model: Model, made: list[Interval], weights: list[np.ndarray], p
     return total
 
 
-def _newton(model, seen, start, share, rounds, steps, tick) -> Refined | None:
+def _newton(
+    model: Model, seen: Callable, start: np.ndarray, share: float, rounds: int, steps: list, tick: Callable
+) -> Refined | None:
     """Newton's method for the residual along the paths, its Jacobian by differences along the same noise;
     a step
     that makes the residual larger is halved."""
@@ -227,7 +238,9 @@ def differences(residual: Callable, p: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def _mixed(model, seen, start, share, rounds, steps, tick) -> Refined | None:
+def _mixed(
+    model: Model, seen: _Paired, start: np.ndarray, share: float, rounds: int, steps: list, tick: Callable
+) -> Refined | None:
     penalised, p, best, residuals = model.penalised, start, None, []
     mix = None
     for _ in range(rounds):

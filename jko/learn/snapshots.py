@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -54,7 +55,7 @@ class Snapshots:
 
     @classmethod
     def from_csv(
-        cls, path, time: str | int = "time", columns: Sequence[str | int] | None = None
+        cls, path: Path, time: str | int = "time", columns: Sequence[str | int] | None = None
     ) -> Snapshots:
         """From a comma-separated file, a line a point, with its time in the column `time` (its name in the
         header line, or its number from 0); `columns` are the coordinates, all the others unless given.
@@ -172,7 +173,7 @@ class Snapshots:
         return f"{len(self)} snapshots in {self.dimension}D at t = {times} ({sizes})"
 
 
-def as_snapshots(name: str, value) -> Snapshots:
+def as_snapshots(name: str, value: Snapshots) -> Snapshots:
     """value, refused unless it is Snapshots."""
     if not isinstance(value, Snapshots):
         raise TypeError(f"{name}: expected jko.learn.Snapshots(times, measures), got {type(value).__name__}")
@@ -187,7 +188,7 @@ def _rows(measures) -> list:
     return list(measures)
 
 
-def _measure(name: str, mu) -> Measure:
+def _measure(name: str, mu: Particles | np.ndarray) -> Measure:
     if isinstance(mu, (Density, Gaussian, Particles)):
         mass = float(mu.mass) if isinstance(mu, Density) else 1.0
         if abs(mass - 1.0) > 1e-6:

@@ -69,20 +69,29 @@ class _Seen:
     """The residual Σ_k [E_k, −a_k]ᵀ τ_k (S_k p − θl_k + d_k), a_k the projected score, for restricted
     clouds."""
 
-    def __init__(self, model, data, chosen, parameters, share, steps, seed):
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        chosen: list,
+        parameters: np.ndarray,
+        share: float,
+        steps: list | None,
+        seed: int,
+    ):
         self.model, self.data, self.chosen, self.p = model, data, chosen, parameters
         self.steps, self.seed = steps, seed
         self.weights = weights_of(model, self._intervals(parameters), share)
 
-    def _intervals(self, parameters) -> list[Interval]:
+    def _intervals(self, parameters: np.ndarray) -> list[Interval]:
         if self.steps is None:
             return intervals_of(self.model, self.data, self.chosen)
         return [self._interval(parameters, n, {}) for n in range(len(self.chosen))]
 
-    def _cloud(self, k, restricted) -> Cloud:
+    def _cloud(self, k: int, restricted: dict) -> Cloud:
         return restricted.get(k, self.data.clouds[k])
 
-    def _interval(self, parameters, number, restricted: dict[int, Cloud]) -> Interval:
+    def _interval(self, parameters: np.ndarray, number: int, restricted: dict[int, Cloud]) -> Interval:
         k = self.chosen[number]
         gap = float(self.data.gaps[k])
         first, last = self._cloud(k, restricted), self._cloud(k + 1, restricted)
@@ -99,7 +108,7 @@ class _Seen:
         here = before if self.data.step == "explicit" else after
         return Interval(here.gram, here.laplacians, change, gap)
 
-    def _residual(self, parameters, number, restricted) -> np.ndarray:
+    def _residual(self, parameters: np.ndarray, number: int, restricted: dict) -> np.ndarray:
         each = self._interval(parameters, number, restricted)
         p, theta = self.model.of_interval(number, parameters), self.model.theta(parameters)
         return self.weights[number].T @ (each.gram @ p - theta * each.laplacians + each.change)
@@ -114,7 +123,7 @@ class _Seen:
     def jacobian(self) -> np.ndarray:
         """By central differences, along the same noise."""
 
-        def residual(p):
+        def residual(p: np.ndarray):
             return sum(self._residual(p, number, {}) for number in range(len(self.chosen)))
 
         return differences(residual, self.p)
@@ -147,10 +156,10 @@ class _Seen:
             return 0.0
         return {"flow": 0.5, "explicit": float(first), "implicit": float(not first)}[self.data.step]
 
-    def _pull(self, number):
+    def _pull(self, number: int):
         p, theta = self.model.of_interval(number, self.p), self.model.theta(self.p)
 
-        def pull(x, w):
+        def pull(x: np.ndarray, w: np.ndarray):
             slopes = self.model.potential.gradients(x)
             force = (slopes @ p) * w[:, None]
             return np.tensordot(force, slopes, axes=2) - theta * (w @ self.model.potential.laplacians(x))

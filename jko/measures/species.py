@@ -191,7 +191,7 @@ class Species(Measure):
         return f"Species({', '.join(f'{name}={mu!r}' for name, mu in self.items())})"
 
 
-def _sources(mu):
+def _sources(mu: Measure):
     """(points, masses) over which a sum runs."""
     return np.asarray(mu.points, dtype=float), np.asarray(mu.masses, dtype=float).ravel()
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from jko.errors import UnsupportedFunctional
-from jko.scheme import Problem, State, StepInfo
+from jko.measures import Measure
+from jko.scheme import Problem, Scheme, State, StepInfo
 from jko.sensitivity.parametrised import compiled_once
 
 Arrays = dict[str, np.ndarray]
@@ -42,7 +44,7 @@ class StepDerivative:
 
     carried: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, make_functional, parameters, mu0, scheme):
+    def __init__(self, make_functional: Callable, parameters: Any, mu0: Measure, scheme: Scheme):
         self.make_functional, self.parameters, self.scheme = make_functional, parameters, scheme
         self.initial = mu0
         self.F = compiled_once(make_functional, parameters)
@@ -70,12 +72,14 @@ class StepDerivative:
         """How many steps share a tape."""
         return 1
 
-    def step(self, mu, state, t, tau, count=1) -> Taken:
+    def step(self, mu: Measure, state: State, t: float, tau: float, count: int = 1) -> Taken:
         """`count` steps from the time t, one unless `block` says more."""
         new, after, info = self.scheme.step(self.problem, mu, t, tau, state)
         return Taken(new, after, info, self.tape(mu, state, new, after, info, t, tau))
 
-    def tape(self, mu, state, new, after, info, t, tau):
+    def tape(
+        self, mu: Measure, state: State, new: Measure, after: State, info: StepInfo, t: float, tau: float
+    ):
         """What `pull` needs of a step."""
         return mu, new, t, tau
 
@@ -83,7 +87,7 @@ class StepDerivative:
         """The cotangents before a step, from those after it."""
         raise NotImplementedError
 
-    def nothing(self, tape) -> Arrays:
+    def nothing(self, tape: tuple) -> Arrays:
         """Cotangents 0 of the arrays in `carried` after the last step."""
         return {}
 
@@ -95,7 +99,7 @@ class StepDerivative:
         return {name: cotangent[name] for name in self.initial.packed()}
 
 
-def relative(residual, right) -> float:
+def relative(residual: np.ndarray, right: np.ndarray) -> float:
     """|residual|/|right|, 0 of nothing."""
     size = float(np.linalg.norm(np.ravel(right)))
     return float(np.linalg.norm(np.ravel(residual))) / size if size > 0.0 else 0.0

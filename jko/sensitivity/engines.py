@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from jko.errors import shown
+from jko.measures import Measure
 from jko.scheme import Scheme
 from jko.sensitivity.engine import StepDerivative
 
@@ -28,7 +31,7 @@ _WHY_NOT = {
 }
 
 
-def derivative_of(make_functional, parameters, mu0, scheme) -> StepDerivative:
+def derivative_of(make_functional: Callable, parameters: Any, mu0: Measure, scheme: Scheme) -> StepDerivative:
     """The derivative of a scheme's steps; raises TypeError with the schemes that have one."""
     if not isinstance(scheme, Scheme):
         raise TypeError(f"scheme: expected a scheme, such as jko.steps.MongeAmpere(), got {shown(scheme)}")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from scipy.linalg import eigh
 
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.sensitivity.engine import Pulled, StepDerivative, relative
@@ -20,7 +24,7 @@ class GaussianStep(StepDerivative):
     multiplies entry (i, j) by μᵢμⱼ − (τθ)² > 0; it is its own adjoint. Repeated eigenvalues do no harm.
     """
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         mu, new, t, tau = tape
         form = self.problem.at(t + tau)
         identity, heat = np.eye(mu.dimension), tau * form.temperature
@@ -44,10 +48,12 @@ class GaussianStep(StepDerivative):
 
 
 @kept
-def _paired(make_functional):
+def _paired(make_functional: Callable):
     """The derivatives of λ·(both equations) by the parameters, the time and τ."""
 
-    def pairing(parameters, t, tau, mean, spread, m, covariance):
+    def pairing(
+        parameters: Any, t: Array, tau: Array, mean: Array, spread: Array, m: Array, covariance: Array
+    ):
         F = traced(make_functional, parameters, t + tau)
         heat, zero = tau * F.parts.temperature, jnp.zeros_like(m)
         curvature = jax.hessian(lambda x: potential(F, x))(m)

@@ -131,7 +131,7 @@ def value_and_gradient(
     return ValueAndGradient(value, chosen if not isinstance(by, str) else chosen[by], record)
 
 
-def _wanted(by) -> tuple[By, ...]:
+def _wanted(by: By) -> tuple[By, ...]:
     names = (by,) if isinstance(by, str) else tuple(by)
     if not names:
         raise ValueError(f"by: expected some of {', '.join(map(repr, map(str, By)))}, got none")
@@ -152,7 +152,7 @@ class _Path:
         return len(self.gaps[place])
 
 
-def _forward(engine, mu0, tau, n_steps, of, bar) -> _Path:
+def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, bar) -> _Path:
     mu, state, done = mu0, engine.problem.start, 0
     path = _Path([mu0], [], [], [])
     block = 1 if of is Of.TRAJECTORY else engine.block(n_steps)
@@ -174,7 +174,7 @@ def _forward(engine, mu0, tau, n_steps, of, bar) -> _Path:
     return path
 
 
-def _loss(loss, mu0, measures, of) -> tuple[float, list[Arrays]]:
+def _loss(loss: Callable, mu0: Measure, measures: list, of: Of) -> tuple[float, list[Arrays]]:
     """The loss and its cotangents of the arrays of every measure."""
     frame = _Frame(type(mu0), getattr(mu0, "grid", None))
     with jax.enable_x64(True):
@@ -198,14 +198,14 @@ class _Frame(NamedTuple):
     kind: type
     grid: Any
 
-    def measure(self, arrays, fixed):
+    def measure(self, arrays: dict, fixed: dict):
         """The measure of traced arrays."""
         return self.kind(*([] if self.grid is None else [self.grid]), **arrays, **fixed)
 
 
 @kept
-def _differentiated(loss, of, frame):
-    def evaluated(packed, fixed):
+def _differentiated(loss: Callable, of: Of, frame: _Frame):
+    def evaluated(packed: list, fixed: dict):
         seen = [frame.measure(arrays, fixed) for arrays in packed]
         value = jnp.asarray(loss(seen if of is Of.TRAJECTORY else seen[0]))
         if value.size != 1 or value.dtype.kind != "f":
@@ -215,7 +215,7 @@ def _differentiated(loss, of, frame):
     return jax.jit(jax.value_and_grad(evaluated))
 
 
-def _backward(engine, path, cotangents, tau, bar):
+def _backward(engine, path: _Path, cotangents: list, tau: float, bar):
     """({By: gradient}, the residual of every block's adjoint equation), last step first."""
     after = {**engine.nothing(path.tapes[-1]), **cotangents[-1]}
     total, by_tau, residuals = jax.tree.map(np.zeros_like, engine.parameters), 0.0, []
@@ -240,7 +240,7 @@ def _backward(engine, path, cotangents, tau, bar):
     return {By.PARAMETERS: total, By.MEASURE: initial, By.TAU: float(by_tau)}, residuals[::-1]
 
 
-def _bar(progress, total):
+def _bar(progress, total: int):
     from tqdm import tqdm
 
     hidden = None if progress is None else not progress

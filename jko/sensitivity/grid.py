@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
-from jko.measures import fields
+from jko.measures import Grid, fields
 from jko.sensitivity.engine import StepDerivative, relative
 from jko.sensitivity.parametrised import first_variation, traced
 from jko.sensitivity.tolerances import TOLERANCES
@@ -24,7 +26,7 @@ class GridStep(StepDerivative):
         if self.F.parts.interaction and self.initial.grid.is_periodic:
             self.refuse("an interaction on a periodic grid", "a grid with walls")
 
-    def slopes(self, density, values, of_field, t):
+    def slopes(self, density: np.ndarray, values: np.ndarray, of_field: np.ndarray, t: float):
         """The derivatives Σ f ∂(U′(ρ) + V + W∗ρ′) by the parameters and the time, f the cotangent; ρ is what
         the equation has, ρ′ what is stored of it."""
         with jax.enable_x64(True):
@@ -33,7 +35,7 @@ class GridStep(StepDerivative):
         parameters, time = jax.tree.map(np.asarray, found)
         return parameters, float(time)
 
-    def convolved(self, of_field, t):
+    def convolved(self, of_field: np.ndarray, t: float):
         """(∂(W∗ρ)/∂ρ)ᵀ f, W being even; None without an interaction."""
         grid, parts = self.initial.grid, self.F.at(t).parts
         if not parts.interaction:
@@ -43,22 +45,22 @@ class GridStep(StepDerivative):
 
 
 @kept
-def _paired(make_functional, grid):
-    def pairing(parameters, t, density, values, of_field):
+def _paired(make_functional: Callable, grid: Grid):
+    def pairing(parameters: Any, t: Array, density: Array, values: Array, of_field: Array):
         F = traced(make_functional, parameters, t)
         return jnp.sum(of_field * first_variation(F, density, values, grid))
 
     return jax.jit(jax.grad(pairing, argnums=(0, 1)))
 
 
-def solved(operator: Callable, right, preconditioner: Callable, weight=1.0):
+def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: float = 1.0):
     """(x, |Ax − b|/|b|) of A x = b `[*cells]` by GMRES [SaadSchultz1986], in the norm of weight·x."""
     from scipy.sparse.linalg import LinearOperator, gmres
 
     shape, size = right.shape, right.size
     safe = np.maximum(weight, 1e-150)
 
-    def weighted(function):
+    def weighted(function: Callable):
         return lambda y: (safe * function(np.reshape(y, shape) / safe)).ravel()
 
     scaled = LinearOperator((size, size), weighted(operator), dtype=float)
@@ -69,7 +71,7 @@ def solved(operator: Callable, right, preconditioner: Callable, weight=1.0):
     return y.reshape(shape) / safe, relative(scaled.matvec(y) - b, b)
 
 
-def eliminated(operator: Callable, cells) -> Callable:
+def eliminated(operator: Callable, cells: tuple) -> Callable:
     """The inverse of a linear operator that couples a cell to those up to two away along each axis: its
     columns by fives, none of which touch, and sparse elimination."""
     from scipy.sparse import csc_matrix
@@ -93,7 +95,7 @@ def eliminated(operator: Callable, cells) -> Callable:
     return lambda r: factors.solve(r.ravel()).reshape(cells)
 
 
-def conjugate_gradients(operator: Callable, right, preconditioner: Callable, weight):
+def conjugate_gradients(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: np.ndarray):
     """(x, |Ax − b|/|b|) of A x = b for a symmetric positive A, the norm that of weight·b; the preconditioner
     may round (Polak and Ribière's β)."""
     x, r = np.zeros_like(right), right.copy()

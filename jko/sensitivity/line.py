@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals import Functional
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
-from jko.measures import Grid
+from jko.measures import Density, Grid
+from jko.scheme import State
 from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
 from jko.sensitivity.parametrised import potential, traced, value_of
 from jko.sensitivity.remapped import edge_cotangent
@@ -50,7 +56,7 @@ class LineStep(StepDerivative):
             "by='parameters', or take steps.MongeAmpere or steps.Linearized",
         )
 
-    def step(self, mu, state, t, tau, count=1) -> Taken:
+    def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1) -> Taken:
         solved = self.scheme.solved(self.problem, mu, t, tau, state)
         info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
         problem = solved.problem
@@ -64,10 +70,10 @@ class LineStep(StepDerivative):
             self.refuse("a step that tears cells apart", "a smaller tau, or take descent.ForwardEuler")
         return Taken(solved.density, solved.state, info, (mu, state, solved, t, tau))
 
-    def nothing(self, tape):
+    def nothing(self, tape: tuple):
         return {"edges": np.zeros_like(tape[2].state["edges"])}
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         mu, state, solved, t, tau = tape
         problem, solution = solved.problem, solved.solution
         of_edges, of_values = cotangent["edges"].copy(), np.zeros_like(mu.values)
@@ -91,7 +97,7 @@ class LineStep(StepDerivative):
         by_tau = float(adjoint @ moved) / tau**2 + time
         return Pulled({"edges": start, "values": of_values}, parameters, by_tau, time, residual)
 
-    def _slopes(self, problem, solution, adjoint, t):
+    def _slopes(self, problem, solution, adjoint: np.ndarray, t: float):
         cells = self._padded(problem, solution)
         with jax.enable_x64(True):
             paired = _paired(as_it_reads_now(self.make_functional), self.origin)
@@ -99,14 +105,14 @@ class LineStep(StepDerivative):
         parameters, time = jax.tree.map(lambda g: -np.asarray(g), found)
         return parameters, float(time)
 
-    def _interaction(self, problem, solution, t):
+    def _interaction(self, problem, solution, t: float):
         """v ↦ Hᵢv, the interaction's part of the Hessian at the edges, or None."""
         if problem.energy.interaction is None:
             return None
         cells, n = self._padded(problem, solution), solution.edges.size
         product = _pair_product(as_it_reads_now(self.make_functional), self.origin)
 
-        def of(v):
+        def of(v: np.ndarray):
             with jax.enable_x64(True):
                 return np.asarray(product(self.parameters, t, *cells, _with_zeros(v, cells[0].size)))[:n]
 
@@ -143,7 +149,7 @@ class _Face:
         )
         self.count = count
 
-    def solved(self, right, interaction):
+    def solved(self, right: np.ndarray, interaction):
         """(Hλ = c on the face, |Hλ − c|/|c|)."""
         c = np.bincount(self.block, right, self.count)
         c[[0, -1]] = np.where(self.held, 0.0, c[[0, -1]])
@@ -151,7 +157,7 @@ class _Face:
         residual = relative(self._product(adjoint, interaction) - c, c)
         return adjoint[self.block], residual
 
-    def _banded(self, c):
+    def _banded(self, c: np.ndarray):
         from jko.loops.elliptic import banded
 
         if self.count == 1:
@@ -164,7 +170,7 @@ class _Face:
             )
         return out
 
-    def _product(self, v, interaction):
+    def _product(self, v: np.ndarray, interaction):
         """H v: sums of rows and differences of neighbours, which is how H is held."""
         out = self.rows * v
         if self.count > 1:
@@ -176,7 +182,7 @@ class _Face:
         out[[0, -1]] = np.where(self.held, v[[0, -1]] * 0.0, out[[0, -1]])
         return out
 
-    def _conjugate_gradients(self, c, interaction):
+    def _conjugate_gradients(self, c: np.ndarray, interaction: Callable):
         """The banded part is the preconditioner: what is left of the interaction is smooth."""
         v, r = np.zeros_like(c), c.copy()
         z = self._banded(r)
@@ -201,7 +207,7 @@ def _floor(problem):
     return np.where(masses > 0.0, -np.inf, 0.0) if energy.keeps_open else np.zeros(masses.size)
 
 
-def mass_product(masses, v):
+def mass_product(masses: np.ndarray, v: np.ndarray):
     """M v `[n+1]` with the mass matrix of linear elements."""
     out = np.zeros(v.size)
     out[:-1] += masses * (2.0 * v[:-1] + v[1:]) / 6.0
@@ -209,38 +215,38 @@ def mass_product(masses, v):
     return out
 
 
-def _centred(grid, origin):
+def _centred(grid: Grid, origin: float):
     if origin == 0.0:
         return grid
     half = 0.5 * (grid.upper[0] - grid.lower[0])
     return Grid.uniform(-half, half, grid.size)
 
 
-def _with_zeros(array, size):
+def _with_zeros(array: np.ndarray, size: int):
     return np.append(array, np.zeros(size - array.size))
 
 
-def _gauss(edges):
+def _gauss(edges: Array):
     """The two Gauss points of every cell, `[2n]`, or of any field that is linear on cells."""
     near = 0.5 - 0.5 / np.sqrt(3.0)
     low, high = edges[:-1], edges[1:]
     return jnp.concatenate([(1.0 - near) * low + near * high, near * low + (1.0 - near) * high])
 
 
-def _pair_slopes(F, x, y, w):
+def _pair_slopes(F: Functional, x: Array, y: Array, w: Array):
     """Σ_h w_h W′(x_g − y_h) `[m]` at points of a line."""
 
-    def slope(z):
+    def slope(z: Array):
         return jax.grad(lambda d: sum(c * value_of(atom.W, d[None]) for c, atom in F.parts.interaction))(z)
 
     return jax.lax.map(lambda here: jnp.sum(w * jax.vmap(slope)(here - y)), x)
 
 
 @kept
-def _paired(make_functional, origin):
+def _paired(make_functional: Callable, origin: float):
     """The derivatives of λ·∇E(X′) by the parameters and the time."""
 
-    def pairing(parameters, t, edges, widths, masses, adjoint):
+    def pairing(parameters: Any, t: Array, edges: Array, widths: Array, masses: Array, adjoint: Array):
         F = traced(make_functional, parameters, t)
         x, along, w = _gauss(edges), _gauss(adjoint), 0.5 * jnp.concatenate([masses, masses])
         force = jax.vmap(jax.grad(lambda x: potential(F, x[None] + origin)))(x)
@@ -258,13 +264,13 @@ def _paired(make_functional, origin):
 
 
 @kept
-def _pair_product(make_functional, origin):
+def _pair_product(make_functional: Callable, origin: float):
     """v ↦ the derivative of the interaction's forces at the edges along v."""
 
-    def product(parameters, t, edges, widths, masses, v):
+    def product(parameters: Any, t: Array, edges: Array, widths: Array, masses: Array, v: Array):
         F, w = traced(make_functional, parameters, t), 0.5 * jnp.concatenate([masses, masses])
 
-        def forces(edges):
+        def forces(edges: Array):
             x = _gauss(edges)
             return jax.vjp(_gauss, edges)[1](w * _pair_slopes(F, x, x, w))[0]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from jko.loops.elliptic.linearized_flux import adjoint, advected, hamilton_jacobi
+from jko.measures import Density
+from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, conjugate_gradients, eliminated, solved
 from jko.sensitivity.tolerances import TOLERANCES
@@ -19,11 +23,11 @@ class LinearizedStep(GridStep):
     its part of c back, and both are solved together.
     """
 
-    def step(self, mu, state, t, tau, count=1):
+    def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1):
         new, info, found = self.scheme.solved(self.problem, mu, t, tau)
         return Taken(new, state, info, (mu, new, found, t, tau))
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         mu, new, found, t, tau = tape
         equation = _Equation(self, mu, new, found, t + tau, tau)
         c = cotangent["values"].reshape(equation.newton.shape)
@@ -41,7 +45,7 @@ class LinearizedStep(GridStep):
 class _Equation:
     """The linear equations at a solution, in the layout of the step's Newton method."""
 
-    def __init__(self, step, mu, new, found, t, tau):
+    def __init__(self, step: LinearizedStep, mu: Density, new: Density, found, t: float, tau: float):
         problem, grid = step.problem.at(t).problem, mu.grid
         outer = problem.outer(problem.interaction(new.values))
         rho = np.maximum(mu.values, found.details["floor"] * mu.values.max())
@@ -55,10 +59,10 @@ class _Equation:
         self.cycle = self.newton.preconditioner(self.now)
         self.weight = 1.0 / np.sqrt(self.now.diagonal)
 
-    def _advected(self, u):
+    def _advected(self, u: np.ndarray):
         return self._applied(advected, u, self.now.phi)
 
-    def _adjoint(self, work, u):
+    def _adjoint(self, work: np.ndarray, u: np.ndarray):
         """Aᵀ work − τ∇·(ρ∇u)."""
         return self._applied(adjoint, work, self.now.phi, self.now.density, u)
 
@@ -66,14 +70,14 @@ class _Equation:
         fields = [np.ascontiguousarray(field) for field in fields]
         return self.newton.faces.apply(loop, *fields, scale=self.newton.scale)
 
-    def _hessian(self, u):
+    def _hessian(self, u: np.ndarray):
         return self._adjoint(self.curvature * self._advected(u), u)
 
-    def _sent(self, of_field):
+    def _sent(self, of_field: np.ndarray):
         sent = self.step.convolved(of_field.reshape(self.grid.cells), self.t)
         return None if sent is None else sent.reshape(self.newton.shape)
 
-    def solved(self, c):
+    def solved(self, c: np.ndarray):
         """(u, the cotangent of V + U′ + W∗ρ, the relative residual)."""
         if self._sent(c) is None:
             right = self._adjoint(self.curvature * c, np.zeros_like(c))
@@ -89,19 +93,19 @@ class _Equation:
         inverse = eliminated(lambda u: self._hessian(u.reshape(shape)).reshape(cells), cells)
         return lambda r: inverse(r).reshape(shape)
 
-    def _together(self, c):
+    def _together(self, c: np.ndarray):
         """The same for c with what W sends back of the answer: (u, c) at once, c in the second half."""
         size = float(np.abs(self.curvature).max())
 
-        def of_field(u, whole):
+        def of_field(u: np.ndarray, whole: np.ndarray):
             return self.curvature * (self._advected(u) - whole)
 
-        def operator(pair):
+        def operator(pair: np.ndarray):
             u, whole = pair
             first = self._hessian(u) - self._adjoint(self.curvature * whole, np.zeros_like(whole))
             return np.stack([first, size * (whole - self._sent(of_field(u, whole)))])
 
-        def preconditioned(inverse):
+        def preconditioned(inverse: Callable):
             return lambda pair: np.stack([inverse(pair[0]), pair[1] / size])
 
         right = np.stack([np.zeros_like(c), size * c])
@@ -111,7 +115,7 @@ class _Equation:
             (u, whole), residual = solved(operator, right, preconditioned(self._eliminated()), weight)
         return u, of_field(u, whole), residual
 
-    def by_tau(self, u, of_field) -> float:
+    def by_tau(self, u: np.ndarray, of_field: np.ndarray) -> float:
         """−∫½|∇φ|² of the field's cotangent, and u against ∇·(ρ∇φ)."""
         newton, now = self.newton, self.now
         square = self._applied(hamilton_jacobi, now.phi, now.phi) / self.tau

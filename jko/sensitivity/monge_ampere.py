@@ -8,9 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.programs import kept
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.monge_ampere import TAIL
+from jko.measures import Density, Grid
+from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, eliminated, solved
 from jko.sensitivity.tolerances import TOLERANCES
@@ -28,7 +31,7 @@ class MongeAmpereStep(GridStep):
     (∂L/∂log ρ_k)ᵀμ that of log ρ_k.
     """
 
-    def step(self, mu, state, t, tau, count=1):
+    def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1):
         new, after, info, found = self.scheme.solved(self.problem, mu, t, tau, state)
         if found is None and info.converged:
             self.refuse(
@@ -37,7 +40,7 @@ class MongeAmpereStep(GridStep):
             )
         return Taken(new, after, info, (mu, new, found, t, tau))
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         mu, new, found, t, tau = tape
         ladder, grid, c = self.problem.at(t + tau), mu.grid, cotangent["values"]
         outer = ladder.problem.outer(ladder.problem.interaction(new.values))
@@ -69,7 +72,9 @@ class MongeAmpereStep(GridStep):
 class _Equation:
     """The linear equation of ν at a solution."""
 
-    def __init__(self, step, grid, now, tau, log, free, t):
+    def __init__(
+        self, step: MongeAmpereStep, grid: Grid, now, tau: float, log: np.ndarray, free: tuple, t: float
+    ):
         self.now, self.grid, self.step, self.t = now, grid, step, t
         self.free, self.tau = free, tau
         with jax.enable_x64(True):
@@ -77,26 +82,26 @@ class _Equation:
             self._stencil = _stencil(grid.cells, grid.spacing, free)
         self.share = 1.0 / float(now.density.sum())
 
-    def transposed(self, flow):
+    def transposed(self, flow: np.ndarray):
         """Aᵀ flow."""
         with jax.enable_x64(True):
             return np.asarray(self._stencil(*self.coefficients, flow))
 
-    def whole(self, c, of_field):
+    def whole(self, c: np.ndarray, of_field: np.ndarray):
         """The cotangent of ρ′ with what the interaction sends back."""
         sent = self.step.convolved(of_field, self.t)
         return c if sent is None else c + sent
 
-    def normalised(self, c, scale):
+    def normalised(self, c: np.ndarray, scale: float):
         """The cotangent of ρ̂ from that of ρ′ = ρ̂·Σρ_k/Σρ̂."""
         return scale * (c - np.vdot(c, self.now.density) * self.share)
 
-    def solved(self, mu, c):
+    def solved(self, mu: Density, c: np.ndarray):
         """(μ, the relative residual)."""
         scale = float(mu.values.sum()) * self.share
         now = self.now
 
-        def operator(flow):
+        def operator(flow: np.ndarray):
             of_field = self.transposed(flow)
             out = flow - now.stiffness * of_field
             sent = self.step.convolved(of_field, self.t)
@@ -122,7 +127,7 @@ class _Equation:
         density = np.where(heavy, now.density, 1.0)
         rest = 1.0 / (1.0 + 2.0 * now.stiffness / unit * sum(mobility))
 
-        def cycle(r):
+        def cycle(r: np.ndarray):
             size = float(np.abs(r).max()) or 1.0
             of_mass = np.where(heavy, r / (size * density), 0.0).astype(np.float32)
             fine = multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
@@ -131,7 +136,7 @@ class _Equation:
         return cycle
 
 
-def _padded(p, free):
+def _padded(p: Array, free: tuple):
     """As `loops.transport.monge_ampere`: mirrored at walls, or continued through them."""
     for axis, (lower, upper) in enumerate(free):
         first, last = jnp.take(p, jnp.array([0]), axis), jnp.take(p, jnp.array([-1]), axis)
@@ -143,12 +148,12 @@ def _padded(p, free):
     return p
 
 
-def _shifted(p, cells, steps):
+def _shifted(p: Array, cells: tuple, steps: np.ndarray):
     """The field of padded p, so many cells further along each axis."""
     return p[tuple(slice(1 + k, 1 + k + n) for k, n in zip(steps, cells, strict=True))]
 
 
-def _differences(p, cells, spacing):
+def _differences(p: Array, cells: tuple, spacing: tuple):
     """∇p `[d, *cells]` centred and D²p `[d, d, *cells]` of padded p."""
     d = len(cells)
     unit = np.eye(d, dtype=int)
@@ -168,7 +173,7 @@ def _differences(p, cells, spacing):
     return jnp.stack(slope), jnp.stack(rows)
 
 
-def _interpolated(values, places):
+def _interpolated(values: Array, places: Array):
     """Cubic Lagrange interpolation of a field at places `[d, *cells]` in cells from the first centre."""
     taps = []
     for s, n in zip(places, values.shape, strict=True):
@@ -187,14 +192,14 @@ def _interpolated(values, places):
     return total
 
 
-def _places(slope, tau, cells, spacing):
+def _places(slope: Array, tau: Array, cells: tuple, spacing: tuple):
     """S = id + τ∇p, in cells from the first centre."""
     index = jnp.stack(jnp.meshgrid(*(jnp.arange(float(n)) for n in cells), indexing="ij"))
     h = jnp.asarray(spacing).reshape(-1, *(1,) * len(cells))
     return index + tau * slope / h
 
 
-def _jacobian(hessian, tau, d):
+def _jacobian(hessian: Array, tau: Array, d: int):
     """DS `[*cells, d, d]`, the identity where it folds: there L is continued and weighs nothing."""
     jacobian = jnp.moveaxis(jnp.eye(d).reshape(d, d, *(1,) * d) + tau * hessian, (0, 1), (-2, -1))
     least = jnp.linalg.eigvalsh(jax.lax.stop_gradient(jacobian))[..., 0]
@@ -202,10 +207,10 @@ def _jacobian(hessian, tau, d):
 
 
 @kept
-def _coefficients(cells, spacing, free):
+def _coefficients(cells: tuple, spacing: tuple, free: tuple):
     """(∇log ρ_k(S) `[d, *cells]`, (DS)⁻¹ `[*cells, d, d]`, τ), what the stencil A is made of."""
 
-    def found(p, log, tau):
+    def found(p: Array, log: Array, tau: Array):
         slope, hessian = _differences(_padded(p, free), cells, spacing)
         places = _places(slope, tau, cells, spacing)
         _, pull = jax.vjp(lambda s: _interpolated(log, s), places)
@@ -222,10 +227,10 @@ def _coefficients(cells, spacing, free):
 
 
 @kept
-def _applied(cells, spacing, free):
+def _applied(cells: tuple, spacing: tuple, free: tuple):
     """(coefficients, δ) ↦ A δ = τ(∇log ρ_k(S)·∇δ + (DS)⁻¹ : D²δ)."""
 
-    def applied(along, inverse, tau, delta):
+    def applied(along: Array, inverse: Array, tau: Array, delta: Array):
         slope, hessian = _differences(_padded(delta, free), cells, spacing)
         turned = jnp.einsum("...ab,ab...->...", inverse, hessian)
         return tau * (jnp.sum(along * slope, axis=0) + turned)
@@ -234,27 +239,27 @@ def _applied(cells, spacing, free):
 
 
 @kept
-def _stencil(cells, spacing, free):
+def _stencil(cells: tuple, spacing: tuple, free: tuple):
     """(coefficients, flow) ↦ Aᵀ flow."""
 
     applied = _applied(cells, spacing, free)
 
-    def transposed(along, inverse, tau, flow):
+    def transposed(along: Array, inverse: Array, tau: Array, flow: Array):
         return jax.vjp(lambda delta: applied(along, inverse, tau, delta), jnp.zeros(cells))[1](flow)[0]
 
     return jax.jit(transposed)
 
 
 @kept
-def _pull_back(cells, spacing, free):
+def _pull_back(cells: tuple, spacing: tuple, free: tuple):
     """(p, log ρ_k, τ, flow) ↦ the cotangents of log ρ_k and of τ."""
 
-    def logarithm(p, log, tau):
+    def logarithm(p: Array, log: Array, tau: Array):
         slope, hessian = _differences(_padded(p, free), cells, spacing)
         determinant = jnp.linalg.det(_jacobian(hessian, tau, len(cells)))
         return _interpolated(log, _places(slope, tau, cells, spacing)) + jnp.log(determinant)
 
-    def pulled(p, log, tau, flow):
+    def pulled(p: Array, log: Array, tau: Array, flow: Array):
         return jax.vjp(lambda log, tau: logarithm(p, log, tau), log, tau)[1](flow)
 
     return jax.jit(pulled)

@@ -12,17 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.algebra import Sum
+from functionals.array import Array
 from functionals.base import Functional
 from functionals.pointwise import describe
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import AtTime, TimeDependent
 from jko.errors import shown
+from jko.measures import Grid
 
 MakeFunctional = Callable[[Any], Functional]
 
 
-def checked_parameters(parameters):
+def checked_parameters(parameters: Any):
     """The parameters with every leaf an array of float64; refuses what is no finite real number."""
     leaves, tree = jax.tree.flatten(parameters)
     if not leaves:
@@ -38,7 +40,7 @@ def checked_parameters(parameters):
     return jax.tree.unflatten(tree, arrays)
 
 
-def made(make_functional: MakeFunctional, parameters) -> Functional:
+def made(make_functional: MakeFunctional, parameters: Any) -> Functional:
     """make_functional(parameters), which must be a functional."""
     F = make_functional(parameters)
     if not isinstance(F, Functional):
@@ -46,7 +48,7 @@ def made(make_functional: MakeFunctional, parameters) -> Functional:
     return F
 
 
-def compiled_once(make_functional: MakeFunctional, parameters) -> Functional:
+def compiled_once(make_functional: MakeFunctional, parameters: Any) -> Functional:
     """make_functional(parameters) with potentials and kernels as functions of points and of the parameters,
     so that one program serves all parameters: what the time is to a potential that depends on it."""
     F = made(make_functional, parameters)
@@ -64,7 +66,7 @@ def compiled_once(make_functional: MakeFunctional, parameters) -> Functional:
     return Sum(tuple(terms))
 
 
-def _function_of(atom) -> str | None:
+def _function_of(atom: Functional) -> str | None:
     """The attribute that holds a potential's or a kernel's function, where nothing is known of it by name."""
     if atom.kind == "potential":
         return "V"
@@ -78,16 +80,16 @@ class _Parametrised(TimeDependent):
 
     flat: np.ndarray
 
-    def at(self, t):
+    def at(self, t: float):
         return AtTime(self.function, np.append(self.flat, t) if np.isscalar(t) else jnp.append(self.flat, t))
 
 
 @kept
-def _parametrised(make_functional, place, name, tree, shapes, timed):
+def _parametrised(make_functional: Callable, place: int, name: str, tree, shapes: tuple, timed: bool):
     """(x, all parameters in a row, and then the time) ↦ V(x) or W(x) of the term number `place`."""
     sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
-    def function(x, row):
+    def function(x: Array, row: Array):
         parts = jnp.split(row[: sizes[-1]], sizes[:-1])
         parameters = jax.tree.unflatten(tree, [p.reshape(s) for p, s in zip(parts, shapes, strict=True)])
         F = traced(make_functional, parameters, row[-1] if timed else 0.0)
@@ -97,7 +99,7 @@ def _parametrised(make_functional, place, name, tree, shapes, timed):
     return function
 
 
-def traced(make_functional: MakeFunctional, parameters, t) -> Functional:
+def traced(make_functional: MakeFunctional, parameters: Any, t: float) -> Functional:
     """The functional of traced parameters at the traced time t."""
     try:
         return made(make_functional, parameters).at(t)
@@ -109,29 +111,29 @@ def traced(make_functional: MakeFunctional, parameters, t) -> Functional:
         ) from error
 
 
-def value_of(f: Callable, x) -> jax.Array:
+def value_of(f: Callable, x: Array) -> jax.Array:
     """f at one point `[d]`, as a number."""
     return jnp.reshape(jnp.asarray(f(x)), ())
 
 
-def potential(F: Functional, x) -> jax.Array:
+def potential(F: Functional, x: Array) -> jax.Array:
     """V of a traced functional at one point `[d]`."""
     return sum((c * value_of(atom.V, x) for c, atom in F.parts.potential), jnp.zeros(()))
 
 
-def potentials(F: Functional, points) -> jax.Array:
+def potentials(F: Functional, points: Array) -> jax.Array:
     """V of a traced functional at points `[n, d]`."""
     return jax.vmap(lambda x: potential(F, x))(points)
 
 
-def first_variation(F: Functional, density, rho, grid) -> jax.Array:
+def first_variation(F: Functional, density: Array, rho: Array, grid: Grid) -> jax.Array:
     """U′(density) + V + W∗ρ of a traced functional in the cells of a grid, where the density is positive."""
     total = potentials(F, jnp.asarray(grid.points)).reshape(grid.cells) + convolved(F, rho, grid)
     internal = F.parts.internal_energy
     return total if internal is None else total + internal.derivative(density)
 
 
-def convolved(F: Functional, rho, grid) -> jax.Array:
+def convolved(F: Functional, rho: Array, grid: Grid) -> jax.Array:
     """W∗ρ of a traced functional in the cells of a grid, as `measures.fields.convolve` sums it."""
     total, axes = jnp.zeros(grid.cells), tuple(range(grid.dimension))
     for c, atom in F.parts.interaction:
@@ -143,7 +145,7 @@ def convolved(F: Functional, rho, grid) -> jax.Array:
     return total
 
 
-def _kernel_values(atom, grid):
+def _kernel_values(atom: Functional, grid: Grid):
     """W at every difference of cell centres, `[2·cells − 1]`."""
     steps = [h * np.arange(1 - n, n) for n, h in zip(grid.cells, grid.spacing, strict=True)]
     offsets = jnp.asarray(np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1))

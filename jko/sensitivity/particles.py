@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from functionals import Functional
+from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import AtTime
@@ -18,7 +22,8 @@ from jko.descent.fields.program import Field
 from jko.descent.fields.stability import refuse_coarse
 from jko.descent.newton.conjugate_gradients import proximal_step
 from jko.loops.random_keys import seed_words
-from jko.scheme import Problem, Status, StepInfo
+from jko.measures import Measure, Particles
+from jko.scheme import Problem, State, Status, StepInfo
 from jko.sensitivity.engine import Pulled, StepDerivative, Taken, relative
 from jko.sensitivity.parametrised import traced
 from jko.sensitivity.tolerances import TOLERANCES
@@ -38,7 +43,7 @@ class ParticleStep(StepDerivative):
         """make_functional, under a new name where what it reads has changed."""
         return as_it_reads_now(self.make_functional)
 
-    def failed(self, mu, state, status, note, iterations=0) -> Taken:
+    def failed(self, mu: Measure, state: State, status, note, iterations: int = 0) -> Taken:
         """No step, and why."""
         return Taken(mu, state, StepInfo(status=status, iterations=iterations, note=note), None)
 
@@ -46,19 +51,19 @@ class ParticleStep(StepDerivative):
 class ExplicitStep(ParticleStep):
     """x⁺ = x − τ∇_W F(α)(x), √n_steps steps at a time computed again on the way back."""
 
-    def block(self, n_steps):
+    def block(self, n_steps: int):
         return math.isqrt(n_steps - 1) + 1
 
     def noise(self):
         """(kind, size of √(2θτ) that is kept, move) of the noise."""
         return None, 0.0, _descend
 
-    def operands(self, mu, t, tau, number):
+    def operands(self, mu: Particles, t: float, tau: float, number: int):
         """What a block of steps is a function of, the parameters, positions and times first."""
         words = seed_words(getattr(self.scheme, "seed", 0))
         return self.parameters, mu.positions, t, tau, mu.weights, number, words
 
-    def step(self, mu, state, t, tau, count=1):
+    def step(self, mu: Particles, state: State, t: float, tau: float, count: int = 1):
         kind, kept_noise, move = self.noise()
         operands = self.operands(mu, t, tau, state["step"])
         with jax.enable_x64(True):
@@ -70,7 +75,7 @@ class ExplicitStep(ParticleStep):
         new = mu.with_positions(np.asarray(moved))
         return Taken(new, state.having(step=state["step"] + count), StepInfo(), (operands, count))
 
-    def _unstable(self, moved, before, after, tau) -> str:
+    def _unstable(self, moved: np.ndarray, before: float, after: float, tau: float) -> str:
         if not np.all(np.isfinite(moved)):
             return (
                 f"a position became infinite: tau={tau:g} is beyond what the drift allows; take a smaller tau"
@@ -83,7 +88,7 @@ class ExplicitStep(ParticleStep):
             )
         return ""
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         operands, count = tape
         kind, kept_noise, move = self.noise()
         with jax.enable_x64(True):
@@ -101,16 +106,16 @@ class StochasticStep(ExplicitStep):
         return self.scheme.noise, kept_noise, type(self.scheme).move
 
 
-def _descend(gradient, carried, coefficients, kicks):
+def _descend(gradient: Callable, carried: tuple, coefficients: tuple, kicks: Callable):
     (x,), (tau, _) = carried, coefficients
     return (x - tau * gradient(x),)
 
 
 @kept
-def _block(make_functional, move, kind, kept_noise, count):
+def _block(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
     """A function of `operands`: the positions after `count` steps, F without entropy before and after."""
 
-    def block(parameters, x, t, tau, w, number, words):
+    def block(parameters: Any, x: Array, t: Array, tau: Array, w: Array, number: Array, words: Array):
         moved = _steps(make_functional, move, kind, kept_noise, count)(
             parameters, x, t, tau, w, number, words
         )
@@ -123,30 +128,30 @@ def _block(make_functional, move, kind, kept_noise, count):
 
 
 @kept
-def _pulled_block(make_functional, move, kind, kept_noise, count):
+def _pulled_block(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
     """A function of a cotangent and `operands`: its pull-back to (parameters, positions, t, τ)."""
     steps = _steps(make_functional, move, kind, kept_noise, count)
 
-    def pulled(cotangent, parameters, x, t, tau, *rest):
+    def pulled(cotangent: Array, parameters: Any, x: Array, t: Array, tau: Array, *rest):
         return jax.vjp(lambda *by: steps(*by, *rest), parameters, x, t, tau)[1](cotangent)
 
     return jax.jit(pulled)
 
 
-def _steps(make_functional, move, kind, kept_noise, count):
-    def steps(parameters, x, t, tau, w, number, words):
+def _steps(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
+    def steps(parameters: Any, x: Array, t: Array, tau: Array, w: Array, number: Array, words: Array):
         key = jax.random.wrap_key_data(words, impl="threefry2x32")
         still = traced(make_functional, parameters, t)
         hot = bool(still.parts.internal) and kept_noise > 0.0
         amplitude = kept_noise * jnp.sqrt(2.0 * still.parts.temperature * tau) if hot else jnp.zeros(())
         coefficients = jnp.asarray(tau, x.dtype), jnp.asarray(amplitude, x.dtype)
 
-        def step(columns, k):
-            def gradient(y, ahead=0):
+        def step(columns: Array, k: Array):
+            def gradient(y: Array, ahead: int = 0):
                 here = _field(make_functional, parameters, t + (k + ahead) * tau)
                 return here.columns_gradient(y, w)
 
-            def kicks(ahead):
+            def kicks(ahead: int):
                 return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
 
             (moved,) = move(gradient, (columns,), coefficients, kicks)
@@ -157,7 +162,7 @@ def _steps(make_functional, move, kind, kept_noise, count):
     return steps
 
 
-def _field(make_functional, parameters, t) -> Field:
+def _field(make_functional: Callable, parameters: Any, t: Array) -> Field:
     """The field of traced parameters at a traced time; its kernels are not asked for values."""
     parts = traced(make_functional, parameters, t).parts
     return Field(
@@ -165,7 +170,7 @@ def _field(make_functional, parameters, t) -> Field:
     )
 
 
-def _unasked(atom, t):
+def _unasked(atom: Functional, t: Array):
     if atom.kind != "interaction":
         return atom
     here, W = copy.copy(atom), atom.W
@@ -177,7 +182,7 @@ def _unasked(atom, t):
 class ImplicitStep(ParticleStep):
     """x⁺ + τ∇_W F(α⁺)(x⁺) = x: (w + τD²F)u = c by conjugate gradients, λ = wu the cotangent of x."""
 
-    def step(self, mu, state, t, tau, count=1):
+    def step(self, mu: Particles, state: State, t: float, tau: float, count: int = 1):
         x, w, scheme = mu.positions, mu.weights, self.scheme
         tolerance = scheme.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
         with jax.enable_x64(True):
@@ -193,7 +198,7 @@ class ImplicitStep(ParticleStep):
         new = mu.with_positions(np.asarray(moved))
         return Taken(new, state, StepInfo(iterations=iterations), (mu, new, t, tau))
 
-    def pull(self, tape, cotangent):
+    def pull(self, tape: tuple, cotangent: dict):
         _, new, t, tau = tape
         x, w, c, make = new.positions, new.weights, cotangent["positions"], self.make
         with jax.enable_x64(True):
@@ -205,10 +210,10 @@ class ImplicitStep(ParticleStep):
 
 
 @kept
-def _proximal(make_functional, *limits):
+def _proximal(make_functional: Callable, *limits):
     """The step of `descent.BackwardEuler` by its own Newton's method: (x⁺, relative residual, iterations)."""
 
-    def solve(parameters, x, w, t, tau, tolerance):
+    def solve(parameters: Any, x: Array, w: Array, t: Array, tau: Array, tolerance: Array):
         field = _field(make_functional, parameters, t + tau)
         return proximal_step.__wrapped__(field, *limits)(x, x, w, tau, tolerance)[:3]
 
@@ -216,13 +221,13 @@ def _proximal(make_functional, *limits):
 
 
 @kept
-def _solved(make_functional):
+def _solved(make_functional: Callable):
     """(u, the residual) of (w + τD²F)u = c at positions x `[n, d]`."""
 
-    def solve(parameters, x, w, t, tau, c):
+    def solve(parameters: Any, x: Array, w: Array, t: Array, tau: Array, c: Array):
         field = _field(make_functional, parameters, t + tau)
 
-        def product(u):
+        def product(u: Array):
             bent = jax.jvp(lambda y: field.gradient(y, w), (x,), (u,))[1]
             return w[:, None] * (u + tau * bent).astype(x.dtype)
 
@@ -236,8 +241,8 @@ def _solved(make_functional):
 
 
 @kept
-def _implicit_slopes(make_functional):
-    def pairing(parameters, t, tau, x, w, u):
+def _implicit_slopes(make_functional: Callable):
+    def pairing(parameters: Any, t: Array, tau: Array, x: Array, w: Array, u: Array):
         field = _field(make_functional, parameters, t + tau)
         return jnp.sum(w[:, None] * u * tau * field.gradient(x, w))
 

@@ -8,11 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.array import Array
 from functionals.programs import kept
+from jko.measures import Grid
 from jko.sensitivity.tolerances import TOLERANCES
 
 
-def edge_cotangent(edges, masses, grid, cap, cotangent) -> np.ndarray:
+def edge_cotangent(
+    edges: np.ndarray, masses: np.ndarray, grid: Grid, cap, cotangent: np.ndarray
+) -> np.ndarray:
     """(∂ρ/∂X)ᵀ c at edges X `[n+1]` for the cotangents c of the cells `[*cells]`, masses `[n]` fixed.
 
     The mass left of a face of the grid depends on the four edges next to it alone: a cubic within the cell
@@ -38,19 +42,19 @@ def edge_cotangent(edges, masses, grid, cap, cotangent) -> np.ndarray:
 
 
 @kept
-def _slopes(width, capped):
-    def density(near, weights, faces, below, cap):
+def _slopes(width: float, capped: bool):
+    def density(near: Array, weights: Array, faces: Array, below: Array, cap: Array):
         smooth, flat = jax.vmap(_mass_within)(near, weights, faces)
         sharp = _point_values(jnp.diff(below + smooth) / width)
         return _limited(jnp.diff(below + flat) / width, sharp, cap) if capped else sharp
 
-    def pulled(near, weights, faces, below, cap, cotangent):
+    def pulled(near: Array, weights: Array, faces: Array, below: Array, cap: Array, cotangent: Array):
         return jax.vjp(lambda x: density(x, weights, faces, below, cap), near)[1](cotangent)[0]
 
     return jax.jit(pulled)
 
 
-def _mass_within(near, weights, face):
+def _mass_within(near: Array, weights: Array, face: Array):
     """The mass between the second of four edges and the face, by the cubic and with a constant density."""
     widths = jnp.diff(near)
     solid = (weights > 0.0) & (widths > 0.0)
@@ -70,7 +74,7 @@ def _mass_within(near, weights, face):
     return jnp.where(solid[1], cubic, 0.0), jnp.where(solid[1], w * s, 0.0)
 
 
-def _point_values(averages):
+def _point_values(averages: Array):
     """As `transport.remap.point_values`."""
     low = jnp.minimum(averages[1:], averages[:-1])
     bend = averages[2:] - 2.0 * averages[1:-1] + averages[:-2]
@@ -81,7 +85,7 @@ def _point_values(averages):
     return averages + jnp.pad(flux, (0, 1)) - jnp.pad(flux, (1, 0))
 
 
-def _limited(flat, sharp, cap):
+def _limited(flat: Array, sharp: Array, cap: Array):
     """Fluxes from `flat` to `sharp`, limited so that no cell exceeds the cap [Zalesak1979]."""
     flux = jnp.cumsum(flat - sharp)[:-1]
     up, down = jnp.maximum(flux, 0.0), jnp.maximum(-flux, 0.0)

@@ -30,7 +30,7 @@ def differentiable_step(
     """
     tau = positive_number("tau", tau)
 
-    def taken(parameters, arrays):
+    def taken(parameters: Any, arrays: dict):
         given = jax.tree.leaves((parameters, arrays))
         if any(isinstance(leaf, jax.core.Tracer) for leaf in given):
             raise TypeError(
@@ -51,14 +51,14 @@ def differentiable_step(
         return engine, result
 
     @jax.custom_vjp
-    def step(parameters, arrays):
+    def step(parameters: Any, arrays: dict):
         return _arrays(taken(parameters, arrays)[1].measure.packed())
 
-    def forwards(parameters, arrays):
+    def forwards(parameters: Any, arrays: dict):
         engine, result = taken(parameters, arrays)
         return _arrays(result.measure.packed()), _Tape(engine, result.tape)
 
-    def backwards(tape, cotangent):
+    def backwards(tape: _Tape, cotangent: dict):
         pulled = tape.engine.pull(tape.tape, {name: np.asarray(c) for name, c in cotangent.items()})
         return jax.tree.map(jnp.asarray, pulled.parameters), _arrays(pulled.before)
 
@@ -66,7 +66,7 @@ def differentiable_step(
     return step
 
 
-def _arrays(packed):
+def _arrays(packed: dict):
     return {name: jnp.asarray(array) for name, array in packed.items()}
 
 
@@ -74,5 +74,5 @@ def _arrays(packed):
 class _Tape:
     """What the way back needs, which jax carries and does not look at."""
 
-    def __init__(self, engine, tape):
+    def __init__(self, engine, tape: tuple):
         self.engine, self.tape = engine, tape

@@ -8,11 +8,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from functionals import Functional
 from functionals.conjugate import invert_derivative
 from jko.errors import positive_number, whole_number
 from jko.loops.anderson import Anderson
 from jko.measures import Density, Grid
-from jko.scheme import KINDS, Problem, Scheme, Status, StepInfo
+from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
 from jko.steps.tolerances import TOLERANCES
 
@@ -60,14 +61,14 @@ class FisherRao(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
-    def prepare(self, F, mu: Density) -> Problem:
+    def prepare(self, F: Functional, mu: Density) -> Problem:
         self.check(F, mu)
         return Problem(F, lambda F: CellProblem(F, mu.grid))
 
-    def moved(self, problem: Problem, mu: Density, t: float, state):
+    def moved(self, problem: Problem, mu: Density, t: float, state: State):
         return problem, state
 
-    def step(self, problem: Problem, mu: Density, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Density, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         if self.order == 1:
             new, info = self._proximal(problem.at(t + tau), mu, tau)
@@ -75,7 +76,7 @@ class FisherRao(Scheme):
         new, info = self._midpoint(problem, mu, t, tau)
         return new, state, info
 
-    def _proximal(self, cells: CellProblem, mu: Density, tau):
+    def _proximal(self, cells: CellProblem, mu: Density, tau: float):
         """(ρ′, record) of one proximal step."""
         s = tau / self.length**2
         found = self._solved(cells, mu, s)
@@ -175,7 +176,7 @@ class Solved(NamedTuple):
 class CellProblem:
     """F in the cells of a grid: U, V and a cap, and a moving field of what is not local."""
 
-    def __init__(self, F, grid: Grid):
+    def __init__(self, F: Functional, grid: Grid):
         self.F, self.grid, parts = F, grid, F.parts
         self.internal = parts.internal_energy
         self.potential = parts.potential_values(grid.points).reshape(grid.cells)

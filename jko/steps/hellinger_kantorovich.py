@@ -11,7 +11,7 @@ import numpy as np
 from functionals.base import Functional
 from jko.errors import positive_number
 from jko.measures import Measure
-from jko.scheme import Problem, Scheme, Status, StepInfo, Wrapper
+from jko.scheme import Problem, Scheme, State, Status, StepInfo, Wrapper
 from jko.steps.fisher_rao import FisherRao
 
 
@@ -97,11 +97,11 @@ class HellingerKantorovich(Wrapper):
             )
         return replace(self.reaction, length=self.length)
 
-    def check(self, F, mu: Measure) -> None:
+    def check(self, F: Functional, mu: Measure) -> None:
         self.scheme.check(F, mu)
         self.reacting.check(self.reaction_functional or F, mu)
 
-    def prepare(self, F, mu: Measure) -> Problem:
+    def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         transport = self.scheme.prepare(F, mu)
         kept = [name for name, value in transport.start.items() if _one_a_particle(value, mu)]
@@ -113,7 +113,7 @@ class HellingerKantorovich(Wrapper):
             )
         return SplitProblem(transport, self.reacting.prepare(self.reaction_functional or F, mu))
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state):
+    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, run = positive_number("tau", tau), _Halves(self, problem, mu, state)
         if self.order == 1:
             run.react(t, tau)
@@ -124,10 +124,10 @@ class HellingerKantorovich(Wrapper):
             run.react(t + 0.5 * tau, 0.5 * tau)
         return run.mu, run.state, run.record(mu)
 
-    def moved(self, problem: Problem, mu: Measure, t: float, state):
+    def moved(self, problem: Problem, mu: Measure, t: float, state: State):
         return problem, state  # every part of a step is told so
 
-    def energy(self, problem: Problem, mu: Measure, t: float, state):
+    def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         transport, inner = self.scheme.moved(problem.transport, mu, t, self.inner(state))
         return self.scheme.energy(transport, mu, t, inner)
 
@@ -142,7 +142,7 @@ def _reacts(scheme: Scheme) -> bool:
 class _Halves:
     """A step under way: where it is, and the records of its parts."""
 
-    def __init__(self, settings, problem: Problem, mu: Measure, state):
+    def __init__(self, settings, problem: Problem, mu: Measure, state: State):
         self.settings, self.problem, self.mu, self.state = settings, problem, mu, state
         self.moved, self.grown = [], []
 

@@ -176,6 +176,7 @@ def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
     assert all("pair sums: fourier" in note and "error of the forces" in note for note in records.note)
 
 
+@pytest.mark.slow
 def test_fast_sums_of_a_discrepancy_are_those_of_all_pairs():
     """Of the kernel over the particles, and of its embedding over the target's points."""
     mu, fast = cloud(), fn.MMD(TARGET, width=0.9, method="fourier", tolerance=1e-9)

@@ -37,7 +37,10 @@ def both(method):
 
 @pytest.mark.parametrize(
     ("method", "scheme"),
-    [("split", SCHEMES[0]), *(("fourier", scheme) for scheme in SCHEMES[1:])],
+    [
+        pytest.param("split", SCHEMES[0], marks=pytest.mark.slow),
+        *(("fourier", scheme) for scheme in SCHEMES[1:]),
+    ],
     ids=lambda s: s if isinstance(s, str) else type(s).__name__,
 )
 def test_steps_and_energies_are_those_of_all_pairs(method, scheme):

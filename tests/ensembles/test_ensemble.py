@@ -27,7 +27,7 @@ def by_stiffness(stiffness):
 
 def by_name(stiffness):
     """It looks at its number, so it cannot be traced in it."""
-    return 0.5 * fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness)
+    return 0.5 * fn.Entropy() + fn.Potential("quadratic", stiffness=float(stiffness))
 
 
 class Stiff(fn.Functional):

@@ -47,7 +47,7 @@ def relative(got, exact):
     [
         (plummer, {"method": "split"}, 3e-6),
         ("logarithmic", {"method": "split", "tolerance": 1e-4}, 3e-4),
-        ("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4),
+        pytest.param("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4, marks=pytest.mark.slow),
         ("quadratic_logarithmic", {"method": "split"}, 3e-6),
         ("gaussian", {"method": "fourier"}, 3e-6),
         (ending, {"method": "cells", "cutoff": 0.3}, 1e-12),

@@ -43,10 +43,10 @@ class Answer:
 
 
 def engines() -> dict[str, Scheme]:
-    """Every scheme that moves a density and needs no other, by name."""
+    """Every scheme that moves a density, mass kept, and needs no other, by name."""
     found = {}
     for name, cls in sorted(Scheme.known.items()):
-        if jko.Density in cls.measures and not cls.__module__.startswith("tests"):
+        if jko.Density in cls.measures and cls.transports and not cls.__module__.startswith("tests"):
             try:
                 found[name] = cls()
             except TypeError:  # wraps another scheme, which it must be given

@@ -77,7 +77,13 @@ def double_well(x):
 
 
 @pytest.mark.parametrize(
-    "basis", [Radial(centres=150, width=0.9), Polynomial(degree=4), Splines(cells=6)], ids=str
+    "basis",
+    [
+        Radial(centres=150, width=0.9),
+        pytest.param(Polynomial(degree=4), marks=pytest.mark.slow),
+        pytest.param(Splines(cells=6), marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
 def test_two_wells_from_shuffled_points(basis):
     x = np.random.default_rng(3).uniform(-1.6, 1.6, (2000, 2))
@@ -94,6 +100,7 @@ def test_the_order_of_the_points_is_not_read():
     assert np.allclose(one, two, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_known_noise_is_taken_off_and_ignored_noise_is_not():
     seen = ou(n=1200, theta=0.5)
     known = fit(seen, potential=Quadratic(), temperature=0.5)
@@ -138,6 +145,7 @@ def test_explicit_and_implicit_steps_are_recovered_as_they_were_taken():
     assert jko.wasserstein(ahead.final, seen[1]) < 1e-6
 
 
+@pytest.mark.slow
 def test_a_potential_for_each_interval_and_one_that_depends_on_time():
     """V = ½(1 + t)x² on the line: its stiffness by intervals, and as a polynomial of the time."""
     times, generator = np.linspace(0.0, 1.0, 5), np.random.default_rng(0)

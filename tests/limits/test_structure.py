@@ -140,6 +140,7 @@ def test_the_cap_holds_and_the_crowd_rests_at_the_bottom():
     assert np.abs(run.final.values - exact).sum() * grid.cell_volume < 2.0 * 0.8 * grid.spacing[0]
 
 
+@pytest.mark.slow
 def test_fallbacks_are_recorded():
     grid = GRIDS[1]
     rho = jko.Density(grid, np.random.default_rng(3).random(grid.cells) ** 4)

@@ -112,7 +112,9 @@ def test_single_precision(name):
 
 @pytest.mark.parametrize(("kind", "tolerance"), [("normal", 1e-6), ("clusters", 1e-4)])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
-@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(
+    "name", [k if k == "gaussian" else pytest.param(k, marks=pytest.mark.slow) for k in KERNELS]
+)
 def test_meshes_and_trees_keep_their_tolerance(name, dimension, kind, tolerance):
     """The gradients three times the tolerance at most, the values one time."""
     x, w = cloud(dimension, kind)

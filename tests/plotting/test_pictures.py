@@ -196,10 +196,10 @@ def test_figures_leave_pyplot_alone_and_show_in_notebooks():
     import matplotlib
     import matplotlib.pyplot as plt
 
-    backend = matplotlib.get_backend()
+    backend, shown = matplotlib.get_backend(), plt.get_fignums()
     _, measures = gaussians(1)
     figure = plotting.plot_energy(trajectory(measures))
-    assert plt.get_fignums() == []
+    assert plt.get_fignums() == shown
     assert matplotlib.get_backend() == backend
     assert figure._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"
 

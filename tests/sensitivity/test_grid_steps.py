@@ -33,7 +33,9 @@ def loss_in(length):
 
 
 @pytest.mark.parametrize("name", SHARP)
-@pytest.mark.parametrize(("dimension", "length"), [(1, 1.0), (1, 1e3), (2, 1.0), (2, 1e3)])
+@pytest.mark.parametrize(
+    ("dimension", "length"), [(1, 1e3), (2, 1.0), pytest.param(2, 1e3, marks=pytest.mark.slow)]
+)
 def test_differences_of_the_engine(name, dimension, length):
     rng = np.random.default_rng([dimension, len(name)])
     parameters = {
@@ -99,6 +101,7 @@ def solved_to_rounding(F, mu, tau):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "parameters"), MIXED)
 def test_interactions_and_two_energies_by_linearized(make, parameters):
     mu = density(1)

@@ -68,7 +68,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("length", [1.0, 1e3])
+@pytest.mark.parametrize("length", [pytest.param(1.0, marks=pytest.mark.slow), 1e3])
 @pytest.mark.parametrize("name", CASES)
 def test_differences_of_the_engine(name, length):
     rng = np.random.default_rng(len(name))

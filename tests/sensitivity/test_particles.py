@@ -54,6 +54,7 @@ def test_differences_of_the_scheme(name, dimension, length):
     assert error < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_steps_are_those_of_the_scheme(name):
     def make(p):

@@ -19,6 +19,7 @@ def bump(strength):
     return fn.Interaction("gaussian", strength=strength, width=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [1.0, 1e3])
 @pytest.mark.parametrize(
     "F",

@@ -115,6 +115,7 @@ def test_the_mass_of_free_measures_and_its_balance():
     assert jko.compare({"HK": run}).table[0]["mass_error"] < 1e-11
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interaction", [False, True])
 def test_every_transport_takes_a_mass_that_changes(interaction):
     """One step of each engine from a density of mass 2.5 that has grown, against finite volumes."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
+from functionals import Functional
 from jko.descent.fields.bandwidth import chosen_bandwidth
 from jko.descent.fields.blob import blob_field
 from jko.descent.fields.program import ParticleProblem, field, outside_terms, program
@@ -66,7 +67,7 @@ class BirthDeath(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
-    def prepare(self, F, mu: Population) -> Problem:
+    def prepare(self, F: Functional, mu: Population) -> Problem:
         self.check(F, mu)
         flow, internal = field(outside_terms(F.parts)), F.parts.internal
         if internal:
@@ -81,7 +82,7 @@ class BirthDeath(Scheme):
     def energy(self, problem: Problem, mu: Population, t: float, state: State):
         return energy_at(problem.at(t), mu), 0.0
 
-    def energy_kind_of(self, F):
+    def energy_kind_of(self, F: Functional):
         return "regularised" if F.parts.internal else "exact"
 
     def step(self, problem: Problem, mu: Population, t: float, tau: float, state: State):
