@@ -256,7 +256,14 @@ def cases():
                 break
 
 
-CASES = list(cases())
+COVERED = list(cases())
+# programs of particles are compiled for each in both units: most are asked for by -m slow
+CASES = [
+    pytest.param(*case, marks=pytest.mark.slow)
+    if on_particles(case[0]) and case[0] not in ("descent.ForwardEuler", "descent.Langevin")
+    else case
+    for case in COVERED
+]
 
 
 def made(name, units):
@@ -317,7 +324,7 @@ def test_an_engine_has_the_same_answer_in_other_units(name, problem):
 
 
 def test_every_engine_has_a_problem():
-    missing = {name for name, _ in deterministic()} - {name for name, _ in CASES}
+    missing = {name for name, _ in deterministic()} - {name for name, _ in COVERED}
     assert not missing, f"add a problem that these schemes take: {missing}"
 
 

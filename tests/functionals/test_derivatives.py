@@ -277,6 +277,7 @@ def test_float32_particles_agree_with_float64_ones():
         assert difference.max() < 2e-4 * (1 + np.abs(F.wasserstein_gradient(double)).max())
 
 
+@pytest.mark.slow
 def test_vacuum_gives_no_nan():
     rho = problems.density_with_vacuum(1)
     support = rho.values > 0

@@ -63,6 +63,7 @@ def test_langevin_lands_on_the_tilted_density():
     assert jko.wasserstein(START, TILTED) > 10.0 * np.mean(draws)
 
 
+@pytest.mark.slow
 def test_the_sampler_guided_by_the_reward_lands_on_the_tilted_density():
     schedule = diffusion.Schedule.variance_preserving(0.1, 20.0)
     variances = np.array([0.5, 0.4])

@@ -94,6 +94,7 @@ def test_implicit_steps_decay_by_their_certificate():
     assert np.all(np.diff(run.energy) < 0)
 
 
+@pytest.mark.slow
 def test_noise_and_decay_of_weights_alone_keep_their_gaussian():
     """For targets 0 the output of N(0, θ/λ) neurons vanishes: it is the minimiser, and stays where it is.
 

@@ -36,6 +36,7 @@ def test_the_right_functional_reaches_the_floor_and_standing_still_does_not():
     assert "standing still" in str(scored)
 
 
+@pytest.mark.slow
 def test_predictions_stop_at_the_times_asked_for_and_begin_anywhere():
     seen = ou(2000, 0)
     found = fit(seen, potential=Quadratic(), temperature=0.3)

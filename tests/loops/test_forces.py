@@ -99,6 +99,7 @@ def _tables(name, dimension):
     return (replace(table, quadratic=terms_of(name).quadratic),)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KERNELS)
 def test_single_precision(name):
     x, w = cloud(2, "normal", dtype=np.float32)

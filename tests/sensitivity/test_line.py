@@ -95,6 +95,7 @@ def test_differences_of_the_engine(name, length):
     assert worst_error(make, parameters, mu, SCHEME, loss, tau=0.1, n_steps=3) < 1e-5
 
 
+@pytest.mark.slow
 def test_an_interaction_by_conjugate_gradients():
     grid = jko.Grid.uniform(-5.0, 5.0, 100)
     mu = jko.Density.gaussian(grid, mean=0.5, std=0.8)

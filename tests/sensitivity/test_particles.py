@@ -27,7 +27,7 @@ def cloud(dimension, n=40, length=1.0, seed=0):
 
 
 @pytest.mark.parametrize("name", SCHEMES)
-@pytest.mark.parametrize(("dimension", "length"), [(1, 1.0), (2, 1e3)])
+@pytest.mark.parametrize(("dimension", "length"), [pytest.param(1, 1.0, marks=pytest.mark.slow), (2, 1e3)])
 def test_differences_of_the_scheme(name, dimension, length):
     rng = np.random.default_rng([len(name), dimension])
     noisy = name not in ("ForwardEuler", "BackwardEuler")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,7 +101,7 @@ def bridge_between_gaussians(mu, nu, epsilon: float) -> GaussianBridge:
     """½ of the static cost at 4ε, plus 2ε of the entropy of nu relative to a step of the heat flow."""
     S0, S1 = mu.covariance(), nu.covariance()
     static = gaussian_cost(mu.mean(), S0, nu.mean(), S1, 4.0 * epsilon)
-    entropy = 0.5 * np.linalg.slogdet(2.0 * np.pi * np.e * S1)[1]
+    entropy = 0.5 * np.linalg.slogdet(2.0 * np.pi * math.e * S1)[1]
     cost = 0.5 * static + 2.0 * epsilon * (0.5 * mu.dimension * np.log(4.0 * np.pi * epsilon) - entropy)
     cross = cross_covariance(S0, S1, 4.0 * epsilon)
     return GaussianBridge(epsilon, float(cost), 0.0, 0.0, 0, "closed form between Gaussians", mu, nu, cross)
