@@ -3,7 +3,7 @@ Kuramoto's transition
 =====================
 
 Oscillators on a circle pull each other's phases together, noise drives them apart. Beyond a coupling of twice
-the temperature they move as one: r = |∫e^{ix}dρ| is no longer 0.
+the temperature they move as one: the modulus r of the mean of e^{ix} is no longer 0.
 """
 
 import sys

@@ -212,21 +212,19 @@ def fit(
     """The functional F = ∫V dρ + ½∬W dρdρ + θ∫ρ log ρ whose gradient flow the snapshots show.
 
     `potential` and `interaction` are bases (`Radial`, `Polynomial`, `Quadratic`, `Splines`,
-    `RandomFeatures`); what is
-    not asked for is absent. `temperature` is a number that is known, "fit" to be estimated, None for 0.
-    `regularisation` is a share of the mean diagonal of the equations; None chooses it by held-out halves.
+    `RandomFeatures`); what is not asked for is absent. `temperature` is a number that is known, "fit" to be
+    estimated, None for 0. `regularisation` is a share of the mean diagonal of the equations; None chooses it
+    by held-out halves.
 
     `step` says what lies between two snapshots:
 
     - `"flow"`: the gradient flow. Every energy F_i of the basis falls by ⟨∇δF_i, ∇δF⟩, which is linear in
-    what is
-      sought [GaoLangLu2024]; nothing is paired, no density is estimated, and θ enters exactly. The time
-      integral is
-      the trapezoidal rule's in the closed form, and that along simulated paths after at most `refinement`
-      rounds.
+      what is sought [GaoLangLu2024]; nothing is paired, no density is estimated, and θ enters exactly. The
+      time integral is the trapezoidal rule's in the closed form, and that along simulated paths after at
+      most `refinement` rounds.
     - `"explicit"`, `"implicit"`: one step y = x − τ∇δF(x), or x = y + τ∇δF(y), of the length of the gap,
-    with (x, y)
-      from an exact optimal coupling [TerpinEtAl2024]; for gaps so long that the flow within means nothing.
+      with (x, y) from an exact optimal coupling [TerpinEtAl2024]; for gaps so long that the flow within
+      means nothing.
 
     Standard errors come from blocks of the points (`Fit.standard_errors`), and directions of the
     parameters that
