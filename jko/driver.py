@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
@@ -13,6 +12,7 @@ from jko.checkpoint import describe_problem
 from jko.errors import positive_number, whole_number
 from jko.interrupts import interrupts
 from jko.measures import Measure
+from jko.progress import progress_bar
 from jko.run import Run, step_failed
 from jko.scheme import Scheme
 from jko.sharding import active, leads, refuse_fork, together
@@ -168,7 +168,8 @@ def _drive(run: Run, save: Callable, progress, throw: bool):
     """The time loop; what is complete is saved on every way out but a kill."""
     run.store_initial()
     label = type(run.scheme).__name__
-    with interrupts() as heed, _progress_bar(progress, run.n_steps, run.at.done, label) as bar:
+    shown = False if active() is not None and not leads() else progress  # one process of many shows it
+    with interrupts() as heed, progress_bar(shown, run.n_steps, label, "step", run.at.done) as bar:
         try:
             while not run.finished:
                 bar(run.advance(throw))
@@ -192,18 +193,6 @@ def _saver(run: Run, journal):
         due = monotonic() + max(_CHECKPOINT_SECONDS, 20.0 * (monotonic() - start))
 
     return save
-
-
-@contextmanager
-def _progress_bar(progress, n_steps: int, done: int, label: str):
-    from tqdm import tqdm
-
-    follows = active() is not None and not leads()
-    hidden = True if follows else None if progress is None else not progress
-    with tqdm(
-        total=n_steps, initial=done, desc=label, unit="step", delay=1.0, disable=hidden, leave=False
-    ) as bar:
-        yield bar.update
 
 
 def _checked(

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from functionals import Functional
-from jko.errors import UnsupportedFunctional, positive_number, whole_number
+from jko.errors import UnsupportedFunctional, whole_number
 from jko.measures import Density, Measure
 from jko.records import Status
 from jko.steps.grid.dual_energy import DualEnergy
@@ -116,7 +116,7 @@ class _SelfConsistency:
                 "run jko.flow until it stands still"
             )
         self.problem = DualProblem(F, mu, None, "jko.equilibrium")
-        self.problem._require_room(mu)
+        self.problem.require_room(mu)
         self.dual = DualEnergy(self.problem.internal, self.problem.cap)
         self.grid, self.total = mu.grid, float(mu.values.sum())
 
@@ -170,16 +170,16 @@ class _SelfConsistency:
 
     def newton(self, psi: np.ndarray, most: int) -> tuple[np.ndarray, float, np.ndarray, bool, int]:
         """(ψ, c, ρ, whether the residual is rounding, iterations)."""
-        size, last = self.size(psi, self.density(psi)[1]), math.inf
-        for number in range(most + 1):
-            c, rho = self.density(psi)
+        c, rho = self.density(psi)
+        size, last, number = self.size(psi, rho), math.inf, 0
+        while True:
             r = self.residual(psi, rho)
             norm = float(np.abs(r[rho > 0.0]).max(initial=0.0))
             if norm <= TOLERANCES.rounding * size or not norm < 2.0 * last or number == most:
                 return psi, c, rho, norm <= 1e3 * TOLERANCES.rounding * size, number
-            last = min(last, norm)
+            last, number = min(last, norm), number + 1
             psi = psi + self.newton_step(psi, rho, r)
-        raise AssertionError("the loop returns")
+            c, rho = self.density(psi)
 
     def energy(self, rho: np.ndarray) -> float:
         """F, V less its minimum."""
@@ -451,7 +451,7 @@ def continuation(
             f"parameters: no state at rest was found at {first:g} from this measure (residual "
             f"{begun.residual:.1e}): start from a density nearer to one"
         )
-    walk = _Walk(functional_of, begun.measure, first, last, positive_number("step", 1.0 / points))
+    walk = _Walk(functional_of, begun.measure, first, last, 1.0 / points)
     return walk.follow(most_points)
 
 

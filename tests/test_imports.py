@@ -23,6 +23,7 @@ FLOORS = [
         "loops": ["functionals"],
         "sharding": ["errors"],
         "writing": ["errors"],
+        "progress": ["errors"],
     },
     {"measures": [], "scheme": ["measures"], "modulus": ["measures"]},
     {

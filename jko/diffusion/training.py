@@ -16,6 +16,7 @@ from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
 from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number, seed_number, shown, whole_number
+from jko.progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,12 @@ class Training:
         `draw(generator, shape)` gives (x `[*shape, d]`, t `[*shape]`, target as x) in the units of the data,
         `centre` and `scale` those in which the network sees them. Raises ValueError where the loss diverges.
         """
-        from tqdm import tqdm
-
         field, d = (conservative if self.gradient else plain), len(centre)
         if layers is None:
             layers = initial_layers(d, 1 if self.gradient else d, self.width, self.depth, self.seed)
         zero = jax.tree.map(np.zeros_like, layers)
         state, losses, generator = (layers, zero, zero), [], np.random.default_rng(self.seed)
-        if progress is not None and not isinstance(progress, bool):
-            raise TypeError(f"progress: expected True, False or None, got {shown(progress)}")
-        hidden = None if progress is None else not progress
-        with tqdm(total=self.steps, desc=label, unit="step", delay=1.0, disable=hidden, leave=False) as bar:
+        with progress_bar(progress, self.steps, label, "step") as tick:
             for first in range(0, self.steps, TOLERANCES.block):
                 # a short last block is filled up with steps of rate 0, so that one program serves all
                 numbers = first + np.arange(TOLERANCES.block)
@@ -85,7 +81,7 @@ class Training:
                 inputs = (1.0 + numbers, self.rate * cosine, (x - centre) / scale, t, target / scale)
                 state, block = _block(field, state, tuple(np.asarray(a, np.float32) for a in inputs))
                 losses.append(np.mean(np.square(scale)) * np.asarray(block, float)[: self.steps - first])
-                bar.update(len(losses[-1]))
+                tick(len(losses[-1]))
         losses = np.concatenate(losses)
         # the network starts at zero: a fit that is worse than none has not converged
         if (

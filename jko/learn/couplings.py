@@ -36,9 +36,8 @@ def optimal_coupling(mu: Particles, nu: Particles) -> Coupling:
     """By exact transport. Raises ValueError where the plan would not fit in memory."""
     if mu.dimension > 1 and max(mu.n, nu.n) > MOST_ATOMS:
         raise ValueError(
-            f"snapshots: an exact coupling of {mu.n} and {nu.n} points is too large for memory; thin "
-            "the clouds "
-            f'to {MOST_ATOMS} points with .subsample, or take step="flow", which couples nothing'
+            f"snapshots: an exact coupling of {mu.n} and {nu.n} points is too large for memory; thin the "
+            f'clouds to {MOST_ATOMS} points with .subsample, or take step="flow", which couples nothing'
         )
     plan = plan_of(mu, nu)
     return Coupling(plan.rows, plan.columns, plan.weights, mu.n, nu.n)

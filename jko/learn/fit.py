@@ -23,6 +23,7 @@ from jko.learn.snapshots import Snapshots, as_snapshots
 from jko.learn.tolerances import TOLERANCES
 from jko.learn.uncertainty import uncertainty
 from jko.measures import Particles
+from jko.progress import progress_bar
 from jko.trajectory import Trajectory
 
 STEPS = ("flow", "explicit", "implicit")
@@ -226,15 +227,12 @@ def fit(
       with (x, y) from an exact optimal coupling [TerpinEtAl2024]; for gaps so long that the flow within
       means nothing.
 
-    Standard errors come from blocks of the points (`Fit.standard_errors`), and directions of the
-    parameters that
-    the data do not show from the spectrum of the equations (`Fit.identifiability`): where nothing
-    regularises them
-    they are set to 0, which is said in a warning.
+    Standard errors come from blocks of the points (`Fit.standard_errors`), and directions of the parameters
+    that the data do not show from the spectrum of the equations (`Fit.identifiability`): where nothing
+    regularises them they are set to 0, which is said in a warning.
 
     Raises TypeError and ValueError for what is no basis, for more parameters without regularisation than
-    points,
-    and for couplings too large for memory.
+    points, and for couplings too large for memory.
     """
     begun = time.monotonic()
     snapshots = as_snapshots("snapshots", snapshots)
@@ -251,7 +249,7 @@ def fit(
     by_moments = paired or (temperature not in (None, 0) and not first.penalised.any())
     data = coupled(snapshots.times, clouds, step, by_moments)
     parts = []
-    with _bar(progress, len(groups) * (2 + rounds)) as tick:
+    with progress_bar(progress, len(groups) * (2 + rounds), "fit", "round") as tick:
         for chosen in groups:
             model = _model(snapshots, clouds, potential, interaction, temperature, chosen, len(groups) > 1)
             _enough(model, clouds, chosen, regularisation)
@@ -395,21 +393,3 @@ def _warnings(parts: list[Part]) -> list[str]:
         if part.model.fits_temperature and theta < 0.0:
             said.append(f"{where}the temperature came out at {theta:.3g}, below 0, and is taken as 0")
     return said
-
-
-class _bar:
-    """A progress bar over the parts and their rounds, shown on a terminal when the work takes long."""
-
-    def __init__(self, progress: bool | None, total: int):
-        self._hidden, self._total = None if progress is None else not progress, total
-
-    def __enter__(self):
-        from tqdm import tqdm
-
-        self._tqdm = tqdm(
-            total=self._total, desc="fit", unit="round", delay=1.0, disable=self._hidden, leave=False
-        )
-        return self._tqdm.update
-
-    def __exit__(self, *error):
-        self._tqdm.close()

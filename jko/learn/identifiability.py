@@ -14,9 +14,8 @@ from jko.learn.tolerances import TOLERANCES
 @dataclass(frozen=True, eq=False)
 class Direction:
     """One direction `vector` `[size]` of the parameters: `information`, the mean square velocity that a
-    unit of
-    it makes, over the largest; `noise`, the standard error of its coefficient over the size that the observed
-    motion would give it: above 1 the data do not tell it from 0."""
+    unit of it makes, over the largest; `noise`, the standard error of its coefficient over the size that the
+    observed motion would give it: above 1 the data do not tell it from 0."""
 
     vector: np.ndarray = field(repr=False)
     information: float

@@ -14,8 +14,7 @@ class Model:
     """F = ∫V dρ + ½∬W dρdρ + θ∫ρ log ρ with V = Σ_p b_p(t) Σ_j c_pj φ_j and W = Σ_l w_l ψ_l.
 
     `factors` `[K, P]` are the b_p of each interval. A vector of parameters is (c `[P·m]`, w `[q]`, θ), θ
-    where
-    it is fitted alone; `temperature` is the known one, 0 where there is none.
+    where it is fitted alone; `temperature` is the known one, 0 where there is none.
     """
 
     potential: Features | None

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 from jko import descent, limits, steps
 from jko.driver import flow
 from jko.errors import finite_array, positive_number, seed_number, shown
-from jko.learn.snapshots import _measure
+from jko.learn.snapshots import as_measure
 from jko.learn.tolerances import TOLERANCES
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Gaussian, Particles
 from jko.scheme import Records, Scheme
 from jko.trajectory import Trajectory
 
@@ -34,18 +34,14 @@ def predict(
     """The measures at `times` (the snapshots' unless given) that F makes of mu0, which is at times[0].
 
     Runs are `jko.flow` by `scheme`, from time to time, with F of the interval that they lie in; before and
-    after
-    the data F goes on as it is in the first and the last interval. Without a scheme: one step a gap of the
-    kind
-    that was fitted for `step` "explicit" and "implicit" (`ForwardEuler`, `BackwardEuler`); for a flow of
-    particles
-    and for a temperature `StochasticHeun`, its noise from `seed`; `FiniteVolume` for densities, the closed
-    form for
-    Gaussians. `tau` is the longest step, a sixteenth of a gap unless given.
+    after the data F goes on as it is in the first and the last interval. Without a scheme: one step a gap of
+    the kind that was fitted for `step` "explicit" and "implicit" (`ForwardEuler`, `BackwardEuler`); for a
+    flow of particles and for a temperature `StochasticHeun`, its noise from `seed`; `FiniteVolume` for
+    densities, the closed form for Gaussians. `tau` is the longest step, a sixteenth of a gap unless given.
 
     Raises ValueError for times out of order, a measure of another dimension, and what the scheme refuses.
     """
-    mu0 = _measure("mu0", mu0)
+    mu0 = as_measure("mu0", mu0)
     data = fit.snapshots
     if mu0.dimension != data.dimension:
         raise ValueError(f"mu0: expected {data.dimension} dimensions, the snapshots', got {mu0.dimension}")
@@ -102,5 +98,4 @@ def _default(fit: Fit, mu: Particles, seed: int) -> Scheme:
         return descent.ForwardEuler() if fit.step == "explicit" else descent.BackwardEuler()
     if isinstance(mu, Gaussian):
         return steps.Gaussian()
-    assert isinstance(mu, Density)
     return limits.FiniteVolume()

@@ -2,8 +2,8 @@
 
 ∫₀^τ of the equation of each energy along the flow itself is exact for gaps of any length:
 F_i(ρ_{k+1}) − F_i(ρ_k) = −τ(S̄p − θl̄)_i with S̄ and l̄ averaged along the flow of p from ρ_k. The closed
-form takes the mean
-of the ends in their place; here S̄(p) is taken along the paths and the equations solved again, a fixed point.
+form takes the mean of the ends in their place; here S̄(p) is taken along the paths and the equations solved
+again, a fixed point.
 """
 
 from __future__ import annotations

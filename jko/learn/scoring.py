@@ -56,9 +56,8 @@ class Score:
 def score(fit: Fit, snapshots: Snapshots, *, most: int = TOLERANCES.most_scored, seed: int = 0) -> Score:
     """Each held-out snapshot against what the one before it becomes, see `Score`.
 
-    Clouds of more than `most` points are drawn from for the exact distances. Raises ValueError for
-    snapshots of
-    another dimension.
+    Clouds of more than `most` points are drawn from for the exact distances. Raises ValueError for snapshots
+    of another dimension.
     """
     if not isinstance(fit, Fit):
         raise TypeError(f"fit: expected what jko.learn.fit returned, got {type(fit).__name__}")

@@ -45,7 +45,7 @@ class Snapshots:
                 "clouds of equal times"
             )
         self.times = times
-        self.measures = [_measure(f"measures[{k}]", mu) for k, mu in enumerate(measures)]
+        self.measures = [as_measure(f"measures[{k}]", mu) for k, mu in enumerate(measures)]
         dimensions = {mu.dimension for mu in self.measures}
         if len(dimensions) > 1:
             raise ValueError(
@@ -188,9 +188,10 @@ def _rows(measures) -> list:
     return list(measures)
 
 
-def _measure(name: str, mu: Particles | np.ndarray) -> Measure:
+def as_measure(name: str, mu: Particles | np.ndarray) -> Measure:
+    """A measure of mass 1 from one, or from an array of points `[n, d]`."""
     if isinstance(mu, (Density, Gaussian, Particles)):
-        mass = float(mu.mass) if isinstance(mu, Density) else 1.0
+        mass = 1.0 if isinstance(mu, Gaussian) else float(mu.mass)
         if abs(mass - 1.0) > 1e-6:
             raise ValueError(f"{name}: expected mass 1, got {mass:.6g}; call .normalized() on it")
         return mu

@@ -15,6 +15,7 @@ from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.errors import one_of, positive_number, shown, whole_number
 from jko.measures import Measure
+from jko.progress import progress_bar
 from jko.run import step_failed
 from jko.scheme import Scheme
 from jko.sensitivity.engine import Arrays
@@ -121,10 +122,10 @@ def value_and_gradient(
     engine = derivative_of(make_functional, parameters, mu0, scheme)
     if By.MEASURE in wanted:
         engine.require_initial_derivative()
-    with _bar(progress, 2 * n_steps) as bar:
-        path = _forward(engine, mu0, tau, n_steps, of, bar)
+    with progress_bar(progress, 2 * n_steps, "gradient", "step") as tick:
+        path = _forward(engine, mu0, tau, n_steps, of, tick)
         value, cotangents = _loss(loss, mu0, path.measures, of)
-        found, residuals = _backward(engine, path, cotangents, tau, bar)
+        found, residuals = _backward(engine, path, cotangents, tau, tick)
     gaps = np.concatenate(path.gaps)
     record = GradientRecord(np.array(residuals), gaps, n_steps)
     chosen = {str(name): found[name] for name in wanted}
@@ -152,7 +153,7 @@ class _Path:
         return len(self.gaps[place])
 
 
-def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, bar) -> _Path:
+def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, tick: Callable) -> _Path:
     mu, state, done = mu0, engine.problem.start, 0
     path = _Path([mu0], [], [], [])
     block = 1 if of is Of.TRAJECTORY else engine.block(n_steps)
@@ -168,7 +169,7 @@ def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, bar) -> _Pa
         if of is Of.TRAJECTORY:
             path.measures.append(mu)
         done += count
-        bar.update(count)
+        tick(count)
     if of is Of.FINAL:
         path.measures = [mu]
     return path
@@ -215,7 +216,7 @@ def _differentiated(loss: Callable, of: Of, frame: _Frame):
     return jax.jit(jax.value_and_grad(evaluated))
 
 
-def _backward(engine, path: _Path, cotangents: list, tau: float, bar):
+def _backward(engine, path: _Path, cotangents: list, tau: float, tick: Callable):
     """({By: gradient}, the residual of every block's adjoint equation), last step first."""
     after = {**engine.nothing(path.tapes[-1]), **cotangents[-1]}
     total, by_tau, residuals = jax.tree.map(np.zeros_like, engine.parameters), 0.0, []
@@ -233,16 +234,8 @@ def _backward(engine, path: _Path, cotangents: list, tau: float, bar):
         after = dict(pulled.before)
         if place and len(cotangents) > 1:
             after = {k: a + cotangents[place][k] if k in cotangents[place] else a for k, a in after.items()}
-        bar.update(path.steps(place))
+        tick(path.steps(place))
     initial = engine.pull_initial(after)
     if len(cotangents) > 1:
         initial = {k: a + cotangents[0][k] for k, a in initial.items()}
     return {By.PARAMETERS: total, By.MEASURE: initial, By.TAU: float(by_tau)}, residuals[::-1]
-
-
-def _bar(progress, total: int):
-    from tqdm import tqdm
-
-    hidden = None if progress is None else not progress
-    return tqdm(total=total, desc="gradient", unit="step", delay=1.0 if progress is None else 0.0,
-                disable=hidden, leave=False)  # fmt: skip

@@ -88,8 +88,7 @@ class FisherRao(Scheme):
         if not closed:
             note = (
                 f"the field of the interactions did not settle in {found.iterations} iterations, the gap "
-                "stayed "
-                f"at {found.gap:.1e}: take a smaller tau or a larger max_iterations"
+                f"stayed at {found.gap:.1e}: take a smaller tau or a larger max_iterations"
             )
         return new, StepInfo(
             status=Status.of(closed),
@@ -217,8 +216,7 @@ class CellProblem:
             worst = 2.0 / -float(outer.min())
             raise ValueError(
                 f"tau: nothing holds the growth where the first variation is {outer.min():.3g}, so that "
-                "tau/length² "
-                f"must stay below {worst:.3g}, got {s:.3g}: take a smaller tau"
+                f"tau/length² must stay below {worst:.3g}, got {s:.3g}: take a smaller tau"
             )
         return values
 

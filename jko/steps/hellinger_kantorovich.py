@@ -41,8 +41,7 @@ class HellingerKantorovich(Wrapper):
     half: `FisherRao` for densities by default, `descent.BirthDeath` for a `Population`; its length is δ.
 
     order=1: reaction and then transport, each a step of τ, so that what grew beyond a cap is pushed below it.
-    order=2: reaction of τ/2, transport of τ, reaction
-    of τ/2 (Strang), for which both schemes must have order 2.
+    order=2: reaction of τ/2, transport of τ, reaction of τ/2 (Strang), where both schemes have order 2.
 
     Mass after = mass before + `details["made"]` − `details["left"]`, and `mass_error` is by how much that
     fails, the transport's own error with it. gap, transport_cost and dissipation are the sums of those of the
@@ -77,8 +76,7 @@ class HellingerKantorovich(Wrapper):
             if part.order < self.order:
                 raise ValueError(
                     f"order: Strang's splitting has order 2 only where both parts have, got {part!r} of "
-                    "order "
-                    f"{part.order}: take steps.SecondOrder({part.scheme_name()}()) or order=1"
+                    f"order {part.order}: take steps.SecondOrder({part.scheme_name()}()) or order=1"
                 )
 
     @property
@@ -107,9 +105,8 @@ class HellingerKantorovich(Wrapper):
         kept = [name for name, value in transport.start.items() if _one_a_particle(value, mu)]
         if kept:
             raise ValueError(
-                f"scheme: {self.scheme.scheme_name()} keeps {', '.join(kept)} for each particle, which "
-                "has none "
-                "where particles are born: take descent.Langevin or descent.ForwardEuler"
+                f"scheme: {self.scheme.scheme_name()} keeps {', '.join(kept)} for each particle, which has "
+                "none where particles are born: take descent.Langevin or descent.ForwardEuler"
             )
         return SplitProblem(transport, self.reacting.prepare(self.reaction_functional or F, mu))
 

@@ -57,8 +57,8 @@ class SpeciesInTurn(Wrapper):
             if scheme.order < self.order:
                 raise ValueError(
                     "order: the symmetric composition has order 2 only where inner steps have, got "
-                    f"{scheme!r} of "
-                    f"order {scheme.order}: take steps.SecondOrder({scheme.scheme_name()}()) or order=1"
+                    f"{scheme!r} of order {scheme.order}: take steps.SecondOrder({scheme.scheme_name()}()) "
+                    "or order=1"
                 )
         if self.order == 2 and self.sweep == "jacobi":
             raise ValueError('sweep: "jacobi" has order 1; leave it out with order=2')

@@ -89,3 +89,9 @@ def test_one_snapshot_is_left_out():
     assert seen.without(-1).times.tolist() == [0.0, 1.0]
     with pytest.raises(ValueError, match="k: expected the number of one of 3 snapshots"):
         seen.without(3)
+
+
+def test_a_population_of_another_mass_is_refused():
+    grown = jko.Population(np.zeros((3, 2)) + np.arange(3.0)[:, None], mass=2.0)
+    with pytest.raises(ValueError, match=r"measures\[1\]: expected mass 1, got 2"):
+        Snapshots([0.0, 1.0], [np.ones((3, 2)), grown])

@@ -30,8 +30,8 @@ def block_of(flow, move: Callable, noise: str, observables: tuple):
     """A function of (carried, w, coefficients, clock, seed words, first, last): the steps first … last − 1.
 
     `carried` are arrays `[n, d]`, the positions first, and `move` is that of `StochasticDescent`; step k
-    begins at the time clock[0] + k clock[1]. Returns
-    what is carried and, for every observable, its averages over the first rows of `[1024, ...]`.
+    begins at the time clock[0] + k clock[1]. Returns what is
+    carried and, for every observable, its averages over the first rows of `[1024, ...]`.
     """
 
     def block(

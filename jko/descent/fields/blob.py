@@ -6,11 +6,13 @@ import math
 from dataclasses import dataclass, replace
 
 import jax.numpy as jnp
+import numpy as np
 
 from functionals.conjugate import GatheredInternal
 from functionals.programs import kept
 from jko.descent.fields.program import Field, Flow, at_time, readings
-from jko.loops.sums.gaussian_mesh import gaussian_mesh_sum
+from jko.descent.tolerances import TOLERANCES
+from jko.loops.sums.gaussian_mesh import REACH, gaussian_mesh_sum, mesh_size
 from jko.loops.sums.pair_sums import radial_gradient_sum, radial_sum
 
 
@@ -92,3 +94,12 @@ def _profile(squared):
 
 def _slope_profile(squared):
     return -jnp.exp(-0.5 * squared)
+
+
+def mesh_for(positions: np.ndarray, bandwidth: float, wanted: bool = False) -> int | None:
+    """The size of a mesh for blobs `[n, d]` of this width; None where all pairs cost less, unless it is
+    wanted."""
+    n, d = positions.shape
+    size = mesh_size(positions, bandwidth)
+    cheaper = n > 10 * (2 * REACH + 1) ** d and size <= TOLERANCES.largest_mesh
+    return size if wanted or cheaper else None

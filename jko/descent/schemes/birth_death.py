@@ -10,12 +10,11 @@ import numpy as np
 
 from functionals import Functional
 from jko.descent.fields.bandwidth import chosen_bandwidth
-from jko.descent.fields.blob import blob_field
+from jko.descent.fields.blob import blob_field, mesh_for
 from jko.descent.fields.program import ParticleProblem, field, outside_terms, program
 from jko.descent.fields.sharded import energy_at
 from jko.descent.tolerances import TOLERANCES
 from jko.errors import one_of, positive_number, seed_number
-from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Population
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
@@ -73,7 +72,7 @@ class BirthDeath(Scheme):
         if internal:
             bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
             terms = tuple((float(c), atom) for c, atom in internal)
-            flow = blob_field(terms, outside_terms(F.parts), bandwidth, _mesh(mu, bandwidth))
+            flow = blob_field(terms, outside_terms(F.parts), bandwidth, mesh_for(mu.positions, bandwidth))
         return ParticleProblem(F, flow, {"step": 0, "unit": mu.mass / mu.n}, mu.dimension)
 
     def moved(self, problem: Problem, mu: Population, t: float, state: State):
@@ -139,10 +138,3 @@ class BirthDeath(Scheme):
 @program
 def _variation(flow):
     return jax.grad(flow.energy, argnums=1)
-
-
-def _mesh(mu: Population, bandwidth: float):
-    """The size of a mesh for the blobs where all pairs would cost more, or None."""
-    size = mesh_size(mu.positions, bandwidth)
-    worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= TOLERANCES.largest_mesh
-    return size if worth else None

@@ -9,14 +9,13 @@ import numpy as np
 
 from functionals import Functional
 from jko.descent.fields.bandwidth import chosen_bandwidth, note_of, own_share, variance_bias
-from jko.descent.fields.blob import blob_field
+from jko.descent.fields.blob import blob_field, mesh_for
 from jko.descent.fields.blob_sums import BlobSums, blob_sums
 from jko.descent.fields.program import outside_terms
 from jko.descent.fields.stability import largest_curvature, refuse_coarse
 from jko.descent.newton.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
 from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.loops.sums.gaussian_mesh import REACH, mesh_size
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Measure, Particles
 from jko.measures.forces import FAST
@@ -148,12 +147,8 @@ class Blob(Scheme):
             return blob_sums(blob_field(internal, outside_terms(parts), bandwidth))
         return blob_field(internal, outside_terms(parts), bandwidth, self._mesh(mu, bandwidth))
 
-    def _mesh(self, mu: Measure, bandwidth):
-        if self.sums == "direct":
-            return None
-        size = mesh_size(mu.positions, bandwidth)
-        worth = mu.n > 10 * (2 * REACH + 1) ** mu.dimension and size <= TOLERANCES.largest_mesh
-        return size if self.sums == "mesh" or worth else None
+    def _mesh(self, mu: Measure, bandwidth: float):
+        return None if self.sums == "direct" else mesh_for(mu.positions, bandwidth, self.sums == "mesh")
 
 
 def _moved(flow, x, w, tau: float, stages):

@@ -235,7 +235,7 @@ class ScalingProblem(GridEnergy):
     def __init__(self, F: Functional, mu: Density, epsilon: float):
         super().__init__(F, mu)
         self.epsilon, self.internal = epsilon, self.parts.internal_energy
-        self._require_room(mu)
+        self.require_room(mu)
 
     def step(
         self, values: np.ndarray, interaction: np.ndarray | None, tau: float, share: float

@@ -122,7 +122,8 @@ class GridEnergy:
             )
         return tau
 
-    def _require_room(self, mu: Density, blocked=None):
+    def require_room(self, mu: Density, blocked=None):
+        """Raises ValueError where the cap leaves no room for the mass."""
         if self.cap is None:
             return
         room = self.cap if blocked is None else np.where(blocked, 0.0, self.cap)

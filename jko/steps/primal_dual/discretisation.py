@@ -25,7 +25,7 @@ class DynamicProblem(GridEnergy):
         super().__init__(F, mu)
         self.slices, self.internal = slices, self.parts.internal_energy
         self.blocked = blocked_cells(obstacle, self.grid)
-        self._require_room(mu, self.blocked)
+        self.require_room(mu, self.blocked)
         if self.blocked is not None and mu.values[self.blocked].any():
             inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
             raise ValueError(

@@ -93,8 +93,7 @@ def _atoms(name: str, mu):
     if not isinstance(mu, (Density, Particles)):
         raise TypeError(
             f"{name}: expected a Density, Particles or a Population, got {type(mu).__name__}; put a "
-            "Gaussian on a grid "
-            "with .on(grid)"
+            "Gaussian on a grid with .on(grid)"
         )
     points, masses = np.asarray(mu.points, dtype=float), np.asarray(mu.masses, dtype=float)
     if isinstance(mu, Particles):
