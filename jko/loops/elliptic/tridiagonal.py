@@ -51,10 +51,18 @@ def solve(multiplier: np.ndarray, inverse: np.ndarray, left: np.ndarray, rhs: np
 
 
 @njit(cache=True)
+def _copy(a: np.ndarray, out: np.ndarray):
+    """out = a; `out[:] = a` would take five seconds to compile, for shapes that do not agree."""
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[i, j] = a[i, j]
+
+
+@njit(cache=True)
 def generate(right: np.ndarray, left: np.ndarray, share: float, rho: np.ndarray, out: np.ndarray):
     """out = rho + share·Q rho."""
     n, lines = rho.shape
-    out[:] = rho
+    _copy(rho, out)
     for i in range(n - 1):
         for j in range(lines):
             flux = share * (right[i, j] * rho[i, j] - left[i, j] * rho[i + 1, j])
@@ -100,7 +108,7 @@ def limit_fluxes(low: np.ndarray, high: np.ndarray, kept: float, out: np.ndarray
             outgoing = max(flux[i + 1, j], 0.0) + max(-flux[i, j], 0.0)
             room = (1.0 - kept) * low[i, j]
             share[i, j] = 1.0 if outgoing <= room else room / outgoing
-    out[:] = low
+    _copy(low, out)
     for i in range(1, n):
         for j in range(lines):
             moved = flux[i, j] * (share[i - 1, j] if flux[i, j] > 0.0 else share[i, j])
