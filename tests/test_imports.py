@@ -44,7 +44,7 @@ FLOORS = [
     },
     {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"], "stationary": []},
     {
-        "plotting": [],
+        "plotting": ["learn"],
         "report": ["plotting"],
         "experiment": [],
         "ensembles": [],

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from jko.cli import LONGEST
+from jko.cli.messages import complain, say_unless
 from jko.cli.pictures import Pictures
-from jko.errors import StepFailed, shortened, shown
+from jko.errors import StepFailed, shown
 from jko.experiment import PLOTS, Experiment, ExperimentError, load
 from jko.experiment.results import Results
 from jko.interrupts import interrupts
@@ -54,7 +52,7 @@ def resume(options) -> int:
 def plot(options) -> int:
     """jko plot PATH …."""
     trajectories, experiment, folder = _saved(options.paths)
-    say = _say(options.quiet)
+    say = say_unless(options.quiet)
     report = side_by_side(trajectories, experiment.exact if experiment else None)
     pictures = Pictures(make_folder(options.out or folder), say)
     say(f"{report}\n")
@@ -64,7 +62,7 @@ def plot(options) -> int:
             pictures.animations(trajectories, list(trajectories))
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the pictures that were finished are kept") from None
-    return _complain(pictures.failures, options)
+    return complain(pictures.failures, options)
 
 
 def _start(experiment: Experiment, options, names: list, compared: bool) -> int:
@@ -114,7 +112,7 @@ def _first_new(folder: Path) -> Path | None:
 
 def _finish(results: Results, experiment: Experiment, settings: dict, options, begun: dict) -> int:
     """Run or go on with the runs, save each as it ends, then compare and draw."""
-    say = _say(options.quiet)
+    say = say_unless(options.quiet)
     way = f"go on with jko resume {results.folder}" if settings["checkpoint"] else "there is no checkpoint"
     try:
         with interrupts() as heed:
@@ -124,7 +122,7 @@ def _finish(results: Results, experiment: Experiment, settings: dict, options, b
             heed()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(way) from None
-    return _complain(failures, options)
+    return complain(failures, options)
 
 
 def _run_all(
@@ -186,16 +184,6 @@ def _conclude(
     return pictures.failures
 
 
-def _complain(failures: dict, options) -> int:
-    """One sentence for each thing that failed; the exit code."""
-    for what, error in failures.items():
-        sentence = shortened(error, LONGEST)
-        print(sentence if sentence.startswith(f"{what}.") else f"{what}: {sentence}", file=sys.stderr)
-        if options.traceback:
-            traceback.print_exception(error)
-    return 1 if failures else 0
-
-
 def _results_folder(path: Path) -> Path:
     if path.is_dir():
         return path
@@ -224,7 +212,3 @@ def _saved(paths):
             raise ExperimentError(f"{str(path)!r} is a folder: give one folder, or netCDF files")
         trajectories[path.stem if path.stem not in trajectories else str(path)] = Trajectory.load(path)
     return trajectories, None, Path(paths[0]).parent
-
-
-def _say(quiet: bool):
-    return (lambda text: None) if quiet else (lambda text: print(text, flush=True))

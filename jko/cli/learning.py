@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from jko import learn as room
+from jko.cli.messages import complain, say_unless
+from jko.cli.pictures import Pictures
 from jko.errors import fraction, shortened
 from jko.experiment import ExperimentError
 from jko.experiment.table import Table, prefixed
@@ -41,9 +43,12 @@ def learn(options: argparse.Namespace) -> int:
     folder = make_folder(options.out or Path("results") / Path(options.file).stem)
     write_text(folder / "fit.txt", text)
     write_text(folder / "prediction.csv", _table(run))
-    if not options.quiet:
-        print(f"{text}\nresults: {folder}")
-    return 0
+    say = say_unless(options.quiet)
+    say(text)
+    pictures = Pictures(folder, say)
+    pictures.of_fit(found, run, scored)
+    say(f"results: {folder}")
+    return complain(pictures.failures, options)
 
 
 def _read(path: Path) -> Table:

@@ -47,6 +47,18 @@ class Pictures:
             if name in trajectories:
                 self._draw(lambda path, run=trajectories[name]: animate(run, path), f"{name}.gif")
 
+    def of_fit(self, fit, run, score) -> None:
+        """What was learnt, its rollout beside the data, its distances, and the spectrum of its equations."""
+        from jko import plotting
+
+        if fit.V is not None or fit.W is not None:
+            self._draw(lambda path: plotting.plot_landscape(fit, path=path), "landscape.png")
+        self._draw(lambda path: plotting.plot_prediction(run, fit.snapshots, path=path), "prediction.png")
+        self._draw(lambda path: plotting.plot_score(score, path=path), "score.png")
+        self._draw(
+            lambda path: plotting.plot_identifiability(fit.identifiability, path=path), "identifiability.png"
+        )
+
     def _draw(self, make, name: str):
         path = self.folder / name
         try:

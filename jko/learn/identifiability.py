@@ -29,10 +29,12 @@ class Direction:
 @dataclass(frozen=True, eq=False)
 class Identifiability:
     """The whitened Gram matrix, parameters scaled so that each alone makes a unit velocity: `eigenvalues`
-    `[size]` from the largest, the `null_directions` among its eigenvectors, least known first, and
-    `effective_parameters`, how many the regularisation leaves free."""
+    `[size]` from the largest and which of their eigenvectors the data have `seen` `[size]`, the
+    `null_directions` among the others, least known first, and `effective_parameters`, how many the
+    regularisation leaves free."""
 
     eigenvalues: np.ndarray
+    seen: np.ndarray
     null_directions: list[Direction]
     effective_parameters: float
     size: int
@@ -86,7 +88,7 @@ def identifiability(
         for j in np.flatnonzero(null)[::-1]
     ]
     free = _free(matrix * np.outer(scale, scale), share * normal.scale * model.penalised * scale**2)
-    return Identifiability(values, found, free, model.size)
+    return Identifiability(values, ~null, found, free, model.size)
 
 
 def free_of(model: Model, report: Identifiability) -> np.ndarray | None:

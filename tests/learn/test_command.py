@@ -39,6 +39,24 @@ def test_a_table_of_points_becomes_a_functional_and_a_rollout(folder, capsys):
     assert table.shape == (3 * 60, 2)
     first, last = (table[table[:, 0] == t, 1].mean() for t in (0.0, 0.2))
     assert np.isclose(last / first, np.exp(-0.2), rtol=0.01)
+    for name in ("landscape", "prediction", "score", "identifiability"):
+        assert (folder / "out" / f"{name}.png").stat().st_size > 10_000
+
+
+def test_a_picture_that_fails_costs_no_other(folder, capsys, monkeypatch):
+    def broken(*args, **options):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr("jko.plotting.plot_score", broken)
+    assert main(["learn", str(folder / "well.toml"), "--out", str(folder / "out"), "--quiet"]) == 1
+    assert capsys.readouterr().err == f"the picture {folder / 'out' / 'score.png'}: no ink\n"
+    assert {p.name for p in (folder / "out").iterdir()} == {
+        "fit.txt",
+        "prediction.csv",
+        "landscape.png",
+        "prediction.png",
+        "identifiability.png",
+    }
 
 
 def test_a_share_of_the_points_is_held_out(folder, capsys):
