@@ -38,8 +38,19 @@ class Report(Comparison):
         """The clouds among the runs. Returns the figure, and writes it to `path`."""
         return plotting.plot_particles(self.runs, self.exact, potential=potential, time=time, path=path)
 
+    def report(self, path, *, title: str = "", experiment: str = "") -> Path:
+        """Write one HTML page that needs nothing else: table, energies, densities and clouds over time,
+        bounds, and what happened in each step; at most 5 MB, what was thinned out is said on it.
+
+        title: of the page; experiment: the TOML text that made the runs. Raises ValueError for a path that
+        does not end in .html.
+        """
+        from jko.page import write_page
+
+        return write_page(self, path, title=title, experiment=experiment)
+
     def save(self, folder) -> Path:
-        """Write table, distances, every run (netCDF) and pictures into a folder; returns it.
+        """Write table, distances, every run (netCDF), the page and pictures into a folder; returns it.
 
         The pictures come last: one that fails is raised as it is, after all that can be written has been.
         """
@@ -49,6 +60,7 @@ class Report(Comparison):
         self.distances_to_csv(folder / "distances.csv")
         for name, file in zip(self.runs, _file_names(self.runs), strict=True):
             self.runs[name].save(folder / file)
+        self.report(folder / "report.html")
         pictures = {"energy": self.plot_energy}
         if plotting.has_bounds(self.runs):
             pictures["errors"] = self.plot_errors

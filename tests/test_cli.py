@@ -104,7 +104,7 @@ def test_compare_writes_table_data_and_pictures(experiment, capsys):
             "PDE.nc",
             "Langevin.nc",
         ),
-        *("energy.png", "density.png", "particles.png"),
+        *("energy.png", "density.png", "particles.png", "report.html"),
         *("checkpoints/PDE.checkpoint", "checkpoints/Langevin.checkpoint"),
     }
     assert (folder / "experiment.toml").read_text() == EXPERIMENT
@@ -130,7 +130,10 @@ def test_plot_reads_folders_and_files(experiment, capsys):
         "particles.png",
     }
     assert main(["plot", "there/PDE.nc", "--out", "pictures", "--animate"]) == 0
-    assert {path.name for path in Path("pictures").iterdir()} == {"energy.png", "density.png", "PDE.gif"}
+    assert {path.name for path in Path("pictures").iterdir()} == {
+        *("energy.png", "density.png", "report.html"),
+        "PDE.gif",
+    }
 
 
 def test_run_does_one_of_them(experiment, capsys):

@@ -287,7 +287,7 @@ def test_the_report_writes_everything(three_ways, tmp_path):
     folder = comparison.save(tmp_path / "report")
     found = {path.name for path in folder.iterdir()}
     pictures = {"energy.png", "errors.png", "density.png", "particles.png"}
-    texts = {"comparison.txt", "comparison.csv", "distances.csv"}
+    texts = {"comparison.txt", "comparison.csv", "distances.csv", "report.html"}
     assert found == pictures | texts | {"JKO.nc", "Langevin.nc"}
     assert (folder / "comparison.txt").read_text(encoding="utf-8") == str(comparison) + "\n"
     again = jko.Trajectory.load(folder / "JKO.nc")

@@ -45,7 +45,8 @@ FLOORS = [
     {"run": [], "accuracy": [], "driver": ["run", "accuracy"], "comparison": ["driver"], "stationary": []},
     {
         "plotting": ["learn"],
-        "report": ["plotting"],
+        "page": ["plotting"],
+        "report": ["plotting", "page"],
         "experiment": [],
         "ensembles": [],
         "sensitivity": [],
@@ -110,7 +111,7 @@ def allowed(path, module):
     if parts[0] != "jko":
         return True
     if len(parts) == 1 or (len(parts) == 2 and parts[1].startswith("__")):
-        return room_of(path) in ("cli", "report", "experiment", "__main__")
+        return room_of(path) in ("cli", "page", "report", "experiment", "__main__")
     return parts[1] == room_of(path) or parts[1] in ROOMS[room_of(path)]
 
 

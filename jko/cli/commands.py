@@ -57,7 +57,7 @@ def plot(options) -> int:
     pictures = Pictures(make_folder(options.out or folder), say)
     say(f"{report}\n")
     try:
-        pictures.of_comparison(report, experiment.functional if experiment else None, PLOTS)
+        pictures.of_comparison(report, experiment, PLOTS)
         if options.animate:
             pictures.animations(trajectories, list(trajectories))
     except KeyboardInterrupt:
@@ -176,7 +176,7 @@ def _conclude(
         except Exception as error:
             pictures.failures["the comparison"] = error
         else:
-            pictures.of_comparison(report, experiment.functional, settings["plots"])
+            pictures.of_comparison(report, experiment, settings["plots"])
     elif settings["plots"]:
         pictures.of_runs(trajectories)
     pictures.animations(trajectories, settings["animate"])

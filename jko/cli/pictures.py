@@ -15,12 +15,13 @@ class Pictures:
         self.folder, self._say = Path(folder), say
         self.failures: dict[str, Exception] = {}
 
-    def of_comparison(self, report, functional, plots) -> None:
-        """The plots of `plots` that these runs allow, as PNG files."""
+    def of_comparison(self, report, experiment, plots) -> None:
+        """The plots of `plots` that these runs allow, as PNG files, and the page."""
         from jko.plotting import has_bounds
 
         dimension = next(iter(report.runs.values())).final.dimension
         clouds = any(isinstance(run.final, Particles) for run in report.runs.values())
+        functional = None if experiment is None else experiment.functional
         potential = functional if functional is not None and functional.parts.potential else None
         makers = {
             "energy": report.plot_energy,
@@ -31,6 +32,9 @@ class Pictures:
         for name, make in makers.items():
             if name in plots and make is not None:
                 self._draw(make, f"{name}.png")
+        if "report" in plots:
+            words = {} if experiment is None else {"title": experiment.title, "experiment": experiment.text}
+            self._draw(lambda path: report.report(path, **words), "report.html")
 
     def of_runs(self, trajectories) -> None:
         """One picture a run."""

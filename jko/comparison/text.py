@@ -11,23 +11,33 @@ from jko.comparison.distances import PLAN, SHAPES
 
 def comparison_text(comparison) -> str:
     """The table, the distances between runs at the last common time, and the footnotes."""
-    rows, names = comparison.table, list(comparison.runs)
-    end = comparison.times[-1]
-    lines = [_heading(comparison), ""]
-    body = [["", *names]]
-    for label, cell in _quantities(comparison, f"t = {end:g}"):
-        cells = [cell(row) for row in rows]
-        if any(cells):
-            body.append([label, *(c or "-" for c in cells)])
-    lines += aligned(body)
-    for kind in ("W2", "L1"):
-        if len(names) > 1:
-            lines += ["", f"{kind} between the runs at t = {end:g}", *_matrix(comparison, kind)]
-    notes = _footnotes(comparison)
+    lines = [heading(comparison), "", *aligned(table_of(comparison))]
+    for title, body in distances_of(comparison).items():
+        lines += ["", title, *aligned(body)]
+    notes = footnotes(comparison)
     return "\n".join(lines + ([""] if notes else []) + notes)
 
 
-def _heading(comparison) -> str:
+def table_of(comparison) -> list[list[str]]:
+    """Rows of cells: the names of the runs, then every quantity that some run has, its label first."""
+    body = [["", *comparison.runs]]
+    for label, cell in _quantities(comparison, f"t = {comparison.times[-1]:g}"):
+        cells = [cell(row) for row in comparison.table]
+        if any(cells):
+            body.append([label, *(c or "-" for c in cells)])
+    return body
+
+
+def distances_of(comparison) -> dict[str, list[list[str]]]:
+    """Rows of cells of the distances between the runs at the last common time, by title; none of one run."""
+    if len(comparison.runs) < 2:
+        return {}
+    end = f"between the runs at t = {comparison.times[-1]:g}"
+    return {f"{kind} {end}": _matrix(comparison, kind) for kind in ("W2", "L1")}
+
+
+def heading(comparison) -> str:
+    """The functional, and which runs are compared at which times: two lines."""
     times, n = comparison.times, len(comparison.runs)
     functionals = {run.functional for run in comparison.runs.values()}
     what = f"F = {functionals.pop()}" if len(functionals) == 1 else "several functionals"
@@ -130,16 +140,17 @@ def aligned(body: list) -> list[str]:
     return [lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]]
 
 
-def _matrix(comparison, kind: str) -> list[str]:
+def _matrix(comparison, kind: str) -> list[list[str]]:
     values, names = comparison.pairs[kind][-1], comparison.names
     body = [["", *names[1:]]]
     for i, name in enumerate(names[:-1]):
         cells = [_number(values[i, j], 3) or "-" if j > i else "" for j in range(1, len(names))]
         body.append([name, *cells])
-    return aligned(body)
+    return body
 
 
-def _footnotes(comparison) -> list[str]:
+def footnotes(comparison) -> list[str]:
+    """What the marks in the table mean, and how its numbers were taken."""
     rows = comparison.table
     kinds = {row["energy_kind"] for row in rows}
     notes = []

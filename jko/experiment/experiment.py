@@ -22,7 +22,7 @@ from jko.measures import Grid
 
 _KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
 _MOST_CELLS = 2**27  # cells of a grid in a file: a gigabyte a density, beyond which a number is mistyped
-PLOTS = ("energy", "errors", "density", "particles")
+PLOTS = ("energy", "errors", "density", "particles", "report")
 
 
 @dataclass(frozen=True)
