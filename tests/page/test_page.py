@@ -207,9 +207,7 @@ def huge_runs():
     cloud = generator.normal(size=(20_000, 2)).astype(np.float32)
     density = jko.Gaussian.of(0.0, 1.0, dimension=2).on(jko.Grid.uniform((-4.0,) * 2, (4.0,) * 2, (256, 256)))
     note = "a step that has much to say of what happened to it " * 20
-    infos = Records.concatenate(
-        [Records.constant(1, note=f"{k} {note}", gap=1.0 / (k + 1)) for k in range(3000)]
-    )
+    infos = Records.of([StepInfo(gap=1.0 / (k + 1), note=f"{k} {note}") for k in range(3000)])
     runs = {}
     for k in range(12):
         mu = density if k % 2 else jko.Particles(cloud)
