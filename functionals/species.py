@@ -99,8 +99,9 @@ def on(name: str, F: Functional) -> On:
 class Cross(SpeciesFunctional):
     """∬W(x − y) dμ_first(x)dμ_second(y) between two species, each of which feels the other's W∗μ.
 
-    `W` is an even jax function of a difference `[d]` or a kernel's name with its parameters, as of
-    `Interaction`: attraction where W rises. Raises ValueError for two names that are one.
+    `W` is an even jax function of a difference `[d]`, a kernel's name with its parameters, as of
+    `Interaction`, or an `Interaction`: attraction where W rises. Raises ValueError for two names that are
+    one.
     """
 
     def __init__(self, W, first: str, second: str, **parameters):
@@ -110,7 +111,7 @@ class Cross(SpeciesFunctional):
             raise ValueError(
                 f"first, second: expected two species, got {first!r} twice: on({first!r}, Interaction(W))"
             )
-        self.kernel = Interaction(W, **parameters)
+        self.kernel = W if isinstance(W, Interaction) else Interaction(W, **parameters)
         self.first, self.second, self.names = first, second, frozenset({first, second})
 
     def at(self, t):

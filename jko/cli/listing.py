@@ -9,6 +9,7 @@ import functionals as fn
 from functionals.expression import Expression
 from jko.experiment import available_schemes
 from jko.experiment.table import ExperimentError, nearest
+from jko.scheme import Wrapper
 
 _EXAMPLES = {
     "cap": {"cap": 1.0},
@@ -55,11 +56,15 @@ def schemes(options) -> None:
             options.name, {"Schemes": known | {name.split(".")[-1]: cls for name, cls in known.items()}}
         )
     for name, cls in known.items():
-        moves = " or ".join(measure.__name__ for measure in cls.measures) or "any measure"
-        print(f"{name}: moves {moves}, order {cls.order} in tau\n    {_first_line(cls)}")
-        print(f"    takes: {', '.join(sorted(cls.takes))}")
-        settings = ", ".join(f"{f.name} = {_default(f)}" for f in dataclasses.fields(cls))
-        print(f"    settings: {settings or 'none'}")
+        wraps = issubclass(cls, Wrapper)
+        any_measure = "what its scheme moves" if wraps else "any measure"
+        moves = " or ".join(measure.__name__ for measure in cls.measures) or any_measure
+        order = cls.order if isinstance(cls.order, int) else "of its scheme"
+        print(f"{name}: moves {moves}, order {order} in tau\n    {_first_line(cls)}")
+        takes = "what its scheme takes, a table [runs.NAME.step]" if wraps else ", ".join(sorted(cls.takes))
+        print(f"    takes: {takes or 'functionals of species'}")
+        fields = [f for f in dataclasses.fields(cls) if not (wraps and f.name == "scheme")]
+        print(f"    settings: {', '.join(f'{f.name} = {_default(f)}' for f in fields) or 'none'}")
     print("\njko schemes NAME says all that is known of one.")
 
 

@@ -15,12 +15,12 @@ from jko.comparison.times import common_times
 from jko.errors import shortened
 from jko.experiment import terms
 from jko.experiment.files import Files
-from jko.experiment.initial import initial
+from jko.experiment.initial import initial, species
 from jko.experiment.run_settings import Run, runs
 from jko.experiment.table import ExperimentError, Table, prefixed, show
 from jko.measures import Grid
 
-_KEYS = ("title", "grid", "initial", "functional", "exact", "runs", "output")
+_KEYS = ("title", "grid", "initial", "species", "functional", "exact", "runs", "output")
 _MOST_CELLS = 2**27  # cells of a grid in a file: a gigabyte a density, beyond which a number is mistyped
 PLOTS = ("energy", "errors", "density", "particles", "report")
 
@@ -87,18 +87,29 @@ def parse(text: str, folder: Path | str = ".", default_title: str = "experiment"
     title = root.text("title", default_title)
     grid = _grid(root.table("grid")) if "grid" in root else None
     exact = _exact(root.table("exact")) if "exact" in root else None
-    start = initial(root.table("initial"), grid, exact, files)
+    start = _start(root, grid, exact, files)
     if exact is not None and exact.dimension != start.dimension:
         root.refuse(
             "exact", f"the solution has dimension {exact.dimension}, the initial measure {start.dimension}"
         )
     if exact is not None and "exact" in root.table("runs"):
         root.refuse("runs.exact", "the name is that of the exact solution: name the run otherwise")
-    functional = terms.functional(root.tables("functional"), start.dimension, grid, files)
+    names = tuple(root.table("species").entries) if start.kind == "species" else ()
+    functional = terms.functional(root.tables("functional"), start.dimension, grid, files, names)
     made = runs(root.table("runs"), functional, start, grid)
     output = _output(Table(root.entries.get("output", {}), "output"), Path(folder), made)
     notes = (start.note,) if start.note else ()
     return Experiment(title, grid, functional, exact, made, output, notes, text, dict(files.used))
+
+
+def _start(root: Table, grid: Grid | None, exact, files: Files):
+    if "species" not in root:
+        return initial(root.table("initial"), grid, exact, files)
+    if "initial" in root:
+        root.refuse("species", "each species has its own start: leave out [initial], or the species")
+    if exact is not None:
+        root.refuse("exact", "exact solutions are of one measure: leave it out beside species")
+    return species(root.table("species"), grid, files)
 
 
 def _grid(table: Table) -> Grid:

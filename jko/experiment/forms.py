@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jko.measures import Density, Gaussian, Grid, Particles
+from jko.measures import Density, Gaussian, Grid, Particles, Species
 
 
 @dataclass(frozen=True)
 class Initial:
-    """One measure: `density()` on the grid, `draw(n, seed)` particles, and `gaussian` if it is one."""
+    """One measure: `density()` on the grid, `draw(n, seed)` particles, and `gaussian` if it is one. Species
+    are a `Species` of these; n counts the particles of each."""
 
     kind: str
     dimension: int
-    density: Callable[[], Density]
-    draw: Callable[[int | None, int], Particles]
+    density: Callable[[], Density | Species]
+    draw: Callable[[int | None, int], Particles | Species]
     gaussian: Gaussian | None = None
     note: str = ""
 

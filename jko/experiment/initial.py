@@ -8,9 +8,9 @@ from functionals.expression import PointExpression
 from jko.experiment import initial_data
 from jko.experiment.files import Files
 from jko.experiment.forms import Initial, drawing, of_density
-from jko.experiment.table import Table, counted, prefixed, show
+from jko.experiment.table import ExperimentError, Table, counted, prefixed, show
 from jko.experiment.terms import gaussian
-from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Species
 
 _KEYS = {
     "gaussian": ("mean", "std", "covariance"),
@@ -34,6 +34,31 @@ def initial(table: Table, grid: Grid | None, exact, files: Files) -> Initial:
     if grid is not None and made.dimension != grid.dimension:
         table.refuse("kind", f"the measure has dimension {made.dimension}, the grid {grid.dimension}")
     return made
+
+
+def species(table: Table, grid: Grid | None, files: Files) -> Initial:
+    """The measures of the tables [species.NAME], as one `Species` in either form."""
+    if not table.entries:
+        table.refuse("NAME", "missing; write a table [species.NAME] for each, with the keys of [initial]")
+    parts = {}
+    for name in table.entries:
+        if not name.isidentifier():
+            table.refuse(name, "a species is named by a word of letters, digits and _")
+        parts[name] = initial(table.table(name), grid, None, files)
+    dimensions = {name: part.dimension for name, part in parts.items()}
+    if len(set(dimensions.values())) > 1:
+        raise ExperimentError(f"species: expected measures of one dimension, got {dimensions}")
+
+    def draw(n: int | None, seed: int) -> Species:
+        seeds = np.random.SeedSequence(seed).generate_state(len(parts))  # no two species alike
+        drawn = zip(parts.items(), seeds, strict=True)
+        return Species(**{name: part.draw(n, int(own)) for (name, part), own in drawn})
+
+    def density() -> Species:
+        return Species(**{name: part.density() for name, part in parts.items()})
+
+    note = "; ".join(f"{name}: {part.note}" for name, part in parts.items() if part.note)
+    return Initial("species", dimensions[next(iter(parts))], density, draw, note=note)
 
 
 def _gaussian(table: Table, grid: Grid, exact, files: Files):

@@ -15,8 +15,8 @@ from jko.accuracy import refusal
 from jko.driver import finished, flow, made_ready, try_out
 from jko.experiment.initial import Initial
 from jko.experiment.table import ExperimentError, Table, nearest, prefixed, show
-from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
-from jko.scheme import Scheme
+from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population, Species
+from jko.scheme import Scheme, Wrapper
 from jko.trajectory import Trajectory
 
 _KEYS = ("scheme", "tau", "n_steps", "t_final", "store_every", "particles", "seed", "accuracy")
@@ -104,13 +104,7 @@ def _run(name: str, table: Table, functional: Functional, initial: Initial, grid
         raise ExperimentError(
             f"runs: {name!r} names a run's files, too: use letters, digits, spaces, at most 60"
         )
-    cls = scheme_class(table)
-    settings = {field.name: field for field in dataclasses.fields(cls)}
-    table.allow((*_KEYS, *settings), f" of a run of {cls.scheme_name()}")
-    with prefixed(table.path):
-        scheme = cls(
-            **{key: _setting(table, key, field.type) for key, field in settings.items() if key in table}
-        )
+    scheme = _scheme(table, _KEYS)
     tau = table.positive("tau")
     n_steps = _steps(table, tau)
     store_every = table.whole("store_every", 1)
@@ -120,10 +114,38 @@ def _run(name: str, table: Table, functional: Functional, initial: Initial, grid
     if n_steps // store_every > _MOST_FRAMES:
         key = "n_steps" if "n_steps" in table else "t_final"
         table.refuse(key, f"expected at most {_MOST_FRAMES} stored times, got more: raise store_every")
-    measure = _measure(table, cls, initial, grid)
+    measure = _measure(table, scheme, initial, grid)
     with prefixed(table.at("scheme")):
         scheme.check(functional, measure)
     return Run(name, scheme, measure, tau, n_steps, store_every, accuracy)
+
+
+def _scheme(table: Table, beside: tuple[str, ...] = ("scheme",)) -> Scheme:
+    """The scheme of a table; one that wraps another has that one's table under `step`."""
+    cls = scheme_class(table)
+    settings = {field.name: field for field in dataclasses.fields(cls)}
+    wraps = issubclass(cls, Wrapper)
+    if wraps:
+        settings.pop("scheme")
+    known = (*beside, *settings, *(("step",) if wraps else ()))
+    table.allow(known, f" of a run of {cls.scheme_name()}")
+    given = {key: _setting(table, key, field.type) for key, field in settings.items() if key in table}
+    if wraps:
+        if "step" not in table:
+            path = table.at("step")
+            table.refuse("step", f"missing; {cls.scheme_name()} wraps a scheme: write a table [{path}]")
+        given["scheme"] = _step(table.table("step"))
+    with prefixed(table.path):
+        return cls(**given)
+
+
+def _step(table: Table) -> Scheme | dict[str, Scheme]:
+    """A scheme, or one for each name."""
+    if "scheme" in table:
+        return _scheme(table)
+    if not table.entries:
+        table.refuse("scheme", "missing")
+    return {name: _scheme(table.table(name)) for name in table.entries}
 
 
 def scheme_class(table: Table) -> type[Scheme]:
@@ -144,17 +166,20 @@ def scheme_class(table: Table) -> type[Scheme]:
 
 
 def available_schemes() -> dict[str, type[Scheme]]:
-    """Every scheme there is by its full name."""
-    import jko.descent
-    import jko.limits
-    import jko.steps  # noqa: F401
+    """Every scheme there is by its full name, those that wrap others among them but what `auto` chose."""
+    from jko import descent, limits, steps
 
-    return dict(sorted(Scheme.known.items()))
+    named = [getattr(room, name) for room in (descent, limits, steps) for name in room.__all__]
+    classes = [cls for cls in named if isinstance(cls, type) and issubclass(cls, Scheme)]
+    classes.remove(steps.Chosen)
+    return dict(sorted((Scheme.known | {cls.scheme_name(): cls for cls in classes}).items()))
 
 
 def _setting(table: Table, key: str, annotation: str):
     """A scheme's setting, held to the kind that the scheme declares."""
     value = table.value(key)
+    if isinstance(value, dict) and "Scheme" in str(annotation):
+        return _scheme(table.table(key))
     kinds = {kind.strip() for kind in str(annotation).split("|")}
     if isinstance(value, bool):
         fits = "bool" in kinds
@@ -185,16 +210,25 @@ def _steps(table: Table, tau: float) -> int:
     return n_steps
 
 
-def _measure(table: Table, cls, initial: Initial, grid: Grid) -> Measure:
+def _measure(table: Table, scheme: Scheme, initial: Initial, grid: Grid | None) -> Measure:
     """The initial measure in the first form that the scheme moves; as particles where they are counted."""
-    kinds = cls.measures or (Density, Particles)
-    wanted = Particles if Particles in kinds and ("particles" in table or grid is None) else kinds[0]
+    kinds = _moved_kinds(scheme) or (Density, Particles)
+    if (initial.kind == "species") != (Species in kinds):
+        name = scheme.scheme_name()
+        table.refuse(
+            "scheme",
+            f"{name} moves species: write tables [species.NAME] in place of [initial]"
+            if Species in kinds
+            else f"{name} moves one measure: species move by steps.SpeciesInTurn or descent.SpeciesEuler",
+        )
+    as_points = "particles" in table or grid is None
+    wanted = Particles if as_points and {Particles, Species} & {*kinds} else kinds[0]
     cloud = issubclass(wanted, Particles)
     if not cloud and "particles" in table:
-        table.refuse("particles", f"{cls.scheme_name()} moves a {wanted.__name__}: leave it out")
-    seeded = cloud or "seed" in {field.name for field in dataclasses.fields(cls)}
+        table.refuse("particles", f"{scheme.scheme_name()} moves a {wanted.__name__}: leave it out")
+    seeded = cloud or "seed" in {field.name for field in dataclasses.fields(scheme)}
     if "seed" in table and not seeded:
-        table.refuse("seed", f"{cls.scheme_name()} draws nothing at random: leave it out")
+        table.refuse("seed", f"{scheme.scheme_name()} draws nothing at random: leave it out")
     with prefixed(table.path):
         if cloud:
             drawn = initial.draw(table.whole("particles", None), table.whole("seed", 0, least=0))
@@ -202,9 +236,16 @@ def _measure(table: Table, cls, initial: Initial, grid: Grid) -> Measure:
         if wanted is Gaussian:
             if initial.gaussian is None:
                 table.refuse(
-                    "scheme", f"{cls.scheme_name()} starts from a Gaussian, not from {initial.kind!r}"
+                    "scheme", f"{scheme.scheme_name()} starts from a Gaussian, not from {initial.kind!r}"
                 )
             return initial.gaussian
         if grid is None:
-            raise ValueError(f"scheme: {cls.scheme_name()} moves a Density, which needs a table [grid]")
+            raise ValueError(f"scheme: {scheme.scheme_name()} moves a Density, which needs a table [grid]")
         return initial.density()
+
+
+def _moved_kinds(scheme: Scheme) -> tuple[type, ...]:
+    """What a scheme moves; a wrapper that does not say moves what its scheme does."""
+    if isinstance(scheme, Wrapper) and not scheme.measures and isinstance(scheme.scheme, Scheme):
+        return _moved_kinds(scheme.scheme)
+    return scheme.measures

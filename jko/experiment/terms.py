@@ -15,22 +15,58 @@ from jko.experiment.table import Table, counted, nearest, prefixed, show
 from jko.measures import Gaussian, Grid
 
 _COMMON = ("name", "weight")
+_OF_SPECIES = ("species", "between", "total", "moves")
 _GRIDDED = ("file", "sample", "key", "lower", "upper", "crop", "rows_down", "coarsen", "normalise", "scale")
 _TARGET = ("mean", "std", "covariance", "V", "log_density")
 _DENSITIES = np.geomspace(1e-6, 1e3, 91)  # densities at which U″ ≥ 0 is tried, ten a decade
 _PLAIN_NAME = re.compile(r"[A-Za-z_]\w*")
 
 
-def functional(tables: list[Table], dimension: int, grid: Grid | None, files: Files) -> fn.Functional:
-    """Σ weight × term; every refusal names the key."""
-    total = 0
+def functional(
+    tables: list[Table], dimension: int, grid: Grid | None, files: Files, species: tuple[str, ...] = ()
+) -> fn.Functional:
+    """Σ weight × term, of the species that each term names; every refusal names the key."""
+    total: fn.Functional | int = 0
+    own: dict = dict.fromkeys(species, 0)
     for table in tables:
+        speaks = Table({k: v for k, v in table.entries.items() if k in _OF_SPECIES}, table.path)
+        table = Table({k: v for k, v in table.entries.items() if k not in _OF_SPECIES}, table.path)
         build = _BUILDERS.get(table.choice("name", fn.available()), _from_signature)
         weight = table.positive("weight", 1.0)
         with prefixed(table.path):
             term = build(table, dimension, grid, files)
-        total = total + (term if weight == 1.0 else weight * term)
-    return total
+            if species or speaks.entries:
+                term = _of_species(term, speaks, species)
+        term = term if weight == 1.0 else weight * term
+        if "moves" in speaks:
+            name = speaks.choice("moves", species)
+            own[name] = own[name] + term
+        else:
+            total = total + term
+    own = {name: F for name, F in own.items() if isinstance(F, fn.Functional)}
+    return total + fn.each(**own) if own else total
+
+
+def _of_species(term: fn.Functional, speaks: Table, species: tuple[str, ...]) -> fn.Functional:
+    """The term as one of the species that the table names."""
+    if not species:
+        key = next(iter(speaks.entries))
+        speaks.refuse(key, "there are no species: write tables [species.NAME] in place of [initial]")
+    key = speaks.exactly_one(("species", "between", "total"))
+    if key == "species":
+        return fn.on(speaks.choice("species", species), term)
+    if key == "between":
+        pair = speaks.value("between")
+        if not isinstance(pair, list) or len(pair) != 2 or any(name not in species for name in pair):
+            speaks.refuse("between", f"expected two of the species {', '.join(species)}, got {show(pair)}")
+        if not isinstance(term, fn.Interaction):
+            speaks.refuse("between", 'only an "interaction" acts between two species')
+        return fn.Cross(term, *pair)
+    if not speaks.flag("total"):
+        speaks.refuse("total", "expected true; leave it out and name a species otherwise")
+    if isinstance(term, fn.Cap):
+        return fn.TotalCap(term.cap)
+    return fn.TotalInternal(term)
 
 
 def _potential(table: Table, dimension: int, grid: Grid, files: Files):
