@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from jko.errors import shown
-from jko.measures import Measure
+from jko.measures import Measure, Population, Species
 from jko.scheme import Scheme
 from jko.sensitivity.engine import StepDerivative
 
@@ -40,6 +40,11 @@ def derivative_of(make_functional: Callable, parameters: Any, mu0: Measure, sche
         why = f", since {_WHY_NOT[name]}" if name in _WHY_NOT else ""
         raise TypeError(
             f"scheme: {name} has no derivative{why}; those that have one are {', '.join(sorted(ENGINES))}"
+        )
+    if isinstance(mu0, (Population, Species)):
+        raise TypeError(
+            f"mu0: derivatives are of a density, particles or a Gaussian, got {type(mu0).__name__}: "
+            "give jko.Particles(positions), or differentiate each species with the others frozen"
         )
     file, cls = ENGINES[name].split(".")
     engine = getattr(import_module(f"jko.sensitivity.{file}"), cls)

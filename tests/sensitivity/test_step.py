@@ -83,6 +83,11 @@ def mean(mu):
         ({"of": "last"}, ValueError, "of: expected one of"),
         ({"by": "mass"}, ValueError, "by: expected one of"),
         ({"tau": -1.0}, ValueError, "tau: expected a positive number"),
+        (
+            {"mu0": jko.Population(np.zeros((3, 1))), "scheme": jko.descent.ForwardEuler()},
+            TypeError,
+            "mu0: derivatives are of a density, particles or a Gaussian, got Population",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence(change, error, what):
