@@ -65,16 +65,25 @@ class InternalEnergy(Functional):
     convex is refused, since ∂_tρ = ∇·(ρU″(ρ)∇ρ) runs backwards where U″ < 0, and where the condition does
     not hold in d dimensions `displacement_modulus(d)` is None, whatever was declared (on the line it always
     holds). Raises ValueError also where U does not tend to 0 at 0.
+
+    `convex=False` declares a U that is not, such as a double well: a part of another kind, which
+    `limits.FiniteVolume` takes beside an energy of the gradient, without which nothing stops the densities
+    from parting: `κ * Dirichlet() + InternalEnergy(U, convex=False)` is Cahn–Hilliard.
     """
 
     kind = "internal"
     is_entropy: ClassVar[bool] = False
     linearly_convex = True
 
-    def __init__(self, U: Callable, *, displacement_convex: bool | None = None):
+    def __init__(self, U: Callable, *, displacement_convex: bool | None = None, convex: bool = True):
         if not callable(U):
             raise TypeError(f"U must be a jax function of one number, got {U!r}")
+        if not isinstance(convex, bool):
+            raise TypeError(f"convex: expected True or False, got {convex!r}")
         self.U = without_time("U", U)
+        if not convex:
+            self.kind, self.linearly_convex = "local", False  # type: ignore[misc]
+            displacement_convex = None
         self._displacement_convex = displacement_convex
         self._require_facts()
 
@@ -84,11 +93,12 @@ class InternalEnergy(Functional):
             raise ValueError(
                 f"U must tend to 0 at 0, got {start:g} for {describe(self.U)}: subtract that constant"
             )
-        bent = _concave_at(_DENSITIES, np.array(values))
+        bent = _concave_at(_DENSITIES, np.array(values)) if self.linearly_convex else None
         if bent is not None:
             raise ValueError(
                 f"U must be convex, but {describe(self.U)} lies above its chord at s = {bent:.3g}: ∂_tρ = "
-                "∇·(ρU″(ρ)∇ρ) runs backwards there; give the convex envelope of U"
+                "∇·(ρU″(ρ)∇ρ) runs backwards there; give the convex envelope of U, or a double well beside "
+                "fn.Dirichlet() with convex=False"
             )
         self._values = np.array(values) if self._displacement_convex else None
 
@@ -135,6 +145,10 @@ class InternalEnergy(Functional):
         """U″(s), elementwise."""
         return elementwise(_derivative_of(self.U, 2), s)
 
+    def on(self, points: np.ndarray):
+        """U at points `[n, d]`, for densities `[n]`: the same everywhere."""
+        return self
+
     def conjugate_derivative(self, p: np.ndarray):
         """(U*)′(p) ≥ 0, elementwise."""
         return invert_derivative(self.derivative, p)
@@ -144,7 +158,7 @@ class InternalEnergy(Functional):
         return conjugate_at(self.conjugate_derivative(p), p, self.density)
 
     def __repr__(self):
-        return f"InternalEnergy({describe(self.U)})"
+        return f"InternalEnergy({describe(self.U)}{'' if self.linearly_convex else ', convex=False'})"
 
 
 @kept

@@ -12,6 +12,7 @@ from functionals.base import Functional
 from functionals.conjugate import GatheredInternal
 
 Terms = tuple[tuple[float, Functional], ...]
+_KINDS = ("internal", "potential", "interaction", "constraint", "local", "gradient", "rest")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Parts:
     potential: Terms = ()
     interaction: Terms = ()
     constraint: Terms = ()
+    local: Terms = ()
+    gradient: Terms = ()
     rest: Terms = ()
 
     @property
@@ -36,9 +39,9 @@ class Parts:
 
     @cached_property
     def kinds(self) -> frozenset[str]:
-        """The kinds that are there: entropy, internal, potential, interaction, constraint, rest."""
-        named = ("potential", "interaction", "constraint", "rest")
-        kinds = {name for name in named if getattr(self, name)}
+        """The kinds that are there: entropy, internal, potential, interaction, constraint, rest; local for
+        energies of the density that depend on the place or are not convex, gradient for those of ∇ρ."""
+        kinds = {name for name in _KINDS if name != "internal" and getattr(self, name)}
         kinds |= {"entropy" if atom.is_entropy else "internal" for _, atom in self.internal}
         return frozenset(kinds)
 
@@ -77,14 +80,13 @@ class Parts:
         """The sum of everything but the internal energies, or None."""
         from functionals.algebra import Sum
 
-        terms = self.potential + self.interaction + self.constraint + self.rest
+        terms = self.potential + self.interaction + self.constraint + self.gradient + self.rest
         return Sum(terms) if terms else None
 
 
 def gather(terms: Terms) -> Parts:
     """Sort terms by kind; internal energies that are the same function are added up."""
-    kinds = ("internal", "potential", "interaction", "constraint", "rest")
-    sorted_terms: dict[str, list] = {kind: [] for kind in kinds}
+    sorted_terms: dict[str, list] = {kind: [] for kind in _KINDS}
     merged: dict[object, float] = {}
     for c, atom in terms:
         if atom.kind == "internal":

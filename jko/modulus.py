@@ -20,7 +20,7 @@ def observed_modulus(F: Functional, grid: Grid) -> float | None:
     """
     d, parts = grid.dimension, F.parts
     total = 0.0
-    for c, atom in parts.internal + parts.constraint + parts.rest:
+    for c, atom in parts.internal + parts.constraint + parts.local + parts.gradient + parts.rest:
         declared = atom.displacement_modulus(d)
         if declared is None:
             return None

@@ -12,7 +12,9 @@ from jko.records import Records, Status, StepInfo
 
 __all__ = ["KINDS", "Problem", "Records", "Scheme", "State", "Status", "StepInfo", "Wrapper"]
 
-KINDS = frozenset({"entropy", "internal", "potential", "interaction", "constraint", "rest"})
+KINDS = frozenset(
+    {"entropy", "internal", "potential", "interaction", "constraint", "local", "gradient", "rest"}
+)
 
 
 class State(dict):

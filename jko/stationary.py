@@ -110,7 +110,7 @@ class _SelfConsistency:
             raise TypeError(
                 f"functional: {F!r} depends on time and has no state at rest: take F.at(t) for one time"
             )
-        if F.parts.rest:
+        if F.parts.kinds & {"local", "gradient", "rest"}:
             raise UnsupportedFunctional(
                 f"functional: {F!r} has parts that are no internal energy, potential, interaction or cap; "
                 "run jko.flow until it stands still"

@@ -86,6 +86,15 @@ FUNCTIONALS = {
             else []
         ),
     ],
+    "barycentre": lambda d: [fn.Barycentre(0.4, strength=1.3)],
+    "moment": lambda d: [fn.Moment(lambda x: jnp.sum(x**2), 1.2, strength=0.7)],
+    "dirichlet": lambda d: [fn.Dirichlet()],
+    "fisher_information": lambda d: [fn.FisherInformation()],
+    "gradient_energy": lambda d: [fn.GradientEnergy(lambda s: s**1.5)],
+    "local_energy": lambda d: [fn.LocalEnergy(uneven)] if d < 3 else [],
+    "phi_divergence": lambda d: [fn.PhiDivergence(target(d), hellinger)] if d < 3 else [],
+    "chi_squared": lambda d: [fn.ChiSquared(target(d))],
+    "renyi": lambda d: [fn.Renyi(target(d), order) for order in ((1.5, 0.5) if d < 3 else (1.5,))],
     "potential": lambda d: [
         fn.Potential(bump),
         fn.Potential("quadratic", stiffness=2.0, center=0.3),
@@ -105,6 +114,21 @@ FUNCTIONALS = {
     "two_layer_network": lambda d: [network(d, k) for k in (d - 2, d - 1) if k > 0],
     "reward": lambda d: [fn.Reward(bump, Gaussian(np.full(d, 0.3), 0.8 * np.eye(d)), strength=0.6)],
 }
+
+
+def uneven(x, s):
+    """U(x, s) = (1 + x₁²/2)s² + s⁴/12: convex in s, more so far out."""
+    return (1.0 + 0.5 * x[0] ** 2) * s**2 + s**4 / 12.0
+
+
+def hellinger(r):
+    """2(r − √r): between masses of 1 the same divergence as (√r − 1)²."""
+    return 2.0 * (r - jnp.sqrt(r))
+
+
+def target(dimension):
+    """A Gaussian off the origin."""
+    return Gaussian(np.full(dimension, 0.3), 1.3 * np.eye(dimension))
 
 
 def teacher(inputs):
@@ -133,7 +157,7 @@ def identifier(F) -> str:
 
 def needs_density(F) -> bool:
     """Whether F is infinite or undefined on particles."""
-    return bool(F.parts.kinds & {"entropy", "internal", "constraint"})
+    return bool(F.parts.kinds & {"entropy", "internal", "constraint", "local", "gradient"})
 
 
 def singular(F) -> bool:

@@ -89,11 +89,17 @@ class GridProblem:
             held = rho > 0.0
             slopes = np.abs(np.asarray(internal.derivative(np.where(held, rho, 1.0))))
             terms = terms + np.abs(np.asarray(internal.density(rho))) + np.where(held, rho * slopes, 0.0)
+        if hasattr(self.lines, "size_of_terms"):
+            terms = terms + self.lines.size_of_terms(rho)
         return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume
 
 
 def _line_solver(parts, cap: np.ndarray, grid: Grid):
     spacing = grid.spacing
+    if parts.gradient or parts.local:
+        from jko.limits.coupled import CoupledDiffusion
+
+        return CoupledDiffusion(parts, grid)
     capped = bool(np.isfinite(cap).any())
     if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
         from jko.limits.scharfetter_gummel import ScharfetterGummel

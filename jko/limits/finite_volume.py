@@ -28,6 +28,10 @@ class FiniteVolume(Scheme):
       problem a line, M iterated;
     * no internal energy and no cap: limited upwind fluxes [VanLeer1974].
 
+    Energies of the gradient (`Dirichlet`, `FisherInformation`, `GradientEnergy`), and of ρ at its place or
+    not convex, are implicit with everything of ρ beside them, on all axes together: Newton's method on the
+    whole line or plane, walls or periodic.
+
     A cap without internal energy, and in the plane and in space with one, is a convex problem of all axes
     together, solved in substeps of order 1: a full crowd gives way sideways.
 
@@ -67,7 +71,20 @@ class FiniteVolume(Scheme):
 
     def check(self, F: Functional, mu: Density) -> None:
         super().check(F, mu)
-        if mu.grid.is_periodic and F.parts.kinds & {"internal", "constraint"}:
+        kinds = F.parts.kinds
+        coupled = kinds & {"local", "gradient"}
+        if coupled and "constraint" in kinds:
+            raise UnsupportedFunctional(
+                f"limits.FiniteVolume takes no cap beside an energy of the gradient or of the place, got "
+                f"{F!r}: leave the cap out, or put a steep convex fn.InternalEnergy(U) in its place"
+            )
+        for _, atom in F.parts.local:
+            if atom.linearly_convex is False and "gradient" not in kinds:
+                raise UnsupportedFunctional(
+                    f"limits.FiniteVolume takes {atom!r}, which is not convex, only beside an energy of the "
+                    "gradient, without which densities part within a cell: add c * fn.Dirichlet()"
+                )
+        if mu.grid.is_periodic and kinds & {"internal", "constraint"} and not coupled:
             raise UnsupportedFunctional(
                 f"limits.FiniteVolume takes the entropy, potentials and interactions on a periodic grid, got "
                 f"{F!r}: take steps.Entropic, or a grid with walls"
@@ -159,5 +176,6 @@ def _unfinished(outcome, tau: float):
         iterations=outcome.iterations,
         details={"share": outcome.done},
         note=f"only {outcome.done:.2g} of tau = {tau:g} was done before the substeps were too many: take a "
-        "smaller tau or a coarser grid; a diffusion is implicit as InternalEnergy(U), not in an own energy",
+        "smaller tau or a coarser grid; a diffusion is implicit as fn.InternalEnergy(U), an energy of the "
+        "gradient as fn.Dirichlet(), fn.FisherInformation() or fn.GradientEnergy(g), not in one's own energy",
     )

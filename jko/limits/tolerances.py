@@ -45,6 +45,12 @@ class Tolerances:
     grid_touch: float = 1e-14  # of the diagonal: holds the constant of a pressure that no free cell fixes
     nothing: float = 1e-280  # a diagonal below belongs to a cell that nothing enters or leaves
 
+    # Energies of gradients, all cells together
+    coupled_iterations: int = 40  # of Newton's method, 3 to 6 being usual
+    coupled_stall: int = 8  # of them in a row that do not halve the residual, before a shorter step is tried
+    coupled_halvings: int = 5  # of its step, until the residual falls
+    steepest: float = 3.0  # ratio of densities over a face up to which M is their mean, where mass flows up
+
     # Crowd motion
     crowd_halvings: int = 8  # of a substep whose sets of full and empty cells do not settle
     crowd_patience: int = 10  # rounds, 2 to 5 being usual, until a turning face carries the mean of its sides

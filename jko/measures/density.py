@@ -113,6 +113,15 @@ class Density(DensityConstructors, Measure):
     def internal_gradient(self, U: Functional):
         return fields.gradient(self.grid, U.derivative(self.values))
 
+    def integrate_squared_gradient(self, F: Functional):
+        return fields.squared_jumps(self.grid, F.g(self.values)) * self.grid.cell_volume
+
+    def laplacian(self, F: Functional):
+        return fields.laplacian(self.grid, F.g(self.values))
+
+    def gradient_of_variation(self, F: Functional):
+        return fields.gradient(self.grid, F.first_variation(self))
+
     def convolve(self, W: Callable):
         return fields.convolve(self.grid, W, self.values * self.grid.cell_volume)
 

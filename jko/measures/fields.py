@@ -52,6 +52,33 @@ def _axis_gradient(field: np.ndarray, axis: int, h: float):
     return np.moveaxis(total / np.maximum(count, 1.0), 0, axis)
 
 
+def faces(grid) -> list[tuple[tuple, tuple]]:
+    """The indices (lower cells, upper cells) of the faces across each axis; on a periodic axis one more, from
+    the last cell to the first."""
+    pairs = []
+    for axis, (n, turns) in enumerate(zip(grid.cells, grid.periodic, strict=True)):
+        low = np.arange(n if turns else n - 1)
+        before = (slice(None),) * axis
+        pairs.append(((*before, low), (*before, (low + 1) % n)))
+    return pairs
+
+
+def squared_jumps(grid, field: np.ndarray):
+    """Σ over all faces of (jump of the field/h)²."""
+    pairs = zip(faces(grid), grid.spacing, strict=True)
+    return sum((((field[high] - field[low]) / h) ** 2).sum() for (low, high), h in pairs)
+
+
+def laplacian(grid, field: np.ndarray) -> np.ndarray:
+    """Δ of a field `[*cells]` by its three-point differences, no flux through walls."""
+    out = np.zeros(grid.cells)
+    for (low, high), h in zip(faces(grid), grid.spacing, strict=True):
+        jump = (field[high] - field[low]) / h**2
+        out[low] += jump
+        out[high] -= jump
+    return out
+
+
 def convolve(grid, W: Callable, masses: np.ndarray):
     """Σ_j W(x_i − x_j) a_j on the grid, `[*cells]`, by zero-padded FFT.
 

@@ -188,8 +188,24 @@ class Gaussian(Measure):
 
     def internal_gradient(self, U: Functional):
         density = self.density_values()
-        score = -np.linalg.solve(self._covariance, (self.points - self._mean).T).T
-        return (U.second_derivative(density) * density)[:, None] * score
+        return (U.second_derivative(density) * density)[:, None] * self._score
+
+    def integrate_squared_gradient(self, F: Functional):
+        density, score = self.density_values(), self._score
+        return (self.masses * F.slope(density) ** 2 * density * np.sum(score**2, axis=1)).sum()
+
+    def laplacian(self, F: Functional):
+        density, squared = self.density_values(), np.sum(self._score**2, axis=1)
+        curvature = squared - np.trace(np.linalg.inv(self._covariance))
+        return F.bend(density) * density**2 * squared + F.slope(density) * density * curvature
+
+    def gradient_of_variation(self, F: Functional):
+        return pointwise.gradients(F.first_variation_function(self), self.points)
+
+    @property
+    def _score(self) -> np.ndarray:
+        """∇log ρ at the nodes `[n, d]`."""
+        return -np.linalg.solve(self._covariance, (self.points - self._mean).T).T
 
     def log_density(self, x: np.ndarray) -> np.ndarray:
         """log ρ at points `[n, d]`."""

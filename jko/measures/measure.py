@@ -139,6 +139,18 @@ class Measure:
         """∇U′(ρ) at the points."""
         return self.density_values()
 
+    def integrate_squared_gradient(self, F: Functional):
+        """∫|∇g(ρ)|² dx for the g of a `GradientEnergy`."""
+        return self.density_values()
+
+    def laplacian(self, F: Functional):
+        """Δg(ρ) at the points for the g of a `GradientEnergy`."""
+        return self.density_values()
+
+    def gradient_of_variation(self, F: Functional):
+        """∇(δF/δρ) at the points of a functional that knows its first variation as a function of points."""
+        return self.density_values()
+
     def vertical_derivative(self, energy):
         """δF/δρ at the points, by differentiating an energy of this measure."""
         raise NotImplementedError

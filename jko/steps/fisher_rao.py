@@ -47,7 +47,7 @@ class FisherRao(Scheme):
     tolerance: float = 1e-10
     max_iterations: int = 200
 
-    takes: ClassVar[frozenset[str]] = KINDS
+    takes: ClassVar[frozenset[str]] = KINDS - {"local", "gradient"}
     measures: ClassVar[tuple[type, ...]] = (Density,)
     periodic: ClassVar[bool] = True
     transports: ClassVar[bool] = False

@@ -98,7 +98,7 @@ def exact_gradient(F, gaussian, x):
     """∇δF/δρ of a Gaussian at points x, written out from the parts of F."""
     rho = gaussian.log_density_function
     total = F.parts.potential_gradient(x)
-    for c, atom in F.parts.rest:
+    for c, atom in F.parts.rest + F.parts.local + F.parts.gradient:
         total = total + c * pointwise.gradients(atom.first_variation_function(gaussian), x)
     for c, atom in F.parts.internal:
         total = total + c * pointwise.gradients(lambda y, U=atom: U.derivative(jnp.exp(rho(y))), x)
@@ -210,16 +210,6 @@ def test_one_method_with_an_internal_energy():
     )
 
 
-class Dirichlet(fn.Functional):
-    """½∫|∇ρ|², by the values on the grid."""
-
-    linearly_convex = True
-
-    def energy(self, mu):
-        jumps = (jnp.diff(mu.values, axis=a) / h for a, h in enumerate(mu.grid.spacing))
-        return 0.5 * mu.grid.cell_volume * sum(jnp.sum(jump**2) for jump in jumps)
-
-
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_the_dirichlet_energy_has_minus_the_laplacian(dimension):
     errors = []
@@ -228,7 +218,7 @@ def test_the_dirichlet_energy_has_minus_the_laplacian(dimension):
         precision = np.linalg.inv(problems.gaussian(dimension).covariance())
         z = (rho.grid.centers - problems.gaussian(dimension).mean()) @ precision
         laplacian = rho.values * (np.sum(z**2, axis=-1) - np.trace(precision))
-        errors.append(np.abs(Dirichlet().first_variation(rho) + laplacian).max())
+        errors.append(np.abs(fn.Dirichlet().first_variation(rho) + laplacian).max())
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.15)
 
 

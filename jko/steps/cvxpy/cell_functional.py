@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import functionals as fn
 from functionals import Functional, pointwise
 from functionals.conjugate import GatheredInternal
 from jko.measures import Density, Grid, fields
@@ -27,8 +28,11 @@ class CellFunctional:
 
     def __init__(self, F: Functional, mu: Density):
         self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
-        self.internal, self.rest = parts.internal_energy, parts.rest
+        local = tuple((c, atom.on(mu.grid.points)) for c, atom in parts.local)
+        self.internal = GatheredInternal(parts.internal + local) if parts.internal or local else None
+        self.rest, self.gradient = parts.rest, parts.gradient
         self.conic_terms, modelled = conic.split_internal(parts.internal)
+        modelled += local
         self.modelled = GatheredInternal(modelled) if modelled else None
         potential = finite_potential(parts.potential_values(mu.grid.points))
         self.potential = potential - potential.min()
@@ -70,7 +74,7 @@ class CellFunctional:
             total += float(np.sum(self.internal.density(r))) * self.volume
         if self.pair is not None:
             total += self.pair.energy(r * self.volume)
-        return total + self._rest_energy(r)
+        return total + self._rest_energy(r) + self._valued(self.gradient, r)
 
     def size(self, r: np.ndarray) -> float:
         """∫(δF/δρ − min)ρ without internal energies, and their pressure ρU′ − U: no constant in it."""
@@ -94,18 +98,54 @@ class CellFunctional:
             diagonal += bend
         return self.volume * linear, self._diagonal(diagonal)
 
-    def tangent(self, r: np.ndarray):
-        """f `[cells]` and c₀: |c| Σ f r + c₀ is the tangent at r of all but the internal energies."""
-        field, constant = self.potential, 0.0
+    def tangent(self, r: np.ndarray, touch: np.ndarray | None = None):
+        """f `[cells]` and c₀: |c| Σ f r + c₀ is the tangent at r of all but the internal energies, of the
+        energies of the gradient that at `touch`, where it is given."""
+        field, constant = self.without_gradient(r), 0.0
         if self.pair is not None:
             variation = self.pair.variation(r * self.volume)
-            field = field + variation
             constant += self.pair.energy(r * self.volume) - float(variation @ r) * self.volume
         if self.rest:
-            variation = self._rest_variation(r)
+            constant += self._rest_energy(r) - float(self._rest_variation(r) @ r) * self.volume
+        if self.gradient:
+            # the tangent of a convex functional lies below it wherever it touches: here off a vacuum
+            at = np.maximum(r, TOLERANCES.touch * r.max()) if touch is None else touch
+            variation = self._summed(self.gradient, at)
             field = field + variation
-            constant += self._rest_energy(r) - float(variation @ r) * self.volume
+            constant += self._valued(self.gradient, at) - float(variation @ at) * self.volume
         return field, constant
+
+    @property
+    def is_fisher(self) -> bool:
+        """Whether nothing but Fisher information and a field shapes the density, with no bound on it."""
+        alone = self.internal is None and self.cap is None and bool(self.gradient)
+        return alone and all(type(atom) is fn.FisherInformation for _, atom in self.gradient)
+
+    def ground_state(self, field: np.ndarray) -> np.ndarray:
+        """The r > 0 of the least Σ|c|(2θ|∇√r|² + f r) for its mass: √r is the ground state of −2θΔ + f."""
+        import scipy.sparse as sp
+        from scipy.sparse.linalg import eigsh
+
+        theta, index = sum(c for c, _ in self.gradient), np.arange(self.grid.size).reshape(self.grid.cells)
+        matrix = sp.csc_array(sp.diags_array(field - field.min()))
+        for (low, high), h in zip(fields.faces(self.grid), self.grid.spacing, strict=True):
+            ends, ones = (index[low].ravel(), index[high].ravel()), np.ones(index[low].size)
+            faces = np.arange(ones.size)
+            jump = sp.csc_array((ones, (faces, ends[1])), (ones.size, self.grid.size))
+            jump = jump - sp.csc_array((ones, (faces, ends[0])), (ones.size, self.grid.size))
+            matrix = matrix + (2.0 * theta / h**2) * (jump.T @ jump)
+        # the form is ≥ 0: a shift a little below makes the inverse exist and its largest pole the least
+        shift = -TOLERANCES.shift * float(np.abs(matrix.diagonal()).max())
+        start = np.ones(self.grid.size)
+        _, vectors = eigsh(matrix, k=1, sigma=shift, v0=start, tol=0.0)
+        return np.maximum(vectors[:, 0] ** 2, np.finfo(float).tiny)
+
+    def without_gradient(self, r: np.ndarray) -> np.ndarray:
+        """The first variation at r of all but the internal energies and those of the gradient."""
+        field = self.potential
+        if self.pair is not None:
+            field = field + self.pair.variation(r * self.volume)
+        return field + self._rest_variation(r) if self.rest else field
 
     def on_cells(self, mass: float) -> CellEnergy:
         """The internal energies and the cap, for a bound."""
@@ -136,13 +176,18 @@ class CellFunctional:
         return sp.diags_array(self.volume * diagonal, format="csc")
 
     def _rest_energy(self, r: np.ndarray) -> float:
-        return sum(c * atom(self.density(r)) for c, atom in self.rest)
+        return self._valued(self.rest, r)
 
-    def _rest_variation(self, r):
+    def _rest_variation(self, r: np.ndarray) -> np.ndarray:
+        return self._summed(self.rest, r)
+
+    def _valued(self, terms: tuple, r: np.ndarray) -> float:
         mu = self.density(r)
-        return sum(
-            (c * np.asarray(atom.first_variation(mu)).ravel() for c, atom in self.rest), np.zeros(r.size)
-        )
+        return sum(c * atom(mu) for c, atom in terms)
+
+    def _summed(self, terms: tuple, r: np.ndarray) -> np.ndarray:
+        mu = self.density(r)
+        return sum((c * np.asarray(atom.first_variation(mu)).ravel() for c, atom in terms), np.zeros(r.size))
 
 
 @dataclass(frozen=True)

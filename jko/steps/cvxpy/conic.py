@@ -28,6 +28,15 @@ HANDLED = {
     fn.Reward: "dissolves into Entropy and Potential",
     fn.TwoLayerNetwork: "refused by name: a functional of particles",
     fn.Cap: "bounds",
+    fn.Dirichlet: "a quadratic of the last density",
+    fn.FisherInformation: "rotated second-order cones, one a face",
+    fn.GradientEnergy: "refused by name, but for the two above: known by values alone",
+    fn.LocalEnergy: "quadratic models where convex",
+    fn.PhiDivergence: "quadratic models",
+    fn.ChiSquared: "quadratic models",
+    fn.Renyi: "refused by name: a function of an integral",
+    fn.Moment: "quadratic models",
+    fn.Barycentre: "quadratic models",
 }
 
 
@@ -100,6 +109,28 @@ def power_of_widths(atom, masses, widths, scale):
 FORMS = {fn.Entropy: (entropy_of_density, entropy_of_widths), fn.Power: (power_of_density, power_of_widths)}
 
 
+def dirichlet_of_density(atom: Functional, r, shape, scale: float):
+    """½Σ |c|(jump/h)² over the faces."""
+    import cvxpy as cp
+
+    jumps = cp.multiply(scale / shape.spacing, shape.divergence.T @ r)
+    return Term(0.5 * shape.volume * cp.sum_squares(jumps))
+
+
+def fisher_of_density(atom: Functional, r, shape, scale: float):
+    """2Σ |c|(√a − √b)²/h² = 2Σ |c|(a + b − 2g)/h² over the faces with g² ≤ ab, a rotated cone."""
+    import cvxpy as cp
+
+    both, jump = 2.0 * (shape.mean @ r), shape.divergence.T @ r
+    g = cp.Variable(shape.spacing.size)
+    cone = cp.SOC(both, cp.vstack([2.0 * g, jump]), axis=0)
+    weight = 2.0 * shape.volume * scale / shape.spacing**2
+    return Term(weight @ (both - 2.0 * g), (cone,), implies_positive=True)
+
+
+GRADIENT_FORMS = {fn.Dirichlet: dirichlet_of_density, fn.FisherInformation: fisher_of_density}
+
+
 def split_internal(terms: tuple):
     """The internal energies with a conic form, and those without: two tuples of (coefficient, atom)."""
     conic = tuple((c, atom) for c, atom in terms if type(atom) in FORMS)
@@ -117,13 +148,15 @@ def eulerian_problem(
     linear=None,
     quadratic=None,
     unit: float = 1.0,
+    gradient: tuple = (),
 ) -> Model:
     """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
 
     `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action`
     is the weight of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None;
     `factor` B, whose ½|Bᵀr|² is the convex part of an interaction, or None; `scale` a typical density, in
-    whose multiples densities, flows and `start` are; `linear` and `quadratic` act on r^K so counted.
+    whose multiples densities, flows and `start` are; `linear` and `quadratic` act on r^K so counted;
+    `gradient` the terms of ∇ρ.
     """
     import cvxpy as cp
 
@@ -139,10 +172,11 @@ def eulerian_problem(
         constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
     objective = sum(scale * action @ a for a in s)
     cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]
-    positive = r[1:-1] if any(term.implies_positive for _, term in cones) else r[1:]
+    bent = [(c, GRADIENT_FORMS[type(atom)](atom, r[-1], shape, scale)) for c, atom in gradient]
+    positive = r[1:-1] if any(term.implies_positive for _, term in cones + bent) else r[1:]
     constraints += [a >= 0 for a in positive]
-    for c, term in cones:
-        objective = objective + shape.volume * c * term.objective
+    for c, term in [(shape.volume * c, term) for c, term in cones] + bent:
+        objective = objective + c * term.objective
         constraints += term.constraints
     if cap is not None:
         constraints.append(r[-1] <= cap / scale)

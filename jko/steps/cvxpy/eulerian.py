@@ -48,6 +48,7 @@ class Eulerian:
         self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
         self._density = float(mu.values.max())
         self.programs: dict[float, object] = {}
+        self._touch: np.ndarray | None = None  # where the last bound took the tangent of ∇ρ's energies
 
     @staticmethod
     def clarabel_options(F: Functional) -> dict:
@@ -64,6 +65,18 @@ class Eulerian:
                 raise UnsupportedFunctional(
                     f"steps.Cvxpy does not take {atom!r}, which is not declared linearly_convex; "
                     "limits.FiniteVolume takes any functional"
+                )
+        for _, atom in F.parts.gradient:
+            if type(atom) not in conic.GRADIENT_FORMS:
+                raise UnsupportedFunctional(
+                    f"steps.Cvxpy takes fn.Dirichlet() and fn.FisherInformation(), got {atom!r}; "
+                    "limits.FiniteVolume takes any energy of the gradient"
+                )
+        for _, atom in F.parts.local:
+            if atom.linearly_convex is not True or getattr(atom, "outer", None) is not None:
+                raise UnsupportedFunctional(
+                    f"steps.Cvxpy takes an energy ∫U(x, ρ) with U convex, got {atom!r}; limits.FiniteVolume "
+                    "takes it"
                 )
 
     def first_data(self, mu: Density):
@@ -121,7 +134,7 @@ class Eulerian:
             F = self.functional
             terms = F.conic_terms, F.cap, F.factor, self._density
             self.programs[tau] = self._new_program(
-                functools.partial(conic.eulerian_problem, self.faces, action, *terms)
+                functools.partial(conic.eulerian_problem, self.faces, action, *terms, gradient=F.gradient)
             )
         return self.programs[tau]
 
@@ -157,9 +170,12 @@ class Eulerian:
     def _bound(self, duals: tuple, start: np.ndarray, path: Path, action: np.ndarray) -> float:
         """A lower bound on the value; all but internal energies enter by the tangent at the path's end."""
         F, r = self.functional, path.end
-        field, constant = F.tangent(r)
-        cells = F.on_cells(float(start.sum()) * F.volume)
         potentials = self._potentials(duals)
+        if F.is_fisher:
+            outer = F.without_gradient(r) + potentials[-1] - self.faces.speed_term(potentials[-1], action)
+            self._touch = F.ground_state(outer)
+        field, constant = F.tangent(r, self._touch)
+        cells = F.on_cells(float(start.sum()) * F.volume)
 
         def guess(shift: np.ndarray):
             return F.level(r, field + shift)
@@ -181,7 +197,7 @@ class Eulerian:
     ) -> float:
         """The share of the exact step's decrease that the inner slices may lose, 0 where it is little."""
         F, r, grid = self.functional, path.end, self.grid
-        field, constant = F.tangent(r)
+        field, constant = F.tangent(r, self._touch)
         mass = float(start.sum()) * F.volume
         cells = F.on_cells(mass)
 

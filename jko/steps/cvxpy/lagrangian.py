@@ -67,7 +67,7 @@ class Lagrangian:
         parts = F.parts
         if mu.grid.dimension != 1:
             return f"the Lagrangian form works on the line, got {mu.grid.dimension} dimensions"
-        for _, atom in parts.interaction + parts.rest:
+        for _, atom in parts.interaction + parts.local + parts.gradient + parts.rest:
             return f"the Lagrangian form does not take {atom!r}"
         for atom in parts.constraints:
             if getattr(atom, "cap", None) is None or callable(atom.cap):
