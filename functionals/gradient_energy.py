@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals.array import Array
 from functionals.base import Functional
 from functionals.internal import _derivative_of
 from functionals.pointwise import describe, elementwise, namespace
@@ -41,15 +40,15 @@ class GradientEnergy(Functional):
             s = _DENSITIES[np.argmax(~(slopes > 0.0))]
             raise ValueError(f"g must rise, but g′ is {slopes[~(slopes > 0.0)][0]:g} at s = {s:.3g}")
 
-    def g(self, s: Array):
+    def g(self, s: np.ndarray):
         """g(s), elementwise."""
         return elementwise(self.function, s)
 
-    def slope(self, s: Array):
+    def slope(self, s: np.ndarray):
         """g′(s), elementwise."""
         return elementwise(_derivative_of(self.function, 1), s)
 
-    def bend(self, s: Array):
+    def bend(self, s: np.ndarray):
         """g″(s), elementwise."""
         return elementwise(_derivative_of(self.function, 2), s)
 
@@ -66,8 +65,8 @@ class GradientEnergy(Functional):
         """δF/δρ as a jax function of a point, for a measure whose density is one."""
         log_density = mu.log_density_function
 
-        def variation(x: Array):
-            def field(y: Array):
+        def variation(x):
+            def field(y):
                 return self.g(jnp.exp(log_density(y))[None])[0]
 
             return -self.slope(jnp.exp(log_density(x))[None])[0] * jnp.trace(jax.hessian(field)(x))
@@ -98,13 +97,13 @@ class Dirichlet(GradientEnergy):
     def __init__(self):
         """It has no parameters."""
 
-    def g(self, s: Array):
+    def g(self, s: np.ndarray):
         return namespace(s).asarray(s)
 
-    def slope(self, s: Array):
+    def slope(self, s: np.ndarray):
         return namespace(s).ones_like(s)
 
-    def bend(self, s: Array):
+    def bend(self, s: np.ndarray):
         return namespace(s).zeros_like(s)
 
     def __repr__(self):
@@ -126,14 +125,14 @@ class FisherInformation(GradientEnergy):
     def __init__(self):
         """It has no parameters."""
 
-    def g(self, s: Array):
+    def g(self, s: np.ndarray):
         return 2.0 * namespace(s).sqrt(s)
 
-    def slope(self, s: Array):
+    def slope(self, s: np.ndarray):
         with np.errstate(divide="ignore"):
             return 1.0 / namespace(s).sqrt(s)
 
-    def bend(self, s: Array):
+    def bend(self, s: np.ndarray):
         with np.errstate(divide="ignore"):
             return -0.5 / namespace(s).asarray(s) ** 1.5
 
