@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import ClassVar
 
 import jax
@@ -109,6 +110,17 @@ class Functional:
 
     def __neg__(self):
         return self - self
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the sum term by term, and what is declared of it."""
+        written = [(f"{c:g} · " if c != 1.0 else "", escape(repr(F))) for c, F in self.terms]
+        terms = "".join(f"<li>{factor}<code>{atom}</code></li>" for factor, atom in written)
+        facts = [
+            "linearly convex" if self.linearly_convex else "",
+            "depends on time" if self.depends_on_time else "",
+        ]
+        declared = ", ".join(fact for fact in facts if fact)
+        return f"<div><b>F(ρ)</b><ul>{terms}</ul><div style='opacity:.75'>{declared}</div></div>"
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

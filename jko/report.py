@@ -13,7 +13,7 @@ from jko.measures import Particles
 from jko.writing import make_folder, write_text
 
 
-@dataclass
+@dataclass(repr=False)
 class Report(Comparison):
     """A comparison that draws itself; see `Comparison` for its numbers."""
 

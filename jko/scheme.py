@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import MISSING, fields
+from html import escape
 from typing import Any, ClassVar
 
 import jko.sharding as sharding
+from jko import inline
 from jko.bounds import Space
-from jko.errors import UnsupportedFunctional
+from jko.errors import UnsupportedFunctional, shown
 from jko.records import Records, Status, StepInfo
 
 __all__ = ["KINDS", "Problem", "Records", "Scheme", "State", "Status", "StepInfo", "Wrapper"]
@@ -129,6 +132,16 @@ class Scheme:
         if around or getattr(self, "obstacle", None) is not None:
             return None
         return F.displacement_modulus(mu.dimension)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what the scheme is, and its settings beside their defaults."""
+        rows = [
+            (f.name, shown(getattr(self, f.name), 80), "" if f.default is MISSING else shown(f.default, 80))
+            for f in fields(self)  # type: ignore[arg-type]
+        ]
+        about = (type(self).__doc__ or "").split("\n")[0]
+        settings = inline.table(rows, ("setting", "value", "default")) if rows else ""
+        return inline.titled(self.scheme_name(), f"<div>{escape(about)}</div>", settings)
 
     def check(self, F, mu) -> None:
         """Refuse, by name and before any work, a measure or a part of F that the scheme does not take."""

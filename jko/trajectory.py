@@ -8,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jko import netcdf
+from jko import inline, netcdf
 from jko.bounds import Bound, Kind, Space, bounds_of
 from jko.dataset import FORMAT, dataset_of, fields_of
 from jko.errors import shortened
+from jko.measures.thumbnail import thumbnail
+from jko.records import Status
 from jko.scheme import Records
 
 
@@ -43,6 +45,37 @@ class Trajectory:
     observed_modulus: float | None = None
     space: Space = Space.NONE
     attributes: dict = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Three lines: how it was made, what became of F, and how its steps ended."""
+        if not self.measures:
+            return "Trajectory of no measures"
+        scheme = self.scheme.split("(")[0] or "an unnamed scheme"
+        kind = "" if self.energy_kind == "exact" else f" ({self.energy_kind})"
+        steps = f"{self.info.n_steps} steps of τ = {self.tau:g} by {scheme} to t = {self.times[-1]:g}"
+        return "\n".join(
+            [
+                f"Trajectory: {steps}, {len(self)} stored",
+                f"  F = {_cut(self.functional)}: {self.energy[0]:.6g} → {self.energy[-1]:.6g}{kind}",
+                f"  {_cut(self.measures[0].size)}; {self._ends}",
+            ]
+        )
+
+    @property
+    def _ends(self) -> str:
+        failed = int(np.sum(self.info.status != Status.CONVERGED))
+        return f"{failed} steps did not converge" if failed else "every step converged"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the facts, the energy as a small curve, the first and the last measure."""
+        head, energy, measure = repr(self).split("\n")
+        facts = inline.table(
+            [("energy", energy.strip()), ("measure", measure.strip()), ("scheme", self.scheme)]
+        )
+        pictures = [("F over time", inline.curve(self.times, self.energy, label="F over time"))]
+        for mu, t in ((self.measures[0], self.times[0]), (self.final, self.times[-1])):
+            pictures += [(f"t = {t:g}", picture)] if (picture := thumbnail(mu)) else []
+        return inline.titled(head, facts, inline.beside(pictures))
 
     def __post_init__(self):
         self.times = np.asarray(self.times, dtype=float)
@@ -127,3 +160,8 @@ class Trajectory:
             raise ValueError(f"{foreign}: {error} is missing") from error
         except (ValueError, TypeError, IndexError, AttributeError) as error:
             raise ValueError(f"{foreign}: {shortened(error)}") from error
+
+
+def _cut(text: str, most: int = 90) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -15,6 +15,7 @@ FLOORS = [
     {
         "functionals": [],
         "errors": [],
+        "inline": [],
         "packing": [],
         "fingerprint": [],
         "interrupts": [],

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from jko import inline
 from jko.comparison.distances import SHAPES, l1_distance, w2_distance
 from jko.comparison.least_energy import decays
 from jko.comparison.reference import Reference
 from jko.comparison.row import row_of
-from jko.comparison.text import comparison_text
+from jko.comparison.text import comparison_text, footnotes, heading, table_of
 from jko.comparison.times import common_times
 from jko.errors import seed_number
 from jko.measures import Density, Grid
@@ -23,7 +25,7 @@ from jko.writing import write_text
 EXACT = "exact"
 
 
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """Runs side by side.
 
@@ -43,8 +45,8 @@ class Comparison:
     error_bounds: np.ndarray | None = None
     table: list[dict] = field(default_factory=list)
     seed: int = 0
-    reference: Reference | None = field(default=None, repr=False)
-    torus: Grid | None = field(default=None, repr=False)
+    reference: Reference | None = field(default=None)
+    torus: Grid | None = field(default=None)
 
     @classmethod
     def of(cls, runs: dict, exact=None, *, times=None, minimum: float | None = None, seed: int = 0):
@@ -88,6 +90,17 @@ class Comparison:
                     f"no run {name!r} in this comparison; it has {', '.join(map(repr, self.names))}"
                 )
         return self.pairs[kind][:, self.names.index(first), self.names.index(second)]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__} of {heading(self).splitlines()[1]}"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the table and its footnotes."""
+        first, *rows = table_of(self)
+        notes = "".join(f"<li>{escape(note)}</li>" for note in footnotes(self))
+        functional, what = heading(self).split("\n")
+        small = f"<ul style='font-size:85%;opacity:.8'>{notes}</ul>" if notes else ""
+        return inline.titled(what, f"<div>{escape(functional)}</div>", inline.table(rows, first), small)
 
     def __str__(self) -> str:
         return comparison_text(self)

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from numpy.typing import ArrayLike
 
 from functionals.array import Array
+from functionals.pointwise import describe
+from jko import inline
 from jko.diffusion import coefficients
 from jko.diffusion.arguments import cloud, common_times, finite_outcome, known_times, within
 from jko.diffusion.given_function import checked_function, probe
@@ -35,6 +37,17 @@ class SDE:
         self.known_times = common_times(known_times(drift), known_times(diffusion))
         self.covariance = coefficients.covariance(self.diffusion)
         self.covariance_divergence = coefficients.row_divergence(self.covariance)
+
+    def __repr__(self) -> str:
+        drift, diffusion = (describe(part) for part in (self.drift, self.diffusion))
+        return f"SDE(drift={drift}, diffusion={diffusion}{', backward=True' if self.backward else ''})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the equation and its coefficients."""
+        rows = [("f", describe(self.drift)), ("G", describe(self.diffusion))]
+        rows += [("times", f"{self.known_times[0]:g} to {self.known_times[1]:g}")] if self.known_times else []
+        direction = ", t decreasing" if self.backward else ""
+        return inline.titled(f"dx = f(x, t) dt + G(x, t) dB{direction}", inline.table(rows))
 
     def simulate(self, particles: Particles, times: list, *, seed: int, substeps: int = 20) -> Paths:
         """The cloud at each of `times` `[m + 1]`, of which the first is its own, by Euler–Maruyama.

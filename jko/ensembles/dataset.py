@@ -6,21 +6,29 @@ import numpy as np
 
 
 def labelled(problem, axes: dict, results: list[dict]):
-    """An xarray.Dataset with a dimension for each parameter, members in the order of their product."""
+    """An xarray.Dataset with a dimension for each parameter, members in the order of their product.
+
+    Where all members that finished stored the same times, `time` is the dimension along them and its
+    coordinate; else the dimension is `stored`, and `time` a variable.
+    """
     import xarray
 
     results = _of_one_shape(results)
+    times = _common_times(results)
     shape = tuple(len(values) for values in axes.values())
     failures = np.array([result["failure"] for result in results], dtype=object).reshape(shape)
     variables = {"failure": (tuple(axes), failures)}
-    for kind, along in (("stored", "stored"), ("steps", "step")):
+    for kind, along in (("stored", "stored" if times is None else "time"), ("steps", "step")):
         for name, like in _shapes(results, kind).items():
+            if name == along:
+                continue
             values = np.full((len(results), *like), np.nan)
             for row, result in zip(values, results, strict=True):
                 row[...] = result[kind][name] if not result["failure"] else np.nan
             inner = (f"{name}_axis{axis}" for axis in range(1, len(like)))
             variables[name] = ((*axes, along, *inner), values.reshape(*shape, *like))
     coordinates = {name: _coordinate(values) for name, values in axes.items()}
+    coordinates |= {} if times is None else {"time": times}
     attributes = {
         "functional": repr(problem.functional),
         "scheme": repr(problem.scheme),
@@ -28,6 +36,14 @@ def labelled(problem, axes: dict, results: list[dict]):
         "units": "nondimensional",
     }
     return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+
+
+def _common_times(results: list[dict]) -> np.ndarray | None:
+    """The times that every finished member stored, None where there is none or they differ."""
+    stored = [result["stored"]["time"] for result in results if not result["failure"]]
+    if not stored or any(not np.array_equal(times, stored[0]) for times in stored[1:]):
+        return None
+    return stored[0]
 
 
 def _of_one_shape(results) -> list[dict]:

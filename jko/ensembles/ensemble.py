@@ -36,7 +36,8 @@ def ensemble(
     the entropy), and the arguments of `functional` and `measure` where these are functions that return one:
     `ensemble(lambda stiffness: ..., mu, Langevin(), over={"seed": range(8), "stiffness": [1.0, 2.0]}, ...)`.
 
-    The dataset holds `time`, `energy`, `energy_uncertainty`, `mean`, `covariance` and what `observe` names,
+    The dataset holds `time` (the coordinate along the stored times where all members share them, else a
+    variable along `stored`), `energy`, `energy_uncertainty`, `mean`, `covariance` and what `observe` names,
     functions of a measure, at the stored times, by default the first and the last; the scheme's own
     observables at every step; and `failure`, empty or the sentence of a member that failed, whose numbers are
     NaN.

@@ -56,6 +56,13 @@ class Measure:
         """The measures whose `fields_of` an xarray.Dataset holds."""
         raise NotImplementedError
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a line and a small picture."""
+        from jko import inline
+        from jko.measures.thumbnail import thumbnail
+
+        return inline.titled(repr(self), f"<div>{thumbnail(self)}</div>")
+
     @property
     def layout(self) -> tuple:
         """What measures must have in common to lie in one file."""

@@ -7,10 +7,12 @@ import json
 import numpy as np
 
 from functionals import pointwise
+from jko import inline
 from jko.loops.sums.pair_sums import Difference, pair_gradient_sum, pair_sum
 from jko.measures import fields
 from jko.measures.density import Density
 from jko.measures.measure import Measure
+from jko.measures.thumbnail import thumbnail
 
 _PREFIX = "species"  # of the attributes that are its own in a file
 
@@ -186,6 +188,10 @@ class Species(Measure):
     integrate_internal = internal_gradient = density_values = _ambiguous
     convolve = convolve_gradient = pair_average = pair_average_gradient = _ambiguous
     vertical_derivative = horizontal_derivative = _ambiguous
+
+    def _repr_html_(self) -> str:
+        pictures = [(f"{name}: {mu!r}", thumbnail(mu)) for name, mu in self.items()]
+        return inline.titled(f"{len(self.names)} species", inline.beside(pictures))
 
     def __repr__(self) -> str:
         return f"Species({', '.join(f'{name}={mu!r}' for name, mu in self.items())})"

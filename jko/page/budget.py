@@ -49,9 +49,6 @@ class Budget:
 class View:
     """What is seen of a measure, and how."""
 
-    visible: float = 1e-3  # of the largest density: what is below is outside the window, as in the pictures
-    reach: float = 3.7  # standard deviations at which a Gaussian is that small
-    margin: float = 0.05  # of a cloud's spread, left empty around it
     looked_at: int = 9  # times of a run from which the window is taken: start, end, and some between
     exact_cells: tuple[int, ...] = (
         240,

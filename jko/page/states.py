@@ -9,9 +9,9 @@ import numpy as np
 
 from jko.errors import shortened
 from jko.measures import Grid, Species
+from jko.measures.visible import Cloud, Gridded, Moments, Profile, Seen, seen
 from jko.page.budget import VIEW, Budget
 from jko.page.encoding import packed, quantised
-from jko.page.fields import Cloud, Gridded, Moments, Profile, Seen, seen
 from jko.trajectory import Trajectory
 
 

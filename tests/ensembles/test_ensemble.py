@@ -69,6 +69,17 @@ def test_seeds_temperatures_and_steps_in_one_call(monkeypatch):
     assert np.all(result["failure"] == "")
 
 
+def test_time_is_a_coordinate_where_the_members_share_it():
+    result = jko.ensemble(F, MU, SCHEME, over={"seed": [3, 1]}, tau=0.02, n_steps=6, store_every=2)
+    assert result["energy"].dims == ("seed", "time")
+    np.testing.assert_allclose(result["time"], [0.0, 0.04, 0.08, 0.12], rtol=1e-15)
+    run = jko.flow(F, MU, jko.descent.Langevin(seed=1, observables=SCHEME.observables), tau=0.02, n_steps=4)
+    assert float(result["energy"].sel(seed=1, time=0.08)) == pytest.approx(run.energy[-1], rel=1e-13)
+    alone = jko.ensemble(F, MU, SCHEME, over={"tau": [0.02]}, n_steps=6, store_every=2)
+    assert alone["energy"].dims == ("tau", "time")
+    assert float(run.to_xarray()["energy"].sel(time=0.08)) == run.energy[-1]
+
+
 @pytest.mark.parametrize(("make", "calls"), [(by_stiffness, 1), (by_name, 2)])
 def test_a_parameter_of_the_functional_is_traced_where_it_can_be(make, calls, monkeypatch):
     groups = []

@@ -11,7 +11,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.page.budget import VIEW
+
+@dataclass(frozen=True)
+class View:
+    """What of a measure is inside the window."""
+
+    visible: float = 1e-3  # of the largest density: what is below is outside, as in the pictures
+    reach: float = 3.7  # standard deviations at which a Gaussian is that small
+    margin: float = 0.05  # of a cloud's spread, left empty around it
+    small_cells: int = 64  # of a map in a notebook along an axis: three pixels each
+    small_bins: int = 50  # of a histogram in a notebook: four pixels each
+    small_dots: int = 400  # of a cloud in a notebook: more merge
+
+
+VIEW = View()
 
 
 @dataclass(frozen=True)
