@@ -3,9 +3,14 @@
 from jko.diffusion.clouds import eight_gaussians, two_moons
 from jko.diffusion.consistency import ConsistencyFunction
 from jko.diffusion.density_path import DensityPath
+from jko.diffusion.finite_generator import FiniteGenerator, FiniteLaw, FinitePaths, words
 from jko.diffusion.flow import Flow, LogDensityEstimate
 from jko.diffusion.flow_matching import flow_matching
 from jko.diffusion.gaussian_path import GaussianPath, MarginalPath
+from jko.diffusion.jumping_path import ExactJumping, JumpingPath, MatchedGenerator, generator_matching
+from jko.diffusion.jumps import Jumps, Kernel, LawKernel, MixtureKernel, PointsKernel
+from jko.diffusion.markov_generator import Generator
+from jko.diffusion.masked_words import FiniteConditionalPaths, MatchedWords, masked_matching
 from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.named import ornstein_uhlenbeck, reversible, variance_exploding, variance_preserving
 from jko.diffusion.noised_mixture import NoisedMixture
@@ -26,14 +31,28 @@ __all__ = [
     "SDE",
     "ConsistencyFunction",
     "DensityPath",
+    "ExactJumping",
+    "FiniteConditionalPaths",
+    "FiniteGenerator",
+    "FiniteLaw",
+    "FinitePaths",
     "Flow",
     "GaussianPath",
+    "Generator",
+    "JumpingPath",
+    "Jumps",
+    "Kernel",
+    "LawKernel",
     "LearntScore",
     "LogDensityEstimate",
     "MarginalPath",
     "MatchedFlow",
+    "MatchedGenerator",
+    "MatchedWords",
+    "MixtureKernel",
     "NoisedMixture",
     "Paths",
+    "PointsKernel",
     "Schedule",
     "TiltedMixture",
     "Training",
@@ -44,9 +63,11 @@ __all__ = [
     "eight_gaussians",
     "even_times",
     "flow_matching",
+    "generator_matching",
     "guided",
     "kernel_score",
     "log_density_difference",
+    "masked_matching",
     "ornstein_uhlenbeck",
     "reversible",
     "sample",
@@ -54,4 +75,5 @@ __all__ = [
     "two_moons",
     "variance_exploding",
     "variance_preserving",
+    "words",
 ]

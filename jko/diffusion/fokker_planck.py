@@ -65,7 +65,7 @@ def _warned(path: DensityPath):
     return path
 
 
-def _note(excess: float, grid: Grid):
+def excess_note(excess: float, grid: Grid):
     """What to say of a chain that adds this share of noise, and its cell Péclet number."""
     from scipy.optimize import brentq
 
@@ -84,21 +84,21 @@ def _note(excess: float, grid: Grid):
 
 
 def _solve(sde, density: Density, times: np.ndarray, substeps: int):
-    chain = _Chain(sde, density.grid)
+    chain = Chain(sde, density.grid)
     fine = refine(times, substeps)
     values, stored, excess = density.values.ravel().copy(), [density], 0.0
     for number, (t, dt) in enumerate(zip(fine[:-1], np.diff(fine), strict=True), start=1):
         share = values / values.sum()
-        values = _step(chain, values, t, dt)
+        values = step(chain, values, t, dt)
         excess = max(excess, float(share @ chain.known[2].excess))
         if number % substeps == 0:
             stored.append(density.with_values(values.reshape(density.grid.cells)))
-    peclet, note = _note(excess, density.grid)
+    peclet, note = excess_note(excess, density.grid)
     return DensityPath(times, stored, cell_peclet=peclet, note=note)
 
 
 def _solve_centred(sde, density: Density, times: np.ndarray, substeps: int):
-    chain = _Chain(sde, density.grid, centred)
+    chain = Chain(sde, density.grid, centred)
     fine, cut = refine(times, substeps), 0.0
     values, stored = density.values.ravel().copy(), [density]
     for number, (t, dt) in enumerate(zip(fine[:-1], np.diff(fine), strict=True), start=1):
@@ -116,11 +116,11 @@ def _solve_centred(sde, density: Density, times: np.ndarray, substeps: int):
     return DensityPath(times, stored)
 
 
-class _Chain:
+class Chain:
     """The generator at a time, kept while the coefficients stay what they are."""
 
-    def __init__(self, sde, grid: Grid, build: Callable = generator):
-        self.sde, self.grid, self.build = sde, grid, build
+    def __init__(self, sde, grid: Grid, build: Callable = generator, noisy: bool = True):
+        self.sde, self.grid, self.build, self.noisy = sde, grid, build, noisy
         self.known = None
 
     def __call__(self, t: float):
@@ -130,12 +130,12 @@ class _Chain:
         if self.known is None or not (
             np.array_equal(drift, self.known[0]) and np.array_equal(covariance, self.known[1])
         ):
-            _check(drift, covariance, points, t)
+            _check(drift, covariance, points, t, self.noisy)
             self.known = drift, covariance, self.build(self.grid, drift, covariance)
         return self.known[2]
 
 
-def _step(chain: _Chain, p: np.ndarray, t: float, dt: float):
+def step(chain: Chain, p: np.ndarray, t: float, dt: float):
     first, second = chain(t + _GAMMA * dt), chain(t + dt)
     one, two = _stages(first, second, p, dt)
     if two.min() > 0.0:
@@ -163,9 +163,11 @@ def _limited(chain, low, flux):
     return np.maximum(low + chain.gathered(flux * np.where(flux > 0, share[chain.i], share[chain.j])), 0.0)
 
 
-def _check(drift: np.ndarray, covariance: np.ndarray, points: np.ndarray, t: float):
+def _check(drift: np.ndarray, covariance: np.ndarray, points: np.ndarray, t: float, noisy: bool):
     if not (np.all(np.isfinite(drift)) and np.all(np.isfinite(covariance))):
         raise ValueError(f"drift, diffusion: NaN or infinite on the grid at t = {t:g}: narrow the grid")
+    if not noisy:
+        return
     least = np.linalg.eigvalsh(covariance)[:, 0]
     if least.min() <= 1e-12 * np.abs(covariance).max():
         where = points[least.argmin()].tolist()

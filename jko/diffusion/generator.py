@@ -8,7 +8,7 @@ from jko.diffusion.selling import decompose
 from jko.measures import Grid
 
 
-class Generator:
+class CellChain:
     """Mass moving along edges from cell i to cell j at rates `right`, and back at rates `left`.
 
     (Qu)ᵢ gathers the fluxes right·uᵢ − left·uⱼ: columns sum to zero, entries off the diagonal are ≥ 0, so
@@ -53,7 +53,7 @@ class Generator:
         return self._factors[length].solve(u)
 
 
-def generator(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generator:
+def generator(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> CellChain:
     """The chain whose law solves the Fokker–Planck equation to second order in h, d = 1, 2.
 
     With D = Σₑ λₑ e eᵀ over a few offsets e of the grid and λₑ ≥ 0, a jump by ±e has the rate ½λₑ B(∓qₑ),
@@ -78,10 +78,10 @@ def generator(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generato
         excess += (strength * _excess(2.0 * pulled))[:, None, None] * np.outer(e * h, e * h)
         edges.append((i, j, 0.5 * strength[i] * _bernoulli(-q), 0.5 * strength[j] * _bernoulli(q)))
     parts = (np.concatenate(part) for part in zip(*edges, strict=True))
-    return Generator(grid.size, *parts, excess=_largest(covariance, excess))
+    return CellChain(grid.size, *parts, excess=_largest(covariance, excess))
 
 
-def centred(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generator:
+def centred(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> CellChain:
     """The drift by centred fluxes along the axes, of order h² whatever the noise; rates may be negative."""
     still = generator(grid, np.zeros_like(drift), covariance)
     index = np.arange(grid.size).reshape(grid.cells)
@@ -89,7 +89,19 @@ def centred(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> Generator:
     for axis, (e, h) in enumerate(zip(np.eye(grid.dimension, dtype=int), grid.spacing, strict=True)):
         i, j = _pairs(index, e)
         parts.append((i, j, 0.5 * drift[i, axis] / h, -0.5 * drift[j, axis] / h))
-    return Generator(grid.size, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return CellChain(grid.size, *(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def upwind(grid: Grid, drift: np.ndarray, covariance: np.ndarray) -> CellChain:
+    """The drift alone, from each cell to the next ones that it points to: of order h, positive."""
+    index = np.arange(grid.size).reshape(grid.cells)
+    parts = []
+    for axis, (e, h) in enumerate(zip(np.eye(grid.dimension, dtype=int), grid.spacing, strict=True)):
+        i, j = _pairs(index, e)
+        # the speed at the face, by which the chain's mean moves as the drift says to second order
+        speed = 0.5 * (drift[i, axis] + drift[j, axis]) / h
+        parts.append((i, j, np.maximum(speed, 0.0), np.maximum(-speed, 0.0)))
+    return CellChain(grid.size, *(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _excess(q: np.ndarray):

@@ -53,6 +53,17 @@ class NoisedMixture:
         """∇log pₜ(x) `[d]`."""
         return jax.grad(self.log_density)(point("x", x, self.dimension), t)
 
+    def denoised(self, x: Array, t: float | Array):
+        """E[x₀ | xₜ = x] `[d]`, in closed form at every time of the schedule, where α is 0, too."""
+        x, t = point("x", x, self.dimension), self.schedule.time(t)
+        axes, variances, means = (
+            jnp.asarray(part, x.dtype) for part in (self._axes, self._variances, self.means)
+        )
+        a, s = self.schedule.alpha(t), self.schedule.sigma(t)
+        off = jnp.einsum("kab,ka->kb", axes, x - a * means)
+        each = means + jnp.einsum("kab,kb->ka", axes, a * variances / (a**2 * variances + s**2) * off)
+        return jax.nn.softmax(self._log_parts(x, t)) @ each
+
     def on(self, grid: Grid, t: float) -> Density:
         """The density on a grid, of mass 1."""
         if instance("grid", grid, Grid).dimension != self.dimension:

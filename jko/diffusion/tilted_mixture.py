@@ -40,9 +40,9 @@ class TiltedMixture:
         with jax.enable_x64(True):
             jax.eval_shape(self.reward, jax.ShapeDtypeStruct((law.dimension,), jnp.float64))
         nodes = whole_number("nodes", nodes, 2)
-        self._nodes, self._log_weights = _rule(2 * nodes, law.dimension)
+        self._nodes, self._log_weights = gauss_hermite(2 * nodes, law.dimension)
         finer = self._log_total()
-        self._nodes, self._log_weights = _rule(nodes, law.dimension)
+        self._nodes, self._log_weights = gauss_hermite(nodes, law.dimension)
         self.log_normalisation = self._log_total()
         if not np.isfinite(self.log_normalisation):
             raise ValueError(
@@ -108,7 +108,7 @@ class TiltedMixture:
         return jax.scipy.special.logsumexp(exponents)
 
 
-def _rule(nodes, dimension: int):
+def gauss_hermite(nodes, dimension: int):
     """Nodes `[m, d]` and logarithms of weights `[m]` for the standard Gaussian, less what underflows."""
     from scipy.special import roots_hermitenorm
 

@@ -42,6 +42,17 @@ class Tolerances:
     most_dimensions: int = 3  # of a tensor rule of nodes
     log_mass: float = 1e-3  # of log Z, by which twice as many nodes may change it
 
+    # Generators with jumps
+    kernel_nodes: int = 24  # of Gauss–Hermite a coordinate: a mean of a smooth function to rounding
+    jump_cells: int = 6400  # of a grid, between all pairs of which jumps are kept: 80 x 80, a third of a GB
+    lost_jumps: float = 1e-2  # of jumps, what may lead beyond the grid or between cells without a warning
+    poisson_tail: float = 1e-17  # of 1, what the series of uniformisation leaves out: below rounding
+
+    # Words that are unmasked
+    last_unmasking: float = 1.0 - 1e-9  # of the times, at which rates 1/(1 − t) are still finite
+    still_masked: float = 1e-12  # chance that a letter of a sampled word is: none of any number of draws
+    most_words: int = 4096  # masked words at most: a matrix of rates of 128 MB
+
     # Fokker–Planck equations on grids
     kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave in a cell
     excess_noise: float = 0.1  # of GGᵀ, what upwind fluxes may add to the noise without a warning

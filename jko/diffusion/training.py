@@ -49,7 +49,7 @@ class Training:
             raise TypeError(f"gradient: expected True or False, got {shown(self.gradient)}")
 
     @classmethod
-    def given(cls, training: Training) -> Training:
+    def given(cls, training: Training | None) -> Training:
         """The settings that were given, or the default ones for None."""
         return cls() if training is None else instance("training", training, cls, f": take {cls.__name__}(…)")
 
@@ -57,19 +57,27 @@ class Training:
         self,
         draw: Callable,
         centre: np.ndarray,
-        scale: float,
+        scale: float | np.ndarray,
         progress: bool | None = None,
         label: str = "fit",
         layers=None,
+        loss: Callable | None = None,
+        outputs: int | None = None,
     ) -> Network:
         """Train from random layers, or from those given.
+
+        In place of |v − target|² `loss(prediction, target)`, a jax function of the outputs at one point and
+        what `draw` gives beside it, may be another, of a plain network with as many `outputs`; neither is
+        then in units of the scale.
 
         `draw(generator, shape)` gives (x `[*shape, d]`, t `[*shape]`, target as x) in the units of the data,
         `centre` and `scale` those in which the network sees them. Raises ValueError where the loss diverges.
         """
-        field, d = (conservative if self.gradient else plain), len(centre)
+        d, unit = len(centre), scale if loss is None else 1.0
+        field = conservative if self.gradient and loss is None else plain
         if layers is None:
-            layers = initial_layers(d, 1 if self.gradient else d, self.width, self.depth, self.seed)
+            count = outputs or (1 if self.gradient else d)
+            layers = initial_layers(d, count, self.width, self.depth, self.seed)
         zero = jax.tree.map(np.zeros_like, layers)
         state, losses, generator = (layers, zero, zero), [], np.random.default_rng(self.seed)
         with progress_bar(progress, self.steps, label, "step") as tick:
@@ -78,9 +86,10 @@ class Training:
                 numbers = first + np.arange(TOLERANCES.block)
                 cosine = 0.5 * (1.0 + np.cos(np.pi * np.minimum(numbers / self.steps, 1.0)))
                 x, t, target = draw(generator, (TOLERANCES.block, self.batch))
-                inputs = (1.0 + numbers, self.rate * cosine, (x - centre) / scale, t, target / scale)
-                state, block = _block(field, state, tuple(np.asarray(a, np.float32) for a in inputs))
-                losses.append(np.mean(np.square(scale)) * np.asarray(block, float)[: self.steps - first])
+                inputs = (1.0 + numbers, self.rate * cosine, (x - centre) / scale, t, target / unit)
+                inputs = tuple(np.asarray(a, np.float32) for a in inputs)
+                state, block = _block(field, loss or _squared, state, inputs)
+                losses.append(np.mean(np.square(unit)) * np.asarray(block, float)[: self.steps - first])
                 tick(len(losses[-1]))
         losses = np.concatenate(losses)
         # the network starts at zero: a fit that is worse than none has not converged
@@ -92,12 +101,16 @@ class Training:
         return Network(field, jax.tree.map(np.asarray, state[0]), np.asarray(centre), scale, losses)
 
 
-@partial(jax.jit, static_argnums=0)
-def _block(field: Callable, state: tuple, inputs: tuple):
-    batched = jax.vmap(field, in_axes=(None, 0, 0))
+def _squared(prediction: Array, target: Array):
+    return jnp.sum((prediction - target) ** 2)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _block(field: Callable, loss_of: Callable, state: tuple, inputs: tuple):
+    batched, each = jax.vmap(field, in_axes=(None, 0, 0)), jax.vmap(loss_of)
 
     def loss(layers: tuple, x: Array, t: Array, target: Array):
-        return jnp.mean(jnp.sum((batched(layers, x, t) - target) ** 2, axis=-1))
+        return jnp.mean(each(batched(layers, x, t), target))
 
     def one(state: tuple, inputs: tuple):
         number, rate, *drawn = inputs
