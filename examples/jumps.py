@@ -23,7 +23,7 @@ noise = diffusion.Generator(diffusion=lambda x, t: 0.4 * jnp.eye(1))
 there = diffusion.MixtureKernel(lambda x, t: -x, 0.3)
 jumps = diffusion.Generator(jumps=diffusion.Jumps(lambda x, t: 1.0 + 0.8 * jnp.tanh(-4.0 * x[0]), there))
 process = wells + noise + jumps
-grid = jko.Grid.uniform(-3.0, 3.0, 300)
+grid = jko.Grid.uniform(-2.4, 2.4, 240)
 start = jko.Density.gaussian(grid, mean=-1.0, std=0.15)
 times = np.linspace(0.0, 0.9, 61)
 
@@ -43,13 +43,12 @@ style.tidy(left, style.TIME, "x (nondimensional)", "twelve paths")
 
 
 def compare(axes, cloud, density, colour, label):
-    counts, edges = np.histogram(cloud.positions[:, 0], bins=60, range=(-3.0, 3.0))
+    counts, edges = np.histogram(cloud.positions[:, 0], bins=60, range=(-2.4, 2.4))
     mass = density.masses.reshape(60, -1).sum(axis=1)
     draws = np.sum(np.sqrt(2.0 / np.pi * mass * (1.0 - mass) / cloud.n))
     print(f"{label:>22}: apart {np.abs(counts / cloud.n - mass).sum():.4f}, draws {draws:.4f}")
-    axes.stairs(counts / cloud.n / np.diff(edges), edges, fill=True, alpha=0.35, color=colour, label=label)
+    axes.stairs(12.5 * counts / cloud.n, edges, fill=True, alpha=0.35, color=colour, label=label)
     axes.plot(grid.axes[0], density.values, **style.EXACT)
-    axes.set_xlim(-2.1, 2.1)
 
 
 for k, index in enumerate((0, 6, 60)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import jax
@@ -95,8 +96,12 @@ class _JumpMatrix:
                 f"{TOLERANCES.jump_cells} cells, or simulate"
             )
         self.parts, self.grid, self.lost = parts, grid, 0.0
-        self._densities = [require_density(part.kernel) for part in parts]
-        self._fixed = [not _reads_time(log_k, grid.dimension) for log_k in self._densities]
+        densities = [require_density(part.kernel) for part in parts]
+        self._fixed = [not _reads_time(log_k, grid.dimension) for log_k in densities]
+        self._rows_of = [
+            jax.jit(jax.vmap(jax.vmap(log_k, in_axes=(0, None, None)), in_axes=(None, 0, None)))
+            for log_k in densities
+        ]
         self._targets: list = [None] * len(parts)
         self._defects: list = [None] * len(parts)
 
@@ -145,14 +150,13 @@ class _JumpMatrix:
                     f"rate: expected finite rates of at least 0 on the grid, not so at {where}, t = {t:g}"
                 )
             if self._targets[k] is None or not self._fixed[k]:
-                self._targets[k], self._defects[k] = self._rows(self._densities[k], t)
+                self._targets[k], self._defects[k] = self._rows(self._rows_of[k], t)
             rates.append(rate)
         return rates, self._targets
 
-    def _rows(self, log_density, t: float) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(self, every: Callable, t: float) -> tuple[np.ndarray, np.ndarray]:
         """k(y | x)|c| with rows of sum 1, and by how much the sums were not."""
         points = self.grid.points
-        every = jax.jit(jax.vmap(jax.vmap(log_density, in_axes=(0, None, None)), in_axes=(None, 0, None)))
         with jax.enable_x64(True):
             blocks = [
                 np.exp(np.asarray(every(points, points[k : k + _ROWS], float(t))))
