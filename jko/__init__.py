@@ -13,9 +13,9 @@ from jko.trajectory import Trajectory
 from jko.transport import wasserstein
 
 if TYPE_CHECKING:
-    from jko import diffusion, learn, plotting, sensitivity
+    from jko import diffusion, films, learn, plotting, sensitivity
     from jko.ensembles import ensemble
-    from jko.plotting import animate
+    from jko.films import animate
     from jko.report import compare, convergence
     from jko.stationary import continuation, equilibrium
 
@@ -44,6 +44,7 @@ __all__ = [
     "ensemble",
     "equilibrium",
     "exact",
+    "films",
     "flow",
     "learn",
     "limits",
@@ -56,9 +57,9 @@ __all__ = [
 ]
 
 # What is wanted after a run is imported after a run: a tenth of a second less at the start.
-_ROOMS_ON_DEMAND = ("diffusion", "learn", "plotting", "sensitivity")
+_ROOMS_ON_DEMAND = ("diffusion", "films", "learn", "plotting", "sensitivity")
 _AFTER_A_RUN = {
-    "animate": "jko.plotting",
+    "animate": "jko.films",
     "compare": "jko.report",
     "continuation": "jko.stationary",
     "convergence": "jko.report",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jko import plotting
+from jko import films, plotting
 from jko.comparison import Comparison, Convergence
 from jko.comparison import convergence as measure_convergence
 from jko.measures import Particles
@@ -48,6 +48,11 @@ class Report(Comparison):
         from jko.page import write_page
 
         return write_page(self, path, title=title, experiment=experiment)
+
+    def film(self, path, **options) -> Path:
+        """Write the runs side by side as a film, the energies in the last panel: see
+        `jko.films.film_of_runs`, which has the `options` (seconds, fps, size, progress)."""
+        return films.film_of_runs(self.runs, path, self.exact, **options)
 
     def save(self, folder) -> Path:
         """Write table, distances, every run (netCDF), the page and pictures into a folder; returns it.

@@ -132,6 +132,13 @@ class Trajectory:
             raise TypeError(f"run: expected one of several species, got one of {self.final!r}")
         return replace(self, measures=[mu[name] for mu in self.measures])
 
+    def film(self, path, **options) -> Path:
+        """Write the run as a film of its measure and its energy: see `jko.films.film_of_runs`, which has the
+        `options` (seconds, fps, size, progress)."""
+        from jko.films import film_of_runs
+
+        return film_of_runs(self, path, **options)
+
     def to_xarray(self):
         """The run as an xarray.Dataset, the axes labelled."""
         return dataset_of(self)

@@ -321,7 +321,7 @@ def test_a_picture_that_fails_costs_neither_data_nor_the_other_pictures(experime
         raise RuntimeError("no font\nat all")
 
     monkeypatch.setattr("jko.plotting.plot_density", fail)
-    monkeypatch.setattr("jko.plotting.animate", fail)
+    monkeypatch.setattr("jko.films.animate", fail)
     assert main(["compare", "small.toml", "--quiet", "--animate"]) == 1
     error = capsys.readouterr().err
     folder = Path("results/small")

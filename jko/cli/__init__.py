@@ -1,4 +1,4 @@
-"""The command line: jko compare, run, plot, resume, learn, functionals, schemes."""
+"""The command line: jko compare, run, plot, resume, learn, film, functionals, schemes."""
 
 from __future__ import annotations
 
@@ -99,6 +99,22 @@ def parser() -> argparse.ArgumentParser:
     learn.add_argument("--out", metavar="DIR", help="folder of the results (default: results/<name of FILE>)")
     learn.add_argument("--quiet", action="store_true", help="print errors only")
 
+    film = _command(commands, "film", "make the film of the theorem of Benamou and Brenier, in five scenes")
+    film.add_argument(
+        "--output",
+        metavar="PATH",
+        default="film",
+        help="file, .mp4 or .gif (default: film.mp4; .gif without the extra)",
+    )
+    film.add_argument("--scenes", metavar="N,N", default="1,2,3,4,5", help="which scenes (default: all five)")
+    film.add_argument(
+        "--seconds", metavar="S", type=float, help="how long all of it lasts (default: about 63)"
+    )
+    film.add_argument("--size", metavar="WxH", help="pixels (default: 1280x720, a GIF 480x270)")
+    film.add_argument("--fps", metavar="N", type=float, help="frames a second (default: 30, a GIF 10)")
+    film.add_argument("--stills", metavar="DIR", help="also write a PNG of each scene into this folder")
+    film.add_argument("--quiet", action="store_true", help="print errors only")
+
     listed = _command(commands, "functionals", "list the functionals, potentials and kernels known by name")
     listed.add_argument("name", metavar="NAME", nargs="?", help="only this one, with all that is said of it")
     listed = _command(commands, "schemes", "list the schemes and their settings")
@@ -128,9 +144,9 @@ def _command(commands, name: str, help: str):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
 
     def call(options):
-        from jko.cli import commands, learning, listing
+        from jko.cli import commands, learning, listing, theorem
 
-        rooms = {"functionals": listing, "schemes": listing, "learn": learning}
+        rooms = {"functionals": listing, "schemes": listing, "learn": learning, "film": theorem}
         return getattr(rooms.get(name, commands), name)(options)
 
     command.set_defaults(command=call)

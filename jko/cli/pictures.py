@@ -45,7 +45,7 @@ class Pictures:
 
     def animations(self, trajectories: dict, names: list) -> None:
         """A GIF of each of these runs."""
-        from jko.plotting import animate
+        from jko.films import animate
 
         for name in names:
             if name in trajectories:

@@ -124,6 +124,14 @@ class SDE:
         self._require_forward()
         return compare(self, density, times, n, seed, steps)
 
+    def film(self, path, density: Density, times, **options):
+        """Write paths, density and ODE from one start as a film: see `jko.films.film_of_views`, which has the
+        `options` (n, drawn, seed, seconds, fps, size, progress)."""
+        from jko.films import film_of_views
+
+        self._require_forward()
+        return film_of_views(self, density, times, path, **options)
+
     def check(self, dimension: int):
         """Refuse coefficients that do not fit this dimension."""
         probe(self.drift, dimension)

@@ -1,6 +1,5 @@
-"""Pictures of runs: energies, errors, densities, clouds, convergence, films. Matplotlib is loaded late."""
+"""Pictures of runs: energies, errors, densities, clouds, convergence. Matplotlib is loaded late."""
 
-from jko.plotting.animation import animate
 from jko.plotting.branch import plot_branch
 from jko.plotting.convergence import plot_convergence
 from jko.plotting.density import plot_density
@@ -11,7 +10,6 @@ from jko.plotting.particles import plot_particles
 from jko.plotting.trajectory import plot_trajectory
 
 __all__ = [
-    "animate",
     "has_bounds",
     "plot_branch",
     "plot_convergence",

@@ -237,10 +237,6 @@ def test_refusals(tmp_path):
         plotting.plot_particles(run)
     with pytest.raises(ValueError, match="does not end as a picture does"):
         plotting.plot_energy(run, path=tmp_path / "picture.txt")
-    with pytest.raises(ValueError, match=r"ends in \.gif"):
-        jko.animate(run, tmp_path / "film.mp4")
-    with pytest.raises(TypeError, match=r"what jko\.flow returns"):
-        jko.animate({"run": run}, tmp_path / "film.gif")
     with pytest.raises(TypeError, match="studies: expected a Convergence"):
         plotting.plot_convergence([1, 2])
     assert list(tmp_path.iterdir()) == []
