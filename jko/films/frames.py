@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,10 +13,10 @@ from jko.measures import Density, Measure, Particles
 from jko.plotting import draw, style
 from jko.plotting.inputs import extent
 
-Update = Callable[[Measure], object]
+Update = Callable[[Any], object]
 
 
-def painter_for(measures: list[Measure]) -> tuple[Stage, Callable]:
+def painter_for(measures: Sequence[Any]) -> tuple[Stage, Callable]:
     """A stage for the measures alone and `paint(measure, t)`, which puts one of them onto it."""
     dimension = measures[0].dimension
     lower, upper = box(measures)
@@ -57,14 +58,14 @@ def planes_of(dimension: int) -> list[tuple[int, int]]:
     return [(0, 1), (0, 2), (1, 2)] if dimension == 3 else [(0, 1)]
 
 
-def box(measures: list[Measure]) -> tuple[np.ndarray, np.ndarray]:
+def box(measures: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
     """Corners of the box that holds all of the measures."""
     corners = [extent(mu) for mu in measures]
     return np.min([c[0] for c in corners], axis=0), np.max([c[1] for c in corners], axis=0)
 
 
 def line_panel(
-    stage: Stage, axes, measures: list[Measure], low: float, high: float, colour: str, start: bool = True
+    stage: Stage, axes, measures: Sequence[Any], low: float, high: float, colour: str, start: bool = True
 ) -> Update:
     """The density on the line, a cloud as its histogram; where it started in grey."""
     axes.set_xlim(low, high)
@@ -88,8 +89,8 @@ def line_panel(
 
 def _histogram(mu: Particles, low: float, high: float) -> np.ndarray:
     edges = np.linspace(low, high, TOLERANCES.bins + 1)
-    weights = np.asarray(mu.weights, dtype=float)
-    return np.histogram(np.asarray(mu.positions[:, 0]), bins=edges, weights=weights)[0] / np.diff(edges)
+    weights = np.asarray(mu.weights)
+    return np.histogram(np.asarray(mu.positions)[:, 0], bins=edges, weights=weights)[0] / np.diff(edges)
 
 
 def _height(mu: Measure, low: float, high: float) -> float:
@@ -98,7 +99,7 @@ def _height(mu: Measure, low: float, high: float) -> float:
 
 
 def plane_panel(
-    stage: Stage, axes, measures: list[Measure], plane: tuple, lower, upper, colour: str, highest=None
+    stage: Stage, axes, measures: Sequence[Any], plane: tuple, lower, upper, colour: str, highest=None
 ) -> Update:
     """A measure in one coordinate plane: densities as heat maps up to `highest`, particles as dots,
     Gaussians as ellipses of 1, 2 and 3 standard deviations."""
@@ -118,12 +119,12 @@ def plane_panel(
     return _ellipses(stage, axes, plane, colour)
 
 
-def highest_of(measures: list[Measure], plane: tuple) -> float:
+def highest_of(measures: Sequence[Any], plane: tuple) -> float:
     """The end of a colour scale: a few early peaks may be beyond it, so that what is late is seen."""
     return float(np.quantile([_marginal(mu, plane).max() for mu in measures], 0.75))
 
 
-def _heat(stage: Stage, axes, measures: list[Measure], plane: tuple, highest) -> Update:
+def _heat(stage: Stage, axes, measures: Sequence[Any], plane: tuple, highest) -> Update:
     grid = measures[0].grid
     corners = [corner[axis] for axis in plane for corner in (grid.lower, grid.upper)]
     highest = highest_of(measures, plane) if highest is None else highest

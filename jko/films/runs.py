@@ -77,6 +77,10 @@ def _measure_panels(stage: Stage, panels: list, runs: dict, exact) -> list[Calla
     densities = [mu for mu in sampled if isinstance(mu, Density)]
     highest = highest_of(densities, (0, 1)) if densities and densities[0].dimension > 1 else None
     updates: list[Callable[[float], object]] = []
+
+    def shown(run: Trajectory, update: Callable) -> Callable[[float], object]:
+        return lambda t: update(run.measures[_nearest(run, t)])
+
     for i, (axes, (name, run)) in enumerate(zip(panels, runs.items(), strict=True)):
         colour = style.colour(i)
         if run.final.dimension == 1:
@@ -88,7 +92,7 @@ def _measure_panels(stage: Stage, panels: list, runs: dict, exact) -> list[Calla
         else:
             update = plane_panel(stage, axes, run.measures, (0, 1), lower, upper, colour, highest)
         axes.set_title(_title(name, run), fontsize=10)
-        updates.append(lambda t, run=run, update=update: update(run.measures[_nearest(run, t)]))
+        updates.append(shown(run, update))
     if next(iter(runs.values())).final.dimension == 1:
         highest = max(axes.get_ylim()[1] for axes in panels)
         for axes in panels:
@@ -105,7 +109,8 @@ def _nearest(run: Trajectory, t: float) -> int:
 
 
 def _exact_curve(stage: Stage, axes, exact) -> Callable[[float], object]:
-    x = np.linspace(*axes.get_xlim(), 400)
+    low, high = axes.get_xlim()
+    x = np.linspace(low, high, 400)
     line = stage.moving(axes.plot(x, exact.density(0.0, x[:, None]), label="exact", **style.EXACT)[0])
     return lambda t: line.set_ydata(exact.density(t, x[:, None]))
 

@@ -125,7 +125,7 @@ def _growing(stage: Stage, axes, times: np.ndarray, x: np.ndarray) -> Callable[[
 
 
 def _marginals(stage: Stage, panels, values: np.ndarray, x: np.ndarray, clouds: list, window: tuple) -> list:
-    edges = np.linspace(*window, TOLERANCES.bins + 1)
+    edges = np.linspace(window[0], window[1], TOLERANCES.bins + 1)
     updates: list[Callable[[int], object]] = []
     for number, axes in enumerate(panels):
         style.tidy(axes, "x", "density" if number == 0 else "")
@@ -140,8 +140,13 @@ def _marginals(stage: Stage, panels, values: np.ndarray, x: np.ndarray, clouds: 
 
             updates.append(count)
         curve = stage.moving(axes.plot([], [], color="black", linewidth=1.3 if number != 1 else 2.0)[0])
-        updates.append(lambda k, curve=curve: curve.set_data(x, values[k]))
+        updates.append(_shown(curve, [(x, row) for row in values]))
     return updates
+
+
+def _shown(artist, data: list) -> Callable[[int], object]:
+    """Give an artist the data of step k: one array, or several."""
+    return lambda k: artist.set_data(*data[k]) if isinstance(data[k], tuple) else artist.set_data(data[k])
 
 
 def _held(values: np.ndarray, x: np.ndarray) -> tuple[float, float]:
@@ -165,7 +170,7 @@ def _plane(
         axes.grid(False)
         if number == 1:
             image = stage.moving(draw.heat(axes, densities[0].values, corners, highest))
-            updates.append(lambda k, image=image: image.set_data(densities[k].values.T))
+            updates.append(_shown(image, [rho.values.T for rho in densities]))
         else:
             updates.append(_swarm(stage, axes, clouds[number // 2], drawn))
         axes.set(xlim=(lower[0], upper[0]), ylim=(lower[1], upper[1]), aspect="equal")

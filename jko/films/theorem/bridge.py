@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from jko.films.theorem.clock import Clock
@@ -13,8 +15,8 @@ from jko.films.theorem.tolerances import TOLERANCES
 class Bridge:
     """α_t = ((1 − t)P₀ + tP₁)_#(α₀ ⊗ α₁): every star to every star, and all shape is lost half-way."""
 
-    seconds = 12.0
-    still = 0.47  # of the scene, where its picture is taken
+    seconds: ClassVar[float] = 12.0
+    still: ClassVar[float] = 0.47  # of the scene, where its picture is taken
 
     def __init__(self, theorem: Theorem, size: tuple[int, int]):
         self.theorem, self.sky = theorem, Sky(size, Camera((0.0, -0.2), 4.2))

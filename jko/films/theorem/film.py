@@ -30,6 +30,7 @@ class Scene(Protocol):
 
     def draw(self, u: float) -> np.ndarray:
         """The pixels `[height, width, 4]` at u."""
+        ...
 
 
 SCENES: dict[int, type[Scene]] = {1: TwoGalaxies, 2: Bridge, 3: River, 4: Forge, 5: Together}

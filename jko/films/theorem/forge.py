@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from jko.films.theorem.look import DIM, PALE, WHITE, Camera, Sky, between, blend, ease
@@ -13,8 +15,8 @@ from jko.films.theorem.tolerances import TOLERANCES
 class Forge:
     """A grid on α₀ bent by T_s = (1 − s) id + sT, displacement vectors, and what has been paid so far."""
 
-    seconds = 13.5
-    still = 0.6  # of the scene, where its picture is taken
+    seconds: ClassVar[float] = 13.5
+    still: ClassVar[float] = 0.6  # of the scene, where its picture is taken
 
     def __init__(self, theorem: Theorem, size: tuple[int, int]):
         self.theorem, self.sky = theorem, Sky(size, Camera((0.0, -0.12), 4.1))

@@ -34,7 +34,8 @@ def seen(u: float, start: float, end: float, fade: float = 0.06) -> float:
 def blend(t: float) -> tuple[float, float, float]:
     """The colour at t from blue through rose to gold."""
     first, second, share = (BLUE, ROSE, 2.0 * t) if t < 0.5 else (ROSE, GOLD, 2.0 * t - 1.0)
-    return tuple((1.0 - share) * a + share * b for a, b in zip(first, second, strict=True))
+    red, green, blue = ((1.0 - share) * a + share * b for a, b in zip(first, second, strict=True))
+    return red, green, blue
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Sky:
         self._artists.sort(key=lambda a: a.get_zorder())
         return artist
 
-    def text(self, x: float, y: float, words: str, size: float = 15.0, colour: str = PALE, **look):
+    def text(self, x: float, y: float, words: str, size: float = 15.0, colour: str | tuple = PALE, **look):
         """Words at a fraction of the picture."""
         look = {"ha": "center", "va": "center", "fontfamily": "STIXGeneral", "math_fontfamily": "stix"} | look
         return self.add(self.figure.text(x, y, words, fontsize=size, color=colour, **look))

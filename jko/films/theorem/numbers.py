@@ -11,7 +11,7 @@ from jko.errors import seed_number, whole_number
 from jko.films.theorem.galaxies import FIRST, SECOND
 from jko.films.theorem.tolerances import TOLERANCES
 from jko.measures import Density, Grid, Particles
-from jko.transport import benamou_brenier, brenier_map
+from jko.transport import DynamicTransport, OptimalMap, benamou_brenier, brenier_map
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Theorem:
     second: Particles
     matched: np.ndarray = field(repr=False)
     pairs: np.ndarray = field(repr=False)
-    dynamic: object = field(repr=False)
-    grid_map: object = field(repr=False)
+    dynamic: DynamicTransport = field(repr=False)
+    grid_map: OptimalMap = field(repr=False)
     support: Density = field(repr=False)
 
     @classmethod

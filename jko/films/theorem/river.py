@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from jko.films.theorem.look import (
@@ -24,8 +26,8 @@ from jko.films.theorem.tolerances import TOLERANCES
 class River:
     """The optimal velocity through α_t, the continuity equation, and the kinetic energy of three paths."""
 
-    seconds = 16.0
-    still = 0.6  # of the scene, where its picture is taken
+    seconds: ClassVar[float] = 16.0
+    still: ClassVar[float] = 0.6  # of the scene, where its picture is taken
 
     def __init__(self, theorem: Theorem, size: tuple[int, int]):
         self.theorem, self.sky = theorem, Sky(size, Camera((1.08, -0.1), 4.2))
@@ -64,7 +66,7 @@ class River:
             sky.text(0.73, 0.305, r"$t=0$", 15, DIM),
             sky.text(0.96, 0.305, r"$t=1$", 15, DIM),
         ]
-        rows = (
+        rows: tuple[tuple[str, float, str | tuple], ...] = (
             ("product coupling", theorem.product, ROSE),
             ("a detour", theorem.detour, VIOLET),
             ("the river", theorem.dynamic_value, CYAN),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from jko.films.theorem.look import CYAN, DIM, GOLD, PALE, WHITE, Camera, Sky, between, blend
@@ -18,8 +20,8 @@ _THEOREM = (
 class Together:
     """The flow, the grid and the streamlines at once; the static value beside the dynamic one."""
 
-    seconds = 12.0
-    still = 0.83  # of the scene, where its picture is taken
+    seconds: ClassVar[float] = 12.0
+    still: ClassVar[float] = 0.83  # of the scene, where its picture is taken
 
     def __init__(self, theorem: Theorem, size: tuple[int, int]):
         self.theorem, self.sky = theorem, Sky(size, Camera((0.0, -0.95), 5.0))

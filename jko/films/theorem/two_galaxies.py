@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 
 from jko.films.theorem.look import BLUE, GOLD, PALE, WHITE, Camera, Sky, between, seen
@@ -11,8 +13,8 @@ from jko.films.theorem.numbers import Theorem
 class TwoGalaxies:
     """α₀ and α₁ form out of scattered stars; each gets its name and its number of stars."""
 
-    seconds = 9.5
-    still = 0.86  # of the scene, where its picture is taken
+    seconds: ClassVar[float] = 9.5
+    still: ClassVar[float] = 0.86  # of the scene, where its picture is taken
 
     def __init__(self, theorem: Theorem, size: tuple[int, int]):
         self.theorem, self.sky = theorem, Sky(size, Camera(height=4.6))
