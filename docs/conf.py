@@ -15,13 +15,15 @@ version = release = jko.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "myst_parser",
+    "sphinx_design",
     "sphinxcontrib.bibtex",
     "sphinx_gallery.gen_gallery",
+    "mathml",
 ]
-myst_enable_extensions = ["dollarmath", "amsmath", "deflist"]
+html_math_renderer = "mathml"
+myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
 exclude_patterns = ["_build"]
 bibtex_bibfiles = ["references.bib"]
@@ -33,16 +35,22 @@ suppress_warnings = ["config.cache"]
 
 html_theme = "pydata_sphinx_theme"
 html_title = "jko"
+html_static_path = ["_static"]
+html_css_files = ["jko.css"]
+html_sidebars = {"index": [], "gallery/index": []}
 html_theme_options = {
     "show_toc_level": 2,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
 }
 html_show_sourcelink = False
+html_context = {"default_mode": "auto"}
+html_show_search_summary = False  # a page opened from a disk may not read others
 
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
+    "backreferences_dir": "gallery/backreferences",
     "filename_pattern": r".*\.py$",
     # JKO_GALLERY=0 leaves the examples unrun: where the tests have just run them
     "plot_gallery": os.environ.get("JKO_GALLERY", "1") != "0",
@@ -51,8 +59,9 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "show_memory": False,
     "abort_on_example_error": True,
-    "copyfile_regex": r".*\.(csv|toml)$",
+    "copyfile_regex": r"(index\.rst|.*\.(csv|toml))$",
     "min_reported_time": 0,
+    "write_computation_times": False,  # a page that fetches scripts from elsewhere
 }
 
 

@@ -1,5 +1,13 @@
-"""Make the picture of the README: `python docs/make_images.py` writes docs/images/hero.png in two minutes."""
+"""Make the pictures of the README, the landing page and the tutorials.
 
+`python docs/make_images.py hero landing tutorials` writes docs/images/hero.png in two minutes, landing.gif
+and the pictures of the tutorials in one.
+"""
+
+import re
+import sys
+from contextlib import chdir
+from io import BytesIO
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -10,10 +18,12 @@ from matplotlib.colors import LightSource
 import functionals as fn
 import jko
 from jko.plotting import style
+from jko.writing import whole
 
 FOLDER = Path(__file__).parent / "images"
 BLOCK = 6
 END = 0.05
+FRAMES = 48
 
 
 def terrain():
@@ -82,7 +92,8 @@ def energies(axes, runs):
     style.legend(axes)
 
 
-def main():
+def hero():
+    """Three engines on one functional: two pictures, and three energies."""
     from matplotlib import colormaps
 
     elevation, coarse = terrain()
@@ -104,5 +115,65 @@ def main():
     style.save(figure, FOLDER / "hero.png", dpi=104)
 
 
+def frame(elevation, width, runs, index):
+    """Both runs at a stored time, and the energies until then, as pixels."""
+    from matplotlib import colormaps
+
+    steps, cloud = runs.values()
+    figure = style.new_figure(9.6, 3.2)
+    left, middle, right = figure.subplots(1, 3, width_ratios=(1.18, 1.18, 1.0))
+    for axes, name in ((left, "JKO steps"), (middle, "Langevin particles")):
+        relief(axes, elevation, width)
+        axes.set_title(name, fontsize=10)
+    density_over(left, steps.measures[index], colormaps["GnBu"])
+    x, y = cloud.measures[index].positions.T
+    middle.scatter(x, y, s=1.2, color=style.colour(1), alpha=0.5, linewidths=0, zorder=2)
+    style.tidy(right, style.TIME, "energy F", "one functional, two engines")
+    right.set(xlim=(0.0, END), ylim=(steps.energy[-1] - 0.3, steps.energy[0] + 0.3))
+    for i, (name, run) in enumerate(runs.items()):
+        until = run.times <= steps.times[index] + 1e-12
+        look = {"color": style.colour(i), "linestyle": style.line(i), "linewidth": 1.8, "label": name}
+        right.plot(run.times[until], run.energy[until], **look)
+    right.legend(fontsize=8.5, frameon=False, loc="upper right")
+    figure.savefig(pixels := BytesIO(), format="png", dpi=92)
+    return pixels
+
+
+def landing():
+    """Water that runs down the terrain, as a density and as particles."""
+    from PIL import Image
+
+    elevation, coarse = terrain()
+    F, grid, width = problem(coarse)
+    start = jko.Density.gaussian(grid, mean=(0.6, 0.5), std=0.05)
+    tau, fine = END / FRAMES, 10
+    langevin = jko.descent.Langevin(seed=1)
+    runs = {
+        "JKO steps": jko.flow(F, start, jko.steps.MongeAmpere(), tau=tau, n_steps=FRAMES),
+        "Langevin": jko.flow(
+            F, start.sample(6_000, seed=0), langevin, tau=tau / fine, n_steps=FRAMES * fine, store_every=fine
+        ),
+    }
+    pictures = [Image.open(frame(elevation, width, runs, i)).convert("RGB") for i in range(FRAMES + 1)]
+    palette = pictures[-1].quantize(96)
+    first, *others = (picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
+    durations = [90] * FRAMES + [2500]
+    with whole(FOLDER / "landing.gif") as beside:
+        first.save(beside, "GIF", save_all=True, append_images=others, duration=durations, loop=0)
+
+
+def tutorials():
+    """The pictures that the code of the tutorials writes."""
+    for page in sorted((FOLDER.parent / "tutorials").glob("*.md")):
+        blocks = re.findall(
+            r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        )
+        with chdir(FOLDER):
+            exec(compile("\n".join(blocks), str(page), "exec"), {"__name__": "page"})
+
+
+PICTURES = {"hero": hero, "landing": landing, "tutorials": tutorials}
+
 if __name__ == "__main__":
-    main()
+    for wanted in sys.argv[1:] or PICTURES:
+        PICTURES[wanted]()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jko.report import compare, convergence
     from jko.stationary import continuation, equilibrium
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Density",

@@ -21,6 +21,7 @@ import numpy as np
 from functionals import Functional
 from jko.errors import CheckpointMismatch, shortened
 from jko.fingerprint import fingerprint, without_addresses
+from jko.locks import Lock
 from jko.measures import Measure
 from jko.packing import pack, unpack
 from jko.scheme import Scheme
@@ -40,7 +41,7 @@ class Journal:
         self.path = Path(path)
         self._problem = problem
         self._at = 0, b""  # where the next chunk goes, and the digest of the last one
-        self._lock = None
+        self._lock: Lock | None = None
 
     def open(self) -> list[dict]:
         """The checkpoints already there, oldest first; makes the file if there is none.
@@ -89,7 +90,7 @@ class Journal:
     def close(self) -> None:
         """Let another run take the file."""
         if self._lock is not None:
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def _create(self):
@@ -107,14 +108,8 @@ class Journal:
 
     def _hold(self):
         try:
-            import fcntl
-        except ImportError:  # no such locks on this system; a second writer is then the user's own care
-            return
-        self._lock = open(self.path, "rb")  # noqa: SIM115 - held until close()
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self.close()
+            self._lock = Lock(self.path)
+        except BlockingIOError:
             raise ValueError(
                 f"checkpoint: another run is writing to {str(self.path)!r}: wait for it or take another path"
             ) from None

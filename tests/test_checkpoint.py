@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
@@ -158,8 +157,8 @@ def test_killed_at_random_moments(tmp_path):
         )
         assert child.stdout.readline() == b"ready\n"
         time.sleep(generator.uniform(0.05, 0.4))
-        child.send_signal(signal.SIGKILL)
-        kills += child.wait() == -signal.SIGKILL
+        child.kill()
+        kills += child.wait() != 0  # one that came to its end returns 0
         child.stdout.close()
     assert kills == 2
     scheme = own_schemes.Noise(pause=0.002)

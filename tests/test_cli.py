@@ -439,13 +439,13 @@ def start(*arguments, folder: Path) -> subprocess.Popen:
     )
 
 
-def stop_when_it_grows(process: subprocess.Popen, checkpoint: Path, how: int) -> tuple[str, str]:
-    """Send a signal as soon as the checkpoint has grown once since it was first seen."""
+def stop_when_it_grows(process: subprocess.Popen, checkpoint: Path, how) -> tuple[str, str]:
+    """Stop the process by `how` as soon as the checkpoint has grown once since it was first seen."""
     size, deadline = None, time.monotonic() + 120
     while process.poll() is None and time.monotonic() < deadline:
         now = checkpoint.stat().st_size if checkpoint.exists() else None
         if size is not None and now > size:
-            process.send_signal(how)
+            how(process)
             break
         size = now if size is None else size
         time.sleep(0.002)
@@ -458,23 +458,26 @@ def test_killed_twice_and_resumed_to_the_same_bits(tmp_path, monkeypatch, capsys
     Path("long.toml").write_text(LONG)
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = start("run", "long.toml", "--out", "killed", "--no-plots", folder=tmp_path)
-    stop_when_it_grows(process, killed / "checkpoints" / "PDE.checkpoint", signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    stop_when_it_grows(process, killed / "checkpoints" / "PDE.checkpoint", subprocess.Popen.kill)
+    assert process.returncode != 0
     assert not (killed / "PDE.nc").exists()
     process = start("resume", "killed", folder=tmp_path)
-    stop_when_it_grows(process, killed / "checkpoints" / "Langevin.checkpoint", signal.SIGKILL)
-    assert process.returncode == -signal.SIGKILL
+    stop_when_it_grows(process, killed / "checkpoints" / "Langevin.checkpoint", subprocess.Popen.kill)
+    assert process.returncode != 0
     assert not (killed / "Langevin.nc").exists()
     assert main(["resume", "killed", "--quiet"]) == 0
     assert main(["run", "long.toml", "--out", "whole", "--no-plots", "--quiet"]) == 0
     same_runs(killed, whole, ("PDE", "Langevin"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C of another process reaches its whole console on Windows")
 def test_interrupted_says_how_to_go_on(tmp_path):
     (tmp_path / "long.toml").write_text(LONG)
     process = start("run", "long.toml", "--out", "there", folder=tmp_path)
     _, error = stop_when_it_grows(
-        process, tmp_path / "there" / "checkpoints" / "PDE.checkpoint", signal.SIGINT
+        process,
+        tmp_path / "there" / "checkpoints" / "PDE.checkpoint",
+        lambda running: running.send_signal(signal.SIGINT),
     )
     assert process.returncode == 130
     assert error.strip().splitlines()[-1] == "interrupted: go on with jko resume there"

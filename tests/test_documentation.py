@@ -15,6 +15,11 @@ PAGES = {
     "docs/mass.md": 4,
     "docs/species.md": 1,
     "docs/sensitivity.md": 2,
+    "docs/tutorials/first_flow.md": 5,
+    "docs/tutorials/your_own_functional.md": 5,
+    "docs/tutorials/which_engine.md": 3,
+    "docs/tutorials/reading_a_certificate.md": 4,
+    "docs/tutorials/learning_from_snapshots.md": 4,
 }
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -27,7 +32,8 @@ def nothing_stays_registered(monkeypatch):
 
 @pytest.mark.usefixtures("nothing_stays_registered")
 @pytest.mark.parametrize("page", PAGES)
-def test_the_code_of_a_page_runs(page):
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text(encoding="utf-8")
     blocks = list(BLOCK.finditer(text))
     assert len(blocks) == PAGES[page] == text.count("```python")
@@ -35,3 +41,13 @@ def test_the_code_of_a_page_runs(page):
     for block in blocks:
         line = text[: block.start()].count("\n") + 1
         exec(compile("\n" * line + block.group(1), page, "exec"), namespace)
+
+
+def test_every_tutorial_is_among_the_pages_that_are_run():
+    assert {f"docs/tutorials/{path.name}" for path in ROOT.glob("docs/tutorials/*.md")} <= set(PAGES)
+
+
+def test_every_example_has_its_place_in_the_gallery():
+    index = (ROOT / "examples" / "index.rst").read_text(encoding="utf-8")
+    shown = re.findall(r"^   \.\./examples/(\w+)\.py$", index, re.MULTILINE)
+    assert sorted(shown) == sorted(path.stem for path in ROOT.glob("examples/*.py"))

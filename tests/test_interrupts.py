@@ -1,6 +1,5 @@
 """Ctrl-C pressed where Python drops the exception is heeded all the same."""
 
-import os
 import signal
 
 import numpy as np
@@ -14,7 +13,7 @@ from tests import own_schemes, problems
 
 class PressedWhileItIsThrownAway:
     def __del__(self):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -60,7 +59,7 @@ def test_a_program_that_handles_the_signal_itself_keeps_its_way():
     before = signal.signal(signal.SIGINT, lambda signum, frame: heard.append(signum))
     try:
         with interrupts() as heed:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             heed()
     finally:
         signal.signal(signal.SIGINT, before)

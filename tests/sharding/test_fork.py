@@ -1,7 +1,10 @@
 """A process forked after jax was used is told so, where it used to hang."""
 
+import os
 import subprocess
 import sys
+
+import pytest
 
 PROGRAM = """
 import os
@@ -19,6 +22,7 @@ os.waitpid(child, 0)
 """
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_after_jax_is_refused():
     found = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", PROGRAM], capture_output=True, text=True, timeout=120
