@@ -25,7 +25,7 @@ extensions = [
 html_math_renderer = "mathml"
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "colon_fence"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "sg_execution_times.rst"]
 bibtex_bibfiles = ["references.bib"]
 bibtex_default_style = "alpha"
 autodoc_member_order = "bysource"
@@ -47,13 +47,15 @@ html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_show_search_summary = False  # a page opened from a disk may not read others
 
+# JKO_GALLERY=0 leaves the examples unrun: where the tests have just run them
+runs_examples = os.environ.get("JKO_GALLERY", "1") != "0"
 sphinx_gallery_conf = {
     "examples_dirs": ["../examples"],
     "gallery_dirs": ["gallery"],
     "backreferences_dir": "gallery/backreferences",
     "filename_pattern": r".*\.py$",
-    # JKO_GALLERY=0 leaves the examples unrun: where the tests have just run them
-    "plot_gallery": os.environ.get("JKO_GALLERY", "1") != "0",
+    "plot_gallery": runs_examples,
+    "parallel": 2 if runs_examples else False,
     "image_scrapers": ("saved_pictures.scrape",),
     "download_all_examples": False,
     "show_signature": False,

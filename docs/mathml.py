@@ -21,6 +21,7 @@ _MACROS = {"xrightarrow": r"\overset{#1}{\longrightarrow}", "overline": r"\bar{#
 _converter = LatexToMathML(macros=_MACROS, fancy_error=False)
 # a star behind a letter is a convolution, behind these a form of the command
 _STARRED = ("operatorname", "tag", "hspace", "begin", "end")
+_NEW_LINE = re.compile(r"\\\\[a-zA-Z]")  # of a command that was escaped twice
 _STAR = re.compile(rf"(\\(?!(?:{'|'.join(_STARRED)})\b)[a-zA-Z]+)\*")
 
 
@@ -34,6 +35,8 @@ def mathml(latex: str, *, display: bool = False) -> str:
 
 def _element(node: nodes.Element, display: bool) -> str:
     latex = node.astext()
+    if _NEW_LINE.search(latex) and r"\begin" not in latex:
+        _log.warning("a doubled backslash breaks the line in %r: write one", latex, location=node)
     try:
         return mathml(latex, display=display)
     except LatexError as error:

@@ -20,7 +20,7 @@ F = fn.Interaction("quadratic_logarithmic")
 
 # %%
 # The start is far from round: three clumps. Descent of the particles is a gradient descent in
-# :math:`\\mathbb{R}^{2n}`, scaled by n, and the energy has to fall at every step.
+# :math:`\mathbb{R}^{2n}`, scaled by n, and the energy has to fall at every step.
 
 grid = jko.Grid.uniform(lower=(-3.0, -3.0), upper=(3.0, 3.0), cells=(60, 60))
 clumps = jko.Density.mixture(grid, means=[(-1.5, -1.0), (1.5, -0.5), (0.0, 1.5)], stds=[0.3, 0.2, 0.25])
@@ -30,7 +30,7 @@ run = jko.flow(
 print("energy:", np.round(run.energy[[0, 5, 10, -1]], 4), "in the limit of many: 0.375")
 
 # %%
-# Held against the disk: its radius is 1, and half of the particles should lie within :math:`\\sqrt{1/2}` of
+# Held against the disk: its radius is 1, and half of the particles should lie within :math:`\sqrt{1/2}` of
 # the centre.
 
 radius = np.linalg.norm(run.final.positions - run.final.mean(), axis=1)

@@ -26,7 +26,7 @@ start = jko.Gaussian.of(0.0, 1.2).sample(n, seed=0)
 start = start.with_positions(start.positions.astype(np.float32))
 
 # %%
-# The error of :math:`\\int x^2` at time 12, when all have come to rest. The dotted line is two standard
+# The error of :math:`\int x^2` at time 12, when all have come to rest. The dotted line is two standard
 # errors of a mean over n draws: what lies below it is noise.
 
 schemes = [jko.descent.Langevin, jko.descent.StochasticHeun, jko.descent.LeimkuhlerMatthews]

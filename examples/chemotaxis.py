@@ -48,8 +48,8 @@ for k, chi in enumerate((2.0, 8.0)):
     style.legend(panels[k + 1], markerscale=3, loc="upper left")
 
 # %%
-# What is left after the blow-up is a Dirac mass as wide as the step allows, a few :math:`\\sqrt\\tau`: the
-# particles jump across each other. Halve :math:`\\tau` to see whether a picture is the model's or the step's.
+# What is left after the blow-up is a Dirac mass as wide as the step allows, a few :math:`\sqrt\tau`: the
+# particles jump across each other. Halve :math:`\tau` to see whether a picture is the model's or the step's.
 
 style.legend(style.tidy(panels[0], style.TIME, "∫|x|²dρ", "second moment, dotted: exact"))
 style.save(figure, f"{folder}/chemotaxis.png")

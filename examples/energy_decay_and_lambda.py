@@ -17,7 +17,7 @@ grid = jko.Grid.uniform(lower=-8.0, upper=8.0, cells=320)
 start = jko.Density.gaussian(grid, mean=1.5, std=0.8)
 
 # %%
-# Entropy plus a quadratic potential of stiffness :math:`\\lambda`: the bound is reached, by the motion of
+# Entropy plus a quadratic potential of stiffness :math:`\lambda`: the bound is reached, by the motion of
 # the mean.
 
 runs = {}
@@ -29,7 +29,7 @@ for stiffness in (0.5, 1.0, 2.0):
     print(f"declared {F.displacement_modulus(1):g}")
 
 # %%
-# Two wells and a hill between them: :math:`\\lambda` is negative, nothing is promised, and the slow passage
+# Two wells and a hill between them: :math:`\lambda` is negative, nothing is promised, and the slow passage
 # over the hill shows as a second, far smaller rate once each well has filled.
 
 F = fn.Entropy() + fn.Potential("double_well", height=3.0, separation=3.0)
@@ -38,7 +38,7 @@ print(f"declared {F.displacement_modulus(1):.3g}")
 jko.plotting.plot_energy(runs, path=f"{folder}/energy_decay.png")
 
 # %%
-# The rates beside what was declared. No rate may be less than :math:`2\\lambda`.
+# The rates beside what was declared. No rate may be less than :math:`2\lambda`.
 
 for name, run in runs.items():
     decay = jko.comparison.fit_decay(run.times, run.energy)

@@ -33,7 +33,7 @@ print(crossed.isel(step=-1).mean("seed").to_series().round(3).to_string())
 
 # %%
 # Low temperatures are far from their equilibrium of one half, by Kramers' law: the rate falls as
-# :math:`e^{-\\Delta V/\\theta}`. Bands are one standard deviation over seeds.
+# :math:`e^{-\Delta V/\theta}`. Bands are one standard deviation over seeds.
 
 figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
 time = 0.01 * np.arange(1, 1001)

@@ -23,7 +23,7 @@ coarse = elevation[:392, :336].reshape(28, 14, 24, 14).mean(axis=(1, 3))
 hills = (coarse - coarse.min()) / 150.0
 
 # %%
-# The map fills the box :math:`[0, 7/6] \\times [0, 1]`. Around it stands a fence, so that particles stay
+# The map fills the box :math:`[0, 7/6] \times [0, 1]`. Around it stands a fence, so that particles stay
 # on the map as the density does, which cannot leave its grid.
 
 width, height = 28 / 24, 1.0

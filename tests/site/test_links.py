@@ -24,10 +24,8 @@ def test_every_link_leads_to_a_page_and_a_paragraph():
             target = (path.parent / where).resolve() if where else path
             if not target.is_file():
                 broken.append(f"{path.relative_to(BUILT)}: no file {link}")
-            elif (
-                LISTINGS in path.parts
-            ):  # which know one name for a module, whatever its classes are called by
-                continue
+            elif LISTINGS in path.parts:
+                continue  # a listing knows one name for its module, whatever its classes are called by
             elif name and target in anchors and name not in anchors[target]:
                 broken.append(f"{path.relative_to(BUILT)}: no paragraph {link}")
     assert not broken, "\n".join(sorted(broken))
