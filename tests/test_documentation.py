@@ -21,6 +21,7 @@ PAGES = {
     "docs/tutorials/reading_a_certificate.md": 4,
     "docs/tutorials/learning_from_snapshots.md": 4,
 }
+LONG = {"docs/tutorials/learning_from_snapshots.md"}  # five seconds, most of them compilation
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -31,7 +32,9 @@ def nothing_stays_registered(monkeypatch):
 
 
 @pytest.mark.usefixtures("nothing_stays_registered")
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in PAGES]
+)
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text(encoding="utf-8")
