@@ -15,7 +15,7 @@ PAGES = {
     "docs/mass.md": 4,
     "docs/species.md": 1,
     "docs/sensitivity.md": 2,
-    "docs/tutorials/first_flow.md": 5,
+    "docs/tutorials/first_flow.md": 6,
     "docs/tutorials/your_own_functional.md": 5,
     "docs/tutorials/which_engine.md": 3,
     "docs/tutorials/reading_a_certificate.md": 4,
