@@ -19,6 +19,7 @@ SLOW = (
     "crowd_motion",
     "dynamic_transport",
     "ensemble_of_temperatures",
+    "film",
     "fokker_planck_three_ways",
     "guidance_without_training",
     "inference_by_gradient",

@@ -8,8 +8,9 @@ class Tolerances:
     """Settings of this room: a field with its value and its reason each."""
 
     rate: int = 19  # libx264's constant rate factor, of 51: no block is seen on dark ground
-    colours: int = 128  # of a GIF's palette: half of what it holds, and no band is seen
-    sampled: int = 7  # frames from which that palette is made, the first and the last among them
+    colours: int = 192  # of a GIF's palette, of 256 at most, so that no band is seen
+    evenness: float = 0.4  # power of how often a colour is there, by which it counts for the palette
+    sampled: int = 11  # frames from which that palette is made, the first and the last among them
     hold: int = 1200  # milliseconds that the last frame of a GIF stands, before it begins anew
     smallest: int = 64  # pixels along a side, on which letters are still letters
     largest: int = 4096  # pixels along a side, which encoders take

@@ -149,14 +149,20 @@ def _gif(path: Path, draw: Draw, count: int, fps: float) -> None:
 
 
 def _palette(pixels: np.ndarray):
-    """An image whose palette fits these pixels and has their commonest colour, the ground, as it is."""
+    """An image whose palette fits these pixels and has their commonest colour, the ground, as it is.
+
+    A colour counts by a root of how often it is there, lest a large dark ground take the bright ones' places.
+    """
     from PIL import Image
 
-    reduced = Image.fromarray(pixels).quantize(TOLERANCES.colours)
-    packed = pixels.reshape(-1, 3).astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
+    flat = pixels.reshape(-1, 3)
+    packed = flat.astype(np.uint32) @ np.array([65536, 256, 1], dtype=np.uint32)
     values, counts = np.unique(packed, return_counts=True)
-    ground = int(values[np.argmax(counts)])
-    colour = np.array([ground >> 16, ground >> 8 & 255, ground & 255])
+    commonest = values[np.argmax(counts)]
+    weights = np.ceil(counts**TOLERANCES.evenness).astype(int)
+    spread = np.repeat(values, weights)[:, None] >> np.array([16, 8, 0], dtype=np.uint32) & 255
+    reduced = Image.fromarray(spread[None].astype(np.uint8)).quantize(TOLERANCES.colours)
+    colour = (commonest >> np.array([16, 8, 0], dtype=np.uint32) & 255).astype(int)
     colours = np.array(reduced.getpalette()).reshape(-1, 3)
     colours[np.argmin(np.sum((colours - colour) ** 2, axis=1))] = colour
     reduced.putpalette(colours.ravel().tolist())

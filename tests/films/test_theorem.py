@@ -71,6 +71,17 @@ def test_the_dynamic_value_is_the_static_one(small):
     assert small.dynamic_value == pytest.approx(grid_value, rel=1e-2)
 
 
+def test_what_runs_on_the_panel_ends_at_the_three_values(small):
+    assert small.river_action(1.0) == pytest.approx(small.dynamic_value, rel=1e-6)
+    for t in (0.3, 1.0):
+        steps = t * (np.arange(2000) + 0.5) / 2000
+        assert small.detour_action(t) == pytest.approx(t * small.detour_energy(steps).mean(), rel=1e-3)
+    scene = SCENES[3](small, (320, 180))
+    scene.draw(1.0)
+    ends = [total.get_text() for _, total, _ in scene.totals]
+    assert ends == [small.shown(value) for value in (small.product, small.detour, small.dynamic_value)]
+
+
 def test_the_velocity_of_the_river_carries_the_stars_where_the_plan_does(small):
     x, h = small.first.positions, 1.0 / 40
     for k in range(40):

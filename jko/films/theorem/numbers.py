@@ -114,10 +114,19 @@ class Theorem:
         swing = np.pi * np.cos(np.pi * np.asarray(t))[:, None] * self._across
         return self.static + 2.0 * swing @ straight.mean(axis=0) + np.sum(swing**2, axis=1)
 
-    @cached_property
+    @property
     def detour(self) -> float:
-        """∫₀¹∫|ẋ_t|² dα₀ dt of the detour, by the midpoint rule, exact for these cosines."""
-        return float(self.detour_energy((np.arange(64) + 0.5) / 64).mean())
+        """∫₀¹∫|ẋ_t|² dα₀ dt of the detour."""
+        return self.detour_action(1.0)
+
+    def detour_action(self, t: float) -> float:
+        """∫₀ᵗ∫|ẋ_s|² dα₀ ds of the detour, by the midpoint rule, exact for its cosines at t = 1."""
+        return t * float(self.detour_energy(t * (np.arange(64) + 0.5) / 64).mean())
+
+    def river_action(self, t: float) -> float:
+        """∫₀ᵗ∫|v_s|² dα_s ds of the dynamic problem's solution, whose steps are the dynamic value's."""
+        steps = np.diff(self.dynamic.times) * self.dynamic.kinetic_energy
+        return float(np.interp(t, self.dynamic.times, np.append(0.0, np.cumsum(steps))))
 
     def river_energy(self, t: np.ndarray) -> np.ndarray:
         """∫|v_t|² dα_t of the dynamic problem's solution at times `[k]`, between its steps linear."""

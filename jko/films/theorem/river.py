@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -52,7 +53,8 @@ class River:
         highest = max(detour.max(), theorem.product)
         low = theorem.static - 0.35 * (highest - theorem.static)
         axes.set_xlim(0.0, 1.0)
-        axes.set_ylim(low, highest + 0.08 * (highest - low))
+        top = highest + 0.08 * (highest - low)
+        axes.set_ylim(low, top)
         axes.set_axis_off()
         for x, y in (((0, 1), (low, low)), ((0, 0), (low, highest))):
             sky.add(axes.plot(x, y, color=DIM, linewidth=1.1)[0])
@@ -62,39 +64,44 @@ class River:
             (river, sky.add(axes.plot([], [], color=CYAN, linewidth=3.2)[0])),
         ]
         self.panel_words = [
-            sky.text(0.845, 0.81, r"kinetic energy  $\int\hspace{0.35}|v_t|^2\,d\alpha_t$", 17, PALE),
+            sky.text(0.845, 0.81, r"kinetic energy  $\mathbb{E}\,|\,\dot{x}_t|^2$", 17, PALE),
             sky.text(0.73, 0.305, r"$t=0$", 15, DIM),
             sky.text(0.96, 0.305, r"$t=1$", 15, DIM),
+            sky.text(0.722, 0.34, theorem.shown(low), 14, DIM, ha="right"),
+            sky.text(
+                0.722, 0.34 + 0.4 * (highest - low) / (top - low), theorem.shown(highest), 14, DIM, ha="right"
+            ),
+            sky.text(0.96, 0.25, r"$\int_0^t\,\ldots\;ds$", 15, DIM, ha="right"),
         ]
-        rows: tuple[tuple[str, float, str | tuple], ...] = (
-            ("product coupling", theorem.product, ROSE),
-            ("a detour", theorem.detour, VIOLET),
-            ("the river", theorem.dynamic_value, CYAN),
+        rows: tuple[tuple[str, Callable, str | tuple], ...] = (
+            ("product coupling", lambda t: t * theorem.product, ROSE),
+            ("a detour", theorem.detour_action, VIOLET),
+            ("the river", theorem.river_action, CYAN),
         )
         self.totals = [
-            [
+            (
                 sky.text(0.73, y, name, 17, colour, ha="left"),
-                sky.text(0.96, y, theorem.shown(value), 20, colour, ha="right"),
-            ]
-            for y, (name, value, colour) in zip((0.195, 0.13, 0.065), rows, strict=True)
+                sky.text(0.96, y, "", 20, colour, ha="right"),
+                action,
+            )
+            for y, (name, action, colour) in zip((0.195, 0.13, 0.065), rows, strict=True)
         ]
-        self.panel_words.append(sky.text(0.96, 0.25, "in all", 14, DIM, ha="right"))
 
     def draw(self, u: float) -> np.ndarray:
         """The frame at u in [0, 1]."""
         t = between(u, 0.08, 0.82)
         for words in self.words:
             words.set_alpha(between(u, 0.0, 0.07))
-        for words in self.panel_words[:3]:
+        for words in self.panel_words:
             words.set_alpha(between(u, 0.04, 0.12))
-        self.panel_words[3].set_alpha(between(u, 0.78, 0.85))
-        for row, start in zip(self.totals, (0.8, 0.83, 0.87), strict=True):
-            row[0].set_alpha(between(u, 0.1, 0.16))
-            row[1].set_alpha(between(u, start, start + 0.06))
+        for name, total, action in self.totals:
+            name.set_alpha(between(u, 0.06, 0.13))
+            total.set_alpha(between(u, 0.06, 0.13))
+            total.set_text(self.theorem.shown(action(t)))
         upto = max(round(t * (self.times.size - 1)), 1) + 1
         for values, line in self.curves:
             line.set_data(self.times[:upto], values[:upto])
-        moving = between(u, 0.05, 0.14) * (1.0 - between(u, 0.86, 0.97))
+        moving = between(u, 0.05, 0.14) * (1.0 - between(u, 0.82, 0.93))
         self.dots.set_data(*self.theorem.swung(t)[self.swinging].T)
         self.dots.set_alpha(0.6 * moving)
         self.streams.set(t, tuple(0.45 + 0.55 * c for c in blend(t)), moving)
