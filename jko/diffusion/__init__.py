@@ -23,6 +23,14 @@ from jko.diffusion.scores import circulation, curl, kernel_score, log_density_di
 from jko.diffusion.sde import SDE
 from jko.diffusion.tilted_mixture import TiltedMixture
 from jko.diffusion.training import Training
+from jko.diffusion.untrained_guidance import (
+    LinearObservation,
+    TwistedSample,
+    denoiser,
+    loss_guided,
+    spread_guided,
+    twisted_sampler,
+)
 from jko.diffusion.views import Views
 
 __all__ = [
@@ -44,6 +52,7 @@ __all__ = [
     "Kernel",
     "LawKernel",
     "LearntScore",
+    "LinearObservation",
     "LogDensityEstimate",
     "MarginalPath",
     "MatchedFlow",
@@ -56,10 +65,12 @@ __all__ = [
     "Schedule",
     "TiltedMixture",
     "Training",
+    "TwistedSample",
     "Views",
     "circulation",
     "convert",
     "curl",
+    "denoiser",
     "eight_gaussians",
     "even_times",
     "flow_matching",
@@ -67,11 +78,14 @@ __all__ = [
     "guided",
     "kernel_score",
     "log_density_difference",
+    "loss_guided",
     "masked_matching",
     "ornstein_uhlenbeck",
     "reversible",
     "sample",
     "score_matching",
+    "spread_guided",
+    "twisted_sampler",
     "two_moons",
     "variance_exploding",
     "variance_preserving",

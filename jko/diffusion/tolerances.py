@@ -53,6 +53,15 @@ class Tolerances:
     still_masked: float = 1e-12  # chance that a letter of a sampled word is: none of any number of draws
     most_words: int = 4096  # masked words at most: a matrix of rates of 128 MB
 
+    # Guidance without training
+    least_share: float = 1e-15  # of a posterior's parts, below which one is left out: below rounding
+    effective: float = 0.5  # of the particles, fewer of which that count are resampled [DoucCappe2005]
+
+    # Preferences
+    newton_steps: int = 100  # of a convex loss at most: it takes ten or so
+    preference_slope: float = 1e-13  # of a mean of probabilities: their rounding
+    shortest_step: float = 1e-8  # of Newton's: where the loss no longer falls there are no digits left
+
     # Fokker–Planck equations on grids
     kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave in a cell
     excess_noise: float = 0.1  # of GGᵀ, what upwind fluxes may add to the noise without a warning
