@@ -25,9 +25,6 @@ from jko.measures import Density, Grid
 if TYPE_CHECKING:
     from jko.diffusion.markov_generator import Generator
 
-_MOST_EVENTS = 50.0  # in a series: e^{-50} and its sums have all digits
-_ROWS = 256  # cells whose jumps are evaluated at once: some 100 MB for the largest grid
-
 
 def solve(generator: Generator, density: Density, times: ArrayLike, substeps: int = 1) -> DensityPath:
     """∂ₜp = −∇·(bp) + ½Σ∂ᵢ∂ⱼ[(GGᵀ)ᵢⱼp] + ∫λ(x)k(·|x)p(x)dx − λp without flux through the boundary.
@@ -114,7 +111,7 @@ class _JumpMatrix:
             return p
         shares = [float(p @ (rate * defect)) for rate, defect in zip(rates, self._defects, strict=True)]
         self.lost = max(self.lost, sum(shares) / max(float(p @ total), np.finfo(float).tiny))
-        pieces = int(np.ceil(bound * length / _MOST_EVENTS))
+        pieces = int(np.ceil(bound * length / TOLERANCES.series_events))
         for _ in range(pieces):
             p = self._series(p, rates, targets, total, bound, bound * length / pieces)
         return p
@@ -156,11 +153,11 @@ class _JumpMatrix:
 
     def _rows(self, every: Callable, t: float) -> tuple[np.ndarray, np.ndarray]:
         """k(y | x)|c| with rows of sum 1, and by how much the sums were not."""
-        points = self.grid.points
+        points, rows = self.grid.points, TOLERANCES.jump_rows
         with jax.enable_x64(True):
             blocks = [
-                np.exp(np.asarray(every(points, points[k : k + _ROWS], float(t))))
-                for k in range(0, len(points), _ROWS)
+                np.exp(np.asarray(every(points, points[k : k + rows], float(t))))
+                for k in range(0, len(points), rows)
             ]
         K = np.concatenate(blocks) * self.grid.cell_volume
         sums = K.sum(axis=1)

@@ -45,6 +45,8 @@ class Tolerances:
     # Generators with jumps
     kernel_nodes: int = 24  # of Gauss–Hermite a coordinate: a mean of a smooth function to rounding
     jump_cells: int = 6400  # of a grid, between all pairs of which jumps are kept: 80 x 80, a third of a GB
+    series_events: float = 50.0  # expected in a series of uniformisation: e⁻⁵⁰ and its sums have all digits
+    jump_rows: int = 256  # cells whose jumps are evaluated at once: some 100 MB for the largest grid
     lost_jumps: float = 1e-2  # of jumps, what may lead beyond the grid or between cells without a warning
     poisson_tail: float = 1e-17  # of 1, what the series of uniformisation leaves out: below rounding
 
