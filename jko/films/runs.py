@@ -125,7 +125,8 @@ def _energy_panel(stage: Stage, axes, runs: dict) -> Callable[[float], object]:
         dot = axes.plot([], [], "o", color=colour, markersize=5.5)[0]
         stage.moving(line, dot)
         moving.append((run, line, dot))
-    now = stage.moving(axes.axvline(0.0, color=style.GREY, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1))
+    first = min(run.times[0] for run in runs.values())
+    now = stage.moving(axes.axvline(first, color=style.GREY, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1))
     if len(runs) > 1:
         style.legend(axes, loc="upper right")
 

@@ -1,5 +1,6 @@
 """Films of runs, of comparisons and of the views of an SDE show what was computed."""
 
+import dataclasses
 import itertools
 
 import jax.numpy as jnp
@@ -143,3 +144,10 @@ def test_refusals(tmp_path):
     with pytest.raises(TypeError, match=r"what jko\.flow returns"):
         jko.animate(runs, tmp_path / "film.gif")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_starts_late_is_seen_where_it_is():
+    late = dataclasses.replace(runs_of(1)["density"], times=TIMES + 100.0)
+    stage = stage_of((320, 180))
+    _energy_panel(stage, stage.figure.subplots(), {"late": late})
+    assert stage.figure.axes[0].get_xlim()[0] > 99.0
