@@ -17,26 +17,30 @@ from jko.writing import make_folder, write_text
 class Report(Comparison):
     """A comparison that draws itself; see `Comparison` for its numbers."""
 
-    def plot_energy(self, path=None):
+    def plot_energy(self, path=None, *, ax=None):
         """F over time, and F − F_min beside e^{−2λt}. Returns the figure, and writes it to `path`."""
         given = {row["minimum_energy"] for row in self.table if row["minimum_source"] == "given"}
-        return plotting.plot_energy(self.runs, self.exact, minimum=next(iter(given), None), path=path)
+        return plotting.plot_energy(self.runs, self.exact, minimum=next(iter(given), None), path=path, ax=ax)
 
-    def plot_errors(self, path=None):
+    def plot_errors(self, path=None, *, ax=None):
         """Bounds of W₂ to the flow, and the distances to the exact answer. Returns the figure, and writes it
         to `path`; ValueError where there is nothing to draw."""
         measured = {}
         if self.exact is not None:
             measured = {name: (self.times[1:], self.distance("W2", name)[1:]) for name in self.runs}
-        return plotting.plot_errors(self.runs, measured, path=path)
+        return plotting.plot_errors(self.runs, measured, path=path, ax=ax)
 
-    def plot_density(self, path=None, times=None, *, shared_scale: bool = True):
+    def plot_density(self, path=None, times=None, *, shared_scale: bool = True, ax=None):
         """The densities at a few times, see `plotting.plot_density`. Returns the figure, and writes it."""
-        return plotting.plot_density(self.runs, self.exact, times=times, path=path, shared_scale=shared_scale)
+        return plotting.plot_density(
+            self.runs, self.exact, times=times, path=path, shared_scale=shared_scale, ax=ax
+        )
 
-    def plot_particles(self, path=None, *, potential=None, time=None):
+    def plot_particles(self, path=None, *, potential=None, time=None, ax=None):
         """The clouds among the runs. Returns the figure, and writes it to `path`."""
-        return plotting.plot_particles(self.runs, self.exact, potential=potential, time=time, path=path)
+        return plotting.plot_particles(
+            self.runs, self.exact, potential=potential, time=time, path=path, ax=ax
+        )
 
     def report(self, path, *, title: str = "", experiment: str = "") -> Path:
         """Write one HTML page that needs nothing else: table, energies, densities and clouds over time,
@@ -88,9 +92,9 @@ class Report(Comparison):
 class ConvergenceReport(Convergence):
     """Observed orders that draw themselves; see `Convergence` for the numbers."""
 
-    def plot(self, path: Path | None = None):
+    def plot(self, path: Path | None = None, *, ax=None):
         """Errors and slopes on logarithmic axes. Returns the figure, and writes it to `path`."""
-        return plotting.plot_convergence(self, path=path)
+        return plotting.plot_convergence(self, path=path, ax=ax)
 
 
 def compare(runs: dict, exact=None, *, times=None, minimum: float | None = None, seed: int = 0) -> Report:

@@ -143,3 +143,84 @@ def test_a_curve_goes_through_its_points():
     )
     heights = (inline.HEIGHT - 4.0 - points[:, 1]) / (inline.HEIGHT - 8)
     np.testing.assert_allclose(heights, [0.0, 1.0, 0.5], atol=0.01)
+
+
+def _study():
+    return jko.convergence(lambda tau: tau, values=[0.1, 0.05, 0.025], error=lambda tau: tau**2)
+
+
+def _line():
+    return {"a": run_of(spreading(LINE, TIMES), TIMES, displacement_modulus=1.0)}
+
+
+def _plane():
+    return {"a": run_of(spreading(PLANE, TIMES), TIMES)}
+
+
+def _cloud():
+    return {"a": run_of([mu.sample(50, seed=0) for mu in spreading(PLANE, TIMES)], TIMES)}
+
+
+PLOTS = {
+    "energy": (lambda ax: jko.plotting.plot_energy(_line(), minimum=0.0, ax=ax), 2),
+    "errors": (lambda ax: jko.plotting.plot_errors(_line(), {"a": (TIMES[1:], TIMES[1:])}, ax=ax), 1),
+    "density on the line": (lambda ax: jko.plotting.plot_density(_line(), times=[0.0, 0.5, 1.0], ax=ax), 3),
+    "density in the plane": (lambda ax: jko.plotting.plot_density(_plane(), times=[0.0, 1.0], ax=ax), 2),
+    "particles": (lambda ax: jko.plotting.plot_particles(_cloud(), ax=ax), 1),
+    "trajectory on the line": (lambda ax: jko.plotting.plot_trajectory(_line()["a"], ax=ax), 3),
+    "trajectory in the plane": (lambda ax: jko.plotting.plot_trajectory(_plane()["a"], ax=ax), 5),
+    "convergence": (lambda ax: jko.plotting.plot_convergence(_study(), ax=ax), 1),
+}
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_plot_draws_into_axes_that_are_given(name, monkeypatch):
+    from matplotlib import pyplot
+
+    draw, count = PLOTS[name]
+    figure, axes = pyplot.subplots(1, count)
+    try:
+        assert draw(axes) is axes
+        assert all(one.lines or one.images or one.collections or one.texts for one in np.ravel(axes))
+        assert pyplot.get_fignums() == [figure.number]  # and no other figure of pyplot's was opened
+        with pytest.raises(ValueError, match=f"ax: expected {count} axes, one a panel, got {count + 1}: plt"):
+            draw([*np.ravel(axes), np.ravel(axes)[0]])
+        with pytest.raises(TypeError, match="ax: expected axes of matplotlib, got int"):
+            draw(3)
+    finally:
+        pyplot.close(figure)
+    own = draw(None)
+    assert pyplot.get_fignums() == []  # a figure of nobody's is shown once, as the value of a cell
+    assert len(own.axes) >= count
+    assert own._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+CELLS = [
+    "%matplotlib inline\nimport functionals as fn, jko\nfrom matplotlib import pyplot as plt",
+    "run = jko.flow(fn.Entropy(), jko.Gaussian.of(0.0, 1.0), jko.steps.Gaussian(), tau=0.1, n_steps=3)\nrun",
+    "jko.plotting.plot_density(run, times=[0.0, 0.3])",
+    "jko.plotting.plot_energy(run, ax=plt.subplots()[1])",
+    "jko.compare({'a': run})",
+    "from jko.progress import progress_bar\nwith progress_bar(True, 5, 'work', 'step') as tick: tick(2)",
+]
+
+
+@pytest.mark.slow
+def test_a_notebook_shows_each_thing_once():
+    nbclient = pytest.importorskip("nbclient", reason="pip install 'jko[notebook]'")
+    pytest.importorskip("ipykernel", reason="pip install 'jko[notebook]'")
+    nbformat = pytest.importorskip("nbformat")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
+    outputs = [[dict(output) for output in cell["outputs"]] for cell in notebook.cells]
+
+    def pictures(cell):
+        return sum("image/png" in output.get("data", {}) for output in outputs[cell])
+
+    (trajectory,) = [output["data"] for output in outputs[1] if "data" in output]
+    assert trajectory["text/plain"].startswith("Trajectory: 3 steps of τ = 0.1 by Gaussian")
+    assert "<svg" in trajectory["text/html"]
+    assert pictures(2) == 1
+    assert pictures(3) == 1
+    assert "<table" in next(output["data"]["text/html"] for output in outputs[4] if "data" in output)
+    assert any("2/5" in output.get("text", "") or "work" in str(output) for output in outputs[5])

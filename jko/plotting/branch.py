@@ -17,12 +17,14 @@ def plot_branch(
     parameter: str = "parameter",
     ordinate: str = "observable",
     path=None,
+    ax=None,
 ):
     """A bifurcation diagram: an observable of the states at rest over the parameter.
 
     branches: a Branch, or a dict of them by name. observable: a function of the measure, a number.
-    Minima are full lines, states with directions that lower F broken ones. Returns the figure, and writes
-    it to `path`. Both axes are nondimensional unless `parameter` and `ordinate`, their labels, say otherwise.
+    Minima are full lines, states with directions that lower F broken ones. Both axes are nondimensional
+    unless `parameter` and `ordinate`, their labels, say otherwise. Returns the figure, or the axes `ax` where
+    they were given, and writes it to `path`.
     """
     named = branches if isinstance(branches, dict) else {"": branches}
     if not named or not all(isinstance(branch, Branch) for branch in named.values()):
@@ -30,8 +32,7 @@ def plot_branch(
             f"branches: expected a Branch, or a dict of them by name, got {type(branches).__name__}: "
             "make one with jko.continuation"
         )
-    figure = style.new_figure(5.2, 3.7)
-    axes = figure.subplots()
+    (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 3.7).subplots())
     style.tidy(axes, parameter, ordinate)
     for index, (name, branch) in enumerate(named.items()):
         values, stable = branch.observe(observable), branch.stable
@@ -44,4 +45,4 @@ def plot_branch(
                     branch.parameters, line, dash, color=style.colour(index), linewidth=1.6, label=label
                 )
     style.legend(axes)
-    return style.save(figure, path)
+    return style.finish([axes], path, ax)

@@ -10,17 +10,18 @@ from jko.comparison.convergence import Convergence
 from jko.plotting import style
 
 
-def plot_convergence(studies, *, path: Path | None = None):
+def plot_convergence(studies, *, path: Path | None = None, ax=None):
     """Errors on logarithmic axes, each study with its least-squares slope and the nearest half order.
 
-    `studies` is a Convergence or a dict of named ones. Returns the figure, and writes it to `path`.
+    `studies` is a Convergence or a dict of named ones. Returns the figure, or the
+    axes `ax` where they were given, and writes it to `path`.
     """
     studies = {"": studies} if isinstance(studies, Convergence) else studies
     if not isinstance(studies, dict) or not all(isinstance(study, Convergence) for study in studies.values()):
         raise TypeError(f"studies: expected a Convergence or a dict of them, got {type(studies).__name__}")
-    figure = style.new_figure(5.2, 4.0)
+    (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 4.0).subplots())
     first = next(iter(studies.values()))
-    axes = style.tidy(figure.subplots(), first.parameter, first.measured)
+    style.tidy(axes, first.parameter, first.measured)
     axes.set_xscale("log")
     axes.set_yscale("log")
     for i, (name, study) in enumerate(studies.items()):
@@ -28,7 +29,7 @@ def plot_convergence(studies, *, path: Path | None = None):
     axes.tick_params(which="both", labelsize=8.5)
     _values_as_ticks(axes, first.values)
     style.legend(axes)
-    return style.save(figure, path)
+    return style.finish([axes], path, ax)
 
 
 def _study(axes, study, name: str, index: int):

@@ -9,14 +9,15 @@ from jko.plotting import draw, style
 from jko.plotting.inputs import by_species, chosen_times, named_runs, window
 
 
-def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool = True):
+def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool = True, ax=None):
     """The density of each run, and of each of its species, at a few times, beside the exact one.
 
     On the line one panel a time, a curve a run, clouds as histograms. In the plane a row a run and a column
     a time, all on one colour scale with one bar; `shared_scale=False` gives each time a scale and a bar of
     its own, where a density flattens so much that the late ones fade. Three dimensions are integrated over
     the third; clouds are histograms. `times` are the nearest stored ones, by default four. Returns the
-    figure, and writes it to `path`; ValueError for d > 3.
+    figure, or `ax`, axes for each panel where they were given (on the line a time, in the plane row by row),
+    and writes it to `path`; ValueError for d > 3.
     """
     runs = by_species(named_runs(runs))
     dimension = next(iter(runs.values())).measures[0].dimension
@@ -24,15 +25,18 @@ def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool 
         raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")
     times = chosen_times(runs, times, 4)
     line = dimension == 1
-    figure = _curves(runs, exact, times) if line else _heat_maps(runs, exact, times, shared_scale)
-    return style.save(figure, path)
+    panels = _curves(runs, exact, times, ax) if line else _heat_maps(runs, exact, times, shared_scale, ax)
+    return style.finish(panels, path, ax)
 
 
-def _curves(runs, exact, times):
+def _curves(runs, exact, times, ax):
     columns = min(len(times), 2) if len(times) != 3 else 3
     rows = -(-len(times) // columns)
-    figure = style.new_figure(4.4 * columns, 2.7 * rows)
-    panels = figure.subplots(rows, columns, sharex=True, squeeze=False).ravel()
+    panels = style.panels(
+        ax,
+        len(times),
+        lambda: style.new_figure(4.4 * columns, 2.7 * rows).subplots(rows, columns, sharex=True),
+    )
     low, high = (float(corner[0]) for corner in window(runs, exact, times))
     for axes, t in zip(panels, times, strict=False):
         style.tidy(axes, title=f"t = {t:.3g}")
@@ -52,10 +56,10 @@ def _curves(runs, exact, times):
         if index % columns == 0:
             axes.set_ylabel("density ρ", fontsize=9.5)
     style.legend(panels[0])
-    return figure
+    return panels
 
 
-def _heat_maps(runs, exact, times, shared_scale):
+def _heat_maps(runs, exact, times, shared_scale, ax):
     lower, upper = window(runs, exact, times)
     rows = {_row_title(name, run): [run.at(t) for t in times] for name, run in runs.items()}
     maps = {
@@ -64,8 +68,15 @@ def _heat_maps(runs, exact, times, shared_scale):
     if exact is not None:
         maps["exact"] = [_exact_map(exact, t, runs, lower, upper) for t in times]
     height = 2.35 * min(max((upper[1] - lower[1]) / (upper[0] - lower[0]), 0.5), 1.6)
-    figure = style.new_figure(2.35 * len(times) + 1.1, height * len(maps) + 0.7)
-    panels = figure.subplots(len(maps), len(times), squeeze=False, sharex=True, sharey=True)
+    shape = len(maps), len(times)
+    flat = style.panels(
+        ax,
+        shape[0] * shape[1],
+        lambda: style.new_figure(2.35 * shape[1] + 1.1, height * shape[0] + 0.7).subplots(
+            *shape, squeeze=False, sharex=True, sharey=True
+        ),
+    )
+    figure, panels = flat[0].figure, np.array(flat, dtype=object).reshape(shape)
     highest = [max(column[k][0].max() for column in maps.values()) for k in range(len(times))]
     if shared_scale:
         highest = [max(highest)] * len(times)
@@ -84,7 +95,7 @@ def _heat_maps(runs, exact, times, shared_scale):
     else:
         for column in panels.T:
             draw.colour_bar(figure, column[0].images[0], column, location="bottom", shrink=0.85, aspect=18)
-    return figure
+    return flat
 
 
 def _row_title(name: str, run):

@@ -11,25 +11,27 @@ from jko.plotting.inputs import named_runs
 _MARKED = 45  # stored times up to which each is a dot
 
 
-def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None):
+def plot_energy(runs, exact=None, *, minimum: float | None = None, path=None, ax=None):
     """F over time and F − F_min on a logarithmic axis, beside the decay e^{−2λt} that λ-convexity promises.
 
     `runs` is a Trajectory or a dict of them. F_min is `minimum`, or that of the exact equilibrium, or fitted
-    to each run. Energies that are estimates have a band of one standard error. Returns the figure, and
-    writes it to `path`.
+    to each run. Energies that are estimates have a band of one standard error. `ax` takes the axes to draw
+    into, two where some F_min is known and else one. Returns the figure, or `ax`, and writes it to `path`.
     """
     runs = named_runs(runs)
     rates = decays(runs, exact, minimum)
     logarithmic = any(np.isfinite(decay.minimum) for decay in rates.values())
-    figure = style.new_figure(9.6 if logarithmic else 5.2, 3.7)
-    axes = figure.subplots(1, 2 if logarithmic else 1, squeeze=False)[0]
+    count = 2 if logarithmic else 1
+    axes = style.panels(
+        ax, count, lambda: style.new_figure(9.6 if logarithmic else 5.2, 3.7).subplots(1, count)
+    )
     style.tidy(axes[0], style.TIME, "F")
     for i, (name, run) in enumerate(runs.items()):
         _curve(axes[0], run, run.energy, i, name + _KINDS.get(run.energy_kind, ""))
     if logarithmic:
         _decay_panel(axes[1], runs, rates, exact)
     style.legend(axes[0])
-    return style.save(figure, path)
+    return style.finish(axes, path, ax)
 
 
 _KINDS = {"estimate": " (estimate)", "regularised": " (regularised F)"}

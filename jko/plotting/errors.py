@@ -17,20 +17,21 @@ def has_bounds(runs) -> bool:
     return any(run.flow_error_bound_kind is not Kind.NONE for run in named_runs(runs).values())
 
 
-def plot_errors(runs, distances=None, *, path=None):
+def plot_errors(runs, distances=None, *, path=None, ax=None):
     """W₂ to the gradient flow over time: below each run's `flow_error_bound` a band, which holds the truth.
 
     Dashed lines are `error_bound`, W₂ to the exact iterates, where it is of a like size. `runs` is a
     Trajectory or a dict of them; `distances` maps names to (times, W₂ to the exact answer), drawn as dots.
-    ValueError where there is neither a bound nor a distance. Returns the figure, and writes it to `path`.
+    ValueError where there is neither a bound nor a distance. Returns the figure, or the axes `ax` where they
+    were given, and writes it to `path`.
     """
     runs, distances = named_runs(runs), distances or {}
     if not has_bounds(runs) and not distances:
         raise ValueError(
             "runs: none has a bound to draw (Trajectory.flow_error_bound is NaN): take a scheme of jko.steps"
         )
-    figure = style.new_figure(8.4, 4.0)
-    axes = style.tidy(figure.subplots(), style.TIME, "$W_2$", "distance to the gradient flow, and its bound")
+    (axes,) = style.panels(ax, 1, lambda: style.new_figure(8.4, 4.0).subplots())
+    style.tidy(axes, style.TIME, "$W_2$", "distance to the gradient flow, and its bound")
     axes.set_yscale("log")
     low, high = _range(runs, distances)
     for i, (name, run) in enumerate(runs.items()):
@@ -49,7 +50,7 @@ def plot_errors(runs, distances=None, *, path=None):
         if any(_looks(line, look) for line in axes.lines):
             axes.plot([], [], color=style.GREY, label=label, **look)
     style.legend(axes, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return style.save(figure, path)
+    return style.finish([axes], path, ax)
 
 
 _LINE = {"linestyle": "-", "linewidth": 1.6}  # the look of a bound

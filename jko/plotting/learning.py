@@ -17,37 +17,42 @@ _ABOVE = 0.97  # quantile of V at the data up to which V is shaded: a few cells 
 _MOST_PANELS = 6  # times of a rollout, more are thinned
 
 
-def plot_landscape(fit: Fit, *, interval: int = 0, path: Path | None = None):
+def plot_landscape(fit: Fit, *, interval: int = 0, path: Path | None = None, ax=None):
     """The learnt potential with the data on it, and beside it the learnt interaction over the distance.
 
     On the line V over x, in the plane V − min V as levels, paler where no point was seen; in three
     dimensions and more the points in the plane of their first two principal axes, coloured by V at each.
-    `interval` is that of the data where each has a potential of its own. Returns the figure, and writes it
-    to `path`; ValueError where neither V nor W was learnt. Nondimensional.
+    `interval` is that of the data where each has a potential of its own. Returns the figure, or `ax`,
+    axes for V and for W where they were given, and writes it to `path`; ValueError where neither V nor W was
+    learnt. Nondimensional.
     """
-    panels = [draw_panel for part, draw_panel in ((fit.V, _potential), (fit.W, _kernel)) if part is not None]
-    if not panels:
+    parts = [draw_panel for part, draw_panel in ((fit.V, _potential), (fit.W, _kernel)) if part is not None]
+    if not parts:
         raise ValueError("fit: neither a potential nor an interaction was learnt; ask for one in learn.fit")
-    figure = style.new_figure(4.9 * len(panels), 3.9)
-    for axes, draw_panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+    n = len(parts)
+    panels = style.panels(ax, n, lambda: style.new_figure(4.9 * n, 3.9).subplots(1, n))
+    for axes, draw_panel in zip(panels, parts, strict=True):
         draw_panel(axes, fit, interval)
-    return style.save(figure, path)
+    return style.finish(panels, path, ax)
 
 
-def plot_prediction(run: Trajectory, snapshots: Snapshots, *, path: Path | None = None):
+def plot_prediction(run: Trajectory, snapshots: Snapshots, *, path: Path | None = None, ax=None):
     """A rollout of the learnt functional beside the snapshots, a panel a time.
 
     `run` is what `fit.predict(mu0, snapshots.times)` returned. The times are those of the snapshots that the
     run stored, six at most; in three dimensions and more the first two principal axes of the data are shown.
-    Returns the figure, and writes it to `path`; ValueError where no time is common. Nondimensional.
+    Returns the figure, or `ax`, axes a time where they were given, and writes it to `path`; ValueError where
+    no time is common. Nondimensional.
     """
     common = [k for k, t in enumerate(snapshots.times) if np.any(np.isclose(run.times, t, rtol=1e-9))]
     if not common:
         raise ValueError("run: stored at none of the snapshots' times; predict at snapshots.times")
     shown = np.unique(np.linspace(0, len(common) - 1, min(len(common), _MOST_PANELS)).round().astype(int))
     chosen = [common[i] for i in shown]
-    figure = style.new_figure(2.9 * len(chosen) + 0.4, 3.2)
-    panels = figure.subplots(1, len(chosen), sharex=True, sharey=True, squeeze=False)[0]
+    n = len(chosen)
+    panels = style.panels(
+        ax, n, lambda: style.new_figure(2.9 * n + 0.4, 3.2).subplots(1, n, sharex=True, sharey=True)
+    )
     plane = _Plane(snapshots)
     for axes, k in zip(panels, chosen, strict=True):
         time = float(snapshots.times[k])
@@ -63,20 +68,20 @@ def plot_prediction(run: Trajectory, snapshots: Snapshots, *, path: Path | None 
         if not plane.line:
             axes.set_ylim(*plane.limits[1])
     style.legend(panels[0], markerscale=3.0)
-    return style.save(figure, path)
+    return style.finish(panels, path, ax)
 
 
-def plot_score(score: Score, metric: str = "W2", *, path: Path | None = None):
+def plot_score(score: Score, metric: str = "W2", *, path: Path | None = None, ax=None):
     """The distances of a score over the time: the learnt functional, the floor, and the baselines.
 
-    `metric` is one of "W1", "W2", "energy". Returns the figure, and writes it to `path`.
+    `metric` is one of "W1", "W2", "energy". Returns the figure, or the axes `ax` where they were given, and
+    writes it to `path`.
     """
     from jko.errors import one_of
     from jko.learn.scoring import METRICS, ROWS
 
     one_of("metric", metric, METRICS)
-    figure = style.new_figure(5.2, 3.7)
-    axes = figure.subplots()
+    (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 3.7).subplots())
     names = {"energy": "energy distance", "W1": "W₁", "W2": "W₂"}
     style.tidy(axes, style.TIME, f"{names[metric]} to the snapshot (nondimensional)")
     for index, row in enumerate(ROWS):
@@ -90,17 +95,16 @@ def plot_score(score: Score, metric: str = "W2", *, path: Path | None = None):
         axes.plot(score.times, values, marker="o", markersize=4, linewidth=1.6, label=label, **look)
     axes.set_ylim(bottom=0.0)
     style.legend(axes)
-    return style.save(figure, path)
+    return style.finish([axes], path, ax)
 
 
-def plot_identifiability(found: Identifiability, *, path: Path | None = None):
+def plot_identifiability(found: Identifiability, *, path: Path | None = None, ax=None):
     """The spectrum of the whitened Gram matrix; crosses are directions that the data do not show.
 
     Eigenvalues are over the largest: the mean square velocity that a unit of a direction makes. Returns the
-    figure, and writes it to `path`.
+    figure, or the axes `ax` where they were given, and writes it to `path`.
     """
-    figure = style.new_figure(5.2, 3.7)
-    axes = figure.subplots()
+    (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 3.7).subplots())
     count, seen = len(found.eigenvalues), found.seen
     title = f"{found.size} parameters, {found.effective_parameters:.3g} set by the data"
     style.tidy(axes, "direction, the best known first", "information, over the largest", title)
@@ -111,7 +115,7 @@ def plot_identifiability(found: Identifiability, *, path: Path | None = None):
     if count <= 30:
         axes.xaxis.get_major_locator().set_params(integer=True)
     style.legend(axes, loc="lower left")
-    return style.save(figure, path)
+    return style.finish([axes], path, ax)
 
 
 class _Plane:

@@ -21,14 +21,15 @@ def plot_particles(
     potential: Callable | Functional | None = None,
     time: float | None = None,
     path=None,
+    ax=None,
 ):
     """The clouds among the runs at `time` (the last that all runs stored), where they started in grey.
 
     In the plane, and in the plane of the first two coordinates in three dimensions and more, a panel a
     cloud, over contours of `potential` (a functional, whose potential is drawn, or a jax function of a
     point), or without one of the exact density or of the first density among the runs. On the line a
-    histogram and a rug under the densities. Returns the figure, and writes it to `path`; ValueError where no
-    run is a cloud.
+    histogram and a rug under the densities. Returns the figure, or `ax`, axes a cloud where they were given,
+    and writes it to `path`; ValueError where no run is a cloud.
     """
     runs = by_species(named_runs(runs))
     clouds = {name: run for name, run in runs.items() if isinstance(run.measures[0], Particles)}
@@ -36,13 +37,17 @@ def plot_particles(
         raise ValueError("runs: none of them moves particles: plot_density shows densities")
     time = float(stored_by_all(runs)[-1] if time is None else time)
     line = next(iter(clouds.values())).measures[0].dimension == 1
-    figure = _histograms(runs, clouds, exact, time) if line else _planes(runs, clouds, exact, potential, time)
-    return style.save(figure, path)
+    panels = (
+        _histograms(runs, clouds, exact, time, ax)
+        if line
+        else _planes(runs, clouds, exact, potential, time, ax)
+    )
+    return style.finish(panels, path, ax)
 
 
-def _histograms(runs, clouds, exact, time):
-    figure = style.new_figure(4.6 * len(clouds), 3.4)
-    panels = figure.subplots(1, len(clouds), sharey=True, squeeze=False)[0]
+def _histograms(runs, clouds, exact, time, ax):
+    n = len(clouds)
+    panels = style.panels(ax, n, lambda: style.new_figure(4.6 * n, 3.4).subplots(1, n, sharey=True))
     low, high = (float(corner[0]) for corner in window(runs, exact, [time]))
     for axes, (name, run) in zip(panels, clouds.items(), strict=True):
         cloud = run.at(time)
@@ -59,7 +64,7 @@ def _histograms(runs, clouds, exact, time):
             axes.plot(x, exact.density(time, x[:, None]), label="exact", **style.EXACT)
         axes.set_xlim(low, high)
         style.legend(axes)
-    return figure
+    return panels
 
 
 def _rug(axes, cloud, colour):
@@ -75,12 +80,16 @@ def _rug(axes, cloud, colour):
     )
 
 
-def _planes(runs: dict, clouds: dict, exact, potential: Callable | Functional, time: float):
+def _planes(runs: dict, clouds: dict, exact, potential: Callable | Functional, time: float, ax):
     lower, upper = window(clouds, exact, [0.0, time])
     lower, upper = lower[:2], upper[:2]
     ratio = min(max((upper[1] - lower[1]) / (upper[0] - lower[0]), 0.5), 1.8)
-    figure = style.new_figure(4.3 * len(clouds) + 0.3, 4.0 * ratio + 0.8)
-    panels = figure.subplots(1, len(clouds), sharex=True, sharey=True, squeeze=False)[0]
+    n = len(clouds)
+    panels = style.panels(
+        ax,
+        n,
+        lambda: style.new_figure(4.3 * n + 0.3, 4.0 * ratio + 0.8).subplots(1, n, sharex=True, sharey=True),
+    )
     for axes, (name, run) in zip(panels, clouds.items(), strict=True):
         cloud = run.at(time)
         style.tidy(axes, "x₁", "x₂", _title(name, cloud, time))
@@ -92,7 +101,7 @@ def _planes(runs: dict, clouds: dict, exact, potential: Callable | Functional, t
         axes.set_xlim(lower[0], upper[0])
         axes.set_ylim(lower[1], upper[1])
         style.legend(axes, loc="upper right", frameon=True, framealpha=0.85, markerscale=3.0)
-    return figure
+    return panels
 
 
 def _title(name: str, cloud: Particles, time: float):

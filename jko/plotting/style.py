@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jko.writing import make_folder, whole
@@ -50,6 +51,36 @@ def new_figure(width: float, height: float):
     FigureCanvasAgg(figure)
     figure._repr_png_ = lambda: _png(figure)
     return figure
+
+
+def panels(ax, count: int, lay_out: Callable) -> list:
+    """The axes to draw into: those given as `ax`, one or several, else those that `lay_out()` makes.
+
+    Raises TypeError for what is no axes of matplotlib, ValueError for another number of them.
+    """
+    import numpy as np
+
+    if ax is None:
+        return list(np.ravel(lay_out()))
+    given = list(np.ravel(np.asarray(ax, dtype=object)))
+    wrong = [one for one in given if not (hasattr(one, "figure") and hasattr(one, "plot"))]
+    if wrong:
+        raise TypeError(f"ax: expected axes of matplotlib, got {type(wrong[0]).__name__}: see plt.subplots")
+    if len(given) != count:
+        raise ValueError(
+            f"ax: expected {count} axes, one a panel, got {len(given)}: plt.subplots(1, {count}) makes them"
+        )
+    return given
+
+
+def finish(axes: list, path: Path | None, ax=None):
+    """Write the figure that the axes lie in, and return it; where they were given as `ax`, return these.
+
+    A figure of `new_figure` is none of pyplot's, so that a notebook shows it once, as the value of a cell. A
+    figure of the caller's pyplot is shown by pyplot when the cell ends: returned, it would be shown twice.
+    """
+    figure = save(axes[0].figure.canvas.figure, path)  # of a part of a figure, the whole of it
+    return figure if ax is None else ax
 
 
 def tidy(axes, x_label: str = "", y_label: str = "", title: str = ""):

@@ -11,30 +11,39 @@ _CURVES = 9  # densities over one another in a picture, at most
 _MAPS = 4  # maps beside one another in a picture, at most
 
 
-def plot_trajectory(run, *, path=None, shared_scale: bool = True):
+def plot_trajectory(run, *, path=None, shared_scale: bool = True, ax=None):
     """The measure at several times, the energy, and the certificate of the steps, in one picture.
 
     The heat maps of planar densities share one colour scale and its bar; `shared_scale=False` gives each its
-    own. Returns the figure, and writes it to `path`. In more than three dimensions only energy and
-    certificate are drawn.
+    own. In more than three dimensions only energy and certificate are drawn. Returns the figure, or `ax`,
+    axes for the measure (in the plane one a map), the energy and the certificate where they were given, and
+    writes it to `path`.
     """
     require_one_species(run)
     dimension = run.measures[0].dimension
+    times = chosen_times({"run": run}, None, _MAPS) if dimension in (2, 3) else []
+    maps = 1 if dimension == 1 else len(times)
+    *panels, middle, right = style.panels(ax, maps + 2, lambda: _laid_out(run, dimension, maps))
     if dimension == 1:
-        figure = style.new_figure(11.0, 3.6)
-        left, middle, right = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
-        _curves(figure, left, run)
-    else:
-        times = chosen_times({"run": run}, None, _MAPS) if dimension <= 3 else []
-        figure = style.new_figure(11.0, 6.0 if len(times) else 3.4)
-        parts = figure.subfigures(2 if len(times) else 1, 1, squeeze=False)[:, 0]
-        if len(times):
-            parts[0].suptitle(run.scheme.split("(")[0], fontsize=11)
-            _maps(parts[0], run, times, shared_scale)
-        middle, right = parts[-1].subplots(1, 2)
+        _curves(panels[0].figure, panels[0], run)
+    elif maps:
+        _maps(panels, run, times, shared_scale)
     _energy(middle, run)
     _certificate(right, run)
-    return style.save(figure, path)
+    return style.finish([middle], path, ax)
+
+
+def _laid_out(run, dimension: int, maps: int) -> list:
+    """Axes of a figure of its own: curves, energy and certificate in a row, or maps above the last two."""
+    if dimension == 1:
+        return list(style.new_figure(11.0, 3.6).subplots(1, 3, width_ratios=(1.5, 1, 1)))
+    figure = style.new_figure(11.0, 6.0 if maps else 3.4)
+    parts = figure.subfigures(2 if maps else 1, 1, squeeze=False)[:, 0]
+    above = []
+    if maps:
+        parts[0].suptitle(run.scheme.split("(")[0], fontsize=11)
+        above = list(parts[0].subplots(1, maps, sharex=True, sharey=True, squeeze=False)[0])
+    return [*above, *parts[-1].subplots(1, 2)]
 
 
 def _curves(figure, axes, run):
@@ -57,9 +66,8 @@ def _curves(figure, axes, run):
     bar.set_label("time t", fontsize=9)
 
 
-def _maps(part, run, times, shared_scale):
+def _maps(panels, run, times, shared_scale):
     lower, upper = window({"run": run}, None, times)
-    panels = part.subplots(1, len(times), sharex=True, sharey=True, squeeze=False)[0]
     for axes, t in zip(panels, times, strict=True):
         style.tidy(axes, "x₁", "x₂" if t == times[0] else "", f"t = {t:.3g}")
         axes.grid(False)
@@ -68,7 +76,9 @@ def _maps(part, run, times, shared_scale):
         for axes, t in zip(panels, times, strict=True):
             draw.dots(axes, run.at(t), style.colour(0))
     else:
-        _heat_row(part, panels, [draw.heat_values(run.at(t), lower, upper) for t in times], shared_scale)
+        _heat_row(
+            panels[0].figure, panels, [draw.heat_values(run.at(t), lower, upper) for t in times], shared_scale
+        )
     for axes in panels:
         axes.set_xlim(lower[0], upper[0])
         axes.set_ylim(lower[1], upper[1])
