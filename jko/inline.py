@@ -14,7 +14,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 200, 96  # of a small picture, in pixels of a screen
-_BLUE = (0, 114, 178)  # the first colour of the pictures' palette
+BLUE = (0, 114, 178)  # the first colour of the pictures' palette
 _TEXT = 'style="text-align:left;vertical-align:top;padding:2px 14px 2px 0"'
 
 
@@ -69,7 +69,7 @@ def image(values: np.ndarray, label: str = "map") -> str:
     """Values `[n1, n2]` ≥ 0 with the first axis to the right and the second upwards, darker where larger."""
     share = np.clip(values / (values.max() or 1.0), 0.0, 1.0).T[::-1]
     pixels = np.empty((*share.shape, 4), dtype=np.uint8)
-    pixels[..., :3] = _BLUE
+    pixels[..., :3] = BLUE
     pixels[..., 3] = np.rint(255.0 * share)
     data = base64.b64encode(png(pixels)).decode("ascii")
     height = int(np.clip(WIDTH * share.shape[0] / share.shape[1] / 1.4, 60, 160))
@@ -107,4 +107,4 @@ def _svg(inside: str, label: str) -> str:
 
 
 def _hex() -> str:
-    return "#{:02x}{:02x}{:02x}".format(*_BLUE)
+    return "#{:02x}{:02x}{:02x}".format(*BLUE)
