@@ -208,6 +208,7 @@ def _checked(
     if not isinstance(scheme, Scheme):
         name = f"the class {scheme.__name__}" if isinstance(scheme, type) else type(scheme).__name__
         raise TypeError(f"scheme: expected a scheme such as jko.steps.Cvxpy(), got {name}")
+    scheme.check_grid(measure)
     return (
         positive_number("tau", tau),
         whole_number("n_steps", n_steps, least=0),

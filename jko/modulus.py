@@ -12,12 +12,15 @@ from jko.measures import Grid
 
 
 def observed_modulus(F: Functional, grid: Grid) -> float | None:
-    """λ of F from second differences over the cells, declared ones as they are; None where a part has none.
+    """λ of F from second differences over the cells, declared ones as they are; None where a part has none,
+    and in a room, through whose walls geodesics do not lead.
 
     Σ c·λ(V) + Σ c·min(λ(W), 0), the least eigenvalues of the matrices of second differences of V at the
     cells' centres, and of W at the differences of centres. Internal energies and caps count as 0 where they
     are declared displacement convex. It is what the grid sees, no proof.
     """
+    if grid.is_room:
+        return None
     d, parts = grid.dimension, F.parts
     total = 0.0
     for c, atom in parts.internal + parts.constraint + parts.local + parts.gradient + parts.rest:

@@ -65,8 +65,9 @@ class Scheme:
     """The base of every scheme: a frozen dataclass of settings with `prepare` and `step`.
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
-    `order` in τ, whether it takes densities on `periodic` grids, and whether it `transports`, so that a
-    message may name it in the place of another. Where steps are cheap it may define `advance(problem, mu, t,
+    `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, which one
+    that says nothing does not, and whether it `transports`, so that a message may name it in the place of
+    another. Where steps are cheap it may define `advance(problem, mu, t,
     tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
@@ -79,6 +80,8 @@ class Scheme:
     energy_kind: ClassVar[str] = "exact"
     on_many_devices: ClassVar[bool] = False
     periodic: ClassVar[bool] = False
+    rooms: ClassVar[bool] = False
+    doors: ClassVar[bool] = False
     transports: ClassVar[bool] = True
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
@@ -124,12 +127,12 @@ class Scheme:
     def displacement_modulus(self, F, mu) -> float | None:
         """λ of F where this scheme moves mu.
 
-        None round an obstacle, through which the straight lines of displacement convexity lead, and on a
-        torus but for internal energies, which alone keep their λ there.
+        None round an obstacle and in a room, through whose walls the straight lines of displacement convexity
+        lead, and on a torus but for internal energies, which alone keep their λ there.
         """
         grid = getattr(mu, "grid", None)
         around = grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}
-        if around or getattr(self, "obstacle", None) is not None:
+        if around or (grid is not None and grid.is_room) or getattr(self, "obstacle", None) is not None:
             return None
         return F.displacement_modulus(mu.dimension)
 
@@ -150,7 +153,7 @@ class Scheme:
             raise TypeError(
                 f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {_conversion(wanted)}"
             )
-        self._check_walls(mu)
+        self.check_grid(mu)
         self._check_devices(mu)
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
@@ -162,12 +165,26 @@ class Scheme:
             )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
 
-    def _check_walls(self, mu) -> None:
+    def check_grid(self, mu) -> None:
+        """Refuse a measure on a torus, in a room or with doors where the scheme does not declare that it
+        takes them. The driver asks every scheme, also one whose `check` does not."""
         grid = getattr(mu, "grid", None)
-        if grid is None or not grid.is_periodic or self.periodic:
+        if grid is None or (self.measures and not isinstance(mu, self.measures)):
             return
-        able = ", ".join(name for name, scheme in _transports() if scheme.periodic)
-        grid.require_walls("measure", f"{self.scheme_name()} takes no periodic grid, {able} do")
+        asked = {
+            "periodic": (grid.is_periodic, "a periodic grid"),
+            "rooms": (grid.room is not None, "a room"),
+            "doors": (grid.exits is not None, "doors"),
+        }
+        for capability, (needed, what) in asked.items():
+            if needed and not getattr(self, capability):
+                able = ", ".join(
+                    name for name, scheme in _transports() if getattr(scheme, capability) is True
+                )
+                raise ValueError(
+                    f"measure: {self.scheme_name()} does not take {what}, got a density on {grid!r}: take "
+                    f"{able}, or a grid without"
+                )
 
     def _check_devices(self, mu) -> None:
         if sharding.active() is None:
@@ -183,7 +200,8 @@ class Scheme:
 class Wrapper(Scheme):
     """A scheme that takes its steps by another one, `scheme`, whose state it keeps under "inner".
 
-    A subclass says in `first` what it keeps beside that, and defines `step`.
+    A subclass says in `first` what it keeps beside that, and defines `step`. It takes tori and rooms where
+    the scheme does; doors only where it says so, since it has to count what leaves in each of its steps.
     """
 
     scheme: Any
@@ -193,6 +211,16 @@ class Wrapper(Scheme):
     def order(self) -> int:  # type: ignore[override]
         """That of the scheme, where the subclass has none of its own."""
         return self.scheme.order
+
+    @property
+    def periodic(self) -> bool:  # type: ignore[override]
+        """As the scheme."""
+        return self.scheme.periodic
+
+    @property
+    def rooms(self) -> bool:  # type: ignore[override]
+        """As the scheme."""
+        return self.scheme.rooms
 
     def check(self, F, mu) -> None:
         self.scheme.check(F, mu)

@@ -314,6 +314,11 @@ def equilibrium(functional: Functional, measure: Measure, *, max_iterations: int
             f"measure: expected a Density, got {type(measure).__name__}: "
             "take measure.on(grid), or move particles by descent.BackwardEuler until they stand still"
         )
+    if measure.grid.is_room:
+        raise ValueError(
+            f"measure: expected a density on a box or a torus, got one on {measure.grid!r}, whose parts may "
+            "each have a level of their own: take limits.FiniteVolume until it stands still"
+        )
     most = whole_number("max_iterations", max_iterations)
     equation = _SelfConsistency(functional, measure)
     rho, near, spent = measure.values, TOLERANCES.near, 0

@@ -39,7 +39,7 @@ def solve(
     undershoots it is cut at 0, and ValueError is raised once that has made 1 % of mass. Order 2 only.
     """
     instance("density", density, Density, ": put it on a grid first")
-    density.grid.require_walls("density", "take limits.FiniteVolume for a gradient flow on a torus")
+    density.grid.require_box("density", "take limits.FiniteVolume on a torus or in a room")
     if density.dimension > 2:
         raise ValueError(
             f"density: expected one or two dimensions, got {density.dimension}: use simulate in more"

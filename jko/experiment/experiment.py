@@ -14,6 +14,7 @@ from functionals import Functional
 from jko.comparison.times import common_times
 from jko.errors import shortened
 from jko.experiment import terms
+from jko.experiment.expressions import expression
 from jko.experiment.files import Files
 from jko.experiment.initial import initial, species
 from jko.experiment.run_settings import Run, runs
@@ -113,14 +114,17 @@ def _start(root: Table, grid: Grid | None, exact, files: Files):
 
 
 def _grid(table: Table) -> Grid:
-    table.allow(("lower", "upper", "cells", "periodic"))
+    table.allow(("lower", "upper", "cells", "periodic", "inside", "doors"))
     corners = {key: table.numbers(key) for key in ("lower", "upper", "cells")}
     cells = np.asarray(corners["cells"], dtype=float)
     if cells.ndim < 2 and cells.min() >= 2 and (cells.prod() if cells.ndim else cells) > _MOST_CELLS:
         table.refuse("cells", f"expected at most {_MOST_CELLS} cells together, got {cells.prod():.3g}")
     with prefixed(table.path):
         sides = {k: tuple(v) if isinstance(v, list) else v for k, v in corners.items()}
-        return Grid.uniform(**sides, periodic=table.value("periodic", False))
+        box = Grid.uniform(**sides, periodic=table.value("periodic", False))
+    masks = {key: expression(table, key, box.dimension, "x") for key in ("inside", "doors") if key in table}
+    with prefixed(table.path):
+        return Grid.uniform(**sides, periodic=box.periodic, **masks) if masks else box
 
 
 def exact_solutions() -> dict[str, type]:

@@ -20,23 +20,23 @@ class CappedDiffusion(NonlinearDiffusion):
     the mean of ρ and the first ρ′: order 1 in τ, substeps by the slope of Ψ.
     """
 
-    def __init__(self, internal, cap: np.ndarray, spacing: tuple[float, ...]):
-        super().__init__(internal, cap, spacing)
-        self.faces = Faces(cap.shape, spacing)
-        self.column = cap.reshape(-1, 1)
-        rising = np.indices(cap.shape).sum(axis=0)
+    def __init__(self, internal, cap: np.ndarray, faces: Faces):
+        super().__init__(internal, cap, faces.grid.spacing)
+        self.faces = faces
+        self.column = faces.of(cap).reshape(-1, 1)
+        rising = faces.of(np.indices(cap.shape).sum(axis=0))
         self.from_high, self.from_low = rising, -rising
 
     def evolve(self, rho: np.ndarray, psi: np.ndarray, tau: float, second_order: bool):
         """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
-        weight, flat = tau * self.faces.inverse_square, rho.ravel()
-        out = self.faces.leaving(weight * self.faces.difference(psi.ravel()))
+        weight, flat, psi = tau * self.faces.inverse_square, self.faces.of(rho), self.faces.of(psi)
+        out = self.faces.leaving(weight * self.faces.difference(psi))
         most = out[flat > TOLERANCES.held * flat.max()].max(initial=0.0)
         count = substeps(most / TOLERANCES.capped_share, TOLERANCES.capped_substeps if second_order else 1)
-        now, psi = rho.reshape(-1, 1), psi.reshape(-1, 1)
+        now, psi = flat.reshape(-1, 1), psi.reshape(-1, 1)
         for _ in range(count):
             now = self._substep(now, psi, weight / count, TOLERANCES.capped_halvings)
-        return now.reshape(rho.shape)
+        return self.faces.field(now[:, 0])
 
     def _substep(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray, depth: int):
         try:

@@ -26,24 +26,29 @@ class CrowdMotion:
     height function of a volume of fluid [HirtNichols1981], and p's slope is taken over it. The decay of
     energy is then for the caller to check. Without, p vanishes in the centre of the first cell with room,
     inside of an oblique front by up to h/√8.
+
+    A door has no cap, hence no pressure, and is empty at the start of each substep, so that nothing returns.
     """
 
-    def __init__(self, cap: np.ndarray, spacing: tuple[float, ...]):
-        self.faces = Faces(cap.shape, spacing)
-        self.cap = cap.ravel()
-        rising = np.indices(cap.shape).sum(axis=0)
+    def __init__(self, cap: np.ndarray, faces: Faces):
+        self.faces = faces
+        self.cap = np.where(faces.doors, np.inf, faces.of(cap))
+        rising = faces.of(np.indices(cap.shape).sum(axis=0))
         self.from_high, self.from_low = rising, -rising
 
     def evolve(self, rho, psi, tau: float, sharp):
         """ρ `[*cells]` after τ with Ψ fixed, in substeps; raises NotSolved."""
-        drift = self.faces.difference(psi.ravel())
+        rho, drift = self.faces.of(rho), self.faces.difference(self.faces.of(psi))
         weight = tau * self.faces.inverse_square
         out = self.faces.leaving(weight * drift)
         count = substeps(out.max() / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
-        now = rho.ravel(), (rho.ravel() >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
+        now = rho, (rho >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
+        left = np.zeros_like(rho)
         for _ in range(count):
             now = self._substep(*now, drift, weight / count, sharp, TOLERANCES.crowd_halvings)
-        return now[0].reshape(rho.shape)
+            left[self.faces.doors] += now[0][self.faces.doors]
+            now[0][self.faces.doors] = 0.0
+        return self.faces.field(now[0] + left)
 
     def _substep(self, rho, side, drift, weight, sharp, depth):
         """(ρ, side) after a substep, halved where the sets do not settle; side is the sign of p."""
@@ -62,7 +67,7 @@ class CrowdMotion:
         nearness = 1.0 / self._distance(base, side > 0) if sharp else np.ones(low.size)
         slope, held = drift, np.zeros(low.size, bool)
         for count in range(
-            TOLERANCES.crowd_patience + 2 * sum(faces.cells)
+            TOLERANCES.crowd_patience + 2 * faces.longest
         ):  # sets grow by a layer of cells in a round
             mobility = np.where(held, 0.5 * (low + high), np.where(slope > 0.0, high, low))
             target = np.where(side > 0, self.cap, 0.0)
@@ -90,11 +95,12 @@ class CrowdMotion:
     def _distance(self, rho, full):
         """From a full cell to the front, in cells, on the faces to cells with room; 1 on all others."""
         share = np.divide(rho, self.cap, out=np.ones_like(rho), where=self.cap > 0.0)
-        shape, found = self.faces.cells, []
-        for axis, n in enumerate(shape):
-            lines, held = (np.moveaxis(f.reshape(shape), axis, 0).reshape(n, -1) for f in (share, full))
-            found.append((_ahead(lines, held) * _ahead(lines[::-1], held[::-1])[::-1]).ravel())
-        return np.concatenate(found)
+        return self.faces.by_lines(_between, share, full)
+
+
+def _between(share: np.ndarray, full: np.ndarray, out: np.ndarray):
+    """The distance on the faces of `[n, lines]`, whichever way the front goes."""
+    out[:] = _ahead(share, full) * _ahead(share[::-1], full[::-1])[::-1]
 
 
 def _ahead(share: float, full):

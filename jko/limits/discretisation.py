@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from functionals import Functional
-from jko.limits.lines import field_of, lines_along, one_by_one, strang
+from jko.limits.lines import lines_of, one_by_one, strang
 from jko.limits.tolerances import TOLERANCES
 from jko.measures import Density, Grid
 
@@ -16,11 +16,15 @@ class GridProblem:
     def __init__(self, F: Functional, grid: Grid):
         self.F, self.grid, parts = F, grid, F.parts
         self.fixed = parts.potential_values(grid.points).reshape(grid.cells)
+        if grid.room is not None:
+            self.fixed = np.where(grid.inside, self.fixed, 0.0)
+        self.batches = lines_of(grid)
         self.moving = parts.interaction + parts.rest
         self.cap = np.full(grid.cells, np.inf)
         for atom in parts.constraints:
             self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
-        self.lines = _line_solver(parts, self.cap, grid)
+        self.cap[grid.doors] = np.inf
+        self.lines = self._line_solver()
         if self.moving:
             self.lines.most_substeps = 1  # its sweeps are repeated, and its checks shorten τ already
         self._plans: dict = {}
@@ -33,8 +37,12 @@ class GridProblem:
             return 0.0
         psi = self.fixed + self.moving_potential(mu)
         return max(
-            self.lines.crossed(lines_along(mu.values, axis), lines_along(psi, axis), tau / h**2)
-            for axis, h in enumerate(self.grid.spacing)
+            (
+                self.lines.crossed(lines.of(mu.values), lines.of(psi), tau / h**2)
+                for batches, h in zip(self.batches, self.grid.spacing, strict=True)
+                for lines in batches
+            ),
+            default=0.0,
         )
 
     def moving_potential(self, mu: Density) -> np.ndarray:
@@ -46,18 +54,23 @@ class GridProblem:
     def _moving_potential(self, mu: Density):
         total = np.zeros(self.grid.cells)
         for coefficient, atom in self.moving:
-            values = np.asarray(atom.first_variation(mu), dtype=float)
+            values = self._inside(atom.first_variation(mu))
             if not np.all(np.isfinite(values)):
-                floor = TOLERANCES.singular_floor * mu.values.mean()
-                values = np.asarray(atom.first_variation(mu.with_values(mu.values + floor)), dtype=float)
+                floor = TOLERANCES.singular_floor * mu.values.mean() * self.grid.inside
+                values = self._inside(atom.first_variation(mu.with_values(mu.values + floor)))
             total += coefficient * values
         return total
 
+    def _inside(self, field) -> np.ndarray:
+        return np.where(self.grid.inside, np.asarray(field, dtype=float), 0.0)
+
     def sweep(self, rho: np.ndarray, moving, tau: float, second_order: bool) -> np.ndarray:
-        """All axes in turn with Ψ = V + moving frozen: Strang's order, or one axis after the other."""
+        """All axes in turn with Ψ = V + moving frozen: Strang's order, or one axis after the other. What left
+        through doors stands in their cells; `emptied` takes it out."""
+        rho, left = self.emptied(rho)
         if hasattr(self.lines, "evolve"):
             psi = self.fixed if moving is None else self.fixed + moving
-            return self.lines.evolve(rho, psi, tau, second_order)
+            return self.lines.evolve(rho, psi, tau, second_order) + left
         if moving is None:
             key = (tau, second_order)
             if key not in self._plans:
@@ -67,16 +80,30 @@ class GridProblem:
             plan = self._plans[key]
         else:
             plan = self._plan(self.fixed + moving, tau, second_order)
-        for axis, prepared in plan:
-            rho = field_of(self.lines.sweep(lines_along(rho, axis), prepared), axis, self.grid.cells)
-        return rho
+        rho = rho.copy()
+        for batches in plan:
+            for lines, prepared in batches:
+                lines.put(self.lines.sweep(lines.of(rho), prepared), rho)
+            rho, gone = self.emptied(rho)
+            left = left + gone
+        return rho + left
+
+    def emptied(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        """(ρ without, and with nothing but, what is in the cells of doors)."""
+        if self.grid.exits is None:
+            return rho, 0.0
+        return np.where(self.grid.doors, 0.0, rho), np.where(self.grid.doors, rho, 0.0)
 
     def _plan(self, psi: np.ndarray, tau: float, second_order: bool):
         order = (strang if second_order else one_by_one)(self.grid.dimension)
         prepared = {
-            pair: self.lines.prepare(psi, pair[0], pair[1] * tau, second_order) for pair in set(order)
+            (axis, share): [
+                (lines, self.lines.prepare(lines, psi, share * tau, second_order))
+                for lines in self.batches[axis]
+            ]
+            for axis, share in set(order)
         }
-        return [(pair[0], prepared[pair]) for pair in order]
+        return [prepared[pair] for pair in order]
 
     def rounding(self, mu: Density) -> float:
         """The size below which a difference of two energies is rounding."""
@@ -93,27 +120,28 @@ class GridProblem:
             terms = terms + self.lines.size_of_terms(rho)
         return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume
 
+    def _line_solver(self):
+        parts, cap, spacing = self.F.parts, self.cap, self.grid.spacing
+        if parts.gradient or parts.local:
+            from jko.limits.coupled import CoupledDiffusion
 
-def _line_solver(parts, cap: np.ndarray, grid: Grid):
-    spacing = grid.spacing
-    if parts.gradient or parts.local:
-        from jko.limits.coupled import CoupledDiffusion
+            return CoupledDiffusion(parts, self.grid)
+        capped = bool(np.isfinite(cap).any())
+        if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
+            from jko.limits.scharfetter_gummel import ScharfetterGummel
 
-        return CoupledDiffusion(parts, grid)
-    capped = bool(np.isfinite(cap).any())
-    if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
-        from jko.limits.scharfetter_gummel import ScharfetterGummel
+            return ScharfetterGummel(parts.temperature, spacing)
+        if not parts.internal:
+            from jko.limits.crowd import CrowdMotion
+            from jko.limits.faces import Faces
+            from jko.limits.upwind import Upwind
 
-        return ScharfetterGummel(parts.temperature, spacing, grid.periodic)
-    if not parts.internal:
-        from jko.limits.crowd import CrowdMotion
-        from jko.limits.upwind import Upwind
+            return CrowdMotion(cap, Faces(self.grid, self.batches)) if capped else Upwind(spacing)
+        if capped and self.grid.dimension > 1:
+            from jko.limits.capped_diffusion import CappedDiffusion
+            from jko.limits.faces import Faces
 
-        return CrowdMotion(cap, spacing) if capped else Upwind(spacing, grid.periodic)
-    if capped and grid.dimension > 1:
-        from jko.limits.capped_diffusion import CappedDiffusion
+            return CappedDiffusion(parts.internal_energy, cap, Faces(self.grid, self.batches))
+        from jko.limits.nonlinear_diffusion import NonlinearDiffusion
 
-        return CappedDiffusion(parts.internal_energy, cap, spacing)
-    from jko.limits.nonlinear_diffusion import NonlinearDiffusion
-
-    return NonlinearDiffusion(parts.internal_energy, cap, spacing)
+        return NonlinearDiffusion(parts.internal_energy, cap, spacing)

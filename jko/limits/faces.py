@@ -1,32 +1,56 @@
-"""The faces between the cells of a box, all axes together: fluxes, and the equation of a pressure."""
+"""The faces between the cells of a box or a room, all axes together: fluxes, the equation of a pressure."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from jko.limits.lines import lines_along
+from jko.limits.lines import Lines
 from jko.limits.tolerances import TOLERANCES
+from jko.measures import Grid
 
 
 class Faces:
-    """Faces of the box `cells`: `low` and `high`, the flat indices of the two cells of each, axis by axis."""
+    """Faces between cells of the inside: `low` and `high`, the flat indices of the two cells of each, axis by
+    axis. Fields are those of the inside alone, `[size]`; `of` and `field` go to them and back."""
 
-    def __init__(self, cells: tuple[int, ...], spacing: tuple[float, ...]):
-        self.cells, self.size = cells, int(np.prod(cells))
-        index = np.arange(self.size).reshape(cells)
-        lines = [lines_along(index, axis) for axis in range(len(cells))]
-        self.low = np.concatenate([line[:-1].ravel() for line in lines])
-        self.high = np.concatenate([line[1:].ravel() for line in lines])
-        self.inverse_square = np.concatenate(
-            [np.full(line[1:].size, h**-2.0) for line, h in zip(lines, spacing, strict=True)]
-        )
+    def __init__(self, grid: Grid, batches: list[list[Lines]]):
+        self.grid, self._held = grid, np.flatnonzero(grid.inside)
+        self.size = self._held.size
+        self.doors = grid.doors.reshape(-1)[self._held]
+        place = np.full(grid.size, -1)
+        place[self._held] = np.arange(self.size)
+        self._lines = [place[lines.index] for axis in batches for lines in axis]
+        none = np.zeros(0, dtype=place.dtype)
+        self.low = np.concatenate([none, *(line[:-1].ravel() for line in self._lines)])
+        self.high = np.concatenate([none, *(line[1:].ravel() for line in self._lines)])
+        weights = [
+            np.full(lines.index[1:].size, grid.spacing[lines.axis] ** -2.0)
+            for axis in batches
+            for lines in axis
+        ]
+        self.inverse_square = np.concatenate([np.zeros(0), *weights])
+
+    def of(self, field: np.ndarray) -> np.ndarray:
+        """The values inside `[size]` of a field `[*cells]`."""
+        return field.reshape(-1)[self._held]
+
+    def field(self, flat: np.ndarray) -> np.ndarray:
+        """The field `[*cells]`, 0 in walls, of values inside `[size]`."""
+        out = np.zeros(self.grid.size)
+        out[self._held] = flat
+        return out.reshape(self.grid.cells)
+
+    @property
+    def longest(self) -> int:
+        """Cells along all axes together: as many rounds carry a change through the box."""
+        return sum(self.grid.cells)
 
     def by_lines(self, kernel, *fields) -> np.ndarray:
-        """kernel(lines of each field, out) for every axis, `out` `[n − 1, lines]`, on all faces."""
-        found = []
-        for axis, n in enumerate(self.cells):
-            out = np.empty((n - 1, self.size // n))
-            kernel(*(lines_along(field.reshape(self.cells), axis) for field in fields), out)
+        """kernel(lines of each field, out) for all lines, `out` `[n − 1, lines]`, on all faces."""
+        found = [np.zeros(0)]
+        for index in self._lines:
+            out = np.empty((index.shape[0] - 1, index.shape[1]))
+            kernel(*(field.ravel()[index] for field in fields), out)
             found.append(out.ravel())
         return np.concatenate(found)
 

@@ -1,20 +1,87 @@
-"""A field on the grid as the lines along one axis, and Strang splitting over the axes."""
+"""A field on the grid as the lines along one axis between walls, and Strang splitting over the axes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
+
+from jko.measures import Grid
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines of a grid along one axis, of one length, between walls or, `closes`, round a torus.
+
+    `index` `[n, lines]` are the flat indices of their cells. A box has one such batch an axis; in a room each
+    stretch of cells between walls is a line, and those of one length are a batch, so that what solves on
+    lines knows no walls but the ends. Cells between walls on both sides are in no batch of that axis.
+    `doors` `[n, lines]` tells which cells take mass and give none back, None where no line has one.
+    """
+
+    axis: int
+    closes: bool
+    index: np.ndarray
+    doors: np.ndarray | None = None
+
+    def of(self, field: np.ndarray) -> np.ndarray:
+        """The lines `[n, lines]` of a field `[*cells]`, a copy."""
+        return field.reshape(-1)[self.index]
+
+    def put(self, lines: np.ndarray, field: np.ndarray) -> None:
+        """Write lines into a contiguous field `[*cells]`."""
+        field.reshape(-1)[self.index] = lines
+
+    @property
+    def beside_doors(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Whether the lower and whether the higher cell of each face is a door, faces as `jumps` has them."""
+        if self.doors is None:
+            return None
+        after = np.roll(self.doors, -1, axis=0) if self.closes else self.doors[1:]
+        return (self.doors if self.closes else self.doors[:-1]), after
+
+
+def lines_of(grid: Grid) -> list[list[Lines]]:
+    """The batches of lines of each axis."""
+    number = np.arange(grid.size).reshape(grid.cells)
+    batches = [_along(grid, number, axis) for axis in range(grid.dimension)]
+    if grid.exits is None:
+        return batches
+    return [[_with_doors(lines, grid.doors) for lines in axis] for axis in batches]
+
+
+def _with_doors(lines: Lines, doors: np.ndarray) -> Lines:
+    there = lines.of(doors)
+    return replace(lines, doors=there) if there.any() else lines
+
+
+def _along(grid: Grid, number: np.ndarray, axis: int) -> list[Lines]:
+    turns = grid.periodic[axis]
+    index, inside = lines_along(number, axis), lines_along(grid.inside, axis)
+    whole = inside.all(axis=0)
+    batches = [Lines(axis, turns, np.ascontiguousarray(index[:, whole]))] if whole.any() else []
+    index, inside = index[:, ~whole], inside[:, ~whole]
+    if turns and inside.size:
+        # begun at a wall, a line round the torus is one between walls
+        n = len(index)
+        around = (np.argmin(inside, axis=0) + np.arange(n)[:, None]) % n
+        index, inside = (np.take_along_axis(x, around, axis=0) for x in (index, inside))
+    # a stretch begins where its cell is inside and the one before is not, and so it ends
+    edged = np.pad(inside.T, ((0, 0), (1, 1))).astype(np.int8)
+    line, begin = np.nonzero(np.diff(edged, axis=1) == 1)
+    end = np.nonzero(np.diff(edged, axis=1) == -1)[1]
+    for length in np.unique(end - begin):
+        if length > 1:
+            these = end - begin == length
+            cells = begin[these] + np.arange(length)[:, None]
+            batches.append(Lines(axis, False, np.ascontiguousarray(index[cells, line[these]])))
+    return batches
 
 
 def lines_along(field: np.ndarray, axis: int) -> np.ndarray:
     """A copy of `[*cells]` as `[n, lines]`, n the number of cells along the axis."""
     moved = np.moveaxis(field, axis, 0)
     return np.array(moved.reshape(moved.shape[0], -1), order="C")
-
-
-def field_of(lines: np.ndarray, axis: int, cells: tuple[int, ...]) -> np.ndarray:
-    """The field `[*cells]` of which `lines` are the lines along the axis."""
-    others = cells[:axis] + cells[axis + 1 :]
-    return np.ascontiguousarray(np.moveaxis(lines.reshape(cells[axis], *others), 0, axis))
 
 
 def jumps(psi: np.ndarray, periodic: bool) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.limits.line_newton import TINY, LineNewton
-from jko.limits.lines import lines_along, substeps
+from jko.limits.lines import Lines, substeps
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import blended
 from jko.loops.elliptic.tridiagonal import limit_fluxes
@@ -57,14 +57,9 @@ class NonlinearDiffusion:
             diffusivity = safe * self.curvature(safe)
         return slope, pressure, np.nan_to_num(diffusivity, nan=0.0, posinf=1e300)
 
-    def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
-        """What a sweep needs of a fixed Ψ `[*cells]`."""
-        return (
-            lines_along(psi, axis),
-            lines_along(self.cap, axis),
-            tau / self.spacing[axis] ** 2,
-            second_order,
-        )
+    def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
+        """What a sweep of lines needs of a fixed Ψ `[*cells]`."""
+        return lines.of(psi), lines.of(self.cap), tau / self.spacing[lines.axis] ** 2, second_order
 
     def sweep(self, rho: np.ndarray, prepared: tuple):
         """One step of every line of `[n, lines]`: SDIRK of order 2, or implicit Euler [Alexander1977]."""

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from jko.limits.line_solves import Resolvent, circulate, limit_around
-from jko.limits.lines import jumps, leaving, lines_along
+from jko.limits.lines import Lines, jumps, leaving
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
 
@@ -24,22 +24,22 @@ class ScharfetterGummel:
     that implicit Euler (where δ is cut to s/2) keeps ρ positive and lowers Σ θρ log ρ + Ψρ by Jensen's
     inequality, for any τ.
 
+    A door is an absorbing state at its face: ρ = 0 half a cell away, a rate of twice that over half the jump,
+    and none back.
+
     Order 2 is by the two-stage L-stable SDIRK method [Alexander1977]; where it undershoots, its fluxes are
     limited to the positive ones of implicit Euler.
     """
 
-    def __init__(self, temperature: float, spacing: tuple[float, ...], periodic: tuple[bool, ...]):
+    def __init__(self, temperature: float, spacing: tuple[float, ...]):
         self.temperature = temperature
-        self.periodic = periodic
         self.spacing = spacing
 
-    def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
-        """The stages of one sweep for a fixed Ψ `[*cells]`."""
-        h, theta = self.spacing[axis], self.temperature
-        jump = jumps(lines_along(psi, axis), self.periodic[axis])
-        right, left = rates(jump, theta, h)
+    def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
+        """The stages of one sweep of lines for a fixed Ψ `[*cells]`."""
+        h, theta, turns = self.spacing[lines.axis], self.temperature, lines.closes
+        right, left = _absorbed(jumps(lines.of(psi), turns), lines, theta, h)
         compact = h * h / (12.0 * theta)
-        turns = self.periodic[axis]
         euler = _Stage(right, left, tau, compact, turns)
         return (
             (_Stage(right, left, _GAMMA * tau, compact, turns, positive=False), euler)
@@ -92,6 +92,17 @@ class _Stage:
         out = np.empty_like(rho)
         (circulate if self.periodic else generate)(self.right, self.left, self.compact, rho, out)
         return self.resolvent(out, self.positive)
+
+
+def _absorbed(jump: np.ndarray, lines: Lines, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:
+    """`rates`, into doors over half a cell, and none out of them."""
+    right, left = rates(jump, theta, h)
+    if lines.beside_doors is None:
+        return right, left
+    low, high = lines.beside_doors
+    into_high, into_low = rates(0.5 * jump, theta, h)
+    right = np.where(low, 0.0, np.where(high, 2.0 * into_high, right))
+    return right, np.where(high, 0.0, np.where(low, 2.0 * into_low, left))
 
 
 def rates(jump: np.ndarray, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:

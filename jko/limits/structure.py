@@ -24,13 +24,14 @@ class Way(StrEnum):
 @dataclass
 class Outcome:
     """Where a step went, its energy, the iterations, the fallbacks with their number, and the share of the
-    time that was done: less than 1 is a failure."""
+    time that was done: less than 1 is a failure. `out` is the mass that left through doors."""
 
     mu: object
     energy: float
     iterations: int = 0
     ways: dict[Way, int] = field(default_factory=dict)
     done: float = 1.0
+    out: float = 0.0
 
     def counted(self, way: Way) -> Outcome:
         """The same, with one more count of a way."""
@@ -87,7 +88,7 @@ def _joined(first: Outcome, second: Outcome, share: float):
     for way, count in second.ways.items():
         ways[way] = ways.get(way, 0) + count
     iterations = first.iterations + second.iterations
-    return Outcome(second.mu, second.energy, iterations, ways, first.done + share)
+    return Outcome(second.mu, second.energy, iterations, ways, first.done + share, first.out + second.out)
 
 
 def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool):
@@ -99,15 +100,21 @@ def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool
     least = values.min()
     if not converged or not np.isfinite(least) or least < 0.0 or np.any(values > problem.cap * (1 + 1e-12)):
         return None, None
-    after = mu.with_values(values)
-    if abs(after.mass - mu.mass) > TOLERANCES.mass * mu.mass:
+    after, out = _through_doors(problem, mu, values)
+    if abs(after.mass + out - mu.mass) > TOLERANCES.mass * mu.mass:
         return None, None
     value = problem.F(after)
-    if value <= energy:
-        return Outcome(after, value, iterations), None
+    if value <= energy or out > 0.0:
+        return Outcome(after, value, iterations, out=out), None
     if value - energy <= problem.rounding(mu):
         return None, Outcome(mu, energy, iterations).counted(Way.STATIONARY)
     return None, None
+
+
+def _through_doors(problem, mu: Density, values: np.ndarray):
+    """(the density inside, the mass that left through doors), of which an energy may rise."""
+    inside, gone = problem.emptied(values)
+    return mu.with_values(inside), float(np.sum(gone)) * mu.grid.cell_volume
 
 
 def self_consistent(problem, mu: Density, tau: float, second_order: bool):
@@ -129,7 +136,7 @@ def self_consistent(problem, mu: Density, tau: float, second_order: bool):
             if not change <= TOLERANCES.slowest * last:
                 break
         before = values
-        middle = np.maximum(0.5 * (mu.values + values), 0.0)
+        middle = np.maximum(0.5 * (mu.values + problem.emptied(values)[0]), 0.0)
         if not middle.sum() > 0 or not np.all(np.isfinite(middle)):
             break
         moving = problem.moving_potential(mu.with_values(middle))
@@ -149,10 +156,10 @@ def _from_the_start(problem, mu: Measure, energy, tau: float):
             continue
         if not np.all(np.isfinite(values)):
             continue
-        after = mu.with_values(values)
+        after, out = _through_doors(problem, mu, values)
         value = problem.F(after)
-        if value <= energy:
-            return Outcome(after, value, 1).counted(Way.FROZEN)
+        if value <= energy or out > 0.0:
+            return Outcome(after, value, 1, out=out).counted(Way.FROZEN)
         if value - energy <= problem.rounding(mu):
             return Outcome(mu, energy, 1).counted(Way.STATIONARY)
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.limits.line_solves import Resolvent
-from jko.limits.lines import jumps, leaving, lines_along, substeps
+from jko.limits.lines import Lines, jumps, leaving, substeps
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.face_mobility import upwind
 from jko.loops.elliptic.tridiagonal import combine_conserving
@@ -19,13 +19,16 @@ class Upwind:
     order 1, the implicit upwind flux: an M-matrix for any τ. Both lower ΣΨρ, by ΣM|∂Ψ|².
     """
 
-    def __init__(self, spacing: tuple[float, ...], periodic: tuple[bool, ...]):
-        self.spacing, self.periodic = spacing, periodic
+    def __init__(self, spacing: tuple[float, ...]):
+        self.spacing = spacing
 
-    def prepare(self, psi: np.ndarray, axis: int, tau: float, second_order: bool):
-        """The face velocities of one sweep in cells a step, and how to take it."""
-        turns = self.periodic[axis]
-        jump = jumps(lines_along(psi, axis), turns) * (tau / self.spacing[axis] ** 2)
+    def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
+        """The face velocities of one sweep of lines in cells a step, and how to take it."""
+        turns = lines.closes
+        jump = jumps(lines.of(psi), turns) * (tau / self.spacing[lines.axis] ** 2)
+        if lines.beside_doors is not None:  # which let nothing back
+            low, high = lines.beside_doors
+            jump = np.clip(jump, np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf))
         right, left = np.maximum(-jump, 0.0), np.maximum(jump, 0.0)
         count = substeps(2.0 * leaving(right, left, turns).max(), TOLERANCES.upwind_substeps + 1)
         if second_order and count <= TOLERANCES.upwind_substeps:

@@ -25,9 +25,9 @@ class Density(DensityConstructors, Measure):
     """A density ρ ≥ 0 by its values at the cell centres of a grid; mass Σ ρ_c|c|.
 
     `values` has shape `[*cells]` and is kept in float64. Integrals are midpoint sums. The mass is whatever
-    the values give; the constructors of `DensityConstructors` make it 1. Raises ValueError for a shape that
-    is not the grid's, a negative, NaN or infinite cell, or zero mass. An array
-    that can be written to is copied.
+    the values give; the constructors of `DensityConstructors` make it 1. In a room ρ is 0 in the walls, and
+    integrals are over the inside. Raises ValueError for a shape that is not the grid's, a negative, NaN or
+    infinite cell, mass in walls, or zero mass. An array that can be written to is copied.
     """
 
     def __init__(self, grid: Grid, values: np.ndarray):
@@ -71,17 +71,22 @@ class Density(DensityConstructors, Measure):
         attributes = {"grid_lower": np.array(grid.lower), "grid_upper": np.array(grid.upper)}
         if grid.is_periodic:
             attributes["grid_periodic"] = np.array(grid.periodic, dtype=int)
-        stacked = np.stack([mu.values for mu in measures])
-        return {"density": (("time", *axes), stacked)}, dict(zip(axes, grid.axes, strict=True)), attributes
+        fields = {"density": (("time", *axes), np.stack([mu.values for mu in measures]))}
+        if grid.is_room:
+            masks = {"inside": grid.inside, "doors": grid.doors}
+            fields |= {name: (axes, cells.astype(np.int8)) for name, cells in masks.items()}
+        return fields, dict(zip(axes, grid.axes, strict=True)), attributes
 
     @classmethod
     def from_fields(cls, dataset):
         values = dataset["density"].values
+        masks = {name: dataset[name].values > 0 for name in ("inside", "doors") if name in dataset}
         grid = Grid.uniform(
             tuple(np.atleast_1d(dataset.attrs["grid_lower"])),
             tuple(np.atleast_1d(dataset.attrs["grid_upper"])),
             values.shape[1:],
             tuple(np.atleast_1d(dataset.attrs.get("grid_periodic", 0)).astype(bool).tolist()),
+            **{name: cells for name, cells in masks.items() if cells.any()},
         )
         return [cls(grid, v) for v in values]
 
@@ -106,6 +111,13 @@ class Density(DensityConstructors, Measure):
 
     def density_values(self):
         return self.values
+
+    def integrate(self, V: Callable):
+        if self.grid.room is None:
+            return super().integrate(V)
+        # V may be infinite in walls
+        field = np.where(self.grid.inside.reshape(-1), pointwise.values(V, self.points), 0.0)
+        return (self.masses * field).sum()
 
     def integrate_internal(self, U: Functional):
         return U.density(self.values).sum() * self.grid.cell_volume
@@ -142,6 +154,8 @@ class Density(DensityConstructors, Measure):
     @cached_property
     def log_density_function(self):
         """log ρ as a jax function of a point `[d]`."""
+        if self.grid.is_room:
+            raise ValueError("log ρ at points needs a density without walls: its cubics lead through them")
         if not np.all(self.values > 0):
             raise ValueError(
                 f"log ρ needs a positive density, got {np.sum(self.values <= 0)} empty cells: "
@@ -182,6 +196,12 @@ def _checked(grid: Grid, values: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"values: expected a density of at least 0, got {np.sum(values < 0)} negative cells, "
             f"the least {values.min():g}"
+        )
+    cut = 0.0 if grid.room is None else float(values[~grid.inside].sum())
+    if cut > 0.0:
+        raise ValueError(
+            f"values: expected no mass in walls, got {cut / values.sum():.2g} of it there: the room, inside, "
+            "cuts it off; make the room larger, or set the values to 0 in the walls"
         )
     if not values.sum() > 0:
         raise ValueError("values: expected a density of positive mass, got 0 everywhere")

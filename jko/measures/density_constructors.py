@@ -14,14 +14,14 @@ from jko.measures.grid import Grid
 
 
 class DensityConstructors:
-    """The ways to make a `Density`; every one gives mass 1."""
+    """The ways to make a `Density`; every one gives mass 1. In a room formulas hold inside of it."""
 
     @classmethod
     def from_function(cls, grid: Grid, f: Callable) -> Self:
         """The density proportional to a jax function f ≥ 0 of a point `[d]`, of mass 1."""
         if not callable(f):
             raise TypeError(f"f: expected a jax function of a point, got {type(f).__name__}")
-        return cls(grid, pointwise.values(f, grid.points).reshape(grid.cells)).normalized()
+        return cls(grid, inside_of(grid, pointwise.values(f, grid.points).reshape(grid.cells))).normalized()
 
     @classmethod
     def gaussian(cls, grid: Grid, mean: float = 0.0, std: float | None = None, *, covariance=None) -> Self:
@@ -57,7 +57,7 @@ class DensityConstructors:
             covered = covered * (part / grid.spacing[axis]).reshape(shape)
         if not covered.sum() > 0:
             raise ValueError(f"the box from {lower} to {upper} does not meet the grid {grid!r}")
-        return cls(grid, covered).normalized()
+        return cls(grid, inside_of(grid, covered)).normalized()
 
     @classmethod
     def from_image(cls, image, lower: float = 0.0, upper=None) -> Self:
@@ -88,7 +88,8 @@ class DensityConstructors:
 
     @classmethod
     def kernel_estimate(cls, particles, grid: Grid, bandwidth=None) -> Self:
-        """Gaussian kernel density estimate, mass kept by reflection at the box.
+        """Gaussian kernel density estimate, mass kept by reflection at the box, in a room by dividing each
+        kernel by its part in the room, which may lie behind a wall.
 
         `bandwidth` is the kernel's standard deviation, a number or `[d]`; by default Silverman's rule,
         σ_a (4/((d+2)n))^{1/(d+4)} along axis a [Silverman1986, equation 4.14].
@@ -104,7 +105,14 @@ class DensityConstructors:
             )
         widths = [positive_number("bandwidth", float(b)) for b in np.broadcast_to(bandwidth, (d,))]
         sigma = [b / h for b, h in zip(widths, grid.spacing, strict=True)]
-        smoothed = cls(grid, np.maximum(gaussian_filter(counted, sigma, mode="reflect", truncate=6.0), 0.0))
+
+        def spread(field: np.ndarray):
+            return np.maximum(gaussian_filter(field, sigma, mode="reflect", truncate=6.0), 0.0)
+
+        if grid.room is not None:
+            part = spread(grid.inside.astype(float))
+            counted = np.divide(counted, part, out=np.zeros_like(counted), where=grid.inside)
+        smoothed = cls(grid, spread(counted) * grid.inside)
         return smoothed.with_values(smoothed.values * (particles.mass / smoothed.mass))
 
 
@@ -121,3 +129,23 @@ def _require_inside(particles, grid: Grid):
             f"{particles.positions.min(axis=0).tolist()} to {particles.positions.max(axis=0).tolist()}: "
             "widen the grid"
         )
+    h = np.array(grid.spacing)
+    cells = np.minimum(((particles.positions - low) / h).astype(int), np.array(grid.cells) - 1)
+    walled = int(np.sum(~grid.inside[tuple(cells.T)]))
+    if walled:
+        raise ValueError(
+            f"particles: {walled} of {particles.n} lie in the walls of {grid!r}: make the room larger, or "
+            "move them"
+        )
+
+
+def inside_of(grid: Grid, values: np.ndarray) -> np.ndarray:
+    """The values in the room, 0 in its walls; refused where nothing is left."""
+    if grid.room is None:
+        return values
+    kept = np.where(grid.inside, values, 0.0)
+    if not np.any(kept):
+        raise ValueError(
+            f"the room {grid!r} cuts all of the mass off: move the mass inside, or make the room larger"
+        )
+    return kept

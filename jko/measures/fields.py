@@ -22,8 +22,11 @@ def gradient(grid, field: np.ndarray) -> np.ndarray:
     """∇ of a cell-centred field by centred differences, `[*cells, d]`.
 
     Second order inside and at walls, and across the ends of a periodic axis; next to a cell where the field
-    is infinite (log ρ in vacuum) one-sided, and 0 where no finite neighbour is left.
+    is infinite (log ρ in vacuum), and at the walls of a room, one-sided, of order 1, and 0 where no finite
+    neighbour is left.
     """
+    if grid.room is not None:
+        field = np.where(grid.inside, field, np.nan)
     axes = enumerate(zip(grid.spacing, grid.periodic, strict=True))
     slopes = [(_wrapped_gradient if turns else _axis_gradient)(field, axis, h) for axis, (h, turns) in axes]
     return np.stack(slopes, axis=-1)

@@ -1,14 +1,16 @@
-"""Uniform box grids."""
+"""Uniform grids on a box, a torus or a room."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from jko.errors import finite_array, shown, whole_number
+from jko.measures.cells import Cells, chosen
 
 _MOST_CELLS = 2_000_000_000  # 16 GB a density, and below 2³¹, which indices hold
 
@@ -19,12 +21,17 @@ class Grid:
 
     Along an axis with `periodic` the upper end is the lower end again: a torus of that length, where
     differences of points are those to the nearest image. Along the others the box has walls.
+
+    A `room` is the cells that mass may be in, all others being walls; None is the whole box. Its `exits` are
+    cells where mass leaves.
     """
 
     lower: tuple[float, ...]
     upper: tuple[float, ...]
     cells: tuple[int, ...]
     periodic: tuple[bool, ...] = ()
+    room: Cells | None = None
+    exits: Cells | None = None
 
     def __post_init__(self):
         if not self.periodic:
@@ -32,13 +39,24 @@ class Grid:
 
     @classmethod
     def uniform(
-        cls, lower: float | tuple, upper: float | tuple, cells: int | tuple, periodic: bool = False
+        cls,
+        lower: float | tuple,
+        upper: float | tuple,
+        cells: int | tuple,
+        periodic: bool = False,
+        inside: np.ndarray | Callable | None = None,
+        doors: np.ndarray | Callable | None = None,
     ) -> Grid:
         """A grid from its corners and its number of cells; numbers in one dimension, tuples in several.
 
         A single number among tuples is taken for every axis. periodic: whether the box closes on itself, for
-        all axes or one bool an axis. Raises ValueError for an empty box, fewer than 2 cells along an axis,
-        lengths that differ, or more than three dimensions, TypeError for a periodic that is no bool.
+        all axes or one bool an axis. inside: the cells of a room, all others being walls, as a boolean array
+        `[*cells]` or a jax function of a point `[d]`, true, or positive, at the centres of its cells. doors:
+        cells of the room, likewise, where mass leaves.
+
+        Raises ValueError for an empty box, fewer than 2 cells along an axis, lengths that differ, more than
+        three dimensions, a mask of another shape or of no cell, and doors in walls; TypeError for a periodic
+        that is no bool and a mask that is neither.
         """
         sizes = [np.size(value) for value in (lower, upper, cells)]
         dimension = max(sizes)
@@ -66,7 +84,8 @@ class Grid:
                 "cells: the cells are too small for float64 so far from 0: shift the coordinates"
             )
         turns = _flags(periodic, dimension)
-        return cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers), turns)
+        box = cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers), turns)
+        return box if inside is None and doors is None else _furnished(box, inside, doors)
 
     @property
     def dimension(self) -> int:
@@ -78,10 +97,26 @@ class Grid:
         """Whether any axis closes on itself."""
         return any(self.periodic)
 
-    def require_walls(self, name: str, instead: str) -> None:
-        """Raises ValueError for a periodic grid, in the name of an argument, saying what to do instead."""
-        if self.is_periodic:
-            raise ValueError(f"{name}: expected a density between walls, got one on {self!r}: {instead}")
+    @property
+    def is_room(self) -> bool:
+        """Whether some cells are walls or doors."""
+        return self.room is not None or self.exits is not None
+
+    @cached_property
+    def inside(self) -> np.ndarray:
+        """The cells that are no walls, boolean `[*cells]`: all of them but in a room."""
+        return np.ones(self.cells, dtype=bool) if self.room is None else self.room.values
+
+    @cached_property
+    def doors(self) -> np.ndarray:
+        """The cells where mass leaves, boolean `[*cells]`: none but those given as `doors`."""
+        return np.zeros(self.cells, dtype=bool) if self.exits is None else self.exits.values
+
+    def require_box(self, name: str, instead: str) -> None:
+        """Raises ValueError for a periodic grid and for a room, in the name of an argument, saying what to do
+        instead."""
+        if self.is_periodic or self.is_room:
+            raise ValueError(f"{name}: expected a density in a box, got one on {self!r}: {instead}")
 
     @cached_property
     def spacing(self) -> tuple[float, ...]:
@@ -126,9 +161,29 @@ class Grid:
     def __repr__(self) -> str:
         turns = self.periodic[0] if len(set(self.periodic)) == 1 else self.periodic
         turns = f", periodic={turns}" if self.is_periodic else ""
+        turns += "" if self.room is None else f", inside={self.room!r}"
+        turns += "" if self.exits is None else f", doors={self.exits!r}"
         if self.dimension == 1:
             return f"Grid.uniform({self.lower[0]:g}, {self.upper[0]:g}, {self.cells[0]}{turns})"
         return f"Grid.uniform({self.lower}, {self.upper}, {self.cells}{turns})"
+
+
+def _furnished(box: Grid, inside, doors) -> Grid:
+    """The box with walls where it is not inside, and doors."""
+    points, shape = box.points, box.cells
+    within = np.ones(shape, bool) if inside is None else chosen("inside", inside, points, shape)
+    room = None if within.all() else Cells(within)
+    if doors is None:
+        return replace(box, room=room)
+    leaving = chosen("doors", doors, points, shape)
+    if (leaving & ~within).any():
+        raise ValueError(
+            f"doors: expected cells of the room, got {int((leaving & ~within).sum())} in its walls: make the "
+            "room larger, or the doors cells of it"
+        )
+    if not (within & ~leaving).any():
+        raise ValueError("doors: expected a room with some cells that are no doors, got doors everywhere")
+    return replace(box, room=room, exits=Cells(leaving))
 
 
 def _flags(periodic: bool, dimension: int) -> tuple[bool, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from jko.measures import Density, Gaussian, Grid, Measure, Particles
@@ -22,13 +24,17 @@ def curve(axes, mu: Measure, look: dict, low: float, high: float):
         label, colour = look.get("label"), look["color"]
         return axes.stairs(heights, edges, fill=True, color=colour, alpha=0.3, linewidth=0, label=label)
     x, values = line_values(mu, low, high)
+    if isinstance(mu, Density) and mu.grid.room is not None:
+        edges = mu.grid.edges[0]
+        for i in np.flatnonzero(~mu.grid.inside):
+            axes.axvspan(edges[i], edges[i + 1], color=style.WALL, linewidth=0, zorder=0)
     return axes.plot(x, values, **look)[0]
 
 
 def line_values(mu: Measure, low, high):
-    """Abscissae and density of a measure on the line."""
+    """Abscissae and density of a measure on the line, masked in walls."""
     if isinstance(mu, Density):
-        return mu.grid.axes[0], mu.values
+        return mu.grid.axes[0], plane_values(mu, (0,))
     x = np.linspace(low, high, 400)
     return x, np.exp(mu.log_density(x[:, None]))
 
@@ -40,8 +46,12 @@ def heat_values(mu: Measure, lower, upper) -> tuple[np.ndarray, tuple]:
     smaller one.
     """
     if isinstance(mu, Density):
-        values = mu.values.sum(axis=2) * mu.grid.spacing[2] if mu.dimension == 3 else mu.values
-        return values, (mu.grid.lower[0], mu.grid.upper[0], mu.grid.lower[1], mu.grid.upper[1])
+        return plane_values(mu, (0, 1)), (
+            mu.grid.lower[0],
+            mu.grid.upper[0],
+            mu.grid.lower[1],
+            mu.grid.upper[1],
+        )
     extent = (lower[0], upper[0], lower[1], upper[1])
     if isinstance(mu, Gaussian):
         cells = (_HEAT_CELLS, _HEAT_CELLS)
@@ -53,6 +63,15 @@ def heat_values(mu: Measure, lower, upper) -> tuple[np.ndarray, tuple]:
     x, y = np.asarray(mu.positions[:, :2], dtype=float).T
     masses, *_ = np.histogram2d(x, y, bins=edges, weights=np.asarray(mu.weights, dtype=float))
     return masses / ((edges[0][1] - edges[0][0]) * (edges[1][1] - edges[1][0])), extent
+
+
+def plane_values(mu: Density, plane: tuple[int, ...]) -> np.ndarray:
+    """The density integrated over the axes that are not in the plane, masked where there are walls alone."""
+    others = tuple(a for a in range(mu.dimension) if a not in plane)
+    values = mu.values.sum(axis=others) * math.prod(mu.grid.spacing[a] for a in others)
+    if mu.grid.room is None:
+        return values
+    return np.ma.masked_array(values, ~mu.grid.inside.any(axis=others))
 
 
 def heat(axes, values, extent, highest, **options):

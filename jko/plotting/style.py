@@ -12,6 +12,7 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (5, 1)), ":")
 EXACT = {"color": "black", "linestyle": (0, (1, 1.4)), "linewidth": 1.8, "zorder": 5}
 GREY = "#777777"
+WALL = "#b4b4b4"  # cells outside of a room
 TIME = "time t (nondimensional)"
 DPI = 130
 
@@ -32,14 +33,14 @@ def coordinate(axis: int, dimension: int) -> str:
 
 
 def heat_colours():
-    """White where there is nothing, through green to dark blue."""
+    """White where there is nothing, through green to dark blue; grey for the walls of a room."""
     import numpy as np
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap
 
     colours = colormaps["YlGnBu"](np.linspace(0.0, 1.0, 256))
     paper = np.clip(1.0 - np.linspace(0.0, 1.0, 256) / 0.15, 0.0, 1.0)[:, None]
-    return ListedColormap(colours * (1.0 - paper) + paper)
+    return ListedColormap(colours * (1.0 - paper) + paper).with_extremes(bad=WALL)
 
 
 def new_figure(width: float, height: float):

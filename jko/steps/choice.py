@@ -85,6 +85,9 @@ def _candidates(F: Functional, mu: Density):
     if mu.grid.is_periodic:
         yield Entropic(), "the grid is periodic: scaling"
         return
+    if mu.grid.is_room:
+        yield PrimalDual(), f"a room of {int(mu.grid.inside.sum())} cells: flows through faces, round walls"
+        return
     if mu.dimension == 1:
         yield Quantile(), f"a density on the line, {size} cells: Newton's method on the edges, exact and fast"
     if F.parts.internal_energy is not None and not F.parts.constraints:

@@ -53,13 +53,16 @@ def wasserstein(
     squared distance to the nearest image: `"circle"` on the line, by quantile functions of which one is
     turned [DelonSalomonSobolevski2010], `"exact"` between atoms in more dimensions.
 
+    In a room the cost is that of straight lines, which may lead through its walls, and `.reason` says so: it
+    bounds the way round them from below, which `steps.PrimalDual` pays.
+
     Measures of a common mass M other than 1 are M^½ as far apart as they are once normalised.
 
     Raises TypeError for something that is no measure, ValueError for measures of different dimension or
     mass, for clouds whose exact plan would not fit in memory, and for a method that does not take these
     measures.
     """
-    check_pair(mu, nu, walls=False, clouds_of_any_mass=True)
+    check_pair(mu, nu, free=False, clouds_of_any_mass=True)
     scale, threads = float(np.sqrt(mass_of(mu))), whole_number("threads", threads)
     mu, nu = (m.normalized() if isinstance(m, Population) else m for m in (mu, nu))
     options = methods.Options(scale, threads, epsilon, torus_of(mu, nu, torus))
@@ -70,8 +73,12 @@ def wasserstein(
     if options.torus is not None and one_of("method", method or "circle", METHODS) not in _ON_A_TORUS:
         raise ValueError(f"method: on a torus there are {' and '.join(_ON_A_TORUS)}, got {method!r}")
     if method is None:
-        return _chosen(mu, nu, options)
-    return METHODS[one_of("method", method, METHODS)](mu, nu, options, "asked for")
+        found = _chosen(mu, nu, options)
+    else:
+        found = METHODS[one_of("method", method, METHODS)](mu, nu, options, "asked for")
+    if any(isinstance(m, Density) and m.grid.room is not None for m in (mu, nu)):
+        found.reason += "; the cost is that of straight lines, through the walls of the room"
+    return found
 
 
 wasserstein_distance = wasserstein

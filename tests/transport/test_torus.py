@@ -84,5 +84,5 @@ def test_what_a_torus_does_not_take_is_refused_by_name():
     with pytest.raises(ValueError, match='method: "circle" is for measures on a periodic line'):
         jko.wasserstein(cloud, cloud, "circle")
     for other in (sinkhorn, brenier_map):
-        with pytest.raises(ValueError, match="between walls"):
+        with pytest.raises(ValueError, match="in a box"):
             other(density, density, *((1.0,) if other is sinkhorn else ()))

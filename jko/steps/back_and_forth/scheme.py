@@ -30,7 +30,8 @@ class BackAndForth(Scheme):
     but not above a tenth of W₂²/2τ unless the flow is at its end, nor where mass left to itself would move or
     spread by less than an eighth of a cell.
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
-    in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|².
+    in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|². The walls of a room
+    are such obstacles, also those between parts that no way joins; each record's note says so.
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
     what is left of the gap of the whole step is small beside the ascent's own; where F + W₂²/2τ would rise,
     by ever shorter steps from the best. margin: of the box, of the support's width on each side. threads: of
@@ -67,6 +68,7 @@ class BackAndForth(Scheme):
     takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    rooms: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.iterations == ():

@@ -149,7 +149,7 @@ def record(
     """The StepInfo of what was taken of a solution, with `share` and `cells_moved` among its details."""
     certificate, values = solution.certificate, taken.values
     gap = solution.gap if taken.share == 1.0 else solution.gap_of(values, taken.cost, mu.grid)
-    cautions = [_shortened(taken), _coarse(certificate), _inadmissible(taken)]
+    cautions = [_shortened(taken), _coarse(certificate), _inadmissible(taken), _straight(mu)]
     mass_error = abs(float(values.sum()) * mu.grid.cell_volume - mu.mass)
     failures = [
         _lost(problem, mu, tau, certificate),
@@ -173,6 +173,10 @@ def record(
         note="; ".join(filter(None, [note, *cautions, *failures])),
         details={**details, "share": taken.share, "cells_moved": float(certificate.cells_moved)},
     )
+
+
+def _straight(mu: Density):
+    return "mass goes in straight lines, also through the walls of the room" if mu.grid.is_room else ""
 
 
 def _shortened(taken: Taken):

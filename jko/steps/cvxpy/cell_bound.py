@@ -143,7 +143,7 @@ def _repaired(faces: Faces, action: np.ndarray, potentials: list):
 
 @dataclass(frozen=True)
 class Faces:
-    """The interior faces of a grid: no mass crosses the boundary of the box.
+    """The interior faces of a grid: no mass crosses the boundary of the box, nor walls; cells are the inside.
 
     `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
     enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
@@ -171,6 +171,10 @@ class Faces:
             blocks.append(difference)
         divergence = sp.csc_array(sp.hstack(blocks))
         spacing = np.concatenate([np.full(b.shape[1], h) for b, h in zip(blocks, grid.spacing, strict=True)])
+        if grid.room is not None:
+            divergence = divergence.tocsr()[np.flatnonzero(grid.inside)].tocsc()
+            open_ = np.diff(divergence.indptr) == 2
+            divergence, spacing = divergence[:, open_], spacing[open_]
         return cls(divergence, sp.csr_array(0.5 * abs(divergence).T), spacing, slices, grid.cell_volume)
 
     @cached_property

@@ -18,8 +18,8 @@ from jko.steps.grid.energy import energy_size, finite_potential
 
 
 class CellFunctional:
-    """F of densities r `[cells]`, sorted into what enters a conic program as it is and what enters by a
-    model.
+    """F of densities r `[cells]`, in a room those inside, sorted into what enters a conic program as it is and
+    what enters by a model.
 
     `conic_terms` are internal energies with cones, `cap` `[cells]` or None, `factor` the B whose ½|Bᵀr|² is
     the convex part of the interaction; the rest goes into a linear and a diagonal quadratic term that
@@ -28,15 +28,17 @@ class CellFunctional:
 
     def __init__(self, F: Functional, mu: Density):
         self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
-        local = tuple((c, atom.on(mu.grid.points)) for c, atom in parts.local)
+        self.held = np.flatnonzero(mu.grid.inside)
+        points = mu.grid.points[self.held]
+        local = tuple((c, atom.on(points)) for c, atom in parts.local)
         self.internal = GatheredInternal(parts.internal + local) if parts.internal or local else None
         self.rest, self.gradient = parts.rest, parts.gradient
         self.conic_terms, modelled = conic.split_internal(parts.internal)
         modelled += local
         self.modelled = GatheredInternal(modelled) if modelled else None
-        potential = finite_potential(parts.potential_values(mu.grid.points))
+        potential = finite_potential(parts.potential_values(points))
         self.potential = potential - potential.min()
-        caps = [atom.values(mu.grid.points) for atom in parts.constraints]
+        caps = [atom.values(points) for atom in parts.constraints]
         self.cap = functools.reduce(np.minimum, caps) if caps else None
         if self.cap is not None and self.cap.sum() * self.volume < mu.mass:
             raise ValueError(
@@ -55,10 +57,21 @@ class CellFunctional:
 
     def most_concave(self) -> float:
         """The least second difference of the potential along an axis, +∞ on fewer than three cells."""
-        V, least = self.potential.reshape(self.grid.cells), np.inf
+        V, least = self.field(self.potential, np.nan), np.inf
         for axis, h in enumerate(self.grid.spacing):
-            least = min(least, float(np.diff(V, 2, axis=axis).min(initial=np.inf)) / h**2)
+            second = np.diff(V, 2, axis=axis)
+            least = min(least, float(np.fmin.reduce(second, axis=None, initial=np.inf)) / h**2)
         return least
+
+    def of(self, mu: Density) -> np.ndarray:
+        """The values r `[cells]` of a density."""
+        return mu.values.ravel()[self.held]
+
+    def field(self, r: np.ndarray, outside: float = 0.0) -> np.ndarray:
+        """r on the whole grid `[*cells]`, with a value for walls."""
+        whole = np.full(self.grid.size, outside)
+        whole[self.held] = r
+        return whole.reshape(self.grid.cells)
 
     @property
     def is_convex(self) -> bool:
@@ -166,7 +179,7 @@ class CellFunctional:
 
     def density(self, r: np.ndarray) -> Density:
         """r as a measure."""
-        return Density(self.grid, r.reshape(self.grid.cells))
+        return Density(self.grid, self.field(r))
 
     def _diagonal(self, diagonal: np.ndarray):
         import scipy.sparse as sp
@@ -187,7 +200,10 @@ class CellFunctional:
 
     def _summed(self, terms: tuple, r: np.ndarray) -> np.ndarray:
         mu = self.density(r)
-        return sum((c * np.asarray(atom.first_variation(mu)).ravel() for c, atom in terms), np.zeros(r.size))
+        return sum(
+            (c * np.asarray(atom.first_variation(mu)).ravel()[self.held] for c, atom in terms),
+            np.zeros(r.size),
+        )
 
 
 @dataclass(frozen=True)
@@ -209,7 +225,8 @@ class PairEnergy:
     @classmethod
     def of(cls, grid: Grid, terms: tuple) -> PairEnergy:
         """The split of Σ c W for interaction terms (c, atom) on a grid."""
-        matrix = sum(c * _kernel_matrix(grid, atom) for c, atom in terms)
+        held = np.flatnonzero(grid.inside)
+        matrix = sum(c * _kernel_matrix(grid, atom) for c, atom in terms)[np.ix_(held, held)]
         mean = matrix.mean(axis=0)
         projected = matrix - mean[:, None] - mean[None, :] + matrix.mean()
         values, vectors = np.linalg.eigh(0.5 * (projected + projected.T))

@@ -85,7 +85,7 @@ class Eulerian:
 
     def step(self, mu: Measure, tau: float, data: State | dict):
         """One step: (mu′, data, StepInfo)."""
-        F, settings, start = self.functional, self.settings, mu.values.ravel()
+        F, settings, start = self.functional, self.settings, self.functional.of(mu)
         action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
         path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
         # a steep transport cost leaves continuity inexact: solvers weigh it against the objective
@@ -202,16 +202,20 @@ class Eulerian:
         cells = F.on_cells(mass)
 
         def least(last: np.ndarray):
-            shift = last.ravel()
+            shift = last.ravel()[F.held]
             return cells.least(field + shift, F.level(r, field + shift))[0] / F.volume
 
         variation = field + self._pressure
         if cells.internal is not None:
             lowest = np.finfo(float).eps * start.max()
             variation = variation + cells.internal.derivative(np.maximum(r, lowest))
-        last = self._potentials(duals)[-1]
-        ends = (self.faces.speed_term(last, action) - last, variation)
-        shaped = [x.reshape(grid.cells) for x in (start, *ends)]
-        exact = max(exact_bound(grid, tau, shaped[0], None, end, least) for end in shaped[1:])
+        first, last = self._potentials(duals)[0], self._potentials(duals)[-1]
+        end, begun = self.faces.speed_term(last, action) - last, F.field(start)
+        if grid.room is None:
+            ends = [F.field(x) for x in (end, variation)]
+            exact = max(exact_bound(grid, tau, begun, None, end, least) for end in ends)
+        else:  # ways round walls count as exact
+            begin = F.field(-first - self.faces.speed_term(first, action))
+            exact = exact_bound(grid, tau, begun, begin, F.field(end, np.inf), least, ~grid.inside)
         decrease = before - path.value if np.isfinite(before) else path.cost
         return overpaid(grid, tau, mass, bound - constant - exact, decrease)

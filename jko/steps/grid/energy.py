@@ -24,8 +24,7 @@ class GridEnergy:
 
     def __init__(self, F: Functional, mu: Density):
         self.grid, self.parts = mu.grid, F.parts
-        potential = finite_potential(self.parts.potential_values(self.grid.points)).reshape(self.grid.cells)
-        self.potential = potential - potential.min()
+        self.potential = potential_inside(self.parts, self.grid)
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
     def interaction(self, values: np.ndarray) -> np.ndarray | None:
@@ -144,6 +143,15 @@ def energy_size(internal, outer: np.ndarray, values: np.ndarray, volume: float) 
     return total * volume
 
 
+def potential_inside(parts, grid: Grid) -> np.ndarray:
+    """V less its minimum in the cells `[*cells]`, 0 in the walls of a room."""
+    potential = parts.potential_values(grid.points).reshape(grid.cells)
+    held = finite_potential(potential[grid.inside])
+    inside = np.zeros(grid.cells)
+    inside[grid.inside] = held - held.min()
+    return inside
+
+
 def finite_potential(potential: np.ndarray):
     """V in the cells, refused where it is not finite or so large that its squares are not."""
     with np.errstate(invalid="ignore"):
@@ -163,15 +171,16 @@ def _least_cap(constraints: tuple, grid: Grid):
 
 
 def blocked_cells(obstacle, grid: Grid):
-    """The cells of an obstacle as a boolean array, or None where it blocks none."""
+    """The walls of a room and the cells of an obstacle as a boolean array, None where nothing is blocked."""
     if obstacle is None:
-        return None
+        return None if grid.room is None else ~grid.inside
     blocked = np.asarray(obstacle.values > 0 if isinstance(obstacle, Density) else obstacle)
     if blocked.shape != grid.cells or blocked.dtype != bool:
         raise ValueError(
             f"obstacle: expected a boolean array of shape {grid.cells}, the grid's cells, "
             f"got {blocked.dtype} of shape {blocked.shape}"
         )
+    blocked = blocked | ~grid.inside
     if blocked.all():
         raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
     return blocked if blocked.any() else None

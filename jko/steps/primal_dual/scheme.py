@@ -34,6 +34,7 @@ class PrimalDual(Scheme):
     hundredth of it relative to (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if
     nothing held the forces in balance. obstacle: boolean array over the cells (or a Density, positive
     there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.
+    The walls of a room are such obstacles.
     max_iterations: of one step.
 
     Every step carries its certificate: the value of an admissible path (continuity, ρ ≥ 0 and the cap hold to
@@ -59,6 +60,7 @@ class PrimalDual(Scheme):
     )
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    rooms: ClassVar[bool] = True
 
     def __post_init__(self):
         whole_number("slices", self.slices)

@@ -9,20 +9,20 @@ from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
 from jko.transport.distances.tolerances import TOLERANCES
 
 MOST_CELLS = 4e6
-IN_FREE_SPACE = "this is transport in free space; on a torus take jko.wasserstein"
+IN_FREE_SPACE = "this is transport in free space; on a torus and in a room take jko.wasserstein"
 
 
-def check_pair(mu, nu, walls: bool = True, clouds_of_any_mass: bool = False):
+def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
-    with `walls` for densities on periodic grids."""
+    with `free` for densities on periodic grids and in rooms."""
     for name, measure in (("mu", mu), ("nu", nu)):
         if not isinstance(measure, Density | Particles | Gaussian):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"
             )
-        if walls and isinstance(measure, Density):
-            measure.grid.require_walls(name, IN_FREE_SPACE)
+        if free and isinstance(measure, Density):
+            measure.grid.require_box(name, IN_FREE_SPACE)
         if isinstance(measure, Population) and not clouds_of_any_mass:
             raise ValueError(
                 f"{name}: expected particles of mass 1, got {measure!r}, whose mass would be lost: call "

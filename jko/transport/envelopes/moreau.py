@@ -92,8 +92,7 @@ def _sum_grid(grid: Grid, other: Grid, shape: tuple):
 def _values(name: str, f: str | np.ndarray, grid: Grid):
     if not isinstance(grid, Grid):
         raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
-    if grid.is_periodic:
-        raise ValueError(f"grid: expected a box with walls, got {grid!r}; leave periodic out")
+    grid.require_box("grid", "leave periodic, inside and doors out")
     values = _called(name, f, grid) if callable(f) else _array(name, f)
     values = values.reshape(grid.cells) if callable(f) and values.size == grid.size else values
     if values.shape != grid.cells:

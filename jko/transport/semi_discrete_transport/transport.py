@@ -132,7 +132,7 @@ def _checked(mu: Measure, nu: Particles):
     if not isinstance(nu, Particles):
         raise TypeError(f"nu: expected Particles, the points to go to, got {type(nu).__name__}; sample it")
     if isinstance(mu, Density):
-        mu.grid.require_walls("mu", IN_FREE_SPACE)
+        mu.grid.require_box("mu", IN_FREE_SPACE)
     if mu.dimension != nu.dimension:
         raise ValueError(f"mu, nu: expected the same dimension, got {mu.dimension} and {nu.dimension}")
     if mu.dimension > 2:
