@@ -14,6 +14,7 @@ PAGES = {
     "CONTRIBUTING.md": 4,
     "docs/mass.md": 4,
     "docs/species.md": 1,
+    "docs/rooms.md": 1,
     "docs/sensitivity.md": 2,
     "docs/tutorials/first_flow.md": 6,
     "docs/tutorials/your_own_functional.md": 5,

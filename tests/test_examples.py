@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 # those that take more than five seconds: `python -m pytest -m slow`
 SLOW = (
+    "a_crowd_that_leaves",
     "aggregation_to_a_disk",
     "animation",
     "bias_at_equilibrium",

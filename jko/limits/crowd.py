@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from jko.limits.faces import Faces
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 from jko.limits.tolerances import TOLERANCES
-from jko.loops.elliptic.face_mobility import upwind
+from jko.loops.elliptic.crowd_faces import drifted, limited_sides, nearness, pushed
+
+
+class Crowd(NamedTuple):
+    """A crowd between two substeps: ρ, the sign of p in the cells, and the slope of p + Ψ on the faces."""
+
+    rho: np.ndarray
+    side: np.ndarray
+    slope: np.ndarray
 
 
 class CrowdMotion:
@@ -33,54 +43,60 @@ class CrowdMotion:
     def __init__(self, cap: np.ndarray, faces: Faces):
         self.faces = faces
         self.cap = np.where(faces.doors, np.inf, faces.of(cap))
-        rising = faces.of(np.indices(cap.shape).sum(axis=0))
-        self.from_high, self.from_low = rising, -rising
 
     def evolve(self, rho, psi, tau: float, sharp):
         """ρ `[*cells]` after τ with Ψ fixed, in substeps; raises NotSolved."""
-        rho, drift = self.faces.of(rho), self.faces.difference(self.faces.of(psi))
-        weight = tau * self.faces.inverse_square
-        out = self.faces.leaving(weight * drift)
-        count = substeps(out.max() / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
-        now = rho, (rho >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
-        left = np.zeros_like(rho)
-        for _ in range(count):
-            now = self._substep(*now, drift, weight / count, sharp, TOLERANCES.crowd_halvings)
-            left[self.faces.doors] += now[0][self.faces.doors]
-            now[0][self.faces.doors] = 0.0
-        return self.faces.field(now[0] + left)
+        faces, rho = self.faces, self.faces.of(rho)
+        drift, weight, left = faces.difference(faces.of(psi)), tau * faces.inverse_square, np.zeros_like(rho)
+        side = (rho >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
+        crowd, done = Crowd(rho, side, drift), 0.0
+        for _ in range(TOLERANCES.crowd_substeps):
+            # what holds mass, or is next to it, may give away a share of itself
+            out = faces.leaving(weight * drift)
+            most = out[crowd.rho > TOLERANCES.held * crowd.rho.max()].max(initial=0.0)
+            count = substeps((1.0 - done) * most / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
+            part = (1.0 - done) / count
+            crowd = self._substep(crowd, drift, part * weight, sharp, TOLERANCES.crowd_halvings)
+            left[faces.doors] += crowd.rho[faces.doors]
+            crowd.rho[faces.doors] = 0.0
+            done += part
+            if count == 1:
+                break
+        return faces.field(crowd.rho + left)
 
-    def _substep(self, rho, side, drift, weight, sharp, depth):
-        """(ρ, side) after a substep, halved where the sets do not settle; side is the sign of p."""
+    def _substep(self, crowd: Crowd, drift: np.ndarray, weight: np.ndarray, sharp, depth: int) -> Crowd:
+        """The crowd after a substep, halved where the sets do not settle."""
         try:
-            return self._stage(rho, side, drift, weight, sharp)
+            return self._stage(crowd, drift, weight, sharp)
         except NotSolved:
             if depth == 0:
                 raise
         for _ in range(2):
-            rho, side = self._substep(rho, side, drift, 0.5 * weight, sharp, depth - 1)
-        return rho, side
+            crowd = self._substep(crowd, drift, 0.5 * weight, sharp, depth - 1)
+        return crowd
 
-    def _stage(self, base, side, drift, weight, sharp):
-        faces = self.faces
-        low, high = (weight * faces.by_lines(upwind, base, r) for r in (self.from_low, self.from_high))
-        nearness = 1.0 / self._distance(base, side > 0) if sharp else np.ones(low.size)
-        slope, held = drift, np.zeros(low.size, bool)
-        for count in range(
-            TOLERANCES.crowd_patience + 2 * faces.longest
-        ):  # sets grow by a layer of cells in a round
-            mobility = np.where(held, 0.5 * (low + high), np.where(slope > 0.0, high, low))
-            target = np.where(side > 0, self.cap, 0.0)
-            drifted = base + faces.gather(mobility * drift)
-            p = faces.solve(mobility * nearness, 0.0, drifted - target, side != 0)
-            slope = drift + nearness * faces.difference(p)
-            rho = base + faces.gather(mobility * slope)
-            missed = np.abs(slope * (np.where(slope > 0.0, high, low) - mobility))
-            turns = (missed > TOLERANCES.crowd_rounding * base.max()) & ~held
+    def _stage(self, crowd: Crowd, drift: np.ndarray, weight: np.ndarray, sharp) -> Crowd:
+        faces, base, side = self.faces, crowd.rho, crowd.side
+        cells, ways = (faces.low, faces.high), (faces.before, faces.after)
+        low, high, near = (np.ones(faces.low.size) for _ in range(3))
+        limited_sides(base, *cells, *ways, weight, low, high)
+        if sharp:
+            share = np.divide(base, self.cap, out=np.ones_like(base), where=self.cap > 0.0)
+            nearness(share, side > 0, *cells, *ways, near)
+        held, turns = np.zeros((2, faces.low.size), bool)
+        slope, mobility, rho = crowd.slope.copy(), np.empty_like(low), np.empty_like(base)
+        rounding = TOLERANCES.crowd_rounding * base.max()
+        for count in range(TOLERANCES.crowd_patience + 2 * faces.longest):  # sets grow by a layer a round
+            drifted(*cells, slope, held, low, high, drift, base, mobility, rho)
+            right = rho - np.where(side > 0, self.cap, 0.0)
+            p = faces.solve(mobility * near, 0.0, right, side != 0)
+            turning = pushed(
+                *cells, p, near, held, low, high, drift, base, mobility, rounding, slope, rho, turns
+            )
             before, side = side, self._sides(rho, p, side)
-            if np.array_equal(before, side) and not turns.any():
+            if turning == 0 and np.array_equal(before, side):
                 rho = np.clip(rho, 0.0, self.cap)
-                return conserving(base[:, None], rho[:, None], self.cap[:, None])[:, 0], side
+                return Crowd(conserving(base[:, None], rho[:, None], self.cap[:, None])[:, 0], side, slope)
             if count >= TOLERANCES.crowd_patience:
                 held |= turns
         raise NotSolved("the sets of full and empty cells do not settle")
@@ -91,23 +107,3 @@ class CrowdMotion:
         new[(side == 0) & (rho > self.cap * (1.0 + TOLERANCES.crowd_rounding))] = 1
         new[(side == 0) & (rho < -TOLERANCES.crowd_rounding * rho.max())] = -1
         return new
-
-    def _distance(self, rho, full):
-        """From a full cell to the front, in cells, on the faces to cells with room; 1 on all others."""
-        share = np.divide(rho, self.cap, out=np.ones_like(rho), where=self.cap > 0.0)
-        return self.faces.by_lines(_between, share, full)
-
-
-def _between(share: np.ndarray, full: np.ndarray, out: np.ndarray):
-    """The distance on the faces of `[n, lines]`, whichever way the front goes."""
-    out[:] = _ahead(share, full) * _ahead(share[::-1], full[::-1])[::-1]
-
-
-def _ahead(share: float, full):
-    """`_distance` in the direction in which the index of `[n, lines]` grows; walls count as empty."""
-    n = share.shape[0]
-    beyond = np.concatenate([share, np.zeros((2, share.shape[1]))])
-    one, two, three = beyond[1:n], beyond[2 : n + 1], beyond[3 : n + 2]
-    edge = full[:-1] & ~full[1:] & (one >= two) & (two >= three) & (three < 1.0)
-    height = np.divide(one + two - 2.0 * three, 1.0 - three, out=np.full(one.shape, 0.5), where=edge)
-    return 0.5 + height

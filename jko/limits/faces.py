@@ -6,12 +6,14 @@ import numpy as np
 
 from jko.limits.lines import Lines
 from jko.limits.tolerances import TOLERANCES
+from jko.loops.elliptic.crowd_faces import compressed
 from jko.measures import Grid
 
 
 class Faces:
     """Faces between cells of the inside: `low` and `high`, the flat indices of the two cells of each, axis by
-    axis. Fields are those of the inside alone, `[size]`; `of` and `field` go to them and back."""
+    axis, `before` and `after` the faces next to it on its line, −1 at a wall. Fields are those of the inside
+    alone, `[size]`; `of` and `field` go to them and back."""
 
     def __init__(self, grid: Grid, batches: list[list[Lines]]):
         self.grid, self._held = grid, np.flatnonzero(grid.inside)
@@ -21,6 +23,15 @@ class Faces:
         place[self._held] = np.arange(self.size)
         self._lines = [place[lines.index] for axis in batches for lines in axis]
         none = np.zeros(0, dtype=place.dtype)
+        beside, number = [(none, none)], 0
+        for line in self._lines:
+            faces = number + np.arange(line[1:].size).reshape(line[1:].shape)
+            wall = np.full((1, line.shape[1]), -1)
+            beside.append(
+                (np.concatenate([wall, faces[:-1]]).ravel(), np.concatenate([faces[1:], wall]).ravel())
+            )
+            number += faces.size
+        self.before, self.after = (np.concatenate(side) for side in zip(*beside, strict=True))
         self.low = np.concatenate([none, *(line[:-1].ravel() for line in self._lines)])
         self.high = np.concatenate([none, *(line[1:].ravel() for line in self._lines)])
         weights = [
@@ -81,7 +92,7 @@ class Faces:
 
         A sparse symmetric M-matrix, factored directly.
         """
-        from scipy.sparse import csc_matrix
+        from scipy.sparse import csc_array
         from scipy.sparse.linalg import splu
 
         held = np.flatnonzero(unknown)
@@ -92,13 +103,11 @@ class Faces:
         place[held] = np.arange(held.size)
         total = (diagonal + self.around(weight))[held] * (1.0 + TOLERANCES.grid_touch)
         scale = np.where(total > TOLERANCES.nothing, total, 1.0) ** -0.5
-        low, high = place[self.low], place[self.high]
-        inside = (low >= 0) & (high >= 0)
-        low, high = low[inside], high[inside]
-        off = -weight[inside] * scale[low] * scale[high]
-        rows = np.concatenate([np.arange(held.size), low, high])
-        columns = np.concatenate([np.arange(held.size), high, low])
-        matrix = csc_matrix((np.concatenate([np.ones(held.size), off, off]), (rows, columns)))
+        pointers = np.zeros(held.size + 1, dtype=np.int32)
+        rows = np.empty(held.size + 2 * self.low.size, dtype=np.int32)
+        values = np.empty(rows.size)
+        filled = compressed(self.low, self.high, weight, place, scale, held.size, pointers, rows, values)
+        matrix = csc_array((values[:filled], rows[:filled], pointers), shape=(held.size, held.size))
         symmetric = {"SymmetricMode": True}
         factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
         u[held] = scale * factors.solve(scale * right[held])

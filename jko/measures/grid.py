@@ -112,6 +112,33 @@ class Grid:
         """The cells where mass leaves, boolean `[*cells]`: none but those given as `doors`."""
         return np.zeros(self.cells, dtype=bool) if self.exits is None else self.exits.values
 
+    def distance(self, to: np.ndarray | Callable | None = None) -> np.ndarray:
+        """The length of the shortest way through the inside to the cells `to`, by default the doors,
+        `[*cells]`; order 1 in h. `to` is a mask or a function, as `inside` is.
+
+        Walls, which no way reaches, get the largest value inside, so that the array may be a potential:
+        fn.Potential.gridded(grid.distance(), grid.lower, grid.upper). Raises ValueError where there are
+        neither doors nor `to`, for cells in walls, and where some cells have no way there.
+        """
+        from jko.loops.grids.eikonal import distances
+
+        if to is None and self.exits is None:
+            raise ValueError(
+                f"to: expected some cells, since {self!r} has no doors: give a mask or a function"
+            )
+        goal = self.doors if to is None else chosen("to", to, self.points, self.cells)
+        if (goal & ~self.inside).any():
+            raise ValueError(
+                f"to: expected cells of the room, got {int((goal & ~self.inside).sum())} in walls"
+            )
+        found = distances(self.inside, goal, self.spacing, self.periodic)
+        lost = int(np.sum(~np.isfinite(found[self.inside])))
+        if lost:
+            raise ValueError(
+                f"to: no way leads there from {lost} of {int(self.inside.sum())} cells of the room"
+            )
+        return np.where(self.inside, found, found[self.inside].max())
+
     def require_box(self, name: str, instead: str) -> None:
         """Raises ValueError for a periodic grid and for a room, in the name of an argument, saying what to do
         instead."""

@@ -170,3 +170,25 @@ n_steps = 2
     run = jko.flow(fn.Entropy(), jko.Density.uniform(line), jko.limits.FiniteVolume(), tau=0.01, n_steps=2)
     figure = plot_density(run)
     assert figure.axes[0].patches  # grey walls
+
+
+def test_the_way_round_a_corner_is_the_shortest_path_of_order_one():
+    errors = []
+    for n in (16, 64):
+        grid = room(n)
+        at, end = grid.centers[n // 8, -n // 8], grid.centers[-n // 8, n // 8]
+        start = np.zeros((n, n), bool)
+        start[n // 8, -n // 8] = True
+        exact = np.hypot(*(at - 0.5)) + np.hypot(*(end - 0.5))
+        errors.append(grid.distance(start)[-n // 8, n // 8] - exact)
+    assert 0.0 < errors[1] < 0.03
+    assert errors[0] / errors[1] > 2.7  # h log 1/h from a point
+    around = jko.Grid.uniform(0.0, 1.0, 20, periodic=True)
+    to_first = around.distance(lambda x: x[0] < 0.05)
+    assert to_first.max() == pytest.approx(0.5)
+    with pytest.raises(ValueError, match="to: expected some cells"):
+        room().distance()
+    with pytest.raises(ValueError, match="no way leads there from 9 of 18"):
+        jko.Grid.uniform(0.0, 1.0, 20, inside=lambda x: jnp.abs(x[0] - 0.5) > 0.05).distance(
+            lambda x: x[0] < 0.1
+        )

@@ -18,7 +18,7 @@ from jko.steps.grid.energy import energy_size, finite_potential
 
 
 class CellFunctional:
-    """F of densities r `[cells]`, in a room those inside, sorted into what enters a conic program as it is and
+    """F of densities r `[cells]`, in a room those inside, sorted into what enters a conic program and
     what enters by a model.
 
     `conic_terms` are internal energies with cones, `cap` `[cells]` or None, `factor` the B whose ½|Bᵀr|² is

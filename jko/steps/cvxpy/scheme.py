@@ -22,7 +22,7 @@ class Cvxpy(Scheme):
     """ρ′ ∈ argmin W₂²(ρ_k, ρ)/(2τ) + F(ρ) as a conic program [BenamouCarlierLaborde2016,
     CancesGallouetTodeschi2020].
 
-    Two discrete forms, both with no flux through the boundary of the box, the first nor through walls of a room:
+    Two discrete forms, both with no flux through the boundary of the box, nor the walls of a room:
 
     * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of
       Benamou–Brenier;
