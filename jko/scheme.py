@@ -155,6 +155,13 @@ class Scheme:
             )
         self.check_grid(mu)
         self._check_devices(mu)
+        grid = getattr(mu, "grid", None)
+        if grid is not None and grid.is_room and F.parts.gradient:
+            _, atom = F.parts.gradient[0]
+            raise UnsupportedFunctional(
+                f"{self.scheme_name()} takes {atom!r} on a box or a torus, got a density on {grid!r}: leave "
+                "inside and doors out"
+            )
         for kind in sorted(F.parts.kinds - self.takes):
             _, atom = F.parts.of_kind(kind)[0]
             others = [name for name, scheme in _transports() if F.parts.kinds <= scheme.takes]

@@ -85,6 +85,11 @@ class FiniteVolume(Scheme):
                 f"limits.FiniteVolume takes no cap beside an energy of the gradient or of the place, got "
                 f"{F!r}: leave the cap out, or put a steep convex fn.InternalEnergy(U) in its place"
             )
+        if mu.grid.is_room and F.parts.local:
+            raise UnsupportedFunctional(
+                f"limits.FiniteVolume takes {F.parts.local[0][1]!r}, an energy of the place, on a box or a "
+                "torus, not in a room: take steps.Cvxpy, or leave inside and doors out"
+            )
         for _, atom in F.parts.local:
             if atom.linearly_convex is False and "gradient" not in kinds:
                 raise UnsupportedFunctional(

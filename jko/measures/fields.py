@@ -57,7 +57,9 @@ def _axis_gradient(field: np.ndarray, axis: int, h: float):
 
 def faces(grid) -> list[tuple[tuple, tuple]]:
     """The indices (lower cells, upper cells) of the faces across each axis; on a periodic axis one more, from
-    the last cell to the first."""
+    the last cell to the first. Raises ValueError for a room, some of whose faces are closed."""
+    if grid.room is not None:
+        raise ValueError(f"measure: an energy of the gradient knows no walls, got a density on {grid!r}")
     pairs = []
     for axis, (n, turns) in enumerate(zip(grid.cells, grid.periodic, strict=True)):
         low = np.arange(n if turns else n - 1)

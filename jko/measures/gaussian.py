@@ -19,7 +19,6 @@ from jko.measures.measure import Measure
 # standard deviations between nodes, and to the last, beyond which lies 1e-19
 _NODE_SPACING, _NODE_REACH = 0.3, 9.0
 _SEEN = 6.0  # standard deviations of the box that holds what is to be seen
-_MOSTLY = 0.5  # of a Gaussian's mass on the grid that must be in the room: with less the start is not meant
 _SAME = 1e-10  # of ∫|V|: two sums that agree so well are the integral
 _MOST_NODES = 2**17  # beyond, the nodes are not halved again: a kink then leaves 1e-9 in 1D, 1e-4 in 3D
 
@@ -265,7 +264,7 @@ class Gaussian(Measure):
                 f"the Gaussian of mean {self._mean.tolist()} has no mass on the grid {grid!r}: move the grid"
             )
         within = values * grid.inside
-        if not within.sum() >= _MOSTLY * values.sum():
+        if not 2.0 * within.sum() >= values.sum():
             raise ValueError(
                 f"the room cuts {1.0 - within.sum() / values.sum():.0%} of the Gaussian of mean "
                 f"{self._mean.tolist()} off: move the mean inside, or make the room larger"

@@ -161,3 +161,16 @@ def test_cells_know_themselves_by_content():
     assert Cells(mask) == Cells(mask.copy())
     assert Cells(mask) != Cells(~mask)
     assert len({Cells(mask), Cells(mask.copy()), Cells(mask[:2])}) == 2
+
+
+def test_energies_that_know_no_walls_refuse_them():
+    mu = jko.Density.uniform(jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, inside=L_SHAPE))
+    for F, scheme, message in (
+        (fn.Dirichlet(), FiniteVolume(), "on a box or a torus"),
+        (fn.Dirichlet(), jko.steps.Cvxpy(), "on a box or a torus"),
+        (fn.LocalEnergy(lambda x, s: (1.0 + x[0]) * s**2), FiniteVolume(), "an energy of the place"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            jko.flow(F, mu, scheme, tau=0.01, n_steps=1)
+    with pytest.raises(ValueError, match="knows no walls"):
+        fn.Dirichlet()(mu)

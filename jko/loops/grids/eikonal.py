@@ -7,8 +7,6 @@ import itertools
 import numpy as np
 from numba import njit
 
-_SETTLED = 1e-12  # of the longest way found, a sweep's last change
-
 
 def distances(open_: np.ndarray, start: np.ndarray, spacing: tuple[float, ...], turns: tuple[bool, ...]):
     """The distance from each open cell to the cells `start` through open cells, ∞ where there is no way.
@@ -22,19 +20,17 @@ def distances(open_: np.ndarray, start: np.ndarray, spacing: tuple[float, ...], 
     u = np.where(start, 0.0, np.inf).reshape(shape)
     passable = np.ascontiguousarray(open_.reshape(shape))
     signs = list(itertools.product(*[(1, -1) if n > 1 else (1,) for n in shape]))
-    while True:
-        change = max(_sweep(u, passable, h, around, np.array(sign)) for sign in signs)
-        longest = float(np.max(u, initial=0.0, where=np.isfinite(u)))
-        if not change > _SETTLED * longest:
-            return u.reshape(open_.shape)
+    while sum(_sweep(u, passable, h, around, np.array(sign)) for sign in signs):
+        pass
+    return u.reshape(open_.shape)
 
 
 @njit(cache=True)
 def _sweep(u, passable, h, around, sign):
-    """One sweep in the direction of the signs; returns the largest change."""
+    """One sweep in the direction of the signs; returns whether anything fell."""
     n = u.shape
     least, width = np.empty(3), np.empty(3)
-    change = 0.0
+    fell = False
     for p in range(n[0]):
         i = p if sign[0] > 0 else n[0] - 1 - p
         for q in range(n[1]):
@@ -49,9 +45,9 @@ def _sweep(u, passable, h, around, sign):
                 width[:] = h
                 new = _upwind(least, width)
                 if new < u[i, j, k]:
-                    change = max(change, u[i, j, k] - new)
+                    fell = True
                     u[i, j, k] = new
-    return change
+    return fell
 
 
 @njit(cache=True)
