@@ -121,25 +121,18 @@ def plane_panel(
 
 def highest_of(measures: Sequence[Any], plane: tuple) -> float:
     """The end of a colour scale: a few early peaks may be beyond it, so that what is late is seen."""
-    return float(np.quantile([_marginal(mu, plane).max() for mu in measures], 0.75))
+    return float(np.quantile([draw.plane_values(mu, plane).max() for mu in measures], 0.75))
 
 
 def _heat(stage: Stage, axes, measures: Sequence[Any], plane: tuple, highest) -> Update:
     grid = measures[0].grid
     corners = [corner[axis] for axis in plane for corner in (grid.lower, grid.upper)]
     highest = highest_of(measures, plane) if highest is None else highest
-    image = stage.moving(draw.heat(axes, _marginal(measures[0], plane), corners, highest))
+    image = stage.moving(draw.heat(axes, draw.plane_values(measures[0], plane), corners, highest))
     stage.moving(*axes.spines.values())  # above the image
     label = "density ρ" if grid.dimension == 2 else "marginal density"
     axes.figure.colorbar(image, ax=axes, shrink=0.75, extend="max").set_label(label, fontsize=8.5)
-    return lambda mu: image.set_data(_marginal(mu, plane).T)
-
-
-def _marginal(mu: Density, plane: tuple) -> np.ndarray:
-    values = mu.values
-    for axis in reversed([a for a in range(values.ndim) if a not in plane]):
-        values = values.sum(axis=axis) * mu.grid.spacing[axis]
-    return values
+    return lambda mu: image.set_data(draw.plane_values(mu, plane).T)
 
 
 def _dots(stage: Stage, axes, cloud: Particles, plane: tuple, colour: str) -> Update:
