@@ -1,8 +1,9 @@
-"""The figures of docs/diffusion.md: views of an SDE, samplers, learnt flows and scores, consistency.
+"""The figures of docs/diffusion.md: views of an SDE, solvers, learnt flows and scores, consistency.
 
-    python benchmarks/diffusion.py [--smoke] [views] [samplers] [flows] [scores] [consistency]
+    python benchmarks/diffusion.py [--smoke] [views] [solvers] [weak_orders] [bound] [flows] [scores]
+        [consistency]
 
-All of them unless named; about five minutes on one core, half of it for the learnt flows.
+All of them unless named; about eight minutes on one core, a third of it for the learnt flows.
 """
 
 import time
@@ -10,6 +11,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 from rows import row, run, sized
+from scipy.stats import norm
 
 import jko
 from jko import diffusion
@@ -59,19 +61,80 @@ def views():
 
 
 @row
-def samplers():
-    """Root mean square distance to the exact flow, and the observed order."""
+def solvers():
+    """Root mean square distance to the exact flow by evaluations of the score, and the observed order."""
     cloud, end = LAW.sample(400, 1.0, seed=0), 0.05
     exact = diffusion.ConsistencyFunction(LAW, end)(cloud.positions, 1.0)
-    steps = sized((10, 20, 40, 80, 160, 320), (4, 8))
-    print(f"{'steps':>14s}" + "".join(f"{n:10d}" for n in steps) + f"{'order':>8s}")
-    for method in diffusion.METHODS:
-        errors = []
-        for n in steps:
-            final = diffusion.sample(LAW.score, SCHEDULE, cloud, 1.0, end, steps=n, method=method)
-            errors.append(np.sqrt(np.mean((final.positions - exact) ** 2)))
+    budgets = sized((8, 16, 32, 64, 128, 256), (8, 16))
+    flow = SCHEDULE.sde().probability_flow(LAW.score)
+
+    def runge_kutta(budget):
+        times = diffusion.even_times(SCHEDULE, 1.0, end, budget // 4)
+        return flow.transport(cloud, times, substeps=1).final
+
+    def by(method):
+        cost = diffusion.evaluations(method, 1)
+        return lambda budget: diffusion.sample(
+            LAW.score, SCHEDULE, cloud, 1.0, end, steps=budget // cost, method=method
+        )
+
+    calls = {name: by(name) for name in diffusion.METHODS if not name.startswith("sde")}
+    print(f"{'evaluations':>18s}" + "".join(f"{n:10d}" for n in budgets) + f"{'order':>8s}")
+    for name, call in (calls | {"Runge-Kutta 4": runge_kutta}).items():
+        errors = [np.sqrt(np.mean((call(n).positions - exact) ** 2)) for n in budgets]
         order = np.log2(errors[-2] / errors[-1])
-        print(f"{method:>14s}" + "".join(f"{e:10.1e}" for e in errors) + f"{order:8.2f}")
+        print(f"{name:>18s}" + "".join(f"{e:10.1e}" for e in errors) + f"{order:8.2f}", flush=True)
+
+
+@row
+def weak_orders():
+    """Error of E x^2 on the line by a million paths, and the observed order with its standard error."""
+    law = diffusion.NoisedMixture([-1.0, 0.8], [0.1, 0.2], [0.4, 0.6], schedule=SCHEDULE)
+    n, end, steps = sized((1_000_000, 0.02, (5, 10, 20, 40)), (1000, 0.02, (4, 8)))
+    cloud, (a, s) = law.sample(n, 1.0, seed=0), SCHEDULE.at(end)
+    exact = law.weights @ (a**2 * (law.means[:, 0] ** 2 + np.array([0.1, 0.2])) + s**2)
+    cases = [
+        ("sde-dpm-solver++1", "sde-dpm-solver++1", None),
+        ("sde-dpm-solver++2m", "sde-dpm-solver++2m", None),
+        ("karras-heun, churn 4", "karras-heun", diffusion.Churn(4.0)),
+    ]
+    print(
+        f"{'steps':>22s}" + "".join(f"{k:10d}" for k in steps) + f"{'error':>10s}{'order':>8s}{'error':>7s}"
+    )
+    for name, method, churn in cases:
+        errors, spread = [], 0.0
+        for k in steps:
+            drawn = diffusion.sample(
+                law.score, SCHEDULE, cloud, 1.0, end, steps=k, method=method, seed=k, churn=churn
+            )
+            squares = drawn.positions**2
+            errors.append(abs(squares.mean() - exact))
+            spread = squares.std() / np.sqrt(n)
+        order = np.log2(errors[-2] / errors[-1])
+        sure = spread * np.hypot(1.0 / errors[-2], 1.0 / errors[-1]) / np.log(2.0)
+        shown = "".join(f"{e:10.1e}" for e in errors)
+        print(f"{name:>22s}{shown}{spread:10.1e}{order:8.2f}{sure:7.2f}", flush=True)
+
+
+@row
+def bound():
+    """The gap of DDPM's evidence bound in nats by four seeds, and its standard error over them."""
+    steps, n, seeds = sized(((50, 100, 200), 20_000, 4), ((25, 50), 100, 2))
+    x = np.linspace(-5.0, 5.0, 200_001)
+    parts = [0.4 * norm.cdf(x, -1.0, 0.1**0.5), 0.6 * norm.cdf(x, 0.8, 0.2**0.5)]
+    cloud = jko.Particles(np.interp((np.arange(n) + 0.5) / n, np.sum(parts, axis=0), x)[:, None])
+    print(f"{'steps':>20s}" + "".join(f"{k:>19d}" for k in steps))
+    for name, make in (("linear", diffusion.DDPM.linear), ("cosine", diffusion.DDPM.cosine)):
+        for variance in ("forward", "posterior"):
+            print(f"{name + ', ' + variance:>20s}", end="")
+            for k in steps:
+                chain = make(k)
+                law = diffusion.NoisedMixture([-1.0, 0.8], [0.1, 0.2], [0.4, 0.6], schedule=chain.schedule)
+                exact = at_points(lambda x, t, law=law: law.log_density(x, t)[None], cloud.positions, 0.0)
+                found = [chain.bound(law.score, cloud, seed, variance=variance) for seed in range(seeds)]
+                gaps = [one.gap(exact[:, 0])[0] for one in found]
+                print(f"{np.mean(gaps):10.4f} ± {np.std(gaps, ddof=1) / seeds**0.5:6.4f}", end="", flush=True)
+            print()
 
 
 @row

@@ -1,7 +1,9 @@
 """An SDE as paths, as a density and as an ODE; scores, their parametrisations and samplers."""
 
+from jko.diffusion.churn import Churn
 from jko.diffusion.clouds import eight_gaussians, two_moons
 from jko.diffusion.consistency import ConsistencyFunction
+from jko.diffusion.ddpm import DDPM, EvidenceBound
 from jko.diffusion.density_path import DensityPath
 from jko.diffusion.finite_generator import FiniteGenerator, FiniteLaw, FinitePaths, words
 from jko.diffusion.flow import Flow, LogDensityEstimate
@@ -16,7 +18,7 @@ from jko.diffusion.named import ornstein_uhlenbeck, reversible, variance_explodi
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.parametrisation import PARAMETRISATIONS, convert
 from jko.diffusion.paths import Paths
-from jko.diffusion.samplers import METHODS, even_times, guided, sample
+from jko.diffusion.samplers import METHODS, evaluations, even_times, guided, sample
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.score_matching import LearntScore, score_matching
 from jko.diffusion.scores import circulation, curl, kernel_score, log_density_difference
@@ -34,11 +36,14 @@ from jko.diffusion.untrained_guidance import (
 from jko.diffusion.views import Views
 
 __all__ = [
+    "DDPM",
     "METHODS",
     "PARAMETRISATIONS",
     "SDE",
+    "Churn",
     "ConsistencyFunction",
     "DensityPath",
+    "EvidenceBound",
     "ExactJumping",
     "FiniteConditionalPaths",
     "FiniteGenerator",
@@ -72,6 +77,7 @@ __all__ = [
     "curl",
     "denoiser",
     "eight_gaussians",
+    "evaluations",
     "even_times",
     "flow_matching",
     "generator_matching",

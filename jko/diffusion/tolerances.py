@@ -22,6 +22,14 @@ class Tolerances:
     fewest_steps: int = 32  # of Runge–Kutta, doubled until the tolerance is met
     most_steps: int = 8192  # of them: 1/8192 in √t, to the fourth power, is 2e-16
 
+    # Exponential multistep methods
+    step_nodes: int = 24  # of Gauss for the integrals of a step: exact to rounding for e^{2h}, h up to 10
+
+    # The discrete chain
+    largest_beta: float = (
+        0.999  # of the cosine's chain, whose last step would else forget all [NicholDhariwal2021]
+    )
+
     # Training
     block: int = 50  # steps compiled as one, and over whose losses a fit is judged
     worse: float = 3.0  # times the first loss, that of a network which says 0: with more a training diverged
