@@ -14,11 +14,8 @@ from jax import lax
 from functionals.array import Array
 from functionals.programs import kept
 from jko.diffusion.arguments import finite_number
+from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import positive_number
-
-_MOST_SHARE = (
-    math.sqrt(2.0) - 1.0
-)  # of the noise, added in a step: no more than what is there [KarrasEtAl2022]
 
 
 @dataclass(frozen=True)
@@ -46,7 +43,7 @@ class Churn:
     def levels(self, levels: np.ndarray) -> np.ndarray:
         """ŝ `[K]` before each of the K steps between falling noise levels `[K + 1]`."""
         start = levels[:-1]
-        share = min(self.amount / len(start), _MOST_SHARE)
+        share = min(self.amount / len(start), TOLERANCES.churn_share)
         churned = np.where((start >= self.least) & (start <= self.most), (1.0 + share) * start, start)
         return np.minimum(churned, np.maximum(start, levels[0]))
 

@@ -134,7 +134,7 @@ class DDPM:
         with jax.enable_x64(True):
             x0 = jnp.asarray(particles.positions, jnp.float64)
             rows = *self._rows(variance), np.append(0.0, self.posterior_variances[1:])
-            weights = np.asarray(particles.weights, dtype=float)
+            weights = finite_array("weights", particles.weights)
             terms, values = map(np.asarray, _terms(score)(x0, jnp.asarray(weights), rows, key))
         finite_outcome("score", terms[:, None], np.arange(1, self.steps + 1))
         share, noise = self.kept[-1], -math.expm1(self._log_kept[-1])

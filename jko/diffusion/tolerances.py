@@ -25,10 +25,9 @@ class Tolerances:
     # Exponential multistep methods
     step_nodes: int = 24  # of Gauss for the integrals of a step: exact to rounding for e^{2h}, h up to 10
 
-    # The discrete chain
-    largest_beta: float = (
-        0.999  # of the cosine's chain, whose last step would else forget all [NicholDhariwal2021]
-    )
+    # The discrete chain, and noise before a step
+    largest_beta: float = 0.999  # of the cosine's chain: its last step would forget all [NicholDhariwal2021]
+    churn_share: float = 2.0**0.5 - 1.0  # of the noise, added in a step: the most [KarrasEtAl2022] allow
 
     # Training
     block: int = 50  # steps compiled as one, and over whose losses a fit is judged
