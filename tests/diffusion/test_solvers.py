@@ -3,7 +3,6 @@
 from itertools import pairwise
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -11,6 +10,7 @@ from scipy.stats import norm
 import jko
 from jko import diffusion
 from jko.diffusion import multistep
+from jko.diffusion.coefficients import at_points
 
 SCHEDULE = diffusion.Schedule.variance_preserving(0.1, 12.0)
 LAW = diffusion.NoisedMixture([[-1.0, 0.3], [0.9, -0.4]], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)
@@ -63,12 +63,12 @@ def weak_order(method, steps, n, seed, **options):
 
 @pytest.mark.parametrize(
     ("method", "steps", "n", "order"),
-    [("sde-dpm-solver++1", 20, 50_000, 1), ("sde-dpm-solver++2m", 10, 300_000, 2)],
+    [("sde-dpm-solver++1", 20, 50_000, 1), ("sde-dpm-solver++2m", 10, 100_000, 2)],
 )
 def test_weak_orders(method, steps, n, order):
     """Within three standard errors (99.7 %) and 0.1, which the steps are too long by."""
     observed, error = weak_order(method, steps, n, 3)
-    assert error < 0.11
+    assert error < 0.2  # so that another order is told from this one
     assert observed == pytest.approx(order, abs=3.0 * error + 0.1)
 
 
@@ -99,11 +99,9 @@ def test_the_first_order_is_ddim():
     """x⁺ = (α⁺/α)x − σ⁺(e^h − 1)ε̂, by hand."""
     times = diffusion.even_times(SCHEDULE, START, END, 5)
     x = CLOUD.positions
-    with jax.enable_x64(True):
-        for t, later in pairwise(times):
-            (a, s), (b, r) = SCHEDULE.at(t), SCHEDULE.at(later)
-            noise = -s * np.asarray(jax.vmap(LAW.score, in_axes=(0, None))(jnp.asarray(x), t))
-            x = b / a * x - r * np.expm1(np.log(b / r) - np.log(a / s)) * noise
+    for t, later in pairwise(times):
+        (a, s), (b, r) = SCHEDULE.at(t), SCHEDULE.at(later)
+        x = b / a * x + r * np.expm1(np.log(b / r) - np.log(a / s)) * s * at_points(LAW.score, x, t)
     np.testing.assert_allclose(final("dpm-solver-1", 5), x, rtol=1e-12, atol=1e-12)
 
 
