@@ -18,6 +18,16 @@ from jko.diffusion.named import ornstein_uhlenbeck, reversible, variance_explodi
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.parametrisation import PARAMETRISATIONS, convert
 from jko.diffusion.paths import Paths
+from jko.diffusion.preferences import (
+    FinitePreferenceFit,
+    PreferenceFit,
+    Preferences,
+    bradley_terry_shares,
+    drawn_preferences,
+    preference_fit,
+    preference_table,
+    tilted_probabilities,
+)
 from jko.diffusion.samplers import METHODS, evaluations, even_times, guided, sample
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.score_matching import LearntScore, score_matching
@@ -49,6 +59,7 @@ __all__ = [
     "FiniteGenerator",
     "FiniteLaw",
     "FinitePaths",
+    "FinitePreferenceFit",
     "Flow",
     "GaussianPath",
     "Generator",
@@ -67,15 +78,19 @@ __all__ = [
     "NoisedMixture",
     "Paths",
     "PointsKernel",
+    "PreferenceFit",
+    "Preferences",
     "Schedule",
     "TiltedMixture",
     "Training",
     "TwistedSample",
     "Views",
+    "bradley_terry_shares",
     "circulation",
     "convert",
     "curl",
     "denoiser",
+    "drawn_preferences",
     "eight_gaussians",
     "evaluations",
     "even_times",
@@ -87,10 +102,13 @@ __all__ = [
     "loss_guided",
     "masked_matching",
     "ornstein_uhlenbeck",
+    "preference_fit",
+    "preference_table",
     "reversible",
     "sample",
     "score_matching",
     "spread_guided",
+    "tilted_probabilities",
     "twisted_sampler",
     "two_moons",
     "variance_exploding",
