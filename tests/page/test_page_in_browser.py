@@ -279,3 +279,11 @@ def test_without_scripts_tables_and_records_are_there(pages, chromium):
     assert page.locator("#energy").is_visible() is False
     assert page.locator("noscript p, .warning").first.is_visible()
     context.close()
+
+
+def test_long_names_do_not_widen_a_phone(tmp_path, chromium):
+    names = [f"{k} {'long' * 20}" for k in range(8)]
+    runs = {name: run_of(spreading(LINE, TIMES[:2]), TIMES[:2]) for name in names}
+    path = jko.compare(runs).report(tmp_path / "page.html")
+    with open_page(path, width=390, chromium=chromium) as page:
+        assert overflow(page) <= 0
