@@ -38,7 +38,7 @@ def solve(generator: Generator, density: Density, times: ArrayLike, substeps: in
     noise as `SDE.fokker_planck` does; the path's `note` keeps the sentence.
     """
     instance("density", density, Density, ": put it on a grid first")
-    density.grid.require_walls("density", "take a box with walls that holds the law")
+    density.grid.require_box("density", "take a box that holds the law")
     if density.dimension > 2:
         raise ValueError(
             f"density: expected one or two dimensions, got {density.dimension}: use simulate in more"
