@@ -3,7 +3,7 @@
 from functionals.algebra import Sum
 from functionals.base import Functional
 from functionals.constraint import Cap
-from functionals.discrepancy import MMD
+from functionals.discrepancy import MMD, EnergyDistance
 from functionals.divergence import KL
 from functionals.entropies import Entropy, Power
 from functionals.gradient_energy import Dirichlet, FisherInformation, GradientEnergy
@@ -19,6 +19,8 @@ from functionals.potential import Potential
 from functionals.registry import available, create, lookup, register
 from functionals.relative import ChiSquared, PhiDivergence, Renyi
 from functionals.reward import Reward
+from functionals.sinkhorn_divergence import SinkhornDivergence
+from functionals.sliced import SlicedWasserstein
 from functionals.species import Cross, Each, On, SpeciesFunctional, TotalCap, TotalInternal, each, on
 from functionals.two_layer_network import TwoLayerNetwork
 
@@ -33,6 +35,7 @@ __all__ = [
     "Cross",
     "Dirichlet",
     "Each",
+    "EnergyDistance",
     "Entropy",
     "FisherInformation",
     "Functional",
@@ -49,6 +52,8 @@ __all__ = [
     "Power",
     "Renyi",
     "Reward",
+    "SinkhornDivergence",
+    "SlicedWasserstein",
     "SpeciesFunctional",
     "Sum",
     "TotalCap",

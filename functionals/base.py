@@ -26,6 +26,7 @@ class Functional:
     kind: ClassVar[str] = "rest"
     memoised: ClassVar[frozenset[str]] = frozenset()  # attributes filled in by use, no part of what it is
     linearly_convex: bool | None = None
+    example: ClassVar[str] = ""  # code that makes one on the line, with fn, jko, jnp and np at hand
     __array_ufunc__ = None  # numpy numbers leave c * F to __rmul__
 
     def energy(self, mu):

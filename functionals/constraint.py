@@ -26,6 +26,7 @@ class Cap(Functional):
     A density counts as admissible up to a relative excess of 1e-6.
     """
 
+    example = "fn.Cap(2.0)"
     kind = "constraint"
     linearly_convex = True
 

@@ -29,13 +29,15 @@ class MMD(Functional):
     measure: `Particles`, a `Density`, or a `Gaussian` (in closed form under the kernel "gaussian", else by
     its nodes). `kernel` is a name with its parameters as for `Interaction`, or a function of a difference
     with `linearly_convex=True`; it must be positive definite, if only on zero-mass differences as −|z| is,
-    `MMD(target, "power", exponent=1.0, strength=-1.0)`: F is then a quarter of the squared energy distance.
+    `MMD(target, "power", exponent=1.0, strength=-1.0)`: F is then half of the squared energy
+    distance, `EnergyDistance`.
 
     F is convex in ρ, and not along geodesics: the flow may stop short of ν, which
     `descent.NoiseInjection` counters. Raises TypeError for a target that is no measure, ValueError for a
     kernel that is not positive definite or infinite at 0.
     """
 
+    example = "fn.MMD(jko.Gaussian.of(0.0, 1.0, dimension=1))"
     linearly_convex = True
 
     def __init__(self, target, kernel: Callable | str = "gaussian", **parameters):
@@ -92,6 +94,24 @@ class MMD(Functional):
 
     def __repr__(self):
         return f"MMD({self.target!r}, {self.interaction!r})"
+
+
+@register("energy_distance")
+class EnergyDistance(MMD):
+    """F(ρ) = E|X − Y| − ½E|X − X′| − ½E|Y − Y′|, X, X′ ~ ρ and Y, Y′ ~ ν: half of the squared energy distance
+    to ν [SzekelyRizzo2013].
+
+    The `MMD` of the kernel −|z|, with its engines. On the line F = ∫(F_ρ − F_ν)² dx and quantiles move by
+    Q′(q) = 2(q − F_ν(Q(q))). `target` is ν, a measure.
+    """
+
+    example = "fn.EnergyDistance(jko.Gaussian.of(0.0, 1.0, dimension=1).sample(50, seed=1))"
+
+    def __init__(self, target):
+        super().__init__(target, "power", exponent=1.0, strength=-1.0)
+
+    def __repr__(self):
+        return f"EnergyDistance({self.target!r})"
 
 
 class MeanEmbedding:

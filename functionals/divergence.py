@@ -24,6 +24,7 @@ class KL(Functional):
     V = −log π: known for a Gaussian.
     """
 
+    example = "fn.KL(jko.Gaussian.of(0.0, 1.0, dimension=1))"
     linearly_convex = True
 
     def __init__(self, target):

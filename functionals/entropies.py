@@ -19,6 +19,7 @@ class Entropy(InternalEnergy):
     [JordanKinderlehrerOtto1998]. Displacement convex in every dimension.
     """
 
+    example = "fn.Entropy()"
     is_entropy = True
 
     def __init__(self):
@@ -71,6 +72,8 @@ class Power(InternalEnergy):
     m > 1 is slow diffusion (porous medium, compact support), 0 < m < 1 fast diffusion. Displacement convex
     iff m ≥ 1 − 1/d. Raises ValueError for m ≤ 0 or m = 1, where the entropy takes its place.
     """
+
+    example = "fn.Power(2.0)"
 
     def __init__(self, m: float):
         if not (is_number(m) and m > 0):

@@ -28,6 +28,7 @@ class GradientEnergy(Functional):
     function, ValueError for one that does not rise.
     """
 
+    example = "fn.GradientEnergy(lambda s: s**1.5)"
     kind = "gradient"
 
     def __init__(self, g: Callable, *, linearly_convex: bool | None = None):
@@ -92,6 +93,7 @@ class Dirichlet(GradientEnergy):
     λ is known.
     """
 
+    example = "fn.Dirichlet()"
     linearly_convex = True
 
     def __init__(self):
@@ -120,6 +122,7 @@ class FisherInformation(GradientEnergy):
     for any λ.
     """
 
+    example = "fn.FisherInformation()"
     linearly_convex = True
 
     def __init__(self):

@@ -40,6 +40,7 @@ class Interaction(Functional):
     particles are, and leaves the energy exact.
     """
 
+    example = 'fn.Interaction("gaussian")'
     kind = "interaction"
     memoised = frozenset({"_even_in"})
 

@@ -71,6 +71,7 @@ class InternalEnergy(Functional):
     from parting: `κ * Dirichlet() + InternalEnergy(U, convex=False)` is Cahn–Hilliard.
     """
 
+    example = "fn.InternalEnergy(lambda s: s**2 + s**4)"
     kind = "internal"
     is_entropy: ClassVar[bool] = False
     linearly_convex = True

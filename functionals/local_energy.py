@@ -29,6 +29,7 @@ class LocalEnergy(Functional):
     functional meets its points; ValueError where it fails.
     """
 
+    example = "fn.LocalEnergy(lambda x, s: (1.0 + x[0] ** 2) * s**2)"
     kind = "local"
     outer: Callable | None = None  # F = h(∫u dx): (h, h′, h″) of the integral, None for the integral itself
 

@@ -23,6 +23,7 @@ class Moment(Functional):
     = c, which holds as k → ∞ with the multiplier k(∫φ dρ − c). Linearly convex.
     """
 
+    example = "fn.Moment(lambda x: x[0] ** 2, 1.0)"
     linearly_convex = True
 
     def __init__(self, phi: Callable, value: float, strength: float = 1.0):
@@ -62,6 +63,7 @@ class Barycentre(Functional):
     mixtures and along geodesics; m follows m′ = −k(m − a).
     """
 
+    example = "fn.Barycentre(1.0)"
     linearly_convex = True
 
     def __init__(self, target: float | np.ndarray = 0.0, strength: float = 1.0):

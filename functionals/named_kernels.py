@@ -81,9 +81,31 @@ def power(exponent: float = 2.0, strength: float = 1.0) -> NamedKernel:
     return NamedKernel(_with_terms(W, ("power", s / a, a)), s < 0 if a <= 2 else None, modulus)
 
 
+def cubic(strength: float = 1.0) -> NamedKernel:
+    """W(z) = (s/3)|z|³: granular media, whose grains lose energy in every collision
+    [BenedettoCagliotiCarrilloPulvirenti1998]; convex, not uniformly."""
+    return power(3.0, positive("strength", strength))
+
+
+def bounded_confidence(radius: float = 1.0, strength: float = 1.0) -> NamedKernel:
+    """W(z) = (s/2) min(|z|², R²): opinions that draw near to those within R, and to no others
+    [HegselmannKrause2002]."""
+    s, R = positive("strength", strength), positive("radius", radius)
+    return NamedKernel(lambda z: 0.5 * s * jnp.minimum(jnp.sum(z**2), R**2), None, None)
+
+
 NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
     function.__name__: function
-    for function in (quadratic, gaussian, logarithmic, quadratic_logarithmic, morse, power)
+    for function in (
+        quadratic,
+        gaussian,
+        logarithmic,
+        quadratic_logarithmic,
+        morse,
+        power,
+        cubic,
+        bounded_confidence,
+    )
 }
 
 

@@ -26,6 +26,7 @@ class Potential(Functional):
     for a function; a named one knows it.
     """
 
+    example = 'fn.Potential("quadratic")'
     kind = "potential"
     linearly_convex = True
 

@@ -77,6 +77,7 @@ class PhiDivergence(_ToTarget):
     at φ″(1) times the spectral gap. Raises ValueError for a φ that is not convex.
     """
 
+    example = "fn.PhiDivergence(jko.Gaussian.of(0.0, 1.0, dimension=1), lambda r: (jnp.sqrt(r) - 1.0) ** 2)"
     linearly_convex = True
 
     def __init__(self, target, phi: Callable):
@@ -110,6 +111,7 @@ class ChiSquared(_ToTarget):
     medium equation. `target` as for `PhiDivergence`.
     """
 
+    example = "fn.ChiSquared(jko.Gaussian.of(0.0, 1.0, dimension=1))"
     linearly_convex = True
 
     @property
@@ -128,6 +130,8 @@ class Renyi(_ToTarget):
     convex for α < 1; for α > 1 its level sets are convex. `target` as for `PhiDivergence`. Raises ValueError
     for α ≤ 0 or α = 1.
     """
+
+    example = "fn.Renyi(jko.Gaussian.of(0.0, 1.0, dimension=1), order=2.0)"
 
     def __init__(self, target, order: float = 2.0):
         super().__init__(target)

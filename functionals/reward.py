@@ -27,6 +27,7 @@ class Reward(Functional):
     reference without a density, ValueError for β ≤ 0.
     """
 
+    example = "fn.Reward(lambda x: x[0], jko.Gaussian.of(0.0, 1.0, dimension=1))"
     linearly_convex = True
 
     def __init__(self, reward: Callable, reference, strength: float = 1.0, *, modulus: float | None = None):

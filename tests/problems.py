@@ -10,6 +10,7 @@ import numpy as np
 
 import functionals as fn
 from jko.measures import Density, Gaussian, Grid, Particles
+from jko.transport import SquaredDistance
 
 
 def quartic_internal(s):
@@ -64,6 +65,8 @@ FUNCTIONALS = {
                 fn.Interaction("power", exponent=-0.5, strength=-1.0),
                 fn.Interaction("gaussian", strength=-0.7, width=0.8),
                 fn.Interaction("power", exponent=4.0),
+                fn.Interaction("cubic", strength=0.8),
+                fn.Interaction("bounded_confidence", radius=1.1),
                 fn.Interaction("power", exponent=1.5, strength=-1.0),
                 fn.Interaction("power", exponent=1.5),
                 fn.Interaction("logarithmic", strength=-1.0),
@@ -86,6 +89,14 @@ FUNCTIONALS = {
             else []
         ),
     ],
+    "energy_distance": lambda d: [fn.EnergyDistance(particles(d, n=40, seed=6))] if d < 3 else [],
+    "sliced_wasserstein": lambda d: (
+        [fn.SlicedWasserstein(particles(d, n=301, weighted=True, seed=7), directions=8)] if d < 3 else []
+    ),
+    "sinkhorn_divergence": lambda d: (
+        [fn.SinkhornDivergence(particles(d, n=30, seed=8), epsilon=0.5, tolerance=1e-12)] if d == 1 else []
+    ),
+    "squared_distance": lambda d: [SquaredDistance(particles(1, n=30, seed=9))] if d == 1 else [],
     "barycentre": lambda d: [fn.Barycentre(0.4, strength=1.3)],
     "moment": lambda d: [fn.Moment(lambda x: jnp.sum(x**2), 1.2, strength=0.7)],
     "dirichlet": lambda d: [fn.Dirichlet()],

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jko.transport.paths.interpolation import interpolate
     from jko.transport.semi_discrete_transport.map import PowerMap
     from jko.transport.semi_discrete_transport.transport import SemiDiscrete, semi_discrete
+    from jko.transport.squared_distance import SquaredDistance
 
 __all__ = [
     "AffineMap",
@@ -38,6 +39,7 @@ __all__ = [
     "PowerMap",
     "SchrodingerBridge",
     "SemiDiscrete",
+    "SquaredDistance",
     "WassersteinEnvelope",
     "benamou_brenier",
     "brenier_map",
@@ -75,6 +77,7 @@ _ROOMS = {
     "entropic.sinkhorn": ("EntropicTransport", "sinkhorn"),
     "entropic.bridge": ("SchrodingerBridge",),
     "entropic.schrodinger": ("schrodinger_bridge",),
+    "squared_distance": ("SquaredDistance",),
     "semi_discrete_transport.transport": ("SemiDiscrete", "semi_discrete"),
     "envelopes.functional": ("WassersteinEnvelope", "wasserstein_envelope"),
 }

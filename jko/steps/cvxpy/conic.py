@@ -35,6 +35,9 @@ HANDLED = {
     fn.PhiDivergence: "quadratic models",
     fn.ChiSquared: "quadratic models",
     fn.Renyi: "refused by name: a function of an integral",
+    fn.EnergyDistance: "dissolves into Interaction and Potential",
+    fn.SlicedWasserstein: "quadratic models",
+    fn.SinkhornDivergence: "quadratic models",
     fn.Moment: "quadratic models",
     fn.Barycentre: "quadratic models",
 }
