@@ -39,6 +39,7 @@ class TwoLayerNetwork(Functional):
     data that do not match or are not finite, and for an unknown activation.
     """
 
+    example = "fn.TwoLayerNetwork(np.linspace(-1.0, 1.0, 9)[:, None], np.linspace(-1.0, 1.0, 9), bias=False)"
     linearly_convex = True
 
     def __init__(self, inputs: ArrayLike, targets: ArrayLike, activation: str = "relu", *, bias: bool = True):

@@ -176,6 +176,11 @@ def singular(F) -> bool:
     return any(not np.isfinite(atom.W(jnp.zeros(1))) for _, atom in F.parts.interaction if not atom.general)
 
 
+def piecewise_linear(F) -> bool:
+    """Whether F of masses at fixed points is a transport cost to atoms: convex, and linear in pieces."""
+    return isinstance(F, (fn.SlicedWasserstein, SquaredDistance))
+
+
 def smooth(F) -> bool:
     """Whether the kernels and potentials of F are analytic."""
     kinked = any(not _smooth_at_zero(atom.W) for _, atom in F.parts.interaction if not atom.general)

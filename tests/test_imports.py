@@ -54,6 +54,7 @@ FLOORS = [
         "ensembles": [],
         "sensitivity": [],
         "learn": [],
+        "catalogue": [],
     },
     {"cli": [], "__main__": ["cli"]},
 ]

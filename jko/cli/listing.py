@@ -6,18 +6,11 @@ import dataclasses
 import inspect
 
 import functionals as fn
-from functionals.expression import Expression
+from jko.catalogue import example, names
 from jko.experiment import available_schemes
 from jko.experiment.table import ExperimentError, nearest
 from jko.scheme import Wrapper
 
-_EXAMPLES = {
-    "cap": {"cap": 1.0},
-    "interaction": {"W": "quadratic"},
-    "internal": {"U": Expression("s^2", ["s"])},
-    "potential": {"V": "quadratic"},
-    "power": {"m": 2.0},
-}
 _KEYS = {
     "cap": "cap (a number, or an expression in x1, x2, …)",
     "interaction": "kernel (a name with its parameters, or an expression in z1, …, r)",
@@ -32,7 +25,7 @@ _KEYS = {
 def functionals(options) -> None:
     """jko functionals [NAME]."""
     sections = {
-        "Functionals": {name: fn.lookup(name) for name in fn.available()},
+        "Functionals": {name: fn.lookup(name) for name in names()},
         "Potentials": fn.NAMED_POTENTIALS,
         "Kernels": fn.NAMED_KERNELS,
     }
@@ -74,7 +67,13 @@ def _only(name: str, sections: dict):
         known = [known for entries in sections.values() for known in entries]
         raise ExperimentError(f"NAME: {name!r} is not known; {nearest(name, known)}")
     for title, entries in sections.items():
-        if name in entries:
+        if name in entries and title == "Functionals":
+            from jko import catalogue
+
+            print(f"{name}{_signature(entries[name])}\n")
+            print(catalogue.page(name))
+            print("\n".join(_facts(title, name, entries[name])[1:]))
+        elif name in entries:
             print(f"{name}{_signature(entries[name])}\n\n{inspect.getdoc(entries[name])}\n")
             for line in _facts(title, name, entries[name]):
                 print(line)
@@ -96,15 +95,12 @@ def _declared(name: str, cls) -> str:
     """λ of displacement convexity in d = 1, 2, 3, of the functional or of an example of it."""
     if name == "kl":
         return "that of -log of the target"
-    try:
-        example = fn.create(name, **_EXAMPLES.get(name, {}))
-    except (TypeError, ValueError):
-        return "not known"
-    moduli = [example.displacement_modulus(dimension) for dimension in (1, 2, 3)]
+    F = example(name)
+    moduli = [F.displacement_modulus(dimension) for dimension in (1, 2, 3)]
     shown = (
         _modulus(moduli[0]) if len(set(moduli)) == 1 else ", ".join(map(_modulus, moduli)) + " in d = 1, 2, 3"
     )
-    return f"{shown}{f' for {example!r}' if name in _EXAMPLES else ''}"
+    return shown if repr(F).endswith("()") else f"{shown} for {F!r}"
 
 
 def _fact(value: bool | None) -> str:
