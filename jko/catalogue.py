@@ -13,7 +13,7 @@ import numpy as np
 
 import functionals as fn
 from functionals import Functional
-from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, Particles
 from jko.scheme import Scheme, Wrapper
 
 _ROOMS = ("steps", "limits", "descent")
@@ -31,11 +31,15 @@ class Answer:
 
 def example(name: str) -> Functional:
     """The functional that stands for a registered name: its `example`, evaluated."""
-    code = fn.lookup(name).example
+    code = _class(name).example
     if not code:
-        raise ValueError(f"{name}: {fn.lookup(name).__name__} has no `example`: give the class one")
+        raise ValueError(f"{name}: {_class(name).__name__} has no `example`: give the class one")
     # our own text, one line a class
     return eval(code, {"fn": fn, "jko": import_module("jko"), "jnp": jnp, "np": np})
+
+
+def _class(name: str) -> Any:
+    return fn.lookup(name)
 
 
 @cache
@@ -43,7 +47,8 @@ def names() -> tuple[str, ...]:
     """All registered names, those of rooms that are loaded when asked for as well."""
     from jko.transport import SquaredDistance
 
-    return tuple(sorted({*fn.available(), SquaredDistance.name}))
+    fn.register("squared_distance", SquaredDistance)
+    return tuple(sorted(fn.available()))
 
 
 def engines() -> dict[str, Scheme]:
@@ -60,8 +65,7 @@ def engines() -> dict[str, Scheme]:
     return found
 
 
-@cache
-def _start(cls: type[Scheme]) -> Measure | None:
+def _start(cls: Any) -> Any:
     """A measure on the line that a scheme moves, None where it moves others."""
     law = Gaussian.of(0.2, 0.8, dimension=1)
     # a cloud of as many points as cells
@@ -87,7 +91,7 @@ def answers(name: str) -> list[Answer]:
 
 def page(name: str) -> str:
     """All that is known of a registered functional, in Markdown."""
-    cls, F = fn.lookup(name), example(name)
+    cls, F = _class(name), example(name)
     moduli = [F.displacement_modulus(d) for d in (1, 2, 3)]
     shown = ", ".join("none known" if m is None else f"{m:g}" for m in moduli)
     convex = {True: "yes", False: "no", None: "not known"}[F.linearly_convex]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +30,7 @@ class SquaredDistance(Functional):
 
     def __init__(self, target: Measure):
         require_measure(target)
-        self.target = target
+        self.target: Any = target
 
     def energy(self, mu):
         require_same_dimension(self.target, mu)
