@@ -101,11 +101,6 @@ class FiniteVolume(Scheme):
                 f"limits.FiniteVolume takes the entropy, potentials and interactions on a periodic grid, got "
                 f"{F!r}: take steps.Entropic, or a grid with walls"
             )
-        if coupled and mu.grid.is_room:
-            raise UnsupportedFunctional(
-                "limits.FiniteVolume takes energies of the gradient and of the place on a box or a torus, got "
-                f"{F!r} in a room: take a grid without inside and doors"
-            )
         plain = all(atom.is_entropy for _, atom in F.parts.internal) and not F.parts.constraints
         if mu.grid.exits is not None and F.parts.internal and not plain:
             raise UnsupportedFunctional(

@@ -60,11 +60,6 @@ class Eulerian:
     @classmethod
     def check(cls, F: Functional, mu: Density):
         """Refuse a part of F without a convex model."""
-        if F.parts.gradient and mu.grid.is_room:
-            raise UnsupportedFunctional(
-                f"steps.Cvxpy takes energies of the gradient on a box, got {F!r} in a room: take a grid without "
-                "inside"
-            )
         for _, atom in F.parts.rest:
             if atom.linearly_convex is not True:
                 raise UnsupportedFunctional(
