@@ -16,6 +16,7 @@ import numpy as np
 import functionals as fn
 from functionals import Functional
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.transport import SquaredDistance
 
 HANDLED = {
     fn.Entropy: "exponential cones",
@@ -38,6 +39,7 @@ HANDLED = {
     fn.EnergyDistance: "dissolves into Interaction and Potential",
     fn.SlicedWasserstein: "quadratic models",
     fn.SinkhornDivergence: "quadratic models",
+    SquaredDistance: "quadratic models",
     fn.Moment: "quadratic models",
     fn.Barycentre: "quadratic models",
 }
