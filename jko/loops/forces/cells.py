@@ -4,13 +4,14 @@ one."""
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.one_to_many import room, squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
 from jko.loops.forces.spreading import sorted_into_bins
 from jko.loops.forces.tolerances import TOLERANCES
+from jko.loops.threads import shared
 
 ORDER = 16  # coefficients of the polynomial that is subtracted
 NOTHING = np.zeros((3, 0))
@@ -43,7 +44,9 @@ def near_sums(
     xs, ws = np.ascontiguousarray(x[:, order]), w[order]
     vs = np.ascontiguousarray(v[:, order]) if rank == 2 else xs
     rows = _neighbouring_rows(strides)
-    sums = _near(rank, xs, vs, ws, cells, first, rows, cutoff * cutoff, *arrays, zero, smooth)
+    sums = np.zeros((x.shape[0] if rank > 0 else 1, n), x.dtype)
+    shared(_near_some, cells.size, rank, xs, vs, ws, cells, first, rows, cutoff * cutoff, *arrays, zero,
+           smooth, sums)  # fmt: skip
     back = np.empty_like(sums)
     back[:, order] = sums
     return back
@@ -68,34 +71,7 @@ def _neighbouring_rows(strides: np.ndarray):
     return offsets
 
 
-@njit(cache=True, parallel=True)
-def _near(
-    order: int,
-    x: np.ndarray,
-    v: np.ndarray,
-    w: np.ndarray,
-    cells: np.ndarray,
-    first: np.ndarray,
-    rows: np.ndarray,
-    cutoff2: float,
-    codes: np.ndarray,
-    numbers: np.ndarray,
-    table: np.ndarray,
-    zero: float,
-    smooth: np.ndarray,
-):
-    d, n = x.shape
-    out = np.zeros((d if order > 0 else 1, n), x.dtype)
-    count = cells.size
-    chunk = max(1, min(64, count // 64))
-    for block in prange((count + chunk - 1) // chunk):
-        begin, end = block * chunk, min(count, block * chunk + chunk)
-        _near_some(begin, end, order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero,
-                   smooth, out)  # fmt: skip
-    return out
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _near_some(begin, end, order, x, v, w, cells, first, rows, cutoff2, codes, numbers, table, zero, smooth,
                out):  # fmt: skip
     # the particles round a cell, gathered from its rows of neighbours, a block at a time

@@ -7,15 +7,15 @@ those over charges at p points an axis.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.interpolation import between, from_moments, points, polynomials, turned
 from jko.loops.forces.one_to_many import squared_distances
 from jko.loops.forces.profiles import BLOCK, fill
+from jko.loops.threads import shared
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def charges(
     x: np.ndarray,
     w: np.ndarray,
@@ -28,17 +28,48 @@ def charges(
     shape: np.ndarray,
 ):
     """`[boxes, points]`: the charges of every box, from the particles x `[3, n]` of the last ones upwards."""
-    count = start.size
-    q = np.zeros((count, shape[0], shape[1], shape[2]))
-    m0, m1, m2 = from_moments(shape[0]), from_moments(shape[1]), from_moments(shape[2])
-    for box in prange(count):
+    q = np.zeros((start.size, *shape))
+    m0, m1, m2 = (from_moments(int(p)) for p in shape)
+    shared(_charges_of_leaves, start.size, x, w, start, stop, after, centre, half, shape, m0, m1, m2, q)
+    _charges_upwards(parent, centre, half, m0, m1, m2, q)
+    return q.reshape(start.size, -1)
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _charges_of_leaves(begin: int, end: int, x: np.ndarray, w: np.ndarray, start: np.ndarray,
+                       stop: np.ndarray, after: np.ndarray, centre: np.ndarray, half: np.ndarray,
+                       shape: np.ndarray, m0: np.ndarray, m1: np.ndarray, m2: np.ndarray,
+                       q: np.ndarray):  # fmt: skip
+    for box in range(begin, end):
         if after[box] == box + 1:
             moments = _moments(x, w, start[box], stop[box], centre[box], half[box], shape)
-            q[box] = turned(turned(turned(moments, m2), m1), m0)
-    for box in range(count - 1, 0, -1):
+            _add(turned(turned(turned(moments, m2), m1), m0), q[box])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _charges_upwards(parent: np.ndarray, centre: np.ndarray, half: np.ndarray, m0: np.ndarray,
+                     m1: np.ndarray, m2: np.ndarray, q: np.ndarray):  # fmt: skip
+    for box in range(parent.size - 1, 0, -1):
         a, b, c = between(box, parent[box], centre, half, m0, m1, m2)
-        q[parent[box]] += turned(turned(turned(q[box], c.T), b.T), a.T)
-    return q.reshape(count, shape[0] * shape[1] * shape[2])
+        _add(turned(turned(turned(q[box], _transposed(c)), _transposed(b)), _transposed(a)), q[parent[box]])
+
+
+@njit(cache=True, error_model="numpy")
+def _add(a: np.ndarray, out: np.ndarray):
+    """out += a; written out, since numba's own takes seconds to compile."""
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            for k in range(out.shape[2]):
+                out[i, j, k] += a[i, j, k]
+
+
+@njit(cache=True, error_model="numpy")
+def _transposed(a: np.ndarray):
+    out = np.empty((a.shape[1], a.shape[0]))
+    for i in range(a.shape[0]):
+        for j in range(a.shape[1]):
+            out[j, i] = a[i, j]
+    return out
 
 
 @njit(cache=True, error_model="numpy")
@@ -81,7 +112,6 @@ def _add_moments(t: np.ndarray, w: np.ndarray, m: int, moments: np.ndarray):
                 moments[a, b, c] += e
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def fields(
     q: np.ndarray,
     far: np.ndarray,
@@ -96,26 +126,21 @@ def fields(
 ):
     """`[boxes, points]`: what the charges of far boxes are at each other's points; share s has the pairs from
     ends[s] to ends[s + 1]."""
-    shares, count, size = ends.size - 1, q.shape[0], q.shape[1]
+    shares, (count, size) = ends.size - 1, q.shape
     potentials = np.zeros((shares, count, size))
-    unit = np.zeros((d, size))
-    for k in range(size):
-        place = (k // (shape[1] * shape[2]), k // shape[2] % shape[1], k % shape[2])
-        for c in range(d):
-            unit[c, k] = points(shape[3 - d + c])[place[3 - d + c]]
-    for share in prange(shares):
-        pairs = far[ends[share] : ends[share + 1]]
-        _meet_far(q, pairs, centre, half, unit, codes, numbers, table, potentials[share])
-    total = potentials[0]
-    for share in range(1, shares):
-        total += potentials[share]
-    return total
+    axes = np.meshgrid(*(points(int(p)) for p in shape), indexing="ij")
+    unit = np.ascontiguousarray(np.stack([axis.ravel() for axis in axes[3 - d :]]))
+    shared(_meet_far, shares, q, far, ends, centre, half, unit, codes, numbers, table, potentials)
+    return potentials.sum(axis=0)
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _meet_far(
+    begin: int,
+    end: int,
     q: np.ndarray,
-    pairs: np.ndarray,
+    far: np.ndarray,
+    ends: np.ndarray,
     centre: np.ndarray,
     half: np.ndarray,
     unit: np.ndarray,
@@ -127,26 +152,26 @@ def _meet_far(
     d, size = unit.shape
     s, k = np.empty(size), np.empty(size)
     y, z = np.empty((d, size)), np.empty((d, size))
-    for pair in range(pairs.shape[0]):
-        a, b = pairs[pair]
-        for c in range(d):
-            # relative to the centre of a: boxes may be small against their distance from 0
-            offset = centre[b, 3 - d + c] - centre[a, 3 - d + c]
-            for j in range(size):
-                y[c, j] = half[a] * unit[c, j]
-                z[c, j] = offset + half[b] * unit[c, j]
-        there, here, qb = potentials[b], potentials[a], q[b]
-        for i in range(size):
-            squared_distances(y, i, z, 0, size, s)
-            fill(0, s, size, codes, numbers, table, 0.0, k)
-            e, qi = 0.0, q[a, i]
-            for j in range(size):
-                e += qb[j] * k[j]
-                there[j] += qi * k[j]
-            here[i] += e
+    for share in range(begin, end):
+        for pair in range(ends[share], ends[share + 1]):
+            a, b = far[pair]
+            for c in range(d):
+                # relative to the centre of a: boxes may be small against their distance from 0
+                offset = centre[b, 3 - d + c] - centre[a, 3 - d + c]
+                for j in range(size):
+                    y[c, j] = half[a] * unit[c, j]
+                    z[c, j] = offset + half[b] * unit[c, j]
+            there, here, qb = potentials[share, b], potentials[share, a], q[b]
+            for i in range(size):
+                squared_distances(y, i, z, 0, size, s)
+                fill(0, s, size, codes, numbers, table, 0.0, k)
+                e, qi = 0.0, q[a, i]
+                for j in range(size):
+                    e += qb[j] * k[j]
+                    there[j] += qi * k[j]
+                here[i] += e
 
 
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
 def readings(
     potentials: np.ndarray,
     x: np.ndarray,
@@ -160,16 +185,31 @@ def readings(
 ):
     """`[4, n]`: the fields of a box and all above it at the particles x `[3, n]`, and their derivatives."""
     count, out = start.size, np.empty((4, x.shape[1]))
-    fields = potentials.copy().reshape(count, shape[0], shape[1], shape[2])
-    m0, m1, m2 = from_moments(shape[0]), from_moments(shape[1]), from_moments(shape[2])
-    for box in range(1, count):
-        a, b, c = between(box, parent[box], centre, half, m0, m1, m2)
-        fields[box] += turned(turned(turned(fields[parent[box]], c), b), a)
-    for box in prange(count):
-        if after[box] == box + 1:
-            f = turned(turned(turned(fields[box], m2.T.copy()), m1.T.copy()), m0.T.copy())
-            _read_all(f, x, start[box], stop[box], centre[box], half[box], shape, out)
+    fields = potentials.reshape(count, *shape).copy()
+    m0, m1, m2 = (from_moments(int(p)) for p in shape)
+    _fields_downwards(parent, centre, half, m0, m1, m2, fields)
+    down = tuple(np.ascontiguousarray(m.T) for m in (m0, m1, m2))
+    shared(_read_leaves, count, fields, x, start, stop, after, centre, half, shape, *down, out)
     return out
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _fields_downwards(parent: np.ndarray, centre: np.ndarray, half: np.ndarray, m0: np.ndarray,
+                      m1: np.ndarray, m2: np.ndarray, fields: np.ndarray):  # fmt: skip
+    for box in range(1, parent.size):
+        a, b, c = between(box, parent[box], centre, half, m0, m1, m2)
+        _add(turned(turned(turned(fields[parent[box]], c), b), a), fields[box])
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _read_leaves(begin: int, end: int, fields: np.ndarray, x: np.ndarray, start: np.ndarray,
+                 stop: np.ndarray, after: np.ndarray, centre: np.ndarray, half: np.ndarray,
+                 shape: np.ndarray, m0: np.ndarray, m1: np.ndarray, m2: np.ndarray,
+                 out: np.ndarray):  # fmt: skip
+    for box in range(begin, end):
+        if after[box] == box + 1:
+            f = turned(turned(turned(fields[box], m2), m1), m0)
+            _read_all(f, x, start[box], stop[box], centre[box], half[box], shape, out)
 
 
 @njit(cache=True, error_model="numpy")
@@ -196,7 +236,8 @@ def _read(f: np.ndarray, t: np.ndarray, s: np.ndarray, m: int, scale: float, out
     value, slope0, slope1, slope2 = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros(m)
     for a in range(f.shape[0]):
         for b in range(f.shape[1]):
-            e[:], g[:] = 0.0, 0.0
+            for j in range(m):
+                e[j], g[j] = 0.0, 0.0
             for c in range(f.shape[2]):
                 q, row, slopes = f[a, b, c], t[2, c], s[2, c]
                 for j in range(m):

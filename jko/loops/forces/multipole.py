@@ -6,16 +6,16 @@ Near pairs are summed one by one, boxes far apart meet through their charges [Fo
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.forces import expansions
-from jko.loops.forces.direct import added
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.one_to_many import meet, room
 from jko.loops.forces.profiles import BLOCK
 from jko.loops.forces.tolerances import TOLERANCES
 from jko.loops.forces.tree import Tree, encounters, grow, runs
 from jko.loops.forces.tree_resolution import SEPARATION, Detail
+from jko.loops.threads import shared
 
 
 class Boxes:
@@ -75,8 +75,22 @@ def _ends(cost: np.ndarray):
     )
 
 
-@njit(cache=True, parallel=True)
-def _near(
+def _near(order: int, x: np.ndarray, v: np.ndarray, w: np.ndarray, near: np.ndarray, ends: np.ndarray,
+          codes: np.ndarray, numbers: np.ndarray, table: np.ndarray, zero: float):  # fmt: skip
+    d, n = x.shape
+    shares = ends.size - 1
+    sums = np.zeros((shares, d if order > 0 else 1, n))
+    shared(_near_some, shares, order, x, v, w, near, ends, codes, numbers, table, zero, sums)
+    total = sums.sum(axis=0)
+    if order == 0:
+        total[0] += w * zero
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _near_some(
+    begin_share: int,
+    end_share: int,
     order: int,
     x: np.ndarray,
     v: np.ndarray,
@@ -87,38 +101,15 @@ def _near(
     numbers: np.ndarray,
     table: np.ndarray,
     zero: float,
-):
-    d, n = x.shape
-    shares = ends.size - 1
-    sums = np.zeros((shares, d if order > 0 else 1, n))
-    for share in prange(shares):
-        pairs = near[ends[share] : ends[share + 1]]
-        _near_some(order, x, v, w, pairs, codes, numbers, table, zero, sums[share])
-    total = added(sums)
-    if order == 0:
-        for i in range(n):
-            total[0, i] += w[i] * zero
-    return total
-
-
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _near_some(
-    order: int,
-    x: np.ndarray,
-    v: np.ndarray,
-    w: np.ndarray,
-    pairs: np.ndarray,
-    codes: np.ndarray,
-    numbers: np.ndarray,
-    table: np.ndarray,
-    zero: float,
-    out: np.ndarray,
+    sums: np.ndarray,
 ):
     scratch = room(x)
-    for pair in range(pairs.shape[0]):
-        first, end, begin, stop = pairs[pair]
-        for i in range(first, end):
-            last = min(stop, i)
-            for lo in range(begin, last, BLOCK):
-                m = min(BLOCK, last - lo)
-                meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out)
+    for share in range(begin_share, end_share):
+        out = sums[share]
+        for pair in range(ends[share], ends[share + 1]):
+            first, end, begin, stop = near[pair]
+            for i in range(first, end):
+                last = min(stop, i)
+                for lo in range(begin, last, BLOCK):
+                    m = min(BLOCK, last - lo)
+                    meet(order, i, lo, m, x, v, w, codes, numbers, table, zero, scratch, out)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.forces.cells import ORDER
 from jko.loops.forces.elementary import FAST
 from jko.loops.forces.profiles import BLOCK, fill
 from jko.loops.forces.terms import Terms, interpolation_matrix
 from jko.loops.forces.tolerances import TOLERANCES
+from jko.loops.threads import shared
 
 
 def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
@@ -37,8 +38,13 @@ def taylor(terms: Terms, cutoff: float, order: int) -> np.ndarray:
 def profile(terms: Terms, s: np.ndarray, order: int = 0) -> np.ndarray:
     """f, 2f′ or 4f″ at squared distances."""
     s = np.ascontiguousarray(s, dtype=float)
-    each = _profile if s.size > TOLERANCES.few_samples else _small_profile
-    return each(order, s.ravel(), *terms.arrays, terms.zero(order)).reshape(s.shape)
+    out, blocks = np.empty(s.size), -(-s.size // BLOCK)
+    arguments = (order, s.ravel(), *terms.arrays, terms.zero(order), out)
+    if s.size > TOLERANCES.few_samples:
+        shared(_profile, blocks, *arguments)
+    else:
+        _profile(0, blocks, *arguments)
+    return out.reshape(s.shape)
 
 
 def smooth_profile(terms: Terms, s: np.ndarray, cutoff: float, near: np.ndarray) -> np.ndarray:
@@ -62,20 +68,10 @@ def folded(z: np.ndarray, period: float, turn: float) -> np.ndarray:
     return 0.5 * period - turn * (u * erf(u) + np.exp(-(u**2)) / math.sqrt(math.pi))
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
-def _small_profile(
-    order: int, s: np.ndarray, codes: np.ndarray, numbers: np.ndarray, table: np.ndarray, zero: float
-):
-    out = np.empty(s.size)
-    fill(order, s, s.size, codes, numbers, table, zero, out)
-    return out
-
-
-@njit(cache=True, parallel=True, fastmath=FAST, error_model="numpy")
-def _profile(order: int, s, codes, numbers, table, zero):
-    out = np.empty(s.size)
-    for block in prange((s.size + BLOCK - 1) // BLOCK):
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
+def _profile(begin: int, end: int, order: int, s: np.ndarray, codes: np.ndarray, numbers: np.ndarray,
+             table: np.ndarray, zero: float, out: np.ndarray):  # fmt: skip
+    for block in range(begin, end):
         lo = block * BLOCK
         m = min(BLOCK, s.size - lo)
         fill(order, s[lo : lo + m], m, codes, numbers, table, zero, out[lo : lo + m])
-    return out

@@ -7,9 +7,10 @@ other, so that no two threads write to one place and the sums do not depend on t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.forces.elementary import FAST
+from jko.loops.threads import shared
 
 
 @njit(cache=True, error_model="numpy")
@@ -27,18 +28,23 @@ def sorted_into_bins(keys: np.ndarray, count: int):
     return order, starts
 
 
-@njit(cache=True, parallel=True, error_model="numpy")
 def bin_keys(
     x: np.ndarray, scale: np.ndarray, shift: np.ndarray, slab: int, columns: int, width: int, axis: int
 ):
     """Bins of 8 mesh points of the last axis within slabs of `axis`, for positions `[d, n]`."""
-    n, last = x.shape[1], x.shape[0] - 1
-    keys = np.empty(n, np.int64)
-    for i in prange(n):
+    keys = np.empty(x.shape[1], np.int64)
+    shared(_bin_keys, x.shape[1], x, scale, shift, slab, columns, axis, keys)
+    return keys
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _bin_keys(begin: int, end: int, x: np.ndarray, scale: np.ndarray, shift: np.ndarray, slab: int,
+              columns: int, axis: int, keys: np.ndarray):  # fmt: skip
+    last = x.shape[0] - 1
+    for i in range(begin, end):
         first = int((x[axis, i] - shift[axis]) * scale[axis]) // slab
         column = int((x[last, i] - shift[last]) * scale[last]) // 8 if last != axis else 0
         keys[i] = first * columns + min(column, columns - 1)
-    return keys
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -63,7 +69,6 @@ def _weights(g: float, width: int, pieces: np.ndarray, out: np.ndarray):
     return first
 
 
-@njit(cache=True, parallel=True)
 def spread(
     x: np.ndarray,
     charges: np.ndarray,
@@ -76,14 +81,20 @@ def spread(
     shape: np.ndarray,
 ):
     """The mesh `shape` of Σ_j q_j ψ(· − x_j), positions `[3, n]`; an axis of one point is left alone."""
-    mesh = np.zeros((shape[0], shape[1], shape[2]))
-    slabs = starts.size - 1
+    mesh, slabs = np.zeros((shape[0], shape[1], shape[2])), starts.size - 1
     for parity in range(2):
-        for half in prange((slabs + 1 - parity) // 2):
-            slab = 2 * half + parity
-            of_slab = order[starts[slab] : starts[slab + 1]]
-            _spread_some(x, charges, of_slab, scale, shift, pieces, width, mesh)
+        count = (slabs + 1 - parity) // 2
+        shared(_spread_slabs, count, parity, x, charges, order, starts, scale, shift, pieces, width, mesh)
     return mesh
+
+
+@njit(cache=True, nogil=True)
+def _spread_slabs(begin: int, end: int, parity: int, x: np.ndarray, charges: np.ndarray, order: np.ndarray,
+                  starts: np.ndarray, scale: np.ndarray, shift: np.ndarray, pieces: np.ndarray, width: int,
+                  mesh: np.ndarray):  # fmt: skip
+    for half in range(begin, end):
+        slab = 2 * half + parity
+        _spread_some(x, charges, order[starts[slab] : starts[slab + 1]], scale, shift, pieces, width, mesh)
 
 
 @njit(cache=True, fastmath=FAST, error_model="numpy")
@@ -121,7 +132,6 @@ def _spread_some(
                         row[t] += q * c[t]
 
 
-@njit(cache=True, parallel=True)
 def read(
     mesh: np.ndarray,
     x: np.ndarray,
@@ -134,20 +144,18 @@ def read(
     derivatives: bool,
 ):
     """`[4, n]`: Σ ψ(x_i − ·) mesh and, if asked for, its derivatives along the three axes in units of x."""
-    n = x.shape[1]
-    out = np.zeros((4, n))
-    chunk = 1024
-    for block in prange((n + chunk - 1) // chunk):
-        of_block = order[block * chunk : min(n, block * chunk + chunk)]
-        _read_some(mesh, x, of_block, scale, shift, pieces, slopes, width, derivatives, out)
+    out = np.zeros((4, x.shape[1]))
+    shared(_read_some, order.size, mesh, x, order, scale, shift, pieces, slopes, width, derivatives, out)
     return out
 
 
-@njit(cache=True, fastmath=FAST, error_model="numpy")
+@njit(cache=True, nogil=True, fastmath=FAST, error_model="numpy")
 def _read_some(
+    begin: int,
+    end: int,
     mesh: np.ndarray,
     x: np.ndarray,
-    particles: np.ndarray,
+    order: np.ndarray,
     scale: np.ndarray,
     shift: np.ndarray,
     pieces: np.ndarray,
@@ -161,7 +169,7 @@ def _read_some(
     w[0, 0], w[1, 0] = 1.0, 1.0
     first = np.zeros(3, np.int64)
     na, nb = (width if shape[0] > 1 else 1), (width if shape[1] > 1 else 1)
-    for i in particles:
+    for i in order[begin:end]:
         for axis in range(3):
             if shape[axis] > 1 or axis == 2:
                 g = (x[axis, i] - shift[axis]) * scale[axis]

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from jko.loops.grids.resample import TILE
+from jko.loops.threads import shared
 from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
 
 
@@ -24,11 +25,15 @@ def c_transform(phi: np.ndarray, spacing: tuple, tau: float, threads: int = 1, r
     """
     phi = np.ascontiguousarray(phi, dtype=float)
     cells, lines, sign = phi.shape, phi, -1.0
-    transform = _pass_serial if threads == 1 else _pass_parallel
     for axis in reversed(range(len(cells))):
         n = cells[axis]
         out = np.empty((n, phi.size // n))
-        transform(lines.reshape(-1, n), spacing[axis] ** 2 / (2.0 * tau), sign, refine, out)
+        curvature, tiles = spacing[axis] ** 2 / (2.0 * tau), -(-out.shape[1] // TILE)
+        arguments = (lines.reshape(-1, n), curvature, sign, refine, out)
+        if threads == 1:
+            _transform(0, tiles, *arguments)
+        else:
+            shared(_transform, tiles, *arguments)
         lines, sign = out, 1.0
     return lines.reshape(cells)
 
@@ -60,13 +65,9 @@ def _transform_tile(
             out[x, first + l] = done[x, l]
 
 
-@njit(cache=True)
-def _pass_serial(lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray):
-    for first in range(0, lines.shape[0], TILE):
-        _transform_tile(lines, curvature, sign, refine, out, first)
-
-
-@njit(cache=True, parallel=True)
-def _pass_parallel(lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray):
-    for tile in prange((lines.shape[0] + TILE - 1) // TILE):
+@njit(cache=True, nogil=True)
+def _transform(
+    begin: int, end: int, lines: np.ndarray, curvature: float, sign: float, refine: bool, out: np.ndarray
+):
+    for tile in range(begin, end):
         _transform_tile(lines, curvature, sign, refine, out, tile * TILE)

@@ -9,7 +9,9 @@ suppresses the checkerboard that narrow stencils let through.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
+
+from jko.loops.threads import shared
 
 
 def pull_back(density: np.ndarray, phi: np.ndarray, tau: float, spacing: tuple, threads: int = 1):
@@ -22,8 +24,12 @@ def pull_back(density: np.ndarray, phi: np.ndarray, tau: float, spacing: tuple, 
         density, phi, spacing = density[None], phi[None], (1.0, *spacing)
     h = np.array(spacing)
     out, coefficient = np.empty(phi.shape), np.empty(phi.shape)
-    loop = _LOOPS[phi.ndim, threads > 1]
-    loop(density, phi, 0.5 * tau / (h * h), 0.25 * tau / np.outer(h, h), out, coefficient)
+    loop = _rows_2d if phi.ndim == 2 else _slabs_3d
+    arguments = (density, phi, 0.5 * tau / (h * h), 0.25 * tau / np.outer(h, h), out, coefficient)
+    if threads > 1:
+        shared(loop, phi.shape[0], *arguments)
+    else:
+        loop(0, phi.shape[0], *arguments)
     return out.reshape(shape), coefficient.reshape(shape)
 
 
@@ -105,8 +111,10 @@ def _slab_3d(i, density, phi, scale, cross, out, coefficient):
             coefficient[i, j, k] = max(minor, xx * zz - xz * xz, yy * zz - yz * yz) * value
 
 
-@njit(cache=True)
-def _serial_2d(
+@njit(cache=True, nogil=True)
+def _rows_2d(
+    begin: int,
+    end: int,
     density: np.ndarray,
     phi: np.ndarray,
     scale: np.ndarray,
@@ -114,27 +122,20 @@ def _serial_2d(
     out: np.ndarray,
     coefficient: np.ndarray,
 ):
-    for i in range(phi.shape[0]):
+    for i in range(begin, end):
         _row_2d(i, density, phi, scale, cross, out, coefficient)
 
 
-@njit(cache=True, parallel=True)
-def _parallel_2d(density, phi, scale, cross, out, coefficient):
-    for i in prange(phi.shape[0]):
-        _row_2d(i, density, phi, scale, cross, out, coefficient)
-
-
-@njit(cache=True)
-def _serial_3d(density, phi, scale, cross, out, coefficient):
-    for i in range(phi.shape[0]):
+@njit(cache=True, nogil=True)
+def _slabs_3d(
+    begin: int,
+    end: int,
+    density: np.ndarray,
+    phi: np.ndarray,
+    scale: np.ndarray,
+    cross: np.ndarray,
+    out: np.ndarray,
+    coefficient: np.ndarray,
+):
+    for i in range(begin, end):
         _slab_3d(i, density, phi, scale, cross, out, coefficient)
-
-
-@njit(cache=True, parallel=True)
-def _parallel_3d(density, phi, scale, cross, out, coefficient):
-    for i in prange(phi.shape[0]):
-        _slab_3d(i, density, phi, scale, cross, out, coefficient)
-
-
-# by dimension, and whether threads share the work
-_LOOPS = {(2, False): _serial_2d, (2, True): _parallel_2d, (3, False): _serial_3d, (3, True): _parallel_3d}
