@@ -46,8 +46,11 @@ def test_a_cell_runs_or_refuses(name):
             assert len(answer.reason) > 20, engine
             continue
         start = catalogue._start(type(scheme))
-        run = jko.flow(F, start, scheme, tau=1e-3, n_steps=1)
-        assert abs(run.final.mass - start.mass) < 1e-9, engine
+        run = jko.flow(F, start, scheme, tau=1e-3, n_steps=1, throw=False)
+        if set(run.info.status) != {"converged"}:
+            assert len(run.info.note[0]) > 20, engine  # too short a step for it, in its own sentence
+            continue
+        assert not scheme.transports or abs(run.final.mass - start.mass) < 1e-9, engine
         noisy = "noise" in (type(scheme).__doc__ or "") or run.energy_kind != "exact"
         assert noisy or engine.startswith("steps.Entropic") or np.diff(run.energy)[0] <= 1e-9, engine
 
