@@ -14,10 +14,9 @@ from functionals.pointwise import describe, namespace
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.registry import register
+from functionals.tolerances import TOLERANCES
 
-_ASKED = 64  # points at which a declared convexity is checked
 _DENSITIES = np.geomspace(1e-6, 1e6, 61)  # as many densities, five a decade
-_ROUNDING = 1e-9  # of the largest |∂²U/∂s²| of a point: a curvature above minus that counts as none
 
 
 @register("local_energy")
@@ -48,11 +47,11 @@ class LocalEnergy(Functional):
         return found
 
     def _require_convex(self, points: np.ndarray) -> None:
-        points = np.asarray(points, dtype=float)[:: max(1, len(points) // _ASKED)]
+        points = np.asarray(points, dtype=float)[:: max(1, len(points) // TOLERANCES.asked_points)]
         each = np.repeat(points, _DENSITIES.size, axis=0)
         bends = _Written(self.U, each).second_derivative(np.tile(_DENSITIES, len(points)))
         bends = bends.reshape(len(points), -1)
-        bad = bends < -_ROUNDING * np.abs(bends).max(axis=1, keepdims=True)
+        bad = bends < -TOLERANCES.curvature * np.abs(bends).max(axis=1, keepdims=True)
         if bad.any():
             place, density = np.argwhere(bad)[0]
             raise ValueError(

@@ -14,10 +14,9 @@ from functionals.numbers import is_number
 from functionals.pointwise import describe, elementwise, namespace
 from functionals.registry import register
 from functionals.time_dependence import without_time
+from functionals.tolerances import TOLERANCES
 
 _RATIOS = np.geomspace(1e-6, 1e6, 121)  # ten a decade, at which φ is asked for its convexity
-_ROUNDING = 1e-9  # of the largest |φ″|
-_LEAST = -690.0  # of log π: below, densities and their ratios leave float64
 
 
 class _ToTarget(LocalEnergy):
@@ -45,9 +44,10 @@ class _ToTarget(LocalEnergy):
                 f"got {dimension}D"
             )
         logs = pointwise.values(self._log_density, np.asarray(points, dtype=float))
-        if not np.all(logs > _LEAST):
+        empty = int(np.sum(~(logs > TOLERANCES.least_log)))
+        if empty:
             raise ValueError(
-                f"target: its density is 0 in {int(np.sum(~(logs > _LEAST)))} of {len(logs)} points, where "
+                f"target: its density is 0 in {empty} of {len(logs)} points, where "
                 "the divergence is infinite: take a smaller box, or a target with tails"
             )
         return logs
@@ -86,8 +86,8 @@ class PhiDivergence(_ToTarget):
             raise TypeError(f"phi must be a jax function of one number, got {phi!r}")
         self.function = without_time("phi", phi)
         bends = elementwise(_derivative_of(self.function, 2), _RATIOS)
-        if not np.all(bends >= -_ROUNDING * np.nanmax(np.abs(bends))):
-            bad = ~(bends >= -_ROUNDING * np.nanmax(np.abs(bends)))
+        if not np.all(bends >= -TOLERANCES.curvature * np.nanmax(np.abs(bends))):
+            bad = ~(bends >= -TOLERANCES.curvature * np.nanmax(np.abs(bends)))
             raise ValueError(f"phi must be convex, but {describe(phi)} is not at r = {_RATIOS[bad][0]:.3g}")
 
     @property

@@ -12,14 +12,7 @@ from functionals.base import Functional
 from functionals.numbers import positive
 from functionals.registry import register
 from functionals.sliced import require_measure, require_same_dimension
-
-_CHECKED = 5  # iterations between two looks at the marginals
-_ABSORBED = 10  # blocks of iterations between two absorptions of the scalings, which keeps them in range
-_RELAXATION, _SETTLED = (
-    1.5,
-    0.1,
-)  # of both scalings, and the error of the marginals from which on it converges
-_MOST = 400  # blocks of iterations
+from functionals.tolerances import TOLERANCES
 
 
 @register("sinkhorn_divergence")
@@ -105,21 +98,25 @@ def _to_other(x, w, y, b, epsilon, tolerance):
         def inner(state):
             u, v, before, count = state
             # over-relaxed once the first block has settled, as long as the error falls
-            power = jnp.where(jnp.isfinite(before) & (before < _SETTLED), _RELAXATION, 1.0).astype(x.dtype)
-            for _ in range(_CHECKED):
+            power = jnp.where(
+                jnp.isfinite(before) & (before < TOLERANCES.settled), TOLERANCES.relaxation, 1.0
+            ).astype(x.dtype)
+            for _ in range(TOLERANCES.between_looks):
                 u = u ** (1.0 - power) * (K @ (b * v)) ** -power
                 v = v ** (1.0 - power) * ((w * u) @ K) ** -power
             error = jnp.sum(w * jnp.abs(u * (K @ (b * v)) - 1.0))
             return u, v, error + jnp.sum(b * jnp.abs(v * ((w * u) @ K) - 1.0)), count + 1
 
         def going(state):
-            return (state[2] > tolerance) & (state[3] < _ABSORBED)
+            return (state[2] > tolerance) & (state[3] < TOLERANCES.between_absorptions)
 
         u, v, error, done = jax.lax.while_loop(going, inner, (*ones, jnp.inf, 0))
         return f + epsilon * jnp.log(u), g + epsilon * jnp.log(v), error, count + done
 
     start = (f, g, jnp.asarray(jnp.inf, x.dtype), 0)
-    f, g, _, _ = jax.lax.while_loop(lambda s: (s[2] > tolerance) & (s[3] < _MOST), outer, start)
+    f, g, _, _ = jax.lax.while_loop(
+        lambda s: (s[2] > tolerance) & (s[3] < TOLERANCES.most_blocks), outer, start
+    )
     K = jnp.exp((f[:, None] + g - costs) / epsilon) * b
     rows = jnp.sum(K, axis=1)
     f = f - epsilon * jnp.log(rows)
@@ -132,12 +129,14 @@ def _with_itself(x, w, epsilon, tolerance):
 
     def iterate(state):
         u, _, count = state
-        for _ in range(_CHECKED):
+        for _ in range(TOLERANCES.between_looks):
             u = jnp.sqrt(u / (K @ (w * u)))
         return u, jnp.sum(w * jnp.abs(u * (K @ (w * u)) - 1.0)), count + 1
 
     start = (jnp.ones_like(w), jnp.asarray(jnp.inf, x.dtype), 0)
-    u, _, _ = jax.lax.while_loop(lambda s: (s[1] > tolerance) & (s[2] < _MOST), iterate, start)
+    u, _, _ = jax.lax.while_loop(
+        lambda s: (s[1] > tolerance) & (s[2] < TOLERANCES.most_blocks), iterate, start
+    )
     plan = K * (w * u)
     rows = jnp.sum(plan, axis=1)
     f = -epsilon * jnp.log(rows)

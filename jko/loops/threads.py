@@ -42,10 +42,7 @@ def shared(loop: Callable, count: int, *arguments) -> None:
         return
     pieces = min(count, _PIECES * threads)
     ends = [count * k // pieces for k in range(pieces + 1)]
-    work = [
-        _pool(os.getpid(), threads).submit(loop, begin, end, *arguments)
-        for begin, end in pairwise(ends)
-    ]
+    work = [_pool(os.getpid(), threads).submit(loop, begin, end, *arguments) for begin, end in pairwise(ends)]
     for piece in work:
         piece.result()
 

@@ -11,7 +11,7 @@ from jko.plotting import style
 
 MOST_DOTS = 5000
 _BINS = 60  # of a histogram along the picture
-_HEAT_CELLS = 140  # along an axis of a picture of a density, some three points each
+HEAT_CELLS = 140  # along an axis of a picture of a density, some three points each
 
 
 def curve(axes, mu: Measure, look: dict, low: float, high: float):
@@ -54,11 +54,11 @@ def heat_values(mu: Measure, lower, upper) -> tuple[np.ndarray, tuple]:
         )
     extent = (lower[0], upper[0], lower[1], upper[1])
     if isinstance(mu, Gaussian):
-        cells = (_HEAT_CELLS, _HEAT_CELLS)
+        cells = (HEAT_CELLS, HEAT_CELLS)
         grid = Grid.uniform(tuple(lower[:2]), tuple(upper[:2]), cells)
         flat = Gaussian(mu.mean()[:2], mu.covariance()[:2, :2])
         return np.exp(flat.log_density(grid.points)).reshape(cells), extent
-    cells = int(np.clip(np.sqrt(mu.n) / 2.5, 12, _HEAT_CELLS))
+    cells = int(np.clip(np.sqrt(mu.n) / 2.5, 12, HEAT_CELLS))
     edges = [np.linspace(lower[axis], upper[axis], cells + 1) for axis in range(2)]
     x, y = np.asarray(mu.positions[:, :2], dtype=float).T
     masses, *_ = np.histogram2d(x, y, bins=edges, weights=np.asarray(mu.weights, dtype=float))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from functionals import pointwise
 from jko.learn import Fit, Identifiability, Score, Snapshots
+from jko.learn.landscape import Landscape
+from jko.measures import Particles
 from jko.plotting import draw, style
 from jko.trajectory import Trajectory
 
-_CELLS = 140  # along an axis of the picture of V
 _MARGIN = 0.08  # of the data's width, on either side
 _ABOVE = 0.97  # quantile of V at the data up to which V is shaded: a few cells on a steep slope hide no well
 _MOST_PANELS = 6  # times of a rollout, more are thinned
@@ -26,13 +28,15 @@ def plot_landscape(fit: Fit, *, interval: int = 0, path: Path | None = None, ax=
     axes for V and for W where they were given, and writes it to `path`; ValueError where neither V nor W was
     learnt. Nondimensional.
     """
-    parts = [draw_panel for part, draw_panel in ((fit.V, _potential), (fit.W, _kernel)) if part is not None]
+    parts = [] if fit.V is None else [partial(_potential, fit=fit, interval=interval)]
+    if (W := fit.W) is not None:
+        parts.append(partial(_kernel, W=W, cloud=fit.snapshots.cloud(interval)))
     if not parts:
         raise ValueError("fit: neither a potential nor an interaction was learnt; ask for one in learn.fit")
     n = len(parts)
     panels = style.panels(ax, n, lambda: style.new_figure(4.9 * n, 3.9).subplots(1, n))
     for axes, draw_panel in zip(panels, parts, strict=True):
-        draw_panel(axes, fit, interval)
+        draw_panel(axes)
     return style.finish(panels, path, ax)
 
 
@@ -122,7 +126,7 @@ class _Plane:
     """The coordinates that are drawn: the data's own up to two dimensions, else their principal axes."""
 
     def __init__(self, snapshots: Snapshots):
-        points = np.concatenate([np.asarray(c.positions, dtype=float) for c in snapshots.clouds])
+        points = np.concatenate([np.array(c.positions, dtype=np.float64) for c in snapshots.clouds])
         self.line = points.shape[1] == 1
         self.centre = np.zeros(points.shape[1])
         self.axes = np.eye(points.shape[1])
@@ -138,7 +142,9 @@ class _Plane:
 
     def of(self, points: np.ndarray) -> np.ndarray:
         """The points in these coordinates, `[n, 1]` or `[n, 2]`."""
-        return ((np.asarray(points, dtype=float) - self.centre) @ self.axes.T)[:, : 1 if self.line else 2]
+        return ((np.asarray(points, dtype=np.float64) - self.centre) @ self.axes.T)[
+            :, : 1 if self.line else 2
+        ]
 
 
 def _potential(axes, fit: Fit, interval: int):
@@ -172,7 +178,7 @@ def _potential(axes, fit: Fit, interval: int):
         axes.set_ylim(*plane.limits[1])
         style.legend(axes, loc="upper right", markerscale=5.0, frameon=True, framealpha=0.85)
         return
-    points = np.concatenate([np.asarray(c.positions, dtype=float) for c in clouds])
+    points = np.concatenate([np.array(c.positions, dtype=np.float64) for c in clouds])
     if len(points) > draw.MOST_DOTS:
         points = points[np.random.default_rng(0).permutation(len(points))[: draw.MOST_DOTS]]
     height = pointwise.values(V, points)
@@ -184,17 +190,17 @@ def _levels(axes, V, plane: _Plane, clouds: list):
     """V − min V as shades up to its height at the data, pale where no point is near."""
     from scipy.spatial import cKDTree
 
-    x, y = (np.linspace(*limit, _CELLS) for limit in plane.limits)
+    x, y = (np.linspace(*limit, draw.HEAT_CELLS) for limit in plane.limits)
     mesh = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-    points = np.concatenate([np.asarray(c.positions, dtype=float) for c in clouds])
+    points = np.concatenate([np.array(c.positions, dtype=np.float64) for c in clouds])
     height, at_data = pointwise.values(V, mesh), pointwise.values(V, points)
     floor = at_data.min()
     top = max(float(np.quantile(at_data, _ABOVE) - floor), np.finfo(float).tiny)
     tree = cKDTree(points)
     near = np.quantile(tree.query(points, k=min(8, len(points)))[0][:, -1], 0.99)
-    far = tree.query(mesh)[0].reshape(_CELLS, _CELLS) > 2.0 * near
+    far = tree.query(mesh)[0].reshape(draw.HEAT_CELLS, draw.HEAT_CELLS) > 2.0 * near
     shade = axes.contourf(
-        x, y, (height - floor).reshape(_CELLS, _CELLS).T, levels=np.linspace(0.0, top, 13),
+        x, y, (height - floor).reshape(draw.HEAT_CELLS, draw.HEAT_CELLS).T, levels=np.linspace(0.0, top, 13),
         extend="max", cmap="viridis", zorder=0,
     )  # fmt: skip
     axes.contourf(x, y, far.T.astype(float), levels=[0.5, 1.5], colors=["white"], alpha=0.75, zorder=1)
@@ -202,14 +208,13 @@ def _levels(axes, V, plane: _Plane, clouds: list):
     bar.ax.tick_params(labelsize=8)
 
 
-def _kernel(axes, fit: Fit, interval: int):
+def _kernel(axes, W: Landscape, cloud: Particles):
     style.tidy(axes, "distance |z| (nondimensional)", "W − W at least distance", "learnt W")
-    cloud = fit.snapshots.cloud(interval)
-    width = float(np.linalg.norm(np.ptp(np.asarray(cloud.positions, dtype=float), axis=0)))
+    width = float(np.linalg.norm(np.ptp(np.array(cloud.positions, dtype=np.float64), axis=0)))
     r = np.linspace(width * 1e-3, width, 300)
-    z = np.zeros((len(r), fit.snapshots.dimension))
+    z = np.zeros((len(r), cloud.dimension))
     z[:, 0] = r
-    height = pointwise.values(fit.W, z)
+    height = pointwise.values(W, z)
     axes.plot(r, height - height[0], color=style.colour(2), linewidth=1.8)
 
 

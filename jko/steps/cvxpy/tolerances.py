@@ -13,12 +13,8 @@ class Tolerances:
     rounding_of_sums: float = 1e-14  # of the largest summand: what float64 may hide in a difference
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
     least_share: float = 1e-6  # of a move on a grid: where none so short lowers the value, none does
-    shift: float = (
-        1e-9  # of the largest diagonal of a form ≥ 0, below which its least eigenvalue is looked for
-    )
-    touch: float = (
-        1e-12  # of the largest density: where a tangent of an energy of the gradient touches a vacuum
-    )
+    shift: float = 1e-9  # of the largest diagonal of a form ≥ 0, below which its least eigenvalue is sought
+    touch: float = 1e-12  # of the largest density: where a gradient energy's tangent touches a vacuum
     least_line_share: float = 1e-8  # the same on the line, where cells that close allow shorter moves alone
 
     # The interaction as a quadratic form

@@ -1,0 +1,23 @@
+"""Thresholds of the functionals that check what is declared of them, or iterate."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Thresholds of this room: a field with its value and its reason each."""
+
+    # A declared convexity
+    asked_points: int = 64  # at which a function of the place is checked, spread over those it is used at
+    curvature: float = 1e-9  # of the largest curvature met: one above minus that is rounding
+    least_log: float = -690.0  # of log π: below, densities and their ratios leave float64
+
+    # Sinkhorn's iterations
+    between_looks: int = 5  # iterations between two looks at the marginals, which cost as much as one
+    between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials
+    relaxation: float = 1.5  # of both scalings: some three times fewer iterations, once they converge
+    settled: float = 0.1  # error of the marginals below which they are relaxed: before, it may diverge
+    most_blocks: int = 400  # blocks of iterations, then a sentence
+
+
+TOLERANCES = Tolerances()
