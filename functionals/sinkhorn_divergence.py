@@ -21,7 +21,8 @@ class SinkhornDivergence(Functional):
 
     OT_ε(α, β) = min over couplings γ of ∫½|x − y|² dγ + ε KL(γ‖α ⊗ β), so that F → ½W₂² as ε → 0 and a
     discrepancy by the kernel −½|x − y|² as ε → ∞. `target` is ν, by its points and masses, `epsilon` ε, a
-    squared length, and `tolerance` the L1 error of the marginals at which Sinkhorn's iteration stops.
+    squared length, and `tolerance` the L1 error of the marginals at which Sinkhorn's iteration stops; where
+    it does not get there, the energy is refused in a sentence, and gradients are NaN: a step fails.
     δF/δρ = f_{ρν} − f_{ρρ}, the entropic potentials, and ∇_W F = T_{ρρ}(x) − T_{ρν}(x), the means of the
     plans. Convex along mixtures; along geodesics no λ is known.
     """
@@ -49,7 +50,14 @@ class SinkhornDivergence(Functional):
         x, w = jnp.asarray(mu.points), jnp.asarray(mu.masses)
         y, b = jnp.asarray(self._points, x.dtype), jnp.asarray(self._masses, x.dtype)
         w = w.astype(x.dtype) / jnp.sum(w)
-        return _between(x, w, y, b, self.epsilon, self.tolerance) - 0.5 * self._own
+        value = _between(x, w, y, b, self.epsilon, self.tolerance) - 0.5 * self._own
+        if not isinstance(value, jax.core.Tracer) and np.isnan(value):
+            raise ValueError(
+                f"tolerance: Sinkhorn's iteration did not bring the marginals to {self.tolerance:g} in "
+                f"{TOLERANCES.most_blocks * TOLERANCES.between_looks} iterations: take a larger epsilon than "
+                f"{self.epsilon:g}, or a larger tolerance"
+            )
+        return value
 
     def __repr__(self):
         return f"SinkhornDivergence({self.target!r}, epsilon={self.epsilon:g})"
@@ -114,9 +122,10 @@ def _to_other(x, w, y, b, epsilon, tolerance):
         return f + epsilon * jnp.log(u), g + epsilon * jnp.log(v), error, count + done
 
     start = (f, g, jnp.asarray(jnp.inf, x.dtype), 0)
-    f, g, _, _ = jax.lax.while_loop(
+    f, g, error, _ = jax.lax.while_loop(
         lambda s: (s[2] > tolerance) & (s[3] < TOLERANCES.most_blocks), outer, start
     )
+    f = jnp.where(error <= tolerance, f, jnp.nan)
     K = jnp.exp((f[:, None] + g - costs) / epsilon) * b
     rows = jnp.sum(K, axis=1)
     f = f - epsilon * jnp.log(rows)
@@ -134,9 +143,10 @@ def _with_itself(x, w, epsilon, tolerance):
         return u, jnp.sum(w * jnp.abs(u * (K @ (w * u)) - 1.0)), count + 1
 
     start = (jnp.ones_like(w), jnp.asarray(jnp.inf, x.dtype), 0)
-    u, _, _ = jax.lax.while_loop(
+    u, error, _ = jax.lax.while_loop(
         lambda s: (s[1] > tolerance) & (s[2] < TOLERANCES.most_blocks), iterate, start
     )
+    u = jnp.where(error <= tolerance, u, jnp.nan)
     plan = K * (w * u)
     rows = jnp.sum(plan, axis=1)
     f = -epsilon * jnp.log(rows)

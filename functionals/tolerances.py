@@ -17,7 +17,7 @@ class Tolerances:
     between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials
     relaxation: float = 1.5  # of both scalings: some three times fewer iterations, once they converge
     settled: float = 0.1  # error of the marginals below which they are relaxed: before, it may diverge
-    most_blocks: int = 400  # blocks of iterations, then a sentence
+    most_blocks: int = 4000  # of five iterations: small ε converge slowly; beyond, there is no answer
 
 
 TOLERANCES = Tolerances()

@@ -56,10 +56,10 @@ def test_a_shifted_cloud_comes_back_as_a_whole(make, share, energy):
 def test_the_sinkhorn_divergence_tends_to_half_the_squared_distance():
     mu, nu = cloud(30, 1), cloud(30, 2)
     exact = 0.5 * jko.wasserstein(mu, nu) ** 2
-    errors = [abs(fn.SinkhornDivergence(nu, epsilon=e, tolerance=1e-8)(mu) - exact) for e in (0.2, 0.05)]
+    errors = [abs(fn.SinkhornDivergence(nu, epsilon=e, tolerance=1e-5)(mu) - exact) for e in (0.2, 0.05)]
     assert errors[1] < 0.3 * errors[0]
     assert errors[1] < 0.1 * exact
-    assert fn.SinkhornDivergence(mu, epsilon=0.2, tolerance=1e-10)(mu) == pytest.approx(0.0, abs=1e-9)
+    assert fn.SinkhornDivergence(mu, epsilon=0.2, tolerance=1e-8)(mu) == pytest.approx(0.0, abs=1e-9)
 
 
 def test_half_the_squared_distance_flows_along_the_geodesic_by_an_exponential_clock():
