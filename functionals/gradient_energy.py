@@ -36,6 +36,10 @@ class GradientEnergy(Functional):
             raise TypeError(f"g must be a jax function of one number, got {g!r}")
         self.function = without_time("g", g)
         self.linearly_convex = linearly_convex
+        values = elementwise(self.function, _DENSITIES)
+        if not np.all(np.isfinite(values)):
+            s = _DENSITIES[~np.isfinite(values)][0]
+            raise ValueError(f"g must be finite for s > 0, but {describe(g)} is not at s = {s:.3g}")
         slopes = elementwise(_derivative_of(self.function, 1), _DENSITIES)
         if not np.all(slopes > 0.0):
             s = _DENSITIES[np.argmax(~(slopes > 0.0))]

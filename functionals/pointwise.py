@@ -117,7 +117,17 @@ def _over_points(f: Callable, n_times: int):
 
 @kept
 def _batched_elementwise(f: Callable):
-    return jax.jit(jax.vmap(with_own_constants(f)))
+    f_alone = with_own_constants(f)
+
+    def checked(s):
+        try:
+            return f_alone(s)
+        except jax.errors.TracerArrayConversionError as error:
+            raise TypeError(
+                f"the function {describe(f)} cannot be traced by jax: write it with jax.numpy, not numpy"
+            ) from error
+
+    return jax.jit(jax.vmap(checked))
 
 
 def with_own_constants(f: Callable):

@@ -85,6 +85,12 @@ class PhiDivergence(_ToTarget):
         if not callable(phi):
             raise TypeError(f"phi must be a jax function of one number, got {phi!r}")
         self.function = without_time("phi", phi)
+        values = elementwise(self.function, _RATIOS)
+        if not np.all(np.isfinite(values)):
+            r = _RATIOS[~np.isfinite(values)][0]
+            raise ValueError(
+                f"phi must be finite for ratios r > 0, but {describe(phi)} is not at r = {r:.3g}"
+            )
         bends = elementwise(_derivative_of(self.function, 2), _RATIOS)
         if not np.all(bends >= -TOLERANCES.curvature * np.nanmax(np.abs(bends))):
             bad = ~(bends >= -TOLERANCES.curvature * np.nanmax(np.abs(bends)))

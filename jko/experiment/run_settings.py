@@ -115,7 +115,7 @@ def _run(name: str, table: Table, functional: Functional, initial: Initial, grid
         key = "n_steps" if "n_steps" in table else "t_final"
         table.refuse(key, f"expected at most {_MOST_FRAMES} stored times, got more: raise store_every")
     measure = _measure(table, scheme, initial, grid)
-    with prefixed(table.at("scheme")):
+    with prefixed(table.path if isinstance(scheme, Wrapper) else table.at("scheme")):
         scheme.check(functional, measure)
     return Run(name, scheme, measure, tau, n_steps, store_every, accuracy)
 

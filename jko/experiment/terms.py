@@ -206,6 +206,10 @@ def _from_signature(table: Table, dimension: int, grid: Grid, files: Files):
     """Any other functional of the registry, its parameters taken as they stand."""
     name = table.text("name")
     parameters = inspect.signature(fn.lookup(name)).parameters
+    ours = fn.lookup(name).__module__.partition(".")[0] in ("functionals", "jko")
+    for key, parameter in parameters.items():
+        if ours and (key == "target" or "Callable" in str(parameter.annotation)):
+            table.refuse("name", f"{name!r} takes a {key} that no file can hold: write this run in Python")
     table.allow((*_COMMON, *parameters), f" of {name!r}")
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in table:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import Functional, pointwise
+from functionals.array import Array
 from functionals.gridded import GriddedFunction
 from functionals.programs import kept
 from jko.errors import finite_array, own_array, seed_number, whole_number
@@ -153,9 +154,12 @@ class Density(DensityConstructors, Measure):
 
     @cached_property
     def log_density_function(self):
-        """log ρ as a jax function of a point `[d]`."""
+        """log ρ as a jax function of a point `[d]`: −∞ beyond the box, where there is no mass."""
         if self.grid.is_room:
-            raise ValueError("log ρ at points needs a density without walls: its cubics lead through them")
+            raise ValueError(
+                "log ρ at points needs a density without walls, which its cubics would cross: give its "
+                "logarithm as a jax function of a point"
+            )
         if not np.all(self.values > 0):
             raise ValueError(
                 f"log ρ needs a positive density, got {np.sum(self.values <= 0)} empty cells: "
@@ -164,7 +168,7 @@ class Density(DensityConstructors, Measure):
         around = [_OVERLAP if turns else 0 for turns in self.grid.periodic]
         shift = np.array(around) * self.grid.spacing
         logs = np.pad(np.log(self.values), [(k, k) for k in around], mode="wrap")
-        return GriddedFunction(logs, self.grid.lower - shift, self.grid.upper + shift)
+        return _WithinItsBox(logs, self.grid.lower - shift, self.grid.upper + shift, self.grid.periodic)
 
     def sample(self, n: int, seed: int):
         """n particles of equal weight drawn from the density, uniform within a cell: `Particles` of a density
@@ -181,6 +185,20 @@ class Density(DensityConstructors, Measure):
 
     def __repr__(self) -> str:
         return f"Density on {self.grid!r}"
+
+
+class _WithinItsBox(GriddedFunction):
+    """Gridded logarithms of a density, −∞ beyond the box, to rounding; axes whose ends are joined go on."""
+
+    def __init__(self, values: np.ndarray, lower: np.ndarray, upper: np.ndarray, periodic: tuple[bool, ...]):
+        super().__init__(values, lower, upper)
+        slack = np.where(periodic, np.inf, 1e-9 * (self.upper - self.lower))
+        self._first, self._last = self.lower - slack, self.upper + slack
+
+    def with_coefficients(self, x: Array, coefficients: Array):
+        value = super().with_coefficients(x, coefficients)
+        inside = jnp.all((x >= self._first) & (x <= self._last))
+        return jnp.where(inside, value, -jnp.inf)
 
 
 @kept

@@ -107,6 +107,7 @@ def test_the_gap_falls_as_one_over_the_steps_and_with_the_posterior_variance_doe
     assert gaps["posterior"].min() > 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["forward", "posterior"])
 def test_ancestral_draws_of_a_gaussian_have_the_variance_of_the_linear_recursion(variance):
     """At two scales; the variance of 20 000 draws within 4.5 of its standard errors."""

@@ -77,6 +77,7 @@ def test_reversed_paths_return_to_the_start():
     assert not agrees(wrong.final, START)
 
 
+@pytest.mark.slow
 def test_steps_of_paths_have_weak_order_one():
     """Linear drift and jumps by a shift: d/dt E x = −E x + 2, whose Euler steps are known."""
     shift = Generator(

@@ -61,6 +61,7 @@ def weak_order(method, steps, n, seed, **options):
     return np.log2(first / second), np.hypot(share, other) / np.log(2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "steps", "n", "order"),
     [("sde-dpm-solver++1", 20, 50_000, 1), ("sde-dpm-solver++2m", 10, 100_000, 2)],
@@ -138,6 +139,7 @@ def test_lengths_do_not_matter():
         np.testing.assert_allclose(found, scale * final(method, 12), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_each_step_costs_what_is_said():
     """The score is called at so many points: counted by a callback."""
     seen, cloud = [], jko.Particles(CLOUD.positions[:1])

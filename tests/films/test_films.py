@@ -117,6 +117,7 @@ def test_what_moves_is_drawn_over_what_is_still():
     assert tuple(first[50, 150, :3]) == (255, 255, 255)
 
 
+@pytest.mark.slow
 def test_the_views_of_an_sde_on_the_line_and_in_the_plane(tmp_path):
     few = {**SMALL, "n": 50, "drawn": 3}
     sde = jko.diffusion.SDE(lambda x, t: -x, lambda x, t: jnp.ones((1, 1)))

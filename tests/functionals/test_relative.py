@@ -111,3 +111,29 @@ def test_a_second_moment_under_a_spring():
     start = float(np.mean(cloud.positions**2))
     growth = start / (start - 2.0) * np.exp(8.0 * 0.3)
     assert np.mean(run.final.positions**2) == pytest.approx(2.0 * growth / (growth - 1.0), rel=5e-3)
+
+
+def test_a_target_has_no_mass_beyond_its_box():
+    target = jko.Density.uniform(jko.Grid.uniform(-1.0, 1.0, 40))
+    wide = jko.Density.gaussian(jko.Grid.uniform(-5.0, 5.0, 100), 1.5, 0.5)
+    assert fn.KL(target)(wide) == np.inf
+    assert np.isfinite(fn.KL(target)(jko.Density.gaussian(jko.Grid.uniform(-1.0, 1.0, 80), 0.0, 0.3)))
+    for F in (fn.ChiSquared(target), fn.Renyi(target)):
+        with pytest.raises(ValueError, match="its density is 0 in 80 of 100 points"):
+            F(wide)
+    with pytest.raises(ValueError, match="infinite or NaN in 80 cells"):
+        jko.flow(fn.KL(target), wide, jko.limits.FiniteVolume(), tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "what"),
+    [
+        (lambda: fn.PhiDivergence(NORMAL, lambda r: jnp.nan * r), ValueError, "phi must be finite"),
+        (lambda: fn.GradientEnergy(lambda s: jnp.log(-s)), ValueError, "g must be finite"),
+        (lambda: fn.PhiDivergence(NORMAL, np.log), TypeError, "write it with jax.numpy, not numpy"),
+        (lambda: fn.GradientEnergy(np.sqrt), TypeError, "write it with jax.numpy, not numpy"),
+    ],
+)
+def test_functions_that_are_no_numbers_or_no_jax_are_refused(make, error, what):
+    with pytest.raises(error, match=what):
+        make()

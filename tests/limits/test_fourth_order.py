@@ -129,6 +129,7 @@ def test_a_general_energy_of_the_gradient_is_the_named_one():
         np.testing.assert_allclose(finals[0], finals[1], atol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("F", [fn.FisherInformation(), fn.Dirichlet()], ids=repr)
 @pytest.mark.parametrize("tau", [1e-3, 10.0])
 def test_rough_data_and_long_steps_keep_the_structure(F, tau):
