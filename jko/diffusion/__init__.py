@@ -11,6 +11,12 @@ from jko.diffusion.flow_matching import flow_matching
 from jko.diffusion.gaussian_path import GaussianPath, MarginalPath
 from jko.diffusion.jumping_path import ExactJumping, JumpingPath, MatchedGenerator, generator_matching
 from jko.diffusion.jumps import Jumps, Kernel, LawKernel, MixtureKernel, PointsKernel
+from jko.diffusion.learnt_consistency import (
+    LearntConsistency,
+    consistency_distillation,
+    consistency_sample,
+    consistency_training,
+)
 from jko.diffusion.markov_generator import Generator
 from jko.diffusion.masked_words import FiniteConditionalPaths, MatchedWords, masked_matching
 from jko.diffusion.matched_flow import MatchedFlow
@@ -67,6 +73,7 @@ __all__ = [
     "Jumps",
     "Kernel",
     "LawKernel",
+    "LearntConsistency",
     "LearntScore",
     "LinearObservation",
     "LogDensityEstimate",
@@ -87,6 +94,9 @@ __all__ = [
     "Views",
     "bradley_terry_shares",
     "circulation",
+    "consistency_distillation",
+    "consistency_sample",
+    "consistency_training",
     "convert",
     "curl",
     "denoiser",

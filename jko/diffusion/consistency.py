@@ -55,7 +55,9 @@ class ConsistencyFunction:
         self._last = self._last if known is None else min(self._last, max(known))
         self.closed_form = isinstance(law, NoisedMixture) and len(law.weights) == 1
         self._law, self._score = law, score
-        self._solve = jax.jit(_solver(schedule.sde().probability_flow(score).velocity))
+        solver = path_end(schedule.sde().probability_flow(score).velocity)
+        self._solve = jax.jit(jax.vmap(solver, in_axes=(0, 0, None, None)))
+        self.schedule, self.known_times = schedule, (self.end, self._last)
 
     def __call__(self, points: np.ndarray, t: float | np.ndarray) -> np.ndarray:
         """f at points `[n, d]` and a time, or one for each `[n]`, at least `end`, in float64."""
@@ -104,8 +106,8 @@ class ConsistencyFunction:
         )
 
 
-def _solver(velocity: Callable):
-    """(points, times, end, steps) ↦ points at the end by the classical Runge–Kutta method, even in √t."""
+def path_end(velocity: Callable):
+    """(x, t, end, steps) ↦ the point at the end by the classical Runge–Kutta method, in steps even in √t."""
 
     def one(x: Array, t: Array, end: Array, steps: Array):
         root = jnp.sqrt(t)
@@ -124,4 +126,4 @@ def _solver(velocity: Callable):
 
         return lax.fori_loop(0, steps, step, x)
 
-    return jax.vmap(one, in_axes=(0, 0, None, None))
+    return one

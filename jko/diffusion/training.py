@@ -12,6 +12,7 @@ import numpy as np
 from jax import lax
 
 from functionals.array import Array
+from functionals.programs import kept
 from jko.diffusion.arguments import instance
 from jko.diffusion.network import Network, conservative, initial_layers, plain
 from jko.diffusion.tolerances import TOLERANCES
@@ -78,43 +79,71 @@ class Training:
         if layers is None:
             count = outputs or (1 if self.gradient else d)
             layers = initial_layers(d, count, self.width, self.depth, self.seed)
+
+        def inputs(generator, shape: tuple, share: np.ndarray):
+            x, t, target = draw(generator, shape)
+            return (x - centre) / scale, t, target / unit
+
+        layers, losses = self.minimise(mean_loss(field, loss or _squared), inputs, layers, progress, label)
+        losses = np.mean(np.square(unit)) * losses
+        # the network starts at zero: a fit that is worse than none has not converged
+        if np.median(losses[-TOLERANCES.block :]) > TOLERANCES.worse * losses[0]:
+            raise ValueError(f"rate: the training diverged at {self.rate:g}: take a smaller one")
+        return Network(field, layers, np.asarray(centre), scale, losses)
+
+    def minimise(
+        self,
+        objective: Callable,
+        draw: Callable,
+        layers: tuple,
+        progress: bool | None = None,
+        label: str = "fit",
+    ) -> tuple[tuple, np.ndarray]:
+        """Layers that make the mean of `objective(layers, *drawn)` small, and its value at each step.
+
+        `draw(generator, shape, share)` gives a tuple of arrays `[*shape, …]`, of blocks of steps at once;
+        `share` `[shape[0]]` is the part of the steps before each. The objective, a jax function of a batch,
+        is compiled once and has to be the same object for that. Raises ValueError where it diverges.
+        """
         zero = jax.tree.map(np.zeros_like, layers)
         state, losses, generator = (layers, zero, zero), [], np.random.default_rng(self.seed)
         with progress_bar(progress, self.steps, label, "step") as tick:
             for first in range(0, self.steps, TOLERANCES.block):
                 # a short last block is filled up with steps of rate 0, so that one program serves all
                 numbers = first + np.arange(TOLERANCES.block)
-                cosine = 0.5 * (1.0 + np.cos(np.pi * np.minimum(numbers / self.steps, 1.0)))
-                x, t, target = draw(generator, (TOLERANCES.block, self.batch))
-                inputs = (1.0 + numbers, self.rate * cosine, (x - centre) / scale, t, target / unit)
+                share = np.minimum(numbers / self.steps, 1.0)
+                drawn = draw(generator, (TOLERANCES.block, self.batch), share)
+                inputs = (1.0 + numbers, self.rate * 0.5 * (1.0 + np.cos(np.pi * share)), *drawn)
                 inputs = tuple(np.asarray(a, np.float32) for a in inputs)
-                state, block = _block(field, loss or _squared, state, inputs)
-                losses.append(np.mean(np.square(unit)) * np.asarray(block, float)[: self.steps - first])
+                state, block = _block(objective, state, inputs)
+                losses.append(np.asarray(block, float)[: self.steps - first])
                 tick(len(losses[-1]))
         losses = np.concatenate(losses)
-        # the network starts at zero: a fit that is worse than none has not converged
-        if (
-            not np.all(np.isfinite(losses))
-            or np.median(losses[-TOLERANCES.block :]) > TOLERANCES.worse * losses[0]
-        ):
+        if not np.all(np.isfinite(losses)):
             raise ValueError(f"rate: the training diverged at {self.rate:g}: take a smaller one")
-        return Network(field, jax.tree.map(np.asarray, state[0]), np.asarray(centre), scale, losses)
+        return jax.tree.map(np.asarray, state[0]), losses
 
 
 def _squared(prediction: Array, target: Array):
     return jnp.sum((prediction - target) ** 2)
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _block(field: Callable, loss_of: Callable, state: tuple, inputs: tuple):
+@kept
+def mean_loss(field: Callable, loss_of: Callable):
+    """(layers, x, t, target) ↦ the mean over a batch of the loss of a field at each point."""
     batched, each = jax.vmap(field, in_axes=(None, 0, 0)), jax.vmap(loss_of)
 
     def loss(layers: tuple, x: Array, t: Array, target: Array):
         return jnp.mean(each(batched(layers, x, t), target))
 
+    return loss
+
+
+@partial(jax.jit, static_argnums=0)
+def _block(objective: Callable, state: tuple, inputs: tuple):
     def one(state: tuple, inputs: tuple):
         number, rate, *drawn = inputs
-        value, slope = jax.value_and_grad(loss)(state[0], *drawn)
+        value, slope = jax.value_and_grad(objective)(state[0], *drawn)
         return _adam(*state, slope, number, rate), value
 
     return lax.scan(one, state, inputs)
