@@ -113,12 +113,12 @@ def consistency_sample(
             f"function: expected a ConsistencyFunction or a learnt one, got {type(function).__name__}"
         )
     x, generator = cloud("particles", particles).positions, np.random.default_rng(seed_number("seed", seed))
-    times = np.atleast_1d(finite_array("times", times))
-    if times.ndim != 1 or not times.size or np.any(np.diff(times) >= 0.0):
-        raise ValueError(f"times: expected one time or more that fall, got {shown(times.tolist())}")
+    moments = np.atleast_1d(finite_array("times", times))
+    if moments.ndim != 1 or not moments.size or np.any(np.diff(moments) >= 0.0):
+        raise ValueError(f"times: expected one time or more that fall, got {shown(moments.tolist())}")
     alpha_end, sigma_end = function.schedule.at(function.end)
-    x = function(x, times[0])
-    for t in times[1:]:
+    x = function(x, moments[0])
+    for t in moments[1:]:
         alpha, sigma = function.schedule.at(t)
         share = alpha / alpha_end
         spread = np.sqrt(max(sigma**2 - (share * sigma_end) ** 2, 0.0))
