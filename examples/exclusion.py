@@ -48,4 +48,4 @@ for axis, (name, run) in zip(axes, runs.items()):
 axes[0].plot(x, rest, "k--", label="1/(1 + exp(V − μ))")
 axes[0].set_ylabel("ρ")
 figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
-figure.savefig(folder / "exclusion.png", dpi=150)
+figure.savefig(f"{folder}/exclusion.png", dpi=150)

@@ -183,16 +183,21 @@ def piecewise_linear(F) -> bool:
 
 def smooth(F) -> bool:
     """Whether the kernels and potentials of F are analytic."""
-    kinked = any(not _smooth_at_zero(atom.W) for _, atom in F.parts.interaction if not atom.general)
+    kinked = any(not _smooth(atom.W) for _, atom in F.parts.interaction if not atom.general)
     gridded = any(isinstance(atom.V, fn.GriddedFunction) for _, atom in F.parts.potential)
     return not (kinked or gridded)
 
 
-def _smooth_at_zero(W) -> bool:
+def _smooth(W) -> bool:
+    """Whether neither W″ nor W‴ jumps along a ray, at 0 or farther out."""
     with jax.enable_x64(True):
         slope = jax.grad(lambda r: W(jnp.array([r])))
-        curvatures = [float(jax.grad(slope)(r)) for r in (1e-5, 1e-3)]
-        return abs(slope(1e-8)) < 1e-3 and abs(curvatures[0] - curvatures[1]) < 0.1
+        curvature, bend = jax.vmap(jax.grad(slope)), jax.grad(jax.grad(slope))
+        near = curvature(jnp.array([1e-5, 1e-3]))
+        along = curvature(jnp.linspace(0.01, 3.0, 300))
+        jumps = jnp.abs(jnp.diff(along)) / (1.0 + jnp.abs(along[1:]))
+        at_zero = abs(slope(1e-8)) < 1e-3 and abs(near[0] - near[1]) < 0.1 and abs(bend(1e-3)) < 1.0
+        return bool(at_zero and jumps.max() < 0.2)
 
 
 def gaussian(dimension: int) -> Gaussian:

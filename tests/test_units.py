@@ -574,6 +574,18 @@ FUNCTIONALS = {
     "reward": lambda u, d: (
         u.energy * fn.Reward(replace(u, energy=1.0).function(reward), target(u, d), strength=0.5)
     ),
+    **dict.fromkeys(
+        ("chi_squared", "phi_divergence", "renyi", "local_energy", "moment", "barycentre"),
+        "rates and values in two systems of units: tests/functionals/test_relative.py",
+    ),
+    **dict.fromkeys(
+        ("energy_distance", "sliced_wasserstein", "sinkhorn_divergence", "squared_distance"),
+        "lengths by their laws: tests/functionals/test_distances_to_data.py",
+    ),
+    **dict.fromkeys(
+        ("dirichlet", "fisher_information", "gradient_energy"),
+        "whole runs in two systems of units: tests/limits/test_fourth_order.py",
+    ),
     "two_layer_network": "its particles are weights of a network, not points of space",
 }
 

@@ -21,7 +21,9 @@ ALL = [(d, F) for d in DIMENSIONS for F in problems.functionals(d)]
 ON_PARTICLES = [(d, F) for d, F in ALL if d < 3 and not problems.needs_density(F)]
 ON_GAUSSIANS = [(1, F) for F in problems.functionals(1) if F.parts.interaction and not problems.singular(F)]
 ON_GAUSSIANS += [
-    (2, F) for F in problems.functionals(2) if not F.parts.interaction and not F.parts.constraints
+    (2, F)
+    for F in problems.functionals(2)
+    if not F.parts.interaction and not F.parts.constraints and not isinstance(F, fn.SlicedWasserstein)
 ]
 ON_GRIDS = [(d, F) for d, F in ALL if not F.parts.constraints and (d == 1 or (d == 2 and not is_general(F)))]
 
@@ -95,6 +97,8 @@ def test_the_wasserstein_gradient_on_particles_is_that_of_the_energy(dimension, 
         by_differentiation = jax.jit(jax.grad(lambda x: F.energy(mu.with_positions(x))))
         exact = np.asarray(by_differentiation(jnp.asarray(mu.positions)))
     np.testing.assert_allclose(gradient, exact / mu.weights[:, None], rtol=1e-10, atol=1e-11)
+    if problems.piecewise_linear(F):
+        return  # points change places along a direction, where the slope jumps
     direction = np.random.default_rng(5).normal(size=mu.positions.shape)
     slope = np.sum(mu.weights[:, None] * gradient * direction)
     errors = []

@@ -40,13 +40,24 @@ class OwnDiffusion(Functional):
 
 # drawn apart: a longer registry would make other problems of the 500
 FIRST = ("cap", "entropy", "interaction", "internal", "kl", "potential", "power", "reward")
+COUPLED = (
+    "chi_squared",
+    "dirichlet",
+    "fisher_information",
+    "gradient_energy",
+    "local_energy",
+    "phi_divergence",
+    "renyi",
+)
+LATER_KERNELS = ("cubic", "bounded_confidence")
 LATER = tuple(sorted(set(problems.FUNCTIONALS) - set(FIRST)))
 
 
 @functools.cache
 def atoms(dimension):
+    known = [F for name in FIRST for F in problems.FUNCTIONALS[name](dimension)]
     return (
-        *(F for name in FIRST for F in problems.FUNCTIONALS[name](dimension)),
+        *(F for F in known if not any(kernel in repr(F) for kernel in LATER_KERNELS)),
         OwnQuartic(),
         OwnDiffusion(),
     )
@@ -101,6 +112,8 @@ def test_structure_of_random_problems(block):
 def test_structure_of_later_functionals(name):
     for seed in range(6):
         F, rho, tau = random_problem(seed)
+        if F.parts.constraints and name in COUPLED:
+            continue  # refused in a sentence: no cap beside an energy of the gradient or of the place
         for G in problems.FUNCTIONALS[name](rho.grid.dimension):
             assert_structure(F + G, rho, tau, n_steps=2)
 

@@ -96,7 +96,7 @@ def test_functions_on_a_grid_that_are_none(odd):
 
 
 def test_envelopes_have_walls():
-    with pytest.raises(ValueError, match="grid: expected a box with walls"):
+    with pytest.raises(ValueError, match="grid: expected a density in a box"):
         moreau_envelope(np.zeros(8), 0.5, Grid.uniform(0.0, 1.0, 8, periodic=True))
     with pytest.raises(TypeError, match=r"must return one number for a point of shape \(2,\)"):
         moreau_envelope(lambda x: x, 0.5, PLANE)
