@@ -108,6 +108,7 @@ def test_structure_of_random_problems(block):
             raise AssertionError(f"seed {seed}: {F!r}, tau={tau:g}") from error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LATER)
 def test_structure_of_later_functionals(name):
     for seed in range(6):
