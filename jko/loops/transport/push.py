@@ -50,68 +50,7 @@ def _locate(s, n):
     return i, min(i + 1, n - 1), s - i
 
 
-@njit(cache=True, fastmath={"contract", "nsz"})
-def _row_2d(
-    i: int,
-    density: np.ndarray,
-    phi: np.ndarray,
-    scale: np.ndarray,
-    cross: np.ndarray,
-    out: np.ndarray,
-    coefficient: np.ndarray,
-):
-    n, m = phi.shape
-    up, down, up2, down2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
-    for j in range(m):
-        if 2 <= j < m - 2:
-            right, left, right2, left2 = j + 1, j - 1, j + 2, j - 2
-        else:
-            right, left = _mirror(j + 1, m), _mirror(j - 1, m)
-            right2, left2 = _mirror(j + 2, m), _mirror(j - 2, m)
-        centre = 2.0 * phi[i, j]
-        xx = 1.0 - cross[0, 0] * (phi[up2, j] - centre + phi[down2, j])
-        yy = 1.0 - cross[1, 1] * (phi[i, right2] - centre + phi[i, left2])
-        xy = cross[0, 1] * (phi[up, right] - phi[up, left] - phi[down, right] + phi[down, left])
-        determinant = xx * yy - xy * xy
-        a, b, v = _locate(i - scale[0] * (phi[up, j] - phi[down, j]), n)
-        c, d, w = _locate(j - scale[1] * (phi[i, right] - phi[i, left]), m)
-        low = (1.0 - w) * density[a, c] + w * density[a, d]
-        high = (1.0 - w) * density[b, c] + w * density[b, d]
-        value = (1.0 - v) * low + v * high
-        out[i, j] = determinant * value if determinant > 0.0 and xx > 0.0 else 0.0
-        coefficient[i, j] = max(xx, yy) * value
-
-
-@njit(cache=True, fastmath={"contract", "nsz"})
-def _slab_3d(i, density, phi, scale, cross, out, coefficient):
-    n, m, p = phi.shape
-    iu, il, iu2, il2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
-    for j in range(m):
-        ju, jl, ju2, jl2 = _mirror(j + 1, m), _mirror(j - 1, m), _mirror(j + 2, m), _mirror(j - 2, m)
-        for k in range(p):
-            ku, kl, ku2, kl2 = _mirror(k + 1, p), _mirror(k - 1, p), _mirror(k + 2, p), _mirror(k - 2, p)
-            centre = 2.0 * phi[i, j, k]
-            xx = 1.0 - cross[0, 0] * (phi[iu2, j, k] - centre + phi[il2, j, k])
-            yy = 1.0 - cross[1, 1] * (phi[i, ju2, k] - centre + phi[i, jl2, k])
-            zz = 1.0 - cross[2, 2] * (phi[i, j, ku2] - centre + phi[i, j, kl2])
-            xy = -cross[0, 1] * (phi[iu, ju, k] - phi[iu, jl, k] - phi[il, ju, k] + phi[il, jl, k])
-            xz = -cross[0, 2] * (phi[iu, j, ku] - phi[iu, j, kl] - phi[il, j, ku] + phi[il, j, kl])
-            yz = -cross[1, 2] * (phi[i, ju, ku] - phi[i, ju, kl] - phi[i, jl, ku] + phi[i, jl, kl])
-            minor = xx * yy - xy * xy
-            determinant = minor * zz - xx * yz * yz - yy * xz * xz + 2.0 * xy * xz * yz
-            a, b, u = _locate(i - scale[0] * (phi[iu, j, k] - phi[il, j, k]), n)
-            c, d, v = _locate(j - scale[1] * (phi[i, ju, k] - phi[i, jl, k]), m)
-            e, f, w = _locate(k - scale[2] * (phi[i, j, ku] - phi[i, j, kl]), p)
-            low = (1.0 - v) * ((1.0 - w) * density[a, c, e] + w * density[a, c, f])
-            low += v * ((1.0 - w) * density[a, d, e] + w * density[a, d, f])
-            high = (1.0 - v) * ((1.0 - w) * density[b, c, e] + w * density[b, c, f])
-            high += v * ((1.0 - w) * density[b, d, e] + w * density[b, d, f])
-            value = (1.0 - u) * low + u * high
-            out[i, j, k] = determinant * value if determinant > 0.0 and minor > 0.0 and xx > 0.0 else 0.0
-            coefficient[i, j, k] = max(minor, xx * zz - xz * xz, yy * zz - yz * yz) * value
-
-
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def _rows_2d(
     begin: int,
     end: int,
@@ -122,11 +61,30 @@ def _rows_2d(
     out: np.ndarray,
     coefficient: np.ndarray,
 ):
+    n, m = phi.shape
     for i in range(begin, end):
-        _row_2d(i, density, phi, scale, cross, out, coefficient)
+        up, down, up2, down2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
+        for j in range(m):
+            if 2 <= j < m - 2:
+                right, left, right2, left2 = j + 1, j - 1, j + 2, j - 2
+            else:
+                right, left = _mirror(j + 1, m), _mirror(j - 1, m)
+                right2, left2 = _mirror(j + 2, m), _mirror(j - 2, m)
+            centre = 2.0 * phi[i, j]
+            xx = 1.0 - cross[0, 0] * (phi[up2, j] - centre + phi[down2, j])
+            yy = 1.0 - cross[1, 1] * (phi[i, right2] - centre + phi[i, left2])
+            xy = cross[0, 1] * (phi[up, right] - phi[up, left] - phi[down, right] + phi[down, left])
+            determinant = xx * yy - xy * xy
+            a, b, v = _locate(i - scale[0] * (phi[up, j] - phi[down, j]), n)
+            c, d, w = _locate(j - scale[1] * (phi[i, right] - phi[i, left]), m)
+            low = (1.0 - w) * density[a, c] + w * density[a, d]
+            high = (1.0 - w) * density[b, c] + w * density[b, d]
+            value = (1.0 - v) * low + v * high
+            out[i, j] = determinant * value if determinant > 0.0 and xx > 0.0 else 0.0
+            coefficient[i, j] = max(xx, yy) * value
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz"})
 def _slabs_3d(
     begin: int,
     end: int,
@@ -137,5 +95,29 @@ def _slabs_3d(
     out: np.ndarray,
     coefficient: np.ndarray,
 ):
+    n, m, p = phi.shape
     for i in range(begin, end):
-        _slab_3d(i, density, phi, scale, cross, out, coefficient)
+        iu, il, iu2, il2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
+        for j in range(m):
+            ju, jl, ju2, jl2 = _mirror(j + 1, m), _mirror(j - 1, m), _mirror(j + 2, m), _mirror(j - 2, m)
+            for k in range(p):
+                ku, kl, ku2, kl2 = _mirror(k + 1, p), _mirror(k - 1, p), _mirror(k + 2, p), _mirror(k - 2, p)
+                centre = 2.0 * phi[i, j, k]
+                xx = 1.0 - cross[0, 0] * (phi[iu2, j, k] - centre + phi[il2, j, k])
+                yy = 1.0 - cross[1, 1] * (phi[i, ju2, k] - centre + phi[i, jl2, k])
+                zz = 1.0 - cross[2, 2] * (phi[i, j, ku2] - centre + phi[i, j, kl2])
+                xy = -cross[0, 1] * (phi[iu, ju, k] - phi[iu, jl, k] - phi[il, ju, k] + phi[il, jl, k])
+                xz = -cross[0, 2] * (phi[iu, j, ku] - phi[iu, j, kl] - phi[il, j, ku] + phi[il, j, kl])
+                yz = -cross[1, 2] * (phi[i, ju, ku] - phi[i, ju, kl] - phi[i, jl, ku] + phi[i, jl, kl])
+                minor = xx * yy - xy * xy
+                determinant = minor * zz - xx * yz * yz - yy * xz * xz + 2.0 * xy * xz * yz
+                a, b, u = _locate(i - scale[0] * (phi[iu, j, k] - phi[il, j, k]), n)
+                c, d, v = _locate(j - scale[1] * (phi[i, ju, k] - phi[i, jl, k]), m)
+                e, f, w = _locate(k - scale[2] * (phi[i, j, ku] - phi[i, j, kl]), p)
+                low = (1.0 - v) * ((1.0 - w) * density[a, c, e] + w * density[a, c, f])
+                low += v * ((1.0 - w) * density[a, d, e] + w * density[a, d, f])
+                high = (1.0 - v) * ((1.0 - w) * density[b, c, e] + w * density[b, c, f])
+                high += v * ((1.0 - w) * density[b, d, e] + w * density[b, d, f])
+                value = (1.0 - u) * low + u * high
+                out[i, j, k] = determinant * value if determinant > 0.0 and minor > 0.0 and xx > 0.0 else 0.0
+                coefficient[i, j, k] = max(minor, xx * zz - xz * xz, yy * zz - yz * yz) * value
