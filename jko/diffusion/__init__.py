@@ -34,6 +34,7 @@ from jko.diffusion.preferences import (
     preference_table,
     tilted_probabilities,
 )
+from jko.diffusion.preferred_flow import preferred_flow
 from jko.diffusion.samplers import METHODS, evaluations, even_times, guided, sample
 from jko.diffusion.schedule import Schedule
 from jko.diffusion.score_matching import LearntScore, score_matching
@@ -114,6 +115,7 @@ __all__ = [
     "ornstein_uhlenbeck",
     "preference_fit",
     "preference_table",
+    "preferred_flow",
     "reversible",
     "sample",
     "score_matching",

@@ -37,21 +37,21 @@ class MatchedFlow:
         self, source: Measure, data: Measure, network: Network, training: Training, rectified: int = 0
     ):
         self.source, self.data, self.training, self.rectified = source, data, training, rectified
-        self._network, self.known_times = network, (0.0, 1.0)
+        self.network, self.known_times = network, (0.0, 1.0)
 
     @property
     def losses(self) -> np.ndarray:
         """E|v − target|² over the batch of every step `[steps]`; it does not tend to 0 where paths cross."""
-        return self._network.losses
+        return self.network.losses
 
     @property
     def dimension(self) -> int:
         """The dimension of the points."""
-        return len(self._network.centre)
+        return len(self.network.centre)
 
     def velocity(self, x: Array, t: Array):
         """v(x, t) `[d]`, a jax function of a point and a time in [0, 1]."""
-        return self._network(point("x", x, self.dimension), moment(t, 0.0, 1.0))
+        return self.network(point("x", x, self.dimension), moment(t, 0.0, 1.0))
 
     @cached_property
     def flow(self) -> Flow:
@@ -106,7 +106,7 @@ class MatchedFlow:
         start = self._draw(TOLERANCES.rectified_pairs, training.seed)
         draw = straight(start.positions, self.transport(start).positions, together=True)
         label = f"rectification {self.rectified + 1}"
-        network = self._network
+        network = self.network
         network = training.fit(draw, network.centre, network.scale, progress, label, network.layers)
         return MatchedFlow(self.source, self.data, network, training, self.rectified + 1)
 
@@ -127,7 +127,7 @@ class MatchedFlow:
 
     def _run(self, particles: Particles, steps: int):
         cloud("particles", particles, self.dimension)
-        network, steps = self._network, whole_number("steps", steps)
+        network, steps = self.network, whole_number("steps", steps)
         start = np.asarray((particles.positions - network.centre) / network.scale, np.float32)
         states, velocities = _march(
             network.field, network.layers, start, jnp.arange(steps) / steps, 1.0 / steps

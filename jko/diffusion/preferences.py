@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jko.diffusion.arguments import instance
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.finite_generator import probabilities
 from jko.diffusion.given_function import checked_function
+from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.noised_mixture import NoisedMixture
 from jko.diffusion.tolerances import TOLERANCES
 from jko.errors import finite_array, positive_number, seed_number, whole_number
@@ -35,16 +37,20 @@ class Preferences:
             )
 
 
-def drawn_preferences(law: NoisedMixture | ArrayLike, reward: Callable | ArrayLike, n: int, seed: int):
+def drawn_preferences(
+    law: NoisedMixture | MatchedFlow | ArrayLike, reward: Callable | ArrayLike, n: int, seed: int
+) -> Preferences:
     """n pairs of draws of a law, x preferred to y with the probability 1/(1 + e^{r(y) − r(x)}).
 
-    It is the model of Bradley and Terry [BradleyTerry1952]. `law` is a `NoisedMixture`, taken at t = 0, with
-    a jax function r of a point, or probabilities `[N]` of a finite set with rewards `[N]`.
+    It is the model of Bradley and Terry [BradleyTerry1952]. `law` is a `NoisedMixture`, taken at t = 0, or a
+    learnt flow, at its end, with a jax function r of a point, or probabilities `[N]` of a finite set with
+    rewards `[N]`.
     """
     n, generator = whole_number("n", n), np.random.default_rng(seed_number("seed", seed))
-    if isinstance(law, NoisedMixture):
+    if isinstance(law, NoisedMixture | MatchedFlow):
         value = checked_function("reward", reward, (), of="(x)")
-        x, y = (law.sample(n, 0.0, seed=int(k)).positions for k in generator.integers(2**62, size=2))
+        draw = partial(law.sample, n, 0.0) if isinstance(law, NoisedMixture) else partial(law.sample, n)
+        x, y = (draw(seed=int(k)).positions for k in generator.integers(2**62, size=2))
         worth = [at_points(lambda point, t: value(point), each, 0.0) for each in (x, y)]
     else:
         p, r = _finite(law, reward)
@@ -59,6 +65,7 @@ def tilted_probabilities(law: ArrayLike, reward: ArrayLike, strength: float) -> 
     """p_ref e^{r/β}/Z `[N]` on a finite set: what preferences lead to."""
     p, r = _finite(law, reward)
     logs = r / positive_number("strength", strength)
+    logs = np.where(p > 0.0, logs, -np.inf)  # what the law never draws outweighs nothing
     tilted = p * np.exp(logs - logs.max())
     return tilted / tilted.sum()
 

@@ -70,6 +70,7 @@ class Tolerances:
     # Preferences
     newton_steps: int = 100  # of a convex loss at most: it takes ten or so
     preference_slope: float = 1e-13  # of a mean of probabilities: their rounding
+    preferred_flow_steps: int = 10  # of Runge–Kutta for log p of a flow: 1e-3 off, below a batch's noise
     shortest_step: float = 1e-8  # of Newton's: where the loss no longer falls there are no digits left
 
     # Fokker–Planck equations on grids

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from functools import cached_property
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
 from functionals import Functional, pointwise
+from functionals.array import Array
 from functionals.quadratic_form import quadratic_form
 from jko.errors import finite_array, own_array, positive_number, seed_number, whole_number
 from jko.measures import fields
@@ -223,7 +225,12 @@ class Gaussian(Measure):
         """log ρ as a jax function of a point `[d]`."""
         precision = np.linalg.inv(self._covariance)
         shift = -0.5 * (self.dimension * math.log(2.0 * math.pi) + self._log_determinant)
-        return lambda x: shift - 0.5 * (x - self._mean) @ precision @ (x - self._mean)
+
+        def log_density(x: Array):
+            away = x - jnp.asarray(self._mean, x.dtype)
+            return shift - 0.5 * away @ jnp.asarray(precision, x.dtype) @ away
+
+        return log_density
 
     @property
     def log_concavity(self) -> float:

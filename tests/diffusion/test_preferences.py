@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jko
 from jko import diffusion
 from jko.diffusion import NoisedMixture, Preferences, Schedule
 
@@ -101,3 +102,65 @@ def test_a_pseudocount_answers_for_states_that_never_lose():
     pairs = Preferences(np.array([0, 1]), np.array([1, 2]))
     fit = diffusion.preference_table(np.full(3, 1 / 3), pairs, 1.0, pseudocount=0.1)
     assert fit.law[0] > fit.law[1] > fit.law[2] > 0.0
+
+
+@pytest.mark.parametrize("unit", [1.0, pytest.param(1e3, marks=pytest.mark.slow)])
+def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
+    """20 000 pairs of its draws, r = .8x: the tilt is known from the density that the flow carries."""
+    law = NoisedMixture(unit * MEANS, unit**2 * VARIANCES, list(WEIGHTS), schedule=Schedule.straight())
+    source = jko.Gaussian([0.0], [[unit**2]])
+    training = diffusion.Training(1000, batch=128, width=16, depth=2, rate=1e-2, gradient=False)
+    data = law.sample(20_000, 0.0, seed=1)
+    flow = diffusion.flow_matching(source, data, training=training, progress=False)
+    grid = jko.Grid.uniform(-4.0 * unit, 5.0 * unit, 300)
+
+    def ends(flow):
+        logs = flow.flow.log_density(grid.points, source.log_density_function, [0.0, 1.0], substeps=20)
+        return np.exp(logs) * grid.cell_volume
+
+    reference = ends(flow)
+    tilt = reference * np.exp(0.8 * grid.axes[0] / unit)
+    tilt /= tilt.sum()
+    pairs = diffusion.drawn_preferences(flow, lambda x: 0.8 * x[0] / unit, 20_000, seed=3)
+    tuned = diffusion.preferred_flow(flow, pairs, 1.0, steps=6, progress=False)
+    assert tuned.losses[0] == pytest.approx(np.log(2.0), rel=1e-5)  # the flow is its own reference
+    assert apart(reference, tilt) > 0.35
+    assert apart(ends(tuned), tilt) < 0.05
+
+
+@pytest.mark.slow
+def test_a_learnt_flow_in_the_plane_ends_in_the_tilt_of_its_own_law():
+    source = jko.Gaussian(np.zeros(2), np.eye(2))
+    training = diffusion.Training(3000, width=48, depth=2, gradient=False)
+    flow = diffusion.flow_matching(
+        source, diffusion.two_moons(20_000, seed=1), training=training, progress=False
+    )
+    grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), (120, 120))
+
+    def ends(flow):
+        logs = flow.flow.log_density(grid.points, source.log_density_function, [0.0, 1.0], substeps=30)
+        return np.exp(logs) * grid.cell_volume
+
+    reference = ends(flow)
+    assert reference.sum() == pytest.approx(1.0, abs=0.02)
+    tilt = reference * np.exp(0.7 * grid.points[:, 0] - 0.5 * grid.points[:, 1])
+    tilt /= tilt.sum()
+    pairs = diffusion.drawn_preferences(flow, lambda x: 0.7 * x[0] - 0.5 * x[1], 20_000, seed=3)
+    tuned = diffusion.preferred_flow(flow, pairs, 1.0, progress=False)
+    assert apart(ends(tuned), tilt) < 0.2 * apart(reference, tilt)
+
+
+def test_a_flow_of_a_cloud_has_no_density_to_tune():
+    training = diffusion.Training(50, width=8, depth=1)
+    cloud = jko.Particles(np.random.default_rng(0).normal(size=(50, 1)))
+    flow = diffusion.flow_matching(cloud, cloud, training=training, progress=False)
+    pairs = diffusion.drawn_preferences(flow, lambda x: x[0], 10, seed=0)
+    with pytest.raises(ValueError, match="source that has a density"):
+        diffusion.preferred_flow(flow, pairs, 1.0)
+    with pytest.raises(ValueError, match="pairs of points"):
+        diffusion.preferred_flow(flow, Preferences(np.zeros((3, 2)), np.ones((3, 2))), 1.0)
+
+
+def test_states_that_are_never_drawn_do_not_outweigh_the_others():
+    law = diffusion.tilted_probabilities([0.5, 0.5, 0.0], [0.0, 1.0, 5e3], 1.0)
+    np.testing.assert_allclose(law, [1.0 / (1.0 + np.e), np.e / (1.0 + np.e), 0.0])
