@@ -5,7 +5,7 @@ from functionals.base import Functional
 from functionals.constraint import Cap
 from functionals.discrepancy import MMD, EnergyDistance
 from functionals.divergence import KL
-from functionals.entropies import Entropy, Power
+from functionals.entropies import Entropy, FermiDirac, Power
 from functionals.gradient_energy import Dirichlet, FisherInformation, GradientEnergy
 from functionals.gridded import GriddedFunction
 from functionals.interaction import Interaction
@@ -37,6 +37,7 @@ __all__ = [
     "Each",
     "EnergyDistance",
     "Entropy",
+    "FermiDirac",
     "FisherInformation",
     "Functional",
     "GradientEnergy",

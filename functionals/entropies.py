@@ -1,4 +1,4 @@
-"""Internal energies in closed form: the entropy, and the powers of slow and fast diffusion."""
+"""Internal energies in closed form: two entropies, and the powers of slow and fast diffusion."""
 
 from __future__ import annotations
 
@@ -63,6 +63,72 @@ class Entropy(InternalEnergy):
 def _entropy_density(s):
     positive = s > 0
     return jnp.where(positive, s * jnp.log(jnp.where(positive, s, 1.0)), 0.0)
+
+
+@register("fermi_dirac")
+class FermiDirac(InternalEnergy):
+    """F(ρ) = ∫ρ log(ρ/c) + (c − ρ) log(1 − ρ/c), 0 ≤ ρ ≤ c the `cap`; δF/δρ = log(ρ/(c − ρ)).
+
+    The entropy of particles that keep others out of their places, c of them a volume; +∞ beyond the cap, and
+    ∫ρ log(ρ/c) − ρ for c → ∞. With V it rests at Fermi's law ρ = c/(1 + e^{V − μ}). Its Wasserstein flow is
+    ∂_tρ = −cΔ log(1 − ρ/c); with `jko.Exclusion(c)` as mobility it is the heat equation
+    [BurgerDiFrancescoPietschmannSchlake2010]. Displacement convex in every dimension. Raises ValueError for a
+    cap ≤ 0.
+    """
+
+    example = "fn.FermiDirac(4.0)"
+
+    def __init__(self, cap: float = 1.0):
+        if not (is_number(cap) and cap > 0):
+            raise ValueError(f"cap must be a positive number, got {cap!r}")
+        self.cap = cap = float(cap)
+        super().__init__(lambda s: _fermi_dirac(jnp, s, cap), displacement_convex=True)
+
+    def _require_facts(self):
+        """They hold."""
+
+    def displacement_modulus(self, dimension: int):
+        return 0.0
+
+    def density(self, s: np.ndarray):
+        return _fermi_dirac(namespace(s), s, self.cap)
+
+    def derivative(self, s: np.ndarray):
+        xp = namespace(s)
+        s = xp.asarray(s) / self.cap
+        with np.errstate(divide="ignore"):
+            return xp.log(s) - xp.log(xp.maximum(1.0 - s, 0.0))
+
+    def second_derivative(self, s: np.ndarray):
+        xp = namespace(s)
+        s = xp.asarray(s)
+        with np.errstate(divide="ignore"):
+            return 1.0 / s + 1.0 / xp.maximum(self.cap - s, 0.0)
+
+    def conjugate_derivative(self, p: np.ndarray):
+        xp = namespace(p)
+        tail = xp.exp(-xp.abs(p))
+        return self.cap * xp.where(xp.asarray(p) > 0.0, 1.0, tail) / (1.0 + tail)
+
+    def conjugate(self, p: np.ndarray):
+        return self.cap * namespace(p).logaddexp(0.0, p)
+
+    def __eq__(self, other):
+        return type(other) is FermiDirac and other.cap == self.cap
+
+    def __hash__(self):
+        return hash((FermiDirac, self.cap))
+
+    def __repr__(self):
+        return f"FermiDirac({self.cap:g})"
+
+
+def _fermi_dirac(xp, s: np.ndarray, cap: float):
+    share = xp.asarray(s) / cap
+    inner = (share > 0.0) & (share < 1.0)
+    held = xp.where(inner, share, 0.5)
+    value = cap * (held * xp.log(held) + (1.0 - held) * xp.log1p(-held))
+    return xp.where(inner, value, xp.where(share > 1.0, xp.inf, 0.0))
 
 
 @register("power")

@@ -9,6 +9,7 @@ class Tolerances:
 
     # A declared convexity
     asked_points: int = 64  # at which a function of the place is checked, spread over those it is used at
+    asked_densities: int = 257  # between 0 and the largest, at which a mobility is checked
     curvature: float = 1e-9  # of the largest curvature met: one above minus that is rounding
     least_log: float = -690.0  # of log π: below, densities and their ratios leave float64
 

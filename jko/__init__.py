@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
 from jko.measures import Density, Gaussian, Grid, Particles, Population, Species, dissipation
+from jko.mobility import Exclusion, Mobility
 from jko.scheme import Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
 from jko.transport import wasserstein
@@ -23,8 +24,10 @@ __version__ = "0.2.0"
 
 __all__ = [
     "Density",
+    "Exclusion",
     "Gaussian",
     "Grid",
+    "Mobility",
     "Particles",
     "Population",
     "Records",

@@ -44,6 +44,7 @@ def gridded():
 FUNCTIONALS = {
     "cap": lambda d: [fn.Cap(50.0)],
     "entropy": lambda d: [fn.Entropy()],
+    "fermi_dirac": lambda d: [fn.FermiDirac(60.0)],
     "internal": lambda d: [
         fn.InternalEnergy(quartic_internal, displacement_convex=True),
         fn.InternalEnergy(square, displacement_convex=True),

@@ -26,6 +26,7 @@ FLOORS = [
         "writing": ["errors"],
         "locks": [],
         "progress": ["errors"],
+        "mobility": ["functionals", "errors"],
     },
     {"measures": [], "scheme": ["measures"], "modulus": ["measures"]},
     {

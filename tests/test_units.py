@@ -565,6 +565,7 @@ def target(u, d):
 FUNCTIONALS = {
     "entropy": entropy,
     "power": squares,
+    "fermi_dirac": lambda u, d: u.energy * fn.FermiDirac(2.0 / u.length**d),
     "internal": internal,
     "potential": lambda u, d: potential(well, u),
     "interaction": lambda u, d: interaction(u),

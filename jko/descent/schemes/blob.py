@@ -14,6 +14,7 @@ from jko.descent.fields.blob_sums import BlobSums, blob_sums
 from jko.descent.fields.program import outside_terms
 from jko.descent.fields.stability import largest_curvature, refuse_coarse
 from jko.descent.newton.stabilised import LEAST_STAGES, rkl2, rkl2_on_the_host, stable_product, stages_for
+from jko.descent.schemes.energy_descent import require_finite
 from jko.descent.tolerances import TOLERANCES
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
@@ -72,6 +73,7 @@ class Blob(Scheme):
         bandwidth = chosen_bandwidth(self.bandwidth, mu, F.parts.kinds)
         problem = Problem(F, start={"step": 0, "bandwidth": bandwidth, "curvature": np.nan})
         energy, _ = self.energy(problem, mu, 0.0, problem.start)
+        require_finite(F, energy)
         return problem.starting(problem.start.having(energy=energy))
 
     def energy(self, problem: Problem, mu: Measure, t: float, state: State):

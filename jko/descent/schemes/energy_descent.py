@@ -16,7 +16,14 @@ from jko.descent.tolerances import TOLERANCES
 from jko.measures import Measure, Particles
 from jko.scheme import Problem, Scheme, State
 
-__all__ = ["EnergyDescent", "RegularisedDescent", "compiled_energy", "rose", "transport_cost"]
+__all__ = [
+    "EnergyDescent",
+    "RegularisedDescent",
+    "compiled_energy",
+    "require_finite",
+    "rose",
+    "transport_cost",
+]
 
 
 class EnergyDescent(Scheme):
@@ -62,6 +69,7 @@ class RegularisedDescent(EnergyDescent):
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         problem = super().prepare(F, mu)
+        require_finite(F, problem.start["energy"])
         note = note_of(mu, problem.flow.bandwidth) if F.parts.internal else ""
         return problem.starting(problem.start.having(note=note)) if note else problem
 
@@ -79,6 +87,15 @@ class RegularisedDescent(EnergyDescent):
 
     def energy_kind_of(self, F: Functional):
         return "regularised" if F.parts.internal else "exact"
+
+
+def require_finite(F: Functional, energy: float) -> None:
+    """Refuse blobs whose density is beyond what the internal energies of F allow."""
+    if F.parts.internal and not np.isfinite(energy):
+        raise ValueError(
+            f"measure: expected particles of finite energy, got {energy:g} for the blobs of {F!r}: spread "
+            "them, give a larger bandwidth, or raise the cap"
+        )
 
 
 def rose(before: float, after: float, dtype) -> bool:
