@@ -16,6 +16,7 @@ PAGES = {
     "docs/species.md": 1,
     "docs/rooms.md": 1,
     "docs/sensitivity.md": 2,
+    "docs/engines/primal_dual.md": 2,
     "docs/tutorials/first_flow.md": 6,
     "docs/tutorials/your_own_functional.md": 5,
     "docs/tutorials/which_engine.md": 3,

@@ -43,7 +43,7 @@ class Grid:
         lower: float | tuple,
         upper: float | tuple,
         cells: int | tuple,
-        periodic: bool = False,
+        periodic: bool | tuple[bool, ...] = False,
         inside: np.ndarray | Callable | None = None,
         doors: np.ndarray | Callable | None = None,
     ) -> Grid:

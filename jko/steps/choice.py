@@ -83,6 +83,8 @@ def _candidates(F: Functional, mu: Density):
     """What may be tried, best first, with the reason."""
     size = "×".join(map(str, mu.grid.cells))
     if mu.grid.is_periodic:
+        if F.parts.constraints:
+            yield PrimalDual(), "the grid is periodic, under a cap: flows through faces, where no front locks"
         yield Entropic(), "the grid is periodic: scaling"
         return
     if mu.grid.is_room:

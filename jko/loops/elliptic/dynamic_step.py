@@ -1,7 +1,8 @@
 """Loops of the dynamic step: proxes of the action at the faces and of the energy in the cells, and flows
 cut down until the densities that they lead to are admissible.
 
-Fields of one axis are seen as `[outer, n, inner]`, faces of that axis as `[outer, n − 1, inner]`.
+Fields of one axis are seen as `[outer, n, inner]`, faces of that axis as `[outer, n − 1, inner]`, or `[outer,
+n, inner]` where it closes on itself and the last face leads to the first cell.
 """
 
 from __future__ import annotations
@@ -28,6 +29,19 @@ def root_of_cubic(y0, kappa, guess):
     return y
 
 
+@njit(cache=True, fastmath=_MATH, error_model="numpy", inline="always")
+def action_prox(v0, t0, offset, stiffness, guess):
+    """(v, t) of least action·v²/t + s(v − v₀)²/2 + g(t − t₀)²/2; offset 2 action/s, stiffness action/g."""
+    v, t = 0.0, 0.0
+    kappa = stiffness * v0 * v0
+    # else the root lies below the offset, and (0, 0) is the prox
+    if kappa > -t0 * offset * offset:
+        root = root_of_cubic(t0 + offset, kappa, guess + offset) if kappa > 0.0 else t0 + offset
+        t = root - offset
+        v = v0 * t / root
+    return v, t
+
+
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
 def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall, closed, action, weights,
               relaxation, divergence, means, sums):  # fmt: skip
@@ -43,25 +57,17 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
     keep = 1.0 - relaxation
     primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
     for o in range(outer):
-        for i in range(n - 1):
+        for i in range(flow.shape[1]):
+            u = i + 1 if i + 1 < n else 0
             for j in range(inner):
-                x = flow[o, i, j] - flow_dual[o, i, j] + (potential[o, i, j] - potential[o, i + 1, j]) / s
-                y = 0.25 * (before[o, i, j] + after[o, i, j] + before[o, i + 1, j] + after[o, i + 1, j])
+                x = flow[o, i, j] - flow_dual[o, i, j] + (potential[o, i, j] - potential[o, u, j]) / s
+                y = 0.25 * (before[o, i, j] + after[o, i, j] + before[o, u, j] + after[o, u, j])
                 v0 = relaxation * x + keep * flow[o, i, j] + flow_dual[o, i, j]
                 t0 = relaxation * y + keep * theta[o, i, j] + theta_dual[o, i, j]
-                v, t = 0.0, 0.0
                 if closed[o, i, j]:
-                    t = max(t0, 0.0)
+                    v, t = 0.0, max(t0, 0.0)
                 else:
-                    kappa = stiffness * v0 * v0
-                    # else the root lies below the offset, and (0, 0) is the prox
-                    if kappa > -t0 * offset * offset:
-                        if kappa > 0.0:
-                            root = root_of_cubic(t0 + offset, kappa, theta[o, i, j] + offset)
-                        else:
-                            root = t0 + offset
-                        t = root - offset
-                        v = v0 * t / root
+                    v, t = action_prox(v0, t0, offset, stiffness, theta[o, i, j])
                 primal_v += (x - v) ** 2
                 dual_v += (v - flow[o, i, j]) ** 2
                 primal_t += (y - t) ** 2
@@ -71,11 +77,11 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
                 a = 2.0 * v - v0
                 b = 0.5 * (2.0 * t - t0)
                 divergence[o, i, j] += a
-                divergence[o, i + 1, j] -= a
+                divergence[o, u, j] -= a
                 means[o, i, j] += b
-                means[o, i + 1, j] += b
+                means[o, u, j] += b
         for j in range(inner):
-            for side in range(2):
+            for side in range(wall.shape[1]):
                 i = side * (n - 1)
                 value = relaxation * 0.5 * (before[o, i, j] + after[o, i, j]) + keep * wall[o, side, j]
                 wall[o, side, j] = value
@@ -97,19 +103,51 @@ def gathered(
     means: np.ndarray,
 ):
     """`divergence` gains D(v − u), `means` Sᵀ(θ − u): what face_pass leaves, from given variables."""
-    outer, n1, inner = flow.shape
+    outer, n, inner = divergence.shape
     for o in range(outer):
-        for i in range(n1):
+        for i in range(flow.shape[1]):
+            u = i + 1 if i + 1 < n else 0
             for j in range(inner):
                 a = flow[o, i, j] - flow_dual[o, i, j]
                 b = 0.5 * (theta[o, i, j] - theta_dual[o, i, j])
                 divergence[o, i, j] += a
-                divergence[o, i + 1, j] -= a
+                divergence[o, u, j] -= a
                 means[o, i, j] += b
-                means[o, i + 1, j] += b
-        for j in range(inner):
-            means[o, 0, j] += 0.5 * wall[o, 0, j]
-            means[o, n1, j] += 0.5 * wall[o, 1, j]
+                means[o, u, j] += b
+        for side in range(wall.shape[1]):
+            for j in range(inner):
+                means[o, side * (n - 1), j] += 0.5 * wall[o, side, j]
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def source_pass(before, after, potential, source, source_dual, theta, theta_dual, closed, action, weights,
+                relaxation, divergence, means, sums):  # fmt: skip
+    """face_pass of sources w in the cells, flat arrays: r + w, S the density itself; none where `closed`."""
+    s, g = weights
+    offset, stiffness = 2.0 * action / s, action / g
+    keep = 1.0 - relaxation
+    primal_w, dual_w, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
+    for i in range(source.size):
+        x = source[i] - source_dual[i] - potential[i] / s
+        y = 0.5 * (before[i] + after[i])
+        w0 = relaxation * x + keep * source[i] + source_dual[i]
+        t0 = relaxation * y + keep * theta[i] + theta_dual[i]
+        if closed[i]:
+            w, t = 0.0, max(t0, 0.0)
+        else:
+            w, t = action_prox(w0, t0, offset, stiffness, theta[i])
+        primal_w += (x - w) ** 2
+        dual_w += (w - source[i]) ** 2
+        primal_t += (y - t) ** 2
+        dual_t += (t - theta[i]) ** 2
+        source[i], theta[i] = w, t
+        source_dual[i], theta_dual[i] = w0 - w, t0 - t
+        divergence[i] -= 2.0 * w - w0
+        means[i] += 2.0 * t - t0
+    sums[0] += primal_w
+    sums[1] += dual_w
+    sums[2] += primal_t
+    sums[3] += dual_t
 
 
 @njit(cache=True, error_model="numpy")
@@ -239,15 +277,16 @@ def _slope(r: float, b: float, weight: float, temperature: float, powers: np.nda
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def add_laplacian(field: np.ndarray, factor: float, out: np.ndarray):
-    """out += factor DDᵀ field along one axis."""
+def add_laplacian(field: np.ndarray, factor: float, out: np.ndarray, turns: bool):
+    """out += factor DDᵀ field along one axis, which closes on itself where it `turns`."""
     outer, n, inner = field.shape
     for o in range(outer):
-        for i in range(n - 1):
+        for i in range(n if turns else n - 1):
+            u = i + 1 if i + 1 < n else 0
             for j in range(inner):
-                drop = factor * (field[o, i, j] - field[o, i + 1, j])
+                drop = factor * (field[o, i, j] - field[o, u, j])
                 out[o, i, j] += drop
-                out[o, i + 1, j] -= drop
+                out[o, u, j] -= drop
 
 
 @njit(cache=True, error_model="numpy")
@@ -260,7 +299,8 @@ def cut_flows(
     order: np.ndarray,
     visits: int,
 ):
-    """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding.
+    """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding. An axis with
+    as many faces as cells closes on itself.
 
     A cell that would give more than it has gives less, one that would hold more than its cap takes less;
     flows only shrink, and where start ≤ cap none at all is admissible. The cells that may need
@@ -284,12 +324,23 @@ def cut_flows(
         waits[at] = False
         i, rest = at // (b * c), at % (b * c)
         j, k = rest // c, rest % c
-        if not _cut(start, across, along, upward, cap, i, j, k):
+        below = (
+            i - 1 if i > 0 or across.shape[0] < a else a - 1,
+            j - 1 if j > 0 or along.shape[1] < b else b - 1,
+            k - 1 if k > 0 or upward.shape[2] < c else c - 1,
+        )
+        if not _cut(start, across, along, upward, cap, (i, j, k), below):
             continue
         for f in range(6):
             x = i + (1 if f == 0 else (-1 if f == 1 else 0))
             y = j + (1 if f == 2 else (-1 if f == 3 else 0))
             z = k + (1 if f == 4 else (-1 if f == 5 else 0))
+            if across.shape[0] == a:
+                x = (x + a) % a
+            if along.shape[1] == b:
+                y = (y + b) % b
+            if upward.shape[2] == c:
+                z = (z + c) % c
             if x < 0 or y < 0 or z < 0 or x >= a or y >= b or z >= c:
                 continue
             other = (x * b + y) * c + z
@@ -307,46 +358,47 @@ def _cut(
     along: np.ndarray,
     upward: np.ndarray,
     cap: np.ndarray,
-    i: int,
-    j: int,
-    k: int,
+    cell: tuple,
+    below: tuple,
 ):
-    """Scale the flows of one cell down where it needs it; whether it did."""
+    """Scale the flows of one cell down where it needs it; whether it did. `below` are the cells under it
+    along each axis, −1 at a wall."""
     enters, leaves = 0.0, 0.0
     for f in range(6):
-        v = _outward(across, along, upward, i, j, k, f)
+        v = _outward(across, along, upward, cell, below, f)
         enters += max(-v, 0.0)
         leaves += max(v, 0.0)
     if enters == 0.0 and leaves == 0.0:
         return False
-    before, most = start[i, j, k], cap[i, j, k]
+    before, most = start[cell], cap[cell]
     r = before + enters - leaves
     rounding = _ROUNDING * (before + enters + leaves)
     if r < -rounding:
-        _scale(across, along, upward, i, j, k, 1.0, (before + enters) / leaves)
+        _scale(across, along, upward, cell, below, 1.0, (before + enters) / leaves)
         return True
     if r > most + rounding and enters > 0.0:
         share = max(0.0, (most - before + leaves) / enters)
         if share < 1.0:
-            _scale(across, along, upward, i, j, k, -1.0, share)
+            _scale(across, along, upward, cell, below, -1.0, share)
             return True
     return False
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _outward(across, along, upward, i, j, k, face):
+def _outward(across, along, upward, cell, below, face):
     """The flow out of a cell through one of its six faces; 0 at the walls."""
+    i, j, k = cell
     if face == 0:
         return across[i, j, k] if i < across.shape[0] else 0.0
     if face == 1:
-        return -across[i - 1, j, k] if i > 0 else 0.0
+        return -across[below[0], j, k] if below[0] >= 0 else 0.0
     if face == 2:
         return along[i, j, k] if j < along.shape[1] else 0.0
     if face == 3:
-        return -along[i, j - 1, k] if j > 0 else 0.0
+        return -along[i, below[1], k] if below[1] >= 0 else 0.0
     if face == 4:
         return upward[i, j, k] if k < upward.shape[2] else 0.0
-    return -upward[i, j, k - 1] if k > 0 else 0.0
+    return -upward[i, j, below[2]] if below[2] >= 0 else 0.0
 
 
 @njit(cache=True, error_model="numpy")
@@ -354,22 +406,22 @@ def _scale(
     across: np.ndarray,
     along: np.ndarray,
     upward: np.ndarray,
-    i: int,
-    j: int,
-    k: int,
+    cell: tuple,
+    below: tuple,
     sign: float,
     share: float,
 ):
     """Scale the flows out of a cell (sign 1) or into it (sign −1)."""
+    i, j, k = cell
     if i < across.shape[0] and sign * across[i, j, k] > 0.0:
         across[i, j, k] *= share
-    if i > 0 and -sign * across[i - 1, j, k] > 0.0:
-        across[i - 1, j, k] *= share
+    if below[0] >= 0 and -sign * across[below[0], j, k] > 0.0:
+        across[below[0], j, k] *= share
     if j < along.shape[1] and sign * along[i, j, k] > 0.0:
         along[i, j, k] *= share
-    if j > 0 and -sign * along[i, j - 1, k] > 0.0:
-        along[i, j - 1, k] *= share
+    if below[1] >= 0 and -sign * along[i, below[1], k] > 0.0:
+        along[i, below[1], k] *= share
     if k < upward.shape[2] and sign * upward[i, j, k] > 0.0:
         upward[i, j, k] *= share
-    if k > 0 and -sign * upward[i, j, k - 1] > 0.0:
-        upward[i, j, k - 1] *= share
+    if below[2] >= 0 and -sign * upward[i, j, below[2]] > 0.0:
+        upward[i, j, below[2]] *= share

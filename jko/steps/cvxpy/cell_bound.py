@@ -143,7 +143,8 @@ def _repaired(faces: Faces, action: np.ndarray, potentials: list):
 
 @dataclass(frozen=True)
 class Faces:
-    """The interior faces of a grid: no mass crosses the boundary of the box, nor walls; cells are the inside.
+    """The faces of a grid between two cells: no mass crosses the boundary of the box but along axes that
+    turn, nor walls; cells are the inside.
 
     `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
     enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
@@ -162,8 +163,11 @@ class Faces:
         import scipy.sparse as sp
 
         blocks = []
-        for axis, n in enumerate(grid.cells):
-            difference = sp.diags_array([np.ones(n - 1), -np.ones(n - 1)], offsets=[0, -1], shape=(n, n - 1))
+        for axis, (n, turns) in enumerate(zip(grid.cells, grid.periodic, strict=True)):
+            lower = np.arange(n if turns else n - 1)
+            ends, ones = np.concatenate([lower, (lower + 1) % n]), np.ones(lower.size)
+            entries = np.concatenate([ones, -ones]), (ends, np.tile(lower, 2))
+            difference = sp.csr_array(entries, shape=(n, lower.size))
             for m in reversed(grid.cells[:axis]):
                 difference = sp.kron(sp.eye_array(m), difference)
             for m in grid.cells[axis + 1 :]:

@@ -58,8 +58,9 @@ class CellFunctional:
     def most_concave(self) -> float:
         """The least second difference of the potential along an axis, +∞ on fewer than three cells."""
         V, least = self.field(self.potential, np.nan), np.inf
-        for axis, h in enumerate(self.grid.spacing):
-            second = np.diff(V, 2, axis=axis)
+        for axis, (h, turns) in enumerate(zip(self.grid.spacing, self.grid.periodic, strict=True)):
+            around = [(int(turns and a == axis),) * 2 for a in range(V.ndim)]
+            second = np.diff(np.pad(V, around, mode="wrap"), 2, axis=axis)
             least = min(least, float(np.fmin.reduce(second, axis=None, initial=np.inf)) / h**2)
         return least
 

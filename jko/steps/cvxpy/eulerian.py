@@ -39,13 +39,13 @@ class Eulerian:
     """
 
     has_slices = True
-    space = Space.GRID
 
     def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
         self.settings, self._new_program = settings, program
         self.functional = CellFunctional(F, mu)
         self._bend = self.functional.most_concave()
         self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
+        self.space = Space.NONE if mu.grid.is_periodic else Space.GRID
         self._density = float(mu.values.max())
         self.programs: dict[float, object] = {}
         self._touch: np.ndarray | None = None  # where the last bound took the tangent of ∇ρ's energies

@@ -67,6 +67,8 @@ class Lagrangian:
         parts = F.parts
         if mu.grid.dimension != 1:
             return f"the Lagrangian form works on the line, got {mu.grid.dimension} dimensions"
+        if mu.grid.is_periodic:
+            return f"the Lagrangian form has edges between two walls, got {mu.grid!r}"
         if mu.grid.is_room:
             return f"the Lagrangian form knows no walls, got {mu.grid!r}"
         for _, atom in parts.interaction + parts.local + parts.gradient + parts.rest:

@@ -24,10 +24,10 @@ class Cvxpy(Scheme):
 
     Two discrete forms, both with no flux through the boundary of the box, nor the walls of a room:
 
-    * "eulerian", any d: densities on the cells and flows through the faces over `slices` inner slices of
-      Benamou–Brenier;
-    * "lagrangian", d = 1: the edges of cells of fixed mass move, with the exact W₂ of piecewise constant
-      densities, and no inner slices: `slices` above 1 is refused.
+    * "eulerian", any d, also a torus: densities on the cells and flows through the faces over `slices` inner
+      slices of Benamou–Brenier;
+    * "lagrangian", d = 1 between walls: the edges of cells of fixed mass move, with the exact W₂ of piecewise
+      constant densities, and no inner slices: `slices` above 1 is refused.
 
     formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
     diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
@@ -51,6 +51,7 @@ class Cvxpy(Scheme):
     takes: ClassVar = KINDS
     measures: ClassVar = (Density,)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
 
     def __post_init__(self):

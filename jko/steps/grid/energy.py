@@ -17,14 +17,14 @@ class GridEnergy:
     """F = ∫U(ρ) + ∫Vρ + interaction, with ρ ≤ cap and ρ = 0 in blocked cells, on a grid.
 
     V is taken less its minimum, and F with it: a step depends on differences, which a large constant would
-    take digits from.
+    take digits from. Not so where `least` is False, since mass may change.
     """
 
     blocked = None
 
-    def __init__(self, F: Functional, mu: Density):
+    def __init__(self, F: Functional, mu: Density, least: bool = True):
         self.grid, self.parts = mu.grid, F.parts
-        self.potential = potential_inside(self.parts, self.grid)
+        self.potential = potential_inside(self.parts, self.grid, least)
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
     def interaction(self, values: np.ndarray) -> np.ndarray | None:
@@ -104,6 +104,8 @@ class GridEnergy:
         total = 0.0
         for axis, h in enumerate(self.grid.spacing):
             rho, lines = np.moveaxis(values, axis, 0), np.moveaxis(field, axis, 0)
+            if self.grid.periodic[axis]:
+                rho, lines = (np.concatenate([x, x[:1]]) for x in (rho, lines))
             held = (rho[:-1] > 0.0) & (rho[1:] > 0.0)
             slopes = (lines[1:][held] - lines[:-1][held]) / h
             total += 0.5 * float(np.vdot(slopes**2, rho[:-1][held] + rho[1:][held]))
@@ -143,12 +145,12 @@ def energy_size(internal, outer: np.ndarray, values: np.ndarray, volume: float) 
     return total * volume
 
 
-def potential_inside(parts, grid: Grid) -> np.ndarray:
-    """V less its minimum in the cells `[*cells]`, 0 in the walls of a room."""
+def potential_inside(parts, grid: Grid, least: bool = True) -> np.ndarray:
+    """V, less its minimum with `least`, in the cells `[*cells]`, 0 in the walls of a room."""
     potential = parts.potential_values(grid.points).reshape(grid.cells)
     held = finite_potential(potential[grid.inside])
     inside = np.zeros(grid.cells)
-    inside[grid.inside] = held - held.min()
+    inside[grid.inside] = held - held.min() if least else held
     return inside
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from jko.loops.transport.c_transform import c_transform
-from jko.measures import Grid
+from jko.measures import Grid, fields
 from jko.steps.grid.tolerances import TOLERANCES
 
 MOST_LOST = 0.1  # of the decrease of F + W₂²/2τ: what loses more is not the step that was asked for
@@ -48,10 +48,10 @@ def exact_bound(
     added to theirs, per volume. Cells whose straight way meets an obstacle keep `begin` = p¹ − w¹, so that
     ways round it count as exact; then φ₁ = −ψ.
     """
-    first = c_transform(-end, grid.spacing, tau)
+    first = nearest_transform(-end, grid, tau)
     held = start > 0.0
     if blocked is None:
-        last = c_transform(np.where(held, first, -math.inf), grid.spacing, tau)
+        last = nearest_transform(np.where(held, first, -math.inf), grid, tau)
     else:
         meets = _meets(grid, tau, first, held, blocked)
         first[meets] = begin[meets]
@@ -59,23 +59,30 @@ def exact_bound(
     return (float(np.vdot(first[held], start[held])) + least(last)) * grid.cell_volume
 
 
+def nearest_transform(phi: np.ndarray, grid: Grid, tau: float) -> np.ndarray:
+    """min_y |x − y|²/2τ − φ(y), with the distance to the nearest image along axes that turn: half a turn of
+    images at both sides holds it."""
+    if not grid.is_periodic:
+        return c_transform(phi, grid.spacing, tau)
+    pads = [n // 2 if turns else 0 for n, turns in zip(grid.cells, grid.periodic, strict=True)]
+    wide = np.pad(phi, [(pad, pad) for pad in pads], mode="wrap")
+    middle = tuple(slice(pad, pad + n) for pad, n in zip(pads, grid.cells, strict=True))
+    return c_transform(wide, grid.spacing, tau)[middle]
+
+
 def _meets(grid: Grid, tau: float, first, held, blocked):
     """Cells with mass whose straight way to x − τ∇φ₀ meets a blocked cell."""
-    moves = [-tau * g for g in _gradient(first, grid.spacing)]
-    moves = np.stack([m[held] / h for m, h in zip(moves, grid.spacing, strict=True)])
+    slopes = np.moveaxis(fields.gradient(grid, first), -1, 0)
+    moves = np.stack([-tau * m[held] / h for m, h in zip(slopes, grid.spacing, strict=True)])
     at = np.stack(np.nonzero(held))
     longest = np.minimum(np.abs(moves).max(initial=0.0), max(grid.cells))
     count = max(1, math.ceil(TOLERANCES.way_samples * longest))
     met = np.zeros(at.shape[1], bool)
     for k in range(1, count + 1):
         cell = np.rint(at + (k / count) * moves).astype(int)
-        cell = np.clip(cell, 0, np.array(grid.cells)[:, None] - 1)
+        size, turns = np.array(grid.cells)[:, None], np.array(grid.periodic)[:, None]
+        cell = np.where(turns, cell % size, np.clip(cell, 0, size - 1))
         met |= blocked[tuple(cell)]
     meets = np.zeros(held.shape, bool)
     meets[held] = met
     return meets
-
-
-def _gradient(values, spacing):
-    found = np.gradient(values, *spacing)
-    return [found] if values.ndim == 1 else found

@@ -46,17 +46,16 @@ def path_of(problem, start: np.ndarray, flows: list, actions: list, energy_of: C
 
 
 def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list) -> float:
-    """Σ α v²/θ over slices and faces, times |c|: W₂²/2τ of the discrete step."""
+    """Σ α v²/θ over slices, exchanges and their places, times |c|: W₂²/2τ of the discrete step."""
     total, before = 0.0, start
     for r, v in zip(densities, flows, strict=True):
         middle = 0.5 * (before + r)
-        for axis in problem.axes:
-            theta = problem.mean(middle, axis)
-            square = v[axis] ** 2
+        for exchange, flow, action in zip(problem.exchanges, v, actions, strict=True):
+            theta, square = exchange.mean(middle), flow**2
             infinite = np.where(square > 0.0, np.inf, 0.0)  # a flow through a face without mass
             with np.errstate(over="ignore"):
                 paid = np.divide(square, theta, out=infinite, where=theta > 0.0)
-            total += actions[axis] * float(paid.sum())
+            total += action * float(paid.sum())
         before = r
     return total * problem.grid.cell_volume
 
@@ -66,7 +65,8 @@ def admissible_path(
 ) -> Path:
     """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink.
 
-    With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike.
+    With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike. Where
+    there are sources they alone see to the cap.
     """
     if problem.slices == 1:
         v = _slice(problem, start, flows[0], problem.most, potentials[0], actions)
@@ -79,7 +79,7 @@ def admissible_path(
             r = np.maximum(problem.advance(r, kept[-1]), 0.0)
         if np.all(r <= np.maximum(problem.most, start) * (1.0 + TOLERANCES.path_excess)):
             break
-        total = [sum(v[a] for v in kept) for a in problem.axes]
+        total = [sum(v[a] for v in kept) for a in range(problem.grid.dimension)]
         cut = [t.copy() for t in total]
         order = _downstream(potentials[-1], _beside(problem, [c != 0.0 for c in cut]))
         cut_flows(start, *_three(problem, cut), problem.most, order, TOLERANCES.sweeps)
@@ -100,47 +100,59 @@ def _downstream(potential: np.ndarray, cells: np.ndarray):
 def _beside(problem, faces: list):
     """Cells beside one of these faces; no other needs a cut."""
     cells = np.zeros(problem.shape, bool)
-    for a in problem.axes:
-        lower, upper = problem.sides(cells, a)
-        lower |= faces[a]
-        upper |= faces[a]
+    for exchange, chosen in zip(problem.exchanges, faces, strict=False):
+        cells |= exchange.beside(chosen)
     return cells
 
 
 def _three(problem, flows: list):
     """The flows of all three axes, empty where there is none."""
-    return flows + [np.zeros(problem.faces(a)) for a in range(len(flows), 3)]
+    shape, d = problem.shape, problem.grid.dimension
+    return flows[:d] + [np.zeros([n - (a == b) for b, n in enumerate(shape)]) for a in range(d, 3)]
 
 
 def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potential: np.ndarray, actions: list):
-    v = [np.where(problem.closed[a], 0.0, wanted[a]) for a in problem.axes]
-    three = _three(problem, v)
-    steepest = [
-        TOLERANCES.steepest * float(np.abs(problem.drop(potential, a)).max(initial=0.0)) for a in problem.axes
-    ]
+    exchanges = problem.exchanges
+    v = [np.where(e.closed, 0.0, flow) for e, flow in zip(exchanges, wanted, strict=True)]
+    steepest = [TOLERANCES.steepest * float(np.abs(e.drop(potential)).max(initial=0.0)) for e in exchanges]
     least = TOLERANCES.flow_noise * float(before.max())
-    for a in problem.axes:
-        v[a][np.abs(v[a]) < least] = 0.0
-    waiting = _beside(problem, [v[a] != 0.0 for a in problem.axes])
+    for flow in v:
+        flow[np.abs(flow) < least] = 0.0
+    waiting = _beside(problem, [flow != 0.0 for flow in v])
     for attempt in range(TOLERANCES.attempts):
-        cut_flows(before, *three, most, _downstream(potential, waiting), TOLERANCES.sweeps)
-        r = np.maximum(problem.advance(before, v), 0.0)
+        r = _cut(problem, before, v, most, _downstream(potential, waiting))
         changed = []
-        for a in problem.axes:
-            limit = problem.mean(0.5 * (before + r), a) * (steepest[a] / (2.0 * actions[a]))
-            size = np.abs(v[a])
+        for exchange, flow, steep, action in zip(exchanges, v, steepest, actions, strict=True):
+            limit = exchange.mean(0.5 * (before + r)) * (steep / (2.0 * action))
+            size = np.abs(flow)
             over = (size > limit * (1.0 + TOLERANCES.flow_excess)) | (
-                (size < _SQUARE_ROOT_OF_TINY) & (v[a] != 0.0)
+                (size < _SQUARE_ROOT_OF_TINY) & (flow != 0.0)
             )
             if over.any():
-                v[a][over] = 0.0 if attempt > 0 else (np.sign(v[a][over]) * limit[over])
+                flow[over] = 0.0 if attempt > 0 else (np.sign(flow[over]) * limit[over])
             changed.append(over)
         waiting = _beside(problem, changed)
         if not waiting.any():
             break
     else:
-        cut_flows(before, *three, most, _downstream(potential, waiting), TOLERANCES.sweeps)
+        _cut(problem, before, v, most, _downstream(potential, waiting))
     return v
+
+
+def _cut(problem, before: np.ndarray, v: list, most: np.ndarray, order: np.ndarray):
+    """Flows cut, in place, until 0 ≤ r ≤ most for r = before − Dv, which is returned.
+
+    Where there are sources what they make may flow on, and what enters may die: they change by what is left.
+    """
+    if problem.length is None:
+        cut_flows(before, *_three(problem, v), most, order, TOLERANCES.sweeps)
+        return np.maximum(problem.advance(before, v), 0.0)
+    free, source = np.full(problem.shape, np.inf), v[-1]
+    cut_flows(before + np.maximum(source, 0.0), *_three(problem, v), free, order, TOLERANCES.sweeps)
+    moved = problem.advance(before, [*v[:-1], np.zeros_like(source)])
+    source[...] = np.clip(source, -moved, most - moved)
+    source[problem.exchanges[-1].closed] = 0.0
+    return np.maximum(moved + source, 0.0)
 
 
 def lower_bound(

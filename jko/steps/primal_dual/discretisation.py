@@ -10,22 +10,25 @@ import functionals as fn
 from functionals import Functional
 from jko.measures import Density, Grid
 from jko.steps.grid.energy import GridEnergy, blocked_cells
+from jko.steps.primal_dual.exchange import Faces, Source
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 class DynamicProblem(GridEnergy):
-    """min Σ_k Σ_faces α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2.
+    """min Σ_k Σ α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, the
+    first sum over all exchanges and their places.
 
-    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h. r^K keeps below the cap and
-    all r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three axes, the
-    missing ones of one cell.
+    All per cell volume; α = K h²/2τ for the faces across an axis of spacing h, K δ²/2τ for sources of
+    `length` δ, where there are any. r^K keeps below the cap and all r^k ≥ 0; no mass passes the walls nor
+    the faces of blocked cells. Fields have three axes, the missing ones of one cell.
     """
 
-    def __init__(self, F: Functional, mu: Density, obstacle, slices: int):
-        super().__init__(F, mu)
-        self.slices, self.internal = slices, self.parts.internal_energy
+    def __init__(self, F: Functional, mu: Density, obstacle, slices: int, length: float | None = None):
+        super().__init__(F, mu, least=length is None)
+        self.slices, self.internal, self.length = slices, self.parts.internal_energy, length
         self.blocked = blocked_cells(obstacle, self.grid)
-        self.require_room(mu, self.blocked)
+        if length is None:
+            self.require_room(mu, self.blocked)
         if self.blocked is not None and mu.values[self.blocked].any():
             inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
             raise ValueError(
@@ -35,27 +38,34 @@ class DynamicProblem(GridEnergy):
         self.cells = CellEnergies(self.internal)
         self._set_grid(self.grid)
         self.most = self._most()
-        self.closed = [self._closed(axis) for axis in self.axes]
 
     def _set_grid(self, grid: Grid):
+        """The grid, its cells, and what they exchange."""
         self.grid, self.spacing = grid, grid.spacing
         self.shape = (*grid.cells, *(1,) * (3 - grid.dimension))
+        blocked = None if self.blocked is None else self.blocked.reshape(self.shape)
+        axes = enumerate(zip(grid.spacing, grid.periodic, strict=True))
+        self.exchanges: list[Faces | Source] = [
+            Faces(self.shape, axis, h, turns, blocked) for axis, (h, turns) in axes
+        ]
+        if self.length is not None:
+            self.exchanges.append(Source(self.shape, self.length, blocked))
 
     def on(self, grid: Grid, most: np.ndarray, blocked):
         """The same problem on another grid, but for the potential."""
         other = copy.copy(self)
-        other._set_grid(grid)
         other.most, other.blocked = most, blocked
-        other.closed = [other._closed(axis) for axis in other.axes]
+        other._set_grid(grid)
         return other
 
     def within(self, box: list):
-        """The same problem in a box of cells, as slices, whose sides are walls."""
+        """The same problem in a box of cells, as slices, whose sides are walls but along whole axes."""
         cut = tuple(box[: self.grid.dimension])
         lower = tuple(edges[b.start] for edges, b in zip(self.grid.edges, cut, strict=True))
         upper = tuple(edges[b.stop] for edges, b in zip(self.grid.edges, cut, strict=True))
         blocked = None if self.blocked is None else self.blocked[cut]
-        part = self.on(Grid.uniform(lower, upper, self.potential[cut].shape), self.most[tuple(box)], blocked)
+        grid = Grid.uniform(lower, upper, self.potential[cut].shape, self.grid.periodic)
+        part = self.on(grid, self.most[tuple(box)], blocked)
         part.potential = self.potential[cut]
         part.cap = None if self.cap is None else self.cap[cut]
         return part
@@ -67,64 +77,26 @@ class DynamicProblem(GridEnergy):
             most[self.blocked.reshape(self.shape)] = 0.0
         return most
 
-    def _closed(self, axis: int):
-        blocked = np.zeros(self.shape, bool) if self.blocked is None else self.blocked.reshape(self.shape)
-        lower, upper = self.sides(blocked, axis)
-        return np.ascontiguousarray(lower | upper)
-
-    @property
-    def axes(self):
-        """The axes that have faces."""
-        return range(self.grid.dimension)
-
-    def faces(self, axis: int):
-        """The shape of a field of faces across an axis."""
-        return tuple(n - 1 if a == axis else n for a, n in enumerate(self.shape))
-
     def no_flows(self):
-        """Flows of all slices that move nothing."""
-        return [[np.zeros(self.faces(a)) for a in self.axes] for _ in range(self.slices)]
-
-    def sides(self, cells: np.ndarray, axis: int):
-        """A field of cells at the two sides of the faces across an axis."""
-        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
-        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        return cells[lower], cells[upper]
-
-    def drop(self, potential: np.ndarray, axis: int):
-        """Dᵀp: what a potential falls by through the faces across an axis, 0 where they are closed."""
-        lower, upper = self.sides(potential, axis)
-        return np.where(self.closed[axis], 0.0, lower - upper)
-
-    def mean(self, cells: np.ndarray, axis: int):
-        """S of a field of cells."""
-        lower, upper = self.sides(cells, axis)
-        return 0.5 * (lower + upper)
-
-    def spread(self, faces: np.ndarray, axis: int, out: np.ndarray):
-        """out += Sᵀ of a field of faces."""
-        lower, upper = self.sides(out, axis)
-        lower += 0.5 * faces
-        upper += 0.5 * faces
+        """Flows of all slices and exchanges that carry nothing."""
+        return [[exchange.zeros() for exchange in self.exchanges] for _ in range(self.slices)]
 
     def advance(self, r: np.ndarray, flows: list):
         """r − Dv."""
         r = r.copy()
-        for axis in self.axes:
-            lower, upper = self.sides(r, axis)
-            lower -= flows[axis]
-            upper += flows[axis]
+        for exchange, flow in zip(self.exchanges, flows, strict=True):
+            exchange.move(flow, r)
         return r
 
     def actions(self, tau: float):
-        """α of each axis."""
-        return [self.slices * h * h / (2.0 * tau) for h in self.spacing]
+        """α of each exchange."""
+        return [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
 
     def speed_term(self, potential: np.ndarray, actions: list):
         """½Sᵀ(Dᵀp)²/4α: what the kinetic energy adds to a potential in the cells."""
         out = np.zeros(self.shape)
-        for axis in self.axes:
-            self.spread(self.drop(potential, axis) ** 2 / (8.0 * actions[axis]), axis, out)
+        for exchange, action in zip(self.exchanges, actions, strict=True):
+            exchange.spread(exchange.drop(potential) ** 2 / (8.0 * action), out)
         return out
 
 

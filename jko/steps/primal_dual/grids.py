@@ -20,7 +20,7 @@ def halved(problem, start: np.ndarray, field: np.ndarray):
     blocked = problem.blocked
     if blocked is not None:
         blocked = (_means((problem.most <= 0.0).astype(float), halves) >= 1.0).reshape(cells)
-    coarse = Grid.uniform(grid.lower, grid.upper, tuple(cells))
+    coarse = Grid.uniform(grid.lower, grid.upper, tuple(cells), grid.periodic)
     coarse = problem.on(coarse, _means(problem.most, halves), blocked)
     return coarse, _means(start, halves), _means(field, halves)
 
@@ -36,48 +36,48 @@ def _means(values: np.ndarray, halves: list):
 
 def prolonged(potential: list, flow: list, problem):
     """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
-    cells = problem.shape
-    potentials = [_refined(p, cells) for p in potential]
+    cells, turns = problem.shape, (*problem.grid.periodic, False, False)
+    potentials = [_refined(p, cells, turns) for p in potential]
     flows = []
     for v in flow:
         fine = []
-        for a in problem.axes:
-            faces = problem.faces(a)
-            w = v[a]
-            if w.shape[a] != faces[a]:
-                w = 2.0 * _refined_faces(w, a)
-            others = tuple(faces[b] if b != a else w.shape[a] for b in range(3))
-            fine.append(_refined(w, others))
+        for axis, (exchange, w) in enumerate(zip(problem.exchanges, v, strict=True)):
+            if axis < problem.grid.dimension and w.shape[axis] != exchange.shape[axis]:
+                w = 2.0 * _refined_faces(w, axis, turns[axis])
+            fine.append(_refined(w, exchange.shape, turns))
         flows.append(fine)
     return potentials, flows
 
 
-def _refined(values: np.ndarray, shape: tuple):
+def _refined(values: np.ndarray, shape: tuple, turns: tuple):
     for axis in range(3):
         if values.shape[axis] != shape[axis]:
             lines = np.moveaxis(values, axis, 0)
-            before = np.concatenate([lines[:1], lines[:-1]])
-            after = np.concatenate([lines[1:], lines[-1:]])
+            first, last = (lines[-1:], lines[:1]) if turns[axis] else (lines[:1], lines[-1:])
+            before = np.concatenate([first, lines[:-1]])
+            after = np.concatenate([lines[1:], last])
             fine = np.stack([0.75 * lines + 0.25 * before, 0.75 * lines + 0.25 * after], axis=1)
             values = np.moveaxis(fine.reshape(-1, *lines.shape[1:]), 0, axis)
     return np.ascontiguousarray(values)
 
 
-def _refined_faces(values: np.ndarray, axis: int):
+def _refined_faces(values: np.ndarray, axis: int, turns: bool):
     """From n − 1 faces to 2n − 1: those of the coarse grid, and the mean of two between them, 0 at the
-    walls.
+    walls; from n to 2n where the axis turns.
     """
     lines = np.moveaxis(values, axis, 0)
-    walled = np.concatenate([0.0 * lines[:1], lines, 0.0 * lines[:1]])
+    end = lines[-1:] if turns else 0.0 * lines[:1]
+    ended = np.concatenate([end, lines, end])
+    between = 0.5 * (ended[1:] + ended[:-1])
     fine = np.empty((2 * lines.shape[0] + 1, *lines.shape[1:]))
     fine[1::2] = lines
-    fine[0::2] = 0.5 * (walled[1:] + walled[:-1])
-    return np.moveaxis(fine, 0, axis)
+    fine[0::2] = between
+    return np.moveaxis(fine[:-1] if turns else fine, 0, axis)
 
 
 def box_of_mass(start: np.ndarray, reach: list):
     """Slices of the least box that holds all but 1e-6 of the mass and `reach` cells of each axis around it,
-    or None where that is next to the whole grid."""
+    or None where that is next to the whole grid. A reach of all cells takes the whole axis."""
     box = []
     for axis, n in enumerate(start.shape):
         others = tuple(a for a in range(start.ndim) if a != axis)
@@ -93,11 +93,6 @@ def box_of_mass(start: np.ndarray, reach: list):
         box.append(slice(first, first + width))
     share = math.prod((b.stop - b.start) / n for b, n in zip(box, start.shape, strict=True))
     return box if share <= TOLERANCES.largest_box else None
-
-
-def faces_of(box: list, axis: int):
-    """The faces across an axis between cells of a box."""
-    return tuple(slice(b.start, b.stop - 1) if a == axis else b for a, b in enumerate(box))
 
 
 def inside(box: list, shape: tuple, cells: int):

@@ -60,6 +60,7 @@ class PrimalDual(Scheme):
     )
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -85,7 +86,7 @@ class PrimalDual(Scheme):
         return problem, state  # of the last step: where to start from, whatever the measure
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.GRID
+        return Space.NONE if mu.grid.is_periodic else Space.GRID
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
 from jko.steps.grid.energy import energy_size
-from jko.steps.grid.time_error import exact_bound, overpaid
+from jko.steps.grid.time_error import exact_bound, nearest_transform, overpaid
 from jko.steps.primal_dual.certificate import (
     Path,
     admissible_path,
@@ -19,7 +18,7 @@ from jko.steps.primal_dual.certificate import (
     lower_bound,
     path_of,
 )
-from jko.steps.primal_dual.grids import box_of_mass, faces_of, halved, inside, prolonged
+from jko.steps.primal_dual.grids import box_of_mass, halved, inside, prolonged
 from jko.steps.primal_dual.splitting import Splitting
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
@@ -62,7 +61,8 @@ class DynamicSolver:
         was asked for, in one with twice the margin.
         """
         reach = self._reach()
-        while (box := box_of_mass(self.start, reach)) is not None and not self.interacting:
+        boxed = not self.interacting and self.problem.length is None
+        while boxed and (box := box_of_mass(self.start, reach)) is not None:
             data, closed = self._in_box(data, box)
             if self._closed() or not closed:
                 return self._outcome(data)
@@ -86,7 +86,8 @@ class DynamicSolver:
         part = problem.within(box)
         inner = DynamicSolver(part, self.settings, self.start[tuple(box)].reshape(part.grid.cells), self.tau)
         inner.iterations = self.iterations
-        parts = {"potential": at} | {f"flow{a}": (slice(None), *faces_of(box, a)) for a in problem.axes}
+        faces = [exchange.within(box) for exchange in problem.exchanges]
+        parts = {"potential": at} | {f"flow{a}": (slice(None), *place) for a, place in enumerate(faces)}
         found = inner._run({name: data[name][parts[name]] if name in parts else data[name] for name in data})
         self.iterations = inner.iterations
         potential = np.zeros((problem.slices, *problem.shape))
@@ -97,13 +98,13 @@ class DynamicSolver:
         densities, flows = [self.start.copy() for _ in inner.best.densities], problem.no_flows()
         for k, r in enumerate(inner.best.densities):
             densities[k][tuple(box)] = r
-            for a in problem.axes:
-                flows[k][a][faces_of(box, a)] = inner.best.flows[k][a]
+            for a, place in enumerate(faces):
+                flows[k][a][place] = inner.best.flows[k][a]
         self.best = Path(densities, flows, inner.best.cost, self._energy(densities[-1]))
         self._bound_by(potential)
         found["potential"] = np.stack(potential) + self.shift
-        for a in problem.axes:
-            whole = np.zeros((problem.slices, *problem.faces(a)))
+        for a, exchange in enumerate(problem.exchanges):
+            whole = np.zeros((problem.slices, *exchange.shape))
             whole[parts[f"flow{a}"]] = found[f"flow{a}"]
             found[f"flow{a}"] = whole
         return found, inner._closed()
@@ -114,28 +115,30 @@ class DynamicSolver:
             self._unit * np.array(TOLERANCES.weights)
         )
         data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
-        for a in self.problem.axes:
-            data[f"flow{a}"] = np.stack([v[a] for v in splitting.flow])
-        return data
+        flows = {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*splitting.flow, strict=True))}
+        return data | flows
 
     def _unpacked(self, data: dict):
         """(potential, flow) of `_packed`."""
-        flow = [[data[f"flow{a}"][k] for a in self.problem.axes] for k in range(self.problem.slices)]
+        exchanges, slices = range(len(self.problem.exchanges)), range(self.problem.slices)
+        flow = [[data[f"flow{a}"][k] for a in exchanges] for k in slices]
         return list(data["potential"] - self.shift), flow
 
     def _reach(self):
         """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
-        can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞."""
+        can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞ and along axes that
+        turn."""
         push = 0.0
         if self.problem.internal is not None:
             push = float(self.problem.internal.derivative(np.array([self.start.max()]))[0]) - self._lowest
             push = push if math.isfinite(push) else math.inf
         reach = []
         for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
-            held = self.problem.mean(self.start, axis) > TOLERANCES.next_to_nothing * self.start.max()
-            slope = float(np.abs(self.problem.drop(self.field, axis)[held]).max(initial=0.0)) / h
+            faces = self.problem.exchanges[axis]
+            held = faces.mean(self.start) > TOLERANCES.next_to_nothing * self.start.max()
+            slope = float(np.abs(faces.drop(self.field)[held]).max(initial=0.0)) / h
             cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
-            reach.append(2 * TOLERANCES.margin + math.ceil(min(cells, n)))
+            reach.append(n if faces.turns else 2 * TOLERANCES.margin + math.ceil(min(cells, n)))
         return reach + [0] * (3 - len(reach))
 
     @functools.cached_property
@@ -196,10 +199,11 @@ class DynamicSolver:
             return potential
         if self._alone is None:
             shape, K = self.problem.shape, self.problem.slices
+            grid = self.problem.grid
             paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
-            paid = paid.reshape(self.problem.grid.cells)
+            paid = paid.reshape(grid.cells)
             times = (self.tau * (K - k) / K for k in range(K))
-            self._alone = [c_transform(paid, self.problem.spacing, t).reshape(shape) for t in times]
+            self._alone = [nearest_transform(paid, grid, t).reshape(shape) for t in times]
         return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
 
     def _iterate(self, splitting: Splitting):

@@ -1,66 +1,94 @@
-"""Alternating directions for the dynamic step: a projection by cosine transforms, then proxes in each
-place.
-"""
+"""Alternating directions for the dynamic step: a projection by fast transforms, then proxes in each place."""
 
 from __future__ import annotations
 
-import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import fft
 
-from jko.loops.elliptic.dynamic_step import add_laplacian, cell_pass, face_pass, gathered
+from jko.loops.elliptic.dynamic_step import cell_pass
 
 RELAXATION = 1.8
 
 
+@dataclass
+class Copy:
+    """The copy of what an exchange carries in a slice: flows and densities θ with their scaled duals, and the
+    densities at the walls."""
+
+    flow: np.ndarray
+    theta: np.ndarray
+    flow_dual: np.ndarray
+    theta_dual: np.ndarray
+    wall: np.ndarray
+
+
+class Transform:
+    """Fields in the eigenvectors of DDᵀ: cosines along axes with walls, complex waves along those that
+    turn."""
+
+    def __init__(self, periodic: tuple):
+        self._walled = tuple(a for a, turns in enumerate(periodic) if not turns)
+        self._turned = tuple(a for a, turns in enumerate(periodic) if turns)
+
+    def forward(self, field: np.ndarray) -> np.ndarray:
+        """The modes of a field."""
+        if self._walled:
+            field = fft.dctn(field, axes=self._walled, workers=1)
+        return fft.rfftn(field, axes=self._turned, workers=1) if self._turned else field
+
+    def backward(self, modes: np.ndarray, shape: tuple) -> np.ndarray:
+        """The field of modes, which may be overwritten."""
+        if self._turned:
+            cells = tuple(shape[a] for a in self._turned)
+            modes = fft.irfftn(modes, cells, axes=self._turned, workers=1, overwrite_x=True)
+        if self._walled:
+            modes = fft.idctn(modes, axes=self._walled, workers=1, overwrite_x=True)
+        return np.ascontiguousarray(modes)
+
+    def held(self, modes: np.ndarray) -> np.ndarray:
+        """Of numbers for each mode those that `forward` keeps: a real field needs half of the last waves."""
+        if not self._turned:
+            return modes
+        last = self._turned[-1]
+        return modes[(slice(None),) * last + (slice(modes.shape[last] // 2 + 1),)]
+
+
 class Splitting:
-    """The iterates of one step of `problem` from `start` in the field f, with weights (s, g, m)."""
+    """The iterates of one step of `problem` from `start` in the field f, with weights (s, g, m), s one for
+    each exchange."""
 
     def __init__(self, problem, start: np.ndarray, tau: float, field: np.ndarray, weights: tuple):
         self.problem, self.start = problem, start
         self.actions = problem.actions(tau)
         self.field = np.ascontiguousarray(field)
-        self.s, self.g, self.m = weights
+        self.s, self.g, self.m = list(weights[0]), *weights[1:]
         K, shape = problem.slices, problem.shape
         self.most = [np.full(shape, np.inf)] * (K - 1) + [problem.most]
-        self.flow = problem.no_flows()
-        self.theta = [[problem.mean(start, a) for a in problem.axes] for _ in range(K)]
-        self.density = [np.minimum(start, self.most[k]) for k in range(K)]
-        self.flow_dual = problem.no_flows()
-        self.theta_dual = problem.no_flows()
-        self.density_dual = [np.zeros(shape) for _ in range(K)]
-        self.wall = [[self._walls(start, a) for a in problem.axes] for _ in range(K)]
-        self.potential = [np.zeros(shape) for _ in range(K)]
-        lines = [
-            4.0 * np.sin(0.5 * np.pi * np.arange(n) / n).reshape([-1 if a == b else 1 for b in range(3)]) ** 2
-            for a, n in enumerate(shape)
+        self.copies = [
+            [Copy(e.zeros(), e.mean(start), e.zeros(), e.zeros(), e.walls(start)) for e in problem.exchanges]
+            for _ in range(K)
         ]
-        self._lines = lines[: problem.grid.dimension]
-        self._scratch()
-
-    def _walls(self, cells: np.ndarray, axis: int):
-        lines = self._lined(cells, axis)
-        return np.ascontiguousarray(lines[:, [0, -1], :])
-
-    def _lined(self, field: np.ndarray, axis: int):
-        """[outer, n, inner] along an axis."""
-        outer = math.prod(field.shape[:axis])
-        return field.reshape(outer, field.shape[axis], -1)
-
-    def _scratch(self):
-        K, shape = self.problem.slices, self.problem.shape
+        self.density = [np.minimum(start, self.most[k]) for k in range(K)]
+        self.density_dual = [np.zeros(shape) for _ in range(K)]
+        self.potential = [np.zeros(shape) for _ in range(K)]
         self._divergence = [np.zeros(shape) for _ in range(K)]
         self._means = [np.zeros(shape) for _ in range(K)]
+        self._transform = Transform(problem.grid.periodic)
         self._factor_inverse()
+
+    @property
+    def flow(self) -> list:
+        """What each exchange carries, by slices."""
+        return [[copy.flow for copy in copies] for copies in self.copies]
 
     def _factor_inverse(self):
         """(I + L T M Tᵀ)^{-1} for each mode, T summing over later slices."""
-        K, n = self.problem.slices, len(self._lines)
-        laplacian = sum(line / s for line, s in zip(self._lines, self.s, strict=True)) + np.zeros(
-            self.problem.shape
-        )
-        mean = n - 0.25 * sum(self._lines) + np.zeros(self.problem.shape)
+        K, held = self.problem.slices, self._transform.held
+        exchanges = self.problem.exchanges
+        laplacian = held(sum(e.modes / s for e, s in zip(exchanges, self.s, strict=True)))
+        mean = held(sum(e.mean_modes for e in exchanges))
         if K == 1:
             self._inverse = 1.0 / (1.0 + laplacian * (0.25 * self.g * mean + self.m))
             return
@@ -73,19 +101,17 @@ class Splitting:
 
     def gather(self):
         """Recompute what one iteration hands to the next from the variables."""
-        for k in range(self.problem.slices):
-            self._divergence[k][...] = 0.0
-            self._means[k][...] = 0.0
-            for a in self.problem.axes:
-                gathered(
-                    *(
-                        self._lined(x[k][a], a)
-                        for x in (self.flow, self.flow_dual, self.theta, self.theta_dual)
-                    ),
-                    self.wall[k][a],
-                    self._lined(self._divergence[k], a),
-                    self._lined(self._means[k], a),
-                )
+        for k, copies in enumerate(self.copies):
+            out = self._emptied(k)
+            for exchange, copy in zip(self.problem.exchanges, copies, strict=True):
+                exchange.gather(copy, out)
+
+    def _emptied(self, k: int):
+        """The divergence and the means of a slice, to be summed anew."""
+        out = self._divergence[k], self._means[k]
+        for field in out:
+            field[...] = 0.0
+        return out
 
     def restart(self, potential: list, flow: list):
         """Set all variables to those of a saddle point with this potential and these flows."""
@@ -98,15 +124,17 @@ class Splitting:
             self.density[k] = np.minimum(new, self.most[k])
             middle = 0.5 * (r + self.density[k])
             speed = np.zeros(problem.shape)
-            for a in problem.axes:
-                drop = problem.drop(potential[k], a)
-                self.flow[k][a] = np.where(problem.closed[a], 0.0, flow[k][a])
-                self.theta[k][a] = problem.mean(middle, a)
-                self.flow_dual[k][a] = drop / self.s[a]
-                slope = -(drop**2) / (4.0 * self.actions[a])
-                self.theta_dual[k][a] = slope / self.g
-                problem.spread(0.5 * slope, a, speed)
-                self.wall[k][a] = self._walls(middle, a)
+            for e, exchange in enumerate(problem.exchanges):
+                drop = exchange.drop(potential[k])
+                slope = -(drop**2) / (4.0 * self.actions[e])
+                exchange.spread(0.5 * slope, speed)
+                self.copies[k][e] = Copy(
+                    np.where(exchange.closed, 0.0, flow[k][e]),
+                    exchange.mean(middle),
+                    drop / self.s[e],
+                    slope / self.g,
+                    exchange.walls(middle),
+                )
             kinetic.append(speed)
             r = self.density[k]
         for k in range(K):
@@ -115,9 +143,10 @@ class Splitting:
         self.gather()
 
     def iterate(self):
-        """One iteration; returns the squared residuals of flows, θ and densities as (primal, dual) pairs."""
+        """One iteration; returns the squared residuals of each kind of flow, of θ and of densities as
+        (primal, dual) pairs."""
         problem, K = self.problem, self.problem.slices
-        sums, cell_sums = np.zeros(4), np.zeros(2)
+        sums, cell_sums = np.zeros((len(self.s), 4)), np.zeros(2)
         ahead, before = [], self.start
         for k in range(K):
             before = before - self._divergence[k]
@@ -130,20 +159,21 @@ class Splitting:
             base = self.start if k == 0 else densities[-1]
             densities.append(base - self._divergence[k] - shift)
         for k in range(K):
-            self._divergence[k][...] = 0.0
-            self._means[k][...] = 0.0
-            for a in problem.axes:
-                lined = self._lined
-                face_pass(
-                    lined(before, a), lined(densities[k], a), lined(self.potential[k], a),
-                    lined(self.flow[k][a], a), lined(self.flow_dual[k][a], a),
-                    lined(self.theta[k][a], a), lined(self.theta_dual[k][a], a), self.wall[k][a],
-                    lined(problem.closed[a], a), self.actions[a], (self.s[a], self.g), RELAXATION,
-                    lined(self._divergence[k], a), lined(self._means[k], a), sums,
+            out = self._emptied(k)
+            for e, exchange in enumerate(problem.exchanges):
+                exchange.proximal(
+                    before, densities[k], self.potential[k], self.copies[k][e], self.actions[e],
+                    (self.s[e], self.g), RELAXATION, out, sums[e],
                 )  # fmt: skip
             self._cells(k, densities[k], cell_sums)
             before = densities[k]
-        return np.concatenate([sums, cell_sums])
+        return self._blocks(sums, cell_sums)
+
+    def _blocks(self, sums: np.ndarray, cell_sums: np.ndarray):
+        """Residuals of flows through faces, of θ, of densities, and of sources where there are any."""
+        faces = self.problem.grid.dimension
+        parts = [sums[:faces, :2].sum(axis=0), sums[:, 2:].sum(axis=0), cell_sums, *sums[faces:, :2]]
+        return np.concatenate(parts)
 
     def _cells(self, k: int, projected: np.ndarray, sums: np.ndarray):
         energies, none = self.problem.cells, np.zeros(0)
@@ -183,43 +213,44 @@ class Splitting:
         return slopes
 
     def _mean_squared(self, r: np.ndarray):
-        """Σ SᵀS r over the axes, with mirrored walls."""
-        out = self.problem.grid.dimension * r
-        for a in self.problem.axes:
-            add_laplacian(self._lined(r, a), -0.25, self._lined(out, a))
+        """Σ SᵀS r over the exchanges, with mirrored walls."""
+        out = np.zeros_like(r)
+        for exchange in self.problem.exchanges:
+            exchange.add_mean_squared(r, out)
         return out
 
     def _weighted_laplacian(self, p: np.ndarray):
-        """Σ D Dᵀp/s over the axes."""
+        """Σ D Dᵀp/s over the exchanges."""
         out = np.zeros_like(p)
-        for a in self.problem.axes:
-            add_laplacian(self._lined(p, a), 1.0 / self.s[a], self._lined(out, a))
+        for exchange, s in zip(self.problem.exchanges, self.s, strict=True):
+            exchange.add_laplacian(p, 1.0 / s, out)
         return out
 
     def _solve(self, slopes: list):
         """p = (I + L T M Tᵀ)^{-1} T t."""
         K = self.problem.slices
-        axes = tuple(self.problem.axes)
+        transform, shape = self._transform, self.problem.shape
         later, sums = 0.0, [None] * K
         for k in reversed(range(K)):
             later = slopes[k] + later
-            sums[k] = fft.dctn(later, axes=axes, workers=1)
+            sums[k] = transform.forward(later)
         if K == 1:
             solved = [sums[0] * self._inverse]
         else:
             stacked = np.einsum("...ij,...j->...i", self._inverse, np.stack(sums, axis=-1))
             solved = [np.ascontiguousarray(stacked[..., k]) for k in range(K)]
-        self.potential = [fft.idctn(p, axes=axes, workers=1, overwrite_x=True) for p in solved]
+        self.potential = [transform.backward(p, shape) for p in solved]
 
-    def rescale(self, flow: float, theta: float, density: float):
+    def rescale(self, flow: float, theta: float, density: float, *sources: float):
         """Multiply the weights; scaled duals keep what they stand for."""
-        self.s = [s * flow for s in self.s]
+        flows = [flow] * self.problem.grid.dimension + list(sources)
+        self.s = [s * factor for s, factor in zip(self.s, flows, strict=True)]
         self.g *= theta
         self.m *= density
-        for k in range(self.problem.slices):
-            for a in self.problem.axes:
-                self.flow_dual[k][a] /= flow
-                self.theta_dual[k][a] /= theta
-            self.density_dual[k] /= density
+        for copies, dual in zip(self.copies, self.density_dual, strict=True):
+            for copy, factor in zip(copies, flows, strict=True):
+                copy.flow_dual /= factor
+                copy.theta_dual /= theta
+            dual /= density
         self._factor_inverse()
         self.gather()

@@ -1,0 +1,183 @@
+"""What changes the mass of a cell during a slice: flows through the faces across an axis, and sources."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.loops.elliptic.dynamic_step import add_laplacian, face_pass, gathered, source_pass
+
+
+class Faces:
+    """The faces across an axis of cells `shape` of three axes: a flow v takes v from the lower cell and
+    gives it to the upper one, r − Dv, at a cost of v²/θ, θ = S r the mean of both.
+
+    Where the axis `turns` one more face leads from the last cell to the first. No mass passes between
+    `blocked` cells and others. `length` is the spacing h, `modes` the eigenvalues of DDᵀ under the
+    transforms of the grid, with SᵀS = 1 − DDᵀ/4 by mirrored walls.
+    """
+
+    def __init__(self, shape: tuple, axis: int, spacing: float, turns: bool, blocked: np.ndarray | None):
+        self.axis, self.turns, self.length, self.cells = axis, turns, spacing, shape
+        n = shape[axis]
+        self.shape = tuple((n if turns else n - 1) if a == axis else m for a, m in enumerate(shape))
+        self._outer = math.prod(shape[:axis])
+        self._lower = tuple(
+            slice(None, None if turns else -1) if a == axis else slice(None) for a in range(3)
+        )
+        self._upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
+        self.closed = np.zeros(self.shape, bool)
+        if blocked is not None:
+            lower, upper = self._sides(blocked)
+            self.closed = np.ascontiguousarray(lower | upper)
+
+    def zeros(self) -> np.ndarray:
+        """A flow that moves nothing."""
+        return np.zeros(self.shape)
+
+    def drop(self, potential: np.ndarray) -> np.ndarray:
+        """Dᵀp: what a potential falls by through the faces, 0 where they are closed."""
+        lower, upper = self._sides(potential)
+        return np.where(self.closed, 0.0, lower - upper)
+
+    def mean(self, cells: np.ndarray) -> np.ndarray:
+        """S of a field of cells."""
+        lower, upper = self._sides(cells)
+        return 0.5 * (lower + upper)
+
+    def spread(self, faces: np.ndarray, out: np.ndarray):
+        """out += Sᵀ of a field of faces."""
+        self._give(0.5 * faces, 0.5 * faces, out)
+
+    def move(self, flow: np.ndarray, r: np.ndarray):
+        """r −= Dv."""
+        self._give(-flow, flow, r)
+
+    def beside(self, faces: np.ndarray) -> np.ndarray:
+        """The cells beside chosen faces."""
+        cells = np.zeros(self.cells)
+        self._give(faces, faces, cells)
+        return cells > 0.0
+
+    def within(self, box: list) -> tuple:
+        """The index of the faces between cells of a box, which holds the whole of an axis that turns."""
+        if self.turns:
+            return tuple(box)
+        return tuple(slice(b.start, b.stop - 1) if a == self.axis else b for a, b in enumerate(box))
+
+    def _sides(self, cells: np.ndarray):
+        """A field of cells at the lower and the upper side of the faces."""
+        if self.turns:
+            return cells, np.roll(cells, -1, self.axis)
+        return cells[self._lower], cells[self._upper]
+
+    def _give(self, lower: np.ndarray, upper: np.ndarray, out: np.ndarray):
+        out[self._lower] += lower
+        if self.turns:
+            out += np.roll(upper, 1, self.axis)
+        else:
+            out[self._upper] += upper
+
+    @property
+    def modes(self) -> np.ndarray:
+        """Eigenvalues of DDᵀ, `[.., n, ..]` with one cell along the other axes."""
+        n = self.cells[self.axis]
+        turn = np.fft.fftfreq(n) * 2.0 if self.turns else np.arange(n) / n
+        return 4.0 * np.sin(0.5 * np.pi * turn).reshape([-1 if a == self.axis else 1 for a in range(3)]) ** 2
+
+    def walls(self, cells: np.ndarray) -> np.ndarray:
+        """The cells at the walls, which are their own mirror images, `[outer, 2 or 0, inner]`."""
+        lines = self.lined(cells)
+        return np.ascontiguousarray(lines[:, [] if self.turns else [0, -1], :])
+
+    def lined(self, field: np.ndarray) -> np.ndarray:
+        """A field of cells or faces as `[outer, n, inner]` along the axis."""
+        return field.reshape(self._outer, field.shape[self.axis], -1)
+
+    def proximal(self, before, after, potential, copy, action, weights, relaxation, out, sums):
+        """The prox of the cost at the relaxed projection, in place of `copy`; what it gives to the next
+        projection into `out` (the divergence and the means)."""
+        face_pass(
+            self.lined(before), self.lined(after), self.lined(potential),
+            self.lined(copy.flow), self.lined(copy.flow_dual),
+            self.lined(copy.theta), self.lined(copy.theta_dual), copy.wall, self.lined(self.closed),
+            action, weights, relaxation, self.lined(out[0]), self.lined(out[1]), sums,
+        )  # fmt: skip
+
+    def gather(self, copy, out):
+        """What a copy gives to the next projection."""
+        fields = (copy.flow, copy.flow_dual, copy.theta, copy.theta_dual)
+        gathered(*(self.lined(x) for x in fields), copy.wall, self.lined(out[0]), self.lined(out[1]))
+
+    def add_laplacian(self, field: np.ndarray, factor: float, out: np.ndarray):
+        """out += factor DDᵀ field."""
+        add_laplacian(self.lined(field), factor, self.lined(out), self.turns)
+
+    def add_mean_squared(self, r: np.ndarray, out: np.ndarray):
+        """out += SᵀS r."""
+        out += r
+        self.add_laplacian(r, -0.25, out)
+
+    @property
+    def mean_modes(self) -> np.ndarray:
+        """Eigenvalues of SᵀS."""
+        return 1.0 - 0.25 * self.modes
+
+
+class Source:
+    """Mass w made in each cell, lost where w < 0, at a cost of w²/η, η the cell's own density: a face to
+    the outside, whose potential is 0, of a `length` δ beside the faces' h. None in `blocked` cells.
+    """
+
+    def __init__(self, shape: tuple, length: float, blocked: np.ndarray | None):
+        self.shape, self.length = shape, length
+        self.closed = np.zeros(shape, bool) if blocked is None else np.ascontiguousarray(blocked)
+        self.modes = self.mean_modes = np.ones((1, 1, 1))
+
+    def zeros(self) -> np.ndarray:
+        """A source that makes nothing."""
+        return np.zeros(self.shape)
+
+    def drop(self, potential: np.ndarray) -> np.ndarray:
+        """−p: what the potential falls by on the way in."""
+        return np.where(self.closed, 0.0, -potential)
+
+    def mean(self, cells: np.ndarray) -> np.ndarray:
+        """The density itself."""
+        return cells.copy()
+
+    def spread(self, sources: np.ndarray, out: np.ndarray):
+        """out += the field."""
+        out += sources
+
+    def move(self, flow: np.ndarray, r: np.ndarray):
+        """r += w."""
+        r += flow
+
+    def beside(self, chosen: np.ndarray) -> np.ndarray:
+        """The cells themselves."""
+        return chosen
+
+    def walls(self, cells: np.ndarray) -> np.ndarray:
+        """None."""
+        return np.zeros((0, 0, 0))
+
+    def proximal(self, before, after, potential, copy, action, weights, relaxation, out, sums):
+        """The prox of the cost at the relaxed projection, as that of `Faces`."""
+        arrays = (before, after, potential, copy.flow, copy.flow_dual, copy.theta, copy.theta_dual)
+        flat = (x.ravel() for x in (*arrays, self.closed))
+        source_pass(*flat, action, weights, relaxation, out[0].ravel(), out[1].ravel(), sums)
+
+    def gather(self, copy, out):
+        """What a copy gives to the next projection."""
+        out[0] -= copy.flow - copy.flow_dual
+        out[1] += copy.theta - copy.theta_dual
+
+    def add_laplacian(self, field: np.ndarray, factor: float, out: np.ndarray):
+        """out += factor field."""
+        out += factor * field
+
+    def add_mean_squared(self, r: np.ndarray, out: np.ndarray):
+        """out += r."""
+        out += r
