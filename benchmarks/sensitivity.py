@@ -51,6 +51,7 @@ def problems():
         f"steps.Quantile, {LINE}": (line, jko.steps.Quantile()),
         f"steps.MongeAmpere, {PLANE}^2": (plane(PLANE), jko.steps.MongeAmpere()),
         f"steps.Linearized, {PLANE}^2": (plane(PLANE), jko.steps.Linearized()),
+        f"limits.FiniteVolume, {PLANE}^2": (plane(PLANE), jko.limits.FiniteVolume()),
         f"descent.ForwardEuler, {cloud.n}": (cloud, jko.descent.ForwardEuler()),
         f"descent.BackwardEuler, {cloud.n}": (cloud, jko.descent.BackwardEuler()),
         f"descent.Langevin, {cloud.n}": (cloud, jko.descent.Langevin()),
@@ -89,6 +90,7 @@ def differences():
                            jko.steps.Quantile(tolerance=1e-13)),
         "steps.MongeAmpere": (plane(sized(48, 24)), jko.steps.MongeAmpere(tolerance=1e-14)),
         "steps.Linearized": (plane(sized(48, 24)), jko.steps.Linearized(tolerance=1e-12)),
+        "limits.FiniteVolume": (plane(sized(48, 24)), jko.limits.FiniteVolume()),
     }  # fmt: skip
     for name, (mu, scheme) in sharp.items():
         settings = {"tau": 0.05, "n_steps": sized(20, 3)}

@@ -71,15 +71,7 @@ class GridProblem:
         if hasattr(self.lines, "evolve"):
             psi = self.fixed if moving is None else self.fixed + moving
             return self.lines.evolve(rho, psi, tau, second_order) + left
-        if moving is None:
-            key = (tau, second_order)
-            if key not in self._plans:
-                if len(self._plans) >= TOLERANCES.cached_plans:
-                    self._plans.clear()
-                self._plans[key] = self._plan(self.fixed, tau, second_order)
-            plan = self._plans[key]
-        else:
-            plan = self._plan(self.fixed + moving, tau, second_order)
+        plan = self.plan(moving, tau, second_order)
         rho = rho.copy()
         for batches in plan:
             for lines, prepared in batches:
@@ -93,6 +85,17 @@ class GridProblem:
         if self.grid.exits is None:
             return rho, 0.0
         return np.where(self.grid.doors, 0.0, rho), np.where(self.grid.doors, rho, 0.0)
+
+    def plan(self, moving, tau: float, second_order: bool):
+        """What each axis in turn needs, as batches of (lines, prepared); kept where Ψ does not move."""
+        if moving is not None:
+            return self._plan(self.fixed + moving, tau, second_order)
+        key = (tau, second_order)
+        if key not in self._plans:
+            if len(self._plans) >= TOLERANCES.cached_plans:
+                self._plans.clear()
+            self._plans[key] = self._plan(self.fixed, tau, second_order)
+        return self._plans[key]
 
     def _plan(self, psi: np.ndarray, tau: float, second_order: bool):
         order = (strang if second_order else one_by_one)(self.grid.dimension)

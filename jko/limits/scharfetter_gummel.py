@@ -11,7 +11,7 @@ from jko.limits.lines import Lines, jumps, leaving
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
 
-_GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
+GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
 
 
 class ScharfetterGummel:
@@ -42,7 +42,7 @@ class ScharfetterGummel:
         compact = h * h / (12.0 * theta)
         euler = _Stage(right, left, tau, compact, turns)
         return (
-            (_Stage(right, left, _GAMMA * tau, compact, turns, positive=False), euler)
+            (_Stage(right, left, GAMMA * tau, compact, turns, positive=False), euler)
             if second_order
             else (None, euler)
         )
@@ -54,7 +54,7 @@ class ScharfetterGummel:
         out = np.empty_like(rho)
         if fine is not None:
             one = fine(rho)
-            if combine_conserving(mass, 1.0 / _GAMMA - 1.0, one, fine(one), out) > 0.0:
+            if combine_conserving(mass, 1.0 / GAMMA - 1.0, one, fine(one), out) > 0.0:
                 return out
         low = np.empty_like(rho)
         one = euler(rho)

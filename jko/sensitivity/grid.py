@@ -25,6 +25,9 @@ class GridStep(StepDerivative):
         super().__init__(*given)
         if self.F.parts.interaction and self.initial.grid.is_periodic:
             self.refuse("an interaction on a periodic grid", "a grid with walls")
+        for _, atom in self.F.parts.interaction:
+            if fields.is_singular(atom.W, self.initial.dimension):
+                self.refuse(f"the kernel in {atom!r}, which is singular at 0", "a smooth kernel")
 
     def slopes(self, density: np.ndarray, values: np.ndarray, of_field: np.ndarray, t: float):
         """The derivatives Σ f ∂(U′(ρ) + V + W∗ρ′) by the parameters and the time, f the cotangent; ρ is what

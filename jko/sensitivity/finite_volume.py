@@ -1,0 +1,223 @@
+"""The derivative of `limits.FiniteVolume`: the adjoint of its Scharfetter–Gummel sweeps, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from functionals.array import Array
+from functionals.programs import kept
+from functionals.reading import as_it_reads_now
+from jko.limits.lines import leaving, one_by_one, strang
+from jko.limits.scharfetter_gummel import GAMMA
+from jko.limits.structure import Way
+from jko.limits.tolerances import TOLERANCES as LIMITS
+from jko.loops.elliptic.tridiagonal import limit_fluxes
+from jko.measures import Density, Grid
+from jko.scheme import State, StepInfo
+from jko.sensitivity.engine import Pulled
+from jko.sensitivity.grid import GridStep, solved
+from jko.sensitivity.parametrised import convolved, potentials, traced
+from jko.sensitivity.tolerances import TOLERANCES
+
+_SHARE = 1.0 / GAMMA - 1.0  # of the second stage in the answer
+
+
+class FiniteVolumeStep(GridStep):
+    """ρ′ = S(ρ, Ψ, θ, τ), Ψ = V + W∗(ρ + ρ′)/2 at t + τ/2, S the sweeps of limits.ScharfetterGummel.
+
+    The cotangent c̃ of ρ′ with what the interaction sends back solves c̃ − ½Wᵀ∂_ΨSᵀc̃ = c by GMRES; then
+    ∂_ΨSᵀc̃ is the cotangent of V + W∗(ρ + ρ′)/2, and ∂_ρSᵀc̃ + ½Wᵀ∂_ΨSᵀc̃ that of ρ. Without an interaction
+    nothing is solved but the lines, once forth and once back.
+    """
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        parts, grid = self.F.parts, self.initial.grid
+        if self.scheme.reaction is not None:
+            self.refuse("a reaction", "one without")
+        if parts.kinds - {"entropy", "potential", "interaction"}:
+            self.refuse(f"{self.F!r}", "the entropy with potentials and interactions, or take steps.Quantile")
+        if not parts.internal:
+            self.refuse(f"{self.F!r}, without an entropy", "one with θ·Entropy, or descent.ForwardEuler")
+        if grid.is_periodic or grid.is_room or grid.exits is not None:
+            self.refuse(f"{grid!r}", "a box whose axes end at walls")
+
+    def tape(
+        self, mu: Density, state: State, new: Density, after: State, info: StepInfo, t: float, tau: float
+    ):
+        ways = dict(info.details)
+        if info.converged and ways not in ({}, {Way.IMPLICIT_EULER: 1}):
+            self.refuse(f"a step of tau={tau:g} that was not taken whole ({info.note})", "a smaller tau")
+        return mu, new, t, tau, not ways
+
+    def pull(self, tape: tuple, cotangent: dict):
+        mu, new, t, tau, second_order = tape
+        problem, half = self.problem.at(t + 0.5 * tau), 0.5 * (mu.values + new.values)
+        moving = problem.moving_potential(mu.with_values(half)) if problem.moving else None
+        sweeps = _Sweeps(problem, mu.values, moving, tau, second_order)
+        apart = float(np.abs(sweeps.values - new.values).sum() / new.values.sum())
+        if not apart <= TOLERANCES.apart:
+            self.refuse(
+                f"a step that rounding stops, {apart:.1e} of the mass from its own equation",
+                "fewer steps: the flow is at its end",
+            )
+        whole, residual = self._whole(cotangent["values"], sweeps, t + 0.5 * tau)
+        pulled = sweeps.pull(whole)
+        sent = self.convolved(pulled.psi, t + 0.5 * tau)
+        before = pulled.rho if sent is None else pulled.rho + 0.5 * sent
+        with jax.enable_x64(True):
+            paired = _paired(as_it_reads_now(self.make_functional), mu.grid)
+            slopes = paired(self.parameters, t + 0.5 * tau, half, pulled.psi, pulled.theta)
+        parameters, time = jax.tree.map(np.asarray, slopes)
+        by_tau = pulled.tau + 0.5 * float(time)
+        return Pulled({"values": before}, parameters, by_tau, float(time), residual)
+
+    def _whole(self, c: np.ndarray, sweeps: _Sweeps, t: float):
+        """(c̃, the relative residual of its equation)."""
+        if not self.F.parts.interaction:
+            return c, 0.0
+        return solved(lambda whole: whole - 0.5 * self.convolved(sweeps.pull(whole).psi, t), c, lambda r: r)
+
+
+@kept
+def _paired(make_functional: Callable, grid: Grid):
+    """The derivatives of Σ f(V + W∗ρ) + gθ by the parameters and the time."""
+
+    def pairing(parameters: Any, t: Array, rho: Array, of_psi: Array, of_theta: Array):
+        F = traced(make_functional, parameters, t)
+        psi = potentials(F, jnp.asarray(grid.points)).reshape(grid.cells) + convolved(F, rho, grid)
+        return jnp.sum(of_psi * psi) + of_theta * F.parts.temperature
+
+    return jax.jit(jax.grad(pairing, argnums=(0, 1)))
+
+
+class _Cotangents(NamedTuple):
+    """Of the density before a step, of Ψ, θ and τ."""
+
+    rho: np.ndarray
+    psi: np.ndarray
+    theta: float
+    tau: float
+
+
+class _Sweeps:
+    """The sweeps of a step from ρ along all axes, kept for their adjoint; `values` is what they end at."""
+
+    def __init__(self, problem, rho: np.ndarray, moving, tau: float, second_order: bool):
+        self.taken, grid = [], problem.grid
+        psi, rho = problem.fixed if moving is None else problem.fixed + moving, rho.copy()
+        order = (strang if second_order else one_by_one)(grid.dimension)
+        for (axis, share), batches in zip(order, problem.plan(moving, tau, second_order), strict=True):
+            for lines, stages in batches:
+                given = lines.of(rho), lines.of(psi), stages
+                sweep = _LineSweep(*given, problem.lines.temperature, grid.spacing[axis])
+                lines.put(sweep.out, rho)
+                self.taken.append((lines, share, sweep))
+        self.values = rho
+
+    def pull(self, cotangent: np.ndarray) -> _Cotangents:
+        """The cotangents before the step, from that of `values`."""
+        rho, psi, theta, tau = cotangent.copy(), np.zeros_like(cotangent), 0.0, 0.0
+        for lines, share, sweep in reversed(self.taken):
+            found = sweep.pull(lines.of(rho))
+            lines.put(found.rho, rho)
+            lines.put(lines.of(psi) + found.psi, psi)
+            theta, tau = theta + found.theta, tau + share * found.tau
+        return _Cotangents(rho, psi, theta, tau)
+
+
+class _LineSweep:
+    """One sweep of lines `[n, lines]` as by `ScharfetterGummel.sweep`, and its adjoint."""
+
+    def __init__(self, rho: np.ndarray, psi: np.ndarray, stages: tuple, theta: float, h: float):
+        self.rho, self.theta, self.h = rho, theta, h
+        self.jump = np.diff(psi, axis=0) / theta
+        self.fine, self.euler = stages
+        self.slope = _bernoulli_slope(self.jump, h**2 / theta * self.euler.right)
+        self.low = self.one = self.high = None
+        if self.fine is not None:
+            self.one = self.fine(rho)
+            self.two = self.fine(self.one)
+            self.high = _SHARE * self.two + (1.0 - _SHARE) * self.one
+        if self.fine is None or not self.high.min() > 0.0:
+            self.low = self.euler(rho)
+        self.out = self.high if self.low is None else self.low
+        if self.high is not None and self.low is not None:
+            self.out = np.empty_like(rho)
+            limit_fluxes(self.low, self.high, LIMITS.kept, self.out)
+
+    def pull(self, cotangent: np.ndarray) -> _Cotangents:
+        """The cotangents of ρ, of Ψ on the lines, of θ and of the length of the sweep."""
+        of_low, of_high = cotangent, cotangent
+        if self.high is not None and self.low is not None:
+            of_low, of_high = _pull_limited(self.low, self.high, cotangent)
+        parts = []
+        if self.high is not None:
+            two = self._stage(self.fine, self.one, self.two, _SHARE * of_high, GAMMA)
+            one = self._stage(self.fine, self.rho, self.one, two.rho + (1.0 - _SHARE) * of_high, GAMMA)
+            parts += [one, two._replace(rho=0.0)]
+        if self.low is not None:
+            parts.append(self._stage(self.euler, self.rho, self.low, of_low, 1.0))
+        return _Cotangents(*(sum(column) for column in zip(*parts, strict=True)))
+
+    def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float):
+        """Of out = (I − sQ)⁻¹(I + δQ)ρ, s + δ the share of the sweep's length."""
+        z = stage.resolvent.transposed(cotangent)
+        rise, right, left = np.diff(z, axis=0), stage.right, stage.left
+        work = stage.step * out + stage.compact * rho
+        of_right, of_left = rise * work[:-1], -rise * work[1:]
+        by_step = float(np.sum(rise * (right * out[:-1] - left * out[1:])))
+        by_compact = float(np.sum(rise * (right * rho[:-1] - left * rho[1:]))) - by_step
+        z[:-1] += stage.compact * right * rise
+        z[1:] -= stage.compact * left * rise
+        theta, tau = 0.0, share * by_step
+        allowed = self.h**2 / (12.0 * self.theta)
+        if stage.compact == allowed:
+            theta -= by_compact * allowed / self.theta
+        elif stage.compact == stage.step:
+            tau += 0.5 * share * by_compact
+        else:  # a share of the largest rate
+            held = leaving(right, left, False)
+            i, j = np.unravel_index(held.argmax(), held.shape)
+            of_most = -by_compact * stage.compact / held[i, j]
+            of_right[i : i + 1, j] += of_most
+            of_left[max(i - 1, 0) : i, j] += of_most
+        of_jump = (of_right * self.slope + of_left * (1.0 + self.slope)) / self.h**2
+        psi = np.zeros_like(rho)
+        psi[1:] += of_jump
+        psi[:-1] -= of_jump
+        theta += float(np.vdot(of_right, right) + np.vdot(of_left, left)) / self.theta
+        theta -= float(np.vdot(of_jump, self.jump))
+        return _Cotangents(z, psi, theta, tau)
+
+
+def _bernoulli_slope(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """B′ of B(x) = x/(eˣ − 1) where it has this value; that of x ↦ B(−x) = B(x) + x is B′ + 1."""
+    near = np.abs(x) < 1e-2
+    far = value * (1.0 - x - value) / np.where(near, 1.0, x)
+    return np.where(near, -0.5 + x / 6.0 - x**3 / 180.0, far)
+
+
+def _pull_limited(low: np.ndarray, high: np.ndarray, cotangent: np.ndarray):
+    """The cotangents of low and high, from that of `loops.elliptic.tridiagonal.limit_fluxes`."""
+    flux = np.cumsum(low - high, axis=0)[:-1]
+    up = flux > 0.0
+    outgoing = leaving(np.maximum(flux, 0.0), np.maximum(-flux, 0.0), False)
+    free = outgoing <= (1.0 - LIMITS.kept) * low
+    safe = np.where(free, 1.0, outgoing)
+    share = np.where(free, 1.0, (1.0 - LIMITS.kept) * low / safe)
+    of_moved = np.diff(cotangent, axis=0)
+    of_flux = of_moved * np.where(up, share[:-1], share[1:])
+    of_share = np.where(
+        free, 0.0, leaving(*(np.where(side, of_moved * flux, 0.0) for side in (up, ~up)), False)
+    )
+    of_outgoing = -of_share * share / safe
+    of_flux += np.where(up, of_outgoing[:-1], -of_outgoing[1:])
+    summed = np.zeros_like(low)
+    summed[:-1] = np.cumsum(of_flux[::-1], axis=0)[::-1]
+    return cotangent + (1.0 - LIMITS.kept) * of_share / safe + summed, -summed
