@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from functionals import Functional
-from jko.errors import CheckpointMismatch, shortened
+from jko.errors import CheckpointMismatch, file_path, shortened
 from jko.fingerprint import fingerprint, without_addresses
 from jko.locks import Lock
 from jko.measures import Measure
@@ -38,7 +38,7 @@ class Journal:
     """The checkpoint file of one run: `open` makes or reads it, `append` adds a checkpoint."""
 
     def __init__(self, path: Path, problem: dict):
-        self.path = Path(path)
+        self.path = file_path("checkpoint", path)
         self._problem = problem
         self._at = 0, b""  # where the next chunk goes, and the digest of the last one
         self._lock: Lock | None = None

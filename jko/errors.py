@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,13 @@ class NotWritten(OSError):
 
 class ProcessLost(ConnectionError):
     """A run of several processes lost one of them."""
+
+
+def file_path(name: str, value: str | os.PathLike) -> Path:
+    """value as a Path, refused unless it is one or a string."""
+    if isinstance(value, str | os.PathLike) and not isinstance(value, bytes):
+        return Path(value)
+    raise TypeError(f"{name}: expected the name of a file or a folder, got {shown(value)}")
 
 
 def positive_number(name: str, value: float) -> float:

@@ -11,7 +11,7 @@ import hashlib
 import mmap
 from pathlib import Path
 
-from jko.errors import shortened
+from jko.errors import file_path, shortened
 from jko.writing import write_whole
 
 _WORD = b"jko sha256"  # stands in the last line and in an attribute: one damaged place does not hide both
@@ -40,7 +40,7 @@ def read(path: Path | str):
     """
     import xarray
 
-    path = Path(path)
+    path = file_path("path", path)
     if not path.exists():
         raise ValueError(f"path: no file {str(path)!r}")
     _require_whole(path)

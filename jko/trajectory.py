@@ -11,7 +11,7 @@ import numpy as np
 from jko import inline, netcdf
 from jko.bounds import Bound, Kind, Space, bounds_of
 from jko.dataset import FORMAT, dataset_of, fields_of
-from jko.errors import shortened
+from jko.errors import file_path, shortened
 from jko.measures.thumbnail import thumbnail
 from jko.records import Status
 from jko.scheme import Records
@@ -149,7 +149,7 @@ class Trajectory:
         Raises ValueError for a folder that is not there and for what netCDF cannot hold, NotWritten (an
         OSError) where the disk is full: what the file held before is kept.
         """
-        path = Path(path)
+        path = file_path("path", path)
         if not path.parent.is_dir():
             raise ValueError(f"path: the folder {str(path.parent)!r} does not exist: make it first")
         return netcdf.write(self.to_xarray(), path)

@@ -235,3 +235,11 @@ def test_a_changed_number_is_noticed(tmp_path):
         file["energy"][1] += 1e-12
     with pytest.raises(ValueError, match=r"^path: .* is damaged, or was changed by another tool"):
         Trajectory.load(path)
+
+
+@pytest.mark.parametrize("place", [3, None, b"run.nc", ["run.nc"]])
+def test_what_is_no_file_name_is_refused_in_a_sentence(place):
+    run = jko.flow(fn.Potential("quadratic"), Gaussian.of(1.0, 0.5), jko.steps.Gaussian(), tau=0.1, n_steps=1)
+    for use in (run.save, run.film, jko.Trajectory.load, jko.compare({"run": run}).report):
+        with pytest.raises(TypeError, match="path: expected the name of a file"):
+            use(place)

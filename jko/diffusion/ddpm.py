@@ -23,6 +23,7 @@ from jko.diffusion.training import Training
 from jko.errors import finite_array, one_of, positive_number, seed_number, shown, whole_number
 from jko.loops.random_keys import key_of
 from jko.measures import Particles
+from jko.progress import progress_bar
 
 VARIANCES = ("forward", "posterior")
 
@@ -105,7 +106,14 @@ class DDPM:
         )
 
     def sample(
-        self, score: Callable, n: int, dimension: int, seed: int, *, variance: str = "forward"
+        self,
+        score: Callable,
+        n: int,
+        dimension: int,
+        seed: int,
+        *,
+        variance: str = "forward",
+        progress: bool | None = None,
     ) -> Particles:
         """n ancestral draws of x₀, in float64; the last step is drawn with its noise, as the bound has it.
 
@@ -116,9 +124,14 @@ class DDPM:
         score = self._ready(score, dimension)
         with jax.enable_x64(True):
             rows = tuple(part[::-1] for part in self._rows(variance))
-            final = np.asarray(_ancestral(score)((n, dimension), rows, key))
-        finite_outcome("score", final[None], [0.0], "else take more steps")
-        return Particles(final)
+            final = jax.random.normal(jax.random.fold_in(key, 0), (n, dimension), jnp.float64)
+            with progress_bar(progress, self.steps, "ancestral sampling", "step") as tick:
+                for k in range(0, self.steps, TOLERANCES.block):
+                    block = tuple(part[k : k + TOLERANCES.block] for part in rows)
+                    final = _ancestral(score)(final, block, key).block_until_ready()
+                    tick(len(block[0]))
+        finite_outcome("score", np.asarray(final)[None], [0.0], "else take more steps")
+        return Particles(np.asarray(final))
 
     def bound(
         self, score: Callable, particles: Particles, seed: int, *, variance: str = "forward"
@@ -224,16 +237,15 @@ def _denoised(score, x, row):
 def _ancestral(score: Callable):
     batched = jax.vmap(score, in_axes=(0, None))
 
-    def run(shape: tuple, rows: tuple, key: Array):
+    def run(start: Array, rows: tuple, key: Array):
         def one(x: Array, row: tuple):
             _, mean = _denoised(batched, x, row)
             noise = jax.random.normal(jax.random.fold_in(key, row[0].astype(int)), x.shape, x.dtype)
             return mean + jnp.sqrt(row[5]) * noise, None
 
-        start = jax.random.normal(jax.random.fold_in(key, 0), shape, jnp.float64)
         return lax.scan(one, start, rows)[0]
 
-    return jax.jit(run, static_argnums=0)
+    return jax.jit(run)
 
 
 def _stratified(key: Array, shape: tuple, dtype):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -34,8 +35,9 @@ def solve(generator: Generator, density: Density, times: ArrayLike, substeps: in
     all others, each row of k(y | x)|c| made to sum to 1, so that no jump leaves the grid. Half a step of
     jumps, one of the rest and half a step of jumps [Strang1968]: order 2. The exponential of the jumps is a
     sum of positive terms by uniformisation [Jensen1953], so that p ≥ 0 and mass is kept to rounding.
-    Warns where a hundredth of the jumps led beyond the grid or between its cells, and where drift outruns
-    noise as `SDE.fokker_planck` does; the path's `note` keeps the sentence.
+    Warns where a hundredth of the jumps led beyond the grid or between its cells, where drift outruns noise
+    as `SDE.fokker_planck` does, and where upwind fluxes add a tenth of the variance; the path's `note` keeps
+    the sentence.
     """
     instance("density", density, Density, ": put it on a grid first")
     density.grid.require_box("density", "take a box that holds the law")
@@ -49,6 +51,7 @@ def solve(generator: Generator, density: Density, times: ArrayLike, substeps: in
     chain = _local(generator, density.grid)
     jumps = _JumpMatrix(generator.jumps, density.grid) if generator.jumps else None
     values, stored, excess = density.values.ravel().copy(), [density], 0.0
+    added = np.zeros(density.dimension)  # variance along each axis
     fine = refine(times, substeps)
     for number, (t, dt) in enumerate(zip(fine[:-1], np.diff(fine), strict=True), start=1):
         if chain is None and jumps is not None:
@@ -58,13 +61,17 @@ def solve(generator: Generator, density: Density, times: ArrayLike, substeps: in
                 values = jumps.carried(values, t + 0.25 * dt, 0.5 * dt)
             share = values / values.sum()
             values = step(chain, values, t, dt)
-            excess = max(excess, float(share @ chain.known[2].excess))
+            if chain.noisy:
+                excess = max(excess, float(share @ chain.known[2].excess))
+            else:
+                added += dt * (share @ np.abs(chain.known[0])) * density.grid.spacing
             if jumps is not None:
                 values = jumps.carried(values, t + 0.75 * dt, 0.5 * dt)
         if number % substeps == 0:
             stored.append(density.with_values(values.reshape(density.grid.cells)))
     peclet, note = excess_note(excess, density.grid)
-    notes = [text for text in (note, jumps.note if jumps is not None else "") if text]
+    spread = _spread_note(added, stored[-1]) if chain is not None and not chain.noisy else ""
+    notes = [text for text in (note, spread, jumps.note if jumps is not None else "") if text]
     for text in notes:
         warnings.warn(text, RuntimeWarning, stacklevel=3)
     return DensityPath(times, stored, cell_peclet=peclet if chain else None, note="; ".join(notes))
@@ -77,6 +84,18 @@ def _local(generator: Generator, grid: Grid):
     if generator.drift is not None:
         return Chain(generator, grid, upwind, noisy=False)
     return None
+
+
+def _spread_note(added: np.ndarray, end: Density) -> str:
+    """Empty, or what to say of the variance |b|h a unit of time that upwind fluxes add along each axis."""
+    share = float(np.max(added / np.diag(end.covariance())))
+    if share <= TOLERANCES.excess_noise:
+        return ""
+    wanted = math.ceil(share / TOLERANCES.excess_noise)
+    return (
+        f"forward: drift without noise is carried by upwind fluxes, which add {100.0 * share:.3g} % of the "
+        f"variance that the density has at the end: take {wanted} times as many cells, or simulate"
+    )
 
 
 def _still(x, t):

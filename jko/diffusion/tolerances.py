@@ -30,7 +30,7 @@ class Tolerances:
     churn_share: float = 2.0**0.5 - 1.0  # of the noise, added in a step: the most [KarrasEtAl2022] allow
 
     # Training
-    block: int = 50  # steps compiled as one, and over whose losses a fit is judged
+    block: int = 50  # steps compiled as one, after which a bar moves, and over whose losses a fit is judged
     worse: float = 3.0  # times the first loss, that of a network which says 0: with more a training diverged
     decays: tuple = (0.9, 0.999)  # of Adam's averages of slopes and of their squares [KingmaBa2015]
     adam_floor: float = 1e-8  # added to the root of the second average [KingmaBa2015]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jko.errors import file_path
 from jko.packing import pack, unpack
 from jko.writing import make_folder, write_whole
 
@@ -13,7 +14,7 @@ class Store:
 
     def __init__(self, folder, problem):
         self._problem = problem
-        self._folder = None if folder is None else Path(folder)
+        self._folder = None if folder is None else file_path("folder", folder)
         if self._folder is not None:
             if self._folder.exists() and not self._folder.is_dir():
                 raise ValueError(f"folder: {str(folder)!r} is a file: give the path of a folder")

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from jko.errors import positive_number, shortened, shown, whole_number
+from jko.errors import file_path, positive_number, shortened, shown, whole_number
 from jko.films.tolerances import TOLERANCES
 from jko.progress import progress_bar
 from jko.writing import make_folder, whole
@@ -50,7 +50,7 @@ def write_film(
 
 def film_path(path) -> Path:
     """A path whose ending says how the film is encoded; see `write_film`."""
-    path = Path(path)
+    path = file_path("path", path)
     if path.suffix == "" and path.name:
         path = path.with_suffix(".mp4" if has_encoder() else ".gif")
     if path.suffix.lower() not in (".mp4", ".gif"):

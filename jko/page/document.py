@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from jko.comparison.text import distances_of, footnotes, heading, table_of
+from jko.errors import file_path
 from jko.page.budget import MOST_BYTES, Budget
 from jko.page.encoding import as_json
 from jko.page.palette import colours_of, declarations
@@ -27,7 +28,7 @@ def write_page(comparison, path: Path | str, *, title: str = "", experiment: str
     title: of the page, that of the runs unless given; experiment: the TOML text that made the runs. Raises
     ValueError for a path that does not end in .html.
     """
-    path = Path(path)
+    path = file_path("path", path)
     if path.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"path: expected a file that ends in .html, got {path.name!r}")
     budget = Budget()

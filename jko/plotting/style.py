@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from jko.errors import file_path
 from jko.writing import make_folder, whole
 
 # Okabe and Ito's palette, told apart by colour-blind readers; black is the exact answer's.
@@ -108,7 +109,7 @@ def save(figure, path: Path | None, dpi: float = DPI):
     """Write a figure, its format by the file's ending, beside and renamed; None as path writes nothing."""
     if path is None:
         return figure
-    path = Path(path)
+    path = file_path("path", path)
     make_folder(path.parent)
     kind = path.suffix.lstrip(".").lower() or "png"
     if kind not in figure.canvas.get_supported_filetypes():

@@ -1,5 +1,7 @@
 """Processes with jumps and chains on finite sets: laws by paths and equations, identities, time reversal."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -115,11 +117,26 @@ def test_the_generator_of_a_function_is_the_derivative_of_its_mean():
 
 def test_pure_drift_goes_upwind_and_sums_add():
     drift = Generator(drift=lambda x, t: jnp.ones_like(x))
-    path = drift.forward(START, [0.0, 1.0], substeps=40)
+    with pytest.warns(RuntimeWarning, match="upwind fluxes"):
+        path = drift.forward(START, [0.0, 1.0], substeps=40)
     assert path.final.masses @ GRID.points[:, 0] == pytest.approx(1.5, abs=1e-3)
     assert path.final.values.min() >= 0.0
     twice = drift + drift
     assert np.allclose(twice.drift(jnp.zeros(1), 0.0), 2.0)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_the_variance_that_upwind_fluxes_add_is_said(unit):
+    """A drift of 1 for a time of 1 adds h to the variance."""
+    grid = jko.Grid.uniform(-1.0 * unit, 3.0 * unit, 20)
+    start = jko.Density.gaussian(grid, mean=0.0, std=0.4 * unit)
+    drift = Generator(drift=lambda x, t: unit * jnp.ones_like(x))
+    with pytest.warns(RuntimeWarning, match="upwind fluxes") as said:
+        path = drift.forward(start, [0.0, 1.0], substeps=40)
+    before, after = (float(mu.covariance()[0, 0]) for mu in (start, path.final))
+    assert after - before == pytest.approx(0.2 * unit**2, rel=0.02)  # h = .2
+    told = float(re.search(r"add ([\d.]+) %", str(said[0].message)).group(1))
+    assert told == pytest.approx(100.0 * (after - before) / after, rel=0.02)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
