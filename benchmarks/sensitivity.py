@@ -51,6 +51,7 @@ def problems():
         f"steps.Quantile, {LINE}": (line, jko.steps.Quantile()),
         f"steps.MongeAmpere, {PLANE}^2": (plane(PLANE), jko.steps.MongeAmpere()),
         f"steps.Linearized, {PLANE}^2": (plane(PLANE), jko.steps.Linearized()),
+        f"steps.BackAndForth, {PLANE}^2": (plane(PLANE), jko.steps.BackAndForth()),
         f"limits.FiniteVolume, {PLANE}^2": (plane(PLANE), jko.limits.FiniteVolume()),
         f"descent.ForwardEuler, {cloud.n}": (cloud, jko.descent.ForwardEuler()),
         f"descent.BackwardEuler, {cloud.n}": (cloud, jko.descent.BackwardEuler()),

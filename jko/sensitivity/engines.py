@@ -16,6 +16,7 @@ ENGINES = {
     "steps.Quantile": "line.LineStep",
     "steps.MongeAmpere": "monge_ampere.MongeAmpereStep",
     "steps.Linearized": "linearized.LinearizedStep",
+    "steps.BackAndForth": "back_and_forth.BackAndForthStep",
     "limits.FiniteVolume": "finite_volume.FiniteVolumeStep",
     "descent.ForwardEuler": "particles.ExplicitStep",
     "descent.BackwardEuler": "particles.ImplicitStep",
@@ -24,7 +25,6 @@ ENGINES = {
     "descent.StochasticHeun": "particles.StochasticStep",
 }
 _WHY_NOT = {
-    "steps.BackAndForth": "its transforms are minima over cells, whose derivative is 0 or not there",
     "steps.Entropic": "its answer is that of a regularised problem",
     "steps.Cvxpy": "its solver keeps no linear system to solve again",
     "descent.Blob": "its stages are chosen from the measured curvature",

@@ -47,6 +47,76 @@ class GridStep(StepDerivative):
         return sum(c * fields.convolve(grid, atom.W, masses) for c, atom in parts.interaction)
 
 
+class DualEquation:
+    """Hu = Aᵀκc of a step's Hessian H = AᵀκA + K, K ≥ 0 what moves mass, and κ = U*″ `[*shape]`.
+
+    Subclasses set `step`, `t`, `grid`, `curvature` κ, `cycle` (the step's preconditioner) and `weight` (the
+    norm of a residual), and have A and work, u ↦ Aᵀwork + Ku. The cotangent of V + U′ + W∗ρ′ is κ(Au − c); an
+    interaction sends its part of c back, and both are solved together.
+    """
+
+    step: GridStep
+    t: float
+    grid: Grid
+    curvature: np.ndarray
+    cycle: Callable
+    weight: np.ndarray
+
+    def advected(self, u: np.ndarray) -> np.ndarray:
+        """Au."""
+        raise NotImplementedError
+
+    def adjoint(self, work: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """Aᵀwork + Ku."""
+        raise NotImplementedError
+
+    def _hessian(self, u: np.ndarray):
+        """Hu."""
+        return self.adjoint(self.curvature * self.advected(u), u)
+
+    def _sent(self, of_field: np.ndarray):
+        sent = self.step.convolved(of_field.reshape(self.grid.cells), self.t)
+        return None if sent is None else sent.reshape(self.curvature.shape)
+
+    def solved(self, c: np.ndarray):
+        """(u, the cotangent of V + U′ + W∗ρ, the relative residual)."""
+        if self._sent(c) is None:
+            right = self.adjoint(self.curvature * c, np.zeros_like(c))
+            u, residual = conjugate_gradients(self._hessian, right, self.cycle, self.weight)
+            if residual > TOLERANCES.enough:
+                u, residual = conjugate_gradients(self._hessian, right, self._eliminated(), self.weight)
+            return u, self.curvature * (self.advected(u) - c), residual
+        return self._together(c)
+
+    def _eliminated(self):
+        """H⁻¹ by elimination, for vacuum that the V-cycle fills."""
+        cells, shape = self.grid.cells, self.curvature.shape
+        inverse = eliminated(lambda u: self._hessian(u.reshape(shape)).reshape(cells), cells)
+        return lambda r: inverse(r).reshape(shape)
+
+    def _together(self, c: np.ndarray):
+        """The same for c with what W sends back of the answer: (u, c) at once, c in the second half."""
+        size = float(np.abs(self.curvature).max())
+
+        def of_field(u: np.ndarray, whole: np.ndarray):
+            return self.curvature * (self.advected(u) - whole)
+
+        def operator(pair: np.ndarray):
+            u, whole = pair
+            first = self._hessian(u) - self.adjoint(self.curvature * whole, np.zeros_like(whole))
+            return np.stack([first, size * (whole - self._sent(of_field(u, whole)))])
+
+        def preconditioned(inverse: Callable):
+            return lambda pair: np.stack([inverse(pair[0]), pair[1] / size])
+
+        right = np.stack([np.zeros_like(c), size * c])
+        weight = np.stack([self.weight, np.full_like(c, size**-0.5)])
+        (u, whole), residual = solved(operator, right, preconditioned(self.cycle), weight)
+        if residual > TOLERANCES.enough:
+            (u, whole), residual = solved(operator, right, preconditioned(self._eliminated()), weight)
+        return u, of_field(u, whole), residual
+
+
 @kept
 def _paired(make_functional: Callable, grid: Grid):
     def pairing(parameters: Any, t: Array, density: Array, values: Array, of_field: Array):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from jko.loops.elliptic.linearized_flux import adjoint, advected, hamilton_jacobi
 from jko.measures import Density
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
-from jko.sensitivity.grid import GridStep, conjugate_gradients, eliminated, solved
+from jko.sensitivity.grid import DualEquation, GridStep
 from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.linearized.newton import LinearizedNewton
 
@@ -42,8 +40,8 @@ class LinearizedStep(GridStep):
         return Pulled({"values": before}, parameters, by_tau + time, time, residual)
 
 
-class _Equation:
-    """The linear equations at a solution, in the layout of the step's Newton method."""
+class _Equation(DualEquation):
+    """In the layout of the step's Newton method."""
 
     def __init__(self, step: LinearizedStep, mu: Density, new: Density, found, t: float, tau: float):
         problem, grid = step.problem.at(t).problem, mu.grid
@@ -59,61 +57,16 @@ class _Equation:
         self.cycle = self.newton.preconditioner(self.now)
         self.weight = 1.0 / np.sqrt(self.now.diagonal)
 
-    def _advected(self, u: np.ndarray):
+    def advected(self, u: np.ndarray):
         return self._applied(advected, u, self.now.phi)
 
-    def _adjoint(self, work: np.ndarray, u: np.ndarray):
+    def adjoint(self, work: np.ndarray, u: np.ndarray):
         """Aᵀ work − τ∇·(ρ∇u)."""
         return self._applied(adjoint, work, self.now.phi, self.now.density, u)
 
     def _applied(self, loop, *fields):
         fields = [np.ascontiguousarray(field) for field in fields]
         return self.newton.faces.apply(loop, *fields, scale=self.newton.scale)
-
-    def _hessian(self, u: np.ndarray):
-        return self._adjoint(self.curvature * self._advected(u), u)
-
-    def _sent(self, of_field: np.ndarray):
-        sent = self.step.convolved(of_field.reshape(self.grid.cells), self.t)
-        return None if sent is None else sent.reshape(self.newton.shape)
-
-    def solved(self, c: np.ndarray):
-        """(u, the cotangent of V + U′ + W∗ρ, the relative residual)."""
-        if self._sent(c) is None:
-            right = self._adjoint(self.curvature * c, np.zeros_like(c))
-            u, residual = conjugate_gradients(self._hessian, right, self.cycle, self.weight)
-            if residual > TOLERANCES.enough:
-                u, residual = conjugate_gradients(self._hessian, right, self._eliminated(), self.weight)
-            return u, self.curvature * (self._advected(u) - c), residual
-        return self._together(c)
-
-    def _eliminated(self):
-        """H⁻¹ by elimination, for vacuum that the V-cycle fills."""
-        cells, shape = self.grid.cells, self.newton.shape
-        inverse = eliminated(lambda u: self._hessian(u.reshape(shape)).reshape(cells), cells)
-        return lambda r: inverse(r).reshape(shape)
-
-    def _together(self, c: np.ndarray):
-        """The same for c with what W sends back of the answer: (u, c) at once, c in the second half."""
-        size = float(np.abs(self.curvature).max())
-
-        def of_field(u: np.ndarray, whole: np.ndarray):
-            return self.curvature * (self._advected(u) - whole)
-
-        def operator(pair: np.ndarray):
-            u, whole = pair
-            first = self._hessian(u) - self._adjoint(self.curvature * whole, np.zeros_like(whole))
-            return np.stack([first, size * (whole - self._sent(of_field(u, whole)))])
-
-        def preconditioned(inverse: Callable):
-            return lambda pair: np.stack([inverse(pair[0]), pair[1] / size])
-
-        right = np.stack([np.zeros_like(c), size * c])
-        weight = np.stack([self.weight, np.full_like(c, size**-0.5)])
-        (u, whole), residual = solved(operator, right, preconditioned(self.cycle), weight)
-        if residual > TOLERANCES.enough:
-            (u, whole), residual = solved(operator, right, preconditioned(self._eliminated()), weight)
-        return u, of_field(u, whole), residual
 
     def by_tau(self, u: np.ndarray, of_field: np.ndarray) -> float:
         """−∫½|∇φ|² of the field's cotangent, and u against ∇·(ρ∇φ)."""

@@ -66,7 +66,7 @@ def mean(mu):
 @pytest.mark.parametrize(
     ("change", "error", "what"),
     [
-        ({"scheme": jko.steps.BackAndForth()}, TypeError, "steps.BackAndForth has no derivative, since"),
+        ({"scheme": jko.steps.Entropic()}, TypeError, "steps.Entropic has no derivative, since"),
         ({"scheme": "MongeAmpere"}, TypeError, "scheme: expected a scheme"),
         ({"parameters": {}}, ValueError, "parameters: expected numbers"),
         ({"parameters": {"stiffness": "one"}}, TypeError, "parameters: expected a pytree of real numbers"),

@@ -96,9 +96,14 @@ class BackAndForth(Scheme):
         return Problem(F, lambda F: DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
-        dual = problem.at(t + tau)
-        values, info, _ = self._take(mu, dual.checked(tau), dual)
+        values, info, _, _ = self.solved(problem, mu, t, tau)
         return Density(mu.grid, values), state, info
+
+    def solved(self, problem: Problem, mu: Measure, t: float, tau: float):
+        """A step as (ρ′, its record, the share of it that was taken, what was solved), the last for its
+        derivative."""
+        dual = problem.at(t + tau)
+        return self._take(mu, dual.checked(tau), dual)
 
     def space_of_steps(self, problem: Problem, mu: Measure):
         return Space.GRID
@@ -108,14 +113,13 @@ class BackAndForth(Scheme):
         from jko.steps.grid.reflection import none, reflect_on_grid
 
         dual = problem.at(t + 0.5 * tau)
-        values, info, share = self._take(mu, 0.5 * tau, dual)
+        values, info, share, _ = self._take(mu, 0.5 * tau, dual)
         half = Density(mu.grid, values), state, info
         if share < 1.0:
             return none(half, "the half step was shortened")
         return reflect_on_grid(half, dual, mu, tau)
 
     def _take(self, mu: Density, tau: float, problem):
-        """(ρ′, its record, the share of the step that was taken)."""
         from jko.loops.threads import loop_threads
         from jko.steps.back_and_forth.interaction_passes import settle
         from jko.steps.back_and_forth.solver import record, take
@@ -123,4 +127,5 @@ class BackAndForth(Scheme):
         with loop_threads(self.threads):
             solution, note, details = settle(problem, self, mu, tau)
         taken = take(problem, mu, solution.values, solution.cost)
-        return taken.values, record(problem, self, mu, tau, solution, taken, note, details), taken.share
+        info = record(problem, self, mu, tau, solution, taken, note, details)
+        return taken.values, info, taken.share, solution
