@@ -320,15 +320,20 @@ def squared_distance(mu: Density, nu: Density) -> float:
     return 4.0 * float(np.sum((np.sqrt(nu.values) - np.sqrt(mu.values)) ** 2)) * mu.grid.cell_volume
 
 
+def made_and_left(sources: list, volume: float) -> dict:
+    """What sources per volume in cells make and take, as a record says it."""
+    made = sum(float(w[w > 0.0].sum()) for w in sources) * volume
+    return {"made": made, "left": -sum(float(w[w < 0.0].sum()) for w in sources) * volume}
+
+
 def balance(old: Density, new: Density, conserving: bool = False) -> dict:
     """The fields of a record that say what became of the mass: made in cells that grew, left in others."""
-    change = (new.values - old.values) * old.grid.cell_volume
-    made, left = float(change[change > 0.0].sum()), float(-change[change < 0.0].sum())
-    expected = 0.0 if conserving else made - left
+    told = made_and_left([new.values - old.values], old.grid.cell_volume)
+    expected = 0.0 if conserving else told["made"] - told["left"]
     return {
         "mass_error": abs(new.mass - old.mass - expected),
         "min_density": float(new.values.min()),
-        "details": {"made": made, "left": left},
+        "details": told,
     }
 
 

@@ -131,7 +131,7 @@ class HellingerKantorovich(Wrapper):
 
 def _reacts(scheme: Scheme) -> bool:
     """Whether a scheme, or one that it takes its steps by, changes mass."""
-    own = not scheme.transports or getattr(scheme, "reaction", None) is not None
+    own = not scheme.transports or getattr(scheme, "reaction", getattr(scheme, "length", None)) is not None
     inner = getattr(scheme, "scheme", None)
     return own or isinstance(scheme, HellingerKantorovich) or (isinstance(inner, Scheme) and _reacts(inner))
 

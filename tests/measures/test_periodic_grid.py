@@ -105,10 +105,14 @@ def test_schemes_between_walls_refuse_it_and_name_those_that_do_not():
     steps = jko.steps
     plane = a_density(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
     for scheme in (steps.Quantile(), steps.SecondOrder(steps.Quantile())):
-        with pytest.raises(ValueError, match=r"take limits.FiniteVolume, .*steps.Linearized, steps.PrimalDual, "):
+        with pytest.raises(
+            ValueError, match=r"take limits.FiniteVolume, .*steps.Linearized, steps.PrimalDual, "
+        ):
             scheme.prepare(F, mu)
     for scheme in (steps.BackAndForth(), steps.MongeAmpere(), steps.SecondOrder(steps.MongeAmpere())):
-        with pytest.raises(ValueError, match=r"take limits.FiniteVolume, .*steps.Linearized, steps.PrimalDual, "):
+        with pytest.raises(
+            ValueError, match=r"take limits.FiniteVolume, .*steps.Linearized, steps.PrimalDual, "
+        ):
             scheme.prepare(F, plane)
     assert isinstance(steps.auto(F, mu).scheme, steps.Entropic)
 

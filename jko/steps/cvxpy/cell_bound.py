@@ -16,20 +16,26 @@ from jko.steps.cvxpy.tolerances import TOLERANCES
 class CellEnergy:
     """r ↦ |c| Σ [U(r) + f r] over 0 ≤ r ≤ cap with |c| Σ r = M: what the last density of a step pays.
 
-    `internal` is U with its conjugate, or None; `cap` `[cells]` or None.
+    `internal` is U with its conjugate, or None; `cap` `[cells]` or None; `mass` M, None for any.
     """
 
     internal: object
     cap: np.ndarray | None
     volume: float
-    mass: float
+    mass: float | None
 
     def least(self, field: np.ndarray, guess: float) -> tuple[float, np.ndarray]:
-        """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap."""
-        level = self._lowest_level(field) if self.internal is None else self._level(field, guess)
+        """A lower bound on the minimum, max over λ of λM − |c| Σ U*(λ − f), and the pressure at the cap.
+
+        Where the mass is free λ = 0.
+        """
+        if self.mass is None:
+            level = 0.0
+        else:
+            level = self._lowest_level(field) if self.internal is None else self._level(field, guess)
         p = level - field
         s = self._density(p)
-        value = level * self.mass - self.volume * float(np.sum(self._conjugate(p, s)))
+        value = level * (self.mass or 0.0) - self.volume * float(np.sum(self._conjugate(p, s)))
         pressure = np.zeros_like(field)
         if self.cap is not None:
             slope = self.internal.derivative(s) if self.internal is not None else 0.0
@@ -44,14 +50,17 @@ class CellEnergy:
 
     def _conjugate(self, p: np.ndarray, s: np.ndarray):
         if self.internal is None:
-            return p * s
+            unbounded = (p > 0.0) & (self.mass is None and self.cap is None)
+            return np.where(unbounded, np.inf, p * s)
         if self.cap is None and len(self.internal.terms) == 1:
             return self.internal.conjugate(p)
         tiny = np.finfo(float).tiny
         s = np.where(s < tiny, 0.0, s)  # where p < U'(tiny) the supremum is less than tiny
         slack = p - self.internal.derivative(np.maximum(s, tiny))
         free = (s > 0.0) & (True if self.cap is None else s < self.cap)
-        most = self.mass / self.volume if self.cap is None else self.cap
+        most = self.cap
+        if most is None:  # of any mass the best density is below 2s as U'(2s) > p
+            most = 2.0 * s if self.mass is None else self.mass / self.volume
         # s solves U'(s) = p to rounding only: concavity turns what is left into a bound.
         return p * s - self.internal.density(s) + np.where(free, np.abs(slack) * most, 0.0)
 
@@ -111,12 +120,18 @@ def eulerian_bound(
 
     With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least
     of the cell energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the
-    units of F.
+    units of F. Where the mass is free the slack is kept ≥ 0, and so is the field where nothing else bounds r.
     """
-    potentials, speeds = _repaired(faces, action, list(potentials))
+    free = cell_energy.mass is None
+    bare = free and cell_energy.internal is None and cell_energy.cap is None
+    potentials, speeds = _repaired(faces, action, list(potentials), -field if bare else None, surely=free)
     bound = -float((potentials[0] + speeds[0]) @ start) * faces.volume
     for k in range(len(potentials) - 1):
-        bound += cell_energy.mass * float(np.min(_slack(potentials, speeds, k)))
+        slack = float(np.min(_slack(potentials, speeds, k)))
+        if cell_energy.mass is not None:
+            bound += cell_energy.mass * slack
+        elif slack < 0.0:
+            bound = -np.inf
     value, pressure = cell_energy.least(
         field + potentials[-1] - speeds[-1], guess(potentials[-1] - speeds[-1])
     )
@@ -127,17 +142,28 @@ def _slack(potentials: list, speeds: list, k: int):
     return potentials[k] - speeds[k] - potentials[k + 1] - speeds[k + 1]
 
 
-def _repaired(faces: Faces, action: np.ndarray, potentials: list):
-    """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w."""
+def _repaired(faces: Faces, action: np.ndarray, potentials: list, last: np.ndarray | None, *, surely: bool):
+    """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w; φ^K too
+    where φ^K − w^K < `last`, if given. `surely` shifts whole potentials by what is left."""
     speeds = [faces.speed_term(p, action) for p in potentials]
-    for k in reversed(range(len(potentials) - 1)):
+    for k in reversed(range(len(potentials))):
+        floor = last if k == len(potentials) - 1 else potentials[k + 1] + speeds[k + 1]
+        if floor is None:
+            continue
         for _ in range(TOLERANCES.repairs):
-            short = np.maximum(-_slack(potentials, speeds, k), 0.0)
+            short = np.maximum(floor - potentials[k] + speeds[k], 0.0)
             raised = potentials[k] + short
             speed = faces.speed_term(raised, action)
-            if np.min(raised - speed - potentials[k + 1] - speeds[k + 1]) <= -short.max():
+            if np.min(raised - speed - floor) <= -short.max():
                 break
             potentials[k], speeds[k] = raised, speed
+        for _ in range(TOLERANCES.shifts if surely else 0):
+            rounding = 4.0 * np.finfo(float).eps * float(np.abs(potentials[k]).max() + speeds[k].max())
+            over = float(np.max(floor - potentials[k] + speeds[k])) + rounding
+            if over <= 0.0:
+                break
+            potentials[k] = potentials[k] + 2.0 * over
+            speeds[k] = faces.speed_term(potentials[k], action)
     return potentials, speeds
 
 
@@ -148,7 +174,8 @@ class Faces:
 
     `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
     enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
-    `volume` |c|.
+    `volume` |c|. With a `length` δ each cell has one more face, to the outside, through which mass is made:
+    its density is the cell's own, its spacing δ.
     """
 
     divergence: object
@@ -156,10 +183,11 @@ class Faces:
     spacing: np.ndarray
     slices: int
     volume: float
+    length: float | None = None
 
     @classmethod
-    def of(cls, grid: Grid, slices: int) -> Faces:
-        """The faces of a grid, axis by axis."""
+    def of(cls, grid: Grid, slices: int, length: float | None = None) -> Faces:
+        """The faces of a grid, axis by axis, and those to the outside at last."""
         import scipy.sparse as sp
 
         blocks = []
@@ -179,7 +207,16 @@ class Faces:
             divergence = divergence.tocsr()[np.flatnonzero(grid.inside)].tocsc()
             open_ = np.diff(divergence.indptr) == 2
             divergence, spacing = divergence[:, open_], spacing[open_]
-        return cls(divergence, sp.csr_array(0.5 * abs(divergence).T), spacing, slices, grid.cell_volume)
+        mean = sp.csr_array(0.5 * abs(divergence).T)
+        if length is not None:
+            cells = sp.eye_array(divergence.shape[0], format="csc")
+            divergence, mean = sp.hstack([divergence, -cells], "csc"), sp.vstack([mean, cells], "csr")
+            spacing = np.concatenate([spacing, np.full(cells.shape[0], length)])
+        return cls(divergence, mean, spacing, slices, grid.cell_volume, length)
+
+    def sources(self, v: np.ndarray) -> np.ndarray:
+        """Of flows those from the outside, `[cells]`."""
+        return v[-self.divergence.shape[0] :]
 
     @cached_property
     def _ends(self):
@@ -213,7 +250,8 @@ class Faces:
             held = r + (enters @ forward + leaves @ backward if sweep < TOLERANCES.sweeps - 1 else 0.0)
             keep = held / np.maximum(out, 1e-300)
             keep = np.where(out > held, keep, 1.0)
-            v = (leaves.T @ keep) * forward - (enters.T @ keep) * backward
+            outside = 0.0 if self.length is None else 1.0 - np.asarray(leaves.sum(axis=0))
+            v = (leaves.T @ keep + outside) * forward - (enters.T @ keep) * backward
         return v
 
     def admissible(self, start: np.ndarray, flows: tuple, action: np.ndarray, slope: float):

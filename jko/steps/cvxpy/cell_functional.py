@@ -23,10 +23,10 @@ class CellFunctional:
 
     `conic_terms` are internal energies with cones, `cap` `[cells]` or None, `factor` the B whose ½|Bᵀr|² is
     the convex part of the interaction; the rest goes into a linear and a diagonal quadratic term that
-    `model` renews.
+    `model` renews. Where the mass is `free` no constant is left out, and convexity is that at all masses.
     """
 
-    def __init__(self, F: Functional, mu: Density):
+    def __init__(self, F: Functional, mu: Density, free: bool = False):
         self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
         self.held = np.flatnonzero(mu.grid.inside)
         points = mu.grid.points[self.held]
@@ -37,15 +37,16 @@ class CellFunctional:
         modelled += local
         self.modelled = GatheredInternal(modelled) if modelled else None
         potential = finite_potential(parts.potential_values(points))
-        self.potential = potential - potential.min()
+        self.potential = potential if free else potential - potential.min()
+        self.free = free
         caps = [atom.values(points) for atom in parts.constraints]
         self.cap = functools.reduce(np.minimum, caps) if caps else None
-        if self.cap is not None and self.cap.sum() * self.volume < mu.mass:
+        if not free and self.cap is not None and self.cap.sum() * self.volume < mu.mass:
             raise ValueError(
                 f"functional: the cap leaves room for a mass of {self.cap.sum() * self.volume:g}, got "
                 f"{mu.mass:g}; raise the cap or widen the grid"
             )
-        self.pair = PairEnergy.of(mu.grid, parts.interaction) if parts.interaction else None
+        self.pair = PairEnergy.of(mu.grid, parts.interaction, free) if parts.interaction else None
         held = None if self.pair is None else self.pair.factor
         self.factor = None if held is None else held * self.volume
 
@@ -163,7 +164,7 @@ class CellFunctional:
 
     def on_cells(self, mass: float) -> CellEnergy:
         """The internal energies and the cap, for a bound."""
-        return CellEnergy(self.internal, self.cap, self.volume, mass)
+        return CellEnergy(self.internal, self.cap, self.volume, None if self.free else mass)
 
     def level(self, r: np.ndarray, field: np.ndarray) -> float:
         """The mean over r of U′(r) + field, near the multiplier of the mass."""
@@ -212,8 +213,8 @@ class PairEnergy:
     """½ aᵀWa of cell masses a of total mass M, as ½(āᵀWā) + (Wā)ᵀ(a − ā) + ½ aᵀ(W₊ − W₋)a, ā uniform.
 
     W₊ and W₋ are the positive and negative parts of PWP, P the projection on mean zero, where linear
-    convexity is decided: the mass is fixed. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with equality unless the
-    spectrum is cut.
+    convexity is decided: the mass is fixed; where it is free, of W. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with
+    equality unless the spectrum is cut.
     """
 
     matrix: np.ndarray
@@ -224,12 +225,12 @@ class PairEnergy:
     convex: bool
 
     @classmethod
-    def of(cls, grid: Grid, terms: tuple) -> PairEnergy:
+    def of(cls, grid: Grid, terms: tuple, free: bool = False) -> PairEnergy:
         """The split of Σ c W for interaction terms (c, atom) on a grid."""
         held = np.flatnonzero(grid.inside)
         matrix = sum(c * _kernel_matrix(grid, atom) for c, atom in terms)[np.ix_(held, held)]
         mean = matrix.mean(axis=0)
-        projected = matrix - mean[:, None] - mean[None, :] + matrix.mean()
+        projected = matrix if free else matrix - mean[:, None] - mean[None, :] + matrix.mean()
         values, vectors = np.linalg.eigh(0.5 * (projected + projected.T))
         scale = np.abs(values).max() + 1e-300
         up, down = values > TOLERANCES.matrix_noise * scale, values < -TOLERANCES.matrix_noise * scale

@@ -177,6 +177,9 @@ def eulerian_problem(
         constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
     objective = sum(scale * action @ a for a in s)
     cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]
+    if shape.length is not None:  # the constant of the mass that entropies leave out
+        temperature = sum(c for c, atom in terms if type(atom) is fn.Entropy)
+        objective = objective + shape.volume * scale * np.log(scale) * temperature * cp.sum(r[-1])
     bent = [(c, GRADIENT_FORMS[type(atom)](atom, r[-1], shape, scale)) for c, atom in gradient]
     positive = r[1:-1] if any(term.implies_positive for _, term in cones + bent) else r[1:]
     constraints += [a >= 0 for a in positive]

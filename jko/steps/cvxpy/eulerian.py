@@ -19,6 +19,7 @@ from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
 from jko.steps.cvxpy.cell_functional import CellFunctional
 from jko.steps.cvxpy.scheme import closed, record, rounding
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.steps.fisher_rao import made_and_left
 from jko.steps.grid.time_error import exact_bound, overpaid, told
 from jko.steps.primal_dual.certificate import Path
 
@@ -42,10 +43,11 @@ class Eulerian:
 
     def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
         self.settings, self._new_program = settings, program
-        self.functional = CellFunctional(F, mu)
+        self.functional = CellFunctional(F, mu, free=settings.length is not None)
         self._bend = self.functional.most_concave()
-        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices)
-        self.space = Space.NONE if mu.grid.is_periodic else Space.GRID
+        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices, settings.length)
+        proximal = settings.length is None and not mu.grid.is_periodic  # in W₂ of a box
+        self.space = Space.GRID if proximal else Space.NONE
         self._density = float(mu.values.max())
         self.programs: dict[float, object] = {}
         self._touch: np.ndarray | None = None  # where the last bound took the tangent of ∇ρ's energies
@@ -107,11 +109,11 @@ class Eulerian:
                 break
             tight, curvature = tight or stalled, F.secant(previous.end, path.end)
         lost = 0.0  # of what the exact step decreases by
-        if solution.values is not None:
+        if solution.values is not None and not F.free:
             lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
-            mass_error=abs(path.end.sum() - start.sum()) * F.volume, min_density=float(path.end.min()),
+            **self._balance(start, path), min_density=float(path.end.min()),
             form="eulerian", remedy="take other solver_options, fewer cells or a larger tolerance",
             note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
         )  # fmt: skip
@@ -122,6 +124,14 @@ class Eulerian:
             lost_too = {**info.details, "overpaid": lost}
             info = replace(info, status=Status.NOT_CONVERGED, note=note, details=lost_too)
         return F.density(path.end), data, info
+
+    def _balance(self, start: np.ndarray, path: Path):
+        """The record's fields that say what became of the mass."""
+        change, volume = float(path.end.sum() - start.sum()), self.functional.volume
+        if not self.functional.free:
+            return {"mass_error": abs(change) * volume}
+        told = made_and_left([self.faces.sources(v) for v in path.flows], volume)
+        return {"mass_error": abs(change * volume - told["made"] + told["left"]), "details": told}
 
     def _torn(self, tau: float):
         if self._bend >= -1.0 / tau:

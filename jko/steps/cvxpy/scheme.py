@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from functionals import Functional
-from jko.errors import one_of, positive_number, whole_number
+from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.measures import Density, Measure
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.cvxpy.tolerances import TOLERANCES
@@ -34,7 +34,9 @@ class Cvxpy(Scheme):
     are passed to it as they are. `tolerance` is the gap at which a step counts as converged, relative to
     the step's own W₂²/2τ plus a tenth of F's size at its start, the integral of (f − min f)ρ + ρU′(ρ) − U(ρ)
     with f the first variation without U; `passes` bounds the renewals of models for what has no conic form
-    and of tangents for what is not convex.
+    and of tangents for what is not convex. `length` is δ of the Hellinger–Kantorovich metric, in which mass
+    is made and lost at δ²g² beside |v|² (Eulerian form; mass after = mass before + `details["made"]` −
+    `details["left"]`); None keeps the mass.
 
     Every step carries its certificate: a primal value of an admissible point and a dual bound computed here
     from a potential, not taken from the solver. Raises TypeError or ValueError for settings that make no
@@ -47,6 +49,7 @@ class Cvxpy(Scheme):
     solver_options: Mapping[str, Any] = field(default_factory=dict)
     tolerance: float = 1e-6
     passes: int = 50
+    length: float | None = None
 
     takes: ClassVar = KINDS
     measures: ClassVar = (Density,)
@@ -59,6 +62,8 @@ class Cvxpy(Scheme):
         whole_number("slices", self.slices)
         whole_number("passes", self.passes)
         positive_number("tolerance", self.tolerance)
+        if self.length is not None:
+            positive_number("length", self.length)
         if not isinstance(self.solver, str):
             raise TypeError(
                 f"solver: expected the name of a solver, got {type(self.solver).__name__}: try 'CLARABEL'"
@@ -70,6 +75,8 @@ class Cvxpy(Scheme):
         super().check(F, mu)
         F = F.at(0.0)
         kind = self._form(F, mu)
+        if self.length is not None:
+            _require_moving(self, F, kind)
         if self.slices > 1 and not kind.has_slices:
             raise ValueError(
                 f"slices: the Lagrangian form has no inner time, got {self.slices}: leave it out, or take "
@@ -100,7 +107,8 @@ class Cvxpy(Scheme):
         from jko.steps.cvxpy.lagrangian import Lagrangian
 
         if self.formulation is None:
-            return Lagrangian if Lagrangian.suits(F, mu) else Eulerian
+            lagrangian = self.length is None and Lagrangian.suits(F, mu)
+            return Lagrangian if lagrangian else Eulerian
         return Lagrangian if self.formulation == "lagrangian" else Eulerian
 
     def _program(self, clarabel_options: dict, problem_of: Callable):
@@ -108,6 +116,20 @@ class Cvxpy(Scheme):
 
         defaults = clarabel_options if self.solver.upper() == "CLARABEL" else {}
         return Program(problem_of, self.solver.upper(), defaults, dict(self.solver_options))
+
+
+def _require_moving(settings: Cvxpy, F: Functional, kind):
+    """Refuse what a step in which mass is made does not take."""
+    if not kind.has_slices:
+        raise ValueError(
+            "length: the Lagrangian form moves cells of fixed mass, got "
+            f"{settings.length:g}: take formulation='eulerian', or leave it out"
+        )
+    for _, atom in F.parts.gradient + F.parts.rest:
+        raise UnsupportedFunctional(
+            f"steps.Cvxpy(length=) does not take {atom!r}, whose bounds are for a fixed mass; "
+            "steps.HellingerKantorovich(steps.Cvxpy()) takes it"
+        )
 
 
 def _require_installed(solver: str):
@@ -144,6 +166,7 @@ def record(
     remedy: str,
     note: str = "",
     form: str,
+    details: dict | None = None,
     **measured,
 ) -> StepInfo:
     """The StepInfo of a step of W₂²/2τ = cost from energy `before` to `energy`, judged by its gap alone.
@@ -169,6 +192,6 @@ def record(
         dissipation=before - energy - cost,
         transport_cost=cost,
         note=note,
-        details={"form": form, "solver_status": solution.status},
+        details={"form": form, "solver_status": solution.status, **(details or {})},
         **measured,
     )

@@ -39,6 +39,7 @@ class Tolerances:
 
     # The bound on a grid
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
+    shifts: int = 8  # of the whole potential after them: one does, but for rounding
     level_halvings: int = 200  # of a bracket of levels, more than floats have digits
     sweeps: int = 60  # of flows being cut to what cells hold; the last lets a cell give only what it had
     flow_excess: float = 1e-9  # of what a face's density can carry: a flow of more is cut

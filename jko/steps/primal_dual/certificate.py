@@ -68,16 +68,15 @@ def admissible_path(
     With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike. Where
     there are sources they alone see to the cap.
     """
-    if problem.slices == 1:
-        v = _slice(problem, start, flows[0], problem.most, potentials[0], actions)
-        return path_of(problem, start, [v], actions, energy_of)
     free = np.full(problem.shape, np.inf)
+    alone = problem.slices == 1 or problem.length is not None  # the last slice sees to the cap
+    most = [free] * (problem.slices - 1) + [problem.most if alone else free]
     for _ in range(TOLERANCES.cut_rounds):
         kept, r = [], start
-        for v, potential in zip(flows, potentials, strict=True):
-            kept.append(_slice(problem, r, v, free, potential, actions))
+        for v, potential, limit in zip(flows, potentials, most, strict=True):
+            kept.append(_slice(problem, r, v, limit, potential, actions))
             r = np.maximum(problem.advance(r, kept[-1]), 0.0)
-        if np.all(r <= np.maximum(problem.most, start) * (1.0 + TOLERANCES.path_excess)):
+        if alone or np.all(r <= np.maximum(problem.most, start) * (1.0 + TOLERANCES.path_excess)):
             break
         total = [sum(v[a] for v in kept) for a in range(problem.grid.dimension)]
         cut = [t.copy() for t in total]
@@ -162,7 +161,8 @@ def lower_bound(
     the cap.
 
     With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell
-    energy in the field f − p^K − w^K, r^k ≥ 0 of mass M.
+    energy in the field f − p^K − w^K, r^k ≥ 0 of mass M. Where there are sources r^k has any mass, and
+    p^{k+1} − w^{k+1} ≥ p^k + w^k.
     """
     best = _bound(problem, start, potentials, actions, field)
     if problem.slices > 1:
@@ -181,14 +181,18 @@ def _bound(problem, start: np.ndarray, potentials: list, actions: list, field: n
     """The bound, the pressure at the cap, the field that the last density sees, and the level that it fills
     to.
     """
-    potentials, speeds = _repaired(problem, list(potentials), actions)
+    potentials, speeds = _repaired(problem, list(potentials), actions, field)
     volume, free = problem.grid.cell_volume, problem.most > 0.0
-    mass = float(start.sum()) * volume
+    total = float(start.sum()) if problem.length is None else None
     bound = float(np.vdot(potentials[0] - speeds[0], start)) * volume
     for k in range(problem.slices - 1):
-        bound += mass * float(_slack(potentials, speeds, k)[free].min())
+        slack = float(_slack(potentials, speeds, k)[free].min())
+        if total is not None:
+            bound += total * volume * slack
+        elif slack < 0.0:
+            bound = -np.inf
     left = field - potentials[-1] - speeds[-1]
-    least, pressure, level = problem.cells.least(left[free], problem.most[free], mass / volume)
+    least, pressure, level = problem.cells.least(left[free], problem.most[free], total)
     full = np.zeros(problem.shape)
     full[free] = pressure
     return bound + least * volume, full, left, level
@@ -198,15 +202,46 @@ def _slack(potentials: list, speeds: list, k: int):
     return potentials[k + 1] - speeds[k + 1] - potentials[k] - speeds[k]
 
 
-def _repaired(problem, potentials: list, actions: list):
-    """Potentials lowered where the slack of an inner slice is negative, from the last slice back."""
+def _repaired(problem, potentials: list, actions: list, field: np.ndarray):
+    """Potentials lowered where the slack of an inner slice is negative, from the last slice back; where there
+    are sources also where densities beyond all bounds would pay."""
+    K, free, makes = len(potentials), problem.most > 0.0, problem.length is not None
+    if makes:
+        potentials = [_bounded(p, actions[-1], first=k == 0) for k, p in enumerate(potentials)]
     speeds = [problem.speed_term(p, actions) for p in potentials]
-    for k in reversed(range(len(potentials) - 1)):
-        for _ in range(TOLERANCES.repairs):
-            short = np.maximum(-_slack(potentials, speeds, k), 0.0)
-            lowered = potentials[k] - short
-            speed = problem.speed_term(lowered, actions)
-            if np.min(potentials[k + 1] - speeds[k + 1] - lowered - speed) <= -short.max():
-                break
-            potentials[k], speeds[k] = lowered, speed
+    if makes and problem.cells.steepest < np.inf:
+        ceiling = np.where(np.isfinite(problem.most), np.inf, field + problem.cells.steepest)
+        potentials[-1], speeds[-1] = _below(problem, potentials[-1], actions, ceiling, free)
+    for k in reversed(range(K - 1)):
+        ceiling = potentials[k + 1] - speeds[k + 1]
+        potentials[k], speeds[k] = _below(problem, potentials[k], actions, ceiling, free if makes else None)
     return potentials, speeds
+
+
+def _bounded(p: np.ndarray, action: float, *, first: bool):
+    """A potential below 4α, beyond which a source's w = p²/8α costs more than p gives; in all slices but the
+    first p − w ≥ −2α, below which no earlier p + w can be."""
+    return np.clip(p, -np.inf if first else -4.0 * (np.sqrt(2.0) - 1.0) * action, 4.0 * action)
+
+
+def _below(problem, p: np.ndarray, actions: list, ceiling: np.ndarray, free: np.ndarray | None):
+    """A potential with p + w ≤ ceiling, lowered in the cells that break it, and w; in the `free` cells, if
+    given, surely so, by a shift of all."""
+    speed = problem.speed_term(p, actions)
+    for _ in range(TOLERANCES.repairs):
+        short = np.maximum(p + speed - ceiling, 0.0)
+        lowered = p - short
+        new = problem.speed_term(lowered, actions)
+        if np.min(ceiling - lowered - new) <= -short.max():
+            break
+        p, speed = lowered, new
+    if free is None or not free.any():
+        return p, speed
+    for _ in range(TOLERANCES.shifts):
+        rounding = 4.0 * np.finfo(float).eps * float(np.abs(p).max() + speed.max())
+        over = float((p + speed - ceiling)[free].max()) + rounding
+        if over <= 0.0:
+            break
+        p = p - 2.0 * over
+        speed = problem.speed_term(p, actions)
+    return p, speed

@@ -88,6 +88,28 @@ class DynamicProblem(GridEnergy):
             exchange.move(flow, r)
         return r
 
+    def slope(self, values: np.ndarray, pull: np.ndarray | None) -> np.ndarray:
+        """The first variation U′(ρ) + V + W∗ρ where there is mass, V + W∗ρ elsewhere."""
+        held, slope = values > 0.0, self.outer(pull)
+        if self.internal is None:
+            return slope
+        return slope + np.where(held, self.internal.derivative(np.where(held, values, 1.0)), 0.0)
+
+    def gain(self, values: np.ndarray, pull: np.ndarray | None, tau: float) -> float:
+        """What a step could gain if nothing held the forces in balance, in this metric, or what F has to give
+        where that is less."""
+        if self.length is None:
+            return min(self.forces(values, pull, tau), self.range_on(values, pull))
+        slope = self.slope(values, pull)
+        reaction = 0.5 * tau * float(np.vdot(values, slope**2)) * self.grid.cell_volume / self.length**2
+        growth = float(np.vdot(values, np.abs(slope))) * self.grid.cell_volume
+        return min(self.forces(values, pull, tau) + reaction, growth)
+
+    @property
+    def tangents_are_bounds(self) -> bool:
+        """As for every grid; a kernel is declared convex for masses that stay."""
+        return super().tangents_are_bounds and not (self.length and self.parts.interaction)
+
     def actions(self, tau: float):
         """α of each exchange."""
         return [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
@@ -142,16 +164,27 @@ class CellEnergies:
                     break
         return np.where(most <= 0.0, 0.0, np.where(empty, 0.0, np.where(full, np.minimum(most, high), r)))
 
-    def least(self, field: np.ndarray, most: np.ndarray, total: float) -> tuple[float, np.ndarray, float]:
+    @property
+    def steepest(self) -> float:
+        """U′(∞), as far as known: beyond it U* is infinite."""
+        slow = self.general or self.temperature > 0.0 or bool(np.any(self.powers > 1.0))
+        return np.inf if slow else 0.0
+
+    def least(
+        self, field: np.ndarray, most: np.ndarray, total: float | None
+    ) -> tuple[float, np.ndarray, float]:
         """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
-        λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found."""
-        if self.internal is None:
+        λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found. Where no
+        total is given λ = 0."""
+        if total is None:
+            level = 0.0
+        elif self.internal is None:
             level = _level_without_energy(field, most, total)
         else:
             level = self._level(field, most, total)
         p = level - field
         s = self._densities(p, most)
-        value = level * total - float(np.sum(self._conjugate(p, s, most, total)))
+        value = level * (total or 0.0) - float(np.sum(self._conjugate(p, s, most, total)))
         slope = 0.0 if self.internal is None else self.internal.derivative(s)
         return value, np.where(s >= most, np.maximum(p - slope, 0.0), 0.0), level
 
@@ -161,9 +194,13 @@ class CellEnergies:
         with np.errstate(over="ignore"):
             return np.minimum(self.internal.conjugate_derivative(p), most)
 
-    def _conjugate(self, p: np.ndarray, s: np.ndarray, most: np.ndarray, total: float):
+    def _conjugate(self, p: np.ndarray, s: np.ndarray, most: np.ndarray, total: float | np.ndarray | None):
         """U*(p) of densities up to `most`: s solves U′(s) = p to rounding only, and concavity turns what is
-        left into a bound."""
+        left into a bound. With no total the best density is below 2s as U′(2s) > p."""
+        if total is None:
+            beyond = ~np.isfinite(s) | ((p > self.steepest) & ~np.isfinite(most))
+            held = np.where(beyond, 0.0, s)
+            return np.where(beyond, np.inf, self._conjugate(p, held, most, 2.0 * held))
         if self.internal is None:
             return p * s
         tiny = np.finfo(float).tiny

@@ -171,8 +171,9 @@ class Source:
 
     def gather(self, copy, out):
         """What a copy gives to the next projection."""
-        out[0] -= copy.flow - copy.flow_dual
-        out[1] += copy.theta - copy.theta_dual
+        divergence, means = out
+        divergence -= copy.flow - copy.flow_dual
+        means += copy.theta - copy.theta_dual
 
     def add_laplacian(self, field: np.ndarray, factor: float, out: np.ndarray):
         """out += factor field."""

@@ -50,9 +50,9 @@ class DynamicSolver:
         self.interacting = bool(problem.parts.interaction)
         pull = self._linearize(values)
         # what unbalanced forces would gain grows with τ, what F has to give does not
-        gain = min(problem.forces(values, pull, tau), problem.range_on(values, pull))
-        self.rest = TOLERANCES.at_rest * settings.tolerance * gain
+        self.rest = TOLERANCES.at_rest * settings.tolerance * problem.gain(values, pull, tau)
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
+        self.pressure = np.zeros(problem.shape)
 
     def solve(self, data: State) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
@@ -111,9 +111,9 @@ class DynamicSolver:
 
     def _packed(self, splitting: Splitting) -> dict:
         """What the next step starts from, as arrays."""
-        weights = np.array([splitting.s[0], splitting.g, splitting.m]) / (
-            self._unit * np.array(TOLERANCES.weights)
-        )
+        flows = len(self._units) - 2
+        weights = np.array([*splitting.s[:1], splitting.g, splitting.m, *splitting.s[-1:]])[: flows + 2]
+        weights /= self._units
         data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
         flows = {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*splitting.flow, strict=True))}
         return data | flows
@@ -153,12 +153,13 @@ class DynamicSolver:
         """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
 
         The field is taken less U′ of the mean density, the `shift`, so that potentials, near field + U′,
-        start near 0: in other units of length an entropy's U′ differs by a constant.
+        start near 0: in other units of length an entropy's U′ differs by a constant. Not so where there are
+        sources, which such a constant would drive.
         """
         problem, total = self.problem, float(self.start.sum())
         pull = problem.interaction(values)
         self.shift, self._alone = 0.0, None
-        if problem.internal is not None:
+        if problem.internal is not None and problem.length is None:
             mean = np.array([float(np.vdot(self.start, self.start)) / total])
             self.shift = float(problem.internal.derivative(mean)[0])
         self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - self.shift)
@@ -179,13 +180,12 @@ class DynamicSolver:
     def _weights(self, data: State | dict):
         """The weights at the last step's end where they are below the problem's own, within bounds: small
         ones grow within tens of iterations, large ones hold the iterates where they start."""
-        return np.clip(data.get("weights", 1.0), TOLERANCES.least_weight, 1.0) * np.array(TOLERANCES.weights)
+        return np.clip(data.get("weights", 1.0), TOLERANCES.least_weight, 1.0) * self._units
 
-    def _splitting(
-        self, problem, start: np.ndarray, field: np.ndarray, weights: np.ndarray = TOLERANCES.weights
-    ):
-        flow, theta, density = (self._unit * np.asarray(weights)).tolist()
-        return Splitting(problem, start, self.tau, field, ([flow] * len(self.actions), theta, density))
+    def _splitting(self, problem, start: np.ndarray, field: np.ndarray, weights: np.ndarray | None = None):
+        flow, theta, density, *source = (self._units if weights is None else weights).tolist()
+        flows = [flow] * problem.grid.dimension + source
+        return Splitting(problem, start, self.tau, field, (flows, theta, density))
 
     def _empty(self):
         """Cells that hold next to nothing, at the start and at the end of the best path."""
@@ -202,9 +202,18 @@ class DynamicSolver:
             grid = self.problem.grid
             paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
             paid = paid.reshape(grid.cells)
-            times = (self.tau * (K - k) / K for k in range(K))
-            self._alone = [nearest_transform(paid, grid, t).reshape(shape) for t in times]
+            times = [self.tau * (K - k) / K for k in range(K)]
+            moved = [nearest_transform(paid, grid, t).reshape(shape) for t in times]
+            self._alone = [self._grown(p, t) for p, t in zip(moved, times, strict=True)]
         return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
+
+    def _grown(self, potential: np.ndarray, time: float):
+        """What a particle alone pays beside its way where it may grow or die: −∂_t p + p²/2δ² = 0, while
+        finite."""
+        if self.problem.length is None:
+            return potential
+        factor = 1.0 + 0.5 * time / self.problem.length**2 * potential
+        return np.divide(potential, factor, out=potential.copy(), where=factor > 0.5)
 
     def _iterate(self, splitting: Splitting):
         """Iterations until the gap closes or their number is spent."""
@@ -284,7 +293,10 @@ class DynamicSolver:
         splitting.field = self.field
 
     def _rounding(self):
-        size = energy_size(self.problem.internal, self.field, self.best.end, self.problem.grid.cell_volume)
+        volume = self.problem.grid.cell_volume
+        size = energy_size(self.problem.internal, self.field, self.best.end, volume)
+        if self.problem.length is not None:
+            size += abs(float(self.field.min())) * float(self.best.end.sum()) * volume
         return TOLERANCES.rounding * (abs(self.best.cost) + size)
 
     def _closed(self):
@@ -319,8 +331,11 @@ class DynamicSolver:
         )
 
     def _overpaid(self, potential: list):
-        """By which share of the decrease the exact step may be better, 0 where that is little."""
+        """By which share of the decrease the exact step may be better, 0 where that is little, or where there
+        are sources."""
         problem = self.problem
+        if problem.length is not None:
+            return 0.0
         cells, free = problem.grid.cells, problem.most > 0.0
         total = float(self.start.sum())
 
@@ -353,14 +368,30 @@ class DynamicSolver:
             yield begin, end
 
     @functools.cached_property
+    def _units(self):
+        """The units of the weights of flows, θ and densities, and of sources where there are any: how stiff
+        their cost is at the mean density."""
+        first, theta, density, source = TOLERANCES.weights
+        units = [self._unit * first, self._unit * theta, self._unit * density]
+        if self.problem.length is not None:
+            mean = float(np.vdot(self.start, self.start)) / float(self.start.sum())
+            units.append(2.0 * self.actions[-1] / mean * source)
+        return np.array(units)
+
+    @functools.cached_property
     def _unit(self):
-        """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass plus the
-        stiffness of U, or else what a move by one cell costs."""
+        """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass, or the
+        first variation from 0 where there are sources, plus the stiffness of U, or else what a move by one
+        cell costs."""
         r = self.start
         total = float(r.sum())
         density = float(np.vdot(r, r)) / total
-        mean = float(np.vdot(r, self.field)) / total
-        energy = math.sqrt(float(np.vdot(r, (self.field - mean) ** 2)) / total)
+        if self.problem.length is None:
+            change = self.field - float(np.vdot(r, self.field)) / total
+        else:
+            values = r.reshape(self.problem.grid.cells)
+            change = self.problem.slope(values, self.problem.interaction(values)).reshape(r.shape)
+        energy = math.sqrt(float(np.vdot(r, change**2)) / total)
         if self.problem.internal is not None:
             energy += density * float(self.problem.internal.second_derivative(np.array([density]))[0])
         energy = energy if energy > 0.0 else max(self.actions)

@@ -18,7 +18,7 @@ class Tolerances:
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
 
     # The weights of flows, θ and densities
-    weights: tuple = (1.0, 1.0, 2.0)  # times the units of the problem's own scales
+    weights: tuple = (1.0, 1.0, 2.0, 1.0)  # times the units of the problem's own scales; the last of sources
     patience: int = 50  # iterations with these before they are changed at all
     balance: int = 10  # iterations between changes of the weights
     settling: float = 10.0  # changes after which their size falls: their product stays bounded
@@ -48,6 +48,7 @@ class Tolerances:
     next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell
     polishes: int = 12  # passes that lower the potential where next to no mass starts
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
+    shifts: int = 8  # of the whole potential after them: one does, but for rounding
 
 
 TOLERANCES = Tolerances()
