@@ -79,6 +79,18 @@ def gaussian(cells, dimension=2):
     )
 
 
+def wrapped(cells, periodic):
+    """Entropy, from a wrapped Gaussian of std an eighth of the torus astride its seams, or between walls in
+    the middle of the box."""
+    cells = small(cells)
+    grid = jko.Grid.uniform((-6.0, -6.0), (6.0, 6.0), (cells, cells), periodic)
+    away = (np.abs(grid.axes[0])[:, None] - 6.0 if periodic else grid.axes[0][:, None]) + 12.0 * np.arange(
+        -1, 2
+    )
+    line = np.exp(-(away**2) / 4.5).sum(axis=1)
+    return Problem(fn.Entropy(), jko.Density(grid, np.outer(line, line)).normalized(), 0.1)
+
+
 def barenblatt(cells, exponent=2.0, dimension=2, tau=5e-4, start=1.5708e-4, steps=5):
     """∫ρ^m on the unit box, mass 1, radius 0.2 at the start for m = 2 in the plane."""
     cells, steps = small(cells), sized(steps, 1)
@@ -125,6 +137,8 @@ def crowd(cells):
 
 PROBLEMS = {
     **{f"gaussian-{n}": partial(gaussian, n) for n in (128, 256, 512, 1024)},
+    "wrapped-512": partial(wrapped, 512, True),
+    "unwrapped-512": partial(wrapped, 512, False),
     **{f"barenblatt-{n}": partial(barenblatt, n) for n in (128, 256, 512, 1024)},
     "gaussian-3d-64": partial(gaussian, 64, dimension=3),
     "barenblatt-3d-64": partial(barenblatt, 64, dimension=3, tau=1e-4, start=3e-5, steps=1),

@@ -11,13 +11,13 @@ import numpy as np
 from functionals.array import Array
 from functionals.programs import kept
 from jko.loops.elliptic.multigrid import Multigrid
-from jko.loops.transport.monge_ampere import TAIL
+from jko.loops.transport.monge_ampere import TAIL, End
 from jko.measures import Density, Grid
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, eliminated, solved
 from jko.sensitivity.tolerances import TOLERANCES
-from jko.steps.monge_ampere.ladder import far_walls, log_density
+from jko.steps.monge_ampere.ladder import ends_of, log_density
 from jko.steps.monge_ampere.newton import PressureNewton
 from jko.steps.monge_ampere.scheme import unsuited
 
@@ -45,8 +45,8 @@ class MongeAmpereStep(GridStep):
         ladder, grid, c = self.problem.at(t + tau), mu.grid, cotangent["values"]
         outer = ladder.problem.outer(ladder.problem.interaction(new.values))
         log = log_density(mu.values)
-        free = far_walls(log)
-        newton = PressureNewton(ladder.energy, tau, grid.spacing, log, outer, free, np.inf, np.inf)
+        ends = ends_of(log, grid.periodic)
+        newton = PressureNewton(ladder.energy, tau, grid.spacing, log, outer, ends, np.inf, np.inf)
         now = newton.at(found.p)  # of which a constant does not count
         apart = np.abs(now.density / now.density.sum() - new.values / new.values.sum()).sum()
         if not apart <= TOLERANCES.apart:
@@ -55,11 +55,11 @@ class MongeAmpereStep(GridStep):
                 "stored one)",
                 "a smaller tau or a box that ends where the density does",
             )
-        equation = _Equation(self, grid, now, tau, log, free, t + tau)
+        equation = _Equation(self, grid, now, tau, log, ends, t + tau)
         flow, residual = equation.solved(mu, c)
         of_field = equation.transposed(flow)
         with jax.enable_x64(True):
-            pull = _pull_back(grid.cells, grid.spacing, free)
+            pull = _pull_back(grid.cells, grid.spacing, ends)
             of_log, by_tau = map(np.asarray, pull(now.p, log, tau, flow))
         whole = equation.whole(c, of_field)
         held = mu.values > TOLERANCES.empty * mu.values.max()
@@ -73,13 +73,13 @@ class _Equation:
     """The linear equation of ν at a solution."""
 
     def __init__(
-        self, step: MongeAmpereStep, grid: Grid, now, tau: float, log: np.ndarray, free: tuple, t: float
+        self, step: MongeAmpereStep, grid: Grid, now, tau: float, log: np.ndarray, ends: tuple, t: float
     ):
         self.now, self.grid, self.step, self.t = now, grid, step, t
-        self.free, self.tau = free, tau
+        self.ends, self.tau = ends, tau
         with jax.enable_x64(True):
-            self.coefficients = _coefficients(grid.cells, grid.spacing, free)(now.p, log, tau)
-            self._stencil = _stencil(grid.cells, grid.spacing, free)
+            self.coefficients = _coefficients(grid.cells, grid.spacing, ends)(now.p, log, tau)
+            self._stencil = _stencil(grid.cells, grid.spacing, ends)
         self.share = 1.0 / float(now.density.sum())
 
     def transposed(self, flow: np.ndarray):
@@ -109,7 +109,7 @@ class _Equation:
 
         right = now.density * self.normalised(c, scale)
         flow, residual = solved(operator, right, self._cycle())
-        if residual <= TOLERANCES.enough:
+        if residual <= TOLERANCES.enough or self.grid.is_periodic:  # elimination knows no joined ends
             return flow, residual
         alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
         return solved(operator, right, alone)
@@ -120,7 +120,7 @@ class _Equation:
         unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
         pairs = zip(now.diagonal, self.grid.spacing, strict=True)
         mobility = [self.tau * unit / h**2 * g for g, h in pairs]
-        multigrid = Multigrid(now.log - now.log.max(), now.stiffness / unit, mobility)
+        multigrid = Multigrid(now.log - now.log.max(), now.stiffness / unit, mobility, self.grid.periodic)
         shape = multigrid.levels[0].shape
 
         heavy = now.density > TOLERANCES.light * now.density.max()
@@ -136,13 +136,15 @@ class _Equation:
         return cycle
 
 
-def _padded(p: Array, free: tuple):
-    """As `loops.transport.monge_ampere`: mirrored at walls, or continued through them."""
-    for axis, (lower, upper) in enumerate(free):
+def _padded(p: Array, ends: tuple):
+    """As `loops.transport.monge_ampere`: mirrored at walls, continued through them, or repeated."""
+    for axis, (lower, upper) in enumerate(ends):
         first, last = jnp.take(p, jnp.array([0]), axis), jnp.take(p, jnp.array([-1]), axis)
-        if lower:
+        if lower is End.JOINED:
+            first, last = last, first
+        if lower is End.FREE:
             first = 3.0 * (first - jnp.take(p, jnp.array([1]), axis)) + jnp.take(p, jnp.array([2]), axis)
-        if upper:
+        if upper is End.FREE:
             last = 3.0 * (last - jnp.take(p, jnp.array([-2]), axis)) + jnp.take(p, jnp.array([-3]), axis)
         p = jnp.concatenate([first, p, last], axis)
     return p
@@ -173,16 +175,18 @@ def _differences(p: Array, cells: tuple, spacing: tuple):
     return jnp.stack(slope), jnp.stack(rows)
 
 
-def _interpolated(values: Array, places: Array):
+def _interpolated(values: Array, places: Array, ends: tuple):
     """Cubic Lagrange interpolation of a field at places `[d, *cells]` in cells from the first centre."""
     taps = []
-    for s, n in zip(places, values.shape, strict=True):
-        s = jnp.clip(s, -0.5, n - 0.5)
-        base = jnp.clip(jnp.floor(s).astype(int), 1, n - 3)
+    for s, n, (lower, _) in zip(places, values.shape, ends, strict=True):
+        joined = lower is End.JOINED
+        s = s if joined else jnp.clip(s, -0.5, n - 0.5)
+        base = jnp.floor(s).astype(int)
+        base = base if joined else jnp.clip(base, 1, n - 3)
         t = s - base
         a, b, c = t + 1.0, t - 1.0, t - 2.0
         weights = (-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0)
-        taps.append([(base - 1 + k, w) for k, w in enumerate(weights)])
+        taps.append([((base - 1 + k) % n, w) for k, w in enumerate(weights)])
     total = 0.0
     for choice in product(*taps):
         weight = 1.0
@@ -207,13 +211,13 @@ def _jacobian(hessian: Array, tau: Array, d: int):
 
 
 @kept
-def _coefficients(cells: tuple, spacing: tuple, free: tuple):
+def _coefficients(cells: tuple, spacing: tuple, ends: tuple):
     """(∇log ρ_k(S) `[d, *cells]`, (DS)⁻¹ `[*cells, d, d]`, τ), what the stencil A is made of."""
 
     def found(p: Array, log: Array, tau: Array):
-        slope, hessian = _differences(_padded(p, free), cells, spacing)
+        slope, hessian = _differences(_padded(p, ends), cells, spacing)
         places = _places(slope, tau, cells, spacing)
-        _, pull = jax.vjp(lambda s: _interpolated(log, s), places)
+        _, pull = jax.vjp(lambda s: _interpolated(log, s, ends), places)
         h = jnp.asarray(spacing).reshape(-1, *(1,) * len(cells))
         (along,) = pull(jnp.ones(cells))
         jacobian = _jacobian(hessian, tau, len(cells))
@@ -227,11 +231,11 @@ def _coefficients(cells: tuple, spacing: tuple, free: tuple):
 
 
 @kept
-def _applied(cells: tuple, spacing: tuple, free: tuple):
+def _applied(cells: tuple, spacing: tuple, ends: tuple):
     """(coefficients, δ) ↦ A δ = τ(∇log ρ_k(S)·∇δ + (DS)⁻¹ : D²δ)."""
 
     def applied(along: Array, inverse: Array, tau: Array, delta: Array):
-        slope, hessian = _differences(_padded(delta, free), cells, spacing)
+        slope, hessian = _differences(_padded(delta, ends), cells, spacing)
         turned = jnp.einsum("...ab,ab...->...", inverse, hessian)
         return tau * (jnp.sum(along * slope, axis=0) + turned)
 
@@ -239,10 +243,10 @@ def _applied(cells: tuple, spacing: tuple, free: tuple):
 
 
 @kept
-def _stencil(cells: tuple, spacing: tuple, free: tuple):
+def _stencil(cells: tuple, spacing: tuple, ends: tuple):
     """(coefficients, flow) ↦ Aᵀ flow."""
 
-    applied = _applied(cells, spacing, free)
+    applied = _applied(cells, spacing, ends)
 
     def transposed(along: Array, inverse: Array, tau: Array, flow: Array):
         return jax.vjp(lambda delta: applied(along, inverse, tau, delta), jnp.zeros(cells))[1](flow)[0]
@@ -251,13 +255,13 @@ def _stencil(cells: tuple, spacing: tuple, free: tuple):
 
 
 @kept
-def _pull_back(cells: tuple, spacing: tuple, free: tuple):
+def _pull_back(cells: tuple, spacing: tuple, ends: tuple):
     """(p, log ρ_k, τ, flow) ↦ the cotangents of log ρ_k and of τ."""
 
     def logarithm(p: Array, log: Array, tau: Array):
-        slope, hessian = _differences(_padded(p, free), cells, spacing)
+        slope, hessian = _differences(_padded(p, ends), cells, spacing)
         determinant = jnp.linalg.det(_jacobian(hessian, tau, len(cells)))
-        return _interpolated(log, _places(slope, tau, cells, spacing)) + jnp.log(determinant)
+        return _interpolated(log, _places(slope, tau, cells, spacing), ends) + jnp.log(determinant)
 
     def pulled(p: Array, log: Array, tau: Array, flow: Array):
         return jax.vjp(lambda log, tau: logarithm(p, log, tau), log, tau)[1](flow)

@@ -82,15 +82,10 @@ def auto(F: Functional, mu: Measure) -> Chosen:
 def _candidates(F: Functional, mu: Density):
     """What may be tried, best first, with the reason."""
     size = "×".join(map(str, mu.grid.cells))
-    if mu.grid.is_periodic:
-        if F.parts.constraints:
-            yield PrimalDual(), "the grid is periodic, under a cap: flows through faces, where no front locks"
-        yield Entropic(), "the grid is periodic: scaling"
-        return
     if mu.grid.is_room:
         yield PrimalDual(), f"a room of {int(mu.grid.inside.sum())} cells: flows through faces, round walls"
         return
-    if mu.dimension == 1:
+    if mu.dimension == 1 and not mu.grid.is_periodic:
         yield Quantile(), f"a density on the line, {size} cells: Newton's method on the edges, exact and fast"
     if F.parts.internal_energy is not None and not F.parts.constraints:
         empty = int(np.sum(mu.values <= 0.0))
@@ -104,6 +99,8 @@ def _candidates(F: Functional, mu: Density):
         yield BackAndForth(), f"{why}: ascent of the dual, robust at fronts"
     elif F.parts.constraints:
         yield PrimalDual(), f"a cap on {size} cells: flows through faces, where no front locks"
+    elif mu.grid.is_periodic:
+        yield Entropic(), "the grid is periodic, and no internal energy holds cells together: scaling"
     elif mu.grid.size > TOLERANCES.few_cells:
         yield Entropic(), f"no internal energy nor cap on {size} cells, many for a convex program: scaling"
 

@@ -7,7 +7,7 @@ from scipy.sparse.linalg import spsolve
 
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
-from jko.loops.transport.monge_ampere import transported
+from jko.loops.transport.monge_ampere import End, transported
 
 
 def problem(cells, seed=0):
@@ -90,7 +90,7 @@ def test_quadratics_are_mapped_exactly(dimension):
     moved = x + tau * (x @ bend + slope)
     jacobian = np.eye(dimension) + tau * bend
     expected = -0.5 * np.sum((moved - 0.2) ** 2, axis=-1) + np.log(np.linalg.det(jacobian))
-    free = ((True, True),) * dimension
+    free = ((End.FREE, End.FREE),) * dimension
     centred = -0.5 * np.sum((x - 0.2) ** 2, axis=-1)
     log, diagonal, least = transported(centred, p, tau, h, free)
     inside = (slice(3, -3),) * dimension  # mixed differences at the walls' edges are the rest
@@ -104,7 +104,7 @@ def test_the_logarithm_goes_on_along_its_tangent_where_the_map_folds():
     x = (np.arange(20) - 9.5) * 0.2
     p = np.add.outer(-6.0 * x**2, 1.0 * x**2)
     flat = np.zeros((20, 20))
-    log, diagonal, least = transported(flat, p, 0.1, (0.2, 0.2), ((True, True),) * 2)
+    log, diagonal, least = transported(flat, p, 0.1, (0.2, 0.2), ((End.FREE, End.FREE),) * 2)
     first, second = 1.0 - 1.2, 1.0 + 0.2
     assert least == pytest.approx(first, abs=1e-6)
     assert log == pytest.approx(np.log(0.05) + first / 0.05 - 1.0 + np.log(second), abs=1e-9)

@@ -16,14 +16,15 @@ from jko.loops.elliptic.tolerances import TOLERANCES
 class WeightedMultigrid(Multigrid):
     """`Multigrid` with coarse levels by weighed aggregation."""
 
-    def __init__(self, log_density, stiffness, mobility):
+    def __init__(self, log_density, stiffness, mobility, periodic: tuple | None = None):
         cells = log_density.shape
+        periodic = (False,) * (3 - len(cells)) + tuple(periodic or (False,) * len(cells))
         shape = (1,) * (3 - len(cells)) + cells
         stiffness = np.asarray(stiffness, np.float32).reshape(shape)
         log_density = np.asarray(log_density, np.float32).reshape(shape)
         mobility = [None] * (3 - len(cells)) + [np.asarray(g, np.float32).reshape(shape) for g in mobility]
         log_weight = log_density - np.log(np.maximum(stiffness, 1e-30))
-        level = _Level(log_density, stiffness, mobility)
+        level = _Level(log_density, stiffness, mobility, periodic)
         self.cells, self.levels = cells, [level]
         with np.errstate(under="ignore"):
             weight = np.exp(log_weight - log_weight.max())
@@ -80,6 +81,11 @@ def _coarser(level, log_weight):
             where = slice(1, None, 2) if side == 0 else slice(0, None, 2)
             index = tuple(where if a == axis else slice(None) for a in range(3))
             outer[index] = flux[index]
+            if (
+                side == 0 and level.shape[axis] % 2
+            ):  # the last cell stands alone, and may be joined to the first
+                last = tuple(slice(-1, None) if a == axis else slice(None) for a in range(3))
+                outer[last] = flux[last]
             faces.append(np.ascontiguousarray(np.float32(0.5) * _sums(outer)))
     return _CoarseLevel(faces, log_total.shape), log_total
 

@@ -1,7 +1,7 @@
 """log ρ_k(S) + log det DS at cell centres for S(y) = y + τ∇p(y), with differences of fourth order.
 
 The same as `monge_ampere.transported`, whose narrow differences of second order give the better matrix; p is
-mirrored at all walls.
+mirrored at all walls, and repeated along periodic axes.
 """
 
 from __future__ import annotations
@@ -9,12 +9,22 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from jko.loops.grids import torus
 from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
 from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian
 
+_STENCIL = 5  # cells beyond the ends of a periodic axis that differences and cubics look at
 
-def transported(log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple):
+
+def transported(
+    log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, periodic: tuple[bool, ...] = ()
+):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`), in 1, 2 and 3 dimensions."""
+    if any(periodic):
+        around = torus.layers(p, [tau / (h * h) for h in spacing], periodic, _STENCIL)
+        wide, far = torus.continued(log_density, around), torus.continued(p, around)
+        log, diagonal = transported(wide, far, tau, spacing)
+        return torus.within(log, around), torus.within(diagonal, around)
     shift, hessian = derivatives(p, tau, spacing)
     determinant, _ = jacobian(hessian)
     determinant = np.maximum(determinant, LEAST_DETERMINANT)

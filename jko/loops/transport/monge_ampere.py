@@ -1,7 +1,8 @@
 """log ρ_k(S) + log det DS at cell centres for S(y) = y + τ∇p(y), in 1, 2 and 3 dimensions.
 
-p is mirrored at walls, which S therefore keeps, or continued through walls in the far tail. Second
-differences are narrow; log ρ_k is interpolated by cubics and goes on along its slope beyond the walls.
+p is mirrored at walls, which S therefore keeps, or continued through walls in the far tail; on a torus all
+goes on by periods. Second differences are narrow; log ρ_k is interpolated by cubics and goes on along its
+slope beyond the walls.
 So that Newton's method may pass through maps that fold, the logarithm of an eigenvalue of DS goes on along
 its tangent below TAIL; where log ρ_k(S) exceeds a given bar, eigenvalues below LEAST count as LEAST instead,
 and much compression is no fold. The matrix of the linearisation stays positive.
@@ -10,46 +11,63 @@ and much compression is no fold. The matrix of the linearisation stays positive.
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import numpy as np
 from numba import njit
 
+from jko.loops.grids import torus
 from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
 
 TAIL = 0.05  # the least eigenvalue of DS in the tails
 LEAST = 1e-6  # the same where ρ_k is dense
+_STENCIL = 3  # cells beyond the ends of a periodic axis that differences and cubics look at
+
+
+class End(StrEnum):
+    """How p goes on beyond an end of an axis: mirrored at a wall, along its second differences through one
+    that mass is far from, or by the period of an axis whose ends are joined."""
+
+    MIRRORED = "mirrored"
+    FREE = "free"
+    JOINED = "joined"
 
 
 def transported(
-    log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, free: tuple, bar: float = math.inf
+    log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, ends: tuple, bar: float = math.inf
 ):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`, least eigenvalues of DS `[*cells]`, which are
     given as ∞ below a finite bar).
 
-    `free`: for each axis, whether p is continued through its lower and its upper wall. 4 cells an axis.
+    `ends`: for each axis the `End` at its lower and at its upper end. 4 cells an axis.
     `bar`: log ρ_k(S) from which on compression counts as such; by default nowhere.
     """
-    cells, p = log_density.shape, _padded(p, free)
+    cells = log_density.shape
+    joined = tuple(lower is End.JOINED for lower, _ in ends)
+    around = torus.layers(p, [tau / (h * h) for h in spacing], joined, _STENCIL)
+    values, p, begin = torus.continued(log_density, around), _padded(p, ends), np.array(around)
     out = np.empty(cells)
     diagonal, least = np.empty((len(cells), *cells), np.float32), np.empty(cells, np.float32)
     h = np.array(spacing)
     scale = tau / np.outer(h, h)
     if len(cells) == 3:
-        _map_3d(log_density, p, scale, bar, out, diagonal, least)
+        _map_3d(values, begin, p, scale, bar, out, diagonal, least)
     elif len(cells) == 2:
-        _map_2d(log_density, p, scale, bar, out, diagonal, least)
+        _map_2d(values, begin, p, scale, bar, out, diagonal, least)
     else:
-        _map_1d(log_density, p, scale[0, 0], bar, out, diagonal[0], least)
+        _map_1d(values, begin, p, scale[0, 0], bar, out, diagonal[0], least)
     return out, diagonal, least
 
 
-def _padded(p: np.ndarray, free: tuple):
-    """p with a layer of cells more: mirrored, or continued with its second differences."""
-    for axis, (lower, upper) in enumerate(free):
+def _padded(p: np.ndarray, ends: tuple):
+    """p with a layer of cells more."""
+    for axis, (lower, upper) in enumerate(ends):
         first, last = p.take([0], axis), p.take([-1], axis)
-        if lower:
+        if lower is End.JOINED:
+            first, last = last, first
+        if lower is End.FREE:
             first = 3.0 * (first - p.take([1], axis)) + p.take([2], axis)
-        if upper:
+        if upper is End.FREE:
             last = 3.0 * (last - p.take([-2], axis)) + p.take([-3], axis)
         p = np.concatenate([first, p, last], axis)
     return p
@@ -69,6 +87,7 @@ def _logarithm(value, tail):
 @njit(cache=True, fastmath={"contract", "nsz"})
 def _map_1d(
     values: np.ndarray,
+    begin: np.ndarray,
     p: np.ndarray,
     scale: float,
     bar: float,
@@ -76,11 +95,11 @@ def _map_1d(
     diagonal: np.ndarray,
     least: np.ndarray,
 ):
-    n = values.shape[0]
+    n = out.shape[0]
     for i in range(n):
         upper, lower = p[i + 2], p[i]
         slope = 1.0 + scale * (upper - 2.0 * p[i + 1] + lower)
-        s = i + 0.5 * scale * (upper - lower)
+        s = begin[0] + i + 0.5 * scale * (upper - lower)
         value = extended_1d(values, s)
         log, inverse = _logarithm(slope, value < bar)
         out[i], diagonal[i] = value + log, inverse
@@ -90,6 +109,7 @@ def _map_1d(
 @njit(cache=True, fastmath={"contract", "nsz"})
 def _map_2d(
     values: np.ndarray,
+    begin: np.ndarray,
     p: np.ndarray,
     scale: np.ndarray,
     bar: float,
@@ -97,7 +117,7 @@ def _map_2d(
     diagonal: np.ndarray,
     least: np.ndarray,
 ):
-    n, m = values.shape
+    n, m = out.shape
     for i in range(n):
         iu, io, il = i + 2, i + 1, i
         for j in range(m):
@@ -109,8 +129,8 @@ def _map_2d(
             half, mean = 0.5 * (xx - yy), 0.5 * (xx + yy)
             root = math.sqrt(half * half + xy * xy)
             low = mean - root
-            s = i + 0.5 * scale[0, 0] * (p[iu, jo] - p[il, jo])
-            t = j + 0.5 * scale[1, 1] * (p[io, ju] - p[io, jl])
+            s = begin[0] + i + 0.5 * scale[0, 0] * (p[iu, jo] - p[il, jo])
+            t = begin[1] + j + 0.5 * scale[1, 1] * (p[io, ju] - p[io, jl])
             value = extended_2d(values, s, t)
             tail = value < bar
             least[i, j] = math.inf if value < bar < math.inf else low
@@ -129,8 +149,8 @@ def _map_2d(
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
-def _map_3d(values, p, scale, bar, out, diagonal, least):
-    n, m, o = values.shape
+def _map_3d(values, begin, p, scale, bar, out, diagonal, least):
+    n, m, o = out.shape
     matrix = np.empty((3, 3))
     for i in range(n):
         iu, io, il = i + 2, i + 1, i
@@ -146,9 +166,9 @@ def _map_3d(values, p, scale, bar, out, diagonal, least):
                 xz = 0.25 * scale[0, 2] * (p[iu, jo, ku] - p[iu, jo, kl] - p[il, jo, ku] + p[il, jo, kl])
                 yz = 0.25 * scale[1, 2] * (p[io, ju, ku] - p[io, ju, kl] - p[io, jl, ku] + p[io, jl, kl])
                 low = _least_3d(xx, yy, zz, xy, xz, yz)
-                r = i + 0.5 * scale[0, 0] * (p[iu, jo, ko] - p[il, jo, ko])
-                s = j + 0.5 * scale[1, 1] * (p[io, ju, ko] - p[io, jl, ko])
-                t = k + 0.5 * scale[2, 2] * (p[io, jo, ku] - p[io, jo, kl])
+                r = begin[0] + i + 0.5 * scale[0, 0] * (p[iu, jo, ko] - p[il, jo, ko])
+                s = begin[1] + j + 0.5 * scale[1, 1] * (p[io, ju, ko] - p[io, jl, ko])
+                t = begin[2] + k + 0.5 * scale[2, 2] * (p[io, jo, ku] - p[io, jo, kl])
                 value = extended_3d(values, r, s, t)
                 tail = value < bar
                 least[i, j, k] = math.inf if value < bar < math.inf else low

@@ -3,7 +3,8 @@
 `pull_back` is the change of variables ρ(S)·det DS, S = id − τ∇φ: smooth, second order, conservative only up
 to the differences' error. All differences are centred and even-mirrored at the walls of the box, so that S
 keeps the walls in place; the second derivatives are differences of the first, on stencils 2h wide, which
-suppresses the checkerboard that narrow stencils let through.
+suppresses the checkerboard that narrow stencils let through. Along periodic axes both fields go on by
+periods.
 """
 
 from __future__ import annotations
@@ -11,21 +12,35 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from jko.loops.grids import torus
 from jko.loops.threads import shared
 
+_REACH = 2  # cells to each side that the differences look at
 
-def pull_back(density: np.ndarray, phi: np.ndarray, tau: float, spacing: tuple, threads: int = 1):
+
+def pull_back(
+    density: np.ndarray,
+    phi: np.ndarray,
+    tau: float,
+    spacing: tuple,
+    threads: int = 1,
+    periodic: tuple[bool, ...] = (),
+):
     """(ρ(S)·max(det DS, 0), ρ(S)·max cof DS) at cell centres, S(y) = y − τ∇φ(y); ρ is interpolated linearly.
 
     The second, by the largest diagonal cofactor, is the coefficient ρ(S)·det DS·(DS)⁻¹ of the linearisation.
     """
-    shape = phi.shape
+    shape, turning = phi.shape, periodic or (False,) * phi.ndim
+    around = torus.layers(phi, [tau / (h * h) for h in spacing], turning, 1)
+    density = torus.continued(density, around)
     if phi.ndim == 1:
         density, phi, spacing = density[None], phi[None], (1.0, *spacing)
+        around, turning = (0, *around), (False, *turning)
     h = np.array(spacing)
     out, coefficient = np.empty(phi.shape), np.empty(phi.shape)
     loop = _rows_2d if phi.ndim == 2 else _slabs_3d
-    arguments = (density, phi, 0.5 * tau / (h * h), 0.25 * tau / np.outer(h, h), out, coefficient)
+    rates = 0.5 * tau / (h * h), 0.25 * tau / np.outer(h, h)
+    arguments = (density, np.array(around), _extended(phi, turning), *rates, out, coefficient)
     if threads > 1:
         shared(loop, phi.shape[0], *arguments)
     else:
@@ -33,13 +48,12 @@ def pull_back(density: np.ndarray, phi: np.ndarray, tau: float, spacing: tuple, 
     return out.reshape(shape), coefficient.reshape(shape)
 
 
-@njit(inline="always")
-def _mirror(i, n):
-    if i < 0:
-        i = -i - 1
-    elif i >= n:
-        i = 2 * n - 1 - i
-    return min(max(i, 0), n - 1)
+def _extended(phi: np.ndarray, periodic: tuple):
+    """φ with the cells more that differences look at, mirrored at walls and repeated round periodic axes."""
+    for axis, turns in enumerate(periodic):
+        width = [(_REACH, _REACH) if a == axis else (0, 0) for a in range(phi.ndim)]
+        phi = np.pad(phi, width, mode="wrap" if turns else "symmetric")
+    return phi
 
 
 @njit(inline="always")
@@ -55,28 +69,25 @@ def _rows_2d(
     begin: int,
     end: int,
     density: np.ndarray,
+    first: np.ndarray,
     phi: np.ndarray,
     scale: np.ndarray,
     cross: np.ndarray,
     out: np.ndarray,
     coefficient: np.ndarray,
 ):
-    n, m = phi.shape
+    n, m = density.shape
     for i in range(begin, end):
-        up, down, up2, down2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
-        for j in range(m):
-            if 2 <= j < m - 2:
-                right, left, right2, left2 = j + 1, j - 1, j + 2, j - 2
-            else:
-                right, left = _mirror(j + 1, m), _mirror(j - 1, m)
-                right2, left2 = _mirror(j + 2, m), _mirror(j - 2, m)
-            centre = 2.0 * phi[i, j]
-            xx = 1.0 - cross[0, 0] * (phi[up2, j] - centre + phi[down2, j])
-            yy = 1.0 - cross[1, 1] * (phi[i, right2] - centre + phi[i, left2])
+        down2, down, io, up, up2 = i, i + 1, i + 2, i + 3, i + 4
+        for j in range(out.shape[1]):
+            left2, left, jo, right, right2 = j, j + 1, j + 2, j + 3, j + 4
+            centre = 2.0 * phi[io, jo]
+            xx = 1.0 - cross[0, 0] * (phi[up2, jo] - centre + phi[down2, jo])
+            yy = 1.0 - cross[1, 1] * (phi[io, right2] - centre + phi[io, left2])
             xy = cross[0, 1] * (phi[up, right] - phi[up, left] - phi[down, right] + phi[down, left])
             determinant = xx * yy - xy * xy
-            a, b, v = _locate(i - scale[0] * (phi[up, j] - phi[down, j]), n)
-            c, d, w = _locate(j - scale[1] * (phi[i, right] - phi[i, left]), m)
+            a, b, v = _locate(first[0] + i - scale[0] * (phi[up, jo] - phi[down, jo]), n)
+            c, d, w = _locate(first[1] + j - scale[1] * (phi[io, right] - phi[io, left]), m)
             low = (1.0 - w) * density[a, c] + w * density[a, d]
             high = (1.0 - w) * density[b, c] + w * density[b, d]
             value = (1.0 - v) * low + v * high
@@ -89,31 +100,32 @@ def _slabs_3d(
     begin: int,
     end: int,
     density: np.ndarray,
+    first: np.ndarray,
     phi: np.ndarray,
     scale: np.ndarray,
     cross: np.ndarray,
     out: np.ndarray,
     coefficient: np.ndarray,
 ):
-    n, m, p = phi.shape
+    n, m, p = density.shape
     for i in range(begin, end):
-        iu, il, iu2, il2 = _mirror(i + 1, n), _mirror(i - 1, n), _mirror(i + 2, n), _mirror(i - 2, n)
-        for j in range(m):
-            ju, jl, ju2, jl2 = _mirror(j + 1, m), _mirror(j - 1, m), _mirror(j + 2, m), _mirror(j - 2, m)
-            for k in range(p):
-                ku, kl, ku2, kl2 = _mirror(k + 1, p), _mirror(k - 1, p), _mirror(k + 2, p), _mirror(k - 2, p)
-                centre = 2.0 * phi[i, j, k]
-                xx = 1.0 - cross[0, 0] * (phi[iu2, j, k] - centre + phi[il2, j, k])
-                yy = 1.0 - cross[1, 1] * (phi[i, ju2, k] - centre + phi[i, jl2, k])
-                zz = 1.0 - cross[2, 2] * (phi[i, j, ku2] - centre + phi[i, j, kl2])
-                xy = -cross[0, 1] * (phi[iu, ju, k] - phi[iu, jl, k] - phi[il, ju, k] + phi[il, jl, k])
-                xz = -cross[0, 2] * (phi[iu, j, ku] - phi[iu, j, kl] - phi[il, j, ku] + phi[il, j, kl])
-                yz = -cross[1, 2] * (phi[i, ju, ku] - phi[i, ju, kl] - phi[i, jl, ku] + phi[i, jl, kl])
+        il2, il, io, iu, iu2 = i, i + 1, i + 2, i + 3, i + 4
+        for j in range(out.shape[1]):
+            jl2, jl, jo, ju, ju2 = j, j + 1, j + 2, j + 3, j + 4
+            for k in range(out.shape[2]):
+                kl2, kl, ko, ku, ku2 = k, k + 1, k + 2, k + 3, k + 4
+                centre = 2.0 * phi[io, jo, ko]
+                xx = 1.0 - cross[0, 0] * (phi[iu2, jo, ko] - centre + phi[il2, jo, ko])
+                yy = 1.0 - cross[1, 1] * (phi[io, ju2, ko] - centre + phi[io, jl2, ko])
+                zz = 1.0 - cross[2, 2] * (phi[io, jo, ku2] - centre + phi[io, jo, kl2])
+                xy = -cross[0, 1] * (phi[iu, ju, ko] - phi[iu, jl, ko] - phi[il, ju, ko] + phi[il, jl, ko])
+                xz = -cross[0, 2] * (phi[iu, jo, ku] - phi[iu, jo, kl] - phi[il, jo, ku] + phi[il, jo, kl])
+                yz = -cross[1, 2] * (phi[io, ju, ku] - phi[io, ju, kl] - phi[io, jl, ku] + phi[io, jl, kl])
                 minor = xx * yy - xy * xy
                 determinant = minor * zz - xx * yz * yz - yy * xz * xz + 2.0 * xy * xz * yz
-                a, b, u = _locate(i - scale[0] * (phi[iu, j, k] - phi[il, j, k]), n)
-                c, d, v = _locate(j - scale[1] * (phi[i, ju, k] - phi[i, jl, k]), m)
-                e, f, w = _locate(k - scale[2] * (phi[i, j, ku] - phi[i, j, kl]), p)
+                a, b, u = _locate(first[0] + i - scale[0] * (phi[iu, jo, ko] - phi[il, jo, ko]), n)
+                c, d, v = _locate(first[1] + j - scale[1] * (phi[io, ju, ko] - phi[io, jl, ko]), m)
+                e, f, w = _locate(first[2] + k - scale[2] * (phi[io, jo, ku] - phi[io, jo, kl]), p)
                 low = (1.0 - v) * ((1.0 - w) * density[a, c, e] + w * density[a, c, f])
                 low += v * ((1.0 - w) * density[a, d, e] + w * density[a, d, f])
                 high = (1.0 - v) * ((1.0 - w) * density[b, c, e] + w * density[b, c, f])

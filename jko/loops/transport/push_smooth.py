@@ -1,7 +1,7 @@
 """Positive smooth densities moved on by y ↦ y + σ∇φ(y), in 1, 2 and 3 dimensions.
 
 The map is inverted at every cell centre by Newton's method, and log ρ − log det interpolated by cubics:
-order 4 in h, conservative only up to that.
+order 4 in h, conservative only up to that. Along periodic axes all fields go on by periods.
 """
 
 from __future__ import annotations
@@ -9,16 +9,25 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from jko.loops.grids import torus
 from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian, lift, lift_all, shifted
 
 _STEPS = 12  # of Newton's method for a point's image; from the nearest cell a few are usual
+_STENCIL = 6  # cells beyond the ends of a periodic axis that differences and cubics look at
 _CLOSE = 1e-7  # of a cell: the last move of that method
 
 
-def push_smooth(log_density: np.ndarray, phi: np.ndarray, sigma: float, spacing: tuple):
+def push_smooth(
+    log_density: np.ndarray, phi: np.ndarray, sigma: float, spacing: tuple, periodic: tuple[bool, ...] = ()
+):
     """(log of (id + σ∇φ)_#ρ `[*cells]`, least eigenvalue of I + σD²φ `[*cells]`) from log ρ at the
     centres."""
+    if any(periodic):
+        around = torus.layers(phi, [sigma / (h * h) for h in spacing], periodic, _STENCIL)
+        wide, far = torus.continued(log_density, around), torus.continued(phi, around)
+        found, least = push_smooth(wide, far, sigma, spacing)
+        return torus.within(found, around), torus.within(least, around)
     cells = phi.shape
     gradient, hessian = derivatives(phi, sigma, spacing)
     determinant, least = jacobian(hessian)

@@ -6,43 +6,46 @@ import math
 
 import numpy as np
 
-from jko.loops.elliptic.poisson import NeumannSolver
+from jko.loops.elliptic.poisson import PoissonSolver
+from jko.loops.grids.torus import continued, within
 from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.push import pull_back
 from jko.steps.back_and_forth.tolerances import TOLERANCES
 
 
-def _far_from_support(rho: np.ndarray, rim: int):
+def _far_from_support(rho: np.ndarray, rim: int, periodic: tuple[bool, ...]):
     """Cells further than `rim` from all mass, or None."""
     if rho.all():
         return None
     from scipy.ndimage import binary_dilation
 
-    return ~binary_dilation(rho > 0, iterations=rim)
+    around = tuple(rim if turns else 0 for turns in periodic)
+    return ~within(binary_dilation(continued(rho > 0, around), iterations=rim), around)
 
 
 class DualAscent:
     """Maximises J(φ) = ∫φᶜ dρ_k − ∫U*(−φ − V), c = |x − y|²/2τ, on one grid.
 
     Each half-step is preconditioned by the Hessian U*″ − τ∇·(ρ∇) with its coefficients frozen so that cosine
-    transforms invert it: by constants where vacuum occurs (U′ finite at 0), else by √ρ(κ − τΔ)√ρ, which
-    agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution` multiplies the metric:
-    about 1 guarantees ascent, less is faster until it is not.
+    transforms invert it, on periodic axes Fourier transforms: by constants where vacuum occurs (U′ finite at
+    0), else by √ρ(κ − τΔ)√ρ, which agrees with the Hessian up to the term τΔ√ρ/√ρ that κ covers. `caution`
+    multiplies the metric: about 1 guarantees ascent, less is faster until it is not.
     """
 
     def __init__(self, level, energy, tau: float, full_support: bool, caution: float, threads: int = 1):
         self.spacing, self.rho, self.blocked = level.spacing, level.rho, level.blocked
+        self.periodic = level.periodic or (False,) * level.rho.ndim
         self.energy, self.tau, self.potential = energy, tau, level.potential
         if self.blocked is not None:
             self.potential = np.where(self.blocked, TOLERANCES.blocked_potential, level.potential)
             self.continued = Continuation(self.blocked)
         self.empty = _far_from_support(
-            self.rho, TOLERANCES.rim_full_support if full_support else TOLERANCES.rim
+            self.rho, TOLERANCES.rim_full_support if full_support else TOLERANCES.rim, self.periodic
         )
         self.full_support = full_support
         self.threads = threads if self.rho.size >= TOLERANCES.shared_cells else 1
         self.total = float(self.rho.sum())
-        self.poisson = NeumannSolver(self.rho.shape, self.spacing)
+        self.poisson = PoissonSolver(self.rho.shape, self.spacing, periodic=self.periodic)
         self.caution, self._curvature = caution, 0.0
         self.iterations = 0
 
@@ -50,13 +53,13 @@ class DualAscent:
         """φᶜ; blocked cells are left out of the minimum."""
         if self.blocked is not None:
             phi = np.where(self.blocked, -np.inf, phi)
-        return c_transform(phi, self.spacing, self.tau, self.threads)
+        return c_transform(phi, self.spacing, self.tau, self.threads, periodic=self.periodic)
 
     def conjugate(self, psi: np.ndarray):
         """ψᶜ everywhere, from ψ where ρ_k has mass: elsewhere ψ is free, and −∞ gives the largest ψᶜ."""
         if self.empty is not None:
             psi = np.where(self.empty, -np.inf, psi)
-        return c_transform(psi, self.spacing, self.tau, self.threads)
+        return c_transform(psi, self.spacing, self.tau, self.threads, periodic=self.periodic)
 
     def normalise(self, phi: np.ndarray, tolerance: float = TOLERANCES.loose_mass):
         """(φ shifted, ρ′) with ρ′ = U*′(−φ − V) of the mass of ρ_k."""
@@ -67,10 +70,14 @@ class DualAscent:
         """T_#ρ_k as the pull-back ρ_k(S)·det DS, S = id − τ∇φ, and the coefficient of its linearisation."""
         if self.blocked is not None:
             phi = self.continued(phi)
-        pushed, coefficient = pull_back(self.rho, phi, self.tau, self.spacing, self.threads)
+        pushed, coefficient = self.pull_back(self.rho, phi)
         if self.blocked is not None:
             pushed[self.blocked] = 0.0
         return pushed, coefficient
+
+    def pull_back(self, density: np.ndarray, phi: np.ndarray):
+        """The density moved by the inverse of id − τ∇φ, and the coefficient of the linearisation."""
+        return pull_back(density, phi, self.tau, self.spacing, self.threads, self.periodic)
 
     def ascend(self, phi: np.ndarray, iterations: int):
         """φ after some iterations; where ρ′ − T_#ρ_k grows much, on from the best with half the step."""
@@ -89,7 +96,7 @@ class DualAscent:
                 self._curvature = self._mean_curvature(density)
             psi = self.transform(phi + self._precondition(residual, coefficient, density))
             phi, density = self.normalise(self.conjugate(psi))
-            back, coefficient = pull_back(density, psi, self.tau, self.spacing, self.threads)
+            back, coefficient = self.pull_back(density, psi)
             phi = self.conjugate(psi + self._precondition(self.rho - back, coefficient, self.rho))
             self.iterations += 1
         return phi

@@ -32,10 +32,11 @@ class BackAndForth(Scheme):
     obstacle: boolean array over the cells (or a Density, positive there) where ρ′ = 0 is forced. Mass travels
     in straight lines and may cross an obstacle thinner than a step: the cost is |x − y|². The walls of a room
     are such obstacles, also those between parts that no way joins; each record's note says so.
-    interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
-    what is left of the gap of the whole step is small beside the ascent's own; where F + W₂²/2τ would rise,
-    by ever shorter steps from the best. margin: of the box, of the support's width on each side. threads: of
-    the compiled loops; more than 1 pays where as many cores are idle.
+    On a torus the cost is the squared distance to the nearest image, and φ, as all fields, goes on by
+    periods. interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′,
+    mixed until what is left of the gap of the whole step is small beside the ascent's own; where F + W₂²/2τ
+    would rise, by ever shorter steps from the best. margin: of the box, of the support's width on each side.
+    threads: of the compiled loops; more than 1 pays where as many cores are idle.
 
     F never rises. Where the grid's error would let F(ρ′) + W₂²/2τ exceed F(ρ_k), ρ′ is the mixture of ρ_k
     and the step that has the least objective, ρ_k itself in the end; the note tells the share. Such a step
@@ -68,6 +69,7 @@ class BackAndForth(Scheme):
     takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
 
     def __post_init__(self):
@@ -93,6 +95,11 @@ class BackAndForth(Scheme):
         from jko.steps.grid.energy import DualProblem
 
         self.check(F, mu)
+        if mu.grid.is_periodic and (mu.grid.is_room or self.obstacle is not None):
+            raise ValueError(
+                f"{self.scheme_name()} takes obstacles and rooms in a box, got {mu.grid!r}: take "
+                "limits.FiniteVolume, or leave periodic, obstacle and inside out"
+            )
         return Problem(F, lambda F: DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
@@ -106,7 +113,8 @@ class BackAndForth(Scheme):
         return self._take(mu, dual.checked(tau), dual)
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.GRID
+        # on a torus W₂² is less convex than in a box, and no bound is proven
+        return Space.NONE if mu.grid.is_periodic else Space.GRID
 
     def reflect(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         """2 J_{τ/2} − id for steps.SecondOrder."""

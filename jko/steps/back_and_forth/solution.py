@@ -42,7 +42,7 @@ class DualSolution:
     def of(cls, ascent: DualAscent, phi: np.ndarray, region: Region, grid: Grid) -> DualSolution:
         """The density that φ gives, of the mass before, with its certificate."""
         phi, density = ascent.normalise(phi, TOLERANCES.exact_mass)
-        phi, density = keep_masses(ascent.energy, phi, ascent.potential, ascent.rho, density)
+        phi, density = keep_masses(ascent.energy, phi, ascent.potential, ascent.rho, density, ascent.periodic)
         return cls(ascent, phi, density, region, certify(ascent, phi, density, grid.cell_volume))
 
     def weighed(self, problem, field, start: float, mu: Density, values=None) -> DualSolution:
@@ -59,7 +59,7 @@ class DualSolution:
         if found.gap <= TOLERANCES.poor * self.certificate.gap or not self.certificate.pushed.any():
             return found
         pushed = self.region.embed(self.certificate.pushed, mu.grid.cells)
-        moved = self._judged(rescaled(pushed, mu.values), problem, field, start, mu)
+        moved = self._judged(rescaled(pushed, mu.values, mu.grid.periodic), problem, field, start, mu)
         return moved if moved.excess < TOLERANCES.better * found.excess else found
 
     def _judged(self, values: np.ndarray, problem, field, start: float, mu: Density):
@@ -117,7 +117,8 @@ def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volum
         work = np.where(pushed > 0, pressure, 0.0)
         primal = float(np.sum(ascent.energy.internal.density(pushed) - work * pushed))
         gap = (primal + ascent.energy.total_conjugate(pressure, density)) * cell_volume
-    speed = sum(_centred_slope(phi, axis, h) ** 2 for axis, h in enumerate(ascent.spacing))
+    axes = enumerate(zip(ascent.spacing, ascent.periodic, strict=True))
+    speed = sum(_centred_slope(phi, axis, h, turns) ** 2 for axis, (h, turns) in axes)
     moved = ascent.tau**2 * float(np.vdot(speed, density)) * cell_volume
     mass = ascent.total * cell_volume
     cells_moved = float(np.sqrt(moved / mass)) / max(ascent.spacing)
@@ -125,7 +126,8 @@ def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volum
     return Certificate(gap, moved / (2.0 * ascent.tau), defect, cells_moved, bias, pushed)
 
 
-def _centred_slope(phi: np.ndarray, axis: int, h: float):
-    padded = np.concatenate([phi.take([0], axis), phi, phi.take([-1], axis)], axis)
+def _centred_slope(phi: np.ndarray, axis: int, h: float, turns: bool):
+    first, last = (phi.take([end], axis) for end in ((-1, 0) if turns else (0, -1)))
+    padded = np.concatenate([first, phi, last], axis)
     n = phi.shape[axis]
     return (padded.take(range(2, n + 2), axis) - padded.take(range(n), axis)) / (2.0 * h)

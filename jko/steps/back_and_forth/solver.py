@@ -22,7 +22,8 @@ class DualSolver:
         self.problem, self.settings, self.tau, self.grid = problem, settings, tau, mu.grid
         self.field, self.mu = field, mu
         potential = problem.potential if field is None else problem.potential + field
-        self.whole = Region(mu.grid.spacing, (0,) * mu.dimension, mu.values, potential, problem.blocked)
+        corner, periodic = (0,) * mu.dimension, mu.grid.periodic
+        self.whole = Region(mu.grid.spacing, corner, mu.values, potential, problem.blocked, periodic)
         self.start = problem.energy(mu.values, field)
 
     def solve(self, start=None) -> DualSolution:

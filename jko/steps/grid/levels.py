@@ -37,13 +37,15 @@ class Levels:
 
 @dataclass(frozen=True)
 class Region:
-    """ρ_k, V and blocked cells on a box: `first` is its lower corner in cells of the whole grid."""
+    """ρ_k, V and blocked cells on a box: `first` is its lower corner in cells of the whole grid. Along
+    `periodic` axes, by default none, it is the whole grid and closes on itself."""
 
     spacing: tuple[float, ...]
     first: tuple[int, ...]
     rho: np.ndarray
     potential: np.ndarray
     blocked: np.ndarray | None = None
+    periodic: tuple[bool, ...] = ()
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -73,12 +75,13 @@ class Region:
     def coarse(self, cells: tuple) -> Level:
         """The means over the cells of a coarser grid of the same box."""
         if cells == self.cells:
-            return Level(self.lower, self.spacing, self.rho, self.potential, self.blocked)
+            return Level(self.lower, self.spacing, self.rho, self.potential, self.blocked, self.periodic)
         spacing = tuple(e / n for e, n in zip(self.extent, cells, strict=True))
         rho = average(self.rho, cells)
         free = None if self.blocked is None else 1.0 - average(self.blocked, cells)
         potential = _mean_where_free(self.potential, self.blocked, free, cells)
-        return Level(self.lower, spacing, rho, potential, None if free is None else free < 0.5)
+        blocked = None if free is None else free < 0.5
+        return Level(self.lower, spacing, rho, potential, blocked, self.periodic)
 
     def clips(self, density: np.ndarray, whole: tuple) -> bool:
         """Whether a density reaches a wall of the box that is no wall of the whole grid of cells."""
@@ -121,12 +124,13 @@ class Level:
     rho: np.ndarray
     potential: np.ndarray
     blocked: np.ndarray | None
+    periodic: tuple[bool, ...] = ()
 
     def carry(self, phi: np.ndarray, to: Level) -> np.ndarray:
         """φ given here, at the cell centres of another level."""
         starts = [(b - a) / h for a, b, h in zip(self.lower, to.lower, self.spacing, strict=True)]
         ratios = [fine / h for fine, h in zip(to.spacing, self.spacing, strict=True)]
-        return interpolate(phi, to.rho.shape, starts, ratios)
+        return interpolate(phi, to.rho.shape, starts, ratios, self.periodic)
 
 
 def _mean_where_free(field: np.ndarray, blocked, free, cells: tuple):
@@ -136,10 +140,15 @@ def _mean_where_free(field: np.ndarray, blocked, free, cells: tuple):
 
 
 def support_box(region: Region, level: Level, density: np.ndarray, margin: float):
-    """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin."""
+    """Cells (low, high) of the region that hold what ρ_k and a coarse ρ′ occupy, and a margin; all of them
+    along an axis that closes on itself."""
     low, high = [], []
     occupied = (density > 0) | (level.rho > 0)
     for axis, (n, h) in enumerate(zip(region.cells, region.spacing, strict=True)):
+        if any(region.periodic) and region.periodic[axis]:
+            low.append(0)
+            high.append(n)
+            continue
         others = tuple(a for a in range(occupied.ndim) if a != axis)
         where = np.flatnonzero(occupied.any(axis=others)) * level.spacing[axis] / h
         width = where[-1] - where[0] + level.spacing[axis] / h

@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.grids import torus
 from jko.loops.transport.fourth_order import transported
-from jko.measures import Density, Measure
+from jko.measures import Density, Grid, Measure
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.tolerances import TOLERANCES
 from jko.steps.monge_ampere.newton import LogEnergy
@@ -67,13 +68,15 @@ def _pulled_back(problem, half: Density, tau: float):
 
     phi = -_variation(problem, half, ...)
     logarithm = np.log(np.maximum(half.values, TOLERANCES.smallest))
-    found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing)
+    found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing, half.grid.periodic)
     values = np.exp(found)
     scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
     return values * scale, least, 1.0 / scale - 1.0
 
 
 def _laid_down(problem, mu: Measure, half, tau: float):
+    if mu.grid.is_periodic:
+        return *_laid_down_in(..., problem, mu, half, tau), ""
     boxes = [_occupied(mu.values), _occupied(half.values)]
     tight = _margin(*boxes, half.grid.cells)
     values, least = _laid_down_in(tight, problem, mu, half, tau)
@@ -88,14 +91,19 @@ def _laid_down_in(box, problem, mu: Measure, half, tau: float):
     from jko.loops.transport.c_transform import c_transform
     from jko.loops.transport.push_rectangles import push_rectangles
 
-    held, spacing = half.values[box] > 0.0, half.grid.spacing
+    held, spacing, periodic = half.values[box] > 0.0, half.grid.spacing, half.grid.periodic
     phi = np.full(held.shape, -np.inf)
     phi[held] = -_variation(problem, half, box)[held]
-    psi = c_transform(phi, spacing, 0.5 * tau)
-    psi[~binary_dilation(mu.values[box] > 0.0, iterations=TOLERANCES.rim)] = -np.inf
-    phi = smoothed(c_transform(psi, spacing, 0.5 * tau))
+    psi = c_transform(phi, spacing, 0.5 * tau, periodic=periodic)
+    rim = tuple(TOLERANCES.rim if turns else 0 for turns in periodic)
+    near = binary_dilation(torus.continued(mu.values[box] > 0.0, rim), iterations=TOLERANCES.rim)
+    psi[~torus.within(near, rim)] = -np.inf
+    phi = smoothed(c_transform(psi, spacing, 0.5 * tau, periodic=periodic), periodic=periodic)
+    around = torus.layers(phi, [0.5 * tau / h**2 for h in spacing], periodic, TOLERANCES.rim)
+    wide = (torus.continued(field, around) for field in (half.values[box], phi))
     values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
-    values[box], least[box] = push_rectangles(half.values[box], phi, 0.5 * tau, spacing)
+    laid = push_rectangles(*wide, 0.5 * tau, spacing)
+    values[box], least[box] = (torus.within(field, around) for field in laid)
     return values, least
 
 
@@ -124,13 +132,15 @@ def _touches(values, box, cells):
     return False
 
 
-def smoothed(phi, passes=TOLERANCES.smoothing):
-    """φ after binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls."""
+def smoothed(phi, passes=TOLERANCES.smoothing, periodic: tuple[bool, ...] = ()):
+    """φ after binomial passes (1, 2, 1)/4 along each axis, mirrored at the walls, repeated along periodic
+    axes."""
     from scipy.ndimage import correlate1d
 
     for _ in range(passes):
         for axis in range(phi.ndim):
-            phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode="reflect")
+            mode = "wrap" if any(periodic) and periodic[axis] else "reflect"
+            phi = correlate1d(phi, [0.25, 0.5, 0.25], axis=axis, mode=mode)
     return phi
 
 
@@ -142,7 +152,7 @@ def corrected(problem, mu: Density, values: np.ndarray, tau: float):
     such an implicit one; beside one of second order it would blow up waves of a few cells. The density is
     given back as it came where the residual would not fall. `problem` is a DualProblem.
     """
-    energy, spacing = LogEnergy(problem.internal), mu.grid.spacing
+    energy, (spacing, periodic) = LogEnergy(problem.internal), (mu.grid.spacing, mu.grid.periodic)
     field = problem.interaction(values)
     potential = problem.potential if field is None else problem.potential + field
     with np.errstate(all="ignore"):
@@ -150,29 +160,27 @@ def corrected(problem, mu: Density, values: np.ndarray, tau: float):
         np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
         own = np.maximum(np.log(values), log.max() - TOLERANCES.deepest)
         p = energy.slope(own, np.exp(own))[0] + potential
-        residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, spacing, potential)
+        residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, mu.grid, potential)
         mobility = [tau / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
         limit = TOLERANCES.answered * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
         right = np.clip(residual, -limit, limit)
-        correction, _ = Multigrid(found, stiffness, mobility).solve(right, TOLERANCES.reduction)
+        correction, _ = Multigrid(found, stiffness, mobility, periodic).solve(right, TOLERANCES.reduction)
         fade = np.clip(
             (found - found.max() + TOLERANCES.whole_depth + TOLERANCES.fade_depth) / TOLERANCES.fade_depth,
             0.0,
             1.0,
         )
         p += correction * fade
-        if not _defect(energy, log, p, tau, spacing, potential)[1] < size:
+        if not _defect(energy, log, p, tau, mu.grid, potential)[1] < size:
             return values
         return DualEnergy(problem.internal).normalise(
             potential - p, float(mu.values.sum()), TOLERANCES.exact_mass
         )[1]
 
 
-def _defect(
-    energy: LogEnergy, log: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, potential: np.ndarray
-):
+def _defect(energy: LogEnergy, log: np.ndarray, p: np.ndarray, tau: float, grid: Grid, potential: np.ndarray):
     """(U′(ρ̂) + V − p, its mean square, log ρ̂, (DS)⁻¹'s diagonal, ρ̂U″(ρ̂))."""
-    found, diagonal = transported(log, p, tau, spacing)
+    found, diagonal = transported(log, p, tau, grid.spacing, grid.periodic)
     density = np.exp(found)
     slope, stiffness = energy.slope(found, density)
     residual = slope + potential - p

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from math import sqrt
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from functionals import Functional
 from jko.loops.grids.resample import average, interpolate
 from jko.loops.transport.c_transform import c_transform
+from jko.loops.transport.monge_ampere import End
 from jko.measures import Density, Measure
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.grid.dual_energy import DualEnergy
@@ -69,35 +71,60 @@ class PressureLadder:
         self.levels = Levels(mu.grid, TOLERANCES.coarsest[mu.grid.dimension - 1])
         self.sizes = self.levels.sizes
         self.potentials = self.levels.coarsened(self.problem.potential)
+        self._turned = (0,) * mu.grid.dimension, self.potentials  # a turn of the torus, and them turned
 
     def climb(
         self, mu: Density, tau: float, field, p, tolerance: float, most: int, caution: tuple, first=None
     ) -> Found:
         """The step's pressure; from a given p on the finest grid alone. `field` is the interaction's first
-        variation, `first` that at ρ_k."""
-        log = log_density(mu.values)
-        potentials = self.potentials
+        variation, `first` that at ρ_k.
+
+        A torus is turned until its emptiest layers are at its ends, and cut there if no mass that counts is
+        near them, neither before nor after: far tails from both sides meet in a kink, which no difference
+        likes.
+        """
+        axes, periodic = tuple(range(mu.dimension)), self.grid.periodic
+        settings, log = (tolerance, most, caution), log_density(mu.values)
+        shift = emptiest_seam(log, periodic)
+        if not any(periodic):
+            return self._climb(mu, log, tau, field, p, first, self.potentials, ends_of(log), *settings)
+
+        def turned(field, back: int = 1):
+            return None if field is None else np.roll(field, tuple(back * s for s in shift), axes)
+
+        if self._turned[0] != shift:
+            self._turned = shift, self.levels.coarsened(turned(self.problem.potential))
+        mu, log = mu.with_values(turned(mu.values)), turned(log)
+        given = mu, log, tau, turned(field), turned(p), turned(first), self._turned[1]
+        ends = ends_of(log, periodic)
+        found = self._climb(*given, ends, *settings)
+        if not cut_stays_empty(found.values, ends, periodic):
+            found = self._climb(*given, ends_of(log, periodic, cut=False), *settings)
+        return replace(found, p=turned(found.p, -1), values=turned(found.values, -1))
+
+    def _climb(
+        self, mu: Density, log, tau, field, p, first, potentials, ends, tolerance, most: int, caution
+    ) -> Found:
+        joined = joined_axes(ends)
         if field is not None:
             potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
         logs = self.levels.coarsened(log) if p is None else [log]
-        free, spent = far_walls(log), 0
-        steep = isinstance(caution, int)
+        spent, steep = 0, isinstance(caution, int)
         coarsest = self._medium(caution) if steep and p is None else len(logs) - 1
         for depth in reversed(range(coarsest + 1)):
             size = self.sizes[depth]
             data = tau, self.levels.spacing(size), logs[depth], potentials[depth]
             if p is None:
-                p = self._back_and_forth(mu, size, data) if steep else self._start(*data)
+                p = self._back_and_forth(mu, size, data, joined) if steep else self._start(*data, joined)
             elif p.shape != size:
-                p = interpolate(
-                    p, size, (0.0,) * len(size), [m / n for m, n in zip(p.shape, size, strict=True)]
-                )
+                ratios = [m / n for m, n in zip(p.shape, size, strict=True)]
+                p = interpolate(p, size, (0.0,) * len(size), ratios, joined)
             before = self._variation(log, potentials[0], field, first) if depth == 0 else None
             if steep:
-                newton = SteepNewton(self.energy, *data, free, before)
+                newton = SteepNewton(self.energy, *data, ends, before)
             else:
                 limits = caution[depth < len(self.sizes) - 1]
-                newton = PressureNewton(self.energy, *data, free, *limits, before)
+                newton = PressureNewton(self.energy, *data, ends, *limits, before)
             now = newton.solve(p, max(tolerance, TOLERANCES.steep_gap) if steep else tolerance, most)
             p, spent = now.p, spent + newton.iterations
             if not (now.gap < TOLERANCES.coarse_gap * now.transport or newton.is_nothing(now)):
@@ -114,10 +141,10 @@ class PressureLadder:
         most = times * TOLERANCES.medium[self.grid.dimension - 1]
         return next((d for d, size in enumerate(self.sizes) if max(size) <= most), len(self.sizes) - 1)
 
-    def _back_and_forth(self, mu: Measure, size, data):
+    def _back_and_forth(self, mu: Measure, size, data, joined: tuple[bool, ...]):
         """The pressure of a dual ascent, whose second derivatives binomial passes rid of noise."""
         tau, spacing, _, potential = data
-        region = Region(spacing, (0,) * len(size), average(mu.values, size), potential)
+        region = Region(spacing, (0,) * len(size), average(mu.values, size), potential, None, joined)
         support = self.problem.full_support
         nested = NestedAscent(
             self.problem.internal,
@@ -128,13 +155,16 @@ class PressureLadder:
             TOLERANCES.ascent_metric,
         )
         ascent, phi, _ = nested.run(region, boxed=False)
-        return -smoothed(ascent.normalise(phi)[0], TOLERANCES.smoothing)
+        return -smoothed(ascent.normalise(phi)[0], TOLERANCES.smoothing, joined)
 
-    def _start(self, tau: float, spacing: tuple, log: np.ndarray, potential: np.ndarray):
+    def _start(
+        self, tau: float, spacing: tuple, log: np.ndarray, potential: np.ndarray, joined: tuple[bool, ...]
+    ):
         """U′(ρ_k) + V, with its second derivatives bounded from below as those of a solution are."""
         start = self._variation(log, potential)
         reach = TOLERANCES.start_stretch * tau
-        return -c_transform(c_transform(-start, spacing, reach), spacing, reach)
+        conjugate = partial(c_transform, spacing=spacing, tau=reach, periodic=joined)
+        return -conjugate(conjugate(-start))
 
     def _lost(self, p, mu: Measure, spent) -> Found:
         nan = math.nan
@@ -153,7 +183,7 @@ class PressureLadder:
             scale = total / found
             pushed = now.density * scale
             gap = self.energy.gap(pushed, answer, work, now.log + math.log(scale))
-            values = rescaled(_joined(pushed, answer, total), mu.values)
+            values = rescaled(_joined(pushed, answer, total), mu.values, self.grid.periodic)
         if not np.isfinite(gap) or not np.isfinite(values).all():
             return self._lost(now.p, mu, spent)
         internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
@@ -164,7 +194,7 @@ class PressureLadder:
             p=now.p + shift,
             values=values,
             gap=gap * volume,
-            transport=transport_cost(now.p, values, newton.tau, self.grid.spacing),
+            transport=transport_cost(now.p, values, newton.tau, self.grid.spacing, newton.periodic),
             own=newton.own_error(now) if newton.before is not None else 0.0,
             folded=now.folded,
             defect=scale - 1.0,
@@ -177,8 +207,8 @@ class PressureLadder:
 
     def _bound(self, mu: Density, tau: float, work: np.ndarray, potential: np.ndarray, answer: np.ndarray):
         """∫φᶜρ_k − ∫U*(−φ − V), φ = −p, and h²/8τ an axis, by which minima over a grid may be too large."""
-        spacing = self.grid.spacing
-        first = float(np.vdot(c_transform(-work - potential, spacing, tau), mu.values))
+        conjugate = c_transform(-work - potential, self.grid.spacing, tau, periodic=self.grid.periodic)
+        first = float(np.vdot(conjugate, mu.values))
         value = self.grid.cell_volume * (first - self.dual.total_conjugate(work, answer))
         return value + grid_bias(mu, tau)
 
@@ -208,10 +238,43 @@ def log_density(values: np.ndarray) -> np.ndarray:
     return np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
 
 
-def far_walls(log: np.ndarray):
-    """For each axis, whether its lower and its upper wall hold no mass that counts."""
+def emptiest_seam(log: np.ndarray, periodic: tuple[bool, ...]) -> tuple[int, ...]:
+    """The turn along each axis that brings the two neighbouring layers of the least maximum to its ends; 0
+    between walls."""
+    found = []
+    for axis, turns in enumerate(periodic):
+        others = tuple(a for a in range(log.ndim) if a != axis)
+        layers = log.max(axis=others)
+        found.append(-int(np.maximum(layers, np.roll(layers, 1)).argmin()) if turns else 0)
+    return tuple(found)
+
+
+def ends_of(
+    log: np.ndarray, periodic: tuple[bool, ...] = (), cut: bool = True
+) -> tuple[tuple[End, End], ...]:
+    """For each axis, how a pressure goes on beyond its lower and its upper end: freely where no mass that
+    counts lies along it, through walls and, if it may be `cut`, round a periodic axis."""
     bar = log.max() - TOLERANCES.far
-    return tuple((log.take(0, a).max() < bar, log.take(-1, a).max() < bar) for a in range(log.ndim))
+    found = []
+    for axis in range(log.ndim):
+        empty = [log.take(side, axis).max() < bar for side in (0, -1)]
+        if any(periodic) and periodic[axis]:
+            found.append((End.FREE if cut and all(empty) else End.JOINED,) * 2)
+        else:
+            found.append(tuple(End.FREE if far else End.MIRRORED for far in empty))
+    return tuple(found)
+
+
+def joined_axes(ends: tuple[tuple[End, End], ...]) -> tuple[bool, ...]:
+    """For each axis, whether its ends are joined."""
+    return tuple(lower is End.JOINED for lower, _ in ends)
+
+
+def cut_stays_empty(values: np.ndarray, ends: tuple, periodic: tuple[bool, ...]) -> bool:
+    """Whether no mass that counts lies along the ends of the periodic axes that are cut."""
+    bar = values.max() * math.exp(-TOLERANCES.far)
+    cuts = [axis for axis, turns in enumerate(periodic) if turns and ends[axis][0] is End.FREE]
+    return all(values.take([0, -1], axis).max() < bar for axis in cuts)
 
 
 def settle(ladder, mu: Measure, tau: float, settings, caution):

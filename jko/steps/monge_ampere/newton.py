@@ -8,7 +8,7 @@ import numpy as np
 
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
-from jko.loops.transport.monge_ampere import LEAST, TAIL, transported
+from jko.loops.transport.monge_ampere import LEAST, TAIL, End, transported
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.monge_ampere.tolerances import TOLERANCES
 
@@ -37,8 +37,8 @@ class Iterate:
 class PressureNewton:
     """U′(ρ̂) + V = p with ρ̂ = ρ_k(S)·det DS, S = id + τ∇p, on one grid.
 
-    `free` says for each axis whether its lower and its upper wall lie so far in the tail that p is continued
-    there instead of mirrored.
+    `ends` says for each axis how p goes on beyond its lower and its upper end: mirrored at a wall, freely
+    where that lies far in the tail, or by periods.
     `limit` times the largest ρ's ρU″ bounds the residual that a correction answers, and it fades
     out where log ρ̂ is more than `tail` below its maximum: far tails weigh nothing and may be wild, and p
     follows its neighbours there. `before` is U′(ρ_k) + V on this grid, from which τ's own error is told;
@@ -55,20 +55,21 @@ class PressureNewton:
         spacing: tuple,
         log_density: np.ndarray,
         potential: np.ndarray,
-        free: tuple,
+        ends: tuple,
         limit: float,
         tail: float,
         before: np.ndarray | None = None,
     ):
         self.energy, self.tau, self.spacing, self.before = energy, tau, spacing, before
-        self.log_density, self.potential, self.free = log_density, potential, free
+        self.log_density, self.potential, self.ends = log_density, potential, ends
+        self.periodic = tuple(lower is End.JOINED for lower, _ in ends)
         self.limit, self.tail = limit, tail
         self.mass = float(np.exp(log_density).sum() * np.prod(spacing))
         self.linear_iterations = self.iterations = 0
 
     def at(self, p: np.ndarray) -> Iterate:
         """The iterate of a pressure."""
-        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free)
+        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.ends)
         with np.errstate(all="ignore"):
             density = np.exp(log)
             slope, stiffness = self.energy.slope(log, density)
@@ -80,7 +81,7 @@ class PressureNewton:
             square /= stiffness
             mass = float(density.sum())
             gap = 0.5 * float(square.sum()) / mass * self.mass if 0.0 < mass < np.inf else np.inf
-            transport = transport_cost(p, density, self.tau, self.spacing)
+            transport = transport_cost(p, density, self.tau, self.spacing, self.periodic)
             folded = float(density[least < FOLD].sum() / np.float64(mass)) if least.min() < FOLD else 0.0
         return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least)
 
@@ -115,11 +116,11 @@ class PressureNewton:
         is off by half of ∇p − ∇p_k(S) = ∇(p − p_k + (τ/2)|∇p|²) to first order in τ.
         """
         if now.own is None:
-            turned = squared_slope(now.p, self.spacing)
+            turned = squared_slope(now.p, self.spacing, self.periodic)
             turned *= 0.5 * self.tau
             turned += now.p
             turned -= self.before
-            now.own = 0.25 * transport_cost(turned, now.density, self.tau, self.spacing)
+            now.own = 0.25 * transport_cost(turned, now.density, self.tau, self.spacing, self.periodic)
         return now.own
 
     def rounding(self, now: Iterate) -> float:
@@ -163,7 +164,8 @@ class PressureNewton:
             )
             np.clip(fade, 0.0, 1.0, out=fade)
             right *= fade * fade * (3.0 - 2.0 * fade)
-        correction, spent = Multigrid(now.log - now.log.max(), stiffness, mobility).solve(right, reduction)
+        grid = Multigrid(now.log - now.log.max(), stiffness, mobility, self.periodic)
+        correction, spent = grid.solve(right, reduction)
         self.linear_iterations += spent
         return unit * correction
 
@@ -217,28 +219,29 @@ class LogEnergy:
         return float(self.internal.density(density).sum())
 
 
-def squared_slope(p: np.ndarray, spacing: tuple):
+def squared_slope(p: np.ndarray, spacing: tuple, periodic: tuple[bool, ...]):
     """|∇p|² in the cells, along each axis the mean of the squares at both faces."""
     total = np.zeros(p.shape)
-    for axis, h in enumerate(spacing):
+    for axis, (h, turns) in enumerate(zip(spacing, periodic, strict=True)):
         slope = np.diff(p, axis=axis)
         slope *= slope
         slope *= 0.5 / (h * h)
-        total[tuple(slice(None, -1) if a == axis else slice(None) for a in range(p.ndim))] += slope
-        total[tuple(slice(1, None) if a == axis else slice(None) for a in range(p.ndim))] += slope
+        low, high, first, last = (
+            tuple(side if a == axis else slice(None) for a in range(p.ndim))
+            for side in (slice(None, -1), slice(1, None), slice(None, 1), slice(-1, None))
+        )
+        total[low] += slope
+        total[high] += slope
+        if turns:
+            seam = (0.5 / (h * h)) * (p[first] - p[last]) ** 2
+            total[first] += seam
+            total[last] += seam
     return total
 
 
-def transport_cost(p: np.ndarray, density: np.ndarray, tau: float, spacing: tuple) -> float:
+def transport_cost(p: np.ndarray, density: np.ndarray, tau: float, spacing: tuple, periodic: tuple) -> float:
     """(τ/2)∫|∇p|²ρ, by the mean of the squared slopes at both faces of a cell."""
-    total = 0.0
-    for axis, h in enumerate(spacing):
-        slope = np.diff(p, axis=axis)
-        slope *= slope
-        lower = tuple(slice(None, -1) if a == axis else slice(None) for a in range(p.ndim))
-        upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(p.ndim))
-        total += float(np.vdot(slope, density[lower]) + np.vdot(slope, density[upper])) / (2.0 * h * h)
-    return 0.5 * tau * total * float(np.prod(spacing))
+    return 0.5 * tau * float(np.vdot(squared_slope(p, spacing, periodic), density)) * float(np.prod(spacing))
 
 
 class SteepNewton(PressureNewton):
@@ -253,13 +256,13 @@ class SteepNewton(PressureNewton):
 
     halvings, helps = TOLERANCES.steep_halvings, TOLERANCES.steep_helps
 
-    def __init__(self, energy, tau: float, spacing, log_density, potential, free, before=None):
-        super().__init__(energy, tau, spacing, log_density, potential, free, np.inf, np.inf, before)
+    def __init__(self, energy, tau: float, spacing, log_density, potential, ends, before=None):
+        super().__init__(energy, tau, spacing, log_density, potential, ends, np.inf, np.inf, before)
         self.bar = float(log_density.max()) - TOLERANCES.dense
         self.cell_volume = float(np.prod(spacing))
 
     def at(self, p) -> Iterate:
-        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.free, self.bar)
+        log, diagonal, least = transported(self.log_density, p, self.tau, self.spacing, self.ends, self.bar)
         share = np.minimum(least.astype(float) / LEAST, 1.0)
         with np.errstate(all="ignore"):
             full = np.exp(log)
@@ -275,7 +278,7 @@ class SteepNewton(PressureNewton):
             gap = self.energy.gap(density, answer, work) * self.cell_volume
             folds = least < TOLERANCES.negative
             folded = float(answer[folds].sum() / answer.sum()) if folds.any() else 0.0
-            transport = transport_cost(p, density, self.tau, self.spacing)
+            transport = transport_cost(p, density, self.tau, self.spacing, self.periodic)
             log = np.where(share < 1.0, np.log(np.maximum(density, 1e-300)), log)
         gap = gap if np.isfinite(gap) else np.inf
         return Iterate(p, log, density, diagonal, residual, stiffness, gap, transport, folded, least, full)
@@ -302,6 +305,7 @@ class SteepNewton(PressureNewton):
     def _correction(self, now, reduction):
         mobility = [self.tau / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
         log = np.log(np.maximum(now.full, 1e-300))
-        correction, spent = WeightedMultigrid(log, now.stiffness, mobility).solve(now.residual, reduction)
+        grid = WeightedMultigrid(log, now.stiffness, mobility, self.periodic)
+        correction, spent = grid.solve(now.residual, reduction)
         self.linear_iterations += spent
         return correction

@@ -33,7 +33,8 @@ class MongeAmpere(Scheme):
         U′(ρ̂) = p − V,  ρ̂ = ρ_k(S)·det(I + τD²p),  S(y) = y + τ∇p(y),
 
     nested from coarse to fine; each correction by conjugate gradients with a multigrid V-cycle, log ρ_k
-    interpolated by cubics. No flux through the walls; ρ′ has the mass of ρ_k. Where that
+    interpolated by cubics. No flux through the walls; along periodic axes p and log ρ_k go on by periods, and
+    the cost is the squared distance to the nearest image. ρ′ has the mass of ρ_k. Where that
     fails, as in steep wells at large τ, back-and-forth begins on a medium grid, and Newton's rows take
     the form of `jko.steps.monge_ampere.newton`; the note says so.
 
@@ -67,6 +68,7 @@ class MongeAmpere(Scheme):
     takes: ClassVar[frozenset[str]] = frozenset({"entropy", "internal", "potential", "interaction"})
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
 
     def __post_init__(self):
         positive_number("tolerance", self.tolerance)
@@ -144,7 +146,8 @@ class MongeAmpere(Scheme):
         return None
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.GRID
+        # on a torus W₂² is less convex than in a box, and no bound is proven
+        return Space.NONE if mu.grid.is_periodic else Space.GRID
 
     def _record(self, found, mu: Density, note: str, details: dict):
         return StepInfo(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -98,35 +99,47 @@ def _gaussian_segments(mu: Measure):
     return edges[:-1], edges[1:], masses
 
 
-_GOLDEN = 0.5 * (math.sqrt(5.0) - 1.0)  # of the bracket, where golden section looks
-
-
 def circle_distance(mu: Density, nu: Density, lower: float, period: float):
     """min over θ of (∫₀¹|Q₀(q) − Q₁(q − θ)|²dq)^½, Q(q + 1) = Q(q) + period, for measures of mass 1.
 
     It is W₂ for the distance to the nearest image, convex in θ, and at θ = ±1 all points are on one side of
-    those they go to, so that the least is between [DelonSalomonSobolevski2010]. Densities are constant on
-    each cell; a cloud is wrapped onto [lower, lower + period).
+    those they go to, so that the least is between [DelonSalomonSobolevski2010]: where the derivative in θ
+    changes its sign. Densities are constant on each cell; a cloud is wrapped onto [lower, lower + period).
     """
+    return quantile_distance(*turned_quantiles(mu, nu, lower, period))
+
+
+def turned_quantiles(mu: Density, nu: Density, lower: float, period: float) -> tuple[tuple, tuple]:
+    """The quantile functions Q₀ and Q₁(· − θ) of two measures of mass 1 on a circle, θ the best."""
+    from scipy.optimize import brentq
+
     first, second = (quantile_function(_wrapped(m, lower, period)) for m in (mu, nu))
     second = (*second[:2], second[2] / second[2].sum())
 
-    def distance(turn: float):
-        return quantile_distance(first, _turned(*second, turn, period))
+    @cache
+    def slope(turn: float):
+        return _slope(first, _turned(*second, turn, period), period)
 
-    low, high = -1.0, 1.0
-    inner = [high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)]
-    values = [distance(turn) for turn in inner]
-    for _ in range(TOLERANCES.golden_rounds):
-        if values[0] <= values[1]:
-            high, inner[1], values[1] = inner[1], inner[0], values[0]
-            inner[0] = high - _GOLDEN * (high - low)
-            values[0] = distance(inner[0])
-        else:
-            low, inner[0], values[0] = inner[0], inner[1], values[1]
-            inner[1] = low + _GOLDEN * (high - low)
-            values[1] = distance(inner[1])
-    return min(*values, distance(0.0))
+    # outwards from 0, where the best turn often lies: between densities near each other, and at gaps of both
+    near = far = 0.0
+    forth = -1.0 if slope(0.0) > 0.0 else 1.0
+    while abs(far) < 1.0 and forth * slope(far) < 0.0:
+        near, far = far, forth * min(max(TOLERANCES.widening * abs(far), TOLERANCES.turn), 1.0)
+    turn = far
+    if forth * slope(far) > 0.0 > forth * slope(near):
+        turn = brentq(slope, near, far, xtol=TOLERANCES.turn, rtol=8.0 * np.finfo(float).eps)
+    # where quantiles jump together rounding of the turn would tear a sliver off: none at 0 and at whole turns
+    turned = [_turned(*second, theta, period) for theta in (turn, 0.0)]
+    return first, min(turned, key=lambda other: quantile_distance(first, other))
+
+
+def _slope(first: tuple, second: tuple, period: float) -> float:
+    """d/dθ⁺ of ∫₀¹|Q₀(q) − Q₁(q − θ)|²dq at θ = 0: ∫2(Q₀ − Q₁)dQ₁, a jump of Q₁ being a stretch of it, and
+    at one of both Q₀ what it is after."""
+    _, a0, b0, a1, b1 = matched_segments(first, second)
+    after0, after1 = np.append(a0[1:], a0[0] + period), np.append(a1[1:], a1[0] + period)
+    along = np.sum((b1 - a1) * ((a0 - a1) + (b0 - b1)))
+    return float(along + np.sum((after1 - b1) * ((after0 - b1) + (after0 - after1))))
 
 
 def _wrapped(mu: Density, lower: float, period: float):

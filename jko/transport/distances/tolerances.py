@@ -16,7 +16,8 @@ class Tolerances:
     # On the line
     line_reach: float = 9.0  # standard deviations of a Gaussian to each side: 2e-19 is outside
     line_cells: int = 40_000  # of constant density, into which that is cut: 2e-8 of it in W₂
-    golden_rounds: int = 80  # of golden section on the circle, after which the bracket is 4e-17 of a turn
+    turn: float = 1e-16  # of a turn, to which the best one on the circle is found: rounding of levels
+    widening: float = 64.0  # of the bracket in which it is sought, outwards from no turn: 9 cover all of them
 
     # Plans between atoms
     largest_plan: float = 4e7  # pairs, 320 MB
