@@ -2,14 +2,14 @@
 Exclusion: particles that take room
 ===================================
 
-The Fermi–Dirac entropy ∫ρ log ρ + (1 − ρ) log(1 − ρ) allows one particle a place. At rest in a potential
-ρ = 1/(1 + e^{V − μ}): a Fermi distribution, which fills the well to 1 where Boltzmann's law piles up.
+Particles that keep others out of their places move with the mobility ρ(1 − ρ): where all places are taken
+nothing moves. Poured into one of two basins they fill it to the brim, spill over the saddle, and rest at
+Fermi's law ρ = 1/(1 + e^{(V − μ)/θ}), whose level line V = μ is a sea level. Without exclusion they pile up.
 """
 
 import sys
 from pathlib import Path
 
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.optimize import brentq
@@ -20,32 +20,36 @@ import jko
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "results")
 folder.mkdir(parents=True, exist_ok=True)
 
+THETA, MASS = 0.12, 2.4
+V = fn.Potential(lambda x: (x[0] ** 2 - 1.0) ** 2 + 0.25 * x[0] + 1.2 * x[1] ** 2)
+grid = jko.Grid.uniform((-2.0, -1.5), (2.0, 1.5), (56, 42))
+x, y = np.moveaxis(grid.centers, -1, 0)
+height = V.values(grid.points).reshape(grid.cells)
+disk = jko.Density(grid, 1.0 / (1.0 + np.exp(20.0 * (np.hypot(x + 0.9, y) - 0.91))))
+start = jko.Density(grid, disk.values * (MASS / disk.mass))
 
-def fermi_dirac(s):
-    return s * jnp.log(s) + (1.0 - s) * jnp.log1p(-jnp.minimum(s, 1.0))
+exclusion, plain = THETA * fn.FermiDirac() + V, THETA * fn.Entropy() + V
+run = jko.flow(exclusion, start, jko.limits.FiniteVolume(mobility="exclusion"), tau=0.5, n_steps=80)
+level = brentq(
+    lambda mu: (1.0 / (1.0 + np.exp((height - mu) / THETA))).sum() * grid.cell_volume - MASS, -3.0, 9.0
+)
+fermi = 1.0 / (1.0 + np.exp((height - level) / THETA))
+boltzmann = jko.flow(plain, start, jko.limits.FiniteVolume(), tau=0.5, n_steps=80).final.values
+print(
+    f"full to {run.final.values.max():.4f}, off Fermi's law by {np.abs(run.final.values - fermi).max():.1e}"
+)
 
-
-V = fn.Potential("quadratic", stiffness=8.0)
-exclusion = fn.InternalEnergy(fermi_dirac) + V + fn.Cap(1.0 - 1e-9)
-grid = jko.Grid.uniform(-3.0, 3.0, 240)
-x = grid.axes[0]
-start = jko.Density(grid, 0.6 * np.exp(-((np.abs(x) - 1.6) ** 2) / 0.3))
-start = jko.Density(grid, start.values * (1.5 / start.mass))
-
-runs = {
-    "exclusion": jko.flow(exclusion, start, jko.limits.FiniteVolume(), tau=0.01, n_steps=100),
-    "Boltzmann": jko.flow(fn.Entropy() + V, start, jko.limits.FiniteVolume(), tau=0.01, n_steps=100),
-}
-level = brentq(lambda mu: (1.0 / (1.0 + np.exp(4.0 * x**2 - mu))).sum() * grid.cell_volume - 1.5, -9.0, 99.0)
-rest = 1.0 / (1.0 + np.exp(4.0 * x**2 - level))
-print(f"distance to Fermi's law: {np.abs(runs['exclusion'].final.values - rest).max():.1e}")
-
-figure, axes = plt.subplots(1, 2, figsize=(10.0, 3.8), sharex=True, layout="constrained")
-for axis, (name, run) in zip(axes, runs.items()):
-    for k in (0, 5, 15, 40, 100):
-        axis.plot(x, run.measures[k].values, color=plt.cm.viridis(k / 110), label=f"t = {run.times[k]:.2g}")
-    axis.set(xlabel="x (nondimensional)", title=name)
-axes[0].plot(x, rest, "k--", label="1/(1 + exp(V − μ))")
-axes[0].set_ylabel("ρ")
-figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
+figure, axes = plt.subplots(2, 3, figsize=(11.0, 5.6), layout="constrained")
+for axis, k in zip(axes.flat, (0, 1, 4, 16, 80), strict=False):
+    mesh = axis.pcolormesh(grid.axes[0], grid.axes[1], run.measures[k].values.T, vmin=0.0, vmax=1.0)
+    axis.contour(x, y, height, levels=np.linspace(-0.2, 3.0, 9), colors="white", linewidths=0.3)
+    axis.contour(x, y, height, levels=[level], colors="white", linewidths=1.2, linestyles="--")
+    axis.set(title=f"t = {run.times[k]:g}", aspect="equal", xlabel="$x_1$", ylabel="$x_2$")
+figure.colorbar(mesh, ax=axes[0, 2], label="ρ")
+cut, row = axes[1, 2], grid.cells[1] // 2
+cut.plot(grid.axes[0], run.final.values[:, row], label="exclusion")
+cut.plot(grid.axes[0], fermi[:, row], "k--", linewidth=1.0, label="1/(1 + exp((V − μ)/θ))")
+cut.plot(grid.axes[0], boltzmann[:, row], label=f"without exclusion: up to {boltzmann.max():.0f}")
+cut.set(title="at $x_2 = 0$, last time", ylim=(0.0, 2.0), xlabel="$x_1$ (nondimensional)", ylabel="ρ")
+cut.legend(fontsize=8)
 figure.savefig(f"{folder}/exclusion.png", dpi=150)

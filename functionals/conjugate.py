@@ -54,6 +54,11 @@ class GatheredInternal:
     def __init__(self, terms: tuple):
         self.terms = terms
 
+    @property
+    def cap(self) -> float:
+        """The density beyond which U is infinite, inf for none."""
+        return min(atom.cap for _, atom in self.terms)
+
     def density(self, s: np.ndarray):
         """U(s)."""
         return sum(c * atom.density(s) for c, atom in self.terms)

@@ -75,6 +75,7 @@ class InternalEnergy(Functional):
     kind = "internal"
     is_entropy: ClassVar[bool] = False
     linearly_convex = True
+    cap: float = np.inf  # density beyond which U is infinite
 
     def __init__(self, U: Callable, *, displacement_convex: bool | None = None, convex: bool = True):
         if not callable(U):

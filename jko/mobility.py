@@ -63,6 +63,13 @@ class Mobility:
         """M′(s), elementwise."""
         return elementwise(_slope_of(self.function), s)
 
+    def peak(self, largest: float) -> float:
+        """The density up to the cap and the largest one at which M is greatest; the cap where M still rises
+        there."""
+        s = np.linspace(0.0, min(self.cap, largest), TOLERANCES.asked_densities)
+        highest = int(np.argmax(np.nan_to_num(self.values(s), nan=-np.inf)))
+        return self.cap if highest == len(s) - 1 else float(s[highest])
+
     def require(self, largest: float) -> None:
         """Refuse an M that is not as declared at densities up to the largest, by ValueError."""
         s = np.linspace(0.0, largest, TOLERANCES.asked_densities)

@@ -27,6 +27,7 @@ FLOORS = [
         "locks": [],
         "progress": ["errors"],
         "mobility": ["functionals", "errors"],
+        "metric": ["functionals", "errors"],
     },
     {"measures": [], "scheme": ["measures"], "modulus": ["measures"]},
     {

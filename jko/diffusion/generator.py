@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.diffusion.selling import decompose
+from jko.loops.grids.selling import decompose
 from jko.measures import Grid
 
 

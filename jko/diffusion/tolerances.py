@@ -77,7 +77,6 @@ class Tolerances:
     kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave in a cell
     excess_noise: float = 0.1  # of GGᵀ, what upwind fluxes may add to the noise without a warning
     cut_mass: float = 1e-2  # of the mass, what centred fluxes may make negative before they are refused
-    selling_rounds: int = 200  # of Selling's algorithm at most, each of which makes bases more obtuse
     degree: int = 5  # of the spline through log ρ, which coarsening and extrapolation of cells take
 
     # One law seen as SDE, ODE and density

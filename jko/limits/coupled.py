@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from functionals.parts import Parts
+from jko.limits.edges import Edges, edges_of
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 from jko.limits.tolerances import TOLERANCES
-from jko.measures import Grid, fields
+from jko.measures import Grid
 
 # a nearly symmetric matrix, rows scaled: half the time of an unsymmetric ordering
 _FACTORING = {
@@ -31,33 +32,38 @@ class CoupledDiffusion:
     τ by two stages.
     """
 
-    def __init__(self, parts: Parts, grid: Grid):
-        import scipy.sparse as sp
-
-        self.cells, self.size, self.grid = grid.cells, grid.size, grid
+    def __init__(self, parts: Parts, grid: Grid, edges: Edges | None = None, cap: float = np.inf):
+        self.cells = grid.cells
+        self.cap = cap if parts.internal_energy is None else min(cap, parts.internal_energy.cap)
+        self.held = np.flatnonzero(grid.inside)
         local = (*parts.internal, *parts.local)
         self.local = [(c, _Integral(atom, grid)) for c, atom in local]
         self.gradient: tuple[tuple[float, Any], ...] = parts.gradient
-        index = np.arange(grid.size).reshape(grid.cells)
-        pairs = [(index[low].ravel(), index[high].ravel()) for low, high in fields.faces(grid)]
-        self.low, self.high = (np.concatenate(side) for side in zip(*pairs, strict=True))
-        sizes = [low.size for low, _ in pairs]
-        self.inverse_square = np.repeat(np.array(grid.spacing) ** -2.0, sizes)
-        faces = np.arange(self.low.size)
-        ones, shape = np.ones(self.low.size), (self.low.size, self.size)
-        self.jump = sp.csr_array((ones, (faces, self.high)), shape) - sp.csr_array(
-            (ones, (faces, self.low)), shape
-        )
+        self.faces = edges_of(grid)
+        self.edges = edges or self.faces
+        self.size = self.faces.size
         self.steep = not np.all(np.isfinite(self.variation(np.zeros(self.size))))
+        full = np.full(self.size, self.cap)
+        self.steep_above = np.isfinite(self.cap) and not np.all(np.isfinite(self.variation(full)))
 
     def evolve(self, rho: np.ndarray, psi: np.ndarray, tau: float, second_order: bool) -> np.ndarray:
         """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
-        base, psi, weight = rho.ravel(), psi.ravel(), tau * self.inverse_square
+        base, psi, weight = self._of(rho), self._of(psi), tau * self.edges.weight
         if not second_order:
-            return self._stage(base, base, psi, weight).reshape(self.cells)
+            return self._field(self._stage(base, base, psi, weight))
         first = self._stage(base, base, psi, _GAMMA * weight)
         later = base + (1.0 / _GAMMA - 1.0) * (first - base)
-        return self._stage(later, first, psi, _GAMMA * weight).reshape(self.cells)
+        return self._field(self._stage(later, first, psi, _GAMMA * weight))
+
+    def _of(self, field: np.ndarray) -> np.ndarray:
+        """The values inside `[size]` of a field `[*cells]`."""
+        return field.reshape(-1)[self.held]
+
+    def _field(self, values: np.ndarray) -> np.ndarray:
+        """The field `[*cells]`, 0 in walls, of values inside."""
+        out = np.zeros(self.cells)
+        out.reshape(-1)[self.held] = values
+        return out
 
     def variation(self, rho: np.ndarray) -> np.ndarray:
         """δF/δρ `[cells]` without Ψ."""
@@ -65,20 +71,22 @@ class CoupledDiffusion:
             total = sum((c * atom.factor(rho) * atom.derivative(rho) for c, atom in self.local), 0.0)
             for c, bent in self.gradient:
                 g = np.asarray(bent.g(rho))
-                pull = self.jump.T @ (self.inverse_square * (self.jump @ g))
+                pull = self.faces.jump.T @ (self.faces.weight * (self.faces.jump @ g))
                 total = total + c * np.asarray(bent.slope(rho)) * pull
         return np.asarray(total)
 
     def size_of_terms(self, rho: np.ndarray) -> np.ndarray:
         """What the cells `[*cells]` add to F, without signs: whose rounding F holds."""
-        held = rho.ravel()
-        return (held * self._size(held)).reshape(self.cells)
+        held = self._of(rho)
+        return self._field(held * self._size(held))
 
     def _stage(self, base: np.ndarray, start: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """ρ′ of one implicit stage; raises NotSolved."""
-        rho = np.maximum(start, 0.0)
+        rho = np.clip(start, 0.0, self.cap)
         if self.steep:
             rho = np.where(rho > 0.0, rho, TOLERANCES.newton_floor * rho.mean())
+        if self.steep_above:
+            rho = np.where(rho < self.cap, rho, (1.0 - TOLERANCES.newton_floor) * self.cap)
         residual, allowed = self._residual(rho, base, psi, weight)
         held, best, stalled = True, np.inf, 0  # the first step holds M: it solves a problem without it
         for _ in range(TOLERANCES.coupled_iterations):
@@ -93,15 +101,16 @@ class CoupledDiffusion:
         worst = float(np.abs(residual).max()) / allowed
         if not worst < TOLERANCES.accepted:
             raise NotSolved(f"residual {worst:.1e} of the tolerance")
-        return conserving(base[:, None], rho[:, None], np.full((rho.size, 1), np.inf))[:, 0]
+        return conserving(base[:, None], rho[:, None], np.full((rho.size, 1), self.cap))[:, 0]
 
     def _searched(self, rho, step, before, base, psi, weight):
         """The step, halved until the residual falls, at the shortest whatever it does; and whether all of it
         was taken."""
-        size, least = float(np.abs(before).sum()), 0.1 * rho if self.steep else np.zeros_like(rho)
+        size, least = float(np.abs(before).sum()), 0.1 * rho if self.steep else 0.0
+        most = rho + 0.9 * (self.cap - rho) if self.steep_above else self.cap
         share = 1.0
         for halving in range(TOLERANCES.coupled_halvings + 1):
-            new = np.maximum(rho + share * step, least)
+            new = np.clip(rho + share * step, least, most)
             residual, allowed = self._residual(new, base, psi, weight)
             found = float(np.abs(residual).sum())
             if found < size or halving == TOLERANCES.coupled_halvings:
@@ -113,8 +122,8 @@ class CoupledDiffusion:
         """M on the faces and its derivatives with respect to the lower and the higher cell."""
         falls = drop > 0.0  # from the higher cell
         near, far = (
-            np.where(falls, rho[self.high], rho[self.low]),
-            np.where(falls, rho[self.low], rho[self.high]),
+            np.where(falls, rho[self.edges.high], rho[self.edges.low]),
+            np.where(falls, rho[self.edges.low], rho[self.edges.high]),
         )
         held = far > TOLERANCES.steepest * near
         limit = 0.5 * (1.0 + TOLERANCES.steepest)
@@ -125,12 +134,12 @@ class CoupledDiffusion:
     def _residual(self, rho, base, psi, weight):
         """ρ − base − s∇·(M∇ξ), and what rounding leaves of it."""
         xi = self.variation(rho) + psi
-        drop = self.jump @ xi
+        drop = self.edges.jump @ xi
         mobility = self._mobility(rho, drop)[0]
         with np.errstate(invalid="ignore"):
-            residual = rho - base + self.jump.T @ (weight * mobility * drop)
+            residual = rho - base + self.edges.jump.T @ (weight * mobility * drop)
         size = self._size(rho) + np.abs(psi)
-        carried = weight * mobility * (size[self.low] + size[self.high])
+        carried = weight * mobility * (size[self.edges.low] + size[self.edges.high])
         allowed = 1e-13 * np.abs(base).max() + 1e-15 * float(carried.max(initial=0.0))
         return residual, allowed
 
@@ -141,7 +150,8 @@ class CoupledDiffusion:
             for c, atom in self.local:
                 total += c * np.abs(atom.factor(rho) * atom.derivative(rho))
             for c, bent in self.gradient:
-                sums = abs(self.jump).T @ (self.inverse_square * (abs(self.jump) @ np.abs(bent.g(rho))))
+                jump = abs(self.faces.jump)
+                sums = jump.T @ (self.faces.weight * (jump @ np.abs(bent.g(rho))))
                 total += c * np.abs(bent.slope(rho)) * sums
         return np.nan_to_num(total, nan=0.0, posinf=0.0)
 
@@ -151,16 +161,18 @@ class CoupledDiffusion:
         import scipy.sparse as sp
         from scipy.sparse.linalg import splu
 
-        scale = rho if self.steep else np.ones_like(rho)
-        drop = self.jump @ (self.variation(rho) + psi)
+        jump, scale = self.edges.jump, rho if self.steep else np.ones_like(rho)
+        if self.steep_above:
+            scale = scale * (1.0 - rho / self.cap)
+        drop = jump @ (self.variation(rho) + psi)
         mobility, of_low, of_high = self._mobility(rho, drop)
-        faces, shape = np.arange(drop.size), self.jump.shape
-        fluxes = sp.diags_array(weight * mobility) @ (self.jump @ self._hessian(rho))
+        faces, shape = np.arange(drop.size), jump.shape
+        fluxes = sp.diags_array(weight * mobility) @ (jump @ self._hessian(rho))
         if not held:
             carried = weight * drop
-            fluxes = fluxes + sp.csr_array((carried * of_low, (faces, self.low)), shape)
-            fluxes = fluxes + sp.csr_array((carried * of_high, (faces, self.high)), shape)
-        matrix = (sp.eye_array(self.size) + self.jump.T @ fluxes) @ sp.diags_array(scale)
+            fluxes = fluxes + sp.csr_array((carried * of_low, (faces, self.edges.low)), shape)
+            fluxes = fluxes + sp.csr_array((carried * of_high, (faces, self.edges.high)), shape)
+        matrix = (sp.eye_array(self.size) + jump.T @ fluxes) @ sp.diags_array(scale)
         rows = np.maximum(abs(matrix).max(axis=1).toarray().ravel(), np.finfo(float).tiny)
         try:
             factors = splu(sp.csc_matrix(sp.diags_array(1.0 / rows) @ matrix), **_FACTORING)
@@ -183,27 +195,29 @@ class CoupledDiffusion:
         if atom.outer is None:
             return step
         slope = np.asarray(atom.derivative(rho))
-        column = solve(c * atom.bend(rho) * (self.jump.T @ (weight * (self.jump @ slope))))
+        column = solve(c * atom.bend(rho) * (self.edges.jump.T @ (weight * (self.edges.jump @ slope))))
         return step - column * (slope @ step) / (1.0 + slope @ column)
 
     def _hessian(self, rho: np.ndarray):
         """∂ξ/∂ρ, sparse, without what a function of an integral adds."""
         import scipy.sparse as sp
 
-        diagonal, beside = np.zeros(self.size), np.zeros(self.low.size)
-        # a g or U that bends without bound at 0 is asked a little above
+        low, high = self.faces.low, self.faces.high
+        diagonal, beside = np.zeros(self.size), np.zeros(low.size)
+        # a g or U that bends without bound at 0 or at the cap is asked a little off
         rho = np.where(rho > 0.0, rho, TOLERANCES.singular_floor * rho.mean())
+        rho = np.minimum(rho, self.cap * (1.0 - TOLERANCES.singular_floor))
         for c, atom in self.local:
             diagonal += c * atom.factor(rho) * np.asarray(atom.second_derivative(rho))
         for c, bent in self.gradient:
             g, slope, bend = (np.asarray(part(rho)) for part in (bent.g, bent.slope, bent.bend))
-            weight, jump = c * self.inverse_square, self.jump @ g
+            weight, jump = c * self.faces.weight, self.faces.jump @ g
             pull = weight * jump
-            of_low = weight * slope[self.low] ** 2 - pull * bend[self.low]
-            of_high = weight * slope[self.high] ** 2 + pull * bend[self.high]
-            diagonal += np.bincount(self.low, of_low, self.size) + np.bincount(self.high, of_high, self.size)
-            beside -= weight * slope[self.low] * slope[self.high]
-        sides = np.concatenate([self.low, self.high]), np.concatenate([self.high, self.low])
+            of_low = weight * slope[low] ** 2 - pull * bend[low]
+            of_high = weight * slope[high] ** 2 + pull * bend[high]
+            diagonal += np.bincount(low, of_low, self.size) + np.bincount(high, of_high, self.size)
+            beside -= weight * slope[low] * slope[high]
+        sides = np.concatenate([low, high]), np.concatenate([high, low])
         off = sp.csr_array((np.concatenate([beside, beside]), sides), (self.size, self.size))
         return sp.diags_array(diagonal) + off
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from functionals import Functional
@@ -13,7 +15,7 @@ from jko.measures import Density, Grid
 class GridProblem:
     """F on a grid: what is local and implicit (the internal energy, V, a cap) and what is not (`moving`)."""
 
-    def __init__(self, F: Functional, grid: Grid):
+    def __init__(self, F: Functional, grid: Grid, carrier: Any = None):
         self.F, self.grid, parts = F, grid, F.parts
         self.fixed = parts.potential_values(grid.points).reshape(grid.cells)
         if grid.room is not None:
@@ -24,7 +26,11 @@ class GridProblem:
         for atom in parts.constraints:
             self.cap = np.minimum(self.cap, atom.values(grid.points).reshape(grid.cells))
         self.cap[grid.doors] = np.inf
-        self.lines = self._line_solver()
+        if carrier is None:
+            self.lines = self._line_solver()
+        else:
+            self.lines = carrier.solver(parts, grid)
+            self.cap = np.minimum(self.cap, self.lines.cap)
         if self.moving:
             self.lines.most_substeps = 1  # its sweeps are repeated, and its checks shorten τ already
         self._plans: dict = {}
@@ -117,8 +123,9 @@ class GridProblem:
         internal = self.F.parts.internal_energy
         if internal is not None:
             held = rho > 0.0
-            slopes = np.abs(np.asarray(internal.derivative(np.where(held, rho, 1.0))))
-            terms = terms + np.abs(np.asarray(internal.density(rho))) + np.where(held, rho * slopes, 0.0)
+            slopes = np.abs(np.asarray(internal.derivative(np.where(held, rho, rho.mean()))))
+            slopes = np.where(np.isfinite(slopes), slopes, 0.0)  # at a cap
+            terms = terms + np.abs(np.asarray(internal.density(rho))) + rho * slopes
         if hasattr(self.lines, "size_of_terms"):
             terms = terms + self.lines.size_of_terms(rho)
         return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume

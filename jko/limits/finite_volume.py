@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density, Measure
+from jko.metric import frozen_metric
+from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 
 
@@ -61,6 +64,12 @@ class FiniteVolume(Scheme):
     mass after = mass before − out to `mass_error`. F may rise as mass leaves, and no step is shortened for
     it; `dissipation` is then of either sign. With the entropy, a cap alone, or neither.
 
+    mobility: M in ∂_tρ = ∇·(M(ρ)A∇ξ), a `jko.Mobility`, `jko.Exclusion(cap)`, a jax function of a density or
+    "exclusion"; metric: A, a symmetric positive definite matrix or a jax function of a point `[d]` that gives
+    one. Implicit with all of F, 0 ≤ ρ ≤ cap by construction; order 2, next to walls that an oblique A looks
+    through 1, and where no internal energy spreads a drift 1. On boxes, tori and in rooms; no cap in F, no
+    doors and no reaction beside them, and in space a diagonal A. A mobility has to be 0 at 0 and at its cap.
+
     Per step, `info.dissipation` is F(ρ) − F(ρ′) ≥ 0, `info.iterations` counts the midpoint iteration, `gap`
     is NaN. Raises TypeError for anything but a Density and ValueError for a τ ≤ 0 or an infinite energy at
     the start.
@@ -68,6 +77,8 @@ class FiniteVolume(Scheme):
 
     reaction: Functional | Callable | None = None
     length: float = 1.0
+    mobility: Mobility | Callable | str | None = None
+    metric: Callable | ArrayLike | None = None
 
     takes: ClassVar[frozenset[str]] = KINDS
     measures: ClassVar[tuple[type, ...]] = (Density,)
@@ -76,8 +87,26 @@ class FiniteVolume(Scheme):
     rooms: ClassVar[bool] = True
     doors: ClassVar[bool] = True
 
+    def __post_init__(self):
+        if self.metric is not None:
+            object.__setattr__(self, "metric", frozen_metric(self.metric))
+        if self.mobility is not None:
+            object.__setattr__(self, "mobility", Mobility.of(self.mobility))
+
+    @property
+    def carries(self) -> bool:
+        """Whether mass is carried otherwise than by ρ∇ξ."""
+        return self.mobility is not None or self.metric is not None
+
+    def displacement_modulus(self, F, mu) -> float | None:
+        return None if self.carries else super().displacement_modulus(F, mu)
+
     def check(self, F: Functional, mu: Density) -> None:
         super().check(F, mu)
+        if self.carries:
+            from jko.limits.mobile import refuse
+
+            refuse(F, mu, self.reaction is not None)
         kinds = F.parts.kinds
         coupled = kinds & {"local", "gradient"}
         if coupled and "constraint" in kinds:
@@ -96,7 +125,7 @@ class FiniteVolume(Scheme):
                     f"limits.FiniteVolume takes {atom!r}, which is not convex, only beside an energy of the "
                     "gradient, without which densities part within a cell: add c * fn.Dirichlet()"
                 )
-        if mu.grid.is_periodic and kinds & {"internal", "constraint"} and not coupled:
+        if mu.grid.is_periodic and kinds & {"internal", "constraint"} and not (coupled or self.carries):
             raise UnsupportedFunctional(
                 f"limits.FiniteVolume takes the entropy, potentials and interactions on a periodic grid, got "
                 f"{F!r}: take steps.Entropic, or a grid with walls"
@@ -114,7 +143,12 @@ class FiniteVolume(Scheme):
 
         self.check(F, mu)
         positive_number("length", self.length)
-        problem = Problem(F, lambda F: GridProblem(F, mu.grid))
+        carrier = None
+        if self.carries:
+            from jko.limits.mobile import Carrier
+
+            carrier = Carrier(self.mobility, self.metric, mu)
+        problem = Problem(F, lambda F: GridProblem(F, mu.grid, carrier))
         if self.reaction is not None:
             problem.reaction = Reaction(self.reaction, mu.grid, self.length)
         infinite = int(np.sum(~np.isfinite(problem.at(0.0).fixed)))

@@ -11,7 +11,7 @@ import jko
 from jko import diffusion
 from jko.diffusion.coefficients import at_points
 from jko.diffusion.generator import generator
-from jko.diffusion.selling import decompose
+from jko.loops.grids.selling import decompose
 
 MIXTURE = jko.exact.GaussianMixture([-1.0, 0.8], [0.3, 0.25], [0.4, 0.6], stiffness=1.0, temperature=0.25)
 TIMES = np.array([0.0, 0.2, 0.5])
