@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import cached_property
 
@@ -62,6 +63,28 @@ class Sum(Functional):
 
     def __repr__(self) -> str:
         return " + ".join(repr(term) if c == 1 else f"{c:g} * {term!r}" for c, term in self._terms)
+
+
+class Composite(Sum):
+    """A functional that dissolves into a sum of others, and keeps its own name; a subclass sets `_terms`."""
+
+    terms = Functional.terms
+    parts = Functional.parts
+
+    @property
+    def depends_on_time(self) -> bool:
+        """Whether a term does."""
+        return any(term.depends_on_time for _, term in self._terms)
+
+    def at(self, t: float) -> Functional:
+        if not self.depends_on_time:
+            return self
+        here = copy.copy(self)
+        here._terms = tuple((c, term.at(t)) for c, term in self._terms)
+        return here
+
+    def probe(self, mu):
+        return [entry for _, term in self._terms for entry in term.probe(mu)]
 
 
 def add(left: Functional, right: Functional) -> Functional:

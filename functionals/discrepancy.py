@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.algebra import Composite
 from functionals.array import Array
 from functionals.base import Functional
 from functionals.interaction import Interaction
@@ -21,7 +22,7 @@ _CHUNK = 256  # points of the target summed at a time: memory is n × 256
 
 
 @register("mmd")
-class MMD(Functional):
+class MMD(Composite):
     """F(ρ) = ½‖ρ − ν‖²_k = ½∬k(x − y) d(ρ − ν)(x) d(ρ − ν)(y), half of MMD² [GrettonEtAl2012].
 
     δF/δρ = k∗ρ − k∗ν up to a constant and ∇_W F = ∇k∗ρ − ∇k∗ν [ArbelKorbaSalimGretton2019]. F dissolves into
@@ -73,24 +74,9 @@ class MMD(Functional):
         """The least that an eigenvalue of −D²k∗ν can be: −2e^{−3/2}s/w² for k = s exp(−|z|²/2w²)."""
         return None if self._scale is None else -2.0 * math.exp(-1.5) * self._scale[0] / self._scale[1] ** 2
 
-    def primitives(self):
+    @cached_property
+    def _terms(self):
         return (1.0, self.interaction), (1.0, self.potential)
-
-    def energy(self, mu):
-        return self.interaction.energy(mu) + self.potential.energy(mu)
-
-    def first_variation(self, mu):
-        return self.interaction.first_variation(mu) + self.potential.first_variation(mu)
-
-    def wasserstein_gradient(self, mu):
-        return self.interaction.wasserstein_gradient(mu) + self.potential.wasserstein_gradient(mu)
-
-    def probe(self, mu):
-        return [*self.interaction.probe(mu), *self.potential.probe(mu)]
-
-    def displacement_modulus(self, dimension: int):
-        moduli = [term.displacement_modulus(dimension) for term in (self.interaction, self.potential)]
-        return None if None in moduli else sum(moduli)
 
     def __repr__(self):
         return f"MMD({self.target!r}, {self.interaction!r})"

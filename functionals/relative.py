@@ -13,6 +13,7 @@ from functionals.local_energy import LocalEnergy, Relative
 from functionals.numbers import is_number
 from functionals.pointwise import describe, elementwise, namespace
 from functionals.registry import register
+from functionals.target import log_density_of, require_dimension, target_text
 from functionals.time_dependence import without_time
 from functionals.tolerances import TOLERANCES
 
@@ -23,13 +24,8 @@ class _ToTarget(LocalEnergy):
     """∫π φ(ρ/π) dx, or a function of it; π a measure with a density, or e^{log π} of a jax function."""
 
     def __init__(self, target):
-        log_density = getattr(target, "log_density_function", target)
-        if not callable(log_density):
-            raise TypeError(
-                "target: expected a measure with a density, or log π as a jax function of a point, got "
-                f"{type(target).__name__}"
-            )
-        self.target, self._log_density = target, without_time("target", log_density)
+        self.target = target
+        self._log_density = without_time("target", log_density_of("target", target))
 
     @property
     def phi(self) -> tuple[Callable, Callable, Callable]:
@@ -37,12 +33,7 @@ class _ToTarget(LocalEnergy):
         raise NotImplementedError
 
     def _log_at(self, points) -> np.ndarray:
-        dimension = getattr(self.target, "dimension", None)
-        if dimension is not None and np.shape(points)[-1] != dimension:
-            raise ValueError(
-                f"target: expected a measure in {np.shape(points)[-1]}D like the one it is compared with, "
-                f"got {dimension}D"
-            )
+        require_dimension(self.target, np.shape(points)[-1])
         logs = pointwise.values(self._log_density, np.asarray(points, dtype=float))
         empty = int(np.sum(~(logs > TOLERANCES.least_log)))
         if empty:
@@ -61,10 +52,6 @@ class _ToTarget(LocalEnergy):
     def density_at(self, x, s):
         target = jnp.exp(self._log_density(x))
         return target * self.phi[0]((s / target)[None])[0]
-
-    def _shown(self) -> str:
-        named = hasattr(self.target, "log_density_function")
-        return repr(self.target) if named else describe(self.target)
 
 
 @register("phi_divergence")
@@ -106,7 +93,7 @@ class PhiDivergence(_ToTarget):
         )
 
     def __repr__(self):
-        return f"PhiDivergence({self._shown()}, {describe(self.function)})"
+        return f"PhiDivergence({target_text(self.target)}, {describe(self.function)})"
 
 
 @register("chi_squared")
@@ -125,7 +112,7 @@ class ChiSquared(_ToTarget):
         return lambda r: r * (r - 1.0), lambda r: 2.0 * r - 1.0, lambda r: 2.0 + 0.0 * r
 
     def __repr__(self):
-        return f"ChiSquared({self._shown()})"
+        return f"ChiSquared({target_text(self.target)})"
 
 
 @register("renyi")
@@ -163,4 +150,4 @@ class Renyi(_ToTarget):
         )
 
     def __repr__(self):
-        return f"Renyi({self._shown()}, order={self.order:g})"
+        return f"Renyi({target_text(self.target)}, order={self.order:g})"

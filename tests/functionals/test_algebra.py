@@ -111,7 +111,7 @@ def test_a_divergence_dissolves_into_entropy_and_potential():
     assert fn.KL(rho)(problems.density(1, seed=3)) > 0.01
     with pytest.raises(ValueError, match=r"log ρ needs a positive density, got .* empty cells"):
         fn.KL(problems.density_with_vacuum())
-    with pytest.raises(TypeError, match=r"target must be a measure with a density .*, got Particles"):
+    with pytest.raises(TypeError, match=r"target: expected a measure with a density.*, got Particles"):
         fn.KL(problems.particles(1))
 
 

@@ -81,5 +81,5 @@ def test_refusals():
         fn.Reward(1.0, log_reference)
     with pytest.raises(ValueError, match="strength: expected a positive number, got -1"):
         fn.Reward(reward, log_reference, strength=-1)
-    with pytest.raises(TypeError, match="reference: expected a measure with a density or log ρ_ref"):
+    with pytest.raises(TypeError, match="reference: expected a measure with a density, or its log"):
         fn.Reward(reward, START.sample(5, seed=0))
