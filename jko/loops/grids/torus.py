@@ -9,10 +9,12 @@ from numba import njit
 
 from jko.loops.transport.displacement import lift
 
+STENCIL = 6  # cells to each side that no loop's differences and cubics look beyond
 
-def layers(potential: np.ndarray, scale: list, periodic: tuple, stencil: int) -> tuple[int, ...]:
+
+def layers(potential: np.ndarray, scale: list, periodic: tuple) -> tuple[int, ...]:
     """Along each axis, the cells beyond the ends that y ↦ y ± s∇φ leads to, scale = s/h² of the axis, and
-    the width of a stencil; 0 between walls. No optimal map goes further than half a turn."""
+    those of a stencil; 0 between walls. No optimal map goes further than half a turn."""
     cells = potential.shape
     if not any(periodic):
         return (0,) * len(cells)
@@ -21,7 +23,7 @@ def layers(potential: np.ndarray, scale: list, periodic: tuple, stencil: int) ->
     found = []
     for rate, slope, n, turns in zip(scale, steepest[-len(cells) :], cells, periodic, strict=True):
         reach = math.ceil(rate * slope) if rate * slope < n // 2 else n // 2
-        found.append(reach + stencil if turns else 0)
+        found.append(reach + STENCIL if turns else 0)
     return tuple(found)
 
 

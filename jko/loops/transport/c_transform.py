@@ -18,8 +18,6 @@ from jko.loops.grids.resample import TILE
 from jko.loops.threads import shared
 from jko.loops.transport.lower_hull import arrays, dip, dips, lower_hull
 
-_MARGIN = 2  # cells that a periodic line goes on further: what minima between the cells look at
-
 
 def c_transform(
     phi: np.ndarray,
@@ -60,7 +58,7 @@ def _reach(line, curvature):
     for y in range(n):
         steepest, last = max(steepest, abs(line[y] - last)), line[y]
     furthest = 0.5 * steepest / curvature + 0.5
-    return (int(furthest) if furthest < n // 2 else n // 2) + _MARGIN
+    return (int(furthest) if furthest < n // 2 else n // 2) + 2
 
 
 @njit(cache=True, fastmath={"contract", "nsz"})
@@ -71,7 +69,7 @@ def _transform_tile(
     count, n = lines.shape
     width = min(TILE, count - first)
     done = np.empty((n, TILE))
-    longest = n + 2 * (n // 2 + _MARGIN) if turns else n
+    longest = 2 * n + 4 if turns else n
     vertex, height, slope, half_bend, scale = arrays(longest)
     around, begin = np.empty(longest if turns else 1), 0
     for l in range(width):
@@ -81,7 +79,8 @@ def _transform_tile(
             for y in range(n):
                 around[begin + y] = line[y]
             for y in range(begin):
-                around[y], around[begin + n + y] = around[n + y], around[begin + y]
+                around[begin + n + y] = around[begin + y]
+                around[begin - 1 - y] = around[begin + n - 1 - y]
             line = around[: n + 2 * begin]
         top = lower_hull(line, sign, curvature, vertex, height, slope)
         if refine:

@@ -13,15 +13,13 @@ from jko.loops.grids import torus
 from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
 from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian
 
-_STENCIL = 5  # cells beyond the ends of a periodic axis that differences and cubics look at
-
 
 def transported(
     log_density: np.ndarray, p: np.ndarray, tau: float, spacing: tuple, periodic: tuple[bool, ...] = ()
 ):
     """(log ρ̂ `[*cells]`, diagonals of (DS)⁻¹ `[d, *cells]`), in 1, 2 and 3 dimensions."""
     if any(periodic):
-        around = torus.layers(p, [tau / (h * h) for h in spacing], periodic, _STENCIL)
+        around = torus.layers(p, [tau / (h * h) for h in spacing], periodic)
         wide, far = torus.continued(log_density, around), torus.continued(p, around)
         log, diagonal = transported(wide, far, tau, spacing)
         return torus.within(log, around), torus.within(diagonal, around)

@@ -21,7 +21,6 @@ from jko.loops.grids.cubic import extended_1d, extended_2d, extended_3d
 
 TAIL = 0.05  # the least eigenvalue of DS in the tails
 LEAST = 1e-6  # the same where ρ_k is dense
-_STENCIL = 3  # cells beyond the ends of a periodic axis that differences and cubics look at
 
 
 class End(StrEnum):
@@ -44,7 +43,7 @@ def transported(
     """
     cells = log_density.shape
     joined = tuple(lower is End.JOINED for lower, _ in ends)
-    around = torus.layers(p, [tau / (h * h) for h in spacing], joined, _STENCIL)
+    around = torus.layers(p, [tau / (h * h) for h in spacing], joined)
     values, p, begin = torus.continued(log_density, around), _padded(p, ends), np.array(around)
     out = np.empty(cells)
     diagonal, least = np.empty((len(cells), *cells), np.float32), np.empty(cells, np.float32)

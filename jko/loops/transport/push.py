@@ -15,8 +15,6 @@ from numba import njit
 from jko.loops.grids import torus
 from jko.loops.threads import shared
 
-_REACH = 2  # cells to each side that the differences look at
-
 
 def pull_back(
     density: np.ndarray,
@@ -31,7 +29,7 @@ def pull_back(
     The second, by the largest diagonal cofactor, is the coefficient ρ(S)·det DS·(DS)⁻¹ of the linearisation.
     """
     shape, turning = phi.shape, periodic or (False,) * phi.ndim
-    around = torus.layers(phi, [tau / (h * h) for h in spacing], turning, 1)
+    around = torus.layers(phi, [tau / (h * h) for h in spacing], turning)
     density = torus.continued(density, around)
     if phi.ndim == 1:
         density, phi, spacing = density[None], phi[None], (1.0, *spacing)
@@ -49,9 +47,10 @@ def pull_back(
 
 
 def _extended(phi: np.ndarray, periodic: tuple):
-    """φ with the cells more that differences look at, mirrored at walls and repeated round periodic axes."""
+    """φ with two cells more at each end, which differences look at, mirrored at walls and repeated round
+    periodic axes."""
     for axis, turns in enumerate(periodic):
-        width = [(_REACH, _REACH) if a == axis else (0, 0) for a in range(phi.ndim)]
+        width = [(2, 2) if a == axis else (0, 0) for a in range(phi.ndim)]
         phi = np.pad(phi, width, mode="wrap" if turns else "symmetric")
     return phi
 

@@ -14,7 +14,6 @@ from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.displacement import LEAST_DETERMINANT, derivatives, jacobian, lift, lift_all, shifted
 
 _STEPS = 12  # of Newton's method for a point's image; from the nearest cell a few are usual
-_STENCIL = 6  # cells beyond the ends of a periodic axis that differences and cubics look at
 _CLOSE = 1e-7  # of a cell: the last move of that method
 
 
@@ -24,7 +23,7 @@ def push_smooth(
     """(log of (id + σ∇φ)_#ρ `[*cells]`, least eigenvalue of I + σD²φ `[*cells]`) from log ρ at the
     centres."""
     if any(periodic):
-        around = torus.layers(phi, [sigma / (h * h) for h in spacing], periodic, _STENCIL)
+        around = torus.layers(phi, [sigma / (h * h) for h in spacing], periodic)
         wide, far = torus.continued(log_density, around), torus.continued(phi, around)
         found, least = push_smooth(wide, far, sigma, spacing)
         return torus.within(found, around), torus.within(least, around)

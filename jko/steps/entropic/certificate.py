@@ -88,12 +88,7 @@ def _fenchel_young(step, minus_pressure: np.ndarray, density: np.ndarray):
 def _conjugate(step, q: np.ndarray):
     from jko.loops.transport.c_transform import c_transform
 
-    if not any(step.periodic or ()):
-        return c_transform(q, step.spacing, step.tau)
-    around = [n // 2 if turns else 0 for n, turns in zip(q.shape, step.periodic, strict=True)]
-    wide = np.pad(q, [(k, k) for k in around], mode="wrap")
-    middle = tuple(slice(k, k + n) for k, n in zip(around, q.shape, strict=True))
-    return c_transform(wide, step.spacing, step.tau)[middle]
+    return c_transform(q, step.spacing, step.tau, periodic=step.periodic or ())
 
 
 def _plan_cost(scaled, axes: list):

@@ -99,7 +99,7 @@ def _laid_down_in(box, problem, mu: Measure, half, tau: float):
     near = binary_dilation(torus.continued(mu.values[box] > 0.0, rim), iterations=TOLERANCES.rim)
     psi[~torus.within(near, rim)] = -np.inf
     phi = smoothed(c_transform(psi, spacing, 0.5 * tau, periodic=periodic), periodic=periodic)
-    around = torus.layers(phi, [0.5 * tau / h**2 for h in spacing], periodic, TOLERANCES.rim)
+    around = torus.layers(phi, [0.5 * tau / h**2 for h in spacing], periodic)
     wide = (torus.continued(field, around) for field in (half.values[box], phi))
     values, least = np.zeros(half.grid.cells), np.ones(half.grid.cells)
     laid = push_rectangles(*wide, 0.5 * tau, spacing)

@@ -48,26 +48,15 @@ def exact_bound(
     added to theirs, per volume. Cells whose straight way meets an obstacle keep `begin` = p¹ − w¹, so that
     ways round it count as exact; then φ₁ = −ψ.
     """
-    first = nearest_transform(-end, grid, tau)
+    first = c_transform(-end, grid.spacing, tau, periodic=grid.periodic)
     held = start > 0.0
     if blocked is None:
-        last = nearest_transform(np.where(held, first, -math.inf), grid, tau)
+        last = c_transform(np.where(held, first, -math.inf), grid.spacing, tau, periodic=grid.periodic)
     else:
         meets = _meets(grid, tau, first, held, blocked)
         first[meets] = begin[meets]
         last = -end
     return (float(np.vdot(first[held], start[held])) + least(last)) * grid.cell_volume
-
-
-def nearest_transform(phi: np.ndarray, grid: Grid, tau: float) -> np.ndarray:
-    """min_y |x − y|²/2τ − φ(y), with the distance to the nearest image along axes that turn: half a turn of
-    images at both sides holds it."""
-    if not grid.is_periodic:
-        return c_transform(phi, grid.spacing, tau)
-    pads = [n // 2 if turns else 0 for n, turns in zip(grid.cells, grid.periodic, strict=True)]
-    wide = np.pad(phi, [(pad, pad) for pad in pads], mode="wrap")
-    middle = tuple(slice(pad, pad + n) for pad, n in zip(pads, grid.cells, strict=True))
-    return c_transform(wide, grid.spacing, tau)[middle]
 
 
 def _meets(grid: Grid, tau: float, first, held, blocked):

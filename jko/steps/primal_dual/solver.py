@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
 from jko.steps.grid.energy import energy_size
-from jko.steps.grid.time_error import exact_bound, nearest_transform, overpaid
+from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (
     Path,
     admissible_path,
@@ -203,7 +204,7 @@ class DynamicSolver:
             paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
             paid = paid.reshape(grid.cells)
             times = [self.tau * (K - k) / K for k in range(K)]
-            moved = [nearest_transform(paid, grid, t).reshape(shape) for t in times]
+            moved = [c_transform(paid, grid.spacing, t, periodic=grid.periodic).reshape(shape) for t in times]
             self._alone = [self._grown(p, t) for p, t in zip(moved, times, strict=True)]
         return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
 
