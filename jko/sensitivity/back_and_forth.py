@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from jko.loops.elliptic.poisson import NeumannSolver
+from jko.loops.elliptic.poisson import PoissonSolver
 from jko.measures import Density, fields
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
@@ -27,6 +27,8 @@ class BackAndForthStep(GridStep):
         super().__init__(*given)
         if self.scheme.obstacle is not None or self.initial.grid.is_room:
             self.refuse("obstacles and rooms", "a box without any")
+        if self.initial.grid.is_periodic:
+            self.refuse("a periodic grid", "steps.MongeAmpere, or a grid with walls")
 
     def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1):
         values, info, share, found = self.scheme.solved(self.problem, mu, t, tau)
@@ -62,7 +64,7 @@ class _Equation(DualEquation):
         mass = new.values.sum()
         level = float(np.vdot(self.curvature, new.values)) / mass
         spread = float(np.vdot(new.values, new.values)) / mass
-        solver = NeumannSolver(self.grid.cells, self.grid.spacing, np.float64)
+        solver = PoissonSolver(self.grid.cells, self.grid.spacing, np.float64)
         if full:
             level, spread = level / spread, 1.0
         inverse = partial(solver, a=level, b=tau * spread)
