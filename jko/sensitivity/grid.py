@@ -127,21 +127,40 @@ def _paired(make_functional: Callable, grid: Grid):
 
 
 def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: float = 1.0):
-    """(x, |Ax − b|/|b|) of A x = b `[*cells]` by GMRES [SaadSchultz1986], in the norm of weight·x."""
-    from scipy.sparse.linalg import LinearOperator, gmres
-
-    shape, size = right.shape, right.size
+    """(x, |Ax − b|/|b|) of A x = b `[*cells]` by flexible GMRES, whose preconditioner may round [Saad1993],
+    in the norm of weight·x."""
     safe = np.maximum(weight, 1e-150)
+    x, r = np.zeros_like(right), safe * right
+    size = float(np.linalg.norm(r)) or 1.0
+    for _ in range(TOLERANCES.rounds):
+        x = x + _krylov(operator, r, preconditioner, safe, TOLERANCES.solved_grid * size)
+        r = safe * (right - operator(x))
+        if np.linalg.norm(r) <= TOLERANCES.solved_grid * size:
+            break
+    return x, float(np.linalg.norm(r)) / size
 
-    def weighted(function: Callable):
-        return lambda y: (safe * function(np.reshape(y, shape) / safe)).ravel()
 
-    scaled = LinearOperator((size, size), weighted(operator), dtype=float)
-    inverse = LinearOperator((size, size), weighted(preconditioner), dtype=float)
-    b = (safe * right).ravel()
-    ends = {"rtol": TOLERANCES.solved_grid, "restart": TOLERANCES.restart, "maxiter": TOLERANCES.rounds}
-    y, _ = gmres(scaled, b, atol=0.0, M=inverse, **ends)
-    return y.reshape(shape) / safe, relative(scaled.matvec(y) - b, b)
+def _krylov(operator: Callable, r: np.ndarray, preconditioner: Callable, weight: np.ndarray, goal: float):
+    """The correction of the least weighed residual, from weighed residual r, in one restart."""
+    size, most = float(np.linalg.norm(r)), TOLERANCES.restart
+    basis, corrections, products = [r.ravel() / (size or 1.0)], [], np.zeros((most + 1, most))
+    right = np.zeros(most + 1)
+    right[0] = size
+    for k in range(1, most + 1):
+        corrections.append(preconditioner(basis[-1].reshape(r.shape) / weight))
+        image = (weight * operator(corrections[-1])).ravel()
+        span = np.stack(basis)
+        for _ in range(2):
+            shares = span @ image
+            products[:k, k - 1] += shares
+            image = image - shares @ span
+        products[k, k - 1] = np.linalg.norm(image)
+        y = np.linalg.lstsq(products[: k + 1, :k], right[: k + 1])[0]
+        left = np.linalg.norm(products[: k + 1, :k] @ y - right[: k + 1])
+        if left <= goal or products[k, k - 1] == 0.0:
+            break
+        basis.append(image / products[k, k - 1])
+    return sum(a * z for a, z in zip(y, corrections, strict=True))
 
 
 def eliminated(operator: Callable, cells: tuple) -> Callable:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from functionals.array import Array
 from functionals.programs import kept
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.monge_ampere import TAIL, End
@@ -58,34 +56,63 @@ class MongeAmpereStep(GridStep):
         equation = _Equation(self, grid, now, tau, log, ends, t + tau)
         flow, residual = equation.solved(mu, c)
         of_field = equation.transposed(flow)
-        with jax.enable_x64(True):
-            pull = _pull_back(grid.cells, grid.spacing, ends)
-            of_log, by_tau = map(np.asarray, pull(now.p, log, tau, flow))
+        of_log, by_tau = equation.of_log(flow), float(np.vdot(of_field, now.p)) / tau
         whole = equation.whole(c, of_field)
         held = mu.values > TOLERANCES.empty * mu.values.max()
         before = np.where(held, of_log / np.where(held, mu.values, 1.0), 0.0)
         before += np.vdot(whole, new.values) / mu.values.sum()
         parameters, time = self.slopes(now.density, new.values, of_field, t + tau)
-        return Pulled({"values": before}, parameters, float(by_tau) + time, time, residual)
+        return Pulled({"values": before}, parameters, by_tau + time, time, residual)
 
 
 class _Equation:
-    """The linear equation of ν at a solution."""
+    """The linear equation of μ at a solution: Aδ = τ(∇log ρ_k(S)·∇δ + (DS)⁻¹ : D²δ) by the differences of the
+    step, the identity for DS where it folds: there L is continued and weighs nothing."""
 
     def __init__(
         self, step: MongeAmpereStep, grid: Grid, now, tau: float, log: np.ndarray, ends: tuple, t: float
     ):
-        self.now, self.grid, self.step, self.t = now, grid, step, t
-        self.ends, self.tau = ends, tau
-        with jax.enable_x64(True):
-            self.coefficients = _coefficients(grid.cells, grid.spacing, ends)(now.p, log, tau)
-            self._stencil = _stencil(grid.cells, grid.spacing, ends)
+        self.now, self.grid, self.step, self.t, self.tau = now, grid, step, t, tau
+        cells, d = grid.cells, grid.dimension
+        differences, self._back = _differences(cells, grid.spacing, ends)
+        found = (differences @ now.p.ravel()).reshape(-1, *cells)
+        self._taps = [
+            _taps(np.arange(n).reshape([-1 if b == a else 1 for b in range(d)]) + tau / h * slope, n, lower)
+            for a, (n, h, slope, (lower, _)) in enumerate(zip(cells, grid.spacing, found, ends, strict=False))
+        ]
+        jacobian = np.zeros((*cells, d, d)) + np.eye(d)
+        for (a, b), second in zip(_pairs(d), found[d:], strict=True):
+            jacobian[..., a, b] += tau * second
+            jacobian[..., b, a] = jacobian[..., a, b]
+        held = now.least >= TAIL
+        inverse = np.linalg.inv(np.where(held[..., None, None], jacobian, np.eye(d)))
+        turned = [(1.0 if a == b else 2.0) * held * inverse[..., a, b] for a, b in _pairs(d)]
+        self._coefficients = tau * np.stack([*self._slopes(log), *turned])
         self.share = 1.0 / float(now.density.sum())
+
+    def _slopes(self, log: np.ndarray):
+        """∇log ρ_k(S), of the cubics that interpolate it."""
+        along = [np.zeros(self.grid.cells) for _ in self._taps]
+        for choice in product(range(4), repeat=len(self._taps)):
+            taken = [tap[k] for tap, k in zip(self._taps, choice, strict=True)]
+            values = log[tuple(index for index, _, _ in taken)]
+            for a, total in enumerate(along):
+                weights = [slope if b == a else weight for b, (_, weight, slope) in enumerate(taken)]
+                total += values * math.prod(weights)
+        return [total / h for total, h in zip(along, self.grid.spacing, strict=True)]
 
     def transposed(self, flow: np.ndarray):
         """Aᵀ flow."""
-        with jax.enable_x64(True):
-            return np.asarray(self._stencil(*self.coefficients, flow))
+        return (self._back @ (self._coefficients * flow).ravel()).reshape(flow.shape)
+
+    def of_log(self, flow: np.ndarray):
+        """(∂L/∂log ρ_k)ᵀ flow."""
+        total = np.zeros(flow.size)
+        for choice in product(*self._taps):
+            place = np.ravel_multi_index(tuple(index for index, _, _ in choice), flow.shape)
+            weights = flow * math.prod(weight for _, weight, _ in choice)
+            total += np.bincount(place.ravel(), weights.ravel(), flow.size)
+        return total.reshape(flow.shape)
 
     def whole(self, c: np.ndarray, of_field: np.ndarray):
         """The cotangent of ρ′ with what the interaction sends back."""
@@ -136,134 +163,63 @@ class _Equation:
         return cycle
 
 
-def _padded(p: Array, ends: tuple):
-    """As `loops.transport.monge_ampere`: mirrored at walls, continued through them, or repeated."""
-    for axis, (lower, upper) in enumerate(ends):
-        first, last = jnp.take(p, jnp.array([0]), axis), jnp.take(p, jnp.array([-1]), axis)
-        if lower is End.JOINED:
-            first, last = last, first
-        if lower is End.FREE:
-            first = 3.0 * (first - jnp.take(p, jnp.array([1]), axis)) + jnp.take(p, jnp.array([2]), axis)
-        if upper is End.FREE:
-            last = 3.0 * (last - jnp.take(p, jnp.array([-2]), axis)) + jnp.take(p, jnp.array([-3]), axis)
-        p = jnp.concatenate([first, p, last], axis)
-    return p
+def _pairs(d: int):
+    """Of the second derivatives: the pure ones, then the mixed ones."""
+    return [(a, a) for a in range(d)] + [(a, b) for a in range(d) for b in range(a)]
 
 
-def _shifted(p: Array, cells: tuple, steps: np.ndarray):
-    """The field of padded p, so many cells further along each axis."""
-    return p[tuple(slice(1 + k, 1 + k + n) for k, n in zip(steps, cells, strict=True))]
+@kept
+def _differences(cells: tuple, spacing: tuple, ends: tuple):
+    """The centred first derivatives along all axes and the second ones of `_pairs`, one below the other as a
+    sparse matrix, and its transposed."""
+    from scipy import sparse
 
-
-def _differences(p: Array, cells: tuple, spacing: tuple):
-    """∇p `[d, *cells]` centred and D²p `[d, d, *cells]` of padded p."""
     d = len(cells)
-    unit = np.eye(d, dtype=int)
-    at = lambda steps: _shifted(p, cells, steps)  # noqa: E731
-    slope = [(at(unit[a]) - at(-unit[a])) / (2.0 * spacing[a]) for a in range(d)]
-    rows = []
-    for a in range(d):
-        row = []
-        for b in range(d):
-            if a == b:
-                row.append((at(unit[a]) - 2.0 * at(0 * unit[a]) + at(-unit[a])) / spacing[a] ** 2)
-            else:
-                signs = product((1, -1), repeat=2)
-                mixed = sum(i * j * at(i * unit[a] + j * unit[b]) for i, j in signs)
-                row.append(mixed / (4.0 * spacing[a] * spacing[b]))
-        rows.append(jnp.stack(row))
-    return jnp.stack(slope), jnp.stack(rows)
+    axes = [_line_differences(*axis) for axis in zip(cells, spacing, ends, strict=True)]
+
+    def along(parts: dict):
+        whole = sparse.identity(1)
+        for axis, n in enumerate(cells):
+            whole = sparse.kron(whole, parts.get(axis, sparse.identity(n)))
+        return whole
+
+    first = [along({a: axes[a][0]}) for a in range(d)]
+    second = [along({a: axes[a][1]} if a == b else {a: axes[a][0], b: axes[b][0]}) for a, b in _pairs(d)]
+    matrix = sparse.csr_matrix(sparse.vstack([*first, *second]))
+    return matrix, matrix.T.tocsr()
 
 
-def _interpolated(values: Array, places: Array, ends: tuple):
-    """Cubic Lagrange interpolation of a field at places `[d, *cells]` in cells from the first centre."""
-    taps = []
-    for s, n, (lower, _) in zip(places, values.shape, ends, strict=True):
-        joined = lower is End.JOINED
-        s = s if joined else jnp.clip(s, -0.5, n - 0.5)
-        base = jnp.floor(s).astype(int)
-        base = base if joined else jnp.clip(base, 1, n - 3)
-        t = s - base
-        a, b, c = t + 1.0, t - 1.0, t - 2.0
-        weights = (-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0)
-        taps.append([((base - 1 + k) % n, w) for k, w in enumerate(weights)])
-    total = 0.0
-    for choice in product(*taps):
-        weight = 1.0
-        for _, w in choice:
-            weight = weight * w
-        total = total + weight * values[tuple(index for index, _ in choice)]
-    return total
+def _line_differences(n: int, h: float, ends: tuple):
+    """The first and second derivative on a line that is mirrored at its ends, continued through them or
+    closed, as by `loops.transport.monge_ampere`."""
+    from scipy import sparse
+
+    wide = sparse.lil_matrix((n + 2, n))
+    wide[1:-1] = sparse.identity(n)
+    for row, inward, end in ((0, 1, ends[0]), (n + 1, -1, ends[1])):
+        near = 0 if inward > 0 else n - 1
+        if end is End.FREE:
+            wide[row, [near, near + inward, near + 2 * inward]] = 3.0, -3.0, 1.0
+        else:
+            wide[row, n - 1 - near if end is End.JOINED else near] = 1.0
+    low, own, high = (wide.tocsr()[k : k + n] for k in range(3))
+    return (high - low) / (2.0 * h), (high - 2.0 * own + low) / h**2
 
 
-def _places(slope: Array, tau: Array, cells: tuple, spacing: tuple):
-    """S = id + τ∇p, in cells from the first centre."""
-    index = jnp.stack(jnp.meshgrid(*(jnp.arange(float(n)) for n in cells), indexing="ij"))
-    h = jnp.asarray(spacing).reshape(-1, *(1,) * len(cells))
-    return index + tau * slope / h
-
-
-def _jacobian(hessian: Array, tau: Array, d: int):
-    """DS `[*cells, d, d]`, the identity where it folds: there L is continued and weighs nothing."""
-    jacobian = jnp.moveaxis(jnp.eye(d).reshape(d, d, *(1,) * d) + tau * hessian, (0, 1), (-2, -1))
-    least = jnp.linalg.eigvalsh(jax.lax.stop_gradient(jacobian))[..., 0]
-    return jnp.where((least >= TAIL)[..., None, None], jacobian, jnp.eye(d))
-
-
-@kept
-def _coefficients(cells: tuple, spacing: tuple, ends: tuple):
-    """(∇log ρ_k(S) `[d, *cells]`, (DS)⁻¹ `[*cells, d, d]`, τ), what the stencil A is made of."""
-
-    def found(p: Array, log: Array, tau: Array):
-        slope, hessian = _differences(_padded(p, ends), cells, spacing)
-        places = _places(slope, tau, cells, spacing)
-        _, pull = jax.vjp(lambda s: _interpolated(log, s, ends), places)
-        h = jnp.asarray(spacing).reshape(-1, *(1,) * len(cells))
-        (along,) = pull(jnp.ones(cells))
-        jacobian = _jacobian(hessian, tau, len(cells))
-        folded = jnp.all(jacobian == jnp.eye(len(cells)), axis=(-2, -1)) & jnp.any(
-            hessian != 0.0, axis=(0, 1)
-        )
-        inverse = jnp.where(folded[..., None, None], 0.0, jnp.linalg.inv(jacobian))
-        return along / h, inverse, tau
-
-    return jax.jit(found)
-
-
-@kept
-def _applied(cells: tuple, spacing: tuple, ends: tuple):
-    """(coefficients, δ) ↦ A δ = τ(∇log ρ_k(S)·∇δ + (DS)⁻¹ : D²δ)."""
-
-    def applied(along: Array, inverse: Array, tau: Array, delta: Array):
-        slope, hessian = _differences(_padded(delta, ends), cells, spacing)
-        turned = jnp.einsum("...ab,ab...->...", inverse, hessian)
-        return tau * (jnp.sum(along * slope, axis=0) + turned)
-
-    return jax.jit(applied)
-
-
-@kept
-def _stencil(cells: tuple, spacing: tuple, ends: tuple):
-    """(coefficients, flow) ↦ Aᵀ flow."""
-
-    applied = _applied(cells, spacing, ends)
-
-    def transposed(along: Array, inverse: Array, tau: Array, flow: Array):
-        return jax.vjp(lambda delta: applied(along, inverse, tau, delta), jnp.zeros(cells))[1](flow)[0]
-
-    return jax.jit(transposed)
-
-
-@kept
-def _pull_back(cells: tuple, spacing: tuple, ends: tuple):
-    """(p, log ρ_k, τ, flow) ↦ the cotangents of log ρ_k and of τ."""
-
-    def logarithm(p: Array, log: Array, tau: Array):
-        slope, hessian = _differences(_padded(p, ends), cells, spacing)
-        determinant = jnp.linalg.det(_jacobian(hessian, tau, len(cells)))
-        return _interpolated(log, _places(slope, tau, cells, spacing), ends) + jnp.log(determinant)
-
-    def pulled(p: Array, log: Array, tau: Array, flow: Array):
-        return jax.vjp(lambda log, tau: logarithm(p, log, tau), log, tau)[1](flow)
-
-    return jax.jit(pulled)
+def _taps(place: np.ndarray, n: int, end: End):
+    """Of cubic Lagrange interpolation at places in cells from the first centre, four of (index, weight, its
+    derivative by the place)."""
+    joined = end is End.JOINED
+    held = place if joined else np.clip(place, -0.5, n - 0.5)
+    base = np.floor(held).astype(int)
+    base = base if joined else np.clip(base, 1, n - 3)
+    t, free = held - base, held == place
+    a, b, c = t + 1.0, t - 1.0, t - 2.0
+    weights = (-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0)
+    slopes = (
+        -(b * c + t * (b + c)) / 6.0,
+        (b * c + a * (b + c)) / 2.0,
+        -(t * c + a * (t + c)) / 2.0,
+        (t * b + a * (t + b)) / 6.0,
+    )
+    return [((base - 1 + k) % n, w, free * s) for k, (w, s) in enumerate(zip(weights, slopes, strict=True))]

@@ -20,7 +20,7 @@ class Tolerances:
     particle_iterations: int = 500  # of conjugate gradients for the derivative of an implicit step
 
     # Steps on grids
-    solved_grid: float = 1e-11  # of the right side, the residual at which Krylov methods end
+    solved_grid: float = 1e-10  # of the right side, the residual at which Krylov methods end
     enough: float = 1e-9  # of the right side: above it an adjoint equation is solved by elimination
     refused: float = 1e-4  # of the right side: a gradient that is wrong by more than that is no gradient
     restart: int = 40  # iterations that GMRES remembers: with a V-cycle it needs ten
