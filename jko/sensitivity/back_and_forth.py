@@ -10,7 +10,7 @@ from jko.loops.elliptic.poisson import PoissonSolver
 from jko.measures import Density, fields
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
-from jko.sensitivity.grid import DualEquation, GridStep
+from jko.sensitivity.grid import DualEquation, GridStep, newton_cycle
 from jko.sensitivity.tolerances import TOLERANCES
 
 
@@ -59,17 +59,16 @@ class _Equation(DualEquation):
         )
         self.curvature = found.ascent.energy.curvature(new.values)
         self._moving(new.values)
-        full = found.ascent.full_support
-        root = np.sqrt(new.values + TOLERANCES.metric_floor * new.values.max()) if full else 1.0
-        mass = new.values.sum()
-        level = float(np.vdot(self.curvature, new.values)) / mass
-        spread = float(np.vdot(new.values, new.values)) / mass
-        solver = PoissonSolver(self.grid.cells, self.grid.spacing, np.float64)
-        if full:
-            level, spread = level / spread, 1.0
-        inverse = partial(solver, a=level, b=tau * spread)
-        self.cycle = lambda r: inverse(r / root) / root
-        self.weight = np.ones(self.grid.cells) / root
+        rho, self.weight = new.values, np.ones(self.grid.cells)
+        if found.ascent.full_support and rho.all():
+            stiffness = rho / self.curvature
+            cycle = newton_cycle(self.grid, np.log(rho), stiffness, self.diagonal, tau)
+            self.cycle = lambda r: cycle(stiffness * r) / rho
+            self.weight /= np.sqrt(rho + TOLERANCES.metric_floor * rho.max())
+        else:
+            level, spread = (float(np.vdot(field, rho)) / rho.sum() for field in (self.curvature, rho))
+            solver = PoissonSolver(self.grid.cells, self.grid.spacing, np.float64)
+            self.cycle = partial(solver, a=level, b=tau * spread)
 
     def _moving(self, rho: np.ndarray):
         """τρ′(DS)⁻¹: its diagonal on the faces, over h², and the rest in the cells."""
@@ -88,6 +87,7 @@ class _Equation(DualEquation):
         inverse = (vectors / np.maximum(values, TOLERANCES.folded)[..., None, :]) @ np.swapaxes(
             vectors, -1, -2
         )
+        self.diagonal = [inverse[..., a, a] for a in range(d)]
         moving = self.tau * rho[..., None, None] * inverse
         self.faces = fields.faces(self.grid)
         self.across = [

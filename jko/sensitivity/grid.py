@@ -12,6 +12,7 @@ import numpy as np
 from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from jko.loops.elliptic.multigrid import Multigrid
 from jko.measures import Grid, fields
 from jko.sensitivity.engine import StepDerivative, relative
 from jko.sensitivity.parametrised import first_variation, traced
@@ -124,6 +125,30 @@ def _paired(make_functional: Callable, grid: Grid):
         return jnp.sum(of_field * first_variation(F, density, values, grid))
 
     return jax.jit(jax.grad(pairing, argnums=(0, 1)))
+
+
+def newton_cycle(
+    grid: Grid, log: np.ndarray, stiffness: np.ndarray | float, diagonal: list, tau: float
+) -> Callable:
+    """The V-cycle r ↦ μ of `steps.MongeAmpere`'s Newton equations
+    u − (τκ/ρ)∇·(ρg∇u) = r/ρ, μ = ρu, in units in which single precision rounds alike; g, a field an axis, is
+    the `diagonal` of (DS)⁻¹ and κ = ρU″ the stiffness."""
+    density = np.exp(log)
+    unit = float(np.broadcast_to(stiffness, log.shape).flat[log.argmax()])
+    mobility = [tau * unit / h**2 * g for g, h in zip(diagonal, grid.spacing, strict=True)]
+    multigrid = Multigrid(log - log.max(), stiffness / unit, mobility, grid.periodic)
+    shape = multigrid.levels[0].shape
+    heavy = density > TOLERANCES.light * density.max()
+    density = np.where(heavy, density, 1.0)
+    rest = 1.0 / (1.0 + 2.0 * stiffness / unit * sum(mobility))
+
+    def cycle(r: np.ndarray):
+        size = float(np.abs(r).max()) or 1.0
+        of_mass = np.where(heavy, r / (size * density), 0.0).astype(np.float32)
+        fine = multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
+        return np.where(heavy, size * density * fine, rest * r)
+
+    return cycle
 
 
 def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: float = 1.0):

@@ -8,12 +8,11 @@ from itertools import product
 import numpy as np
 
 from functionals.programs import kept
-from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.transport.monge_ampere import TAIL, End
 from jko.measures import Density, Grid
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
-from jko.sensitivity.grid import GridStep, eliminated, solved
+from jko.sensitivity.grid import GridStep, eliminated, newton_cycle, solved
 from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.monge_ampere.ladder import ends_of, log_density
 from jko.steps.monge_ampere.newton import PressureNewton
@@ -135,32 +134,12 @@ class _Equation:
             return out if sent is None else out - now.density * self.normalised(sent, scale)
 
         right = now.density * self.normalised(c, scale)
-        flow, residual = solved(operator, right, self._cycle())
+        cycle = newton_cycle(self.grid, now.log, now.stiffness, now.diagonal, self.tau)
+        flow, residual = solved(operator, right, cycle)
         if residual <= TOLERANCES.enough or self.grid.is_periodic:  # elimination knows no joined ends
             return flow, residual
         alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
         return solved(operator, right, alone)
-
-    def _cycle(self):
-        """The V-cycle of Newton's equations, in units in which single precision rounds alike."""
-        now = self.now
-        unit = float(np.broadcast_to(now.stiffness, now.p.shape).flat[now.log.argmax()])
-        pairs = zip(now.diagonal, self.grid.spacing, strict=True)
-        mobility = [self.tau * unit / h**2 * g for g, h in pairs]
-        multigrid = Multigrid(now.log - now.log.max(), now.stiffness / unit, mobility, self.grid.periodic)
-        shape = multigrid.levels[0].shape
-
-        heavy = now.density > TOLERANCES.light * now.density.max()
-        density = np.where(heavy, now.density, 1.0)
-        rest = 1.0 / (1.0 + 2.0 * now.stiffness / unit * sum(mobility))
-
-        def cycle(r: np.ndarray):
-            size = float(np.abs(r).max()) or 1.0
-            of_mass = np.where(heavy, r / (size * density), 0.0).astype(np.float32)
-            fine = multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
-            return np.where(heavy, size * density * fine, rest * r)
-
-        return cycle
 
 
 def _pairs(d: int):

@@ -30,7 +30,7 @@ class Tolerances:
     light: float = 1e-10  # of the largest density: the V-cycle, in single precision, sees what is above
     empty: float = 1e-13  # of the largest density: below, a derivative by ρ_k is rounding over nothing
     sharp_gap: float = 1e-15  # of W₂²/2τ: where a potential counts as that of the stored density
-    metric_floor: float = 1e-4  # of the largest density: below it the preconditioner's metric is uniform
+    metric_floor: float = 1e-4  # of the largest density: below it a residual weighs no more
     folded: float = 1e-2  # least eigenvalue of DS: what an ascent leaves folded weighs no more
     polish: int = 3  # Newton iterations towards it, each of which doubles the digits
 
