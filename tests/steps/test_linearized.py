@@ -37,6 +37,7 @@ def error_in_the_box(cells, tau, time=0.25, scheme=None):
     return tau * sum(errors), run
 
 
+@pytest.mark.slow
 def test_fokker_planck_in_a_box_is_of_second_order_and_no_worse_than_published():
     found, run = error_in_the_box(30, 7.8125e-4)
     assert found < 5.27e-4  # the published scheme's at 30² cells
