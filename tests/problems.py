@@ -167,6 +167,9 @@ def identifier(F) -> str:
     return re.sub(r"[^\w.=,-]+", "_", repr(F)).strip("_")
 
 
+DISTANCES_TO_DATA = (fn.SinkhornDivergence, fn.SlicedWasserstein, SquaredDistance)
+
+
 def needs_density(F) -> bool:
     """Whether F is infinite or undefined on particles."""
     return bool(F.parts.kinds & {"entropy", "internal", "constraint", "local", "gradient"})

@@ -29,7 +29,10 @@ ON_GRIDS = [(d, F) for d, F in ALL if not F.parts.constraints and (d == 1 or (d 
 
 
 def each(cases):
+    """A test over cases; distances to data, which compile for seconds each, are asked for by -m slow."""
     ids = [f"{d}D-{problems.identifier(F)}" for d, F in cases]
+    marks = [[pytest.mark.slow] if isinstance(F, problems.DISTANCES_TO_DATA) else [] for _, F in cases]
+    cases = [pytest.param(*case, marks=mark) for case, mark in zip(cases, marks, strict=True)]
     return pytest.mark.parametrize(("dimension", "F"), cases, ids=ids)
 
 
