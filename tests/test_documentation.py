@@ -17,7 +17,7 @@ PAGES = {
     "docs/rooms.md": 1,
     "docs/tori.md": 1,
     "docs/sensitivity.md": 2,
-    "docs/engines/primal_dual.md": 2,
+    "docs/engines/primal_dual.md": 3,
     "docs/tutorials/first_flow.md": 6,
     "docs/tutorials/your_own_functional.md": 5,
     "docs/tutorials/which_engine.md": 3,

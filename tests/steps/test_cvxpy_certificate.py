@@ -88,7 +88,7 @@ def test_any_potential_bounds_any_admissible_path():
                 faces,
                 action,
                 potentials,
-                densities[0],
+                densities,
                 cells.on_cells(start.mass),
                 field,
                 lambda _, level=level: level,

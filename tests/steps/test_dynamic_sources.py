@@ -37,6 +37,7 @@ PROBLEMS = {  # F, grid, mass, length, τ, slices
     "a cap that is broken": (fn.Cap(0.3) + bowl(-1.0), LINE, 1.0, 1.0, 0.05, 1),
     "a cap without room": (fn.Cap(0.1) + bowl(-1.0), LINE, 1.0, 1.0, 0.05, 2),
     "any U": (fn.InternalEnergy(lambda s: s**2 + s**3) + bowl(-1.0), LINE, 1.0, 1.0, 0.1, 1),
+    "exclusion": (fn.FermiDirac(2.0) + bowl(-1.0), LINE, 1.0, 1.0, 0.1, 1),
     "interaction": (REPULSION + fn.Power(2.0) + bowl(-1.0), LINE, 1.0, 1.5, 0.1, 1),
     "plane": (0.5 * fn.Entropy() + bowl(-1.0), PLANE, 1.5, 1.0, 0.1, 2),
     "a room under a cap": (fn.Cap(0.3) + 0.3 * fn.Power(2.0) + bowl(-1.0), ROOM, 0.7, 1.0, 0.1, 1),

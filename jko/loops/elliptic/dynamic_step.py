@@ -43,9 +43,44 @@ def action_prox(v0, t0, offset, stiffness, guess):
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
+def crowded_prox(v0, t0, action, s, g, crowding, guess):
+    """(v, t) of least action·v²/M(t) + s(v − v₀)²/2 + g(t − t₀)²/2, M = t − crowding·t²: Newton in a bracket.
+
+    With v = v₀ sM/(2 action + sM) a convex function of t in [0, 1/crowding] is left.
+    """
+    cap, pull = 1.0 / crowding, action * s * s * v0 * v0
+    low, high, t = 0.0, cap, guess
+    if -g * t0 - pull / (4.0 * action * action) >= 0.0:
+        return 0.0, 0.0
+    if g * (cap - t0) + pull / (4.0 * action * action) <= 0.0:
+        return 0.0, cap
+    if not (t > low and t < high):
+        t = 0.5 * cap
+    for _ in range(60):
+        slope = 1.0 - 2.0 * crowding * t
+        whole = 2.0 * action + s * (t - crowding * t * t)
+        share = pull / (whole * whole)
+        value = g * (t - t0) - share * slope
+        if value > 0.0:
+            high = t
+        else:
+            low = t
+        new = t - value / (g + 2.0 * share * (s * slope * slope / whole + crowding))
+        if not (new > low and new < high):
+            new = 0.5 * (low + high)
+        done = abs(new - t) <= 1e-14 * cap
+        t = new
+        if done:
+            break
+    mobility = s * (t - crowding * t * t)
+    return v0 * mobility / (2.0 * action + mobility), t
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
 def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall, closed, action, weights,
-              relaxation, divergence, means, sums):  # fmt: skip
-    """One axis: (v, θ) ← prox of action·v²/θ at the relaxed projection plus the scaled dual, in place.
+              crowding, relaxation, divergence, means, sums):  # fmt: skip
+    """One axis: (v, θ) ← prox of action·v²/M(θ) at the relaxed projection plus the scaled dual, in place, for
+    M = θ − crowding·θ².
 
     weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with
     mirrored walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass
@@ -66,6 +101,8 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
                 t0 = relaxation * y + keep * theta[o, i, j] + theta_dual[o, i, j]
                 if closed[o, i, j]:
                     v, t = 0.0, max(t0, 0.0)
+                elif crowding > 0.0:
+                    v, t = crowded_prox(v0, t0, action, s, g, crowding, theta[o, i, j])
                 else:
                     v, t = action_prox(v0, t0, offset, stiffness, theta[o, i, j])
                 primal_v += (x - v) ** 2
@@ -160,23 +197,24 @@ def cell_pass(
     weight: float,
     relaxation: float,
     temperature: float,
+    holes: tuple,
     powers: np.ndarray,
     factors: np.ndarray,
     sums: np.ndarray,
 ):
     """r ← prox of T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + f r over 0 ≤ r ≤ cap at the relaxed projection plus
-    dual.
+    dual, and of S (c − r) log(c − r) for `holes` = (S, c).
 
     Flat arrays; `powers` are mᵢ and `factors` cᵢ. sums gain |projected − r|² and |r − r_old|².
     """
     primal, change = 0.0, 0.0
-    if temperature == 0.0 and powers.size == 0:
+    if temperature == 0.0 and powers.size == 0 and holes[0] == 0.0:
         _box_pass(projected, density, dual, field, cap, weight, relaxation, sums)
         return
     for i in range(density.size):
         old = density[i]
         r0 = relaxation * projected[i] + (1.0 - relaxation) * old + dual[i]
-        r = cell_prox(r0 - field[i] / weight, old, cap[i], weight, temperature, powers, factors)
+        r = cell_prox(r0 - field[i] / weight, old, cap[i], weight, temperature, holes, powers, factors)
         primal += (projected[i] - r) ** 2
         change += (r - old) ** 2
         density[i] = r
@@ -218,11 +256,15 @@ def cell_prox(
     cap: float,
     weight: float,
     temperature: float,
+    holes: tuple,
     powers: np.ndarray,
     factors: np.ndarray,
 ):
-    """argmin T r log r + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + weight (r − b)²/2 over [0, cap]: Newton within a bracket."""
-    if temperature == 0.0:
+    """argmin T r log r + S (c − r) log(c − r) + Σ cᵢ r^{mᵢ}/(mᵢ − 1) + weight (r − b)²/2 over [0, cap]:
+    Newton within a bracket."""
+    if holes[0] > 0.0:
+        cap = min(cap, holes[1])
+    elif temperature == 0.0:
         if powers.size == 0:
             return min(max(b, 0.0), cap)
         if powers.size == 1 and powers[0] == 2.0:
@@ -231,7 +273,7 @@ def cell_prox(
             return 0.0
     if cap <= 0.0:
         return 0.0
-    if np.isfinite(cap) and _slope(cap, b, weight, temperature, powers, factors)[0] <= 0.0:
+    if np.isfinite(cap) and _slope(cap, b, weight, temperature, holes, powers, factors)[0] <= 0.0:
         return cap
     low, high = 0.0, cap
     r = (
@@ -240,7 +282,7 @@ def cell_prox(
         else (b if b > 0.0 and b < cap else min(1e-3 / weight, 0.5 * cap))
     )
     for _ in range(100):
-        value, bend = _slope(r, b, weight, temperature, powers, factors)
+        value, bend = _slope(r, b, weight, temperature, holes, powers, factors)
         if value > 0.0:
             high = r
         else:
@@ -262,12 +304,23 @@ def cell_prox(
 
 
 @njit(cache=True, error_model="numpy")
-def _slope(r: float, b: float, weight: float, temperature: float, powers: np.ndarray, factors: np.ndarray):
+def _slope(
+    r: float,
+    b: float,
+    weight: float,
+    temperature: float,
+    holes: tuple,
+    powers: np.ndarray,
+    factors: np.ndarray,
+):
     """U′(r) + weight (r − b) and its derivative."""
     value, bend = weight * (r - b), weight
     if temperature > 0.0:
         value += temperature * (np.log(r) + 1.0)
         bend += temperature / r
+    if holes[0] > 0.0:
+        value -= holes[0] * (np.log(holes[1] - r) + 1.0)
+        bend += holes[0] / (holes[1] - r)
     for k in range(powers.size):
         m = powers[k]
         power = factors[k] * m * (r if m == 2.0 else r ** (m - 1.0))

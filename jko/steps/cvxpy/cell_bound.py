@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -110,13 +111,13 @@ def eulerian_bound(
     faces: Faces,
     action: np.ndarray,
     potentials: list,
-    start: np.ndarray,
+    densities: list,
     cell_energy: CellEnergy,
     field: np.ndarray,
     guess: Callable,
 ) -> tuple[float, np.ndarray]:
-    """A lower bound on min |c| Σ [G v²/θ + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on
-    the cells.
+    """A lower bound on min |c| Σ [G v²/M(θ) + U(r^K) + f r^K], |c|G = action, from any potentials φ¹ … φ^K on
+    the cells. `densities` are those of a path from the start, at which the tangent of a concave M is taken.
 
     With g = Dᵀφ and w = ½Sᵀ(g²/4G): −(φ¹ + w¹)·a + M Σ_{k<K} min(φ^k − w^k − φ^{k+1} − w^{k+1}) + the least
     of the cell energy in the field f + φ^K − w^K. Returns the bound and the pressure at the cap. All in the
@@ -124,8 +125,10 @@ def eulerian_bound(
     """
     free = cell_energy.mass is None
     bare = free and cell_energy.internal is None and cell_energy.cap is None
-    potentials, speeds = _repaired(faces, action, list(potentials), -field if bare else None, surely=free)
-    bound = -float((potentials[0] + speeds[0]) @ start) * faces.volume
+    middles, last = faces.middles(densities), -field if bare else None
+    potentials, speeds = _repaired(faces, action, middles, list(potentials), last, surely=free)
+    bound = -float((potentials[0] + speeds[0]) @ densities[0]) * faces.volume
+    bound -= sum(faces.tangent_loss(p, action, m) for p, m in zip(potentials, middles, strict=True))
     for k in range(len(potentials) - 1):
         slack = float(np.min(_slack(potentials, speeds, k)))
         if cell_energy.mass is not None:
@@ -142,10 +145,18 @@ def _slack(potentials: list, speeds: list, k: int):
     return potentials[k] - speeds[k] - potentials[k + 1] - speeds[k + 1]
 
 
-def _repaired(faces: Faces, action: np.ndarray, potentials: list, last: np.ndarray | None, *, surely: bool):
+def _repaired(
+    faces: Faces,
+    action: np.ndarray,
+    middles: list,
+    potentials: list,
+    last: np.ndarray | None,
+    *,
+    surely: bool,
+):
     """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w; φ^K too
     where φ^K − w^K < `last`, if given. `surely` shifts whole potentials by what is left."""
-    speeds = [faces.speed_term(p, action) for p in potentials]
+    speeds = [faces.speed_term(p, action, m) for p, m in zip(potentials, middles, strict=True)]
     for k in reversed(range(len(potentials))):
         floor = last if k == len(potentials) - 1 else potentials[k + 1] + speeds[k + 1]
         if floor is None:
@@ -153,7 +164,7 @@ def _repaired(faces: Faces, action: np.ndarray, potentials: list, last: np.ndarr
         for _ in range(TOLERANCES.repairs):
             short = np.maximum(floor - potentials[k] + speeds[k], 0.0)
             raised = potentials[k] + short
-            speed = faces.speed_term(raised, action)
+            speed = faces.speed_term(raised, action, middles[k])
             if np.min(raised - speed - floor) <= -short.max():
                 break
             potentials[k], speeds[k] = raised, speed
@@ -163,7 +174,7 @@ def _repaired(faces: Faces, action: np.ndarray, potentials: list, last: np.ndarr
             if over <= 0.0:
                 break
             potentials[k] = potentials[k] + 2.0 * over
-            speeds[k] = faces.speed_term(potentials[k], action)
+            speeds[k] = faces.speed_term(potentials[k], action, middles[k])
     return potentials, speeds
 
 
@@ -175,7 +186,7 @@ class Faces:
     `divergence` D `[cells, faces]`, +1 for the cell that a positive flow leaves and −1 for the one that it
     enters; `mean` S `[faces, cells]`, the average of the two cells; `spacing` `[faces]`; `slices` K;
     `volume` |c|. With a `length` δ each cell has one more face, to the outside, through which mass is made:
-    its density is the cell's own, its spacing δ.
+    its density is the cell's own, its spacing δ. `crowding` κ is that of the mobility M = θ − κθ².
     """
 
     divergence: object
@@ -184,9 +195,10 @@ class Faces:
     slices: int
     volume: float
     length: float | None = None
+    crowding: float = 0.0
 
     @classmethod
-    def of(cls, grid: Grid, slices: int, length: float | None = None) -> Faces:
+    def of(cls, grid: Grid, slices: int, length: float | None = None, crowding: float = 0.0) -> Faces:
         """The faces of a grid, axis by axis, and those to the outside at last."""
         import scipy.sparse as sp
 
@@ -212,7 +224,7 @@ class Faces:
             cells = sp.eye_array(divergence.shape[0], format="csc")
             divergence, mean = sp.hstack([divergence, -cells], "csc"), sp.vstack([mean, cells], "csr")
             spacing = np.concatenate([spacing, np.full(cells.shape[0], length)])
-        return cls(divergence, mean, spacing, slices, grid.cell_volume, length)
+        return cls(divergence, mean, spacing, slices, grid.cell_volume, length, crowding)
 
     def sources(self, v: np.ndarray) -> np.ndarray:
         """Of flows those from the outside, `[cells]`."""
@@ -226,9 +238,23 @@ class Faces:
         """Dᵀφ, the potential at the cell that a flow leaves minus that where it arrives."""
         return self.divergence.T @ potential
 
-    def speed_term(self, potential: np.ndarray, action: np.ndarray):
-        """w = ½Sᵀ(Dᵀφ)²/(4G), with |c|G = action the weight of v²/θ on the faces."""
-        return 0.5 * (self.mean.T @ (self.gradient(potential) ** 2 * (self.volume / (4.0 * action))))
+    def speed_term(self, potential: np.ndarray, action: np.ndarray, theta: np.ndarray):
+        """w = ½Sᵀ(Dᵀφ)²M′(θ)/(4G), with |c|G = action the weight of v²/M(θ) on the faces."""
+        paid = self.gradient(potential) ** 2 * (self.volume / (4.0 * action))
+        return 0.5 * (self.mean.T @ (paid * (1.0 - 2.0 * self.crowding * theta)))
+
+    def tangent_loss(self, potential: np.ndarray, action: np.ndarray, theta: np.ndarray) -> float:
+        """|c| Σ (Dᵀφ)²(M(θ) − θM′(θ))/(4G): what the tangent of a concave M at θ adds at 0."""
+        square = (self.gradient(potential) * theta) ** 2 / (4.0 * action)
+        return self.crowding * self.volume**2 * float(square.sum())
+
+    def mobility(self, theta: np.ndarray) -> np.ndarray:
+        """M(θ)."""
+        return np.maximum(theta - self.crowding * theta**2, 0.0) if self.crowding > 0.0 else theta
+
+    def middles(self, densities: list) -> list:
+        """The densities on the faces in the slices of a path."""
+        return [self.theta(a, b) for a, b in itertools.pairwise(densities)]
 
     def advance(self, r: np.ndarray, v: np.ndarray):
         """r − Dv."""
@@ -265,7 +291,7 @@ class Faces:
             r = densities[-1]
             for sweep in range(TOLERANCES.sweeps):
                 v = self.limited(r, v)
-                theta = self.theta(r, np.maximum(self.advance(r, v), 0.0))
+                theta = self.mobility(self.theta(r, np.maximum(self.advance(r, v), 0.0)))
                 most = slope * theta * (self.volume / (2.0 * action))
                 bad = np.abs(v) > most * (1.0 + TOLERANCES.flow_excess)
                 if not bad.any():
@@ -279,7 +305,7 @@ class Faces:
         """Σ action v²/θ over slices and faces: W₂²/2τ of the discrete step, which these flows realise."""
         total = 0.0
         for k, v in enumerate(flows):
-            theta = self.theta(densities[k], densities[k + 1])
+            theta = self.mobility(self.theta(densities[k], densities[k + 1]))
             total += float(np.sum(action * np.divide(v * v, theta, out=np.zeros_like(v), where=theta > 0.0)))
         return total
 

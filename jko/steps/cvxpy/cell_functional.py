@@ -11,10 +11,11 @@ import functionals as fn
 from functionals import Functional, pointwise
 from functionals.conjugate import GatheredInternal
 from jko.measures import Density, Grid, fields
+from jko.mobility import Exclusion
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import CellEnergy
 from jko.steps.cvxpy.tolerances import TOLERANCES
-from jko.steps.grid.energy import energy_size, finite_potential
+from jko.steps.grid.energy import energy_size, finite_potential, require_below
 
 
 class CellFunctional:
@@ -26,7 +27,7 @@ class CellFunctional:
     `model` renews. Where the mass is `free` no constant is left out, and convexity is that at all masses.
     """
 
-    def __init__(self, F: Functional, mu: Density, free: bool = False):
+    def __init__(self, F: Functional, mu: Density, free: bool = False, mobility: Exclusion | None = None):
         self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
         self.held = np.flatnonzero(mu.grid.inside)
         points = mu.grid.points[self.held]
@@ -40,6 +41,9 @@ class CellFunctional:
         self.potential = potential if free else potential - potential.min()
         self.free = free
         caps = [atom.values(points) for atom in parts.constraints]
+        if mobility is not None:
+            require_below(mobility, mu)
+            caps.append(np.full(self.held.size, mobility.cap))
         self.cap = functools.reduce(np.minimum, caps) if caps else None
         if not free and self.cap is not None and self.cap.sum() * self.volume < mu.mass:
             raise ValueError(

@@ -174,6 +174,11 @@ def eulerian_problem(
     constraints = [first, *continuity]
     for k in range(shape.slices):
         theta = shape.mean @ (0.5 * (r[k] + r[k + 1]))
+        if shape.crowding > 0.0:  # m ≤ θ − κθ² in the place of θ
+            theta, whole = cp.Variable(faces), theta
+            room, kappa = whole - theta, scale * shape.crowding
+            cone = cp.SOC(1.0 / kappa + room, cp.vstack([2.0 * whole, 1.0 / kappa - room]), axis=0)
+            constraints.append(cone)
         constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
     objective = sum(scale * action @ a for a in s)
     cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]

@@ -43,10 +43,12 @@ class Eulerian:
 
     def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
         self.settings, self._new_program = settings, program
-        self.functional = CellFunctional(F, mu, free=settings.length is not None)
+        self.functional = CellFunctional(F, mu, settings.length is not None, settings.mobility)
+        crowding = 0.0 if settings.mobility is None else 1.0 / settings.mobility.cap
         self._bend = self.functional.most_concave()
-        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices, settings.length)
-        proximal = settings.length is None and not mu.grid.is_periodic  # in W₂ of a box
+        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices, settings.length, crowding)
+        self._standard = settings.length is None and settings.mobility is None
+        proximal = self._standard and not mu.grid.is_periodic  # in W₂ of a box
         self.space = Space.GRID if proximal else Space.NONE
         self._density = float(mu.values.max())
         self.programs: dict[float, object] = {}
@@ -109,7 +111,7 @@ class Eulerian:
                 break
             tight, curvature = tight or stalled, F.secant(previous.end, path.end)
         lost = 0.0  # of what the exact step decreases by
-        if solution.values is not None and not F.free:
+        if solution.values is not None and self._standard:
             lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
@@ -174,6 +176,10 @@ class Eulerian:
 
         return self._path(mix(path.densities, found.densities), mix(path.flows, found.flows), action)
 
+    def _speed(self, potential: np.ndarray, path: Path, action: np.ndarray):
+        """w of the last slice."""
+        return self.faces.speed_term(potential, action, self.faces.middles(path.densities[-2:])[0])
+
     def _potentials(self, duals: tuple):
         return [dual / self.faces.volume for dual in duals]
 
@@ -182,7 +188,7 @@ class Eulerian:
         F, r = self.functional, path.end
         potentials = self._potentials(duals)
         if F.is_fisher:
-            outer = F.without_gradient(r) + potentials[-1] - self.faces.speed_term(potentials[-1], action)
+            outer = F.without_gradient(r) + potentials[-1] - self._speed(potentials[-1], path, action)
             self._touch = F.ground_state(outer)
         field, constant = F.tangent(r, self._touch)
         cells = F.on_cells(float(start.sum()) * F.volume)
@@ -190,7 +196,9 @@ class Eulerian:
         def guess(shift: np.ndarray):
             return F.level(r, field + shift)
 
-        bound, pressure = eulerian_bound(self.faces, action, potentials, start, cells, field, guess)
+        bound, pressure = eulerian_bound(
+            self.faces, action, potentials, [start, *path.densities[1:]], cells, field, guess
+        )
         self._pressure = pressure
         excess = 0.0 if F.cap is None else float(pressure @ np.maximum(r - F.cap, 0.0)) * F.volume
         return bound + constant - excess
@@ -220,12 +228,12 @@ class Eulerian:
             lowest = np.finfo(float).eps * start.max()
             variation = variation + cells.internal.derivative(np.maximum(r, lowest))
         first, last = self._potentials(duals)[0], self._potentials(duals)[-1]
-        end, begun = self.faces.speed_term(last, action) - last, F.field(start)
+        end, begun = self._speed(last, path, action) - last, F.field(start)
         if grid.room is None:
             ends = [F.field(x) for x in (end, variation)]
             exact = max(exact_bound(grid, tau, begun, None, end, least) for end in ends)
         else:  # ways round walls count as exact
-            begin = F.field(-first - self.faces.speed_term(first, action))
+            begin = F.field(-first - self._speed(first, path, action))
             exact = exact_bound(grid, tau, begun, begin, F.field(end, np.inf), least, ~grid.inside)
         decrease = before - path.value if np.isfinite(before) else path.cost
         return overpaid(grid, tau, mass, bound - constant - exact, decrease)

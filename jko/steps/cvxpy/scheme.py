@@ -11,8 +11,10 @@ from typing import Any, ClassVar
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.measures import Density, Measure
+from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.steps.grid.energy import exclusion
 
 _FORMULATIONS = ("eulerian", "lagrangian")
 
@@ -36,7 +38,8 @@ class Cvxpy(Scheme):
     with f the first variation without U; `passes` bounds the renewals of models for what has no conic form
     and of tangents for what is not convex. `length` is δ of the Hellinger–Kantorovich metric, in which mass
     is made and lost at δ²g² beside |v|² (Eulerian form; mass after = mass before + `details["made"]` −
-    `details["left"]`); None keeps the mass.
+    `details["left"]`); None keeps the mass. `mobility` is jko.Exclusion(c), or "exclusion" for c = 1: |q|²/M
+    is paid in the place of |q|²/ρ, M = ρ(1 − ρ/c) [DolbeaultNazaretSavare2009] (Eulerian form).
 
     Every step carries its certificate: a primal value of an admissible point and a dual bound computed here
     from a potential, not taken from the solver. Raises TypeError or ValueError for settings that make no
@@ -50,6 +53,7 @@ class Cvxpy(Scheme):
     tolerance: float = 1e-6
     passes: int = 50
     length: float | None = None
+    mobility: Mobility | str | None = None
 
     takes: ClassVar = KINDS
     measures: ClassVar = (Density,)
@@ -64,6 +68,8 @@ class Cvxpy(Scheme):
         positive_number("tolerance", self.tolerance)
         if self.length is not None:
             positive_number("length", self.length)
+        if self.mobility is not None:
+            object.__setattr__(self, "mobility", exclusion(self, self.mobility))
         if not isinstance(self.solver, str):
             raise TypeError(
                 f"solver: expected the name of a solver, got {type(self.solver).__name__}: try 'CLARABEL'"
@@ -75,8 +81,8 @@ class Cvxpy(Scheme):
         super().check(F, mu)
         F = F.at(0.0)
         kind = self._form(F, mu)
-        if self.length is not None:
-            _require_moving(self, F, kind)
+        if self.length is not None or self.mobility is not None:
+            _require_eulerian(self, F, kind)
         if self.slices > 1 and not kind.has_slices:
             raise ValueError(
                 f"slices: the Lagrangian form has no inner time, got {self.slices}: leave it out, or take "
@@ -107,7 +113,8 @@ class Cvxpy(Scheme):
         from jko.steps.cvxpy.lagrangian import Lagrangian
 
         if self.formulation is None:
-            lagrangian = self.length is None and Lagrangian.suits(F, mu)
+            standard = self.length is None and self.mobility is None
+            lagrangian = standard and Lagrangian.suits(F, mu)
             return Lagrangian if lagrangian else Eulerian
         return Lagrangian if self.formulation == "lagrangian" else Eulerian
 
@@ -118,14 +125,15 @@ class Cvxpy(Scheme):
         return Program(problem_of, self.solver.upper(), defaults, dict(self.solver_options))
 
 
-def _require_moving(settings: Cvxpy, F: Functional, kind):
-    """Refuse what a step in which mass is made does not take."""
+def _require_eulerian(settings: Cvxpy, F: Functional, kind):
+    """Refuse what a step with a length or a mobility does not take."""
     if not kind.has_slices:
+        name = "length" if settings.length is not None else "mobility"
         raise ValueError(
-            "length: the Lagrangian form moves cells of fixed mass, got "
-            f"{settings.length:g}: take formulation='eulerian', or leave it out"
+            f"{name}: the Lagrangian form moves cells of fixed mass at their density, got "
+            f"{getattr(settings, name)!r}: take formulation='eulerian', or leave it out"
         )
-    for _, atom in F.parts.gradient + F.parts.rest:
+    for _, atom in (F.parts.gradient + F.parts.rest) if settings.length is not None else ():
         raise UnsupportedFunctional(
             f"steps.Cvxpy(length=) does not take {atom!r}, whose bounds are for a fixed mass; "
             "steps.HellingerKantorovich(steps.Cvxpy()) takes it"

@@ -7,6 +7,7 @@ import numpy as np
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density, Grid
+from jko.mobility import Exclusion, Mobility
 from jko.steps.grid.tolerances import TOLERANCES
 
 # of a record whose gap bounds the suboptimality only beside this density
@@ -186,6 +187,31 @@ def blocked_cells(obstacle, grid: Grid):
     if blocked.all():
         raise ValueError("obstacle: expected some free cells, got an obstacle that fills the grid")
     return blocked if blocked.any() else None
+
+
+def exclusion(scheme, given: Mobility | str) -> Exclusion:
+    """The mobility of a dynamic step, which is that of an exclusion."""
+    mobility = Mobility.of(given)
+    if not isinstance(mobility, Exclusion):
+        raise ValueError(
+            f"mobility: {scheme.scheme_name()} takes jko.Exclusion(cap), got {mobility!r}: take "
+            "limits.FiniteVolume for another"
+        )
+    if scheme.length is not None:
+        raise ValueError(
+            f"length: expected None beside a mobility, got {scheme.length:g}: take "
+            "steps.HellingerKantorovich to let mass be made"
+        )
+    return mobility
+
+
+def require_below(mobility: Exclusion, mu: Density):
+    """Refuse a density beyond the cap of a mobility."""
+    if mu.values.max() > mobility.cap:
+        raise ValueError(
+            f"mobility: {mobility!r} has room for densities up to {mobility.cap:g}, got one of "
+            f"{mu.values.max():g}: raise its cap, or start flatter"
+        )
 
 
 class DualProblem(GridEnergy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,12 +47,12 @@ def path_of(problem, start: np.ndarray, flows: list, actions: list, energy_of: C
 
 
 def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list) -> float:
-    """Σ α v²/θ over slices, exchanges and their places, times |c|: W₂²/2τ of the discrete step."""
+    """Σ α v²/M(θ) over slices, exchanges and their places, times |c|: W₂²/2τ of the discrete step."""
     total, before = 0.0, start
     for r, v in zip(densities, flows, strict=True):
         middle = 0.5 * (before + r)
         for exchange, flow, action in zip(problem.exchanges, v, actions, strict=True):
-            theta, square = exchange.mean(middle), flow**2
+            theta, square = exchange.mobility(exchange.mean(middle)), flow**2
             infinite = np.where(square > 0.0, np.inf, 0.0)  # a flow through a face without mass
             with np.errstate(over="ignore"):
                 paid = np.divide(square, theta, out=infinite, where=theta > 0.0)
@@ -66,11 +67,11 @@ def admissible_path(
     """A path near given flows that keeps r^k ≥ 0 and r^K below the cap: flows only shrink.
 
     With inner slices a face whose sum of flows has to shrink for the cap shrinks in all slices alike. Where
-    there are sources they alone see to the cap.
+    there are sources they alone see to the cap, and each slice does where the cap is that of the mobility.
     """
-    free = np.full(problem.shape, np.inf)
-    alone = problem.slices == 1 or problem.length is not None  # the last slice sees to the cap
-    most = [free] * (problem.slices - 1) + [problem.most if alone else free]
+    alone, most = problem.slices == 1 or not problem.standard, problem.limits
+    if not alone:
+        most = [np.full(problem.shape, np.inf)] * problem.slices
     for _ in range(TOLERANCES.cut_rounds):
         kept, r = [], start
         for v, potential, limit in zip(flows, potentials, most, strict=True):
@@ -122,7 +123,7 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
         r = _cut(problem, before, v, most, _downstream(potential, waiting))
         changed = []
         for exchange, flow, steep, action in zip(exchanges, v, steepest, actions, strict=True):
-            limit = exchange.mean(0.5 * (before + r)) * (steep / (2.0 * action))
+            limit = exchange.mobility(exchange.mean(0.5 * (before + r))) * (steep / (2.0 * action))
             size = np.abs(flow)
             over = (size > limit * (1.0 + TOLERANCES.flow_excess)) | (
                 (size < _SQUARE_ROOT_OF_TINY) & (flow != 0.0)
@@ -155,36 +156,41 @@ def _cut(problem, before: np.ndarray, v: list, most: np.ndarray, order: np.ndarr
 
 
 def lower_bound(
-    problem, start: np.ndarray, potentials: list, actions: list, field: np.ndarray
+    problem, start: np.ndarray, path: Path, potentials: list, actions: list, field: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """A lower bound on the least W₂²/2τ + |c| Σ U(r) + f r, from potentials p¹ … p^K, and the pressure at
     the cap.
 
     With w = ½Sᵀ(Dᵀp)²/4α: Σ(p¹ − w¹)r⁰ + M Σ_k min(p^{k+1} − w^{k+1} − p^k − w^k) + the least of the cell
     energy in the field f − p^K − w^K, r^k ≥ 0 of mass M. Where there are sources r^k has any mass, and
-    p^{k+1} − w^{k+1} ≥ p^k + w^k.
+    p^{k+1} − w^{k+1} ≥ p^k + w^k. A concave mobility enters by its tangent at the densities of a `path`.
     """
-    best = _bound(problem, start, potentials, actions, field)
+    ends = [start, *path.densities]
+    middles = [0.5 * (a + b) for a, b in itertools.pairwise(ends)]
+    best = _bound(problem, start, middles, potentials, actions, field)
     if problem.slices > 1:
         return best[:2]
     bare, p = (start < TOLERANCES.next_to_nothing * start.max()) & (problem.most > 0.0), potentials[-1]
     for _ in range(TOLERANCES.polishes):
         p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
-        found = _bound(problem, start, [p], actions, field)
+        found = _bound(problem, start, middles, [p], actions, field)
         if found[0] <= best[0]:
             break
         best = found
     return best[:2]
 
 
-def _bound(problem, start: np.ndarray, potentials: list, actions: list, field: np.ndarray):
+def _bound(problem, start: np.ndarray, middles: list, potentials: list, actions: list, field: np.ndarray):
     """The bound, the pressure at the cap, the field that the last density sees, and the level that it fills
     to.
     """
-    potentials, speeds = _repaired(problem, list(potentials), actions, field)
+    potentials, speeds = _repaired(problem, middles, list(potentials), actions, field)
     volume, free = problem.grid.cell_volume, problem.most > 0.0
     total = float(start.sum()) if problem.length is None else None
-    bound = float(np.vdot(potentials[0] - speeds[0], start)) * volume
+    lost = sum(
+        problem.tangent_loss(p, actions, middle) for p, middle in zip(potentials, middles, strict=True)
+    )
+    bound = (float(np.vdot(potentials[0] - speeds[0], start)) - lost) * volume
     for k in range(problem.slices - 1):
         slack = float(_slack(potentials, speeds, k)[free].min())
         if total is not None:
@@ -202,19 +208,20 @@ def _slack(potentials: list, speeds: list, k: int):
     return potentials[k + 1] - speeds[k + 1] - potentials[k] - speeds[k]
 
 
-def _repaired(problem, potentials: list, actions: list, field: np.ndarray):
+def _repaired(problem, middles: list, potentials: list, actions: list, field: np.ndarray):
     """Potentials lowered where the slack of an inner slice is negative, from the last slice back; where there
     are sources also where densities beyond all bounds would pay."""
     K, free, makes = len(potentials), problem.most > 0.0, problem.length is not None
     if makes:
         potentials = [_bounded(p, actions[-1], first=k == 0) for k, p in enumerate(potentials)]
-    speeds = [problem.speed_term(p, actions) for p in potentials]
+    speeds = [problem.speed_term(p, actions, middle) for p, middle in zip(potentials, middles, strict=True)]
     if makes and problem.cells.steepest < np.inf:
         ceiling = np.where(np.isfinite(problem.most), np.inf, field + problem.cells.steepest)
-        potentials[-1], speeds[-1] = _below(problem, potentials[-1], actions, ceiling, free)
+        potentials[-1], speeds[-1] = _below(problem, middles[-1], potentials[-1], actions, ceiling, free)
     for k in reversed(range(K - 1)):
         ceiling = potentials[k + 1] - speeds[k + 1]
-        potentials[k], speeds[k] = _below(problem, potentials[k], actions, ceiling, free if makes else None)
+        surely = free if makes else None
+        potentials[k], speeds[k] = _below(problem, middles[k], potentials[k], actions, ceiling, surely)
     return potentials, speeds
 
 
@@ -224,14 +231,16 @@ def _bounded(p: np.ndarray, action: float, *, first: bool):
     return np.clip(p, -np.inf if first else -4.0 * (np.sqrt(2.0) - 1.0) * action, 4.0 * action)
 
 
-def _below(problem, p: np.ndarray, actions: list, ceiling: np.ndarray, free: np.ndarray | None):
+def _below(
+    problem, middle: np.ndarray, p: np.ndarray, actions: list, ceiling: np.ndarray, free: np.ndarray | None
+):
     """A potential with p + w ≤ ceiling, lowered in the cells that break it, and w; in the `free` cells, if
     given, surely so, by a shift of all."""
-    speed = problem.speed_term(p, actions)
+    speed = problem.speed_term(p, actions, middle)
     for _ in range(TOLERANCES.repairs):
         short = np.maximum(p + speed - ceiling, 0.0)
         lowered = p - short
-        new = problem.speed_term(lowered, actions)
+        new = problem.speed_term(lowered, actions, middle)
         if np.min(ceiling - lowered - new) <= -short.max():
             break
         p, speed = lowered, new
@@ -243,5 +252,5 @@ def _below(problem, p: np.ndarray, actions: list, ceiling: np.ndarray, free: np.
         if over <= 0.0:
             break
         p = p - 2.0 * over
-        speed = problem.speed_term(p, actions)
+        speed = problem.speed_term(p, actions, middle)
     return p, speed

@@ -9,23 +9,40 @@ import numpy as np
 import functionals as fn
 from functionals import Functional
 from jko.measures import Density, Grid
-from jko.steps.grid.energy import GridEnergy, blocked_cells
+from jko.mobility import Exclusion
+from jko.steps.grid.energy import GridEnergy, blocked_cells, require_below
 from jko.steps.primal_dual.exchange import Faces, Source
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 class DynamicProblem(GridEnergy):
-    """min Σ_k Σ α v²/θ + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, the
+    """min Σ_k Σ α v²/M(θ) + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, the
     first sum over all exchanges and their places.
 
     All per cell volume; α = K h²/2τ for the faces across an axis of spacing h, K δ²/2τ for sources of
-    `length` δ, where there are any. r^K keeps below the cap and all r^k ≥ 0; no mass passes the walls nor
-    the faces of blocked cells. Fields have three axes, the missing ones of one cell.
+    `length` δ, where there are any. M is θ or that of an exclusion, in whose cap all r^k keep. r^K keeps
+    below the cap and all r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three
+    axes, the missing ones of one cell.
     """
 
-    def __init__(self, F: Functional, mu: Density, obstacle, slices: int, length: float | None = None):
+    def __init__(
+        self,
+        F: Functional,
+        mu: Density,
+        obstacle,
+        slices: int,
+        length: float | None = None,
+        mobility: Exclusion | None = None,
+    ):
         super().__init__(F, mu, least=length is None)
         self.slices, self.internal, self.length = slices, self.parts.internal_energy, length
+        self.mobility, self.crowding = mobility, 0.0
+        if mobility is not None:
+            require_below(mobility, mu)
+            self.crowding = 1.0 / mobility.cap
+            self.cap = np.minimum(
+                np.inf if self.cap is None else self.cap, np.full(mu.grid.cells, mobility.cap)
+            )
         self.blocked = blocked_cells(obstacle, self.grid)
         if length is None:
             self.require_room(mu, self.blocked)
@@ -46,7 +63,7 @@ class DynamicProblem(GridEnergy):
         blocked = None if self.blocked is None else self.blocked.reshape(self.shape)
         axes = enumerate(zip(grid.spacing, grid.periodic, strict=True))
         self.exchanges: list[Faces | Source] = [
-            Faces(self.shape, axis, h, turns, blocked) for axis, (h, turns) in axes
+            Faces(self.shape, axis, h, turns, blocked, self.crowding) for axis, (h, turns) in axes
         ]
         if self.length is not None:
             self.exchanges.append(Source(self.shape, self.length, blocked))
@@ -76,6 +93,17 @@ class DynamicProblem(GridEnergy):
         if self.blocked is not None:
             most[self.blocked.reshape(self.shape)] = 0.0
         return most
+
+    @property
+    def limits(self) -> list:
+        """The largest density that each cell may hold at the end of each slice."""
+        inner = self.most if self.mobility is not None else np.full(self.shape, np.inf)
+        return [inner] * (self.slices - 1) + [self.most]
+
+    @property
+    def standard(self) -> bool:
+        """Whether the metric is W₂."""
+        return self.length is None and self.mobility is None
 
     def no_flows(self):
         """Flows of all slices and exchanges that carry nothing."""
@@ -114,23 +142,36 @@ class DynamicProblem(GridEnergy):
         """α of each exchange."""
         return [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
 
-    def speed_term(self, potential: np.ndarray, actions: list):
-        """½Sᵀ(Dᵀp)²/4α: what the kinetic energy adds to a potential in the cells."""
+    def speed_term(self, potential: np.ndarray, actions: list, middle: np.ndarray):
+        """½Sᵀ(Dᵀp)²M′(θ)/4α: what the kinetic energy adds to a potential in the cells, θ = S `middle`."""
         out = np.zeros(self.shape)
         for exchange, action in zip(self.exchanges, actions, strict=True):
-            exchange.spread(exchange.drop(potential) ** 2 / (8.0 * action), out)
+            slope = exchange.mobility_slope(exchange.mean(middle)) if exchange.crowding > 0.0 else 1.0
+            exchange.spread(exchange.drop(potential) ** 2 * slope / (8.0 * action), out)
         return out
+
+    def tangent_loss(self, potential: np.ndarray, actions: list, middle: np.ndarray) -> float:
+        """Σ (Dᵀp)²(M(θ) − θM′(θ))/4α: what the tangent of a concave M at θ = S `middle` adds at 0."""
+        lost = 0.0
+        for exchange, action in zip(self.exchanges, actions, strict=True):
+            if exchange.crowding > 0.0:
+                square = (exchange.drop(potential) * exchange.mean(middle)) ** 2
+                lost += exchange.crowding * float(square.sum()) / (4.0 * action)
+        return lost
 
 
 class CellEnergies:
-    """U as the temperature T of T r log r and factors cᵢ of r^{mᵢ}/(mᵢ − 1), or, `general`, by its
-    derivatives."""
+    """U as the temperature T of T r log r, `holes` (S, c) of S (c − r) log(c − r) and factors cᵢ of
+    r^{mᵢ}/(mᵢ − 1), or, `general`, by its derivatives."""
 
     def __init__(self, internal):
         terms = () if internal is None else internal.terms
         self.internal = internal
-        self.general = not all(type(atom) in (fn.Entropy, fn.Power) for _, atom in terms)
-        self.temperature = float(sum(c for c, atom in terms if type(atom) is fn.Entropy))
+        crowded = [(c, atom.cap) for c, atom in terms if type(atom) is fn.FermiDirac]
+        known = all(type(atom) in (fn.Entropy, fn.Power, fn.FermiDirac) for _, atom in terms)
+        self.general = not known or len({cap for _, cap in crowded}) > 1
+        self.holes = (float(sum(c for c, _ in crowded)), crowded[0][1] if crowded else np.inf)
+        self.temperature = float(sum(c for c, a in terms if type(a) is fn.Entropy)) + self.holes[0]
         powers = [(atom.m, c) for c, atom in terms if type(atom) is fn.Power]
         self.powers = np.array([m for m, _ in powers], dtype=float)
         self.factors = np.array([c for _, c in powers], dtype=float)

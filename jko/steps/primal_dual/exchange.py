@@ -11,15 +11,24 @@ from jko.loops.elliptic.dynamic_step import add_laplacian, face_pass, gathered, 
 
 class Faces:
     """The faces across an axis of cells `shape` of three axes: a flow v takes v from the lower cell and
-    gives it to the upper one, r − Dv, at a cost of v²/θ, θ = S r the mean of both.
+    gives it to the upper one, r − Dv, at a cost of v²/M(θ), θ = S r the mean of both, M = θ − `crowding` θ².
 
     Where the axis `turns` one more face leads from the last cell to the first. No mass passes between
     `blocked` cells and others. `length` is the spacing h, `modes` the eigenvalues of DDᵀ under the
     transforms of the grid, with SᵀS = 1 − DDᵀ/4 by mirrored walls.
     """
 
-    def __init__(self, shape: tuple, axis: int, spacing: float, turns: bool, blocked: np.ndarray | None):
+    def __init__(
+        self,
+        shape: tuple,
+        axis: int,
+        spacing: float,
+        turns: bool,
+        blocked: np.ndarray | None,
+        crowding: float = 0.0,
+    ):
         self.axis, self.turns, self.length, self.cells = axis, turns, spacing, shape
+        self.crowding = crowding
         n = shape[axis]
         self.shape = tuple((n if turns else n - 1) if a == axis else m for a, m in enumerate(shape))
         self._outer = math.prod(shape[:axis])
@@ -45,6 +54,14 @@ class Faces:
         """S of a field of cells."""
         lower, upper = self._sides(cells)
         return 0.5 * (lower + upper)
+
+    def mobility(self, theta: np.ndarray) -> np.ndarray:
+        """M(θ)."""
+        return theta - self.crowding * theta**2 if self.crowding > 0.0 else theta
+
+    def mobility_slope(self, theta: np.ndarray) -> np.ndarray | float:
+        """M′(θ)."""
+        return 1.0 - 2.0 * self.crowding * theta if self.crowding > 0.0 else 1.0
 
     def spread(self, faces: np.ndarray, out: np.ndarray):
         """out += Sᵀ of a field of faces."""
@@ -102,7 +119,7 @@ class Faces:
             self.lined(before), self.lined(after), self.lined(potential),
             self.lined(copy.flow), self.lined(copy.flow_dual),
             self.lined(copy.theta), self.lined(copy.theta_dual), copy.wall, self.lined(self.closed),
-            action, weights, relaxation, self.lined(out[0]), self.lined(out[1]), sums,
+            action, weights, self.crowding, relaxation, self.lined(out[0]), self.lined(out[1]), sums,
         )  # fmt: skip
 
     def gather(self, copy, out):
@@ -131,7 +148,7 @@ class Source:
     """
 
     def __init__(self, shape: tuple, length: float, blocked: np.ndarray | None):
-        self.shape, self.length = shape, length
+        self.shape, self.length, self.crowding = shape, length, 0.0
         self.closed = np.zeros(shape, bool) if blocked is None else np.ascontiguousarray(blocked)
         self.modes = self.mean_modes = np.ones((1, 1, 1))
 
@@ -146,6 +163,14 @@ class Source:
     def mean(self, cells: np.ndarray) -> np.ndarray:
         """The density itself."""
         return cells.copy()
+
+    def mobility(self, theta: np.ndarray) -> np.ndarray:
+        """η."""
+        return theta
+
+    def mobility_slope(self, theta: np.ndarray) -> float:
+        """1."""
+        return 1.0
 
     def spread(self, sources: np.ndarray, out: np.ndarray):
         """out += the field."""

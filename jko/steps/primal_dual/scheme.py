@@ -13,9 +13,10 @@ from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Measure
+from jko.mobility import Mobility
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.fisher_rao import made_and_left
-from jko.steps.grid.energy import TANGENT
+from jko.steps.grid.energy import TANGENT, exclusion
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
@@ -39,7 +40,8 @@ class PrimalDual(Scheme):
     max_iterations: of one step. length: δ of the Hellinger–Kantorovich metric, in which mass is made and lost
     at δ²g² beside |v|² [LieroMielkeSavare2018]: HK_δ² in the place of W₂², a source in each cell, and mass
     after = mass before + `details["made"]` − `details["left"]`, `mass_error` being by how much that fails.
-    None keeps the mass.
+    None keeps the mass. mobility: jko.Exclusion(c), or "exclusion" for c = 1: |q|²/M(ρ) is paid in the place
+    of |q|²/ρ, M = ρ(1 − ρ/c) [DolbeaultNazaretSavare2009], and no density goes beyond c.
 
     Every step carries its certificate: the value of an admissible path (continuity, ρ ≥ 0 and the cap hold to
     rounding) less a lower bound from a potential. The gap bounds how far the *discrete* step is from its
@@ -59,6 +61,7 @@ class PrimalDual(Scheme):
     obstacle: Any = None
     max_iterations: int = 2000
     length: float | None = None
+    mobility: Mobility | str | None = None
 
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
@@ -74,6 +77,8 @@ class PrimalDual(Scheme):
         whole_number("max_iterations", self.max_iterations)
         if self.length is not None:
             positive_number("length", self.length)
+        if self.mobility is not None:
+            object.__setattr__(self, "mobility", exclusion(self, self.mobility))
 
     def __repr__(self) -> str:
         # an obstacle is told from another of the same shape, as a checkpoint must
@@ -87,13 +92,16 @@ class PrimalDual(Scheme):
         from jko.steps.primal_dual.discretisation import DynamicProblem
 
         self.check(F, mu)
-        return Problem(F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices, self.length))
+        return Problem(
+            F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices, self.length, self.mobility)
+        )
 
     def moved(self, problem, mu: Measure, t, state: State):
         return problem, state  # of the last step: where to start from, whatever the measure
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.GRID if self.length is None and not mu.grid.is_periodic else Space.NONE
+        standard = self.length is None and self.mobility is None and not mu.grid.is_periodic
+        return Space.GRID if standard else Space.NONE
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver

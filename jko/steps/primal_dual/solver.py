@@ -258,7 +258,9 @@ class DynamicSolver:
 
     def _bound_by(self, potential: list):
         """The gap with the bound that a potential gives."""
-        bound, pressure = lower_bound(self.problem, self.start, potential, self.actions, self.field)
+        bound, pressure = lower_bound(
+            self.problem, self.start, self.best, potential, self.actions, self.field
+        )
         if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
             self.bound, self.pressure = bound + self.constant, pressure
         over = np.maximum(self.best.end - self.problem.most, 0.0)
@@ -332,10 +334,10 @@ class DynamicSolver:
         )
 
     def _overpaid(self, potential: list):
-        """By which share of the decrease the exact step may be better, 0 where that is little, or where there
-        are sources."""
+        """By which share of the decrease the exact step may be better, 0 where that is little, or where the
+        metric is not W₂."""
         problem = self.problem
-        if problem.length is not None:
+        if not problem.standard:
             return 0.0
         cells, free = problem.grid.cells, problem.most > 0.0
         total = float(self.start.sum())
@@ -359,8 +361,8 @@ class DynamicSolver:
         the end says."""
         problem = self.problem
         for p in (potential, self._with_free_particles(potential, self._empty())):
-            begin = p[0] - problem.speed_term(p[0], self.actions)
-            yield begin, p[-1] + problem.speed_term(p[-1], self.actions)
+            begin = p[0] - problem.speed_term(p[0], self.actions, self.start)
+            yield begin, p[-1] + problem.speed_term(p[-1], self.actions, self.start)
         if problem.blocked is None:  # which needs both of one constant
             end = self.field + self.pressure
             if problem.internal is not None:
@@ -394,6 +396,8 @@ class DynamicSolver:
             change = self.problem.slope(values, self.problem.interaction(values)).reshape(r.shape)
         energy = math.sqrt(float(np.vdot(r, change**2)) / total)
         if self.problem.internal is not None:
+            if self.problem.mobility is not None:  # an entropy of exclusion has no stiffness at the cap
+                density = min(density, 0.5 * self.problem.mobility.cap)
             energy += density * float(self.problem.internal.second_derivative(np.array([density]))[0])
         energy = energy if energy > 0.0 else max(self.actions)
         return energy / density

@@ -65,7 +65,7 @@ class Splitting:
         self.field = np.ascontiguousarray(field)
         self.s, self.g, self.m = list(weights[0]), *weights[1:]
         K, shape = problem.slices, problem.shape
-        self.most = [np.full(shape, np.inf)] * (K - 1) + [problem.most]
+        self.most = problem.limits
         self.copies = [
             [Copy(e.zeros(), e.mean(start), e.zeros(), e.zeros(), e.walls(start)) for e in problem.exchanges]
             for _ in range(K)
@@ -125,12 +125,12 @@ class Splitting:
             middle = 0.5 * (r + self.density[k])
             speed = np.zeros(problem.shape)
             for e, exchange in enumerate(problem.exchanges):
-                drop = exchange.drop(potential[k])
-                slope = -(drop**2) / (4.0 * self.actions[e])
+                drop, mean = exchange.drop(potential[k]), exchange.mean(middle)
+                slope = -(drop**2) / (4.0 * self.actions[e]) * exchange.mobility_slope(mean)
                 exchange.spread(0.5 * slope, speed)
                 self.copies[k][e] = Copy(
                     np.where(exchange.closed, 0.0, flow[k][e]),
-                    exchange.mean(middle),
+                    mean,
                     drop / self.s[e],
                     slope / self.g,
                     exchange.walls(middle),
@@ -182,12 +182,13 @@ class Splitting:
         if last and energies.general:
             self._general_cells(projected, sums)
             return
-        T, powers, factors = (
-            (energies.temperature, energies.powers, energies.factors) if last else (0.0, none, none)
-        )
+        T, holes, powers, factors = (0.0, (0.0, np.inf), none, none)
+        if last:
+            T, holes = energies.temperature, energies.holes
+            powers, factors = energies.powers, energies.factors
         cell_pass(
             projected.ravel(), self.density[k].ravel(), self.density_dual[k].ravel(), field.ravel(),
-            self.most[k].ravel(), self.m, RELAXATION, T, powers, factors, sums,
+            self.most[k].ravel(), self.m, RELAXATION, T, holes, powers, factors, sums,
         )  # fmt: skip
 
     def _general_cells(self, projected, sums):
