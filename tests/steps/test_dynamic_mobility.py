@@ -74,7 +74,8 @@ def test_it_rests_at_fermis_law(length):
         F = fn.FermiDirac(most) + fn.Potential(lambda x: 1.5 * jnp.sum((x / length) ** 2))
         run = jko.flow(F, mu, PrimalDual(mobility=exclusion, tolerance=1e-5), tau=2.0 * length**2, n_steps=8)
         V = 1.5 * np.sum((grid.centers / length) ** 2, axis=-1)
-        level = brentq(lambda m, V=V, share=mu.values.mean() / most: fermi(V - m).mean() - share, -30.0, 30.0)
+        share = mu.values.mean() / most
+        level = brentq(lambda m, V=V, share=share: fermi(V - m).mean() - share, -30.0, 30.0)
         assert run.final.values / most == pytest.approx(fermi(V - level), abs=2e-3)
         assert np.all(np.diff(run.energy) <= 0.0)
         assert np.abs(mu.values - run.final.values).max() > 0.1 * most
