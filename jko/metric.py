@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
+from functionals.array import Array
 from functionals.pointwise import describe
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
@@ -80,7 +81,7 @@ def _constant(matrix: tuple) -> Callable:
     return constant
 
 
-def divergence(A: Callable, x: jax.Array) -> jax.Array:
+def divergence(A: Callable, x: Array) -> jax.Array:
     """∇·A at a point, (∇·A)_i = Σ_j ∂_j A_ij."""
     return jnp.einsum("ijj->i", jax.jacfwd(A)(x))
 

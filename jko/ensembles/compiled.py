@@ -28,6 +28,7 @@ def can_be_compiled(problem: Problem, axes) -> bool:
     return (
         isinstance(problem.scheme, StochasticDescent)
         and not problem.scheme.carries
+        and problem.scheme.follows_gradient
         and not callable(problem.measure)
         and active() is None
         and set(axes) <= numbers
@@ -82,7 +83,7 @@ def _advance_all(problem, ready, block, keep):
     clocks = np.array([(0.0, tau) for *_, tau, _ in ready], dtype)
     seeds = np.stack([seed_words(scheme.seed) for _, _, _, _, scheme, _, _ in ready])
     scalars = np.stack([scheme.numbers(F, tau, mu) for _, _, F, _, scheme, tau, _ in ready])
-    watches = [scheme.watch(F.parts.temperature, tau, mu.dimension) for _, _, F, _, scheme, tau, _ in ready]
+    watches = [scheme.watch(F, tau, mu) for _, _, F, _, scheme, tau, _ in ready]
     watching = np.stack([watch.numbers(dtype) for watch in watches])
     thrown: dict[int, str] = {}
     x, frames, columns, done = np.broadcast_to(mu.positions, (len(ready), *mu.positions.shape)), [], [], 0

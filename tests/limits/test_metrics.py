@@ -72,7 +72,7 @@ def coarse(values, n):
 
 @pytest.mark.parametrize(
     ("dimension", "cells", "fine", "duration"),
-    [(1, (40, 80, 160), 640, 0.3), pytest.param(2, (24, 48), 96, 0.1, marks=slow)],
+    [(1, (40, 80), 320, 0.3), pytest.param(2, (24, 48), 96, 0.1, marks=slow)],
 )
 @pytest.mark.parametrize(("length", "cap"), [(1.0, 1.0), pytest.param(1e3, 2e-4, marks=slow)])
 def test_exclusion_against_its_equation(dimension, cells, fine, duration, length, cap):
@@ -93,7 +93,7 @@ def test_exclusion_against_its_equation(dimension, cells, fine, duration, length
         assert np.all(np.diff(run.energy) < 0.0)
         assert abs(run.final.mass / start.mass - 1.0) < 1e-13
     assert np.all(orders(errors) > 1.85), errors
-    assert errors[-1] < (1e-4 if dimension == 1 else 1e-3)
+    assert errors[-1] < (3e-4 if dimension == 1 else 1e-3)
 
 
 @slow
@@ -132,7 +132,8 @@ def test_exclusion_rests_at_fermis_law(dimension, cap):
 
 
 @pytest.mark.parametrize(
-    ("tau", "attraction"), [(1e-3, 0.0), (10.0, 0.0), (1e-3, 3.0), pytest.param(10.0, 3.0, marks=slow)]
+    ("tau", "attraction"),
+    [(1e-3, 0.0), (1e-3, 3.0), pytest.param(10.0, 0.0, marks=slow), pytest.param(10.0, 3.0, marks=slow)],
 )
 def test_bounds_and_decay_from_rough_data(tau, attraction):
     """Cells at 0, at 1 and between; with an attraction that alone would pile them up."""
@@ -251,7 +252,7 @@ def linear_law(A, t, m0, S0):
 @pytest.mark.parametrize(
     ("A", "length"),
     [
-        (OBLIQUE, 1.0),
+        pytest.param(OBLIQUE, 1.0, marks=slow),
         pytest.param(np.diag([2.0, 0.3]), 1.0, marks=slow),
         pytest.param(OBLIQUE, 1e-3, marks=slow),
     ],
@@ -291,7 +292,7 @@ def pearson_moments(t, mean, second, bent=BENT):
     return np.exp(-RATE * t) * mean, rest + np.exp(-2.0 * (RATE - bent) * t) * (second - rest)
 
 
-@pytest.mark.parametrize(("d", "cells"), [(1, (60, 120)), pytest.param(2, (40, 80), marks=slow)])
+@pytest.mark.parametrize(("d", "cells"), [(1, (50, 100)), pytest.param(2, (40, 80), marks=slow)])
 def test_the_moments_in_a_metric_of_the_place(d, cells):
     F, A = pearson(d)
     t, mean = 0.3, np.array([0.6, -0.4])[:d]
@@ -325,6 +326,7 @@ def test_any_metric_rests_at_gibbs():
     np.testing.assert_allclose(run.final.values, gibbs / (gibbs.sum() * grid.cell_volume), rtol=1e-6)
 
 
+@slow
 def test_the_plain_metric_is_the_plain_flow():
     """A = 1 and M = ρ against the engine without them, which has other fluxes of order 2."""
     grid = jko.Grid.uniform(-4.0, 4.0, 160)

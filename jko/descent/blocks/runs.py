@@ -99,7 +99,7 @@ class Steps:
 
     def _program(self, watched: bool):
         observables = tuple(self.scheme.observables.items())
-        return compiled_block(self.flow, type(self.scheme).move, self.scheme.noise, observables, watched)
+        return compiled_block(self.flow, self.scheme.move, self.scheme.noise, observables, watched)
 
     def on_the_host(self, carried, first, last):
         """The same where sums are taken outside jax."""
@@ -112,7 +112,7 @@ class Steps:
 
         noise, watch = (self.scheme.noise, self.scheme.seed), HostWatch(self.watch, self.w)
         how = self.w, self.coefficients, *noise, first, last, record, watch
-        moved = host_steps(self._at, type(self.scheme).move, carried, *how)
+        moved = host_steps(self._at, self.scheme.move, carried, *how)
         if np.isfinite(watch.heat) and watch.thrown(last - first):
             raise Thrown(first, last)
         return moved, columns

@@ -15,6 +15,7 @@ from functionals.array import Array
 from functionals.programs import kept
 from jko.descent.tolerances import TOLERANCES
 from jko.measures import Measure, Particles
+from jko.metric import matrices
 
 
 def host_product(flow, x: np.ndarray, w: np.ndarray):
@@ -105,13 +106,15 @@ def _host_lanczos(product, iterations, x, w, start):
     return diagonal, off
 
 
-def refuse_unstable(parts, mu: Measure, tau: float, name: str, limit: Callable[[float], float]) -> None:
+def refuse_unstable(
+    parts, mu: Measure, tau: float, name: str, limit: Callable[[float], float], metric=None
+) -> None:
     """Refuse a τ beyond `limit(L)`, L the `mean_stiffness` at the particles: before any step, by ValueError.
 
     Every explicit scheme that does not see its energy rise asks this at its first step. On a quadratic F the
-    limit is sharp; functionals of kind "rest" do not count.
+    limit is sharp; functionals of kind "rest" do not count. In a `metric` A the curvature is that of AD²F.
     """
-    stiffness = mean_stiffness(parts, mu, np.sqrt(2.0 * parts.temperature * tau))
+    stiffness = mean_stiffness(parts, mu, np.sqrt(2.0 * parts.temperature * tau), metric)
     if stiffness > 0.0 and not tau <= limit(stiffness):
         of = f"L = {stiffness:.3g}, the mean largest curvature of potential and interaction"
         raise ValueError(beyond_the_limit(tau, limit(stiffness), name, of))
@@ -154,8 +157,9 @@ def rounded_away(mu: Measure, noise: float) -> str:
     )
 
 
-def mean_stiffness(parts, mu: Measure, reach: float = 0.0) -> float:
-    """The mean over particles of the largest eigenvalue of D²(V + W∗α), or of D²V alone where that is larger.
+def mean_stiffness(parts, mu: Measure, reach: float = 0.0, metric=None) -> float:
+    """The mean over particles of the largest eigenvalue of D²(V + W∗α), or of D²V alone where that is larger;
+    of A times it in a metric A.
 
     Negative ones count as 0. V and W are the sums of potentials and interactions; a cloud moves under V as a
     whole and under both within. Pairs nearer than `reach` count as if they were that far apart: no step
@@ -177,13 +181,19 @@ def mean_stiffness(parts, mu: Measure, reach: float = 0.0) -> float:
             ),
         ),
     )
+    root = None if metric is None else np.linalg.cholesky(matrices(metric, x))
     alone = _of_potential(parts.potential, x)
-    largest = _mean_largest(alone, w)
+    largest = _mean_largest(_seen_by(root, alone), w)
     if not parts.interaction:
         return largest
     few = slice(None, None, -(-len(x) // TOLERANCES.curvature_targets))
     both = alone[few] + _of_interaction(parts.interaction, x[few], mu, reach)
-    return max(largest, _mean_largest(both, w[few]))
+    return max(largest, _mean_largest(_seen_by(None if root is None else root[few], both), w[few]))
+
+
+def _seen_by(root: np.ndarray | None, hessians: np.ndarray) -> np.ndarray:
+    """LᵀHL `[n, d, d]`, whose eigenvalues are those of LLᵀH; H itself without L."""
+    return hessians if root is None else np.swapaxes(root, 1, 2) @ hessians @ root
 
 
 def _some(mu: Particles, most: int):

@@ -54,6 +54,7 @@ class StochasticDescent(Scheme):
     on_many_devices: ClassVar[bool] = True
     carries: ClassVar[tuple[str, ...]] = ()
     gradients_a_step: ClassVar[int] = 1
+    follows_gradient: ClassVar[bool] = True  # the drift is −∇_W G itself
 
     def __post_init__(self):
         seed_number("seed", self.seed)
@@ -66,8 +67,12 @@ class StochasticDescent(Scheme):
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         refuse_coarse(mu, self.scheme_name())
-        flow = spread_field(outside_terms(F.parts))
+        flow = self.field(F)
         return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)}, mu.dimension)
+
+    def field(self, F: Functional):
+        """The field that the particles follow."""
+        return spread_field(outside_terms(F.parts))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, state, records = self.advance(problem, mu, t, tau, 1, state)
@@ -81,7 +86,7 @@ class StochasticDescent(Scheme):
             self.refuse_unstable(F.at(t), mu, tau)
             if coarse := rounded_away(mu, noise):
                 raise ValueError(coarse)
-        watch = self.watch(F.parts.temperature, tau, mu.dimension)
+        watch = self.watch(F, tau, mu)
         with precision(mu.positions):
             coefficients = self.numbers(F, tau, mu)
             carried = (mu.positions, *(state[name] for name in self.carries))
@@ -115,9 +120,9 @@ class StochasticDescent(Scheme):
         """The coefficients of a move in the dtype of the positions."""
         return np.asarray(self.coefficients(F.parts.temperature, tau), mu.positions.dtype)
 
-    def watch(self, temperature: float, tau: float, dimension: int) -> Watch:
+    def watch(self, F: Functional, tau: float, mu: Measure) -> Watch:
         """What is looked for on the way: a drift that changes by more than a step can follow."""
-        return Watch(tau, 2.0 * temperature * tau * dimension)
+        return Watch(tau, 2.0 * F.parts.temperature * tau * mu.dimension)
 
     def moved(self, problem, mu: Measure, t, state: State):
         return problem, state

@@ -68,10 +68,11 @@ class UnderdampedLangevin(StochasticDescent):
         noise = math.sqrt(-math.expm1(-2.0 * self.friction * tau) * temperature / self.mass)
         return 0.5 * tau / self.mass, 0.5 * tau, math.exp(-self.friction * tau), noise
 
-    def watch(self, temperature: float, tau: float, dimension: int):
+    def watch(self, F: Functional, tau: float, mu: Measure):
         """The displacement by a change of the drift, halved so that the limit is that of other schemes."""
         lost = -0.25 * math.expm1(-2.0 * self.friction * tau)
-        return Watch(0.5 * tau**2 / self.mass, tau**2 * temperature / self.mass * dimension, lost)
+        noise = tau**2 * F.parts.temperature / self.mass * mu.dimension
+        return Watch(0.5 * tau**2 / self.mass, noise, lost)
 
     def limit(self, curvature: float):
         """That of the leapfrog method."""
