@@ -40,6 +40,8 @@ class FiniteVolumeStep(GridStep):
         parts, grid = self.F.parts, self.initial.grid
         if self.scheme.reaction is not None:
             self.refuse("a reaction", "one without")
+        if self.scheme.carries:
+            self.refuse("a mobility or a metric", "one without")
         if parts.kinds - {"entropy", "potential", "interaction"}:
             self.refuse(f"{self.F!r}", "the entropy with potentials and interactions, or take steps.Quantile")
         if not parts.internal:

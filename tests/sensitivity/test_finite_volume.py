@@ -123,6 +123,12 @@ V = fn.Potential("quadratic")
             "does not take a reaction",
         ),
         (
+            lambda p: p * V + fn.Entropy(),
+            density(1),
+            jko.limits.FiniteVolume(metric=[[2.0]]),
+            "does not take a mobility or a metric",
+        ),
+        (
             lambda p: p * fn.Interaction("logarithmic") + fn.Entropy(),
             jko.Density.gaussian(PLANE, 0.0, 1.0),
             SCHEME,
