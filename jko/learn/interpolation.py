@@ -8,12 +8,12 @@ import numpy as np
 
 from jko.errors import finite_array, one_of, positive_number, seed_number, shown
 from jko.learn.snapshots import Snapshots, as_snapshots
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Particles, Population
 from jko.measures.measure import Measure
+from jko.transport import HellingerKantorovichGeodesic, schrodinger_bridge
 from jko.transport import interpolate as displacement
-from jko.transport import schrodinger_bridge
 
-KINDS = ("displacement", "schrodinger")
+KINDS = ("displacement", "schrodinger", "growth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,8 @@ class TimeCourse:
     kind: str
     temperature: float
     seed: int
-    _bridges: dict = field(default_factory=dict, repr=False)
+    length: float = 0.0
+    _paths: dict = field(default_factory=dict, repr=False)
 
     def __call__(self, t: float) -> Measure:
         """ρ_t; raises ValueError outside the span of the snapshots."""
@@ -42,14 +43,21 @@ class TimeCourse:
         first, last = self.snapshots[k], self.snapshots[k + 1]
         if self.kind == "displacement":
             return displacement(first, last, share)
-        bridge = self._bridges.get(k)
-        if bridge is None:
-            # the bridge runs over a time of one, with noise √(2ε) for ε the temperature times the gap
-            bridge = schrodinger_bridge(first, last, self.temperature * float(times[k + 1] - times[k]))
-            self._bridges[k] = bridge
+        if k not in self._paths:
+            self._paths[k] = self._path(k)
+        if self.kind == "growth":
+            return self._paths[k](share)
+        bridge = self._paths[k]
         if isinstance(first, Particles):
             return bridge.marginal(share, seed=self.seed + k)
         return bridge.marginal(share)
+
+    def _path(self, k: int):
+        first, last = self.snapshots[k], self.snapshots[k + 1]
+        if self.kind == "growth":
+            return HellingerKantorovichGeodesic(first, last, self.length)
+        # the bridge runs over a time of one, with noise √(2ε) for ε the temperature times the gap
+        return schrodinger_bridge(first, last, self.temperature * float(self.snapshots.gaps[k]))
 
     def at(self, times) -> list[Measure]:
         """The measures at several times."""
@@ -57,7 +65,12 @@ class TimeCourse:
 
 
 def interpolate(
-    snapshots: Snapshots, kind: str = "displacement", *, temperature: float | None = None, seed: int = 0
+    snapshots: Snapshots,
+    kind: str = "displacement",
+    *,
+    temperature: float | None = None,
+    length: float | None = None,
+    seed: int = 0,
 ) -> TimeCourse:
     """The curve through all snapshots, each interval on its own.
 
@@ -65,20 +78,31 @@ def interpolate(
     - `"schrodinger"`: bridges of dX = √(2θ) dB with θ the `temperature`, a squared length over a time: the
       likeliest motion of particles with that noise [Leonard2014]. That motion being Markov, the bridge
       through all times is the bridges of the intervals one after the other.
+    - `"growth"`: geodesics of the Hellinger–Kantorovich distance between clouds of any masses, along which
+      mass moves, grows and dies [LieroMielkeSavare2018]: points further apart than π times the `length` are
+      not joined, nearer ones by as much as their masses agree. Clouds are Particles or Populations.
 
-    Raises ValueError for a kind that is not known, a bridge without a temperature, and snapshots of several
-    kinds.
+    Raises ValueError for a kind that is not known, a bridge without a temperature, growth without a length,
+    and snapshots of several kinds.
     """
-    snapshots = as_snapshots("snapshots", snapshots)
     one_of("kind", kind, KINDS)
+    snapshots = as_snapshots("snapshots", snapshots, grows=kind == "growth")
     if kind == "schrodinger":
         if temperature is None:
             raise ValueError("temperature: a bridge needs one, a squared length over a time; got None")
         temperature = positive_number("temperature", temperature)
     elif temperature is not None:
         raise ValueError(f'temperature: it is for kind="schrodinger" alone, got {shown(temperature)}')
+    if kind == "growth":
+        if length is None:
+            raise ValueError("length: growth needs one, beside which mass moves rather than dies; got None")
+        length = positive_number("length", length)
+    elif length is not None:
+        raise ValueError(f'length: it is for kind="growth" alone, got {shown(length)}')
     kinds = {type(mu) for mu in snapshots.measures}
-    if len(kinds) > 1 and kinds != {Density, Gaussian}:
+    if kind == "growth" and not all(issubclass(one, Particles) for one in kinds):
+        raise ValueError("snapshots: growth is between clouds; sample the densities, jko.Population.of(...)")
+    if len(kinds) > 1 and kinds not in ({Density, Gaussian}, {Particles, Population}):
         named = ", ".join(sorted(kind.__name__ for kind in kinds))
         raise ValueError(f"snapshots: expected measures of one kind, got {named}; sample the densities")
-    return TimeCourse(snapshots, kind, temperature or 0.0, seed_number("seed", seed))
+    return TimeCourse(snapshots, kind, temperature or 0.0, seed_number("seed", seed), length or 0.0)

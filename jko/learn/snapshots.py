@@ -10,7 +10,7 @@ import numpy as np
 
 from jko.errors import finite_array, seed_number, shown
 from jko.learn.tolerances import TOLERANCES
-from jko.measures import Density, Gaussian, Particles
+from jko.measures import Density, Gaussian, Particles, Population
 from jko.measures.measure import Measure
 from jko.transport.distances.atoms import atoms_of
 
@@ -19,7 +19,8 @@ class Snapshots:
     """Measures ρ_0, …, ρ_K seen at times t_0 < … < t_K: clouds of any number of points, or densities.
 
     Nothing says which point became which: the order of the points of a cloud is never read. `measures` are
-    Particles, arrays `[n, d]`, Densities or Gaussians, all of one dimension and of mass 1. Times and lengths
+    Particles, arrays `[n, d]`, Densities or Gaussians, all of one dimension and of mass 1, or Populations of
+    any masses, between which `interpolate` lets mass grow; what fits asks for mass 1. Times and lengths
     are in the units of the caller, and what is learnt is in the same ones.
 
     Raises ValueError for fewer than two snapshots, for times out of order or as many as the measures are
@@ -45,7 +46,7 @@ class Snapshots:
                 "clouds of equal times"
             )
         self.times = times
-        self.measures = [as_measure(f"measures[{k}]", mu) for k, mu in enumerate(measures)]
+        self.measures = [as_measure(f"measures[{k}]", mu, grows=True) for k, mu in enumerate(measures)]
         dimensions = {mu.dimension for mu in self.measures}
         if len(dimensions) > 1:
             raise ValueError(
@@ -173,10 +174,16 @@ class Snapshots:
         return f"{len(self)} snapshots in {self.dimension}D at t = {times} ({sizes})"
 
 
-def as_snapshots(name: str, value: Snapshots) -> Snapshots:
-    """value, refused unless it is Snapshots."""
+def as_snapshots(name: str, value: Snapshots, grows: bool = False) -> Snapshots:
+    """value, refused unless it is Snapshots, and unless `grows` for masses that are not 1."""
     if not isinstance(value, Snapshots):
         raise TypeError(f"{name}: expected jko.learn.Snapshots(times, measures), got {type(value).__name__}")
+    masses = [float(mu.mass) for mu in value.measures if isinstance(mu, Population)]
+    if not grows and any(abs(mass - 1.0) > TOLERANCES.unit_mass for mass in masses):
+        raise ValueError(
+            f"{name}: expected populations of mass 1, got {', '.join(f'{mass:.6g}' for mass in masses)}; "
+            'call .normalized() on them, or take jko.learn.interpolate(snapshots, "growth", length=...)'
+        )
     return value
 
 
@@ -188,11 +195,13 @@ def _rows(measures) -> list:
     return list(measures)
 
 
-def as_measure(name: str, mu: Particles | np.ndarray) -> Measure:
-    """A measure of mass 1 from one, or from an array of points `[n, d]`."""
+def as_measure(name: str, mu: Particles | np.ndarray, grows: bool = False) -> Measure:
+    """A measure of mass 1, or if it `grows` a Population of any, from one or from points `[n, d]`."""
+    if grows and isinstance(mu, Population):
+        return mu
     if isinstance(mu, (Density, Gaussian, Particles)):
         mass = 1.0 if isinstance(mu, Gaussian) else float(mu.mass)
-        if abs(mass - 1.0) > 1e-6:
+        if abs(mass - 1.0) > TOLERANCES.unit_mass:
             raise ValueError(f"{name}: expected mass 1, got {mass:.6g}; call .normalized() on it")
         return mu
     if isinstance(mu, Measure):
@@ -207,7 +216,8 @@ def as_measure(name: str, mu: Particles | np.ndarray) -> Measure:
 
 def _chosen(mu: Particles, chosen: np.ndarray) -> Particles:
     weights = np.asarray(mu.weights, dtype=float)[chosen]
-    return Particles(mu.positions[chosen], weights / weights.sum())
+    part = Particles(mu.positions[chosen], weights / weights.sum())
+    return Population.of(part, mu.mass) if isinstance(mu, Population) else part
 
 
 def _column(argument: str, wanted: str | int, names: list[str], count: int) -> int:

@@ -53,6 +53,7 @@ class Tolerances:
     most_scored: int = 2000  # points of a cloud in an exact distance: a plan of more takes a minute
 
     # snapshots
+    unit_mass: float = 1e-6  # by which a mass may differ from 1, where weights are in single precision
     fewest_points: int = 4  # of a cloud that is split in two
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import DualEquation, GridStep, newton_cycle
 from jko.sensitivity.tolerances import TOLERANCES
+from jko.steps.back_and_forth.scheme import BackAndForth
 
 
 class BackAndForthStep(GridStep):
@@ -23,6 +25,8 @@ class BackAndForthStep(GridStep):
     to second order in h. Where ρ′ = 0, κ = 0 and nothing moves: a front goes with the mass behind it.
     """
 
+    scheme: BackAndForth
+
     def __init__(self, *given):
         super().__init__(*given)
         if self.scheme.obstacle is not None or self.initial.grid.is_room:
@@ -30,7 +34,7 @@ class BackAndForthStep(GridStep):
         if self.initial.grid.is_periodic:
             self.refuse("a periodic grid", "steps.MongeAmpere, or a grid with walls")
 
-    def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1):
+    def step(self, mu: Any, state: State, t: float, tau: float, count: int = 1):
         values, info, share, found = self.scheme.solved(self.problem, mu, t, tau)
         if info.converged and share < 1.0:
             self.refuse(f"a step of which the share {share:.2g} was taken", "a finer grid or a larger tau")

@@ -17,7 +17,7 @@ from jko.limits.scharfetter_gummel import GAMMA
 from jko.limits.structure import Way
 from jko.limits.tolerances import TOLERANCES as LIMITS
 from jko.loops.elliptic.tridiagonal import limit_fluxes
-from jko.measures import Density, Grid
+from jko.measures import Grid, Measure
 from jko.scheme import State, StepInfo
 from jko.sensitivity.engine import Pulled
 from jko.sensitivity.grid import GridStep, solved
@@ -50,7 +50,7 @@ class FiniteVolumeStep(GridStep):
             self.refuse(f"{grid!r}", "a box whose axes end at walls")
 
     def tape(
-        self, mu: Density, state: State, new: Density, after: State, info: StepInfo, t: float, tau: float
+        self, mu: Measure, state: State, new: Measure, after: State, info: StepInfo, t: float, tau: float
     ):
         ways = dict(info.details)
         if info.converged and ways not in ({}, {Way.IMPLICIT_EULER: 1}):
@@ -90,7 +90,7 @@ class FiniteVolumeStep(GridStep):
 def _paired(make_functional: Callable, grid: Grid):
     """The derivatives of Σ f(V + W∗ρ) + gθ by the parameters and the time."""
 
-    def pairing(parameters: Any, t: Array, rho: Array, of_psi: Array, of_theta: Array):
+    def pairing(parameters: Any, t: Any, rho: Array, of_psi: Array, of_theta: Array):
         F = traced(make_functional, parameters, t)
         psi = potentials(F, jnp.asarray(grid.points)).reshape(grid.cells) + convolved(F, rho, grid)
         return jnp.sum(of_psi * psi) + of_theta * F.parts.temperature
@@ -141,7 +141,9 @@ class _LineSweep:
         self.jump = np.diff(psi, axis=0) / theta
         self.fine, self.euler = stages
         self.slope = _bernoulli_slope(self.jump, h**2 / theta * self.euler.right)
-        self.low = self.one = self.high = None
+        self.low: Any = None
+        self.one: Any = None
+        self.high: Any = None
         if self.fine is not None:
             self.one = self.fine(rho)
             self.two = self.fine(self.one)
@@ -215,9 +217,9 @@ def _pull_limited(low: np.ndarray, high: np.ndarray, cotangent: np.ndarray):
     share = np.where(free, 1.0, (1.0 - LIMITS.kept) * low / safe)
     of_moved = np.diff(cotangent, axis=0)
     of_flux = of_moved * np.where(up, share[:-1], share[1:])
-    of_share = np.where(
-        free, 0.0, leaving(*(np.where(side, of_moved * flux, 0.0) for side in (up, ~up)), False)
-    )
+    of_moved = of_moved * flux
+    leaves = leaving(np.where(up, of_moved, 0.0), np.where(up, 0.0, of_moved), False)
+    of_share = np.where(free, 0.0, leaves)
     of_outgoing = -of_share * share / safe
     of_flux += np.where(up, of_outgoing[:-1], -of_outgoing[1:])
     summed = np.zeros_like(low)

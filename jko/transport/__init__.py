@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jko.transport.maps.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
     from jko.transport.paths.between import Curves, curves, number_of_modes
     from jko.transport.paths.interpolation import interpolate
+    from jko.transport.paths.unbalanced import HellingerKantorovichGeodesic
     from jko.transport.semi_discrete_transport.map import PowerMap
     from jko.transport.semi_discrete_transport.transport import SemiDiscrete, semi_discrete
     from jko.transport.squared_distance import SquaredDistance
@@ -34,6 +35,7 @@ __all__ = [
     "EntropicTransport",
     "GridMap",
     "HellingerKantorovichDistance",
+    "HellingerKantorovichGeodesic",
     "MonotoneMap",
     "OptimalMap",
     "PowerMap",
@@ -72,6 +74,7 @@ _ROOMS = {
     "paths.between": ("Curves", "curves", "number_of_modes"),
     "dynamic.benamou_brenier": ("DynamicTransport", "benamou_brenier"),
     "paths.interpolation": ("interpolate",),
+    "paths.unbalanced": ("HellingerKantorovichGeodesic",),
     "distances.unbalanced": ("HellingerKantorovichDistance", "hellinger_kantorovich"),
     "envelopes.moreau": ("conjugate", "inf_convolution", "moreau_envelope", "prox"),
     "entropic.sinkhorn": ("EntropicTransport", "sinkhorn"),

@@ -20,6 +20,7 @@ class Tolerances:
 
     # Curves between measures
     sliver: float = 1e-13  # of the mass, or of the grid: an interval that only rounding makes
+    thin_pair: float = 1e-6  # of both its points: what an interior point leaves on pairs that are not joined
     largest_product: float = 4e6  # points of a product coupling of two clouds
     mode_cells: tuple = (400, 96, 32)  # along an axis of the grid on which a cloud's modes are counted
     mode_margin: float = 0.25  # of the cloud's width, round it on that grid: room for the kernel's tails

@@ -40,3 +40,56 @@ def test_what_has_no_course_is_refused_in_one_sentence():
         interpolate(seen, "schrodinger")
     with pytest.raises(ValueError, match="snapshots: expected measures of one kind, got Gaussian, Particles"):
         interpolate(Snapshots([0.0, 1.0], [ENDS[0], np.zeros((3, 1))]))
+
+
+def grown(n, m, unit=1.0, seed=0):
+    """Two clouds of masses 1 and about 1.8 on lengths of `unit`."""
+    rng = np.random.default_rng(seed)
+    before = jko.Population(unit * rng.normal(size=(n, 2)), rng.uniform(0.5, 1.5, n) / n)
+    after = unit * (0.6 * rng.normal(size=(m, 2)) + [1.0, 0.0])
+    return Snapshots([0.0, 2.0], [before, jko.Population(after, 1.8 * rng.uniform(0.5, 1.5, m) / m)])
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_growth_runs_at_constant_speed_in_the_distance_of_hellinger_and_kantorovich(unit):
+    """The distances come from the convex program once more, of the middle and either end."""
+    seen, length = grown(25, 20, unit), 0.7 * unit
+    whole = jko.transport.hellinger_kantorovich(seen[0], seen[1], length).distance
+    course = interpolate(seen, "growth", length=length)
+    for t in (0.6, 1.0):
+        now = course(t)
+        ends = [jko.transport.hellinger_kantorovich(mu, now, length).distance for mu in seen.measures]
+        assert ends == pytest.approx([0.5 * t * whole, (1.0 - 0.5 * t) * whole], rel=1e-5)
+    # along a geodesic of the cone the mass is a parabola with the second difference 2HK²/4δ²
+    masses = [seen[0].mass, course(1.0).mass, seen[1].mass]
+    assert masses[0] - 2.0 * masses[1] + masses[2] == pytest.approx(
+        0.5 * whole**2 / (4.0 * length**2), rel=1e-5
+    )
+
+
+def test_growth_of_points_far_and_near():
+    def course(apart):
+        one, two = (jko.Population(np.array([[x, 0.0]]), [mass]) for x, mass in ((0.0, 1.0), (apart, 4.0)))
+        return interpolate(Snapshots([0.0, 1.0], [one, two]), "growth", length=0.5)(0.5)
+
+    far = course(2.0)  # beyond πδ: the first dies as (1 − t)², the second is born as t²
+    assert far.positions[:, 0] == pytest.approx([0.0, 2.0])
+    assert far.weights == pytest.approx([0.25, 1.0])
+    near = course(0.6)
+    assert near.mass == pytest.approx(0.25 * (1.0 + 4.0 + 4.0 * np.cos(0.6)))
+    way = np.arctan2(np.sin(0.6), 0.5 + np.cos(0.6))  # of the angle .6: tan α = 2 sin θ/(1 + 2 cos θ)
+    assert near.positions[0, 0] == pytest.approx(0.6 * way / 0.6)
+
+
+def test_growth_says_what_it_needs():
+    seen = grown(6, 5)
+    with pytest.raises(ValueError, match=r"snapshots: expected populations of mass 1, got .*normalized"):
+        interpolate(seen)
+    with pytest.raises(ValueError, match="snapshots: expected populations of mass 1"):
+        jko.learn.fit(seen, jko.learn.Quadratic())
+    with pytest.raises(ValueError, match="length: growth needs one"):
+        interpolate(seen, "growth")
+    with pytest.raises(ValueError, match="growth is between clouds"):
+        interpolate(Snapshots([0.0, 2.0], ENDS[:2]), "growth", length=1.0)
+    with pytest.raises(ValueError, match='length: it is for kind="growth" alone'):
+        interpolate(Snapshots([0.0, 2.0], ENDS[:2]), length=1.0)

@@ -91,7 +91,12 @@ def test_one_snapshot_is_left_out():
         seen.without(3)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_population_of_another_mass_is_refused():
     grown = jko.Population(np.zeros((3, 2)) + np.arange(3.0)[:, None], mass=2.0)
-    with pytest.raises(ValueError, match=r"measures\[1\]: expected mass 1, got 2"):
-        Snapshots([0.0, 1.0], [np.ones((3, 2)), grown])
+    seen = Snapshots([0.0, 1.0], [np.ones((3, 2)), grown])
+    with pytest.raises(ValueError, match="snapshots: expected populations of mass 1, got 2"):
+        jko.learn.fit(seen, jko.learn.Quadratic())
+    fitted = jko.learn.fit(Snapshots([0.0, 1.0], [np.eye(2), 2.0 * np.eye(2)]), jko.learn.Quadratic())
+    with pytest.raises(ValueError, match="mu0: expected mass 1, got 2"):
+        fitted.predict(grown, [0.0, 1.0])

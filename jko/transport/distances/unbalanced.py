@@ -20,13 +20,15 @@ class HellingerKantorovichDistance:
 
     `potentials` (φ `[n]`, ψ `[m]`): HK_δ² ≥ 4δ²(∫1 − e^{−φ} dmu + ∫1 − e^{−ψ} dnu), φ(x) + ψ(y) ≤ −2 log cos
     (|x − y|/2δ), ∞ at points that nothing reaches. `plan` `[n, m]`: its marginals are e^{−φ}mu and e^{−ψ}nu,
-    the mass that moves; the rest dies and is born. Points `[n, d]` and `[m, d]` are those with mass.
+    the mass that moves; the rest dies and is born. Points `[n, d]` and `[m, d]` are those with
+    `masses`.
     """
 
     value: float
     gap: float
     length: float
     points: tuple[np.ndarray, np.ndarray]
+    masses: tuple[np.ndarray, np.ndarray]
     potentials: tuple[np.ndarray, np.ndarray]
     plan: np.ndarray
     iterations: int
@@ -82,6 +84,7 @@ def hellinger_kantorovich(
         gap=unit * max(found.primal - found.dual, 0.0),
         length=length,
         points=(x, y),
+        masses=(a, b),
         potentials=problem.everywhere(found.phi, found.psi),
         plan=scale * problem.plan(found.plan),
         iterations=found.iterations,
