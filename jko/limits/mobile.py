@@ -78,6 +78,14 @@ class MobileDiffusion(CoupledDiffusion):
         self.mobility, self.peak = carrier.mobility, carrier.peak
         super().__init__(parts, grid, edges_of(grid, metric), self.mobility.cap)
         self._upwind: Any = 0.0
+        self._met = 0.0  # the largest density at which the mobility was checked
+
+    def evolve(self, rho: np.ndarray, psi: np.ndarray, tau: float, second_order: bool) -> np.ndarray:
+        after = super().evolve(rho, psi, tau, second_order)
+        if after.max() > self._met:
+            self._met = float(after.max())
+            self.mobility.require(min(self._met, self.mobility.cap))
+        return after
 
     def _stage(self, base: np.ndarray, start: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         self._upwind = 0.0 if self.gradient else self._share_upwind(np.clip(start, 0.0, self.cap), psi)

@@ -45,6 +45,17 @@ def both(initial, grid=LINE, particles=MANY, folder="."):
     return experiment.runs["PDE"].measure, experiment.runs["Langevin"].measure, experiment
 
 
+def test_finite_volumes_in_another_metric():
+    start = '[initial]\nkind = "gaussian"\nmean = 0.5\nstd = 1.0\n'
+    terms = '[[functional]]\nname = "fermi_dirac"\ncap = 1.0\n'
+    runs = '[runs.PDE]\nscheme = "FiniteVolume"\ntau = 0.01\nn_steps = 1\n'
+    runs += 'mobility = "exclusion"\nmetric = [[2.0]]\n'
+    experiment = parse(LINE + start + terms + runs)
+    assert experiment.runs["PDE"].scheme == jko.limits.FiniteVolume(mobility=jko.Exclusion(), metric=[[2.0]])
+    with pytest.raises(ExperimentError, match=r'runs\.PDE.*mobility: expected "exclusion"'):
+        parse(LINE + start + terms + runs.replace("exclusion", "none"))
+
+
 def test_a_periodic_axis(tmp_path):
     runs = RUNS.split("[runs.Langevin]")[0]
     start = '[initial]\nkind = "expression"\ndensity = "2 + cos(2*pi*x1)"'

@@ -371,6 +371,14 @@ def test_refusals(scheme, F, mu, match):
         scheme.prepare(F, mu)
 
 
+def test_a_mobility_is_checked_where_a_run_comes():
+    """Mass falls to the left wall, beyond the density up to which this M is as it was declared."""
+    F = fn.Power(2.0) * 0.01 + fn.Potential("linear", slope=4.0)
+    mobility = jko.Mobility(lambda s: jnp.where(s < 1.0, s, s**2), concave=True)
+    with pytest.raises(ValueError, match="concave: declared True, but"):
+        jko.flow(F, uniform(), FV(mobility=mobility), tau=0.02, n_steps=20)
+
+
 @pytest.mark.parametrize("metric", ["A", [1.0], [[1.0, 2.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, -1.0]], np.nan])
 def test_what_is_no_metric_is_refused_at_once(metric):
     with pytest.raises(
