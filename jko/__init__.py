@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 from jko import descent, exact, limits, sharding, steps, transport
 from jko.driver import flow
-from jko.measures import Density, Gaussian, Grid, Particles, Population, Species, dissipation
+from jko.measures import (
+    ConfinedParticles,
+    Density,
+    Gaussian,
+    Grid,
+    Particles,
+    Population,
+    Species,
+    dissipation,
+)
 from jko.mobility import Exclusion, Mobility
 from jko.scheme import Records, Scheme, State, Status, StepInfo
 from jko.trajectory import Trajectory
@@ -23,6 +32,7 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 __all__ = [
+    "ConfinedParticles",
     "Density",
     "Exclusion",
     "Gaussian",

@@ -65,10 +65,10 @@ class Scheme:
     """The base of every scheme: a frozen dataclass of settings with `prepare` and `step`.
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
-    `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, which one
-    that says nothing does not, and whether it `transports`, so that a message may name it in the place of
-    another. Where steps are cheap it may define `advance(problem, mu, t,
-    tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
+    `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, and
+    particles that are `confined` to a box, which one that says nothing does not, and whether it
+    `transports`, so that a message may name it in the place of another. Where steps are cheap it may define
+    `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
     where its formula says [HairerLubichWanner2006].
@@ -82,6 +82,7 @@ class Scheme:
     periodic: ClassVar[bool] = False
     rooms: ClassVar[bool] = False
     doors: ClassVar[bool] = False
+    confined: ClassVar[bool] = False
     transports: ClassVar[bool] = True
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
@@ -127,10 +128,13 @@ class Scheme:
     def displacement_modulus(self, F, mu) -> float | None:
         """λ of F where this scheme moves mu.
 
-        None round an obstacle and in a room, through whose walls the straight lines of displacement convexity
-        lead, and on a torus but for internal energies, which alone keep their λ there.
+        None of particles in a box, round an obstacle and in a room, through whose walls the straight lines
+        of displacement convexity lead, and on a torus but for internal energies, which alone keep their λ
+        there.
         """
         grid = getattr(mu, "grid", None)
+        if getattr(mu, "domain", None) is not None:
+            return None
         around = grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}
         if around or (grid is not None and grid.is_room) or getattr(self, "obstacle", None) is not None:
             return None
@@ -175,6 +179,12 @@ class Scheme:
     def check_grid(self, mu) -> None:
         """Refuse a measure on a torus, in a room or with doors where the scheme does not declare that it
         takes them. The driver asks every scheme, also one whose `check` does not."""
+        if getattr(mu, "domain", None) is not None and not self.confined:
+            able = ", ".join(name for name, scheme in _transports() if scheme.confined is True)
+            raise ValueError(
+                f"measure: {self.scheme_name()} does not take particles in a box, got {mu!r}: take {able}, "
+                "or Particles in free space"
+            )
         grid = getattr(mu, "grid", None)
         if grid is None or (self.measures and not isinstance(mu, self.measures)):
             return

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population, Species
+from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles, Population, Species
 from jko.transport.wasserstein import wasserstein_distance
 
 SHAPES = "shapes"  # of measures of unlike masses
@@ -157,6 +157,7 @@ def _bandwidth(cloud):
 
 def _torus(torus: Grid, *measures):
     grids = [torus, *(m.grid for m in measures if isinstance(m, Density))]
+    grids += [m.domain for m in measures if isinstance(m, ConfinedParticles)]
     return next((grid for grid in grids if grid is not None and grid.is_periodic), None)
 
 

@@ -1,5 +1,6 @@
 """Measures: densities on grids, particles, Gaussians."""
 
+from jko.measures.confined import ConfinedParticles
 from jko.measures.density import Density
 from jko.measures.dissipation import dissipation
 from jko.measures.gaussian import Gaussian
@@ -9,4 +10,14 @@ from jko.measures.particles import Particles
 from jko.measures.population import Population
 from jko.measures.species import Species
 
-__all__ = ["Density", "Gaussian", "Grid", "Measure", "Particles", "Population", "Species", "dissipation"]
+__all__ = [
+    "ConfinedParticles",
+    "Density",
+    "Gaussian",
+    "Grid",
+    "Measure",
+    "Particles",
+    "Population",
+    "Species",
+    "dissipation",
+]

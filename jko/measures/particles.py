@@ -110,6 +110,10 @@ class Particles(Measure):
     def _traced(self):
         return isinstance(self.positions, jax.Array) or isinstance(self.weights, jax.Array)
 
+    def reads(self, F):
+        """F as these particles see it: itself in free space."""
+        return F
+
     def with_positions(self, positions: np.ndarray) -> Particles:
         """The same weights elsewhere."""
         if isinstance(positions, jax.core.Tracer):

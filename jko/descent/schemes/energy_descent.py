@@ -33,6 +33,7 @@ class EnergyDescent(Scheme):
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
+        F = mu.reads(F)
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
         start = flow.at(0.0)

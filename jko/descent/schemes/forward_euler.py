@@ -33,6 +33,7 @@ class ForwardEuler(EnergyDescent):
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
     order: ClassVar[int] = 1
     on_many_devices: ClassVar[bool] = True
+    confined: ClassVar[bool] = True
 
     def field(self, F: Functional, mu: Particles):
         return spread_field(outside_terms(F.parts))

@@ -31,6 +31,7 @@ class Langevin(StochasticDescent):
     """
 
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
+    confined: ClassVar[bool] = True
     order: ClassVar[int] = 1
 
     @staticmethod
@@ -82,6 +83,7 @@ class StochasticHeun(StochasticDescent):
     """
 
     takes: ClassVar = frozenset({"entropy", "potential", "interaction", "rest"})
+    confined: ClassVar[bool] = True
     order: ClassVar[int] = 2
     gradients_a_step: ClassVar[int] = 2
 

@@ -66,6 +66,7 @@ class StochasticDescent(Scheme):
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
+        F = mu.reads(F)
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F)
         return ParticleProblem(F, flow, {"step": 0, **noted(flow.at(0.0), mu)}, mu.dimension)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import finite_array
-from jko.measures import Density, Gaussian, Grid, Measure, Particles, Population
+from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles, Population
 from jko.transport.distances.tolerances import TOLERANCES
 
 MOST_CELLS = 4e6
@@ -23,6 +23,8 @@ def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False):
             )
         if free and isinstance(measure, Density):
             measure.grid.require_box(name, IN_FREE_SPACE)
+        if free and isinstance(measure, ConfinedParticles):
+            measure.domain.require_box(name, IN_FREE_SPACE)
         if isinstance(measure, Population) and not clouds_of_any_mass:
             raise ValueError(
                 f"{name}: expected particles of mass 1, got {measure!r}, whose mass would be lost: call "
@@ -41,10 +43,11 @@ def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False):
 
 
 def torus_of(mu: Density, nu: Measure, torus=None):
-    """The grid on whose torus two measures lie: the one given, else that of a density on a periodic grid;
-    None in free space. Raises TypeError for what is no grid, ValueError for boxes that differ and for a
+    """The grid on whose torus two measures lie: the one given, else that of a density or of particles in a
+    box; None in free space. Raises TypeError for what is no grid, ValueError for boxes that differ and for a
     Gaussian."""
     grids = [m.grid for m in (mu, nu) if isinstance(m, Density)]
+    grids += [m.domain for m in (mu, nu) if isinstance(m, ConfinedParticles)]
     if torus is not None and not isinstance(torus, Grid):
         raise TypeError(f"torus: expected a Grid, got {type(torus).__name__}: make one with Grid.uniform")
     if torus is None:
