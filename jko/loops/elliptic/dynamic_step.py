@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 _MATH = {"contract", "nsz", "reassoc", "arcp"}
+_SETTLED = 1e-7  # of a density, its last change by Newton's method, whose error is the square of that
 _ROUNDING = 1e-14  # of what a cell holds and exchanges: no flow is cut for less
 
 
@@ -297,7 +298,7 @@ def cell_prox(
                 new = 1e-3 * r
         if new < 1e-300:
             return 0.0
-        if abs(new - r) <= 1e-14 * new:
+        if abs(new - r) <= _SETTLED * new:
             return new
         r = new
     return r

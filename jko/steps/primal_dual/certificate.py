@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -81,7 +82,7 @@ def admissible_path(
             break
         total = [sum(v[a] for v in kept) for a in range(problem.grid.dimension)]
         cut = [t.copy() for t in total]
-        order = _downstream(potentials[-1], _beside(problem, [c != 0.0 for c in cut]))
+        order = _ordered(potentials[-1], _beside(problem, [c != 0.0 for c in cut]), True)
         cut_flows(start, *_three(problem, cut), problem.most, order, TOLERANCES.sweeps)
         shares = [
             np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
@@ -90,11 +91,11 @@ def admissible_path(
     return path_of(problem, start, kept, actions, energy_of)
 
 
-def _downstream(potential: np.ndarray, cells: np.ndarray):
-    """Cells in the order in which flows that fall with a potential leave nothing behind: what a cell sheds
-    goes upstream."""
+def _ordered(potential: np.ndarray, cells: np.ndarray, capped: bool):
+    """Cells in the order in which flows that fall with a potential leave nothing behind: below a cap what a
+    cell sheds goes upstream, so downstream first; else what it lacks is missed downstream."""
     at = np.flatnonzero(cells)
-    return at[np.argsort(potential.ravel()[at], kind="stable")]
+    return at[np.argsort((potential if capped else -potential).ravel()[at], kind="stable")]
 
 
 def _beside(problem, faces: list):
@@ -116,11 +117,12 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
     v = [np.where(e.closed, 0.0, flow) for e, flow in zip(exchanges, wanted, strict=True)]
     steepest = [TOLERANCES.steepest * float(np.abs(e.drop(potential)).max(initial=0.0)) for e in exchanges]
     least = TOLERANCES.flow_noise * float(before.max())
+    capped = problem.length is None and bool(np.isfinite(most).any())
     for flow in v:
         flow[np.abs(flow) < least] = 0.0
     waiting = _beside(problem, [flow != 0.0 for flow in v])
     for attempt in range(TOLERANCES.attempts):
-        r = _cut(problem, before, v, most, _downstream(potential, waiting))
+        r = _cut(problem, before, v, most, _ordered(potential, waiting, capped))
         changed = []
         for exchange, flow, steep, action in zip(exchanges, v, steepest, actions, strict=True):
             limit = exchange.mobility(exchange.mean(0.5 * (before + r))) * (steep / (2.0 * action))
@@ -135,7 +137,7 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
         if not waiting.any():
             break
     else:
-        _cut(problem, before, v, most, _downstream(potential, waiting))
+        _cut(problem, before, v, most, _ordered(potential, waiting, capped))
     return v
 
 
@@ -169,7 +171,8 @@ def lower_bound(
     middles = [0.5 * (a + b) for a, b in itertools.pairwise(ends)]
     best = _bound(problem, start, middles, potentials, actions, field)
     if problem.slices > 1:
-        return best[:2]
+        matched = _matched(problem, middles, potentials, actions)
+        return max(best, _bound(problem, start, middles, matched, actions, field), key=itemgetter(0))[:2]
     bare, p = (start < TOLERANCES.next_to_nothing * start.max()) & (problem.most > 0.0), potentials[-1]
     for _ in range(TOLERANCES.polishes):
         p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
@@ -202,6 +205,25 @@ def _bound(problem, start: np.ndarray, middles: list, potentials: list, actions:
     full = np.zeros(problem.shape)
     full[free] = pressure
     return bound + least * volume, full, left, level
+
+
+def _matched(problem, middles: list, potentials: list, actions: list):
+    """Potentials whose slack is next to nothing: those before the last follow from it, backward in time.
+
+    Where mass lasts a minimiser has none, and iterates get rid of theirs last of all. It ends where a pass
+    does not pay: the potential of a vacuum may be too steep for it.
+    """
+    K, best, least = len(potentials), potentials, np.inf
+    for _ in range(TOLERANCES.matches + 1):
+        speeds = [problem.speed_term(p, actions, m) for p, m in zip(potentials, middles, strict=True)]
+        size = max(float(np.abs(_slack(potentials, speeds, k)).max()) for k in range(K - 1))
+        if not size < least:
+            break
+        best, least, potentials = potentials, size, list(potentials)
+        for k in reversed(range(K - 1)):
+            potentials[k] = potentials[k] + _slack(potentials, speeds, k)
+            speeds[k] = problem.speed_term(potentials[k], actions, middles[k])
+    return best
 
 
 def _slack(potentials: list, speeds: list, k: int):

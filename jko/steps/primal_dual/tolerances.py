@@ -47,6 +47,7 @@ class Tolerances:
     flow_noise: float = 1e-16  # of the largest density: smaller flows are rounding
     next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell
     polishes: int = 12  # passes that lower the potential where next to no mass starts
+    matches: int = 3  # passes that take the slack off inner slices, each about a fifth of what the last left
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
     shifts: int = 8  # of the whole potential after them: one does, but for rounding
 
