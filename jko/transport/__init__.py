@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from jko.transport.envelopes.moreau import conjugate, inf_convolution, moreau_envelope, prox
     from jko.transport.grids.geodesic import geodesic_velocity
     from jko.transport.grids.map import GridMap
-    from jko.transport.maps.brenier import AffineMap, BarycentricMap, MonotoneMap, OptimalMap, brenier_map
+    from jko.transport.maps.brenier import (
+        AffineMap,
+        BarycentricMap,
+        CircleMap,
+        MonotoneMap,
+        OptimalMap,
+        brenier_map,
+    )
     from jko.transport.paths.between import Curves, curves, number_of_modes
     from jko.transport.paths.interpolation import interpolate
     from jko.transport.paths.unbalanced import HellingerKantorovichGeodesic
@@ -29,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AffineMap",
     "BarycentricMap",
+    "CircleMap",
     "Curves",
     "Distance",
     "DynamicTransport",
@@ -67,7 +75,7 @@ __all__ = [
 
 # What no scheme needs is imported when it is asked for.
 _ROOMS = {
-    "maps.brenier": ("AffineMap", "BarycentricMap", "MonotoneMap", "OptimalMap", "brenier_map"),
+    "maps.brenier": ("AffineMap", "BarycentricMap", "CircleMap", "MonotoneMap", "OptimalMap", "brenier_map"),
     "grids.geodesic": ("geodesic_velocity",),
     "grids.map": ("GridMap",),
     "semi_discrete_transport.map": ("PowerMap",),

@@ -67,6 +67,41 @@ def test_a_cloud_beside_a_density_in_the_plane_is_wrapped_and_walls_stay_walls()
         assert abs(found - away) <= found.error_bound + 1e-12 <= 0.03
 
 
+def waves(grid, phase):
+    return Density(grid, np.exp(1.5 * np.cos(2.0 * np.pi * (grid.axes[0] - phase) / 2.0))).normalized()
+
+
+@pytest.mark.parametrize("shift", [0.3, 1.8])
+def test_the_map_of_a_translation_goes_the_shorter_way_round(shift):
+    grid = Grid.uniform(-1.0, 1.0, 200, periodic=True)
+    mu = Density(grid, np.where(np.abs(grid.axes[0]) < 0.1, 5.0, 0.0))
+    turned = mu.with_values(np.roll(mu.values, round(shift / 0.01)))
+    x = np.linspace(-0.099, 0.099, 21)
+    T = brenier_map(mu, turned)
+    assert T(x)[:, 0] - x == pytest.approx(shift if shift < 1.0 else shift - 2.0, abs=1e-9)
+    assert T(x - 4.0)[:, 0] == pytest.approx(T(x)[:, 0] - 4.0, abs=1e-12)
+
+
+def test_the_map_of_a_circle_pushes_and_costs_what_it_should():
+    grid = Grid.uniform(-1.0, 1.0, 400, periodic=True)
+    mu, nu = waves(grid, 0.9), Density(grid, 1.0 + 0.8 * np.sin(3.0 * np.pi * grid.axes[0])).normalized()
+    fine = np.linspace(-1.0, 1.0, 400 * 16 + 1)
+    x = 0.5 * (fine[1:] + fine[:-1])
+    mass = np.repeat(mu.masses, 16) / 16.0
+    T = brenier_map(mu, nu)
+    images = T(x)[:, 0]
+    assert mass @ (images - x) ** 2 == pytest.approx(jko.wasserstein(mu, nu) ** 2, rel=1e-5)
+    for k in (1, 2, 3):
+        wave = np.exp(1j * np.pi * k * images)
+        expected = nu.masses @ (np.exp(1j * np.pi * k * grid.axes[0]) * np.sinc(k * 0.0025))
+        assert mass @ wave == pytest.approx(expected, abs=1e-5)
+    assert T(x + 6.0)[:, 0] == pytest.approx(images + 6.0, abs=1e-12)
+    wide = np.linspace(-5.0, 5.0, 2001)  # u' = T, over several periods
+    slope = np.diff(T.potential(wide)) / np.diff(wide)
+    assert slope == pytest.approx(T(0.5 * (wide[1:] + wide[:-1]))[:, 0], abs=1e-3)
+    assert np.diff(slope).min() > -1e-9
+
+
 def test_what_a_torus_does_not_take_is_refused_by_name():
     grid = Grid.uniform(0.0, 1.0, 8, periodic=True)
     density = Density.uniform(grid)
@@ -83,6 +118,7 @@ def test_what_a_torus_does_not_take_is_refused_by_name():
         jko.wasserstein(cloud, cloud, torus=1.0)
     with pytest.raises(ValueError, match='method: "circle" is for measures on a periodic line'):
         jko.wasserstein(cloud, cloud, "circle")
-    for other in (sinkhorn, brenier_map):
+    plane = Density.uniform(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
+    for other, given in ((sinkhorn, (density, density, 1.0)), (brenier_map, (plane, plane))):
         with pytest.raises(ValueError, match="in a box"):
-            other(density, density, *((1.0,) if other is sinkhorn else ()))
+            other(*given)

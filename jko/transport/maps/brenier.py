@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jko.measures import Gaussian, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.atoms import optimal_plan
-from jko.transport.distances.common_kind import as_densities, check_pair, checked_points, merged
+from jko.transport.distances.common_kind import as_densities, check_pair, checked_points, merged, torus_of
 from jko.transport.distances.gaussian import optimal_matrix
-from jko.transport.distances.line import matched_segments, quantile_function
+from jko.transport.distances.line import matched_segments, quantile_function, turned_quantiles
 from jko.transport.tolerances import TOLERANCES
 
 
@@ -71,10 +71,16 @@ def brenier_map(mu: Measure, nu: Measure) -> OptimalMap:
     - A Density or Gaussian in the plane to a cloud: constant on the power cells of `semi_discrete`
       (`PowerMap`).
 
+    - A Density on a periodic line, to anything on it: the quantile functions, one turned (`CircleMap`).
+
     Raises ValueError for measures of different mass or dimension, for a cloud to anything but a cloud, whose
     points would have to be torn, and for a density in space to a cloud; RuntimeError where the map found is
     not the gradient of a convex function.
     """
+    check_pair(mu, nu, free=False)
+    torus = torus_of(mu, nu)
+    if torus is not None and mu.dimension == 1 and isinstance(mu, Density):
+        return _around(mu, nu, torus)
     check_pair(mu, nu)
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return AffineMap(mu.mean(), nu.mean(), optimal_matrix(mu.covariance(), nu.covariance()))
@@ -152,6 +158,45 @@ class MonotoneMap(OptimalMap):
 
     def _beyond(self, x):
         return x - np.clip(x, self.knots[0], self.knots[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class CircleMap(MonotoneMap):
+    """A nondecreasing map of a circle, lifted to the line: T(x + L) = T(x) + L, L the `period`; T(x) − x
+    is how far a point goes and which way round.
+
+    The knots span one period, the last being the first a turn on. The lift's u is convex on all of the line
+    [CorderoErausquin1999].
+    """
+
+    period: float = 1.0
+
+    def __call__(self, x):
+        turns, base = self._reduced(self._points(x))
+        return super().__call__(base) + self.period * turns
+
+    def potential(self, x):
+        turns, base = self._reduced(self._points(x))
+        whole = super().potential(self.knots[-1:])[0]
+        k, away = turns[:, 0], base[:, 0] - self.knots[0]
+        return (
+            super().potential(base) + k * whole + self.period * (k * away + 0.5 * self.period * k * (k - 1.0))
+        )
+
+    def _reduced(self, x):
+        turns = np.floor((x - self.knots[0]) / self.period)
+        return turns, x - self.period * turns
+
+
+def _around(mu, nu, torus: Grid):
+    """The map of a circle from a density to what lies on it; linear where the density leaves a gap."""
+    period = torus.upper[0] - torus.lower[0]
+    nu = nu.normalized() if isinstance(nu, Density) else nu
+    _, a0, b0, a1, b1 = matched_segments(*turned_quantiles(mu.normalized(), nu, torus.lower[0], period))
+    knots, images = (np.maximum.accumulate(np.stack(ends, axis=1).ravel()) for ends in ((a0, b0), (a1, b1)))
+    return CircleMap(
+        np.append(knots, knots[0] + period), np.append(images, images[0] + period), period=period
+    )
 
 
 def _monotone(mu, nu):
