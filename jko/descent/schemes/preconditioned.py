@@ -51,7 +51,7 @@ class PreconditionedLangevin(StochasticDescent):
         """None: what is known of F is known in the plain metric."""
         return None
 
-    def prepare(self, F: Functional, mu: Measure):
+    def prepare(self, F: Functional, mu: Any):
         self.check(F, mu)
         matrices(self.metric, mu.positions)
         return super().prepare(F, mu)
