@@ -21,6 +21,7 @@ from jko.transport import SquaredDistance
 HANDLED = {
     fn.Entropy: "exponential cones",
     fn.Power: "power cones, a quadratic for m = 2 in the Eulerian form",
+    fn.FermiDirac: "quadratic models",
     fn.InternalEnergy: "quadratic models",
     fn.Potential: "a linear term (Eulerian), quadratic models (Lagrangian)",
     fn.Interaction: "a quadratic for its positive part, tangents for its negative part",
