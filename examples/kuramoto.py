@@ -11,6 +11,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import i0, i1
 
 import functionals as fn
 import jko
@@ -47,6 +48,18 @@ for coupling in (1.5, 2.5, 3.5):
     axes.plot(coupling, order_parameter(run.final), "o", color="0.25", markersize=5)
     print(f"K = {coupling}: r = {order_parameter(run.final):.4f} where the flow ends")
 axes.plot([], [], "o", color="0.25", label="end of a flow")
+
+# %%
+# The same oscillators one by one, 150 of them with noise on the circle, and the law r = I₁(Kr/θ)/I₀(Kr/θ).
+noisy = jko.descent.StochasticHeun(observables={"wave": lambda x: jnp.stack([jnp.cos(x[0]), jnp.sin(x[0])])})
+for coupling in (2.3, 3.0):
+    cloud = jko.ConfinedParticles.of(together.sample(150, seed=1), circle)
+    run = jko.flow(kuramoto(coupling), cloud, noisy, tau=0.05, n_steps=300)
+    r = np.linalg.norm(run.info.wave[100:], axis=1)
+    axes.errorbar(coupling, r.mean(), r.std(), fmt="s", color="tab:red", markersize=4, capsize=2)
+axes.plot([], [], "s", color="tab:red", label="150 noisy oscillators")
+law = i1(s := np.linspace(0.01, 3.3, 200)) / i0(s)  # s = Kr/θ
+axes.plot(s / law, law, ":k", label=r"$I_1(Kr/\theta)/I_0(Kr/\theta)$")
 axes.legend(frameon=False, fontsize=8)
 Path(folder).mkdir(parents=True, exist_ok=True)
 figure.savefig(f"{folder}/kuramoto.png", dpi=150)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 import jax.numpy as jnp
 import numpy as np
@@ -64,11 +66,14 @@ class ConfinedParticles(Particles):
         """F for points anywhere in space: potentials at their images in the box, kernels of x − y at the
         nearest image, those of two points at both images. Raises UnsupportedFunctional for other parts but
         the entropy."""
-        fold, found = Folding.into(self.domain), 0
-        for kind in ("internal", "constraints", "potential", "interaction", "rest", "gradient", "local"):
-            for c, atom in getattr(F.parts, kind):
-                found = found + float(c) * self._read(atom, kind, fold)
-        return found
+        fold, kinds = (
+            Folding.into(self.domain),
+            ("internal", "constraints", "potential", "interaction", "rest"),
+        )
+        terms = [
+            (c, kind, atom) for kind in (*kinds, "gradient", "local") for c, atom in getattr(F.parts, kind)
+        ]
+        return reduce(add, (float(c) * self._read(atom, kind, fold) for c, kind, atom in terms))
 
     def _read(self, atom, kind: str, fold: Folding):
         if kind == "internal":

@@ -47,6 +47,7 @@ def test_a_kernel_that_is_no_wave_is_read_at_the_nearest_image():
     assert jko.wasserstein(start, around) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_kuramotos_branch_by_noise():
     """r = I₁(Kr)/I₀(Kr), K = 3, kept by 400 particles from the law itself: r of one time scatters by .027,
     the mean over a time of 8 by some .01."""
