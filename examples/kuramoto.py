@@ -30,34 +30,28 @@ def order_parameter(measure):
 
 
 together = jko.Density.from_function(circle, lambda x: 1.0 + 0.5 * jnp.cos(x[0] - np.pi))
-even = jko.Density.from_function(circle, lambda x: 1.0 + 0.0 * x[0])
 branches = {
     "together": jko.continuation(kuramoto, (4.0, 2.0), together, points=24),
-    "even": jko.continuation(kuramoto, (1.0, 4.0), even, points=24),
+    "even": jko.continuation(kuramoto, (1.0, 4.0), jko.Density.uniform(circle), points=24),
 }
-figure = jko.plotting.plot_branch(
-    branches, order_parameter, parameter="coupling K/θ (nondimensional)", ordinate="order parameter r"
-)
+figure = jko.plotting.plot_branch(branches, order_parameter, parameter="coupling K/θ", ordinate="r")
 
 # %%
-# The flow itself, from phases that are almost even, at three couplings: it ends on the branch.
+# The flow itself, from phases that are almost even, at three couplings: it ends on the branch (dots).
 start = jko.Density.from_function(circle, lambda x: 1.0 + 0.02 * jnp.cos(x[0] - np.pi))
 axes = figure.axes[0]
 for coupling in (1.5, 2.5, 3.5):
     run = jko.flow(kuramoto(coupling), start, jko.limits.FiniteVolume(), tau=0.2, n_steps=300)
     axes.plot(coupling, order_parameter(run.final), "o", color="0.25", markersize=5)
-    print(f"K = {coupling}: r = {order_parameter(run.final):.4f} where the flow ends")
-axes.plot([], [], "o", color="0.25", label="end of a flow")
 
 # %%
-# The same oscillators one by one, 150 of them with noise on the circle, and the law r = I₁(Kr/θ)/I₀(Kr/θ).
+# The same oscillators one by one, 150 with noise on the circle (squares), and the law r = I₁(Kr/θ)/I₀(Kr/θ).
 noisy = jko.descent.StochasticHeun(observables={"wave": lambda x: jnp.stack([jnp.cos(x[0]), jnp.sin(x[0])])})
 for coupling in (2.3, 3.0):
     cloud = jko.ConfinedParticles.of(together.sample(150, seed=1), circle)
     run = jko.flow(kuramoto(coupling), cloud, noisy, tau=0.05, n_steps=300)
     r = np.linalg.norm(run.info.wave[100:], axis=1)
     axes.errorbar(coupling, r.mean(), r.std(), fmt="s", color="tab:red", markersize=4, capsize=2)
-axes.plot([], [], "s", color="tab:red", label="150 noisy oscillators")
 law = i1(s := np.linspace(0.01, 3.3, 200)) / i0(s)  # s = Kr/θ
 axes.plot(s / law, law, ":k", label=r"$I_1(Kr/\theta)/I_0(Kr/\theta)$")
 axes.legend(frameon=False, fontsize=8)
