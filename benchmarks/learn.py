@@ -72,7 +72,7 @@ def analytic_potentials():
         for name, V in list(POTENTIALS.items())[: sized(None, 2)]:
             seen = _shuffled(V, dt * np.arange(5), n, seed=0)
             begun = time.perf_counter()
-            found = fit(seen, potential=Splines(cells=sized(8, 4)), refinement=4, progress=False)
+            found = fit(seen, potential=Splines(cells=sized(12, 4)), refinement=4, progress=False)
             seconds = time.perf_counter() - begun
             x = seen.pooled()
             wrong = pointwise.gradients(found.V, x) - pointwise.gradients(V, x)
