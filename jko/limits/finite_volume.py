@@ -39,8 +39,8 @@ class FiniteVolume(Scheme):
     A cap without internal energy, and in the plane and in space with one, is a convex problem of all axes
     together, solved in substeps of order 1: a full crowd gives way sideways.
 
-    A periodic axis closes on itself; V and the kernel are read on the box, W at the nearest image. There the
-    entropy alone, potentials, interactions and energies without a structure are taken, no other U and no cap.
+    A periodic axis closes on itself; V and the kernel are read on the box, W at the nearest image. There any
+    other U is implicit on all axes together, as with a mobility, and no cap is taken.
 
     Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
@@ -125,10 +125,10 @@ class FiniteVolume(Scheme):
                     f"limits.FiniteVolume takes {atom!r}, which is not convex, only beside an energy of the "
                     "gradient, without which densities part within a cell: add c * fn.Dirichlet()"
                 )
-        if mu.grid.is_periodic and kinds & {"internal", "constraint"} and not (coupled or self.carries):
+        if mu.grid.is_periodic and "constraint" in kinds:
             raise UnsupportedFunctional(
-                f"limits.FiniteVolume takes the entropy, potentials and interactions on a periodic grid, got "
-                f"{F!r}: take steps.Entropic, or a grid with walls"
+                f"limits.FiniteVolume takes no cap on a periodic grid, got {F!r}: take steps.PrimalDual, or a "
+                "grid with walls"
             )
         plain = all(atom.is_entropy for _, atom in F.parts.internal) and not F.parts.constraints
         if mu.grid.exits is not None and F.parts.internal and not plain:
@@ -143,8 +143,8 @@ class FiniteVolume(Scheme):
 
         self.check(F, mu)
         positive_number("length", self.length)
-        carrier = None
-        if self.carries:
+        carrier, coupled = None, bool(F.parts.kinds & {"local", "gradient"})
+        if self.carries or (mu.grid.is_periodic and "internal" in F.parts.kinds and not coupled):
             from jko.limits.mobile import Carrier
 
             carrier = Carrier(self.mobility, self.metric, mu)

@@ -20,7 +20,7 @@ class Carrier:
     """M and A of a flow on a grid: what carries mass down −∇ξ. M(ρ) = ρ where no mobility is given."""
 
     def __init__(self, mobility: Any, metric: Any, mu: Density):
-        self.mobility = Mobility(lambda s: s) if mobility is None else Mobility.of(mobility)
+        self.mobility = Mobility(_density) if mobility is None else Mobility.of(mobility)
         self.metric = metric
         self.require(mu)
         self.peak = self.mobility.peak(2.0 * float(mu.values.max()))
@@ -38,6 +38,10 @@ class Carrier:
     def solver(self, parts: Parts, grid: Grid) -> MobileDiffusion:
         """The implicit steps of these parts."""
         return MobileDiffusion(parts, grid, self)
+
+
+def _density(s):
+    return s
 
 
 def refuse(F: Any, mu: Density, reaction: bool) -> None:
