@@ -73,7 +73,7 @@ class Report(Comparison):
         pictures = {"energy": self.plot_energy}
         if plotting.has_bounds(self.runs):
             pictures["errors"] = self.plot_errors
-        if next(iter(self.runs.values())).measures[0].dimension <= 3:
+        if next(iter(self.runs.values())).measures[0].coordinates <= 3:
             pictures["density"] = self.plot_density
         if any(isinstance(run.measures[0], Particles) for run in self.runs.values()):
             pictures["particles"] = self.plot_particles

@@ -11,6 +11,7 @@ import jko.sharding as sharding
 from jko import inline
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
+from jko.measures import Density, LineDensity
 from jko.records import Records, Status, StepInfo
 
 __all__ = ["KINDS", "Problem", "Records", "Scheme", "State", "Status", "StepInfo", "Wrapper"]
@@ -154,9 +155,11 @@ class Scheme:
         """Refuse, by name and before any work, a measure or a part of F that the scheme does not take."""
         if self.measures and not isinstance(mu, self.measures):
             wanted = " or ".join(cls.__name__ for cls in self.measures)
-            raise TypeError(
-                f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {_conversion(wanted)}"
-            )
+            remedy = _conversion(self.measures[0].__name__)
+            if isinstance(mu, LineDensity) and Density in self.measures:
+                able = ", ".join(name for name, scheme in _transports() if LineDensity in scheme.measures)
+                remedy = f"take {able}, which move it, or mu.on(Grid.uniform(...))"
+            raise TypeError(f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {remedy}")
         self.check_grid(mu)
         self._check_devices(mu)
         grid = getattr(mu, "grid", None)

@@ -16,6 +16,7 @@ PAGES = {
     "docs/mass.md": 5,
     "docs/species.md": 1,
     "docs/rooms.md": 1,
+    "docs/grids.md": 1,
     "docs/tori.md": 2,
     "docs/sensitivity.md": 2,
     "docs/engines/primal_dual.md": 3,

@@ -8,7 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles, Population, Species
+from jko.measures import (
+    ConfinedParticles,
+    Density,
+    Gaussian,
+    Grid,
+    LineDensity,
+    Measure,
+    Particles,
+    Population,
+    Species,
+)
+from jko.transport.grids.remap import mass_between
 from jko.transport.wasserstein import wasserstein_distance
 
 SHAPES = "shapes"  # of measures of unlike masses
@@ -60,6 +71,8 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
         return _over_species(l1_distance, mu, nu, lambda *values: sum(values), torus)
     torus = _torus(torus, mu, nu)
     mu, nu = (_wrapped(m, torus) for m in (mu, nu))
+    if isinstance(mu, LineDensity) or isinstance(nu, LineDensity):
+        return _on_edges(mu, nu)
     if mu.dimension > 3:
         return Measured(math.nan)
     clouds = [m for m in (mu, nu) if isinstance(m, Particles)]
@@ -71,6 +84,24 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
     second, outside_second = _values_on(nu, grid, width)
     value = float(np.abs(first - second).sum() * grid.cell_volume) + outside_first + outside_second
     return Measured(value, "kernel estimate" if clouds else "")
+
+
+def _on_edges(mu: Measure, nu: Measure) -> Measured:
+    """L1 where a density has edges of its own, on the finer of two such grids, to which the other is carried
+    in the volume; NaN beside what is no density on the same line, or in the same shells."""
+    line = max((m.grid for m in (mu, nu) if isinstance(m, LineDensity)), key=lambda grid: grid.size)
+    value, outside = np.zeros(line.size), 0.0
+    for measure, sign in ((mu, 1.0), (nu, -1.0)):
+        plain = isinstance(measure, Density) and measure.dimension == 1
+        shape = (measure.grid.radial, measure.dimension) if isinstance(measure, LineDensity) else (False, 1)
+        if not (plain or isinstance(measure, LineDensity)) or shape != (line.radial, line.dimension):
+            return Measured(math.nan)
+        masses = measure.masses
+        if measure.grid != line:
+            ends = (line.volume_within(edges) for edges in (measure.grid.edges[0], line.edges[0]))
+            masses = mass_between(next(ends), masses, next(ends))
+        value, outside = value + sign * masses, outside + abs(measure.mass - float(masses.sum()))
+    return Measured(float(np.abs(value).sum()) + outside)
 
 
 def _over_species(distance, mu, nu, total, *how) -> Measured:
@@ -171,7 +202,7 @@ def _wrapped(mu: Density, torus: Grid):
 
 
 def _probability(mu: Density):
-    return mu.normalized() if isinstance(mu, (Density, Population)) else mu
+    return mu.normalized() if isinstance(mu, (Density, LineDensity, Population)) else mu
 
 
 def _thinned(mu: Measure, seed: int):

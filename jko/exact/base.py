@@ -8,7 +8,7 @@ import numpy as np
 
 from functionals.array import Array
 from functionals.programs import kept
-from jko.measures import Density, Grid
+from jko.measures import Density, Grid, LineDensity, LineGrid
 
 _ASYMMETRY = 1e-12  # of the largest entry: rounding of a product of matrices
 
@@ -41,18 +41,22 @@ class ExactSolution:
         with jax.enable_x64(True):
             return np.asarray(_compiled(self)(jnp.asarray(t), jnp.asarray(x)))
 
-    def on(self, grid: Grid, t: float = 0.0) -> Density:
+    def on(self, grid: Grid | LineGrid, t: float = 0.0) -> Density | LineDensity:
         """The Density of point values at the cell centres of `grid`, scaled to carry the exact mass."""
         if grid.dimension != self.dimension:
             raise ValueError(
                 f"grid: expected {self.dimension} dimensions like the solution, got {grid.dimension}; "
                 "make another grid"
             )
+        if isinstance(grid, LineGrid) and grid.radial and not grid.shows_radial(lambda x: self.density(t, x)):
+            raise ValueError(
+                "grid: the solution is no function of |x| alone, as a radial grid needs: take Grid.uniform"
+            )
         values = self.density(t, grid.points).reshape(grid.cells)
-        total = values.sum() * grid.cell_volume
+        total = np.sum(values * grid.cell_volume)
         if not total > 0.0:
             raise ValueError("grid: the solution has no mass on it; widen it or move it to the solution")
-        return Density(grid, values * (self.mass_at(t) / total))
+        return grid.density(values * (self.mass_at(t) / total))
 
     def mass_at(self, t: float) -> float:
         """The total mass, 1 unless a solution says otherwise."""

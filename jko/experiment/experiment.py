@@ -19,7 +19,7 @@ from jko.experiment.files import Files
 from jko.experiment.initial import initial, species
 from jko.experiment.run_settings import Run, runs
 from jko.experiment.table import ExperimentError, Table, prefixed, show
-from jko.measures import Grid
+from jko.measures import Grid, LineGrid
 
 _KEYS = ("title", "grid", "initial", "species", "functional", "exact", "runs", "output")
 _MOST_CELLS = 2**27  # cells of a grid in a file: a gigabyte a density, beyond which a number is mistyped
@@ -40,7 +40,7 @@ class Experiment:
     """What a file asks for; `notes` are the sentences that its results must carry."""
 
     title: str
-    grid: Grid | None
+    grid: Grid | LineGrid | None
     functional: Functional
     exact: object | None
     runs: dict[str, Run]
@@ -113,8 +113,10 @@ def _start(root: Table, grid: Grid | None, exact, files: Files):
     return species(root.table("species"), grid, files)
 
 
-def _grid(table: Table) -> Grid:
-    table.allow(("lower", "upper", "cells", "periodic", "inside", "doors"))
+def _grid(table: Table) -> Grid | LineGrid:
+    if "edges" in table or "radial" in table:
+        return _edges(table)
+    table.allow(("lower", "upper", "cells", "periodic", "inside", "doors", "edges", "radial"))
     corners = {key: table.numbers(key) for key in ("lower", "upper", "cells")}
     cells = np.asarray(corners["cells"], dtype=float)
     if cells.ndim < 2 and cells.min() >= 2 and (cells.prod() if cells.ndim else cells) > _MOST_CELLS:
@@ -125,6 +127,19 @@ def _grid(table: Table) -> Grid:
     masks = {key: expression(table, key, box.dimension, "x") for key in ("inside", "doors") if key in table}
     with prefixed(table.path):
         return Grid.uniform(**sides, periodic=box.periodic, **masks) if masks else box
+
+
+def _edges(table: Table) -> LineGrid:
+    """A line or shells: `edges`, or equal cells from `lower` to `upper`, and `radial`, the dimension."""
+    table.allow(("edges", "radial") if "edges" in table else ("lower", "upper", "cells", "radial"))
+    edges = table.numbers("edges", None)
+    if edges is None:
+        ends = [table.numbers(side) for side in ("lower", "upper")]
+        if np.ndim(ends[0]) or np.ndim(ends[1]):
+            table.refuse("lower", "expected two radii, lower and upper, beside radial")
+        edges = np.linspace(*ends, table.whole("cells", least=2) + 1)
+    with prefixed(table.path):
+        return Grid.radial(edges, table.whole("radial")) if "radial" in table else Grid.from_edges(edges)
 
 
 def exact_solutions() -> dict[str, type]:

@@ -40,7 +40,7 @@ def points(table, grid: Grid, exact, files):
 
 def image(table, grid: Grid, exact, files):
     """An image as a density: bright is dense, unless `invert`."""
-    if grid is None or grid.dimension != 2:
+    if grid is None or len(grid.cells) != 2:
         table.refuse("kind", "an image needs a [grid] of 2 dimensions")
     from PIL import Image
 
@@ -62,4 +62,4 @@ def image(table, grid: Grid, exact, files):
 def gridded(table, grid: Grid, exact, files):
     """The density's values in the grid's cells."""
     values = read_array(files.find(table), table, "file")
-    return of_density("gridded", lambda: Density(grid, values).normalized(), grid)
+    return of_density("gridded", lambda: grid.density(values).normalized(), grid)

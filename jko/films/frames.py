@@ -18,7 +18,7 @@ Update = Callable[[Any], object]
 
 def painter_for(measures: Sequence[Any]) -> tuple[Stage, Callable]:
     """A stage for the measures alone and `paint(measure, t)`, which puts one of them onto it."""
-    dimension = measures[0].dimension
+    dimension = measures[0].coordinates
     lower, upper = box(measures)
     if dimension == 1:
         stage = Stage(style.new_figure(5.6, 3.5))

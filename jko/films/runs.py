@@ -14,7 +14,7 @@ from jko.films.stage import Stage, stage_of
 from jko.films.tolerances import TOLERANCES
 from jko.films.writer import FPS, SIZE, film_path, film_size, write_film
 from jko.measures import Density, Particles
-from jko.plotting import style
+from jko.plotting import draw, style
 from jko.plotting.inputs import by_species, named_runs
 from jko.trajectory import Trajectory
 
@@ -83,7 +83,7 @@ def _measure_panels(stage: Stage, panels: list, runs: dict, exact) -> list[Calla
 
     for i, (axes, (name, run)) in enumerate(zip(panels, runs.items(), strict=True)):
         colour = style.colour(i)
-        if run.final.dimension == 1:
+        if run.final.coordinates == 1:
             style.tidy(axes, "x", "density ρ")
             update = line_panel(stage, axes, run.measures, float(lower[0]), float(upper[0]), colour)
             if exact is not None:
@@ -93,7 +93,7 @@ def _measure_panels(stage: Stage, panels: list, runs: dict, exact) -> list[Calla
             update = plane_panel(stage, axes, run.measures, (0, 1), lower, upper, colour, highest)
         axes.set_title(_title(name, run), fontsize=10)
         updates.append(shown(run, update))
-    if next(iter(runs.values())).final.dimension == 1:
+    if next(iter(runs.values())).final.coordinates == 1:
         highest = max(axes.get_ylim()[1] for axes in panels)
         for axes in panels:
             axes.set_ylim(0.0, highest)
@@ -111,8 +111,9 @@ def _nearest(run: Trajectory, t: float) -> int:
 def _exact_curve(stage: Stage, axes, exact) -> Callable[[float], object]:
     low, high = axes.get_xlim()
     x = np.linspace(low, high, 400)
-    line = stage.moving(axes.plot(x, exact.density(0.0, x[:, None]), label="exact", **style.EXACT)[0])
-    return lambda t: line.set_ydata(exact.density(t, x[:, None]))
+    points = draw.on_first_axis(x, exact.dimension)
+    line = stage.moving(axes.plot(x, exact.density(0.0, points), label="exact", **style.EXACT)[0])
+    return lambda t: line.set_ydata(exact.density(t, points))
 
 
 def _energy_panel(stage: Stage, axes, runs: dict) -> Callable[[float], object]:

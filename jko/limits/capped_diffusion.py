@@ -21,7 +21,7 @@ class CappedDiffusion(NonlinearDiffusion):
     """
 
     def __init__(self, internal, cap: np.ndarray, faces: Faces):
-        super().__init__(internal, cap, faces.grid.spacing)
+        super().__init__(internal, cap)
         self.faces = faces
         self.column = faces.of(cap).reshape(-1, 1)
         rising = faces.of(np.indices(cap.shape).sum(axis=0))

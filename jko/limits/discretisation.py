@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 
 from functionals import Functional
-from jko.limits.lines import lines_of, one_by_one, strang
+from jko.limits.lines import Lines, lines_of, one_by_one, strang
 from jko.limits.tolerances import TOLERANCES
-from jko.measures import Density, Grid
+from jko.measures import Density, Grid, LineGrid
 
 
 class GridProblem:
     """F on a grid: what is local and implicit (the internal energy, V, a cap) and what is not (`moving`)."""
 
-    def __init__(self, F: Functional, grid: Grid, carrier: Any = None):
+    def __init__(self, F: Functional, grid: Grid | LineGrid, carrier: Any = None):
         self.F, self.grid, parts = F, grid, F.parts
         self.fixed = parts.potential_values(grid.points).reshape(grid.cells)
         if grid.room is not None:
@@ -44,8 +44,8 @@ class GridProblem:
         psi = self.fixed + self.moving_potential(mu)
         return max(
             (
-                self.lines.crossed(lines.of(mu.values), lines.of(psi), tau / h**2)
-                for batches, h in zip(self.batches, self.grid.spacing, strict=True)
+                self.lines.crossed(self._held(mu.values, lines), lines.of(psi), tau * lines.conductance)
+                for batches in self.batches
                 for lines in batches
             ),
             default=0.0,
@@ -81,10 +81,15 @@ class GridProblem:
         rho = rho.copy()
         for batches in plan:
             for lines, prepared in batches:
-                lines.put(self.lines.sweep(lines.of(rho), prepared), rho)
+                after = self.lines.sweep(self._held(rho, lines), prepared)
+                lines.put(after if lines.volumes is None else after / lines.volumes, rho)
             rho, gone = self.emptied(rho)
             left = left + gone
         return rho + left
+
+    def _held(self, rho: np.ndarray, lines: Lines) -> np.ndarray:
+        """What a solver of lines knows: the density, or the mass in cells of unlike volumes."""
+        return lines.of(rho) if lines.volumes is None else lines.of(rho) * lines.volumes
 
     def emptied(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
         """(ρ without, and with nothing but, what is in the cells of doors)."""
@@ -104,7 +109,7 @@ class GridProblem:
         return self._plans[key]
 
     def _plan(self, psi: np.ndarray, tau: float, second_order: bool):
-        order = (strang if second_order else one_by_one)(self.grid.dimension)
+        order = (strang if second_order else one_by_one)(len(self.batches))
         prepared = {
             (axis, share): [
                 (lines, self.lines.prepare(lines, psi, share * tau, second_order))
@@ -128,10 +133,10 @@ class GridProblem:
             terms = terms + np.abs(np.asarray(internal.density(rho))) + rho * slopes
         if hasattr(self.lines, "size_of_terms"):
             terms = terms + self.lines.size_of_terms(rho)
-        return TOLERANCES.energy_rounding * float(terms.sum()) * self.grid.cell_volume
+        return TOLERANCES.energy_rounding * float(np.sum(terms * self.grid.cell_volume))
 
     def _line_solver(self):
-        parts, cap, spacing = self.F.parts, self.cap, self.grid.spacing
+        parts, cap = self.F.parts, self.cap
         if parts.gradient or parts.local:
             from jko.limits.coupled import CoupledDiffusion
 
@@ -140,18 +145,19 @@ class GridProblem:
         if parts.internal and all(atom.is_entropy for _, atom in parts.internal) and not capped:
             from jko.limits.scharfetter_gummel import ScharfetterGummel
 
-            return ScharfetterGummel(parts.temperature, spacing)
+            return ScharfetterGummel(parts.temperature)
         if not parts.internal:
             from jko.limits.crowd import CrowdMotion
             from jko.limits.faces import Faces
             from jko.limits.upwind import Upwind
 
-            return CrowdMotion(cap, Faces(self.grid, self.batches)) if capped else Upwind(spacing)
-        if capped and self.grid.dimension > 1:
+            return CrowdMotion(cap, Faces(self.grid, self.batches)) if capped else Upwind()
+        if capped and len(self.batches) > 1:
             from jko.limits.capped_diffusion import CappedDiffusion
             from jko.limits.faces import Faces
 
             return CappedDiffusion(parts.internal_energy, cap, Faces(self.grid, self.batches))
         from jko.limits.nonlinear_diffusion import NonlinearDiffusion
 
-        return NonlinearDiffusion(parts.internal_energy, cap, spacing)
+        volumes = self.batches[0][0].volumes if self.batches[0] else None
+        return NonlinearDiffusion(parts.internal_energy, cap, 1.0 if volumes is None else volumes)

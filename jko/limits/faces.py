@@ -34,11 +34,7 @@ class Faces:
         self.before, self.after = (np.concatenate(side) for side in zip(*beside, strict=True))
         self.low = np.concatenate([none, *(line[:-1].ravel() for line in self._lines)])
         self.high = np.concatenate([none, *(line[1:].ravel() for line in self._lines)])
-        weights = [
-            np.full(lines.index[1:].size, grid.spacing[lines.axis] ** -2.0)
-            for axis in batches
-            for lines in axis
-        ]
+        weights = [np.full(lines.index[1:].size, lines.conductance) for axis in batches for lines in axis]
         self.inverse_square = np.concatenate([np.zeros(0), *weights])
 
     def of(self, field: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
-from jko.measures import Density, Measure
+from jko.measures import Density, LineDensity, Measure
 from jko.metric import frozen_metric
 from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
@@ -35,6 +35,10 @@ class FiniteVolume(Scheme):
     Energies of the gradient (`Dirichlet`, `FisherInformation`, `GradientEnergy`), and of ρ at its place or
     not convex, are implicit with everything of ρ beside them, on all axes together: Newton's method on the
     whole line or plane, walls or periodic.
+
+    On edges of one's own (`Grid.from_edges`, `Grid.radial`) the fluxes go through the areas of the faces over
+    the distances of the centroids, and what is solved for is the mass in cells; of order 2 where neighbouring
+    cells are alike. There internal energies, under a cap or not, potentials and interactions are taken.
 
     A cap without internal energy, and in the plane and in space with one, is a convex problem of all axes
     together, solved in substeps of order 1: a full crowd gives way sideways.
@@ -81,7 +85,7 @@ class FiniteVolume(Scheme):
     metric: Callable | ArrayLike | None = None
 
     takes: ClassVar[frozenset[str]] = KINDS
-    measures: ClassVar[tuple[type, ...]] = (Density,)
+    measures: ClassVar[tuple[type, ...]] = (Density, LineDensity)
     order: ClassVar[int] = 2
     periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
@@ -103,6 +107,8 @@ class FiniteVolume(Scheme):
 
     def check(self, F: Functional, mu: Density) -> None:
         super().check(F, mu)
+        if isinstance(mu, LineDensity):
+            self._check_edges(F)
         if self.carries:
             from jko.limits.mobile import refuse
 
@@ -135,6 +141,16 @@ class FiniteVolume(Scheme):
             raise UnsupportedFunctional(
                 "limits.FiniteVolume takes through doors the entropy, or a cap without an internal energy, "
                 f"beside potentials and interactions, got {F!r}: leave doors out, or take one of them"
+            )
+
+    def _check_edges(self, F: Functional) -> None:
+        kinds = F.parts.kinds
+        bare_cap = "constraint" in kinds and not F.parts.internal
+        if self.carries or bare_cap or kinds & {"local", "gradient"}:
+            raise UnsupportedFunctional(
+                "limits.FiniteVolume takes on edges of one's own internal energies, alone or under a cap, "
+                f"potentials and interactions, without mobility or metric, got {F!r} by {self!r}: take "
+                "Grid.uniform, or leave the rest out"
             )
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:

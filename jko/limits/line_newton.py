@@ -108,7 +108,5 @@ class LineNewton:
         """Σ U*(p) − base·(p + Ψ) + ½ M|Δ(p + Ψ)|² on each line, U* by Fenchel's equality on the graph."""
         excess = rho - self.base
         with np.errstate(all="ignore"):
-            value = (
-                excess * p - np.asarray(self.problem.internal.density(rho)) - 0.5 * self.proximal * excess**2
-            )
+            value = excess * p - self.problem.energy(rho) - 0.5 * self.proximal * excess**2
         return value.sum(axis=0) + 0.5 * self._tension(mobility, p + self.psi)

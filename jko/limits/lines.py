@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.measures import Grid
+from jko.measures import Grid, LineGrid
 
 
 @dataclass(frozen=True)
@@ -17,12 +17,18 @@ class Lines:
     stretch of cells between walls is a line, and those of one length are a batch, so that what solves on
     lines knows no walls but the ends. Cells between walls on both sides are in no batch of that axis.
     `doors` `[n, lines]` tells which cells take mass and give none back, None where no line has one.
+
+    `conductance` is what a face lets through, 1/h², or of a line with edges of its own `[n − 1, 1]` its area
+    over the distance of the centroids; what solves on such lines knows the mass in cells of the `volumes`
+    `[n, 1]`, which are None, for 1, where all cells are equal.
     """
 
     axis: int
     closes: bool
     index: np.ndarray
+    conductance: float | np.ndarray
     doors: np.ndarray | None = None
+    volumes: np.ndarray | None = None
 
     def of(self, field: np.ndarray) -> np.ndarray:
         """The lines `[n, lines]` of a field `[*cells]`, a copy."""
@@ -31,6 +37,12 @@ class Lines:
     def put(self, lines: np.ndarray, field: np.ndarray) -> None:
         """Write lines into a contiguous field `[*cells]`."""
         field.reshape(-1)[self.index] = lines
+
+    def a_cell(self, right: np.ndarray, left: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rates (i → i+1, i+1 → i) of the mass in cells, from those of the density."""
+        if self.volumes is None:
+            return right, left
+        return right / self.volumes[:-1], left / self.volumes[1:]
 
     @property
     def beside_doors(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -41,8 +53,12 @@ class Lines:
         return (self.doors if self.closes else self.doors[:-1]), after
 
 
-def lines_of(grid: Grid) -> list[list[Lines]]:
+def lines_of(grid: Grid | LineGrid) -> list[list[Lines]]:
     """The batches of lines of each axis."""
+    if isinstance(grid, LineGrid):
+        between = grid.face_areas[1:-1] / np.diff(grid.axes[0])
+        cells = np.arange(grid.size)[:, None]
+        return [[Lines(0, False, cells, between[:, None], volumes=grid.cell_volume[:, None])]]
     number = np.arange(grid.size).reshape(grid.cells)
     batches = [_along(grid, number, axis) for axis in range(grid.dimension)]
     if grid.exits is None:
@@ -56,10 +72,12 @@ def _with_doors(lines: Lines, doors: np.ndarray) -> Lines:
 
 
 def _along(grid: Grid, number: np.ndarray, axis: int) -> list[Lines]:
-    turns = grid.periodic[axis]
+    turns, conductance = grid.periodic[axis], grid.spacing[axis] ** -2.0
     index, inside = lines_along(number, axis), lines_along(grid.inside, axis)
     whole = inside.all(axis=0)
-    batches = [Lines(axis, turns, np.ascontiguousarray(index[:, whole]))] if whole.any() else []
+    batches = []
+    if whole.any():
+        batches.append(Lines(axis, turns, np.ascontiguousarray(index[:, whole]), conductance))
     index, inside = index[:, ~whole], inside[:, ~whole]
     if turns and inside.size:
         # begun at a wall, a line round the torus is one between walls
@@ -74,7 +92,7 @@ def _along(grid: Grid, number: np.ndarray, axis: int) -> list[Lines]:
         if length > 1:
             these = end - begin == length
             cells = begin[these] + np.arange(length)[:, None]
-            batches.append(Lines(axis, False, np.ascontiguousarray(index[cells, line[these]])))
+            batches.append(Lines(axis, False, np.ascontiguousarray(index[cells, line[these]]), conductance))
     return batches
 
 

@@ -21,45 +21,55 @@ class NonlinearDiffusion:
     With M ≥ 0 frozen this is the optimality condition of min Σ U(ρ) + Ψρ + ‖ρ − base‖²/2s in the H⁻¹ norm
     of weight M, over 0 ≤ ρ ≤ cap: whatever M and s, the solution is positive, has the mass of `base`, and
     (base ≥ 0) less energy. M is then iterated towards M(ρ′), so that fronts may cross many cells in a step.
+
+    On a line with edges of its own the unknown is the mass m in cells of the `volumes` `[n, 1]`: U is then
+    |c|U(m/|c|), and M that of the density m/|c|.
     """
 
     most_substeps = TOLERANCES.line_substeps
 
-    def __init__(self, internal, cap: np.ndarray, spacing: tuple[float, ...]):
+    def __init__(self, internal, cap: np.ndarray, volumes: np.ndarray | float = 1.0):
         self.internal = internal
         self.cap = cap
-        self.spacing = spacing
-        self.p_empty = float(self.slope(np.zeros(1))[0])
+        self.volumes = volumes
+        self.p_empty = float(np.ravel(self.slope(np.zeros(1)))[0])
 
     def slope(self, rho: np.ndarray):
-        """U′(ρ)."""
-        return np.asarray(self.internal.derivative(rho))
+        """U′."""
+        return np.asarray(self.internal.derivative(rho / self.volumes))
 
     def curvature(self, rho: np.ndarray):
-        """U″(ρ) ≥ 0, inf where the graph is vertical."""
+        """U″ ≥ 0, inf where the graph is vertical."""
+        return self._bend(rho / self.volumes) / self.volumes
+
+    def _bend(self, density: np.ndarray):
         with np.errstate(all="ignore"):
-            values = np.asarray(self.internal.second_derivative(rho))
+            values = np.asarray(self.internal.second_derivative(density))
         return np.where(np.isnan(values), np.inf, np.maximum(values, 0.0))
+
+    def energy(self, rho: np.ndarray):
+        """U in each cell."""
+        return self.volumes * np.asarray(self.internal.density(rho / self.volumes))
 
     def mobility(self, rho: np.ndarray, p: np.ndarray, psi: np.ndarray):
         """M on the faces, ≥ 0."""
         out = np.empty((rho.shape[0] - 1, rho.shape[1]))
         xi = np.where(np.isfinite(p), p, -1e300) + psi
-        blended(rho, *self.diffusion(rho), psi, xi, out)
+        blended(rho / self.volumes, *self.diffusion(rho), psi, xi, out)
         return out
 
     def diffusion(self, rho: np.ndarray):
         """U′, φ = ρU′ − U and ρU″, a little above vacuum where ρ = 0."""
-        safe = np.maximum(rho, TINY)
+        safe = np.maximum(rho / self.volumes, TINY)
         with np.errstate(all="ignore"):
-            slope = self.slope(safe)
+            slope = np.asarray(self.internal.derivative(safe))
             pressure = safe * slope - np.asarray(self.internal.density(safe))
-            diffusivity = safe * self.curvature(safe)
+            diffusivity = safe * self._bend(safe)
         return slope, pressure, np.nan_to_num(diffusivity, nan=0.0, posinf=1e300)
 
     def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
         """What a sweep of lines needs of a fixed Ψ `[*cells]`."""
-        return lines.of(psi), lines.of(self.cap), tau / self.spacing[lines.axis] ** 2, second_order
+        return lines.of(psi), lines.of(self.cap) * self.volumes, tau * lines.conductance, second_order
 
     def sweep(self, rho: np.ndarray, prepared: tuple):
         """One step of every line of `[n, lines]`: SDIRK of order 2, or implicit Euler [Alexander1977]."""
@@ -69,15 +79,18 @@ class NonlinearDiffusion:
             rho = self._sweep(rho, psi, cap, step / count, second_order)
         return rho
 
-    def crossed(self, rho: np.ndarray, psi: np.ndarray, step: float):
+    def crossed(self, rho: np.ndarray, psi: np.ndarray, step: float | np.ndarray):
         """Over how many cells the drift carries mass where it outweighs the diffusion, M being upwind there:
         as many substeps follow it."""
-        drift, held = np.abs(np.diff(psi, axis=0)), rho > TOLERANCES.held * rho.max()
+        density = rho / self.volumes
+        drift, held = np.abs(np.diff(psi, axis=0)), density > TOLERANCES.held * density.max()
         diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
         alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
-        return step * np.max(drift[alone], initial=0.0) / TOLERANCES.carried
+        volumes = np.broadcast_to(self.volumes, rho.shape)
+        crossed = step * drift / np.minimum(volumes[1:], volumes[:-1])
+        return np.max(crossed[alone], initial=0.0) / TOLERANCES.carried
 
-    def _sweep(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step: float, second_order: bool):
+    def _sweep(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step, second_order: bool):
         if not second_order:
             return self.implicit(rho, rho, psi, cap, step)
         gamma = 1.0 - np.sqrt(0.5)
@@ -95,7 +108,7 @@ class NonlinearDiffusion:
         start: np.ndarray,
         psi: np.ndarray,
         cap: np.ndarray,
-        step: float,
+        step: float | np.ndarray,
         rounds: int = 24,
     ):
         """ρ′ of one implicit stage; raises NotSolved.
@@ -111,13 +124,13 @@ class NonlinearDiffusion:
                 failure = error
         raise failure
 
-    def _implicit(self, line: LineNewton, step: float, rounds: int):
+    def _implicit(self, line: LineNewton, step: float | np.ndarray, rounds: int):
         mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()
             line.newton(step * mobility, 2)
-            change = np.max(np.abs(line.rho - before), initial=0.0)
-            if not change > TOLERANCES.mobility_settled * np.max(line.rho, initial=TINY):
+            change = np.max(np.abs(line.rho - before) / self.volumes, initial=0.0)
+            if not change > TOLERANCES.mobility_settled * np.max(line.rho / self.volumes, initial=TINY):
                 break
             new = self.mobility(line.rho, line.p, line.psi)
             mobility = new if count < 6 else 0.5 * (mobility + new)

@@ -27,19 +27,20 @@ class ScharfetterGummel:
     A door is an absorbing state at its face: ρ = 0 half a cell away, a rate of twice that over half the jump,
     and none back.
 
+    On a line with edges of its own Q moves the mass in cells, keeps |c|e^{−Ψ/θ}, and δ = 0.
+
     Order 2 is by the two-stage L-stable SDIRK method [Alexander1977]; where it undershoots, its fluxes are
     limited to the positive ones of implicit Euler.
     """
 
-    def __init__(self, temperature: float, spacing: tuple[float, ...]):
+    def __init__(self, temperature: float):
         self.temperature = temperature
-        self.spacing = spacing
 
     def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
         """The stages of one sweep of lines for a fixed Ψ `[*cells]`."""
-        h, theta, turns = self.spacing[lines.axis], self.temperature, lines.closes
-        right, left = _absorbed(jumps(lines.of(psi), turns), lines, theta, h)
-        compact = h * h / (12.0 * theta)
+        theta, turns = self.temperature, lines.closes
+        right, left = lines.a_cell(*_absorbed(jumps(lines.of(psi), turns), lines, theta))
+        compact = 1.0 / (12.0 * theta * lines.conductance) if lines.volumes is None else 0.0
         euler = _Stage(right, left, tau, compact, turns)
         return (
             (_Stage(right, left, GAMMA * tau, compact, turns, positive=False), euler)
@@ -94,18 +95,18 @@ class _Stage:
         return self.resolvent(out, self.positive)
 
 
-def _absorbed(jump: np.ndarray, lines: Lines, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:
+def _absorbed(jump: np.ndarray, lines: Lines, theta: float) -> tuple[np.ndarray, np.ndarray]:
     """`rates`, into doors over half a cell, and none out of them."""
-    right, left = rates(jump, theta, h)
+    right, left = rates(jump, theta, lines.conductance)
     if lines.beside_doors is None:
         return right, left
     low, high = lines.beside_doors
-    into_high, into_low = rates(0.5 * jump, theta, h)
+    into_high, into_low = rates(0.5 * jump, theta, lines.conductance)
     right = np.where(low, 0.0, np.where(high, 2.0 * into_high, right))
     return right, np.where(high, 0.0, np.where(low, 2.0 * into_low, left))
 
 
-def rates(jump: np.ndarray, theta: float, h: float) -> tuple[np.ndarray, np.ndarray]:
+def rates(jump: np.ndarray, theta: float, conductance: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Rates (i → i+1, i+1 → i) of the Scharfetter–Gummel flux through faces over which Ψ jumps so."""
     jump = jump / theta
     magnitude = np.abs(jump)
@@ -113,5 +114,5 @@ def rates(jump: np.ndarray, theta: float, h: float) -> tuple[np.ndarray, np.ndar
         small = np.where(magnitude > 1e-5, magnitude / np.expm1(magnitude), 1.0 - 0.5 * magnitude)
     small = np.where(magnitude > 700.0, 0.0, small)
     large = small + magnitude
-    scale = theta / h**2
+    scale = theta * conductance
     return scale * np.where(jump > 0, small, large), scale * np.where(jump > 0, large, small)

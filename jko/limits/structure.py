@@ -114,7 +114,7 @@ def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool
 def _through_doors(problem, mu: Density, values: np.ndarray):
     """(the density inside, the mass that left through doors), of which an energy may rise."""
     inside, gone = problem.emptied(values)
-    return mu.with_values(inside), float(np.sum(gone)) * mu.grid.cell_volume
+    return mu.with_values(inside), float(np.sum(gone * mu.grid.cell_volume))
 
 
 def self_consistent(problem, mu: Density, tau: float, second_order: bool):

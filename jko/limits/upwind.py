@@ -19,20 +19,17 @@ class Upwind:
     order 1, the implicit upwind flux: an M-matrix for any τ. Both lower ΣΨρ, by ΣM|∂Ψ|².
     """
 
-    def __init__(self, spacing: tuple[float, ...]):
-        self.spacing = spacing
-
     def prepare(self, lines: Lines, psi: np.ndarray, tau: float, second_order: bool):
         """The face velocities of one sweep of lines in cells a step, and how to take it."""
         turns = lines.closes
-        jump = jumps(lines.of(psi), turns) * (tau / self.spacing[lines.axis] ** 2)
+        jump = jumps(lines.of(psi), turns) * (tau * lines.conductance)
         if lines.beside_doors is not None:  # which let nothing back
             low, high = lines.beside_doors
             jump = np.clip(jump, np.where(low, 0.0, -np.inf), np.where(high, 0.0, np.inf))
-        right, left = np.maximum(-jump, 0.0), np.maximum(jump, 0.0)
+        right, left = lines.a_cell(np.maximum(-jump, 0.0), np.maximum(jump, 0.0))
         count = substeps(2.0 * leaving(right, left, turns).max(), TOLERANCES.upwind_substeps + 1)
         if second_order and count <= TOLERANCES.upwind_substeps:
-            return (jump / count, turns), count
+            return (jump / count, turns, lines.volumes), count
         return Resolvent(right, left, turns), 0
 
     def sweep(self, rho: np.ndarray, prepared: tuple) -> np.ndarray:
@@ -47,11 +44,11 @@ class Upwind:
         return rho
 
 
-def _euler(rho: np.ndarray, jump: np.ndarray, periodic: bool):
+def _euler(rho: np.ndarray, jump: np.ndarray, periodic: bool, volumes: np.ndarray | None):
     if periodic:
         return _euler_around(rho, jump)
-    mobility = np.empty_like(jump)
-    upwind(rho, np.concatenate([np.zeros((1, jump.shape[1])), np.cumsum(jump, axis=0)]), mobility)
+    mobility, density = np.empty_like(jump), rho if volumes is None else rho / volumes
+    upwind(density, np.concatenate([np.zeros((1, jump.shape[1])), np.cumsum(jump, axis=0)]), mobility)
     flux = mobility * jump
     out = rho.copy()
     out[:-1] += flux

@@ -5,6 +5,8 @@ from jko.measures.density import Density
 from jko.measures.dissipation import dissipation
 from jko.measures.gaussian import Gaussian
 from jko.measures.grid import Grid
+from jko.measures.line_density import LineDensity
+from jko.measures.line_grid import LineGrid
 from jko.measures.measure import Measure
 from jko.measures.particles import Particles
 from jko.measures.population import Population
@@ -15,6 +17,8 @@ __all__ = [
     "Density",
     "Gaussian",
     "Grid",
+    "LineDensity",
+    "LineGrid",
     "Measure",
     "Particles",
     "Population",

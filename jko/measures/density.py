@@ -13,9 +13,9 @@ from functionals import Functional, pointwise
 from functionals.array import Array
 from functionals.gridded import GriddedFunction
 from functionals.programs import kept
-from jko.errors import finite_array, own_array, seed_number, whole_number
+from jko.errors import seed_number, whole_number
 from jko.measures import fields
-from jko.measures.density_constructors import DensityConstructors
+from jko.measures.density_constructors import DensityConstructors, checked_values
 from jko.measures.grid import Grid
 from jko.measures.measure import Measure
 
@@ -33,7 +33,10 @@ class Density(DensityConstructors, Measure):
 
     def __init__(self, grid: Grid, values: np.ndarray):
         if not isinstance(grid, Grid):
-            raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: make one with Grid.uniform")
+            instead = (
+                "take grid.density(values)" if hasattr(grid, "density") else "make one with Grid.uniform"
+            )
+            raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}: {instead}")
         self.grid = grid
         self.values = values if isinstance(values, jax.core.Tracer) else _checked(grid, values)
 
@@ -207,20 +210,11 @@ def _compiled_derivative(energy, grid: Grid):
 
 
 def _checked(grid: Grid, values: np.ndarray) -> np.ndarray:
-    values = own_array(finite_array("values", values), values)
-    if values.shape != grid.cells:
-        raise ValueError(f"values: expected shape {grid.cells}, the grid's cells, got {values.shape}")
-    if values.min() < 0:
-        raise ValueError(
-            f"values: expected a density of at least 0, got {np.sum(values < 0)} negative cells, "
-            f"the least {values.min():g}"
-        )
+    values = checked_values(grid, values)
     cut = 0.0 if grid.room is None else float(values[~grid.inside].sum())
     if cut > 0.0:
         raise ValueError(
             f"values: expected no mass in walls, got {cut / values.sum():.2g} of it there: the room, inside, "
             "cuts it off; make the room larger, or set the values to 0 in the walls"
         )
-    if not values.sum() > 0:
-        raise ValueError("values: expected a density of positive mass, got 0 everywhere")
     return values

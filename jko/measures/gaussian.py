@@ -16,6 +16,7 @@ from functionals.array import Array
 from functionals.quadratic_form import quadratic_form
 from jko.errors import finite_array, own_array, positive_number, seed_number, whole_number
 from jko.measures import fields
+from jko.measures.line_grid import LineGrid
 from jko.measures.measure import Measure
 
 # standard deviations between nodes, and to the last, beyond which lies 1e-19
@@ -259,14 +260,17 @@ class Gaussian(Measure):
 
         Raises ValueError where next to nothing is on the grid, or less than half in the room.
         """
-        from jko.measures.density import Density
-
         if grid.dimension != self.dimension:
             raise ValueError(
                 f"grid: expected dimension {self.dimension}, the Gaussian's, got {grid.dimension}"
             )
+        if isinstance(grid, LineGrid) and grid.radial and not grid.shows_radial(self.log_density):
+            raise ValueError(
+                f"the Gaussian of mean {self._mean.tolist()} is no function of |x| alone, as a radial grid "
+                "needs: take the mean 0 and one std, or Grid.uniform"
+            )
         values = np.exp(self.log_density(grid.points)).reshape(grid.cells)
-        if not values.sum() * grid.cell_volume > 1e-12:
+        if not np.sum(values * grid.cell_volume) > 1e-12:
             raise ValueError(
                 f"the Gaussian of mean {self._mean.tolist()} has no mass on the grid {grid!r}: move the grid"
             )
@@ -276,7 +280,7 @@ class Gaussian(Measure):
                 f"the room cuts {1.0 - within.sum() / values.sum():.0%} of the Gaussian of mean "
                 f"{self._mean.tolist()} off: move the mean inside, or make the room larger"
             )
-        return Density(grid, within).normalized()
+        return grid.density(within).normalized()
 
     def __repr__(self) -> str:
         return f"Gaussian({self._mean.tolist()}, {self._covariance.tolist()})"

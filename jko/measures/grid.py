@@ -6,11 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from jko.errors import finite_array, shown, whole_number
 from jko.measures.cells import Cells, chosen
+from jko.measures.line_grid import LineGrid
+
+if TYPE_CHECKING:
+    from jko.measures.density import Density
 
 _MOST_CELLS = 2_000_000_000  # 16 GB a density, and below 2³¹, which indices hold
 
@@ -87,6 +93,19 @@ class Grid:
         box = cls(tuple(map(float, low)), tuple(map(float, high)), tuple(numbers), turns)
         return box if inside is None and doors is None else _furnished(box, inside, doors)
 
+    @classmethod
+    def from_edges(cls, edges: ArrayLike) -> LineGrid:
+        """A line of cells between increasing edges `[n + 1]` of one's own, such as np.geomspace(0.01, 10.0,
+        200): `limits.FiniteVolume` and `steps.Quantile` take them. Raises ValueError where they do not
+        increase."""
+        return LineGrid.of(edges)
+
+    @classmethod
+    def radial(cls, edges: ArrayLike, dimension: int) -> LineGrid:
+        """Spherical shells between increasing radii `[n + 1]` in R^d, d = `dimension`, for densities,
+        potentials and kernels that depend on |x| alone; begin at 0, unless a ball is left out."""
+        return LineGrid.of(edges, dimension, radial=True)
+
     @property
     def dimension(self) -> int:
         """d."""
@@ -138,6 +157,12 @@ class Grid:
                 f"to: no way leads there from {lost} of {int(self.inside.sum())} cells of the room"
             )
         return np.where(self.inside, found, found[self.inside].max())
+
+    def density(self, values: np.ndarray) -> Density:
+        """The density of these values `[*cells]` at the centres."""
+        from jko.measures.density import Density
+
+        return Density(self, values)
 
     def require_box(self, name: str, instead: str) -> None:
         """Raises ValueError for a periodic grid and for a room, in the name of an argument, saying what to do

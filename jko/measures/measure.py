@@ -74,6 +74,11 @@ class Measure:
         return self.points.min(axis=0), self.points.max(axis=0)
 
     @property
+    def coordinates(self) -> int:
+        """In how many coordinates it is drawn: d, or 1 where it depends on |x| alone."""
+        return self.dimension
+
+    @property
     def size(self) -> str:
         """How many numbers it is kept by, in words."""
         return f"{type(self).__name__}, d = {self.dimension}"

@@ -105,7 +105,7 @@ def _exact_track(exact, times: np.ndarray, window: Window, runs: dict[str, Traje
     """The exact density: a Gaussian by its moments, another at the cells of a run or of the window."""
     cells = (VIEW.exact_cells[window.dimension - 1],) * window.dimension
     grid = Grid.uniform(tuple(window.lower), tuple(window.upper), cells)
-    gaussian = hasattr(exact, "at")
+    gaussian = hasattr(exact, "at") and exact.dimension == window.dimension
     if not gaussian:
         grid = next((g for g in _grids(runs) if g.size <= VIEW.exact_most), grid)
 

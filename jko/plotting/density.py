@@ -20,7 +20,7 @@ def plot_density(runs, exact=None, *, times=None, path=None, shared_scale: bool 
     and writes it to `path`; ValueError for d > 3.
     """
     runs = by_species(named_runs(runs))
-    dimension = next(iter(runs.values())).measures[0].dimension
+    dimension = next(iter(runs.values())).measures[0].coordinates
     if dimension > 3:
         raise ValueError(f"runs: expected 1, 2 or 3 dimensions, got {dimension}: project the measures first")
     times = chosen_times(runs, times, 4)
@@ -45,7 +45,9 @@ def _curves(runs, exact, times, ax):
             draw.curve(axes, run.at(t), look, low, high)
         if exact is not None:
             x = np.linspace(low, high, 500)
-            axes.plot(x, exact.density(t, x[:, None]), label="exact", **style.EXACT)
+            axes.plot(
+                x, exact.density(t, draw.on_first_axis(x, exact.dimension)), label="exact", **style.EXACT
+            )
         axes.set_xlim(low, high)
         axes.set_ylim(bottom=0.0)
     for axes in panels[len(times) :]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, LineDensity, Measure, Particles
 from jko.plotting import style
 
 MOST_DOTS = 5000
@@ -31,10 +31,17 @@ def curve(axes, mu: Measure, look: dict, low: float, high: float):
     return axes.plot(x, values, **look)[0]
 
 
+def on_first_axis(x: np.ndarray, dimension: int) -> np.ndarray:
+    """The points `[n, d]` of abscissae `[n]`."""
+    return np.pad(x[:, None], [(0, 0), (0, dimension - 1)])
+
+
 def line_values(mu: Measure, low, high):
     """Abscissae and density of a measure on the line, masked in walls."""
     if isinstance(mu, Density):
         return mu.grid.axes[0], plane_values(mu, (0,))
+    if isinstance(mu, LineDensity):
+        return mu.grid.axes[0], mu.values
     x = np.linspace(low, high, 400)
     return x, np.exp(mu.log_density(x[:, None]))
 

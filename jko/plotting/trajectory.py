@@ -20,7 +20,7 @@ def plot_trajectory(run, *, path=None, shared_scale: bool = True, ax=None):
     writes it to `path`.
     """
     require_one_species(run)
-    dimension = run.measures[0].dimension
+    dimension = run.measures[0].coordinates
     times = chosen_times({"run": run}, None, _MAPS) if dimension in (2, 3) else []
     maps = 1 if dimension == 1 else len(times)
     *panels, middle, right = style.panels(ax, maps + 2, lambda: _laid_out(run, dimension, maps))

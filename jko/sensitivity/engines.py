@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from jko.errors import shown
-from jko.measures import Measure, Population, Species
+from jko.measures import LineDensity, Measure, Population, Species
 from jko.scheme import Scheme
 from jko.sensitivity.engine import StepDerivative
 
@@ -40,6 +40,10 @@ def derivative_of(make_functional: Callable, parameters: Any, mu0: Measure, sche
         why = f", since {_WHY_NOT[name]}" if name in _WHY_NOT else ""
         raise TypeError(
             f"scheme: {name} has no derivative{why}; those that have one are {', '.join(sorted(ENGINES))}"
+        )
+    if isinstance(mu0, LineDensity):
+        raise TypeError(
+            f"mu0: derivatives are of densities on equal cells, got {mu0!r}: take mu0.on(Grid.uniform(...))"
         )
     if isinstance(mu0, (Population, Species)):
         raise TypeError(

@@ -114,10 +114,10 @@ class _Sweeps:
         self.taken, grid = [], problem.grid
         psi, rho = problem.fixed if moving is None else problem.fixed + moving, rho.copy()
         order = (strang if second_order else one_by_one)(grid.dimension)
-        for (axis, share), batches in zip(order, problem.plan(moving, tau, second_order), strict=True):
+        for (_, share), batches in zip(order, problem.plan(moving, tau, second_order), strict=True):
             for lines, stages in batches:
                 given = lines.of(rho), lines.of(psi), stages
-                sweep = _LineSweep(*given, problem.lines.temperature, grid.spacing[axis])
+                sweep = _LineSweep(*given, problem.lines.temperature, lines.conductance)
                 lines.put(sweep.out, rho)
                 self.taken.append((lines, share, sweep))
         self.values = rho
@@ -136,11 +136,11 @@ class _Sweeps:
 class _LineSweep:
     """One sweep of lines `[n, lines]` as by `ScharfetterGummel.sweep`, and its adjoint."""
 
-    def __init__(self, rho: np.ndarray, psi: np.ndarray, stages: tuple, theta: float, h: float):
-        self.rho, self.theta, self.h = rho, theta, h
+    def __init__(self, rho: np.ndarray, psi: np.ndarray, stages: tuple, theta: float, conductance: float):
+        self.rho, self.theta, self.conductance = rho, theta, conductance
         self.jump = np.diff(psi, axis=0) / theta
         self.fine, self.euler = stages
-        self.slope = _bernoulli_slope(self.jump, h**2 / theta * self.euler.right)
+        self.slope = _bernoulli_slope(self.jump, self.euler.right / (theta * conductance))
         self.low: Any = None
         self.one: Any = None
         self.high: Any = None
@@ -180,7 +180,7 @@ class _LineSweep:
         z[:-1] += stage.compact * right * rise
         z[1:] -= stage.compact * left * rise
         theta, tau = 0.0, share * by_step
-        allowed = self.h**2 / (12.0 * self.theta)
+        allowed = 1.0 / (12.0 * self.theta * self.conductance)
         if stage.compact == allowed:
             theta -= by_compact * allowed / self.theta
         elif stage.compact == stage.step:
@@ -191,7 +191,7 @@ class _LineSweep:
             of_most = -by_compact * stage.compact / held[i, j]
             of_right[i : i + 1, j] += of_most
             of_left[max(i - 1, 0) : i, j] += of_most
-        of_jump = (of_right * self.slope + of_left * (1.0 + self.slope)) / self.h**2
+        of_jump = (of_right * self.slope + of_left * (1.0 + self.slope)) * self.conductance
         psi = np.zeros_like(rho)
         psi[1:] += of_jump
         psi[:-1] -= of_jump

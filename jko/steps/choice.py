@@ -63,6 +63,9 @@ def auto(F: Functional, mu: Measure) -> Chosen:
     if isinstance(mu, measures.Gaussian):
         Gaussian().prepare(F, mu)
         return Chosen(Gaussian(), "the entropy and quadratic energies move a Gaussian in closed form")
+    if isinstance(mu, measures.LineDensity):
+        Quantile().prepare(F, mu)
+        return Chosen(Quantile(), "edges of one's own: Newton's method on them")
     if not isinstance(mu, measures.Density):
         raise TypeError(
             f"mu: steps.auto chooses for a Density or a Gaussian, got {type(mu).__name__}; "

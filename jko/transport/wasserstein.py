@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import one_of, whole_number
-from jko.measures import Density, Gaussian, Measure, Particles, Population
+from jko.measures import Density, Gaussian, LineDensity, Measure, Particles, Population
 from jko.transport.distances import methods
 from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
@@ -33,7 +33,8 @@ def wasserstein(
 
     Without `method` it is chosen:
 
-    - `"quantile"` on the line: the quantile functions, exactly, a Density being constant on each cell;
+    - `"quantile"` on the line: the quantile functions, exactly, a Density being constant on each cell; and
+      between two radial densities on shells, by those of |x|, since the optimal map is radial;
     - `"bures"` between Gaussians: the closed form [Gelbrich1990];
     - `"back-and-forth"` between densities in the plane and in space on grids of one spacing, or a
       density and a Gaussian: the dual on a grid, nested and preconditioned [JacobsLeger2020]; the values
@@ -62,7 +63,7 @@ def wasserstein(
     mass, for clouds whose exact plan would not fit in memory, and for a method that does not take these
     measures.
     """
-    check_pair(mu, nu, free=False, clouds_of_any_mass=True)
+    check_pair(mu, nu, free=False, clouds_of_any_mass=True, lines=True)
     scale, threads = float(np.sqrt(mass_of(mu))), whole_number("threads", threads)
     mu, nu = (m.normalized() if isinstance(m, Population) else m for m in (mu, nu))
     options = methods.Options(scale, threads, epsilon, torus_of(mu, nu, torus))
@@ -72,6 +73,10 @@ def wasserstein(
         )
     if options.torus is not None and one_of("method", method or "circle", METHODS) not in _ON_A_TORUS:
         raise ValueError(f"method: on a torus there are {' and '.join(_ON_A_TORUS)}, got {method!r}")
+    if method not in (None, "quantile") and any(isinstance(m, LineDensity) for m in (mu, nu)):
+        raise ValueError(
+            f'method: with edges of one\'s own there is "quantile", got {method!r}; leave it out'
+        )
     if method is None:
         found = _chosen(mu, nu, options)
     else:
@@ -91,6 +96,8 @@ def _chosen(mu: Density, nu: Measure, options):
         return methods.exact(mu, nu, options, "on a torus measures are taken as atoms")
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return methods.bures(mu, nu, options, "both are Gaussian: a closed form")
+    if any(isinstance(m, LineDensity) and m.grid.radial for m in (mu, nu)):
+        return methods.quantile(mu, nu, options, "between radial measures the optimal map is radial")
     if mu.dimension == 1:
         return methods.quantile(mu, nu, options, "on the line quantile functions are exact")
     if _is_semi_discrete(mu, nu):

@@ -15,15 +15,18 @@ from functionals.programs import kept
 from functionals.quadratic_form import QuadraticForm, quadratic_form
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import split
-from jko.measures import Grid
+from jko.errors import UnsupportedFunctional
+from jko.measures import Grid, LineGrid
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.interaction import LineInteraction
+from jko.steps.quantile.shells import radial_parts, shell_energy
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class CellTerms(NamedTuple):
     """The energy, the internal energy's −∂/∂ΔX and ∂²/∂ΔX² `[n]`, and V′, V″ at Gauss points `[2, n]`; the
-    sum of what was added up to the energy in absolute value, which rounding is relative to."""
+    sum of what was added up to the energy in absolute value, which rounding is relative to. Of shells
+    `at_edges` holds −∂/∂X and the row sums of the second derivative `[n+1]` in the place of the pressure."""
 
     energy: float
     pressure: np.ndarray
@@ -31,6 +34,7 @@ class CellTerms(NamedTuple):
     slope: np.ndarray
     curvature: np.ndarray
     magnitude: float = 0.0
+    at_edges: tuple[np.ndarray, np.ndarray] | None = None
 
 
 class LineEnergy:
@@ -41,9 +45,14 @@ class LineEnergy:
     is the λ of V: the sum of the declared ones, or where one is not declared the least V″ at the grid's
     centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has
     it. Positions are counted from `origin`, the middle of the grid or 0.
+
+    On a radial grid the edges are radii, and ΔX U(w/ΔX) is that of the shell's volume.
     """
 
-    def __init__(self, parts, grid: Grid, mass: float = 1.0, origin: float = 0.0):
+    def __init__(self, parts, grid: Grid | LineGrid, mass: float = 1.0, origin: float = 0.0):
+        self.shells = grid if isinstance(grid, LineGrid) and grid.radial else None
+        if self.shells is not None:
+            parts = radial_parts(parts, self.shells)
         self.internal = parts.internal_energy
         self.capacity, there = 2 * grid.size, grid
         if origin != 0.0:
@@ -71,16 +80,18 @@ class LineEnergy:
         from jko.loops.elliptic import banded
 
         zero = np.zeros(masses.size)
-        energy, size, pressure, rigidity = 0.0, 0.0, zero, zero
-        if self.internal is not None:
+        energy, size, pressure, rigidity, at_edges = 0.0, 0.0, zero, zero, None
+        if self.shells is not None:
+            energy, size, rigidity, at_edges = shell_energy(self.internal, self.shells, edges, widths, masses)
+        elif self.internal is not None:
             energy, size, pressure, rigidity = _internal(self.internal, widths, masses)
         if self.potential is None:
             none = np.zeros((2, masses.size))
-            return CellTerms(energy, pressure, rigidity, none, none, size)
+            return CellTerms(energy, pressure, rigidity, none, none, size, at_edges)
         value, slope, curvature = self.potential(banded.gauss_points(edges))
         energy += 0.5 * float(masses @ (value[0] + value[1]))
         size += 0.5 * float(masses @ (np.abs(value[0]) + np.abs(value[1])))
-        return CellTerms(energy, pressure, rigidity, slope, curvature, size)
+        return CellTerms(energy, pressure, rigidity, slope, curvature, size, at_edges)
 
     def value(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray) -> float:
         """The energy with the interaction between cells."""
@@ -127,7 +138,8 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
         batched = partial(_differentiated(terms), tuple(time for _, time in functions))
         level = float(_evaluated(batched, 0.0, 0, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
-        return without_kinks(partial(_evaluated, batched, level, capacity, origin), grid), None
+        batched = partial(_evaluated, batched, level, capacity, origin)
+        return (batched if isinstance(grid, LineGrid) else without_kinks(batched, grid)), None
     a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
     def quadratic(x: np.ndarray):
@@ -185,13 +197,19 @@ def _modulus(parts, potential: Callable | None, form: QuadraticForm | None, grid
     value, _, curvature = potential(nodes)
     # V″ does not see a kink or a jump; secants do
     stride = max(1, nodes.size // TOLERANCES.curvature_nodes)
-    secants = np.diff(value[::stride], 2) / (0.5 * stride * grid.spacing[0]) ** 2
+    apart = np.diff(nodes[::stride])
+    secants = 2.0 * np.diff(np.diff(value[::stride]) / apart) / (apart[1:] + apart[:-1])
     return float(min(curvature.min(), secants.min(initial=np.inf)))
 
 
 def _cap(parts, grid: Grid, points: np.ndarray):
     """None, the least of constant caps, or a VariedCap."""
     atoms = parts.constraints
+    if isinstance(grid, LineGrid) and any(callable(atom.cap) for atom in atoms):
+        raise UnsupportedFunctional(
+            f"steps.Quantile takes a cap that is a number with edges of one's own, got {atoms[0]!r}: take "
+            "Grid.uniform"
+        )
     if any(callable(atom.cap) for atom in atoms):
         return VariedCap(np.minimum.reduce([atom.values(points) for atom in atoms]), grid)
     return min((float(atom.cap) for atom in atoms), default=None)

@@ -69,6 +69,11 @@ class Point:
             -TOLERANCES.convexified / problem.tau if positive else -np.inf,
             self.gradient, self.rows, self.upper,
         )  # fmt: skip
+        if self.terms.at_edges is not None:
+            self.gradient += self.terms.at_edges[0]
+            self.rows += self.terms.at_edges[1]
+            if self.edges[0] <= TOLERANCES.centre * self.edges[-1]:  # the centre of a ball is no edge
+                self.gradient[0], self.rows[0] = 0.0, TOLERANCES.fixed
 
 
 def solution(point: Point, gap: float, iterations: int, closed: bool) -> Solution:

@@ -10,7 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.measures import Density, Grid, Measure
+from jko.measures import Density, Grid, LineDensity, LineGrid, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
@@ -26,6 +26,7 @@ from jko.steps.quantile.cells import (
 from jko.steps.quantile.energy import LineEnergy
 from jko.steps.quantile.lagrangian import Point, displaced
 from jko.steps.quantile.lagrangian import Problem as LineProblem
+from jko.steps.quantile.shells import in_volume
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
@@ -71,6 +72,10 @@ class Quantile(Scheme):
     An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
     until the gap of the whole step closes; the note says how many.
 
+    With edges of one's own the cells are those of the grid. On a radial grid the edges are radii, since the
+    optimal map of radial measures is radial and increasing, and ΔX in U the volume of the shell; internal
+    energies that are displacement convex in R^d and radial potentials, with 1/τ + λ > 0.
+
     Takes the entropy, powers, any convex U, potentials, interactions W(x − y) and positive caps; Densities
     of one dimension. `prepare` raises ValueError for more dimensions, for a kernel of two points, one that is
     singular at 0 but no sum of powers above −1, logarithm and quadratic, for a cap that cannot hold the
@@ -83,7 +88,7 @@ class Quantile(Scheme):
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
     )
-    measures: ClassVar[tuple[type, ...]] = (Density,)
+    measures: ClassVar[tuple[type, ...]] = (Density, LineDensity)
     order: ClassVar[int] = 1
 
     def __post_init__(self):
@@ -92,7 +97,7 @@ class Quantile(Scheme):
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
-        if mu.dimension != 1:
+        if len(mu.grid.cells) != 1:
             raise ValueError(
                 f"mu: steps.Quantile moves densities on the line, got {mu.dimension} dimensions; use "
                 "steps.Cvxpy"
@@ -104,9 +109,7 @@ class Quantile(Scheme):
                 f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
                 "raise the cap"
             )
-        near = _from_origin(mu)
-        edges, masses = without_weightless(*graded(*cut(near), mu.grid.size), energy.internal)
-        edges, widths, masses = feathered(edges, masses, energy.internal, _walls(near.grid))
+        edges, widths, masses = _cells(mu, energy.internal)
         return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
     def step(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
@@ -199,6 +202,12 @@ class Quantile(Scheme):
         return interaction_passes.minimise(problem, self._minimise, self.tolerance)
 
     def _certified(self, problem, grid: Grid):
+        if problem.convexity <= 0.0 and problem.energy.shells is not None:
+            modulus = problem.energy.modulus
+            raise ValueError(
+                f"tau: steps.Quantile takes on a radial grid steps of 1/tau + lambda > 0, got "
+                f"{problem.tau:g} with lambda = {modulus:g}: take less than {-1.0 / modulus:g}"
+            )
         solution, note = self._minimise(problem, self.tolerance)
         if problem.convexity > 0.0:
             return solution, note
@@ -236,6 +245,8 @@ def origin_of(grid: Grid) -> float:
     """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
     that they keep their digits."""
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
+    if isinstance(grid, LineGrid):  # whose edges are taken as they are
+        return 0.0
     return middle if abs(middle) > grid.upper[0] - grid.lower[0] else 0.0
 
 
@@ -248,9 +259,20 @@ def _from_origin(mu: Density):
     return Density(Grid.uniform(-half, half, mu.grid.size), mu.values)
 
 
+def _cells(mu: Density | LineDensity, U):
+    """(edges, widths, masses) of the first step: as many cells as the grid has, or those of its own edges."""
+    near = _from_origin(mu)
+    edges, masses = cut(near)
+    walls = _walls(near.grid)
+    if isinstance(mu, Density):
+        return feathered(*without_weightless(*graded(edges, masses, mu.grid.size), U), U, walls)
+    ends = tuple(mu.grid.volume_within(np.array(walls)))
+    return in_volume(mu.grid, lambda y, w: feathered(*without_weightless(y, w, U), U, ends), edges, masses)
+
+
 def _settled(problem, solution, mu: Density):
     new, data, kept = settled(problem, solution, _from_origin(mu))
-    return Density(mu.grid, new.values), data, kept
+    return mu.with_values(new.values), data, kept
 
 
 def _walls(grid: Grid):

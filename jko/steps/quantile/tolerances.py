@@ -24,6 +24,9 @@ class Tolerances:
     stiffenings: int = 8  # rounds that stiffen cells which a direction would empty; each settles some of them
     active_set_rounds: int = 60  # changes of the set of cells at their bounds within one direction
 
+    centre: float = 1e-12  # fraction of the last radius: a smaller hole round the centre of shells is none
+    fixed: float = 1e150  # the stiffness of that centre, beside which any other is nothing
+
     # Its line search
     sufficient_decrease: float = 1e-4  # fraction of the slope by which J must fall: Armijo's usual one
     search_noise: float = 1e-13  # of J's summands: a rise by less is rounding, and the step is taken

@@ -5,18 +5,28 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import finite_array
-from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles, Population
+from jko.measures import (
+    ConfinedParticles,
+    Density,
+    Gaussian,
+    Grid,
+    LineDensity,
+    Measure,
+    Particles,
+    Population,
+)
 from jko.transport.distances.tolerances import TOLERANCES
 
 MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus and in a room take jko.wasserstein"
 
 
-def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False):
+def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False, lines: bool = False):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
-    with `free` for densities on periodic grids and in rooms."""
+    with `free` for densities on periodic grids and in rooms. With `lines` also densities on edges of one's
+    own are taken."""
     for name, measure in (("mu", mu), ("nu", nu)):
-        if not isinstance(measure, Density | Particles | Gaussian):
+        if not isinstance(measure, Density | Particles | Gaussian | (LineDensity if lines else Density)):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, Measure, Particles
+from jko.measures import Density, Gaussian, Grid, LineDensity, Measure, Particles
 from jko.transport.distances.atoms import atoms_of_pair
 from jko.transport.distances.common_kind import as_densities, merged
 from jko.transport.distances.distance import Certificate, Distance
@@ -29,7 +29,13 @@ class Options(NamedTuple):
 
 def quantile(mu: Density, nu: Density, options: Options, reason: str):
     """By the quantile functions, on the line."""
-    if mu.dimension != 1:
+    radial = [isinstance(m, LineDensity) and m.grid.radial for m in (mu, nu)]
+    if any(radial) and not all(radial):
+        raise ValueError(
+            f"mu, nu: a radial density has its distance to another, got {mu!r} and {nu!r}; put the other on "
+            "its grid, by Density.histogram or gaussian.on(grid)"
+        )
+    if mu.dimension != 1 and not all(radial):
         raise ValueError(f'method: "quantile" is for the line, got {mu.dimension} dimensions; leave it out')
     first, second = quantile_function(mu), quantile_function(nu)
 

@@ -18,6 +18,7 @@ class Tolerances:
     line_cells: int = 40_000  # of constant density, into which that is cut: 2e-8 of it in W₂
     turn: float = 1e-16  # of a turn, to which the best one on the circle is found: rounding of levels
     widening: float = 64.0  # of the bracket in which it is sought, outwards from no turn: 9 cover all of them
+    thin_shells: int = 8  # into which a shell is cut, where the radius runs linearly in the mass: 1/64 of h²
 
     # Plans between atoms
     largest_plan: float = 4e7  # pairs, 320 MB

@@ -10,21 +10,24 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import whole_number
-from jko.measures import Density, Grid
+from jko.measures import Density, Grid, LineDensity, LineGrid
 from jko.transport.grids.tolerances import TOLERANCES
 
 
-def cut(density: Density):
+def cut(density: Density | LineDensity):
     """Edges `[n+1]` and masses `[n]` of the cells that carry a density on the line.
 
     masses[i] is the mass of the interval (edges[i], edges[i+1]), an average over the cell computed from the
-    point values to fourth order. Empty cells at either end are dropped; a run of empty cells inside becomes
-    one interval with masses[i] == 0, so that a zero always marks a gap, never stands first or last, and has
-    no zero beside it.
+    point values to fourth order; on a grid with edges of its own it is that of the cell. Empty cells at
+    either end are dropped; a run of empty cells inside becomes one interval with masses[i] == 0, so that a
+    zero always marks a gap, never stands first or last, and has no zero beside it.
 
     Raises TypeError where the measure is no Density, ValueError where it is not one-dimensional or has no
     mass.
     """
+    if isinstance(density, LineDensity):
+        masses = np.where(density.values > TOLERANCES.vacuum * density.values.max(), density.masses, 0.0)
+        return merge_empty(density.grid.edges[0], masses)
     if not isinstance(density, Density):
         raise TypeError(
             f"density: expected a Density, got {type(density).__name__}; put the measure on a grid first"
@@ -42,7 +45,7 @@ def cut(density: Density):
     return merge_empty(np.asarray(density.grid.edges[0], dtype=np.float64), masses)
 
 
-def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid, cap=None):
+def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid | LineGrid, cap=None):
     """The Density on `grid` of the mass that lies between `edges` `[n+1]`, masses `[n]` as returned by
     `cut`.
 
@@ -51,6 +54,9 @@ def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid, cap=None):
     positive, order 2 in the mesh width for smooth densities, and no mass beyond the outermost edge of a
     front but for the grid cell that holds it.
 
+    On a grid with edges of its own the cubics are in the volume, and under a cap the density is constant
+    between the edges.
+
     With a `cap`, fluxes from the density that is constant between edges are limited [Zalesak1979] so that
     no cell exceeds it that did not before. A cap that varies is an object with its values on the `cells` of
     the grid, its `faces` and its `integral` C: the density is then constant in C between edges.
@@ -58,7 +64,7 @@ def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid, cap=None):
     Raises ValueError where the edges leave the grid or decrease, or are not one more than the masses.
     """
     edges, masses = np.asarray(edges, dtype=np.float64), np.asarray(masses, dtype=np.float64)
-    if grid.dimension != 1:
+    if len(grid.cells) != 1:
         raise ValueError(
             f"grid: remap works on the line, got {grid.dimension} dimensions; use a grid of one dimension"
         )
@@ -82,6 +88,10 @@ def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid, cap=None):
     faces = np.asarray(grid.edges[0], dtype=np.float64)
     if cap is not None and not np.isscalar(cap) and cap.faces.size != faces.size:
         raise ValueError(f"cap: expected one on the grid's {faces.size - 1} cells, got {cap.cells.size}")
+    if isinstance(grid, LineGrid):
+        ends, faces = grid.volume_within(edges), grid.volume_within(faces)
+        flat = np.diff(np.interp(faces, ends, np.append(0.0, np.cumsum(masses)))) if cap is not None else None
+        return grid.density((mass_between(ends, masses, faces) if flat is None else flat) / grid.cell_volume)
     inside = mass_between(edges, masses, faces)
     sharp = point_values(inside / grid.spacing[0])
     return Density(grid, sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
