@@ -133,8 +133,8 @@ class FiniteVolume(Scheme):
                 )
         if mu.grid.is_periodic and "constraint" in kinds:
             raise UnsupportedFunctional(
-                f"limits.FiniteVolume takes no cap on a periodic grid, got {F!r}: take steps.PrimalDual, or a "
-                "grid with walls"
+                f"limits.FiniteVolume takes no cap on a periodic grid, got {F!r}: take steps.PrimalDual, or "
+                "a grid with walls"
             )
         plain = all(atom.is_entropy for _, atom in F.parts.internal) and not F.parts.constraints
         if mu.grid.exits is not None and F.parts.internal and not plain:
