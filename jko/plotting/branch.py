@@ -37,7 +37,8 @@ def plot_branch(
     for index, (name, branch) in enumerate(named.items()):
         values, stable = branch.observe(observable), branch.stable
         for kept, dash, what in ((stable, "-", "minimum"), (~stable, "--", "unstable")):
-            shown = kept | np.append(kept[1:], False) | np.append(False, kept[:-1]) if dash == "-" else kept
+            beside = np.append(kept[1:], False) | np.append(False, kept[:-1])
+            shown = kept if dash == "-" else kept | beside  # up to the last minimum
             if kept.any():
                 label = f"{name}: {what}" if name else what
                 line = np.where(shown, values, np.nan)
