@@ -30,10 +30,11 @@ class Preferences:
     other: np.ndarray
 
     def __post_init__(self) -> None:
-        if np.shape(self.preferred) != np.shape(self.other) or np.ndim(self.preferred) not in (1, 2):
+        shapes = np.shape(self.preferred), np.shape(self.other)
+        if shapes[0] != shapes[1] or len(shapes[0]) not in (1, 2) or 0 in shapes[0]:
             raise ValueError(
-                "preferred, other: expected two arrays [n, d] or [n], got shapes "
-                f"{np.shape(self.preferred)} and {np.shape(self.other)}"
+                "preferred, other: expected two arrays [n, d] or [n] of one pair at least, got shapes "
+                f"{shapes[0]} and {shapes[1]}"
             )
 
 

@@ -37,7 +37,8 @@ def preferred_flow(
     that of the flow itself, log p(x) = log p₀(x₀) − ∫∇·v dt [ChenEtAl2018], by `steps` of the classical
     Runge–Kutta method backwards in time and the exact trace, in place of the bound that large models take.
 
-    `training` is that of the flow with a tenth of its steps, unless given; the shape is the network's own.
+    `training` is that of the flow with more pairs at once and a small rate, unless given: at that of the
+    flow the weights end in the noise of their steps. The shape is the network's own.
     Draw the pairs of the flow itself, `drawn_preferences(flow, …)`. Raises TypeError or ValueError for pairs
     of another dimension, a source of the flow without a density, such as a cloud, or a training that
     diverges.
@@ -56,7 +57,13 @@ def preferred_flow(
         )
     if training is None:
         own = flow.training
-        training = replace(own, steps=max(own.steps // 10, 1), seed=own.seed + 1)
+        training = replace(
+            own,
+            steps=TOLERANCES.preference_steps,
+            batch=TOLERANCES.preference_batch,
+            rate=TOLERANCES.preference_rate,
+            seed=own.seed + 1,
+        )
     training, network = Training.given(training), flow.network
     unit = np.broadcast_to(network.scale, network.centre.shape)
     log_density = _log_density(
@@ -82,6 +89,12 @@ def preferred_flow(
     layers, losses = training.minimise(
         _loss(log_density, beta), draw, network.layers, progress, "preference optimisation"
     )
+    end = float(np.median(losses[-TOLERANCES.block :]))
+    if end > np.log(2.0):
+        raise ValueError(
+            f"rate: the training at {training.rate:g} ends with a loss of {end:.3g}, above log 2, that of "
+            "the flow itself: take a smaller one"
+        )
     tuned = network._replace(layers=layers, losses=losses)
     return MatchedFlow(flow.source, flow.data, tuned, training, flow.rectified)
 

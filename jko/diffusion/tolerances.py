@@ -71,6 +71,9 @@ class Tolerances:
     newton_steps: int = 100  # of a convex loss at most: it takes ten or so
     preference_slope: float = 1e-13  # of a mean of probabilities: their rounding
     preferred_flow_steps: int = 10  # of Runge–Kutta for log p of a flow: 1e-3 off, below a batch's noise
+    preference_steps: int = 300  # of a flow's training by preferences: with more it learns the pairs
+    preference_batch: int = 512  # pairs a step, whose noise is what the weights end in
+    preference_rate: float = 2e-3  # of Adam: with 5e-3 and more the tilt is missed by up to half
     shortest_step: float = 1e-8  # of Newton's: where the loss no longer falls there are no digits left
 
     # Fokker–Planck equations on grids

@@ -92,6 +92,11 @@ class FiniteVolume(Scheme):
     doors: ClassVar[bool] = True
 
     def __post_init__(self):
+        if self.reaction is None and positive_number("length", self.length) != 1.0:
+            raise ValueError(
+                f"length: limits.FiniteVolume reads it beside a reaction alone, got {self.length:g} without "
+                "one: give reaction=F for the Hellinger-Kantorovich flow of F"
+            )
         if self.metric is not None:
             object.__setattr__(self, "metric", frozen_metric(self.metric))
         if self.mobility is not None:

@@ -283,3 +283,15 @@ def test_a_run_that_diverges_names_the_limit_where_the_block_began():
         with pytest.raises(StepFailed, match=r"(drift allows|can follow).*; take a smaller tau") as failure:
             jko.flow(STIFF, draws(20, 0), Langevin(), tau=1.0, n_steps=200, store_every=steps)
         assert "the stability limit is" in str(failure.value)
+
+
+@pytest.mark.parametrize("place", [0.1, 1.0, 1e4])
+def test_a_cloud_may_start_at_one_point(place):
+    """The mean of equal numbers is off by rounding, which is no width of the cloud."""
+    F = fn.Entropy() + fn.Potential("quadratic")
+    for n in (1001, 10_000):
+        cloud = Particles(np.full((n, 1), place))
+        ends = jko.flow(F, cloud, Langevin(seed=0), tau=0.1, n_steps=1).final.positions
+        # four standard errors of the mean, and of the spread, of 0.9 place + √0.2 ξ
+        assert abs(ends.mean() - 0.9 * place) < 4.0 * np.sqrt(0.2 / n) + 1e-12 * place
+        assert ends.var() == pytest.approx(0.2, abs=4.0 * 0.2 * np.sqrt(2.0 / n))

@@ -1,5 +1,7 @@
 """Direct preference optimisation against the exact tilt."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -89,6 +91,7 @@ def test_a_mixture_learns_the_weights_and_means_of_its_tilt(unit):
             "pseudocount",
         ),
         (lambda: diffusion.preference_table(LAW, np.ones((2, 2)), BETA), "shares"),
+        (lambda: Preferences(np.zeros((0, 1)), np.zeros((0, 1))), "one pair at least"),
         (lambda: diffusion.tilted_probabilities(LAW, REWARD[:3], BETA), "reward"),
         (lambda: diffusion.preference_table(LAW, SHARES, 0.0), "strength"),
     ],
@@ -122,7 +125,8 @@ def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
     tilt = reference * np.exp(0.8 * grid.axes[0] / unit)
     tilt /= tilt.sum()
     pairs = diffusion.drawn_preferences(flow, lambda x: 0.8 * x[0] / unit, 20_000, seed=3)
-    tuned = diffusion.preferred_flow(flow, pairs, 1.0, steps=4, progress=False)
+    gentle = replace(training, steps=100, batch=256, rate=5e-3)
+    tuned = diffusion.preferred_flow(flow, pairs, 1.0, steps=4, training=gentle, progress=False)
     assert tuned.losses[0] == pytest.approx(np.log(2.0), rel=1e-5)  # the flow is its own reference
     assert apart(reference, tilt) > 0.35
     assert apart(ends(tuned), tilt) < 0.1
@@ -148,6 +152,16 @@ def test_a_learnt_flow_in_the_plane_ends_in_the_tilt_of_its_own_law():
     pairs = diffusion.drawn_preferences(flow, lambda x: 0.7 * x[0] - 0.5 * x[1], 20_000, seed=3)
     tuned = diffusion.preferred_flow(flow, pairs, 1.0, progress=False)
     assert apart(ends(tuned), tilt) < 0.2 * apart(reference, tilt)
+
+
+@pytest.mark.slow
+def test_a_training_that_ends_above_its_start_is_refused():
+    source = jko.Gaussian([0.0], [[1.0]])
+    training = diffusion.Training(50, batch=32, width=8, depth=1, gradient=False)
+    flow = diffusion.flow_matching(source, source, training=training, progress=False)
+    pairs = diffusion.drawn_preferences(flow, lambda x: x[0], 100, seed=0)
+    with pytest.raises(ValueError, match="above log 2, that of the flow itself"):
+        diffusion.preferred_flow(flow, pairs, 1e6, steps=4, training=training, progress=False)
 
 
 def test_a_flow_of_a_cloud_has_no_density_to_tune():

@@ -137,13 +137,20 @@ def refuse_coarse(mu: Particles, name: str) -> None:
     Steps of such particles are rounded away, and they stand still where they should move. Particles that
     all stand at one place have no width to compare with.
     """
-    spacing, width = spacing_of(mu), float(np.sqrt(np.trace(np.atleast_2d(mu.covariance()))))
+    spacing, width = spacing_of(mu), _width(mu)
     if 0.0 < width < TOLERANCES.resolved * spacing:
         raise ValueError(
             f"positions: {mu.positions.dtype} numbers are {spacing:.2g} apart where the particles are, and "
             f"these are spread over {width:.2g}: {name} cannot move them; shift them and the functional to "
             f"the origin{', or give float64' if mu.positions.dtype == np.float32 else ''}"
         )
+
+
+def _width(mu: Particles) -> float:
+    """The root of the variance, 0 to the last digit where all particles stand at one place."""
+    away = np.asarray(mu.positions, float) - np.asarray(mu.positions[0], float)
+    weights = np.asarray(mu.weights, float) / np.sum(mu.weights)
+    return float(np.sqrt(weights @ np.sum((away - weights @ away) ** 2, axis=1)))
 
 
 def rounded_away(mu: Measure, noise: float) -> str:
