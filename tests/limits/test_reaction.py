@@ -87,7 +87,9 @@ def test_what_is_no_reaction_is_refused():
             jko.flow(
                 fn.Entropy(), problems.density(1), limits.FiniteVolume(reaction=reaction), tau=0.1, n_steps=1
             )
-    with pytest.raises(ValueError, match=r"length: .* reads it beside a reaction alone, got 0\.5 without one"):
+    with pytest.raises(
+        ValueError, match=r"length: .* reads it beside a reaction alone, got 0\.5 without one"
+    ):
         limits.FiniteVolume(length=0.5)
     with pytest.raises(ValueError, match="length: expected a positive number"):
         jko.flow(fn.Entropy(), problems.density(1), limits.FiniteVolume(length=0.0), tau=0.1, n_steps=1)
