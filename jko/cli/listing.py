@@ -122,4 +122,7 @@ def _first_line(entry) -> str:
 
 
 def _default(field) -> str:
-    return repr(field.default_factory() if field.default is dataclasses.MISSING else field.default)
+    if field.default is not dataclasses.MISSING:
+        return repr(field.default)
+    made = field.default_factory
+    return "(has to be given)" if made is dataclasses.MISSING else repr(made())

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 _MATH = {"contract", "nsz", "reassoc", "arcp"}
-_SETTLED = 1e-7  # of a density, its last change by Newton's method, whose error is the square of that
+_SETTLED = 1e-14  # of a density, its last change by Newton's method: earlier stops differ in other units
 _ROUNDING = 1e-14  # of what a cell holds and exchanges: no flow is cut for less
 
 
