@@ -59,6 +59,58 @@ def test_away_from_the_seam_it_is_the_step_of_the_box(scheme):
     assert across.info.transport_cost == pytest.approx(inside.info.transport_cost, rel=1e-6)
 
 
+def narrow(grid):
+    """A bump of std .06 in the middle of [0, 1], e⁻³⁴ of its top at the ends."""
+    return Density.from_function(grid, lambda x: jnp.exp(-0.5 * ((x[0] - 0.5) / 0.06) ** 2)).normalized()
+
+
+def out(x):
+    return 0.5 * jnp.cos(2.0 * jnp.pi * (x[0] - 0.5))
+
+
+@pytest.mark.parametrize(
+    ("rest", "rounding"),
+    [
+        (fn.Potential(out), 0.0),
+        (fn.Potential(lambda x: -2.0 * out(x)), 0.0),
+        (fn.Interaction(lambda z: 1.5 * (1.0 - jnp.cos(2.0 * jnp.pi * z[0]))), 1e-12),
+    ],
+)
+def test_far_tails_that_come_to_the_seam_keep_the_step_of_the_box(rest, rounding):
+    """To e⁻²³ of the top after the step; the gap is that of the box and what crossing would save."""
+    F, made = 0.5 * fn.Entropy() + rest, []
+    for periodic in (False, True):
+        made.append(
+            take_step(steps.MongeAmpere(), F, narrow(torus(100, length=1.0, periodic=periodic)), 2e-3)
+        )
+    (box, told), (new, info) = made
+    assert new.values[0] > np.exp(-25.0) * new.values.max()
+    assert np.abs(new.values - box.values).max() <= rounding * box.values.max()
+    assert told.gap <= info.gap < 1.001 * told.gap
+    assert info.details.get("passes") == told.details.get("passes")
+
+
+def test_mass_that_comes_to_the_seam_moves_as_between_walls():
+    """Even data against the quantile step on the half of them, at 4e-3 of the top at the seam."""
+    F, line = 0.5 * fn.Entropy() + fn.Potential(out), Grid.uniform(0.5, 1.0, 1600)
+    fine, _, _ = first_step(steps.Quantile(), F, narrow(line), 0.02)
+    new, info = take_step(steps.MongeAmpere(), F, narrow(torus(100, length=1.0)), 0.02)
+    half = 0.5 * fine.values.reshape(50, -1).mean(1)
+    assert info.converged
+    assert np.abs(new.values[50:] - half).sum() * 0.01 < 4e-4
+    assert new.values[0] > 4e-3 * new.values.max()
+
+
+def test_mass_that_crosses_the_seam_is_no_step_of_the_box():
+    """Pulled round the torus, against `BackAndForth`, which knows no cut."""
+    F = 0.5 * fn.Entropy() + fn.Potential(lambda x: -3.0 * jnp.cos(2.0 * jnp.pi * (x[0] - 0.15)))
+    grids = [torus(200, length=1.0, periodic=p) for p in (True, True, False)]
+    schemes = steps.MongeAmpere(), steps.BackAndForth(), steps.MongeAmpere()
+    new, exact, box = (take_step(s, F, narrow(g), 0.03)[0] for s, g in zip(schemes, grids, strict=True))
+    assert distance(new, exact) < 8e-3
+    assert np.abs(box.values - exact.values).mean() > 0.03
+
+
 @pytest.mark.parametrize(("scheme", "most"), [(steps.BackAndForth(), 3e-4), (steps.MongeAmpere(1e-10), 1e-4)])
 @pytest.mark.parametrize("unit", [1.0, 1e3])
 def test_even_data_move_as_between_walls(scheme, most, unit):
