@@ -167,7 +167,7 @@ def identifier(F) -> str:
     return re.sub(r"[^\w.=,-]+", "_", repr(F)).strip("_")
 
 
-DISTANCES_TO_DATA = (fn.SinkhornDivergence, fn.SlicedWasserstein, SquaredDistance)
+DISTANCES_TO_DATA = (fn.EnergyDistance, fn.SinkhornDivergence, fn.SlicedWasserstein, SquaredDistance)
 
 
 def needs_density(F) -> bool:

@@ -63,6 +63,7 @@ def test_an_implicit_method_takes_a_stiff_drift_in_few_steps():
     assert runs["tsit5"].info.accepted.sum() > 20 * runs["kvaerno5"].info.accepted.sum()
 
 
+@pytest.mark.slow
 def test_it_agrees_with_the_trapezoidal_rule_on_a_regularised_energy():
     functional, start = 0.5 * fn.Entropy() + STEEP, Particles(gaussian_quantiles(20, 0.3, 0.6))
     ours = jko.flow(functional, start, AdaptiveRungeKutta(), tau=0.2, n_steps=2)
@@ -111,7 +112,9 @@ def test_refusals(monkeypatch):
         AdaptiveRungeKutta().prepare(STEEP, cloud())
 
 
-@pytest.mark.parametrize(("length", "energy", "offset"), [(1e-6, 1e12, 0.0), (1e6, 1e-12, 1e5)])
+@pytest.mark.parametrize(
+    ("length", "energy", "offset"), [pytest.param(1e-6, 1e12, 0.0, marks=pytest.mark.slow), (1e6, 1e-12, 1e5)]
+)
 def test_no_unit_counts(length, energy, offset):
     """x⁺/length is the same for V(x/length)·energy and τ·length²/energy."""
 

@@ -77,6 +77,7 @@ def test_order_one_in_tau(scheme, functional):
     assert orders == pytest.approx([1.0] * 3, abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_stationary_points_of_the_logarithmic_gas_are_zeros_of_a_hermite_polynomial():
     """x_i = (1/n)Σ_j 1/(x_i − x_j) holds at the zeros of H_n over √n, for n equal particles on the line."""
     n = 40

@@ -42,6 +42,7 @@ def test_the_second_moment_moves_at_its_exact_rate(chi):
     assert np.mean(rates) == pytest.approx(exact, abs=3.0 * error)
 
 
+@pytest.mark.slow
 def test_past_the_blow_up_the_cloud_is_as_wide_as_the_step_allows():
     """No step resolves the Dirac mass: after the collapse the median radius is a constant times √τ."""
     functional = fn.Entropy() + fn.Interaction("logarithmic", strength=-8.0)

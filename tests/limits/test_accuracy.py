@@ -111,7 +111,10 @@ def test_barenblatt():
         fn.Entropy() + fn.Potential("double_well", height=0.5),
         fn.Power(2) + fn.Potential("quadratic"),
         fn.Power(0.6) + fn.Potential("quadratic"),
-        fn.InternalEnergy(lambda s: s**2 + s**3 / 3.0) + fn.Interaction("quadratic"),
+        pytest.param(
+            fn.InternalEnergy(lambda s: s**2 + s**3 / 3.0) + fn.Interaction("quadratic"),
+            marks=pytest.mark.slow,
+        ),
         fn.Entropy() + fn.Interaction("gaussian", strength=-2.0, width=0.8),
         fn.Entropy() + fn.Potential("quadratic") + fn.Cap(0.55),
     ],

@@ -40,6 +40,7 @@ def test_crosses_are_the_null_directions(fit):
     assert len(seen) + len(not_seen) == fit.identifiability.size
 
 
+@pytest.mark.slow
 def test_a_rollout_has_a_panel_a_time_and_a_score_a_line_a_row(fit, seen):
     run = fit.predict(seen[0], seen.times)
     figure = plotting.plot_prediction(run, seen)

@@ -34,7 +34,8 @@ def loss_in(length):
 
 @pytest.mark.parametrize("name", SHARP)
 @pytest.mark.parametrize(
-    ("dimension", "length"), [(1, 1e3), (2, 1.0), pytest.param(2, 1e3, marks=pytest.mark.slow)]
+    ("dimension", "length"),
+    [pytest.param(1, 1e3, marks=pytest.mark.slow), (2, 1.0), pytest.param(2, 1e3, marks=pytest.mark.slow)],
 )
 def test_differences_of_the_engine(name, dimension, length):
     rng = np.random.default_rng([dimension, len(name)])

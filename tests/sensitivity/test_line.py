@@ -69,7 +69,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("length", [pytest.param(1.0, marks=pytest.mark.slow), 1e3])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name == "time" else [pytest.mark.slow]) for name in CASES]
+)
 def test_differences_of_the_engine(name, length):
     rng = np.random.default_rng(len(name))
     scale = {"porous medium": length}.get(name, 1.0)  # ∫ρ² has the unit of 1/length

@@ -26,7 +26,13 @@ def cloud(dimension, n=40, length=1.0, seed=0):
     return jko.Particles(length * rng.normal(size=(n, dimension)), weights / weights.sum())
 
 
-@pytest.mark.parametrize("name", SCHEMES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("ForwardEuler", "Langevin") else [pytest.mark.slow])
+        for name in SCHEMES
+    ],
+)
 @pytest.mark.parametrize(("dimension", "length"), [pytest.param(1, 1.0, marks=pytest.mark.slow), (2, 1e3)])
 def test_differences_of_the_scheme(name, dimension, length):
     rng = np.random.default_rng([len(name), dimension])

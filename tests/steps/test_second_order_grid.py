@@ -41,6 +41,7 @@ def test_order_two_in_tau_of_a_front_above_the_noise_of_the_grid():
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.25)
 
 
+@pytest.mark.slow
 def test_order_two_in_tau_of_a_smooth_density_in_the_plane():
     solution = exact.OrnsteinUhlenbeck((1.0, 0.5), 0.7)
     mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128)), 0.0), []
