@@ -2,14 +2,64 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from jko.limits.tolerances import TOLERANCES
 from jko.loops.grids.selling import decompose
 from jko.measures import Grid
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How far edges look along the axis that they take up most of: `edge` in cells, `share` of the grid.
+
+    edge² = Σλeⱼ⁴/Σλeⱼ² over the offsets e of a cell with weights λ, the largest of all cells: a mode as long
+    as the axis loses (2π share)²/12 of its rate. With `cells` along the axes the share would be `long_edge`.
+    """
+
+    axis: int
+    edge: float
+    share: float
+    cells: tuple[int, ...]
+
+    @property
+    def details(self) -> dict[str, float]:
+        """What a step records."""
+        return {"edge": self.edge, "edge_share": self.share}
+
+    @property
+    def note(self) -> str:
+        """What a long reach costs and what helps, in a sentence; else empty."""
+        return f"the metric asks for {self._told}" if self.is_beyond(TOLERANCES.long_edge) else ""
+
+    def is_beyond(self, share: float) -> bool:
+        """Whether edges that are longer than cells take up more than this share."""
+        return self.edge > 1.0 + TOLERANCES.edge_rounding and self.share > share
+
+    def require(self) -> None:
+        """Refuse edges with which a grid says nothing about the flow, by ValueError."""
+        if self.is_beyond(TOLERANCES.longest_edge):
+            most = TOLERANCES.longest_edge
+            raise ValueError(f"metric: expected edges of at most {most:g} of the grid, got {self._told}")
+
+    @property
+    def _told(self) -> str:
+        lost = f"{min(self._lost(self.share), 1.0):.0%}"
+        cells = " x ".join(map(str, self.cells))
+        return (
+            f"edges of {self.edge:.3g} cells along axis {self.axis}, {self.share:.2g} of the grid, where the "
+            f"longest modes lose about {lost} of their rates: with {cells} cells they lose "
+            f"{self._lost(TOLERANCES.long_edge):.0%}; with axes along those of the metric none is long"
+        )
+
+    @staticmethod
+    def _lost(share: float) -> float:
+        return (2.0 * math.pi * share) ** 2 / 12.0
 
 
 @dataclass(frozen=True)
@@ -21,6 +71,7 @@ class Edges:
     high: np.ndarray
     weight: np.ndarray
     size: int
+    reach: Reach | None = None  # of a metric
 
     @cached_property
     def jump(self) -> Any:
@@ -41,11 +92,14 @@ def edges_of(grid: Grid, metric: np.ndarray | None = None) -> Edges:
     faces. Another one in the plane is a sum of λ e⊗e over offsets e of cells with λ ≥ 0, that of h⁻¹Ah⁻¹ by
     Selling's algorithm, so that no edge carries against ∇ξ [BonnansZidani2003]. Half of λ goes to the edge
     towards e and half to the one from −e; edges that cross walls are left out, which is no flux through
-    them, for an oblique e to order 1.
+    them, for an oblique e to order 1. Raises ValueError where edges take up too much of the grid.
     """
     inside = np.flatnonzero(grid.inside)
     coordinates = np.stack(np.unravel_index(inside, grid.cells), axis=-1)
     offsets, weights = _decomposed(grid, metric, inside.size)
+    reach = None if metric is None else _reach(grid, offsets, weights)
+    if reach is not None:
+        reach.require()
     place = np.full(grid.size, -1)
     place[inside] = np.arange(inside.size)
     pairs, shares = [], []
@@ -59,7 +113,19 @@ def edges_of(grid: Grid, metric: np.ndarray | None = None) -> Edges:
             shares.append(0.5 * weights[use, k])
     number, where = np.unique(np.concatenate(pairs), axis=0, return_inverse=True)
     weight = np.bincount(where.ravel(), np.concatenate(shares), len(number))
-    return Edges(number[:, 0], number[:, 1], weight, inside.size)
+    return Edges(number[:, 0], number[:, 1], weight, inside.size, reach)
+
+
+def _reach(grid: Grid, offsets: np.ndarray, weights: np.ndarray) -> Reach:
+    """The reach of offsets `[cells, r, d]` with weights `[cells, r]`."""
+    squares = offsets.astype(float) ** 2
+    carried = [np.einsum("nr,nrd->nd", weights, power) for power in (squares, squares**2)]
+    edges = np.sqrt((carried[1] / carried[0]).max(axis=0))
+    shares = edges / grid.cells
+    axis = int(shares.argmax())
+    factor = shares[axis] / TOLERANCES.long_edge
+    cells = tuple(math.ceil(n * factor) for n in grid.cells)
+    return Reach(axis, float(edges[axis]), float(shares[axis]), cells)
 
 
 def _decomposed(grid: Grid, metric: np.ndarray | None, cells: int) -> tuple[np.ndarray, np.ndarray]:

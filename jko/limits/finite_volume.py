@@ -73,6 +73,8 @@ class FiniteVolume(Scheme):
     one. Implicit with all of F, 0 ≤ ρ ≤ cap by construction; order 2, next to walls that an oblique A looks
     through 1, and where no internal energy spreads a drift 1. On boxes, tori and in rooms; no cap in F, no
     doors and no reaction beside them, and in space a diagonal A. A mobility has to be 0 at 0 and at its cap.
+    A strongly turned A looks over many cells: `details` hold how many, `edge`, and which share of the grid,
+    `edge_share`; the note says what beyond a tenth, and beyond a quarter is refused.
 
     Per step, `info.dissipation` is F(ρ) − F(ρ′) ≥ 0, `info.iterations` counts the midpoint iteration, `gap`
     is NaN. Raises TypeError for anything but a Density and ValueError for a τ ≤ 0 or an infinite energy at
@@ -170,6 +172,7 @@ class FiniteVolume(Scheme):
 
             carrier = Carrier(self.mobility, self.metric, mu)
         problem = Problem(F, lambda F: GridProblem(F, mu.grid, carrier))
+        problem.reach = None if self.metric is None else problem.at(0.0).lines.edges.reach
         if self.reaction is not None:
             problem.reaction = Reaction(self.reaction, mu.grid, self.length)
         infinite = int(np.sum(~np.isfinite(problem.at(0.0).fixed)))
@@ -227,14 +230,18 @@ class FiniteVolume(Scheme):
         outcome = evolve(middle, mu, energy, tau)
         if outcome.done < 1.0:
             return mu, state, _unfinished(outcome, tau)
-        after = outcome.mu
+        after, reach = outcome.mu, problem.reach
+        notes = [f"{way} ({count})" for way, count in sorted(outcome.ways.items())]
+        details = dict(outcome.ways) | ({} if mu.grid.exits is None else {"out": outcome.out})
+        if reach is not None:
+            notes, details = [*notes, *filter(None, [reach.note])], details | reach.details
         info = StepInfo(
             iterations=outcome.iterations,
             mass_error=abs(after.mass + outcome.out - mu.mass),
             min_density=float(after.values.min()),
             dissipation=energy - outcome.energy,
-            note="; ".join(f"{way} ({count})" for way, count in sorted(outcome.ways.items())),
-            details=dict(outcome.ways) | ({} if mu.grid.exits is None else {"out": outcome.out}),
+            note="; ".join(notes),
+            details=details,
         )
         return after, state.having(energy=outcome.energy), info
 

@@ -63,6 +63,30 @@ def refuse(F: Any, mu: Density, reaction: bool) -> None:
         )
 
 
+def _require_period(A: Any, found: np.ndarray, grid: Grid) -> None:
+    """Refuse by ValueError an A, `found` in the cells inside, of small steps everywhere but at a seam."""
+    field = np.full((*grid.cells, *found.shape[1:]), np.nan)
+    field[grid.inside] = found
+    for axis in np.flatnonzero(grid.periodic):
+        both = np.take(grid.inside, 0, axis) & np.take(grid.inside, -1, axis)
+        if not both.any():
+            continue
+        points = np.take(grid.centers, 0, axis)[both]
+        sides = []
+        for end in (grid.lower[axis], grid.upper[axis]):
+            points[:, axis] = end
+            sides.append(matrices(A, points))
+        steps = np.abs(np.diff(field, axis=axis))
+        step = float(steps[np.isfinite(steps)].max(initial=0.0))
+        jump = float(np.abs(sides[1] - sides[0]).max())
+        if jump > TOLERANCES.seam_jumps * step + TOLERANCES.edge_rounding * float(np.abs(found).max()):
+            raise ValueError(
+                f"metric: expected A(x) with the period of the grid along axis {axis}, got values that "
+                f"differ by {jump:.3g} between its ends, and by {step:.3g} at most between neighbouring "
+                "cells: give a periodic A, or a grid with walls"
+            )
+
+
 class MobileDiffusion(CoupledDiffusion):
     """ρ′ − base = s∇·(M(ρ′)A∇ξ), ξ = δF/δρ(ρ′) + Ψ, with 0 ≤ ρ′ ≤ cap for base between them, whatever s.
 
@@ -79,6 +103,8 @@ class MobileDiffusion(CoupledDiffusion):
     def __init__(self, parts: Parts, grid: Grid, carrier: Carrier):
         inside = grid.points.reshape(*grid.cells, -1)[grid.inside]
         metric = None if carrier.metric is None else matrices(carrier.metric, inside)
+        if metric is not None and callable(carrier.metric):
+            _require_period(carrier.metric, metric, grid)
         self.mobility, self.peak = carrier.mobility, carrier.peak
         super().__init__(parts, grid, edges_of(grid, metric), self.mobility.cap)
         self._upwind: Any = 0.0

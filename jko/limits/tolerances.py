@@ -51,6 +51,12 @@ class Tolerances:
     coupled_halvings: int = 5  # of its step, until the residual falls
     steepest: float = 3.0  # ratio of densities over a face up to which M is their mean, where mass flows up
 
+    # Edges of a matrix metric, whose length ℓ costs a mode of length L (2πℓ/L)²/12 of its rate
+    long_edge: float = 0.1  # of an axis, 3 % of the rate of a mode as long: a note says so beyond
+    longest_edge: float = 0.25  # of an axis, 20 %, and no expansion in ℓ/L holds any more: refused beyond
+    edge_rounding: float = 1e-6  # of a cell, by which a longer edge is more than a face; and of A at a seam
+    seam_jumps: float = 3.0  # of A's largest step between neighbours: more across a seam is no period
+
     # Crowd motion
     crowd_halvings: int = 8  # of a substep whose sets of full and empty cells do not settle
     crowd_patience: int = 10  # rounds, 2 to 5 being usual, until a turning face carries the mean of its sides

@@ -1,5 +1,7 @@
 """Mobilities and matrix metrics: exclusion, powers, traffic without diffusion, Fokker–Planck in a metric."""
 
+import json
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -352,6 +354,46 @@ def test_the_plain_metric_is_the_plain_flow():
         assert distance(jko.flow(F, start, scheme, tau=0.02, n_steps=20).final, plain.values) < 4e-4
 
 
+def turned(ratio):
+    c, s = np.cos(0.3), np.sin(0.3)
+    turn = np.array([[c, -s], [s, c]])
+    return turn @ np.diag([1.0, ratio]) @ turn.T
+
+
+def mode(A, cells, length=1.0):
+    """(decay rate of cos 2πx/length over the exact 4π²A₁₁/length², the last step's details, its note)."""
+    grid = jko.Grid.uniform((0.0, 0.0), (length, length), cells, periodic=True)
+    wave = np.cos(2.0 * np.pi * grid.centers[..., 0] / length)
+    duration = 0.5 * length**2 / (4.0 * np.pi**2 * A[0, 0])
+    start = jko.Density(grid, (1.0 + 0.5 * wave) / length**2)
+    run = jko.flow(fn.Entropy(), start, FV(metric=A), tau=duration / 8, n_steps=8)
+    left = 4.0 * np.mean(run.final.values * wave) * length**2
+    return -2.0 * np.log(left), json.loads(run.info.details[-1]), run.info.note[-1]
+
+
+@pytest.mark.parametrize("length", [1.0, 1e3])
+@pytest.mark.parametrize(("ratio", "n", "enough"), [(1e-2, 16, 29), pytest.param(1e-3, 32, 41, marks=slow)])
+def test_long_edges_lose_what_the_note_says(ratio, n, enough, length):
+    """(2π share)²/12 of the rate, to the next term of the cosine; a finer grid, as told, loses 3 %."""
+    rate, details, note = mode(turned(ratio), (n, n), length)
+    assert details["edge_share"] == pytest.approx(details["edge"] / n)
+    assert 1.0 - rate == pytest.approx((2.0 * np.pi * details["edge_share"]) ** 2 / 12.0, rel=0.2)
+    assert f"edges of {details['edge']:.3g} cells along axis 0" in note
+    assert f"with {enough} x {enough} cells" in note
+    better, finer, silence = mode(turned(ratio), (enough, enough), length)
+    assert 0.965 < better < 1.0
+    assert finer["edge_share"] <= 0.1
+    assert silence == ""
+
+
+def test_edges_that_carry_little_are_not_long():
+    """A just beside (1, 1): Selling's other offsets are longer, and weigh a thousandth."""
+    rate, details, note = mode(np.array([[1.0, 0.999], [0.999, 1.001]]), (24, 24))
+    assert details["edge"] < 1.1
+    assert note == ""
+    assert rate == pytest.approx(1.0, abs=0.01)
+
+
 # --- what is not taken -----------------------------------------------------------------------------------
 
 
@@ -362,6 +404,19 @@ def uniform(value=0.5, **grid):
 
 def cube(n=4):
     return jko.Density(jko.Grid.uniform((0.0,) * 3, (1.0,) * 3, (n,) * 3), np.ones((n,) * 3))
+
+
+def square(n):
+    return jko.Density.uniform(jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (n, n), periodic=True))
+
+
+@pytest.mark.parametrize(
+    "A",
+    [lambda x: 1.0 + 0.5 * jnp.sin(2.0 * jnp.pi * x[0]), lambda x: jnp.where(x[0] < 0.45, 1.0, 5.0)],
+)
+def test_metrics_of_the_period_are_taken_with_layers_as_well(A):
+    run = jko.flow(fn.Entropy(), uniform(periodic=True), FV(metric=A), tau=0.01, n_steps=1)
+    assert run.info.note[-1] == ""
 
 
 @pytest.mark.parametrize(
@@ -376,6 +431,18 @@ def cube(n=4):
         (FV(metric=lambda x: -jnp.ones((1, 1))), fn.Entropy(), uniform(), r"matrix, got \[\[-1.0\]\]"),
         (FV(metric=np.eye(1)), fn.Entropy(), uniform(doors=np.arange(10) == 9), "takes no doors beside"),
         (FV(metric=np.eye(3) + 0.1), fn.Entropy(), cube(), "a diagonal matrix in three dimensions"),
+        (
+            FV(metric=turned(1e-4)),
+            fn.Entropy(),
+            square(32),
+            "edges of at most 0.25 of the grid, got edges of 11",
+        ),
+        (
+            FV(metric=lambda x: 1.0 + 0.5 * x[0]),
+            fn.Entropy(),
+            uniform(periodic=True),
+            "the period of the grid",
+        ),
     ],
 )
 def test_refusals(scheme, F, mu, match):
