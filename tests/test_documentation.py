@@ -13,7 +13,7 @@ PAGES = {
     "docs/extending.md": 6,
     "CONTRIBUTING.md": 4,
     "docs/metrics.md": 3,
-    "docs/mass.md": 5,
+    "docs/mass.md": 6,
     "docs/species.md": 1,
     "docs/rooms.md": 1,
     "docs/grids.md": 1,

@@ -44,6 +44,38 @@ def action_prox(v0, t0, offset, stiffness, guess):
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
+def source_prox(w0, t0, action, s, g, guess_w, guess_t):
+    """(w, t) of least action·(8t − 4√(4t² − w²)) + s(w − w₀)²/2 + g(t − t₀)²/2.
+
+    With w = 2t sin φ, t = t₀ + c(sec φ − 1), c = 8 action/g: an equation for tan φ that rises where t > 0,
+    concave for t₀ ≥ c and convex else, so that Newton's method converges from the second iterate on.
+    """
+    c, a, size = 8.0 * action / g, 4.0 * action / s, abs(w0)
+    if size == 0.0:
+        return 0.0, max(t0, 0.0)
+    least = 0.0
+    if t0 < 0.0:  # t ≥ 0 from there on
+        secant = 1.0 - t0 / c
+        least = np.sqrt(secant * secant - 1.0)
+        if a * least >= size:
+            return 0.0, 0.0
+    room = 4.0 * guess_t * guess_t - guess_w * guess_w
+    z = max(abs(guess_w) / np.sqrt(room), least) if room > 0.0 else max(size / a, least)
+    for _ in range(100):
+        secant = np.sqrt(1.0 + z * z)
+        value = 2.0 * (t0 - c) * z / secant + (2.0 * c + a) * z - size
+        slope = 2.0 * (t0 - c) / (secant * secant * secant) + 2.0 * c + a
+        new = max(z - value / slope, least)
+        done = abs(new - z) <= 1e-8 * new
+        z = new
+        if done:
+            break
+    secant = np.sqrt(1.0 + z * z)
+    t = max(t0 + c * z * z / (1.0 + secant), 0.0)
+    return np.copysign(2.0 * t * z / secant, w0), t
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
 def crowded_prox(v0, t0, action, s, g, crowding, guess):
     """(v, t) of least action·v²/M(t) + s(v − v₀)²/2 + g(t − t₀)²/2, M = t − crowding·t²: Newton in a bracket.
 
@@ -162,7 +194,6 @@ def source_pass(before, after, potential, source, source_dual, theta, theta_dual
                 relaxation, divergence, means, sums):  # fmt: skip
     """face_pass of sources w in the cells, flat arrays: r + w, S the density itself; none where `closed`."""
     s, g = weights
-    offset, stiffness = 2.0 * action / s, action / g
     keep = 1.0 - relaxation
     primal_w, dual_w, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
     for i in range(source.size):
@@ -173,7 +204,7 @@ def source_pass(before, after, potential, source, source_dual, theta, theta_dual
         if closed[i]:
             w, t = 0.0, max(t0, 0.0)
         else:
-            w, t = action_prox(w0, t0, offset, stiffness, theta[i])
+            w, t = source_prox(w0, t0, action, s, g, source[i], theta[i])
         primal_w += (x - w) ** 2
         dual_w += (w - source[i]) ** 2
         primal_t += (y - t) ** 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from jko.measures import Grid
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.steps.grid.source import largest_source, lowered, source_cost, source_rate
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,12 @@ def _repaired(
 ):
     """Potentials raised where φ^k − w^k < φ^{k+1} + w^{k+1}, from the last slice back, with their w; φ^K too
     where φ^K − w^K < `last`, if given. `surely` shifts whole potentials by what is left."""
+
+    def raised_by(potential: np.ndarray, by: np.ndarray):
+        if faces.length is None:
+            return potential + by
+        return -lowered(-potential, by, action[-1] / faces.volume)
+
     speeds = [faces.speed_term(p, action, m) for p, m in zip(potentials, middles, strict=True)]
     for k in reversed(range(len(potentials))):
         floor = last if k == len(potentials) - 1 else potentials[k + 1] + speeds[k + 1]
@@ -163,17 +170,20 @@ def _repaired(
             continue
         for _ in range(TOLERANCES.repairs):
             short = np.maximum(floor - potentials[k] + speeds[k], 0.0)
-            raised = potentials[k] + short
+            raised = raised_by(potentials[k], short)
+            if not np.isfinite(raised).all():
+                break
             speed = faces.speed_term(raised, action, middles[k])
             if np.min(raised - speed - floor) <= -short.max():
                 break
             potentials[k], speeds[k] = raised, speed
         for _ in range(TOLERANCES.shifts if surely else 0):
             rounding = 4.0 * np.finfo(float).eps * float(np.abs(potentials[k]).max() + speeds[k].max())
-            over = float(np.max(floor - potentials[k] + speeds[k])) + rounding
-            if over <= 0.0:
+            over = floor - potentials[k] + speeds[k] + rounding
+            shift = float((raised_by(potentials[k], np.maximum(over, 0.0)) - potentials[k]).max())
+            if over.max() <= 0.0 or not np.isfinite(shift):
                 break
-            potentials[k] = potentials[k] + 2.0 * over
+            potentials[k] = potentials[k] + shift
             speeds[k] = faces.speed_term(potentials[k], action, middles[k])
     return potentials, speeds
 
@@ -228,7 +238,13 @@ class Faces:
 
     def sources(self, v: np.ndarray) -> np.ndarray:
         """Of flows those from the outside, `[cells]`."""
-        return v[-self.divergence.shape[0] :]
+        return v[self.outside]
+
+    @property
+    def outside(self) -> slice:
+        """The places of the sources."""
+        cells, faces = self.divergence.shape
+        return slice(faces if self.length is None else faces - cells, None)
 
     @cached_property
     def _ends(self):
@@ -239,9 +255,14 @@ class Faces:
         return self.divergence.T @ potential
 
     def speed_term(self, potential: np.ndarray, action: np.ndarray, theta: np.ndarray):
-        """w = ½Sᵀ(Dᵀφ)²M′(θ)/(4G), with |c|G = action the weight of v²/M(θ) on the faces."""
-        paid = self.gradient(potential) ** 2 * (self.volume / (4.0 * action))
-        return 0.5 * (self.mean.T @ (paid * (1.0 - 2.0 * self.crowding * theta)))
+        """w = ½Sᵀ(Dᵀφ)²M′(θ)/(4G), with |c|G = action the weight of v²/M(θ) on the faces, and of sources half
+        the rate of theirs."""
+        gradient = self.gradient(potential)
+        paid = gradient**2 * (self.volume / (4.0 * action)) * (1.0 - 2.0 * self.crowding * theta)
+        if self.length is not None:
+            outside = self.outside
+            paid[outside] = source_rate(gradient[outside], action[outside] / self.volume)
+        return 0.5 * (self.mean.T @ paid)
 
     def tangent_loss(self, potential: np.ndarray, action: np.ndarray, theta: np.ndarray) -> float:
         """|c| Σ (Dᵀφ)²(M(θ) − θM′(θ))/(4G): what the tangent of a concave M at θ adds at 0."""
@@ -293,6 +314,8 @@ class Faces:
                 v = self.limited(r, v)
                 theta = self.mobility(self.theta(r, np.maximum(self.advance(r, v), 0.0)))
                 most = slope * theta * (self.volume / (2.0 * action))
+                outside = self.outside
+                most[outside] = largest_source(theta[outside], slope, action[outside] / self.volume)
                 bad = np.abs(v) > most * (1.0 + TOLERANCES.flow_excess)
                 if not bad.any():
                     break
@@ -302,11 +325,14 @@ class Faces:
         return densities, kept
 
     def cost(self, densities: list, flows: list, action: np.ndarray) -> float:
-        """Σ action v²/θ over slices and faces: W₂²/2τ of the discrete step, which these flows realise."""
+        """Σ action v²/θ over slices and faces, action times their cost over sources: W₂²/2τ of the discrete
+        step, which these flows realise."""
         total = 0.0
         for k, v in enumerate(flows):
             theta = self.mobility(self.theta(densities[k], densities[k + 1]))
-            total += float(np.sum(action * np.divide(v * v, theta, out=np.zeros_like(v), where=theta > 0.0)))
+            paid = np.divide(v * v, theta, out=np.zeros_like(v), where=theta > 0.0)
+            paid[self.outside] = source_cost(v[self.outside], theta[self.outside])
+            total += float(np.sum(action * paid))
         return total
 
 

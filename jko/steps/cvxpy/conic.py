@@ -156,7 +156,8 @@ def eulerian_problem(
     unit: float = 1.0,
     gradient: tuple = (),
 ) -> Model:
-    """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones.
+    """The Eulerian step: densities r⁰ … r^K on cells, r^k = r^{k−1} − Dv^k, Σ v²/θ by second-order cones, and
+    so the cost of sources.
 
     `shape` holds the divergence D, the two-cell mean S, the number of slices and the cell volume; `action`
     is the weight of v²/θ on each face; `terms` the conic internal energies; `cap` an upper bound or None;
@@ -180,6 +181,10 @@ def eulerian_problem(
             room, kappa = whole - theta, scale * shape.crowding
             cone = cp.SOC(1.0 / kappa + room, cp.vstack([2.0 * whole, 1.0 / kappa - room]), axis=0)
             constraints.append(cone)
+        if shape.length is not None:  # s = 8η − 4√(4η² − w²) is w² = s(η − s/16)
+            sixteenth = np.zeros(faces)
+            sixteenth[shape.outside] = 1.0 / 16.0
+            theta = theta - cp.multiply(sixteenth, s[k])
         constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
     objective = sum(scale * action @ a for a in s)
     cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]

@@ -20,6 +20,8 @@ from jko.steps.cvxpy.cell_functional import CellFunctional
 from jko.steps.cvxpy.scheme import closed, record, rounding
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.fisher_rao import made_and_left
+from jko.steps.grid.source import runaway
+from jko.steps.grid.source import told as no_bound
 from jko.steps.grid.time_error import exact_bound, overpaid, told
 from jko.steps.primal_dual.certificate import Path
 
@@ -116,7 +118,7 @@ class Eulerian:
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
             **self._balance(start, path), min_density=float(path.end.min()),
-            form="eulerian", remedy="take other solver_options, fewer cells or a larger tolerance",
+            form="eulerian", remedy=self._remedy(path.end, gap, tau),
             note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
         )  # fmt: skip
         if lost > 0.0:
@@ -126,6 +128,15 @@ class Eulerian:
             lost_too = {**info.details, "overpaid": lost}
             info = replace(info, status=Status.NOT_CONVERGED, note=note, details=lost_too)
         return F.density(path.end), data, info
+
+    def _remedy(self, r: np.ndarray, gap: float, tau: float):
+        F, length = self.functional, self.settings.length
+        if length is not None and not np.isfinite(gap):
+            field = F.tangent(r, self._touch)[0]
+            uncapped = field if F.cap is None else field[~np.isfinite(F.cap)]
+            if gained := runaway(uncapped, F.internal, length, tau):
+                return no_bound(gained, length, tau)
+        return "take other solver_options, fewer cells or a larger tolerance"
 
     def _balance(self, start: np.ndarray, path: Path):
         """The record's fields that say what became of the mass."""

@@ -34,5 +34,8 @@ class Tolerances:
     fade_depth: float = 8.0  # of log ρ further down, over which they fade to none
     reduction: float = 1e-2  # of the residual, what multigrid leaves: one correction is not exact anyway
 
+    # Sources
+    emptied: float = 2e-15  # of the mean of both ends, by which a source that empties its cell may exceed it
+
 
 TOLERANCES = Tolerances()

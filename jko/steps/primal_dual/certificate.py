@@ -11,6 +11,7 @@ from operator import itemgetter
 import numpy as np
 
 from jko.loops.elliptic.dynamic_step import cut_flows
+from jko.steps.grid.source import lowered
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 _SQUARE_ROOT_OF_TINY = math.sqrt(np.finfo(float).tiny)  # a smaller flow has no square
@@ -48,16 +49,13 @@ def path_of(problem, start: np.ndarray, flows: list, actions: list, energy_of: C
 
 
 def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list) -> float:
-    """Σ α v²/M(θ) over slices, exchanges and their places, times |c|: W₂²/2τ of the discrete step."""
+    """Σ α v²/M(θ), or α times a source's cost, over slices, exchanges and their places, times |c|: W₂²/2τ of
+    the discrete step."""
     total, before = 0.0, start
     for r, v in zip(densities, flows, strict=True):
         middle = 0.5 * (before + r)
         for exchange, flow, action in zip(problem.exchanges, v, actions, strict=True):
-            theta, square = exchange.mobility(exchange.mean(middle)), flow**2
-            infinite = np.where(square > 0.0, np.inf, 0.0)  # a flow through a face without mass
-            with np.errstate(over="ignore"):
-                paid = np.divide(square, theta, out=infinite, where=theta > 0.0)
-            total += action * float(paid.sum())
+            total += action * float(exchange.cost(flow, exchange.mean(middle)).sum())
         before = r
     return total * problem.grid.cell_volume
 
@@ -125,7 +123,7 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
         r = _cut(problem, before, v, most, _ordered(potential, waiting, capped))
         changed = []
         for exchange, flow, steep, action in zip(exchanges, v, steepest, actions, strict=True):
-            limit = exchange.mobility(exchange.mean(0.5 * (before + r))) * (steep / (2.0 * action))
+            limit = exchange.largest(exchange.mean(0.5 * (before + r)), steep, action)
             size = np.abs(flow)
             over = (size > limit * (1.0 + TOLERANCES.flow_excess)) | (
                 (size < _SQUARE_ROOT_OF_TINY) & (flow != 0.0)
@@ -144,15 +142,16 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
 def _cut(problem, before: np.ndarray, v: list, most: np.ndarray, order: np.ndarray):
     """Flows cut, in place, until 0 ≤ r ≤ most for r = before − Dv, which is returned.
 
-    Where there are sources what they make may flow on, and what enters may die: they change by what is left.
+    Where there are sources what they make may flow on, and half of what enters may die, so that |w| keeps
+    below before + r: they change by what is left.
     """
     if problem.length is None:
         cut_flows(before, *_three(problem, v), most, order, TOLERANCES.sweeps)
         return np.maximum(problem.advance(before, v), 0.0)
     free, source = np.full(problem.shape, np.inf), v[-1]
-    cut_flows(before + np.maximum(source, 0.0), *_three(problem, v), free, order, TOLERANCES.sweeps)
+    cut_flows(before + np.clip(source, 0.0, before), *_three(problem, v), free, order, TOLERANCES.sweeps)
     moved = problem.advance(before, [*v[:-1], np.zeros_like(source)])
-    source[...] = np.clip(source, -moved, most - moved)
+    source[...] = np.clip(source, -np.minimum(moved, 0.5 * (before + moved)), most - moved)
     source[problem.exchanges[-1].closed] = 0.0
     return np.maximum(moved + source, 0.0)
 
@@ -235,7 +234,8 @@ def _repaired(problem, middles: list, potentials: list, actions: list, field: np
     are sources also where densities beyond all bounds would pay."""
     K, free, makes = len(potentials), problem.most > 0.0, problem.length is not None
     if makes:
-        potentials = [_bounded(p, actions[-1], first=k == 0) for k, p in enumerate(potentials)]
+        lowest = -3.0 * (1.0 - TOLERANCES.brink) * actions[-1]  # at −3α p − w = −4α, which no p + w is below
+        potentials[1:] = [np.maximum(p, lowest) for p in potentials[1:]]
     speeds = [problem.speed_term(p, actions, middle) for p, middle in zip(potentials, middles, strict=True)]
     if makes and problem.cells.steepest < np.inf:
         ceiling = np.where(np.isfinite(problem.most), np.inf, field + problem.cells.steepest)
@@ -247,32 +247,33 @@ def _repaired(problem, middles: list, potentials: list, actions: list, field: np
     return potentials, speeds
 
 
-def _bounded(p: np.ndarray, action: float, *, first: bool):
-    """A potential below 4α, beyond which a source's w = p²/8α costs more than p gives; in all slices but the
-    first p − w ≥ −2α, below which no earlier p + w can be."""
-    return np.clip(p, -np.inf if first else -4.0 * (np.sqrt(2.0) - 1.0) * action, 4.0 * action)
-
-
 def _below(
     problem, middle: np.ndarray, p: np.ndarray, actions: list, ceiling: np.ndarray, free: np.ndarray | None
 ):
     """A potential with p + w ≤ ceiling, lowered in the cells that break it, and w; in the `free` cells, if
-    given, surely so, by a shift of all."""
+    given, which have sources, surely so, by a shift of all."""
+
+    def less(by: np.ndarray):
+        return p - by if free is None else lowered(p, by, actions[-1])
+
     speed = problem.speed_term(p, actions, middle)
     for _ in range(TOLERANCES.repairs):
         short = np.maximum(p + speed - ceiling, 0.0)
-        lowered = p - short
-        new = problem.speed_term(lowered, actions, middle)
-        if np.min(ceiling - lowered - new) <= -short.max():
+        deeper = less(short)
+        if not np.isfinite(deeper).all():
             break
-        p, speed = lowered, new
+        new = problem.speed_term(deeper, actions, middle)
+        if np.min(ceiling - deeper - new) <= -short.max():
+            break
+        p, speed = deeper, new
     if free is None or not free.any():
         return p, speed
     for _ in range(TOLERANCES.shifts):
         rounding = 4.0 * np.finfo(float).eps * float(np.abs(p).max() + speed.max())
-        over = float((p + speed - ceiling)[free].max()) + rounding
-        if over <= 0.0:
+        over = np.where(free, p + speed - ceiling + rounding, 0.0)
+        shift = float((p - less(np.maximum(over, 0.0))).max())
+        if over.max() <= 0.0 or not math.isfinite(shift):
             break
-        p = p - 2.0 * over
+        p = p - shift
         speed = problem.speed_term(p, actions, middle)
     return p, speed

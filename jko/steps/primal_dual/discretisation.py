@@ -11,13 +11,14 @@ from functionals import Functional
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, require_below
+from jko.steps.grid.source import steepest
 from jko.steps.primal_dual.exchange import Faces, Source
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 class DynamicProblem(GridEnergy):
     """min Σ_k Σ α v²/M(θ) + Σ_cells U(r^K) + f r^K over r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, the
-    first sum over all exchanges and their places.
+    first sum over all exchanges and their places; sources pay their own cost (jko.steps.grid.source).
 
     All per cell volume; α = K h²/2τ for the faces across an axis of spacing h, K δ²/2τ for sources of
     `length` δ, where there are any. M is θ or that of an exclusion, in whose cap all r^k keep. r^K keeps
@@ -143,11 +144,11 @@ class DynamicProblem(GridEnergy):
         return [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
 
     def speed_term(self, potential: np.ndarray, actions: list, middle: np.ndarray):
-        """½Sᵀ(Dᵀp)²M′(θ)/4α: what the kinetic energy adds to a potential in the cells, θ = S `middle`."""
+        """½Sᵀ of the rates of all exchanges, (Dᵀp)²M′(θ)/4α of faces: what the kinetic energy adds to a
+        potential in the cells, θ = S `middle`."""
         out = np.zeros(self.shape)
         for exchange, action in zip(self.exchanges, actions, strict=True):
-            slope = exchange.mobility_slope(exchange.mean(middle)) if exchange.crowding > 0.0 else 1.0
-            exchange.spread(exchange.drop(potential) ** 2 * slope / (8.0 * action), out)
+            exchange.spread(0.5 * exchange.rate(exchange.drop(potential), action, exchange.mean(middle)), out)
         return out
 
     def tangent_loss(self, potential: np.ndarray, actions: list, middle: np.ndarray) -> float:
@@ -207,9 +208,8 @@ class CellEnergies:
 
     @property
     def steepest(self) -> float:
-        """U′(∞), as far as known: beyond it U* is infinite."""
-        slow = self.general or self.temperature > 0.0 or bool(np.any(self.powers > 1.0))
-        return np.inf if slow else 0.0
+        """U′(∞), as far as known."""
+        return steepest(self.internal)
 
     def least(
         self, field: np.ndarray, most: np.ndarray, total: float | None

@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from jko.loops.elliptic.dynamic_step import add_laplacian, face_pass, gathered, source_pass
+from jko.steps.grid.source import largest_source, source_cost, source_rate
 
 
 class Faces:
@@ -59,9 +60,20 @@ class Faces:
         """M(θ)."""
         return theta - self.crowding * theta**2 if self.crowding > 0.0 else theta
 
-    def mobility_slope(self, theta: np.ndarray) -> np.ndarray | float:
-        """M′(θ)."""
-        return 1.0 - 2.0 * self.crowding * theta if self.crowding > 0.0 else 1.0
+    def cost(self, flow: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """v²/M(θ), ∞ for a flow through a face without mass."""
+        theta, square = self.mobility(theta), flow**2
+        with np.errstate(over="ignore"):
+            return np.divide(square, theta, out=np.where(square > 0.0, np.inf, 0.0), where=theta > 0.0)
+
+    def rate(self, drop: np.ndarray, action: float, theta: np.ndarray) -> np.ndarray:
+        """g²M′(θ)/4α, which the least α v²/M(θ) − g v falls by with θ."""
+        paid = drop**2 / (4.0 * action)
+        return paid * (1.0 - 2.0 * self.crowding * theta) if self.crowding > 0.0 else paid
+
+    def largest(self, theta: np.ndarray, drop: float, action: float) -> np.ndarray:
+        """The flow of a drop."""
+        return self.mobility(theta) * (drop / (2.0 * action))
 
     def spread(self, faces: np.ndarray, out: np.ndarray):
         """out += Sᵀ of a field of faces."""
@@ -143,8 +155,9 @@ class Faces:
 
 
 class Source:
-    """Mass w made in each cell, lost where w < 0, at a cost of w²/η, η the cell's own density: a face to
-    the outside, whose potential is 0, of a `length` δ beside the faces' h. None in `blocked` cells.
+    """Mass w made in each cell, lost where w < 0, at Fisher's and Rao's cost of it (jko.steps.grid.source),
+    near w²/η, η the cell's own density: a face to the outside, whose potential is 0, of a `length` δ beside
+    the faces' h. None in `blocked` cells.
     """
 
     def __init__(self, shape: tuple, length: float, blocked: np.ndarray | None):
@@ -164,13 +177,17 @@ class Source:
         """The density itself."""
         return cells.copy()
 
-    def mobility(self, theta: np.ndarray) -> np.ndarray:
-        """η."""
-        return theta
+    def cost(self, flow: np.ndarray, theta: np.ndarray) -> np.ndarray:
+        """8η − 4√(4η² − w²)."""
+        return source_cost(flow, theta)
 
-    def mobility_slope(self, theta: np.ndarray) -> float:
-        """1."""
-        return 1.0
+    def rate(self, drop: np.ndarray, action: float, theta: np.ndarray) -> np.ndarray:
+        """Its conjugate."""
+        return source_rate(drop, action)
+
+    def largest(self, theta: np.ndarray, drop: float, action: float) -> np.ndarray:
+        """The source of a potential."""
+        return largest_source(theta, drop, action)
 
     def spread(self, sources: np.ndarray, out: np.ndarray):
         """out += the field."""

@@ -115,7 +115,11 @@ class PrimalDual(Scheme):
     def _record(self, problem, mu: Density, tau: float, outcome) -> StepInfo:
         path, notes = outcome.path, []
         failures = []
-        if not outcome.closed:
+        if not outcome.closed and outcome.runaway > 0.0:
+            from jko.steps.grid import source
+
+            failures.append(source.told(outcome.runaway, self.length, tau))
+        elif not outcome.closed:
             failures.append(
                 f"the gap {outcome.gap:.1e} stayed above {outcome.enough:.1e} for {outcome.iterations} "
                 "iterations: take a larger max_iterations, a smaller tau or a larger tolerance"

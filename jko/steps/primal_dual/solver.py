@@ -11,6 +11,7 @@ import numpy as np
 from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
 from jko.steps.grid.energy import energy_size
+from jko.steps.grid.source import runaway
 from jko.steps.grid.time_error import exact_bound, overpaid
 from jko.steps.primal_dual.certificate import (
     Path,
@@ -26,8 +27,9 @@ from jko.steps.primal_dual.tolerances import TOLERANCES
 
 @dataclass(frozen=True)
 class Outcome:
-    """A step's path, its gap and whether it closed, the iterations, what the next step starts from, and what
-    the inner slices cost beyond what the grid resolves (0 where that is little)."""
+    """A step's path, its gap and whether it closed, the iterations, what the next step starts from, what the
+    inner slices cost beyond what the grid resolves (0 where that is little), and what a unit of mass gains
+    where growth has no bound (else 0)."""
 
     path: object
     gap: float
@@ -38,6 +40,7 @@ class Outcome:
     data: dict
     before: float
     overpaid: float
+    runaway: float
 
 
 class DynamicSolver:
@@ -219,7 +222,7 @@ class DynamicSolver:
     def _iterate(self, splitting: Splitting):
         """Iterations until the gap closes or their number is spent."""
         certified, check = self.iterations, self.iterations + TOLERANCES.first_check
-        limit = self.settings.max_iterations
+        limit = 0 if not self.interacting and self._runaway() > 0.0 else self.settings.max_iterations
         closed = self._closed()
         while self.iterations < limit and not closed:
             residuals = splitting.iterate()
@@ -331,7 +334,16 @@ class DynamicSolver:
             data,
             self.before,
             self._overpaid(list(data["potential"] - self.shift)),
+            self._runaway(),
         )
+
+    def _runaway(self):
+        """What a unit of mass gains where growth has no bound, in the tangent of an interaction; else 0."""
+        problem = self.problem
+        if problem.length is None:
+            return 0.0
+        uncapped = self.field[(problem.most > 0.0) & ~np.isfinite(problem.most)]
+        return runaway(uncapped, problem.internal, problem.length, self.tau)
 
     def _overpaid(self, potential: list):
         """By which share of the decrease the exact step may be better, 0 where that is little, or where the

@@ -126,7 +126,7 @@ class Splitting:
             speed = np.zeros(problem.shape)
             for e, exchange in enumerate(problem.exchanges):
                 drop, mean = exchange.drop(potential[k]), exchange.mean(middle)
-                slope = -(drop**2) / (4.0 * self.actions[e]) * exchange.mobility_slope(mean)
+                slope = -exchange.rate(drop, self.actions[e], mean)
                 exchange.spread(0.5 * slope, speed)
                 self.copies[k][e] = Copy(
                     np.where(exchange.closed, 0.0, flow[k][e]),

@@ -49,6 +49,7 @@ class Tolerances:
     polishes: int = 12  # passes that lower the potential where next to no mass starts
     matches: int = 3  # passes that take the slack off inner slices, each about a fifth of what the last left
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
+    brink: float = 1e-3  # off −3α, at which a potential of an inner slice leaves none to the slice before
     shifts: int = 8  # of the whole potential after them: one does, but for rounding
 
 
