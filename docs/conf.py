@@ -6,6 +6,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from sphinx_gallery import gen_gallery
+
 import jko
 
 project = "jko"
@@ -46,6 +48,9 @@ html_theme_options = {
 html_show_sourcelink = False
 html_context = {"default_mode": "auto"}
 html_show_search_summary = False  # a page opened from a disk may not read others
+
+# the examples have no sections: the folder of their pictures would be taken for one
+gen_gallery.get_subsections = lambda *_, **__: []
 
 # JKO_GALLERY=0 leaves the examples unrun: where the tests have just run them
 runs_examples = os.environ.get("JKO_GALLERY", "1") != "0"
