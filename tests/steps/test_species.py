@@ -259,7 +259,7 @@ def test_what_the_schemes_do_not_move():
         jko.flow(fn.Entropy(), problems.density(1), steps.SpeciesInTurn(steps.Quantile()), tau=0.1, n_steps=1)
     with pytest.raises(TypeError, match="moves particles, got Species"):
         jko.flow(BOUND, two_gaussians(40), descent.SpeciesEuler(), tau=0.1, n_steps=1)
-    with pytest.raises(TypeError, match="moves Density, got Species"):
+    with pytest.raises(TypeError, match="moves Density or LineDensity, got Species"):
         jko.flow(BOUND, two_gaussians(40), steps.Quantile(), tau=0.1, n_steps=1)
     clouds = Species(a=problems.particles(1), b=problems.particles(1))
     with pytest.raises(

@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.measures import Grid
-from jko.steps.quantile.lagrangian import Point, Stall, certified_gap, kept_apart, solution
+from jko.steps.quantile.lagrangian import Point, Stall, allowed_gap, certified_gap, kept_apart, solution
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -88,7 +88,7 @@ def minimise_under(
         direction = at.direction(active)
         gap = at.stationarity(active)
         cost = 0.5 * at.point.squared_distance / problem.tau
-        enough = max(tolerance * cost, TOLERANCES.rounding * at.point.magnitude)
+        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * at.point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(at.point.value, enough):
             break

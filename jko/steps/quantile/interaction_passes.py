@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import CellTerms
-from jko.steps.quantile.lagrangian import Stall, certified_gap
+from jko.steps.quantile.lagrangian import Stall, allowed_gap, certified_gap
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -97,7 +97,7 @@ def minimise(problem, solve: Callable, tolerance: float):
         iterations += found.iterations
         change = _distance(problem, found.edges, at.edges)
         cost = 0.5 * found.squared_distance / problem.tau
-        enough = max(tolerance * cost, TOLERANCES.pair_rounding * at.magnitude)
+        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.pair_rounding * at.magnitude)
         mixed, stalled = None, stall.reached(at.value, enough)
         if passes < TOLERANCES.most_passes and not stalled and 0.5 * change**2 / problem.tau > enough:
             past = [*past[1 - TOLERANCES.pass_memory :], (at, found)]

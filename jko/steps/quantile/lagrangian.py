@@ -82,6 +82,13 @@ def solution(point: Point, gap: float, iterations: int, closed: bool) -> Solutio
     return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed, point.magnitude)
 
 
+def allowed_gap(problem, cost: float, tolerance: float, rounding: float) -> float:
+    """The gap that closes a step: a share of W₂²/2τ, the `rounding` of J's summands, or what moves within the
+    rounding of positions cost, where all mass has come to one point and nothing else is left."""
+    positions = np.finfo(float).eps * max(map(abs, problem.walls))
+    return max(tolerance * cost, rounding, 0.5 * float(np.sum(problem.masses)) * positions**2 / problem.tau)
+
+
 class Stall:
     """Whether an objective has stopped falling: over so many iterations it fell by less than is asked of the
     gap. Where a potential has kinks no gradient tends to 0, and an iteration would go on for ever."""

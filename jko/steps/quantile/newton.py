@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.steps.quantile.lagrangian import Point, Solution, Stall, certified_gap, kept_apart, solution
+from jko.steps.quantile.lagrangian import (
+    Point,
+    Solution,
+    Stall,
+    allowed_gap,
+    certified_gap,
+    kept_apart,
+    solution,
+)
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -54,7 +62,7 @@ def _may_be_closed(problem, point: Point, direction: np.ndarray):
 def is_closed(problem, point: Point, gap: float, tolerance: float) -> bool:
     """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
     cost = 0.5 * point.squared_distance / problem.tau
-    return bool(gap <= max(tolerance * cost, TOLERANCES.rounding * point.magnitude))
+    return bool(gap <= allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * point.magnitude))
 
 
 def _pushed(point: Point, walls: tuple):
@@ -192,7 +200,7 @@ def minimise_bounded(
                 break
         gap = limits.gap(point)
         cost = 0.5 * point.squared_distance / problem.tau
-        enough = max(tolerance * cost, TOLERANCES.rounding * point.magnitude)
+        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(point.value, enough):
             break
