@@ -43,18 +43,7 @@ def preferred_flow(
     of another dimension, a source of the flow without a density, such as a cloud, or a training that
     diverges.
     """
-    instance("flow", flow, MatchedFlow)
-    instance("preferences", preferences, Preferences)
-    pairs = [finite_array(name, getattr(preferences, name)) for name in ("preferred", "other")]
-    if pairs[0].ndim != 2 or pairs[0].shape[1] != flow.dimension:
-        raise ValueError(
-            f"preferences: expected pairs of points [n, {flow.dimension}], got shape {pairs[0].shape}"
-        )
-    if not hasattr(flow.source, "log_density_function"):
-        raise ValueError(
-            f"flow: expected a source that has a density, got {type(flow.source).__name__}: match a flow "
-            "from a Gaussian"
-        )
+    pairs = _pairs_of(flow, preferences)
     if training is None:
         own = flow.training
         training = replace(
@@ -97,6 +86,23 @@ def preferred_flow(
         )
     tuned = network._replace(layers=layers, losses=losses)
     return MatchedFlow(flow.source, flow.data, tuned, training, flow.rectified)
+
+
+def _pairs_of(flow: MatchedFlow, preferences: Preferences) -> list[np.ndarray]:
+    """The preferred points and the others, each `[n, d]`, where the flow has a density to compare them by."""
+    instance("flow", flow, MatchedFlow)
+    instance("preferences", preferences, Preferences)
+    pairs = [finite_array(name, getattr(preferences, name)) for name in ("preferred", "other")]
+    if pairs[0].ndim != 2 or pairs[0].shape[1] != flow.dimension:
+        raise ValueError(
+            f"preferences: expected pairs of points [n, {flow.dimension}], got shape {pairs[0].shape}"
+        )
+    if not hasattr(flow.source, "log_density_function"):
+        raise ValueError(
+            f"flow: expected a source that has a density, got {type(flow.source).__name__}: match a flow "
+            "from a Gaussian"
+        )
+    return pairs
 
 
 @kept

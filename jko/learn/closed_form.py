@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.errors import whole_number
 from jko.learn.couplings import MOST_ATOMS, Coupling, optimal_coupling
 from jko.learn.equations import Interval, Normal, normal_equations
 from jko.learn.model import Model
@@ -225,8 +224,3 @@ def solve(model: Model, data: Data, chosen: list[int], share: float | None, seed
     best = min(tried, key=tried.get)
     normal = normal_equations(model, intervals_of(model, data, chosen), best)
     return Solved(normal.solved(best, penalised), normal, best, tried)
-
-
-def checked_rounds(name: str, value) -> int:
-    """A number of rounds, 0 for none."""
-    return whole_number(name, value, least=0)

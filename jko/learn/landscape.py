@@ -91,23 +91,6 @@ class PolynomialInTime:
         return self.features.at(x, powers @ jnp.asarray(self.table, x.dtype))
 
 
-@dataclass(frozen=True, eq=False)
-class Later:
-    """(x, t) ↦ V(x, t + delay): a run begins at 0, the data where they begin."""
-
-    landscape: ByInterval | PolynomialInTime
-    delay: float
-
-    depends_on_time = True
-
-    @property
-    def __name__(self):
-        return self.landscape.name
-
-    def __call__(self, x, t):
-        return self.landscape(x, t + self.delay)
-
-
 def time_factors(times: np.ndarray, per_interval: bool, degree: int) -> np.ndarray:
     """The b_p of each interval `[K, P]`: means over it."""
     count = len(times) - 1

@@ -35,14 +35,6 @@ class Moments:
         return Moments(factor * self.energies, factor * self.gram, factor * self.laplacians)
 
 
-def mean_of(several: list[Moments]) -> Moments:
-    """The mean of several."""
-    total = several[0]
-    for other in several[1:]:
-        total = total + other
-    return (1.0 / len(several)) * total
-
-
 def moments(model: Model, x: np.ndarray, w: np.ndarray) -> Moments:
     """Those of the points `[n, d]` with weights `[n]` of sum 1. Sums over pairs leave out each point with
     itself, and are unbiased for the law that the points sample."""

@@ -29,10 +29,6 @@ class Boxes:
         self.far, near = encounters(t.start, t.stop, t.after, t.centre, t.half, SEPARATION, few)
         self.near = runs(near, t.start, t.stop)
 
-    def near_pairs(self) -> float:
-        """How many pairs are summed one by one."""
-        return float(np.sum(self._near_cost()))
-
     def _near_cost(self):
         return (self.near[:, 1] - self.near[:, 0]).astype(float) * (self.near[:, 3] - self.near[:, 2])
 
