@@ -43,7 +43,7 @@ def preferred_flow(
     of another dimension, a source of the flow without a density, such as a cloud, or a training that
     diverges.
     """
-    pairs = _pairs_of(flow, preferences)
+    pairs, log_source = _pairs_and_source(flow, preferences)
     if training is None:
         own = flow.training
         training = replace(
@@ -57,7 +57,7 @@ def preferred_flow(
     unit = np.broadcast_to(network.scale, network.centre.shape)
     log_density = _log_density(
         network.field,
-        flow.source.log_density_function,
+        log_source,
         tuple(network.centre.tolist()),
         tuple(unit.tolist()),
         whole_number("steps", steps),
@@ -88,8 +88,8 @@ def preferred_flow(
     return MatchedFlow(flow.source, flow.data, tuned, training, flow.rectified)
 
 
-def _pairs_of(flow: MatchedFlow, preferences: Preferences) -> list[np.ndarray]:
-    """The preferred points and the others, each `[n, d]`, where the flow has a density to compare them by."""
+def _pairs_and_source(flow: MatchedFlow, preferences: Preferences) -> tuple[list[np.ndarray], Callable]:
+    """The preferred points and the others, each `[n, d]`, and log p₀ of the flow's source."""
     instance("flow", flow, MatchedFlow)
     instance("preferences", preferences, Preferences)
     pairs = [finite_array(name, getattr(preferences, name)) for name in ("preferred", "other")]
@@ -97,12 +97,13 @@ def _pairs_of(flow: MatchedFlow, preferences: Preferences) -> list[np.ndarray]:
         raise ValueError(
             f"preferences: expected pairs of points [n, {flow.dimension}], got shape {pairs[0].shape}"
         )
-    if not hasattr(flow.source, "log_density_function"):
+    log_source = getattr(flow.source, "log_density_function", None)
+    if log_source is None:
         raise ValueError(
             f"flow: expected a source that has a density, got {type(flow.source).__name__}: match a flow "
             "from a Gaussian"
         )
-    return pairs
+    return pairs, log_source
 
 
 @kept
