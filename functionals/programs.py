@@ -12,50 +12,69 @@ import jax
 
 _FEWEST = 48  # kept at first: at 1 to 2 MB each, some 70 MB
 _MOST = 4096  # kept at most, where that many are asked for in turn
+_PROVEN = 0.75  # the share of them that those asked for again may fill: the others are newcomers
 
 
 class Programs:
     """The results of functions that compile, by their arguments and jax's precision; the least recently
-    used ones go first.
+    used ones go first, those that were asked for once before those that came back.
 
     A program traced under one precision is wrong under the other, hence the precision in the key. What
-    is forgotten is freed, with its machine code. How many are kept is measured: a result that is asked for
-    again after it was forgotten makes room for one more, so that a sum of a thousand potentials is
-    compiled twice at most, and a sweep over a thousand functionals, none of which comes back, stays small.
+    is forgotten is freed, with its machine code. A trace of a loss over a hundred measures makes a hundred
+    programs that nobody asks for again: they push out each other, and not what a loop comes back to. How many
+    are kept is measured: a result that is asked for again after it was forgotten makes room for one more,
+    so that a sum of a thousand potentials is compiled twice at most, and a sweep over a thousand functionals,
+    none of which comes back, stays small.
     """
 
     def __init__(self, fewest: int = _FEWEST, most: int = _MOST):
         self.capacity, self._most = fewest, most
-        self._kept: OrderedDict = OrderedDict()
+        self._newcomers: OrderedDict = OrderedDict()
+        self._proven: OrderedDict = OrderedDict()
         self._forgotten: OrderedDict[int, list] = OrderedDict()  # weak references: nothing is held
         self._lock = RLock()
 
     def get(self, key: tuple, make: Callable):
         """The result kept under the key, or else made and kept."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+            if key in self:
+                return self._again(key)
         made = make()  # outside the lock: it may take long, and ask for others
         with self._lock:
+            if key in self:  # made meanwhile by another thread
+                return self._again(key)
+            self._newcomers[key] = made
             if self._was_forgotten(key):
                 self.capacity = min(self.capacity + 1, self._most)
-            result = self._kept.setdefault(key, made)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self.capacity:
-                old, _ = self._kept.popitem(last=False)
-                self._forgotten[hash(old)] = _weakly(old)
-            while len(self._forgotten) > self._most:
-                self._forgotten.popitem(last=False)
+                self._again(key)
+            self._forget()
+        return made
+
+    def _again(self, key: tuple):
+        """The result of a key that is asked for once more."""
+        held = self._proven if key in self._proven else self._newcomers
+        result = self._proven[key] = held.pop(key)
+        while len(self._proven) > max(1.0, _PROVEN * self.capacity):
+            self._newcomers.update([self._proven.popitem(last=False)])
         return result
+
+    def _forget(self):
+        while len(self) > self.capacity:
+            old, _ = (self._newcomers or self._proven).popitem(last=False)
+            self._forgotten[hash(old)] = _weakly(old)
+        while len(self._forgotten) > self._most:
+            self._forgotten.popitem(last=False)
 
     def _was_forgotten(self, key: tuple) -> bool:
         # a new function may stand where a dead one did, with its hash
         references = self._forgotten.pop(hash(key), None)
         return references is not None and all(reference() is not None for reference in references)
 
+    def __contains__(self, key: tuple) -> bool:
+        return key in self._newcomers or key in self._proven
+
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._newcomers) + len(self._proven)
 
 
 def _weakly(key) -> list:

@@ -71,3 +71,14 @@ def test_a_program_is_compiled_once_while_it_is_used():
     for _ in range(3):
         pointwise.values(V, [[1.0, 2.0]])
     assert len(traced) == 1
+
+
+def test_what_a_loop_comes_back_to_outlives_what_is_asked_for_once():
+    kept, wanted, made = Programs(fewest=8), [Key() for _ in range(3)], []
+    for _ in range(6):
+        for key in wanted:
+            kept.get((key,), lambda key=key: made.append(key))
+        for _ in range(100):
+            kept.get((Key(),), lambda: None)
+    assert len(made) <= 6  # a second time at most, after the first hundred
+    assert len(kept) == kept.capacity
