@@ -12,7 +12,6 @@ import jax
 
 _FEWEST = 48  # kept at first: at 1 to 2 MB each, some 70 MB
 _MOST = 4096  # kept at most, where that many are asked for in turn
-_PROVEN = 0.75  # the share of them that those asked for again may fill: the others are newcomers
 
 
 class Programs:
@@ -24,11 +23,12 @@ class Programs:
     programs that nobody asks for again: they push out each other, and not what a loop comes back to. How many
     are kept is measured: a result that is asked for again after it was forgotten makes room for one more,
     so that a sum of a thousand potentials is compiled twice at most, and a sweep over a thousand functionals,
-    none of which comes back, stays small.
+    none of which comes back, stays small. Those that came back fill a share of `proven` at most: the others
+    are newcomers, and one that is asked for every now and then has the time to come back.
     """
 
-    def __init__(self, fewest: int = _FEWEST, most: int = _MOST):
-        self.capacity, self._most = fewest, most
+    def __init__(self, fewest: int = _FEWEST, most: int = _MOST, proven: float = 0.75):
+        self.capacity, self._most, self._share = fewest, most, proven
         self._newcomers: OrderedDict = OrderedDict()
         self._proven: OrderedDict = OrderedDict()
         self._forgotten: OrderedDict[int, list] = OrderedDict()  # weak references: nothing is held
@@ -54,7 +54,7 @@ class Programs:
         """The result of a key that is asked for once more."""
         held = self._proven if key in self._proven else self._newcomers
         result = self._proven[key] = held.pop(key)
-        while len(self._proven) > max(1.0, _PROVEN * self.capacity):
+        while len(self._proven) > max(1.0, self._share * self.capacity):
             self._newcomers.update([self._proven.popitem(last=False)])
         return result
 
