@@ -124,8 +124,8 @@ def test_what_knows_no_doors_says_so():
     mu = jko.Density.uniform(line(8))
     with pytest.raises(UnsupportedFunctional, match="through doors the entropy, or a cap without"):
         jko.flow(fn.Power(2.0), mu, FiniteVolume(), tau=0.1, n_steps=1)
-    with pytest.raises(ValueError, match=r"steps.PrimalDual does not take doors.*limits.FiniteVolume"):
-        jko.flow(fn.Entropy(), mu, jko.steps.PrimalDual(), tau=0.1, n_steps=1)
+    with pytest.raises(ValueError, match=r"steps.BackAndForth does not take doors.*limits.FiniteVolume"):
+        jko.flow(fn.Entropy(), mu, jko.steps.BackAndForth(), tau=0.1, n_steps=1)
     with pytest.raises(ValueError, match="does not take doors"):
         jko.flow(fn.Entropy(), mu, jko.steps.Adaptive(FiniteVolume()), tau=0.1, n_steps=1)
 

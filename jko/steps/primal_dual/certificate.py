@@ -200,10 +200,8 @@ def _bound(problem, start: np.ndarray, middles: list, potentials: list, actions:
         elif slack < 0.0:
             bound = -np.inf
     left = field - potentials[-1] - speeds[-1]
-    least, pressure, level = problem.cells.least(left[free], problem.most[free], total)
-    full = np.zeros(problem.shape)
-    full[free] = pressure
-    return bound + least * volume, full, left, level
+    least, pressure, level = problem.least(left, total)
+    return bound + least * volume, pressure, left, level
 
 
 def _matched(problem, middles: list, potentials: list, actions: list):

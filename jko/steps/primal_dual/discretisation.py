@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import functools
 
 import numpy as np
 
 import functionals as fn
 from functionals import Functional
+from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, require_below
@@ -35,7 +37,7 @@ class DynamicProblem(GridEnergy):
         length: float | None = None,
         mobility: Exclusion | None = None,
     ):
-        super().__init__(F, mu, least=length is None)
+        super().__init__(F, mu, least=length is None and mu.grid.exits is None)
         self.slices, self.internal, self.length = slices, self.parts.internal_energy, length
         self.mobility, self.crowding = mobility, 0.0
         if mobility is not None:
@@ -45,7 +47,10 @@ class DynamicProblem(GridEnergy):
                 np.inf if self.cap is None else self.cap, np.full(mu.grid.cells, mobility.cap)
             )
         self.blocked = blocked_cells(obstacle, self.grid)
-        if length is None:
+        self.doors = mu.grid.doors if mu.grid.exits is not None else None
+        if self.doors is not None:
+            self._open(F)
+        elif length is None:
             self.require_room(mu, self.blocked)
         if self.blocked is not None and mu.values[self.blocked].any():
             inside = float(mu.values[self.blocked].sum()) * self.grid.cell_volume
@@ -69,10 +74,27 @@ class DynamicProblem(GridEnergy):
         if self.length is not None:
             self.exchanges.append(Source(self.shape, self.length, blocked))
 
-    def on(self, grid: Grid, most: np.ndarray, blocked):
+    def _open(self, F: Functional):
+        """Doors hold any mass for a price; what has none is refused."""
+        if self.length is not None or self.mobility is not None:
+            raise UnsupportedFunctional(
+                f"steps.PrimalDual takes doors without a length and without a mobility, got {self.grid!r}: "
+                "leave one of them out, or take limits.FiniteVolume"
+            )
+        if not np.isfinite(self._empty_slope):
+            raise UnsupportedFunctional(
+                "steps.PrimalDual takes through doors what has a finite slope where there is no mass, as "
+                f"fn.Power(2.0) and a cap have, got {F!r}: take limits.FiniteVolume, which takes the entropy"
+            )
+        if self.cap is not None:
+            self.cap = np.where(self.doors, np.inf, self.cap)
+
+    def on(self, grid: Grid, most: np.ndarray, blocked, doors):
         """The same problem on another grid, but for the potential."""
         other = copy.copy(self)
+        other.__dict__.pop("held", None)
         other.most, other.blocked = most, blocked
+        other.doors = doors if doors is not None and doors.any() else None
         other._set_grid(grid)
         return other
 
@@ -83,7 +105,8 @@ class DynamicProblem(GridEnergy):
         upper = tuple(edges[b.stop] for edges, b in zip(self.grid.edges, cut, strict=True))
         blocked = None if self.blocked is None else self.blocked[cut]
         grid = Grid.uniform(lower, upper, self.potential[cut].shape, self.grid.periodic)
-        part = self.on(grid, self.most[tuple(box)], blocked)
+        doors = None if self.doors is None else self.doors[cut]
+        part = self.on(grid, self.most[tuple(box)], blocked, doors)
         part.potential = self.potential[cut]
         part.cap = None if self.cap is None else self.cap[cut]
         return part
@@ -100,6 +123,38 @@ class DynamicProblem(GridEnergy):
         """The largest density that each cell may hold at the end of each slice."""
         inner = self.most if self.mobility is not None else np.full(self.shape, np.inf)
         return [inner] * (self.slices - 1) + [self.most]
+
+    @functools.cached_property
+    def held(self) -> np.ndarray:
+        """Cells that may hold mass at the end and pay F for it, boolean `[*shape]`: not those of doors."""
+        held = self.most > 0.0
+        return held if self.doors is None else held & ~self.doors.reshape(self.shape)
+
+    def inside(self, values: np.ndarray) -> np.ndarray:
+        """A density without what is in doors."""
+        return values if self.doors is None else np.where(self.doors, 0.0, values)
+
+    def prices(self, pull: np.ndarray | None) -> np.ndarray:
+        """What a unit of mass pays in a door, where it is gone: V + W∗ρ_k + U′(0), so that the pressure
+        vanishes there."""
+        return self.outer(pull)[self.doors] + self._empty_slope
+
+    @functools.cached_property
+    def _empty_slope(self) -> float:
+        """U′(0)."""
+        if self.internal is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            return float(self.internal.derivative(np.zeros(1))[0])
+
+    def least(self, field: np.ndarray, total: float | None) -> tuple[float, np.ndarray, float]:
+        """`CellEnergies.least` of all cells, with the pressure in each; doors take mass at their price."""
+        ceiling = np.inf
+        if self.doors is not None:
+            ceiling = float(field[self.doors.reshape(self.shape)].min())
+        held, pressure = self.held, np.zeros(self.shape)
+        value, pressure[held], level = self.cells.least(field[held], self.most[held], total, ceiling)
+        return value, pressure, level
 
     @property
     def standard(self) -> bool:
@@ -212,17 +267,18 @@ class CellEnergies:
         return steepest(self.internal)
 
     def least(
-        self, field: np.ndarray, most: np.ndarray, total: float | None
+        self, field: np.ndarray, most: np.ndarray, total: float | None, ceiling: float = np.inf
     ) -> tuple[float, np.ndarray, float]:
         """A lower bound on the least Σ U(r) + f r over 0 ≤ r ≤ most with Σ r = total, max over λ of
         λ·total − Σ U*(λ − f), the pressure at the cap, and λ: any λ gives one, the best is found. Where no
-        total is given λ = 0."""
+        total is given λ = 0. With mass taken elsewhere for `ceiling`, λ is no more than that."""
         if total is None:
             level = 0.0
         elif self.internal is None:
             level = _level_without_energy(field, most, total)
         else:
             level = self._level(field, most, total)
+        level = min(level, ceiling)
         p = level - field
         s = self._densities(p, most)
         value = level * (total or 0.0) - float(np.sum(self._conjugate(p, s, most, total)))

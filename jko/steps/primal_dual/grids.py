@@ -20,8 +20,11 @@ def halved(problem, start: np.ndarray, field: np.ndarray):
     blocked = problem.blocked
     if blocked is not None:
         blocked = (_means((problem.most <= 0.0).astype(float), halves) >= 1.0).reshape(cells)
+    doors = problem.doors
+    if doors is not None:
+        doors = (_means(doors.reshape(problem.shape).astype(float), halves) > 0.0).reshape(cells)
     coarse = Grid.uniform(grid.lower, grid.upper, tuple(cells), grid.periodic)
-    coarse = problem.on(coarse, _means(problem.most, halves), blocked)
+    coarse = problem.on(coarse, _means(problem.most, halves), blocked, doors)
     return coarse, _means(start, halves), _means(field, halves)
 
 

@@ -36,7 +36,9 @@ class PrimalDual(Scheme):
     hundredth of it relative to (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if
     nothing held the forces in balance. obstacle: boolean array over the cells (or a Density, positive
     there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.
-    The walls of a room are such obstacles.
+    The walls of a room are such obstacles. Through doors mass leaves for V + W∗ρ_k + U′(0), at which there
+    is no pressure [MauryRoudneffChupinSantambrogio2010]; `details["out"]` counts it, and mass after = mass
+    before − out to `mass_error`.
     max_iterations: of one step. length: δ of the Hellinger–Kantorovich metric, in which mass is made and lost
     at δ²g² beside |v|² [LieroMielkeSavare2018]: HK_δ² in the place of W₂², a source in each cell, and mass
     after = mass before + `details["made"]` − `details["left"]`, `mass_error` being by how much that fails.
@@ -70,6 +72,7 @@ class PrimalDual(Scheme):
     order: ClassVar[int] = 1
     periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
+    doors: ClassVar[bool] = True
 
     def __post_init__(self):
         whole_number("slices", self.slices)
@@ -107,9 +110,10 @@ class PrimalDual(Scheme):
         from jko.steps.primal_dual.solver import DynamicSolver
 
         dynamic = problem.at(t + tau)
-        outcome = DynamicSolver(dynamic, self, mu.values, dynamic.checked(tau)).solve(state)
+        start = dynamic.inside(mu.values)
+        outcome = DynamicSolver(dynamic, self, start, dynamic.checked(tau)).solve(state)
         info = self._record(dynamic, mu, tau, outcome)
-        values = outcome.path.end.reshape(mu.grid.cells)
+        values = dynamic.inside(outcome.path.end.reshape(mu.grid.cells))
         return Density(mu.grid, values), State(outcome.data), info
 
     def _record(self, problem, mu: Density, tau: float, outcome) -> StepInfo:
@@ -142,6 +146,10 @@ class PrimalDual(Scheme):
         if self.length is not None:
             details |= made_and_left([v[-1] for v in path.flows], mu.grid.cell_volume)
             change += details["left"] - details["made"]
+        if problem.doors is not None:
+            ended = path.end.reshape(mu.grid.cells)[problem.doors]
+            details["out"] = float(ended.sum() + mu.values[problem.doors].sum()) * mu.grid.cell_volume
+            change += float(mu.values[problem.doors].sum()) * mu.grid.cell_volume
         return StepInfo(
             status=Status.of(not failures),
             gap=outcome.gap,
@@ -149,7 +157,7 @@ class PrimalDual(Scheme):
             iterations=outcome.iterations,
             mass_error=abs(change),
             min_density=float(path.end.min()),
-            dissipation=outcome.before - path.value,
+            dissipation=outcome.before - path.value + outcome.paid,
             transport_cost=path.cost,
             note="; ".join([*notes, *failures]),
             details=details,

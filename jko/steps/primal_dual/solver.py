@@ -29,7 +29,7 @@ from jko.steps.primal_dual.tolerances import TOLERANCES
 class Outcome:
     """A step's path, its gap and whether it closed, the iterations, what the next step starts from, what the
     inner slices cost beyond what the grid resolves (0 where that is little), and what a unit of mass gains
-    where growth has no bound (else 0)."""
+    where growth has no bound (else 0), and what mass in doors pays."""
 
     path: object
     gap: float
@@ -41,6 +41,7 @@ class Outcome:
     before: float
     overpaid: float
     runaway: float
+    paid: float
 
 
 class DynamicSolver:
@@ -52,6 +53,8 @@ class DynamicSolver:
         self.actions = problem.actions(tau)
         self.iterations, self.changes = 0, 0
         self.interacting = bool(problem.parts.interaction)
+        if problem.doors is not None:
+            self.prices = problem.prices(problem.interaction(values))
         pull = self._linearize(values)
         # what unbalanced forces would gain grows with τ, what F has to give does not
         self.rest = TOLERANCES.at_rest * settings.tolerance * problem.gain(values, pull, tau)
@@ -161,19 +164,31 @@ class DynamicSolver:
         sources, which such a constant would drive.
         """
         problem, total = self.problem, float(self.start.sum())
+        values = problem.inside(values)
         pull = problem.interaction(values)
         self.shift, self._alone = 0.0, None
         if problem.internal is not None and problem.length is None:
             mean = np.array([float(np.vdot(self.start, self.start)) / total])
             self.shift = float(problem.internal.derivative(mean)[0])
-        self.field = np.ascontiguousarray(problem.outer(pull).reshape(problem.shape) - self.shift)
+        outer = problem.outer(pull)
+        if problem.doors is not None:
+            outer = outer.copy()
+            outer[problem.doors] = self.prices
+        self.field = np.ascontiguousarray(outer.reshape(problem.shape) - self.shift)
         tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
         self.constant = (self.shift * total - tangent) * problem.grid.cell_volume
         return pull
 
     def _energy(self, r: np.ndarray):
         values = r.reshape(self.problem.grid.cells)
-        return self.problem.energy(values, self.problem.interaction(values))
+        inside = self.problem.inside(values)
+        energy = self.problem.energy(inside, self.problem.interaction(inside))
+        return energy + (0.0 if inside is values else self.paid_in_doors(values))
+
+    def paid_in_doors(self, values: np.ndarray) -> float:
+        """What the mass in doors pays there."""
+        doors = self.problem.doors
+        return 0.0 if doors is None else float(values[doors] @ self.prices) * self.problem.grid.cell_volume
 
     def _staying(self):
         path = path_of(self.problem, self.start, self.problem.no_flows(), self.actions, self._energy)
@@ -204,7 +219,8 @@ class DynamicSolver:
         if self._alone is None:
             shape, K = self.problem.shape, self.problem.slices
             grid = self.problem.grid
-            paid = np.where(self.problem.most > 0.0, -(self.field + self._lowest), -math.inf)
+            least = np.where(self.problem.held, self._lowest, 0.0)
+            paid = np.where(self.problem.most > 0.0, -(self.field + least), -math.inf)
             paid = paid.reshape(grid.cells)
             times = [self.tau * (K - k) / K for k in range(K)]
             moved = [c_transform(paid, grid.spacing, t, periodic=grid.periodic).reshape(shape) for t in times]
@@ -335,6 +351,7 @@ class DynamicSolver:
             self.before,
             self._overpaid(list(data["potential"] - self.shift)),
             self._runaway(),
+            self.paid_in_doors(self.best.end.reshape(self.problem.grid.cells)),
         )
 
     def _runaway(self):
@@ -355,8 +372,7 @@ class DynamicSolver:
         total = float(self.start.sum())
 
         def least(last: np.ndarray):
-            left = self.field + last.reshape(problem.shape)
-            return problem.cells.least(left[free], problem.most[free], total)[0]
+            return problem.least(self.field + last.reshape(problem.shape), total)[0]
 
         exact = -math.inf
         for begin, end in self._ends(potential):
@@ -375,7 +391,7 @@ class DynamicSolver:
         for p in (potential, self._with_free_particles(potential, self._empty())):
             begin = p[0] - problem.speed_term(p[0], self.actions, self.start)
             yield begin, p[-1] + problem.speed_term(p[-1], self.actions, self.start)
-        if problem.blocked is None:  # which needs both of one constant
+        if problem.blocked is None and problem.doors is None:  # which need both of one constant
             end = self.field + self.pressure
             if problem.internal is not None:
                 least = self.start.max() * np.finfo(float).eps

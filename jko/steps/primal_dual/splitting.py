@@ -186,10 +186,21 @@ class Splitting:
         if last:
             T, holes = energies.temperature, energies.holes
             powers, factors = energies.powers, energies.factors
+        doors = self.problem.doors if last and energies.internal is not None else None
+        before = None if doors is None else (self.density[k].copy(), self.density_dual[k].copy())
         cell_pass(
             projected.ravel(), self.density[k].ravel(), self.density_dual[k].ravel(), field.ravel(),
             self.most[k].ravel(), self.m, RELAXATION, T, holes, powers, factors, sums,
         )  # fmt: skip
+        if before is not None:
+            self._free_of_charge(k, projected, *before)
+
+    def _free_of_charge(self, k: int, projected: np.ndarray, old: np.ndarray, dual: np.ndarray):
+        """The cells of doors in slice k anew, where no internal energy is paid."""
+        at = self.problem.doors.reshape(self.problem.shape)
+        r0 = RELAXATION * projected[at] + (1.0 - RELAXATION) * old[at] + dual[at]
+        r = np.maximum(r0 - self.field[at] / self.m, 0.0)
+        self.density[k][at], self.density_dual[k][at] = r, r0 - r
 
     def _general_cells(self, projected, sums):
         """The same for any convex U, through its derivatives."""
@@ -197,7 +208,10 @@ class Splitting:
         r0 = RELAXATION * projected + (1.0 - RELAXATION) * old + self.density_dual[-1]
         r = self.problem.cells.prox(r0 - self.field / self.m, old, self.most[-1], self.m)
         sums += [float(np.vdot(projected - r, projected - r)), float(np.vdot(r - old, r - old))]
+        dual = self.density_dual[-1]
         self.density[-1], self.density_dual[-1] = r, r0 - r
+        if self.problem.doors is not None:
+            self._free_of_charge(self.problem.slices - 1, projected, old, dual)
 
     def _slopes(self, ahead: list):
         """t^k = ½g Sᵀ(θ − θ₀) of both slices that r^k is part of + m (r − r₀), at densities `ahead`."""
