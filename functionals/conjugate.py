@@ -3,38 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
-_LOG_SMALLEST, _LOG_LARGEST = -350.0, 350.0  # squares of densities stay finite
+from functionals.tolerances import TOLERANCES
 
 
-def invert_derivative(derivative: Callable, p: np.ndarray, tolerance: float = 1e-15) -> np.ndarray:
+class Ladder(NamedTuple):
+    """U′ at densities half a power of e apart: where a search for U′(s) = p begins."""
+
+    logarithms: np.ndarray
+    slopes: np.ndarray
+
+    @classmethod
+    def of(cls, derivative: Callable) -> Ladder:
+        """That of a non-decreasing U′, the same everywhere."""
+        rungs = np.linspace(-TOLERANCES.most_log, TOLERANCES.most_log, TOLERANCES.rungs)
+        with np.errstate(all="ignore"):
+            slopes = np.asarray(derivative(np.exp(rungs)), dtype=float)
+        return cls(rungs, np.maximum.accumulate(np.where(np.isnan(slopes), np.inf, slopes)))
+
+    def bracket(self, p: np.ndarray) -> tuple:
+        """(low, high, U′ − p at both) of the rungs next to each p."""
+        last = len(self.slopes) - 2
+        sought = np.where(np.isnan(p), -np.inf, p)
+        rung = np.clip(np.searchsorted(self.slopes, sought, side="right") - 1, 0, last)
+        ends = self.logarithms[rung], self.logarithms[rung + 1]
+        return *ends, self.slopes[rung] - p, self.slopes[rung + 1] - p
+
+
+def invert_derivative(derivative: Callable, p: np.ndarray, ladder: Ladder | None = None) -> np.ndarray:
     """The s ≥ 0 with U′(s) = p, for U′ non-decreasing; 0 where p ≤ U′(0+), inf where p ≥ sup U′.
 
-    Bisection in log s with secant (regula falsi, Illinois) steps once both ends are finite: no derivative
-    of U′ is needed and an essentially flat or infinite U′ at 0 does no harm.
+    By the method of Anderson and Björck [AndersonBjorck1973] in log s once an interval is narrow, by halving
+    before and where that is slow: no derivative of U′ is needed and an essentially flat or infinite U′ at 0
+    does no harm. It starts from the rungs of a `ladder` of the same U′, or from all densities.
     """
     p = np.asarray(p, dtype=float)
-    low, high = np.full(p.shape, _LOG_SMALLEST), np.full(p.shape, _LOG_LARGEST)
     with np.errstate(all="ignore"):
-        f_low, f_high = derivative(np.exp(low)) - p, derivative(np.exp(high)) - p
+        if ladder is not None:
+            low, high, f_low, f_high = ladder.bracket(p)
+        else:
+            low, high = np.full(p.shape, -TOLERANCES.most_log), np.full(p.shape, TOLERANCES.most_log)
+            f_low, f_high = derivative(np.exp(low)) - p, derivative(np.exp(high)) - p
         empty, unbounded = f_low >= 0, (f_high <= 0) | (p == np.inf)
-        for iteration in range(200):
-            bisect = 0.5 * (low + high)
-            secant = (low * f_high - high * f_low) / (f_high - f_low)
-            usable = np.isfinite(secant) & (secant > low) & (secant < high) & (high - low < 4.0)
-            middle = np.where(usable & (iteration % 3 != 2), secant, bisect)
-            f_middle = derivative(np.exp(middle)) - p
-            below = f_middle <= 0
-            low, f_low = np.where(below, middle, low), np.where(below, f_middle, f_low)
-            high, f_high = np.where(below, high, middle), np.where(below, f_high, f_middle)
-            if np.all(
-                (high - low <= tolerance * np.maximum(1.0, np.abs(low))) | empty | unbounded | (f_low == 0)
-            ):
-                break
-        s = np.exp(np.where(f_low == 0, low, 0.5 * (low + high)))
+        if ladder is not None:
+            empty = ladder.slopes[0] >= p
+        s = np.exp(_root(derivative, p, (low, high), (f_low, f_high), empty | unbounded))
     return np.where(empty, 0.0, np.where(unbounded, np.inf, s))
+
+
+def _root(derivative: Callable, p: np.ndarray, ends: tuple, values: tuple, known: np.ndarray):
+    """log s between the ends, at which U′ − p has these values, with U′(s) = p to rounding, where s is not
+    `known` otherwise."""
+    (low, high), (value_low, value_high) = ends, values
+    stays, width = np.zeros(p.shape), high - low
+    f_low, f_high = values  # as the secant weighs them
+    for iteration in range(200):
+        rounding = TOLERANCES.of_logarithm * np.maximum(1.0, np.abs(low))
+        if np.all((high - low <= 2.5 * rounding) | (value_low == 0) | known):
+            break
+        secant = (low * f_high - high * f_low) / (f_high - f_low)
+        fast = high - low <= np.minimum(TOLERANCES.narrow, TOLERANCES.slow * width * 0.5 ** (iteration // 3))
+        usable = fast & np.isfinite(secant)
+        # a step of rounding inwards, so that the far end comes as near as the near one
+        middle = np.where(usable, np.clip(secant, low + rounding, high - rounding), 0.5 * (low + high))
+        value = derivative(np.exp(middle)) - p
+        below = value <= 0
+        lighter_low, lighter_high = (np.where((w := 1.0 - value / f) > 0.0, w, 0.5) for f in (f_high, f_low))
+        f_low = np.where(below, value, np.where(stays < 0, lighter_low * f_low, f_low))
+        f_high = np.where(below, np.where(stays > 0, lighter_high * f_high, f_high), value)
+        value_low, value_high = np.where(below, value, value_low), np.where(below, value_high, value)
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+        stays = np.where(below, 1, -1)
+    return np.where(np.abs(value_low) <= np.abs(value_high), low, high)
 
 
 def conjugate_at(s: np.ndarray, p: np.ndarray, density: Callable) -> np.ndarray:
@@ -76,7 +120,11 @@ class GatheredInternal:
         if len(self.terms) == 1:
             ((c, atom),) = self.terms
             return atom.conjugate_derivative(p / c)
-        return invert_derivative(self.derivative, p)
+        return invert_derivative(self.derivative, p, self._ladder)
+
+    @cached_property
+    def _ladder(self) -> Ladder:
+        return Ladder.of(self.derivative)
 
     def conjugate(self, p: np.ndarray):
         """U*(p) = sup_{s ≥ 0} ps − U(s)."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from functionals.base import Functional
-from functionals.conjugate import conjugate_at, invert_derivative
+from functionals.conjugate import Ladder, conjugate_at, invert_derivative
 from functionals.pointwise import describe, elementwise, namespace
 from functionals.programs import kept
 from functionals.registry import register
@@ -153,7 +153,11 @@ class InternalEnergy(Functional):
 
     def conjugate_derivative(self, p: np.ndarray):
         """(U*)′(p) ≥ 0, elementwise."""
-        return invert_derivative(self.derivative, p)
+        return invert_derivative(self.derivative, p, self._ladder)
+
+    @cached_property
+    def _ladder(self) -> Ladder:
+        return Ladder.of(self.derivative)
 
     def conjugate(self, p: np.ndarray):
         """U*(p), elementwise."""

@@ -15,6 +15,7 @@ import numpy as np
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import AtTime, split
+from functionals.tolerances import TOLERANCES
 
 PointFunction = Callable[[jax.Array], jax.Array]
 
@@ -46,7 +47,7 @@ def elementwise(f: Callable, s: np.ndarray):
         return jax.vmap(f)(s.ravel()).reshape(s.shape)
     s = np.asarray(s, dtype=float)
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return np.array(_batched_elementwise(f)(s.ravel())).reshape(s.shape)
+        return _of_some(_batched_elementwise(f), s.ravel()).reshape(s.shape)
 
 
 def _evaluate(batched: Callable, f: Callable, x: np.ndarray):
@@ -56,7 +57,26 @@ def _evaluate(batched: Callable, f: Callable, x: np.ndarray):
         return batched(f, len(time))(x, *time)
     # numpy points are constants, also within somebody's trace
     with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        return np.array(batched(f, len(time))(np.asarray(x), *time))
+        return _of_some(batched(f, len(time)), np.asarray(x), *time)
+
+
+def _of_some(program: Callable, x: np.ndarray, *time):
+    """A program at points `[n, ...]`, of which the last is repeated up to a size that few others have."""
+    n = len(x)
+    size = program_size(n)
+    if size == n:
+        return np.array(program(x, *time))
+    padded = np.concatenate([x, np.broadcast_to(x[-1:], (size - n, *x.shape[1:]))])
+    return np.array(program(padded, *time))[:n].copy()
+
+
+def program_size(n: int) -> int:
+    """The number of points that a program for n is compiled for, every size being one of its own: 2ᵏ or 1.5 ·
+    2ᵏ, and n itself where compiling is little beside it."""
+    if not 0 < n < TOLERANCES.large:
+        return n
+    size = max(TOLERANCES.smallest, 1 << (n - 1).bit_length())
+    return 3 * size // 4 if TOLERANCES.smallest < size and n <= 3 * size // 4 else size
 
 
 def scalar(f: PointFunction) -> PointFunction:

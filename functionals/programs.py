@@ -100,6 +100,16 @@ def kept(make: Callable) -> Callable:
     return found
 
 
+def kept_for_both(make: Callable) -> Callable:
+    """As `kept`, for results that are the same at either precision."""
+
+    @functools.wraps(make)
+    def found(*args):
+        return PROGRAMS.get((make, args), lambda: make(*args))
+
+    return found
+
+
 def kept_with_first(make: Callable) -> Callable:
     """The function with its results kept as long as its first argument, to which they must not refer."""
     owned: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()

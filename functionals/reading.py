@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from functionals.programs import kept
+from functionals.programs import kept_for_both
 from functionals.time_dependence import AtTime, TimeDependent
 
 _DEPTH = 3  # functions within functions that are looked into
@@ -36,7 +36,7 @@ def what_it_reads(functional: Functional) -> tuple:
     return tuple(_reads(f, _DEPTH) for f in (*functions, type(functional).energy))
 
 
-@kept
+@kept_for_both
 def _named(f: Callable, reads: tuple):
     @functools.wraps(f)
     def same(*args):

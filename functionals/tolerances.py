@@ -13,6 +13,17 @@ class Tolerances:
     curvature: float = 1e-9  # of the largest curvature met: one above minus that is rounding
     least_log: float = -690.0  # of log π: below, densities and their ratios leave float64
 
+    # Programs for points
+    smallest: int = 16  # points that one is compiled for: for fewer a call costs no less
+    large: int = 8192  # points from which on each size has its own: a third more costs more than it saves
+
+    # The solution of U′(s) = p
+    most_log: float = 350.0  # of a density, and minus it the least: squares stay finite
+    rungs: int = 701  # densities at which U′ is known, half a power of e apart, where secants do well
+    narrow: float = 4.0  # powers of e, within which U′ is close enough to a line for a secant
+    slow: float = 8.0  # times the bracket that halving at each third iteration leaves: more is halved
+    of_logarithm: float = 1e-15  # of log s, or of 1: its rounding
+
     # Sinkhorn's iterations
     between_looks: int = 5  # iterations between two looks at the marginals, which cost as much as one
     between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials

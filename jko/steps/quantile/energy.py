@@ -126,7 +126,7 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
     None), about the middle of the grid, where V is made 0: a step does not feel a constant. A quadratic V
     never calls jax.
 
-    Up to `capacity` positions are padded to that many, so that jax compiles once while cells merge.
+    Positions are taken `capacity` at a time, the last padded to that many: jax compiles once.
     """
     if not parts.potential:
         return None, None
@@ -134,9 +134,10 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
     forms = [(c, quadratic_form(atom.V, 1, [origin + middle])) for c, atom in parts.potential]
     if any(form is None for _, form in forms):
         functions = [split(atom.V) for _, atom in parts.potential]
-        terms = tuple((float(c), as_it_reads_now(V)) for (c, _), (V, _) in zip(parts.potential, functions))
-        batched = partial(_differentiated(terms), tuple(time for _, time in functions))
-        level = float(_evaluated(batched, 0.0, 0, origin, np.array([middle]))[0][0])
+        program = _differentiated(tuple(as_it_reads_now(V) for V, _ in functions))
+        factors, times = tuple(float(c) for c, _ in parts.potential), tuple(time for _, time in functions)
+        batched = partial(program, factors, times)
+        level = float(_evaluated(batched, 0.0, capacity, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
         batched = partial(_evaluated, batched, level, capacity, origin)
         return (batched if isinstance(grid, LineGrid) else without_kinks(batched, grid)), None
@@ -164,23 +165,27 @@ def _require_finite(potential: Callable | None, grid: Grid, there: Grid) -> None
 
 
 @kept
-def _differentiated(terms: tuple):
-    def at(x: Array, times: tuple):
-        return sum(c * pointwise.scalar(V)(x[None], *t) for (c, V), t in zip(terms, times, strict=True))
+def _differentiated(potentials: tuple):
+    def at(x: Array, factors: tuple, times: tuple):
+        given = zip(factors, potentials, times, strict=True)
+        return sum(c * pointwise.scalar(V)(x[None], *t) for c, V, t in given)
 
     first = jax.grad(at)
     second = jax.grad(first)
-    together = jax.vmap(lambda x, t: (at(x, t), first(x, t), second(x, t)), in_axes=(0, None))
-    return jax.jit(lambda times, x: together(x, times))
+    together = jax.vmap(
+        lambda x, c, t: (at(x, c, t), first(x, c, t), second(x, c, t)), in_axes=(0, None, None)
+    )
+    return jax.jit(lambda factors, times, x: together(x, factors, times))
 
 
 def _evaluated(batched: Callable, level: float, capacity: int, origin: float, x: np.ndarray):
-    padded = np.full(max(capacity, x.size), origin + x.flat[0])
+    size = pointwise.program_size(capacity or x.size)
+    padded = np.full(-(-x.size // size) * size, origin + x.flat[0])
     padded[: x.size] = origin + x.ravel()
     with jax.enable_x64(True):
-        value, *parts = batched(padded)
-    parts = (np.asarray(value) - level, *parts)
-    return tuple(np.asarray(part)[: x.size].reshape(x.shape) for part in parts)
+        pieces = [batched(piece) for piece in padded.reshape(-1, size)]
+    value, *parts = (np.concatenate(part)[: x.size].reshape(x.shape) for part in zip(*pieces, strict=True))
+    return value - level, *parts
 
 
 def _modulus(parts, potential: Callable | None, form: QuadraticForm | None, grid: Grid):
