@@ -7,17 +7,17 @@ import multiprocessing
 import time
 from collections import Counter
 
-from tests.fuzz.checks import answer, disagreements, engines, faults
-from tests.fuzz.problems import problem
+from tests.fuzz.checks import answer, asked, disagreements, faults
+from tests.fuzz.scope import scoped
 
 
-def examine(seed: int, n_steps: int = 1, only=None, in_units: bool = True):
+def examine(seed: int, n_steps: int = 1, only=None, in_units: bool = True, draw=scoped):
     """(seed, its problem in words, what is wrong, statistics)."""
-    posed, answers, wrong, counted = problem(seed, in_units), [], [], Counter()
-    for name, scheme in engines().items():
+    posed, answers, wrong, counted = draw(seed, in_units), [], [], Counter()
+    for name, trial in asked(posed).items():
         if only and name not in only:
             continue
-        said = answer(posed, name, scheme, n_steps)
+        said = answer(posed, name, trial, n_steps)
         answers.append(said)
         if said.fault:
             wrong.append(f"{name}: {said.fault}")
@@ -32,6 +32,7 @@ def examine(seed: int, n_steps: int = 1, only=None, in_units: bool = True):
     for text in disagreements(posed, answers):
         wrong.append(text)
         counted[text.split(" ")[0], "worse"] += 1
+    counted[posed.label.partition(":")[0].partition(",")[0] if posed.trials else "box", "problems"] += 1
     return seed, posed.label, wrong, counted, answers
 
 
@@ -52,14 +53,19 @@ def main(arguments=None) -> int:
     if asked.seed is not None:
         return _one(asked)
     jobs = [(seed, asked.steps, asked.engine) for seed in range(asked.start, asked.start + asked.count)]
-    started, total, bad = time.monotonic(), Counter(), 0
+    started, total, bad, done = time.monotonic(), Counter(), 0, 0
     with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=200) as pool:
-        for seed, label, wrong, counted in pool.imap_unordered(_quiet, jobs):
-            total.update(counted)
-            bad += bool(wrong)
-            for text in wrong:
-                print(f"seed {seed}: {label}\n    {text}", flush=True)
-    print(f"{bad} of {asked.count} problems with faults, {time.monotonic() - started:.0f} s")
+        try:
+            for seed, label, wrong, counted in pool.imap_unordered(_quiet, jobs):
+                total.update(counted)
+                bad, done = bad + bool(wrong), done + 1
+                for text in wrong:
+                    print(f"seed {seed}: {label}\n    {text}", flush=True)
+        except KeyboardInterrupt:
+            pool.terminate()
+    cost = sum(n for (_, what), n in total.items() if what == "ms") / 1000.0
+    each = f"{cost / max(done, 1):.2f} CPU s a problem"
+    print(f"{bad} of {done} problems with faults, {time.monotonic() - started:.0f} s, {each}")
     for name in sorted({key[0] for key in total}):
         row = {what: n for (engine, what), n in total.items() if engine == name}
         print(f"  {name}: " + ", ".join(f"{what} {n}" for what, n in sorted(row.items())))
@@ -69,7 +75,7 @@ def main(arguments=None) -> int:
 def _one(asked) -> int:
     seed, label, wrong, _, answers = examine(asked.seed, asked.steps, asked.engine)
     print(f"seed {seed}: {label}")
-    posed = problem(seed)
+    posed = scoped(seed)
     start = posed.F(posed.mu)
     for said in answers:
         if said.run is None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 import jko
 from jko.errors import StepFailed
 from jko.scheme import Scheme
+from tests.fuzz.problems import Trial
 
 WORSE = 0.15  # of the best decrease: what a converged step may lose against another engine
 FEWER = 0.35  # of the largest fall of F: the same where the grid hides the objective itself
@@ -20,7 +21,11 @@ SECONDS = 60  # that a problem of 200 cells may take at most
 # remap moves mass by parts of a cell, h²/8τ a unit of mass along each axis
 _GRID_ERROR = 1.0 / 8.0
 _SIGNIFICANT = 8.0  # times that, below which the objective of stored densities compares nothing
-SAME_STEP = ("steps.Cvxpy", "steps.Quantile", "steps.MongeAmpere", "steps.BackAndForth", "steps.PrimalDual")
+SHORT = 0.03  # τ in the problem's own unit of time, at which one step and many of finite volumes are alike
+TWIN_ROUNDING = 1e-9  # of F's parts, by which values of two solvers of one discrete problem may differ
+SAME_STEP = frozenset(
+    ("steps.Cvxpy", "steps.Quantile", "steps.MongeAmpere", "steps.BackAndForth", "steps.PrimalDual")
+)
 
 # engines whose gap bounds what the stored densities lack, but for the grid's own h²/8τ
 BOUNDED = {"steps.BackAndForth", "steps.MongeAmpere"}
@@ -70,21 +75,28 @@ def within(seconds: float):
         signal.signal(signal.SIGPROF, before)
 
 
-def answer(problem, name: str, scheme: Scheme, n_steps: int = 1) -> Answer:
+def asked(problem) -> dict[str, Trial]:
+    """The schemes to ask, by name."""
+    return problem.trials or {name: Trial(scheme) for name, scheme in engines().items()}
+
+
+def answer(problem, name: str, trial: Trial, n_steps: int = 1) -> Answer:
     """The engine's answer; a refusal is a ValueError or TypeError of one line."""
     started = time.process_time()
 
     def said(**what):
         return Answer(name, seconds=time.process_time() - started, **what)
 
+    parts = trial.parts
+    sizes = {"tau": problem.tau / parts, "n_steps": n_steps * parts, "store_every": parts}
     try:
         with within(SECONDS):
-            run = jko.flow(problem.F, problem.mu, scheme, tau=problem.tau, n_steps=n_steps)
+            run = jko.flow(problem.F, problem.mu, trial.scheme, **sizes)
     except TooLong as error:
         return said(fault=str(error))
     except (StepFailed, ValueError, TypeError) as error:
         text = str(error)
-        ours = isinstance(error, StepFailed) or ": " in text or "steps." in text
+        ours = isinstance(error, StepFailed) or ": " in text or "steps." in text or "limits." in text
         readable = 0 < len(text) <= 1500 and "\n" not in text and "Traceback" not in text and ours
         return said(refusal=text) if readable else said(fault=f"{type(error).__name__}: {text[:300]}")
     except Exception as error:  # anything else is what this test looks for
@@ -96,49 +108,140 @@ def faults(problem, run) -> list[str]:
     """What is wrong with a run that says it converged, looked at alone."""
     found = []
     scale = _energy_scale(problem)
-    for before, after in zip(run.measures[:-1], run.measures[1:], strict=True):
-        if not np.all(np.isfinite(after.values)):
-            return ["a density is not finite"]
-        if after.values.min() < 0.0:
-            found.append(f"a density falls to {after.values.min():.2g}")
-        if abs(after.mass - before.mass) > 1e-8 * before.mass:
-            found.append(f"mass changed by {after.mass - before.mass:.2g}")
+    for measure in run.measures[1:]:
+        for part in _parts(measure):
+            values = part.positions if isinstance(part, jko.Particles) else part.values
+            if not np.all(np.isfinite(values)):
+                return ["a measure is not finite"]
+            if isinstance(part, jko.Density | jko.LineDensity):
+                found += _stray(part)
+    found += _imbalance(problem, run)
     rise = float(np.max(np.diff(run.energy), initial=0.0))
-    if rise > _GRID_ERROR * _one_cell(problem) + 1e-9 * scale:
+    if problem.decays and rise > _GRID_ERROR * _one_cell(problem) + 1e-9 * scale:
         found.append(f"F rose by {rise:.3g} of {scale:.3g}")
+    end = problem.F.at(run.times[-1])(run.final)
+    exact = run.energy_kind == "exact" and np.isfinite(end)
+    if exact and abs(run.energy[-1] - end) > 1e-9 * (scale + abs(end)):
+        found.append(f"F of the last measure is {end:.9g}, the run says {run.energy[-1]:.9g}")
     if np.any(run.info.gap < 0.0):
         found.append(f"a gap is {run.info.gap.min():.2g}")
-    if np.any(run.info.mass_error > 1e-8 * problem.mu.mass):
+    return found
+
+
+def _parts(measure) -> list:
+    return [mu for _, mu in measure.items()] if isinstance(measure, jko.Species) else [measure]
+
+
+def _stray(rho) -> list[str]:
+    """Cells below 0, and mass in walls."""
+    found = []
+    if rho.values.min() < 0.0:
+        found.append(f"a density falls to {rho.values.min():.2g}")
+    if np.any(rho.values[~rho.grid.inside] != 0.0):
+        found.append(f"mass in walls: {rho.values[~rho.grid.inside].max():.2g}")
+    return found
+
+
+def _imbalance(problem, run) -> list[str]:
+    """Mass that comes from nowhere or is lost without a word."""
+    change, found = run.measures[-1].mass - run.measures[0].mass, []
+    for name, sign in (("made", -1.0), ("left", 1.0), ("out", 1.0)):
+        change += sign * sum(amount or 0.0 for amount in run.info.detail(name))
+    largest = max(mu.mass for mu in run.measures)
+    if abs(change) > 1e-8 * largest:
+        found.append(f"mass changed by {change:.2g}")
+    if np.any(run.info.mass_error > 1e-8 * largest):
         found.append(f"mass_error {run.info.mass_error.max():.2g}")
     return found
 
 
 def disagreements(problem, answers: list[Answer]) -> list[str]:
     """Converged JKO steps that are worse than another engine's by more than the mathematics allows."""
-    steps = {a.engine: a.run for a in answers if a.run is not None and a.engine in SAME_STEP}
+    runs = {a.engine: a.run for a in answers if a.run is not None}
+    found = _twins(problem, runs) + _unlike(problem, runs) + _unfrozen(problem, runs)
+    standard = (name for name in runs if name in SAME_STEP and _standard(problem.trials.get(name)))
+    steps = {name: runs[name] for name in standard}
     if len(steps) < 2:
-        return []
-    start = problem.F(problem.mu)
-    fall = {name: start - problem.F(run.measures[1]) for name, run in steps.items()}
-    cost = {
-        name: squared_distance(problem.mu, run.measures[1]) / (2.0 * problem.tau)
-        for name, run in steps.items()
-    }
-    if not np.isfinite(start):  # from above the cap: only the objectives compare
-        return []
-    decrease = {name: fall[name] - cost[name] for name in steps}
-    noise = _GRID_ERROR * _one_cell(problem)
-    best = max(decrease, key=decrease.get)
-    found = _unbounded(problem, steps, decrease, noise)
-    if problem.mu.dimension == 1 and decrease[best] > _SIGNIFICANT * noise:
-        for name, value in decrease.items():
-            if value < (1.0 - WORSE) * decrease[best] - noise:
-                found.append(f"{name} decreases the objective by {value:.4g}, {best} by {decrease[best]:.4g}")
         return found
+    F = problem.F.at(problem.tau)  # as an implicit step sees it
+    start = F(problem.mu)
+    if not np.isfinite(start):  # from above the cap: only the objectives compare
+        return found
+    fall = {name: start - F(run.measures[1]) for name, run in steps.items()}
+    noise = _GRID_ERROR * _one_cell(problem)
+    if problem.mu.dimension == 1 and not problem.mu.grid.is_room:
+        cost = {
+            name: squared_distance(problem.mu, run.measures[1]) / (2.0 * problem.tau)
+            for name, run in steps.items()
+        }
+        decrease = {name: fall[name] - cost[name] for name in steps}
+        found += _unbounded(problem, steps, decrease, noise)
+        best = max(decrease, key=decrease.get)
+        if decrease[best] > _SIGNIFICANT * noise:
+            for name, value in decrease.items():
+                if value < (1.0 - WORSE) * decrease[best] - noise:
+                    found.append(
+                        f"{name} decreases the objective by {value:.4g}, {best} by {decrease[best]:.4g}"
+                    )
+            return found
     farthest = max(fall, key=fall.get)
     for name, value in fall.items():
         if fall[farthest] > _SIGNIFICANT * noise and value < (1.0 - FEWER) * fall[farthest]:
             found.append(f"{name} lowers F by {value:.4g}, {farthest} by {fall[farthest]:.4g}")
+    return found
+
+
+def _standard(trial: Trial | None) -> bool:
+    """Whether a step is that of W₂ itself."""
+    settings = getattr(trial, "scheme", None)
+    return getattr(settings, "length", None) is None and getattr(settings, "mobility", None) is None
+
+
+def _twins(problem, runs) -> list[str]:
+    """Gaps of two solvers of one discrete problem that the other's answer refutes."""
+    found = []
+    if problem.F.parts.interaction:  # a step with several stationary points may end at either
+        return found
+    for first, second in problem.twins:
+        if not {first, second} <= runs.keys():
+            continue
+        one, two = (runs[name].info.row(0) for name in (first, second))
+        missed = two.dissipation - one.dissipation
+        rounding = TWIN_ROUNDING * (_energy_scale(problem) + one.transport_cost)
+        if not -two.gap - rounding <= missed <= one.gap + rounding:
+            found.append(
+                f"{first if missed > 0.0 else second} misses {abs(missed):.4g} that the other finds, its gap "
+                f"says {one.gap if missed > 0.0 else two.gap:.4g}"
+            )
+    return found
+
+
+def _unlike(problem, runs) -> list[str]:
+    """One long step and many short ones of finite volumes that end at other energies, where τ is short."""
+    one, many = (runs.get(name) for name in ("limits.FiniteVolume", "limits.FiniteVolume in many"))
+    if one is None or many is None or problem.natural_step > SHORT:
+        return []
+    F = problem.F.at(problem.tau)
+    ends = [F(run.final) for run in (one, many)]
+    falls = [F(problem.mu) - end for end in ends]
+    if not np.all(np.isfinite(falls)):
+        return []
+    if abs(ends[0] - ends[1]) > FEWER * max(map(abs, falls)) + 1e-9 * _energy_scale(problem):
+        return [f"limits.FiniteVolume lowers F by {falls[0]:.4g}, in many steps by {falls[1]:.4g}"]
+    return []
+
+
+def _unfrozen(problem, runs) -> list[str]:
+    """Implicit steps of an F that depends on time that are not those of F frozen at their end."""
+    found = []
+    if not problem.F.depends_on_time:
+        return found
+    frozen = replace(problem, F=problem.F.at(problem.tau))
+    for name in SAME_STEP & runs.keys():
+        again = answer(frozen, name, problem.trials[name]).run
+        apart = np.inf if again is None else np.abs(again.final.values - runs[name].final.values).max()
+        if apart > 1e-9 * problem.mu.values.max():
+            found.append(f"{name} differs by {apart:.2g} from its step of F frozen at its end")
     return found
 
 
@@ -155,21 +258,24 @@ def _unbounded(problem, steps, decrease, noise) -> list[str]:
 
 
 def squared_distance(mu, nu) -> float:
-    """W₂² of densities that are constant on the cells of a line, exactly; of a plane's, NaN."""
-    if mu.dimension > 1:
+    """W₂² of densities that are constant on the cells of a line, exactly; on a circle and in shells by
+    jko.wasserstein, in more dimensions NaN."""
+    if mu.dimension > 1 and not getattr(mu.grid, "radial", False):
         return float("nan")
-    shares = [rho.values / rho.values.sum() for rho in (mu, nu)]
+    if mu.grid.is_periodic or getattr(mu.grid, "radial", False):
+        return mu.mass * float(jko.wasserstein(mu.normalized(), nu.normalized())) ** 2
+    shares = [rho.masses / rho.masses.sum() for rho in (mu, nu)]
     levels = [np.concatenate([[0.0], np.cumsum(share)]) for share in shares]
     levels = [level / level[-1] for level in levels]
     q = np.unique(np.concatenate(levels))
     middle, half = 0.5 * (q[1:] + q[:-1]), 0.5 * np.diff(q)
-    ends = []
+    edges, ends = mu.grid.edges[0] - mu.grid.edges[0][0], []
     for level in levels:
         share = np.diff(level)  # a cell may hold so little that its levels are one number
         held = np.flatnonzero(share > 0.0)
         cell = held[np.clip(np.searchsorted(level[held], middle, side="right") - 1, 0, held.size - 1)]
-        slope = mu.grid.spacing[0] / share[cell]
-        at = mu.grid.spacing[0] * cell + (middle - level[cell]) * slope
+        slope = np.diff(edges)[cell] / share[cell]
+        at = edges[cell] + (middle - level[cell]) * slope
         ends.append((at - half * slope, at + half * slope))
     low, high = ends[0][0] - ends[1][0], ends[0][1] - ends[1][1]
     return mu.mass * float(np.sum(2.0 * half * (low**2 + low * high + high**2)) / 3.0)
@@ -177,13 +283,19 @@ def squared_distance(mu, nu) -> float:
 
 def _one_cell(problem) -> float:
     """Σ h²/τ: the price of moving the mass by a cell along every axis, twice over."""
-    return problem.mu.mass * sum(h**2 for h in problem.mu.grid.spacing) / problem.tau
+    sizes = []
+    for mu in _parts(problem.mu):
+        if isinstance(mu, jko.Particles):
+            return 0.0
+        widths = [float(np.diff(edges).max()) for edges in mu.grid.edges]
+        sizes.append(mu.mass * sum(h**2 for h in widths) / problem.tau)
+    return sum(sizes)
 
 
 def _energy_scale(problem) -> float:
     """The size of F's parts at the start, against which rounding is measured."""
     total = 0.0
-    for c, atom in (*problem.F.parts.internal, *problem.F.parts.potential, *problem.F.parts.interaction):
-        value = c * float(atom(problem.mu))
-        total += abs(value) if np.isfinite(value) else 0.0
+    for c, atom in problem.F.at(0.0).terms:
+        value = abs(c) * abs(float(atom(problem.mu)))
+        total += value if np.isfinite(value) else 0.0
     return total

@@ -1,9 +1,10 @@
-"""Random problems: a functional, a density on a grid, a time step, in random units, all from one seed."""
+"""Random problems in a box: a functional, a density on a grid, a time step, in random units, all from one
+seed."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import jax.numpy as jnp
 import numpy as np
@@ -122,15 +123,31 @@ class Units:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A scheme that is asked, and how many steps τ is divided into."""
+
+    scheme: jko.scheme.Scheme
+    parts: int = 1
+
+
+@dataclass(frozen=True)
 class Problem:
-    """F, μ and τ of one seed; `units` are those it is stated in, `label` says what it is made of."""
+    """F, μ and τ of one seed; `units` are those it is stated in, `label` says what it is made of.
+
+    `trials` are the schemes to ask, by name; those of a box, none being given, are all that move a density.
+    `decays` says whether F must not rise, `twins` are pairs of names that solve one discrete problem, up to
+    their gaps.
+    """
 
     seed: int
     F: fn.Functional
-    mu: jko.Density
+    mu: jko.measures.Measure
     tau: float
     units: Units
     label: str
+    trials: dict[str, Trial] = field(default_factory=dict)
+    decays: bool = True
+    twins: tuple[tuple[str, str], ...] = ()
 
     @property
     def natural_step(self) -> float:
@@ -142,10 +159,10 @@ def problem(seed: int, in_units: bool = True) -> Problem:
     """The problem of a seed, the same on every machine; without units functions are compiled once."""
     generator = np.random.default_rng([20261128, seed])
     dimension = 1 if generator.random() < 0.75 else 2
-    units = _units(generator)
+    units = drawn_units(generator)
     units = units if in_units else Units()
     grid = _grid(generator, dimension, units)
-    values, shape = _density(generator, grid, units)
+    values, shape = drawn_density(generator, grid, units)
     mu = jko.Density(grid, values).normalized()
     F, parts = _functional(generator, mu, units)
     tau = float(10.0 ** generator.uniform(-2.5, 1.0)) * units.time
@@ -154,7 +171,7 @@ def problem(seed: int, in_units: bool = True) -> Problem:
     return Problem(seed, F, mu, tau, units, label)
 
 
-def _units(generator) -> Units:
+def drawn_units(generator) -> Units:
     kind = generator.random()
     energy = float(10.0 ** np.round(generator.uniform(-12.0, 12.0))) if generator.random() < 0.3 else 1.0
     if kind < 0.85:
@@ -172,7 +189,7 @@ def _grid(generator, dimension, units) -> jko.Grid:
     return jko.Grid.uniform((lower,) * dimension, (upper,) * dimension, cells)
 
 
-def _density(generator, grid, units):
+def drawn_density(generator, grid, units):
     """Values and a name; every feature is at least three cells wide."""
     x = (grid.centers - units.offset * units.length) / units.length
     least = 3.0 * 2.0 * HALF_WIDTH / min(grid.cells)
@@ -207,18 +224,8 @@ def _functional(generator, mu, units):
         names.append(f"{coefficient:.2g} {name}")
 
     if generator.random() < 0.8:
-        coefficient, which = generator.uniform(0.2, 1.0), generator.random()
-        d = mu.dimension
-        if which < 0.45:
-            add(coefficient, fn.Entropy(), "entropy")
-        elif which < 0.9:
-            m = float(generator.choice(POWERS if d == 1 else POWERS[1:]))
-            # ∫U(ρ) keeps its value when lengths change: ρ is mass over length^d
-            add(coefficient * units.length ** (d * (m - 1.0)), fn.Power(m), f"power {m:g}")
-        else:
-            scale = units.length**d
-            U = quartic_internal if scale == 1.0 else lambda s: quartic_internal(scale * s) / scale
-            add(coefficient, fn.InternalEnergy(U, displacement_convex=True), "quartic")
+        energies, labels = internal_energy(generator, mu.dimension, units)
+        terms, names = terms + energies, names + labels
     if generator.random() < 0.8:
         V = POTENTIALS[generator.integers(len(POTENTIALS))]
         add(generator.uniform(0.3, 2.0), fn.Potential(units.function(V)), V.__name__)
@@ -235,3 +242,19 @@ def _functional(generator, mu, units):
     if not terms:
         add(1.0, fn.Potential(units.function(quadratic)), "quadratic")
     return sum(terms[1:], terms[0]), names
+
+
+def internal_energy(generator, d: int, units) -> tuple[list, list]:
+    """One internal energy in d dimensions, and its name."""
+    coefficient, which = float(generator.uniform(0.2, 1.0)), generator.random()
+    if which < 0.45:
+        return [coefficient * units.energy * fn.Entropy()], [f"{coefficient:.2g} entropy"]
+    if which < 0.9:
+        m = float(generator.choice(POWERS if d == 1 else POWERS[1:]))
+        # ∫U(ρ) keeps its value when lengths change: ρ is mass over length^d
+        factor = coefficient * units.length ** (d * (m - 1.0))
+        return [factor * units.energy * fn.Power(m)], [f"{factor:.2g} power {m:g}"]
+    scale = units.length**d
+    U = quartic_internal if scale == 1.0 else lambda s: quartic_internal(scale * s) / scale
+    atom = fn.InternalEnergy(U, displacement_convex=True)
+    return [coefficient * units.energy * atom], [f"{coefficient:.2g} quartic"]

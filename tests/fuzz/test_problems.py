@@ -5,6 +5,7 @@ import pytest
 from tests.fuzz.campaign import examine
 from tests.fuzz.checks import engines
 from tests.fuzz.problems import problem
+from tests.fuzz.scope import KINDS, kind_of
 
 N_PROBLEMS, N_BLOCKS = 300, 20
 AT_EVERY_RUN = 5  # blocks; the others by `python -m pytest -m slow`
@@ -26,7 +27,7 @@ def blocks():
 def test_no_engine_is_wrong_without_a_word(block):
     wrong = []
     for seed in range(block, N_PROBLEMS, N_BLOCKS):
-        _, label, found, _, _ = examine(seed, only=some_engines(seed), in_units=False)
+        _, label, found, _, _ = examine(seed, only=some_engines(seed), in_units=False, draw=problem)
         wrong += [f"seed {seed}, {label}: {text}" for text in found]
     assert not wrong, "\n".join(wrong)
 
@@ -42,8 +43,19 @@ def test_no_gap_is_below_what_another_engine_proves(seed):
         posed = problem(number, in_units=False)
         if posed.mu.dimension > 1 or posed.F.parts.interaction:
             continue
-        _, label, found, _, answers = examine(number, only=both, in_units=False)
+        _, label, found, _, answers = examine(number, only=both, in_units=False, draw=problem)
         if all(said.run is not None for said in answers):
             assert not found, f"seed {number}, {label}: {found}"
             return
     pytest.fail("no problem that both take")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "box"])
+def test_each_kind_of_problem_is_answered(kind):
+    """The first two seeds of a kind, in units of 1: no fault, and some engine answers."""
+    seeds = [seed for seed in range(400) if kind_of(seed) == kind][:2]
+    for seed in seeds:
+        _, label, found, _, answers = examine(seed, in_units=False)
+        assert not found, f"seed {seed}, {label}: {found}"
+        assert any(said.run is not None for said in answers), f"seed {seed}, {label}"
