@@ -40,7 +40,7 @@ def test_a_crowd_in_a_corridor_leaves_at_walking_speed(scale):
 
 
 def test_a_porous_medium_decays_as_its_profile():
-    # ∂_tρ = (ρ²)″ with ρ = 0 at 1: ρ = √Y/(t₀ + t), Y″ = −√Y, Y′(0) = 0, Y(1) = 0, so that M(t) = M₀t₀/(t₀ + t)
+    # ∂_tρ = (ρ²)″ with ρ = 0 at 1: ρ = √Y/(t₀ + t), Y″ = −√Y, Y′(0) = Y(1) = 0, so that M = M₀t₀/(t₀ + t)
     # of Y(0) = 1 first, whose zero is then moved to 1: Y(x)/λ⁴ at λx
     whole = solve_ivp(
         lambda x, y: [y[1], -np.sqrt(max(y[0], 0.0))], (0.0, 2.0), [1.0, 0.0], rtol=1e-9, dense_output=True
