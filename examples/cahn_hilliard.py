@@ -30,12 +30,12 @@ grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (48, 48), periodic=True)
 noise = np.random.default_rng(3).normal(size=grid.cells)
 start = jko.Density(grid, 0.42 + 0.02 * noise)
 
-run = jko.flow(F, start, jko.limits.FiniteVolume(), tau=0.03, n_steps=80)
+run = jko.flow(F, start, jko.limits.FiniteVolume(), tau=0.03, n_steps=40)
 assert np.all(np.diff(run.energy) < 0.0)
 assert abs(run.final.mass / start.mass - 1.0) < 1e-12
 
 figure, axes = plt.subplots(1, 5, figsize=(15.0, 3.1), layout="constrained")
-for axis, k in zip(axes, (0, 4, 10, 80)):
+for axis, k in zip(axes, (0, 4, 10, 40)):
     image = axis.imshow(
         run.measures[k].values.T, origin="lower", extent=(0, 1, 0, 1), vmin=0.0, vmax=1.0, cmap="magma"
     )

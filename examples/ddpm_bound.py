@@ -19,13 +19,11 @@ folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 counts = np.array([25, 50, 100, 200])
 
 
-def bound(chain, variance):
-    """The law under the chain's noise, its bound at 10 000 draws, and the gap with its standard error."""
+def laws(chain):
+    """The law under the chain's noise, 8000 draws of it, and log p₀ there."""
     law = diffusion.NoisedMixture([-1.0, 0.8], [0.02, 0.05], [0.4, 0.6], schedule=chain.schedule)
-    cloud = law.sample(10_000, 0.0, seed=0)
-    found = chain.bound(law.score, cloud, 10, variance=variance)
-    exact = at_points(lambda x, t: law.log_density(x, t)[None], cloud.positions, 0.0)[:, 0]
-    return law, found, found.gap(exact)
+    cloud = law.sample(8000, 0.0, seed=0)
+    return law, cloud, at_points(lambda x, t: law.log_density(x, t)[None], cloud.positions, 0.0)[:, 0]
 
 
 # %%
@@ -33,20 +31,24 @@ def bound(chain, variance):
 figure = style.new_figure(11.5, 3.7)
 panels = figure.subplots(1, 3)
 for k, (name, make) in enumerate((("cosine", diffusion.DDPM.cosine), ("linear", diffusion.DDPM.linear))):
+    chains = [make(steps) for steps in counts]
+    seen = [laws(chain) for chain in chains]
     for variance, line in (("forward", "o-"), ("posterior", "s--")):
-        runs = [bound(make(steps), variance) for steps in counts]
-        gaps, errors = np.transpose([run[2] for run in runs])
+        runs = [
+            (chain.bound(law.score, cloud, 10, variance=variance), exact)
+            for chain, (law, cloud, exact) in zip(chains, seen, strict=True)
+        ]
+        gaps, errors = np.transpose([bound.gap(exact) for bound, exact in runs])
         print(f"{name:>6}, {variance:>9}: " + "  ".join(f"{gap:.4f}" for gap in gaps))
         look = {"color": style.colour(k), "markersize": 4, "label": f"{name}, {variance}"}
         panels[0].errorbar(counts, gaps, errors, fmt=line, **look)
-        panels[1].loglog(np.arange(1, 200), runs[-1][1].terms[1:-1], line[1:], color=style.colour(k))
+        panels[1].loglog(np.arange(1, 200), runs[-1][0].terms[1:-1], line[1:], color=style.colour(k))
 panels[0].set(xscale="log", yscale="log")
 panels[0].set_xticks(counts, counts)
 panels[0].set_xticks([], minor=True)
 style.tidy(panels[0], "steps T", "bound less −E log p₀ (nats)", "the gap")
 style.tidy(panels[1], "t", "Lₜ (nats)", "terms of the bound, T = 200")
-chain = diffusion.DDPM.linear(200)
-law = bound(chain, "forward")[0]
+chain, (law, *_) = chains[-1], seen[-1]
 drawn = chain.sample(law.score, 20_000, 1, 2).positions[:, 0]
 panels[2].hist(drawn, 90, density=True, color=style.colour(1), alpha=0.5, label="ancestral draws")
 x = np.linspace(-1.8, 1.8, 400)[:, None]

@@ -47,7 +47,7 @@ def consistency_distillation(
     probe(score, model.dimension)
     step = _teacher_step(score, schedule)
 
-    def earlier(x: np.ndarray, late: np.ndarray, early: np.ndarray, origin: np.ndarray, noise: np.ndarray):
+    def earlier(x: np.ndarray, late: np.ndarray, early: np.ndarray, origin: np.ndarray, generator):
         with jax.enable_x64(True):
             flat = x.reshape(-1, x.shape[-1]), late.ravel(), early.ravel()
             return np.asarray(step(*map(jnp.asarray, flat))).reshape(x.shape)
@@ -74,10 +74,11 @@ def consistency_training(
     F a plain network (`gradient` of `training` is not read) and g the consistency function of a Gaussian of
     the data's mean and spread s: f(x, end) = x whatever the weights. At neighbouring times τ < t, even in
     log(α/σ), it minimises E|f(xₜ, t) − f⁻(x_τ, τ)|²/c(t)², f⁻ not differentiated. With x̂₀ the mean of x₀
-    given xₜ over the batch, x_τ = α_τx̂₀ + σ_τ(xₜ − αₜx̂₀)/σₜ; with a batch of one it is the same x₀ under the
-    same noise, as first proposed, and the mean takes away most of its variance [XuTongJaakkola2023]. The
-    error is of the order of the interval. The intervals are doubled in equal shares of the training from the
-    first to the last of `intervals` [SongDhariwal2024]; f⁻ has the weights of f, not their average, as there.
+    given xₜ over the batch and 2048 further draws, x_τ = α_τx̂₀ + σ_τ(xₜ − αₜx̂₀)/σₜ; over one draw it is the
+    same x₀ under the same noise, as first proposed, and the mean takes away most of its variance
+    [XuTongJaakkola2023]. The error is of the order of the interval. The intervals are doubled in equal shares
+    of the training from the first to the last of `intervals` [SongDhariwal2024]; f⁻ has the weights of f, not
+    their average, as there.
 
     `data` is Particles, a Density or a Gaussian. Raises TypeError or ValueError for data of a mass other than
     1, times outside the schedule, intervals that are no two whole numbers in order, or a training that
@@ -85,10 +86,10 @@ def consistency_training(
     """
     model, training = _prepared(data, schedule, start, end, intervals, training)
 
-    def earlier(x: np.ndarray, late: np.ndarray, early: np.ndarray, origin: np.ndarray, noise: np.ndarray):
+    def earlier(x: np.ndarray, late: np.ndarray, early: np.ndarray, origin: np.ndarray, generator):
         (a, s), (b, r) = model.parts(late), model.parts(early)
-        guess = np.asarray(
-            _posterior_mean(*(np.asarray(part, np.float32) for part in (x, origin, a, s))), float
+        guess = model.posterior_mean(
+            x, a, s, np.concatenate([origin, model.drawn(generator, (len(x), TOLERANCES.others))], axis=1)
         )
         return b * guess + r / s * (x - a * guess)
 
@@ -192,11 +193,22 @@ class LearntConsistency:
         n = np.minimum(np.floor(spread_times(generator, shape) * intervals[:, None]), intervals[:, None] - 1)
         nodes = np.linspace(0.0, 1.0, len(self._times))
         late, early = (np.interp((n + k) / intervals[:, None], nodes, self._times) for k in (1, 0))
-        origin = self._points[generator.integers(len(self._points), size=shape)]
-        noise = generator.normal(size=origin.shape)
+        origin = self.drawn(generator, shape)
         alpha, sigma = self.parts(late)
-        x = alpha * origin + sigma * noise
-        return x, late, earlier(x, late, early, origin, noise), early
+        x = alpha * origin + sigma * generator.normal(size=origin.shape)
+        return x, late, earlier(x, late, early, origin, generator), early
+
+    def drawn(self, generator, shape: tuple) -> np.ndarray:
+        """Points of the data `[*shape, d]`, drawn with replacement."""
+        return self._points[generator.integers(len(self._points), size=shape)]
+
+    def posterior_mean(self, x: np.ndarray, alpha: np.ndarray, sigma: np.ndarray, data: np.ndarray):
+        """E[x₀ | xₜ = x] over the data of each row: x `[rows, batch, d]`, data `[rows, n, d]`, in float64."""
+        mean, spread = self._mean, self._spread
+        parts = (x - alpha * mean) / spread, (data - mean) / spread, alpha, sigma / spread
+        return mean + spread * np.asarray(
+            _posterior_mean(*(np.asarray(part, np.float32) for part in parts)), float
+        )
 
     def compared(self, x: np.ndarray, late: np.ndarray, before: np.ndarray, early: np.ndarray) -> tuple:
         """What the loss takes of pairs: both places, (g − g⁻)/c and c⁻/c."""
@@ -261,11 +273,13 @@ def _parts(schedule: Schedule):
 
 @jax.jit
 def _posterior_mean(x: Array, data: Array, alpha: Array, sigma: Array):
-    """E[x₀ | xₜ = x] over the data of each row: x, data `[rows, batch, d]`, α, σ `[rows, batch, 1]`."""
+    """E[x₀ | xₜ = x] over data `[rows, n, d]`: x `[rows, batch, d]`, α and σ `[rows, batch, 1]`."""
 
     def row(x: Array, data: Array, alpha: Array, sigma: Array):
-        distance = jnp.sum(((x[:, None] - alpha[:, None] * data) / sigma[:, None]) ** 2, axis=2)
-        return jax.nn.softmax(-0.5 * distance, axis=1) @ data
+        ratio = alpha / sigma
+        # −|x − αd|²/2σ² but for |x|²/2σ², which is the same for all data
+        exponent = (ratio / sigma * x) @ data.T - 0.5 * ratio**2 * jnp.sum(data**2, axis=1)
+        return jax.nn.softmax(exponent, axis=1) @ data
 
     return jax.lax.map(lambda args: row(*args), (x, data, alpha, sigma))
 

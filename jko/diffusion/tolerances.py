@@ -38,6 +38,7 @@ class Tolerances:
     matched_pairs: int = 16_384  # of source and data in an optimal coupling, in blocks of 1024
     time_nodes: int = 400  # between which times of score matching are drawn, even in log α/σ
     consistency_steps: int = 12_000  # of a consistency model: with 4000 it misses the law by 15 %
+    others: int = 2048  # further draws a mean given x_t is taken over: a batch alone doubles a model's error
     alike: float = 8.0  # of spreads of axes, up to which they share a unit: all learnt to some per cent
 
     # Matched flows
