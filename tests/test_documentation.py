@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = {
     "docs/extending.md": 6,
     "CONTRIBUTING.md": 4,
-    "docs/metrics.md": 3,
+    "docs/metrics.md": 4,
     "docs/mass.md": 6,
     "docs/species.md": 1,
     "docs/rooms.md": 1,

@@ -21,6 +21,7 @@ SLOW = (
     "colour_transfer",
     "crowd_motion",
     "ddpm_bound",
+    "doubly_nonlinear",
     "dynamic_transport",
     "ensemble_of_temperatures",
     "exclusion",

@@ -39,6 +39,8 @@ class LineStep(StepDerivative):
         super().__init__(*given)
         self.origin = origin_of(self.initial.grid)
         energy = self.problem.at(0.0)
+        if self.scheme.cost_exponent != 2.0:
+            self.refuse(f"the cost of {self.scheme!r}, which is not quadratic", "steps.Quantile()")
         if isinstance(energy.potential, AveragedPotential):
             self.refuse("a potential with kinks or jumps", "a smooth one, or descent.ForwardEuler")
         if isinstance(energy.cap, VariedCap):

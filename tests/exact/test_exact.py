@@ -61,6 +61,41 @@ for m, d in ((2.0, 1), (3.5, 1), (1.4, 2), (2.0, 3), (0.8, 1), (0.6, 2)):
     )
 
 
+def doubly_nonlinear(m, p):
+    """∇·(ρ|∇ξ|^{q−2}∇ξ), ξ = mρ^{m−1}/(m − 1) or log ρ."""
+
+    def velocity(rho, y):
+        slope = jax.grad(lambda z: jnp.log(rho(z)) if m == 1.0 else m / (m - 1.0) * rho(z) ** (m - 1.0))(y)
+        return rho(y) * jnp.sum(slope**2) ** (0.5 * (2.0 - p) / (p - 1.0)) * slope
+
+    return lambda rho, x: jnp.trace(jax.jacfwd(lambda y: velocity(rho, y))(x))
+
+
+COSTS = (1.5, 1.5, 1), (2.0, 3.0, 2), (1.0, 1.4, 1), (1.0, 4.0, 3), (0.6, 2.5, 1), (0.8, 1.6, 2)
+for m, p, d in COSTS:
+    CASES[f"Barenblatt {m} in {d}, cost {p}"] = (
+        exact.Barenblatt(m, d, mass=1.7, start_time=0.3, cost_exponent=p),
+        doubly_nonlinear(m, p),
+    )
+
+
+def test_at_cost_exponent_3_less_m_it_is_the_laplacian_of_q():
+    """∂ₜρ = m^{q−1} ∇·(|∇ρ|^{q−2}∇ρ), q = p/(p − 1), for m = 3 − p."""
+    p, d = 1.5, 2
+    solution = exact.Barenblatt(3.0 - p, d, start_time=0.3, cost_exponent=p)
+    factor = (3.0 - p) ** (1.0 / (p - 1.0))
+
+    def flux(rho, y):
+        slope = jax.grad(rho)(y)
+        return factor * jnp.sum(slope**2) ** (0.5 * (2.0 - p) / (p - 1.0)) * slope
+
+    points = 0.05 + 0.3 * np.random.default_rng(3).random((4, d))
+    error, rate = residuals(
+        solution, lambda rho, x: jnp.trace(jax.jacfwd(lambda y: flux(rho, y))(x)), np.array([0.1]), points
+    )
+    assert np.all(np.abs(error) < 1e-11 * np.maximum(np.abs(rate), 1.0))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_it_solves_its_equation(name):
     solution, right = CASES[name]
@@ -85,8 +120,9 @@ def test_it_keeps_its_mass(name):
 def test_barenblatt_masses_by_radial_quadrature():
     from scipy.integrate import quad
 
-    for m, d in ((2.0, 1), (3.5, 2), (1.4, 3), (0.8, 1), (0.6, 2), (0.5, 3)):
-        solution = exact.Barenblatt(m, d, mass=1.7, start_time=0.3)
+    usual = ((2.0, 2.0, 1), (3.5, 2.0, 2), (1.4, 2.0, 3), (0.8, 2.0, 1), (0.6, 2.0, 2), (0.5, 2.0, 3))
+    for m, p, d in (*usual, *COSTS):
+        solution = exact.Barenblatt(m, d, mass=1.7, start_time=0.3, cost_exponent=p)
         sphere = {1: 2.0, 2: 2.0 * np.pi, 3: 4.0 * np.pi}[d]
 
         def shell(r, solution=solution, d=d, sphere=sphere):
@@ -98,16 +134,29 @@ def test_barenblatt_masses_by_radial_quadrature():
         assert total == pytest.approx(1.7, rel=1e-6)
 
 
-@pytest.mark.parametrize(("m", "d"), [(2.0, 1), (3.0, 2), (1.3, 3), (0.75, 1), (0.7, 2)])
-def test_barenblatt_jko_step_is_optimal(m, d):
-    """φ/τ + U′(ρ′) = const with the map back to ρ a dilation: (1 − s/s′) x/τ + ∇U′(ρ′) = 0 on the support."""
-    tau, start = 0.07, exact.Barenblatt(m, d, start_time=0.2)
+@pytest.mark.parametrize(
+    ("m", "p", "d"),
+    [
+        (2.0, 2.0, 1),
+        (3.0, 2.0, 2),
+        (1.3, 2.0, 3),
+        (0.75, 2.0, 1),
+        (0.7, 2.0, 2),
+        (1.5, 1.5, 1),
+        (0.9, 3.0, 2),
+    ],
+)
+def test_barenblatt_jko_step_is_optimal(m, p, d):
+    """φ/τ^{p−1} + U′(ρ′) = const with the map back to ρ a dilation: |y|^{p−2}y/τ^{p−1} + ∇U′(ρ′) = 0 on the
+    support for y = (1 − s/s′)x."""
+    tau, start = 0.07, exact.Barenblatt(m, d, start_time=0.2, cost_exponent=p)
     after = start.jko_step(tau)
     shrink = (start.start_time / after.start_time) ** start.beta
     x = np.linspace(0.05, 0.4, 5)[:, None] * np.ones(d) / np.sqrt(d)
     with jax.enable_x64(True):
         pressure = jax.vmap(jax.grad(lambda y: m / (m - 1.0) * after.formula(0.0, y) ** (m - 1.0)))
-        force = (1.0 - shrink) * x / tau + np.asarray(pressure(jnp.asarray(x)))
+        speed = np.linalg.norm((1.0 - shrink) * x / tau, axis=1, keepdims=True)
+        force = speed ** (p - 2.0) * (1.0 - shrink) * x / tau + np.asarray(pressure(jnp.asarray(x)))
     assert np.abs(force).max() < 1e-12
     # and as τ → 0 the step follows the flow
     small = start.jko_step(1e-6)
@@ -122,6 +171,9 @@ def test_barenblatt_radius_is_where_the_density_ends():
     )
     assert solution.density(0.4, np.array([[r * (1 - 1e-3)]]))[0] > 0.0
     assert exact.Barenblatt(0.9).radius() == np.inf
+    law = exact.Barenblatt(1.5, cost_exponent=1.5)
+    inside, beyond = law.density(0.3, law.radius(0.3) * np.array([[1.0 - 1e-3], [1.0 + 1e-9]]))
+    assert inside > 0.0 == beyond
 
 
 def test_gaussian_jko_on_an_axis_obeys_the_recursion_of_the_principal_axis():
@@ -218,6 +270,8 @@ def test_refusals():
         exact.Barenblatt(1.0)
     with pytest.raises(ValueError, match="loses mass"):
         exact.Barenblatt(0.3, 3)
+    with pytest.raises(ValueError, match="cost_exponent"):
+        exact.Barenblatt(cost_exponent=1.0)
     with pytest.raises(ValueError, match="take tau smaller"):
         exact.GaussianJKO(0.0, 1.0, 2.0, stiffness=-1.0).at(2.0)
     with pytest.raises(ValueError, match=r"shape \[n, 1\]"):

@@ -111,7 +111,7 @@ def random_problem(generator, tau):
 
 
 def objective(problem, solution):
-    return solution.energy + 0.5 * solution.squared_distance / problem.tau
+    return solution.energy + solution.cost
 
 
 def test_the_gap_bounds_the_suboptimality_of_unfinished_steps():

@@ -155,10 +155,10 @@ def test_a_block_bursts_in_as_many_steps_at_any_number_of_cells(F):
         problem, solution, _ = scheme._solved(mu, 0.1, prepared.start, prepared.at(0.0))
         assert solution.closed
         iterations.append(solution.iterations)
-        energies.append(solution.energy + 5.0 * solution.squared_distance)
+        energies.append(solution.energy + solution.cost)
         if n == 150:  # the same by another method
             other, _ = passes.minimise(problem, scheme._minimise, 1e-9)
-            assert energies[0] == pytest.approx(other.energy + 5.0 * other.squared_distance, rel=1e-7)
+            assert energies[0] == pytest.approx(other.energy + other.cost, rel=1e-7)
     assert max(iterations) < 18
     assert iterations[2] <= iterations[0] + 4
     assert abs(energies[2] - energies[1]) < 0.5 * abs(energies[1] - energies[0])
@@ -208,9 +208,7 @@ def test_the_gap_bounds_the_suboptimality_of_unfinished_passes(monkeypatch):
             with monkeypatch.context() as patch:
                 patch.setattr(passes, "TOLERANCES", replace(passes.TOLERANCES, most_passes=most))
                 early, _ = passes.minimise(problem, scheme._minimise, 1e-9)
-            excess = (early.energy + 0.5 * early.squared_distance / problem.tau) - (
-                best.energy + 0.5 * best.squared_distance / problem.tau
-            )
+            excess = (early.energy + early.cost) - (best.energy + best.cost)
             assert early.gap >= excess - 1e-12
             unfinished += excess > 1e-9
     assert unfinished > 5

@@ -160,8 +160,8 @@ def stiffen(
 
 
 @njit(cache=True, error_model="numpy")
-def dual_norm_squared(masses: np.ndarray, gradient: np.ndarray):
-    """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
+def force(masses: np.ndarray, gradient: np.ndarray):
+    """M⁻¹g: the force per unit mass that a gradient at the edges is."""
     n = masses.size
     rows, upper, out = np.zeros(n + 1), np.empty(n), np.empty(n + 1)
     for i in range(n):
@@ -169,8 +169,14 @@ def dual_norm_squared(masses: np.ndarray, gradient: np.ndarray):
         rows[i + 1] += masses[i] / 2.0
         upper[i] = masses[i] / 6.0
     solve(rows, upper, gradient, out)
-    total = 0.0
-    for i in range(n + 1):
+    return out
+
+
+@njit(cache=True, error_model="numpy")
+def dual_norm_squared(masses: np.ndarray, gradient: np.ndarray):
+    """gᵀM⁻¹g with M the mass matrix of linear elements: the squared norm of the force field that g is."""
+    out, total = force(masses, gradient), 0.0
+    for i in range(gradient.size):
         total += gradient[i] * out[i]
     return total
 

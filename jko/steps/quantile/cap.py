@@ -87,8 +87,7 @@ def minimise_under(
     for iteration in range(most_iterations + 1):
         direction = at.direction(active)
         gap = at.stationarity(active)
-        cost = 0.5 * at.point.squared_distance / problem.tau
-        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * at.point.magnitude)
+        enough = allowed_gap(problem, at.point.cost, tolerance, TOLERANCES.rounding * at.point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(at.point.value, enough):
             break
@@ -151,7 +150,7 @@ class _At:
         tight = active & (room <= 0.0)
         pressure, residual = np.empty(room.size), np.empty(room.size - 1)
         wrong = rigid_blocks.multipliers(self.gradient, self.problem.masses, tight, pressure, residual)
-        return certified_gap(self.problem, self.c * residual) + wrong * self.cap.total
+        return certified_gap(self.problem, self.point.edges, self.c * residual) + wrong * self.cap.total
 
     def searched(self, direction: np.ndarray):
         """A point of lower J on the arc of nearest admissible Y along the direction."""

@@ -12,26 +12,28 @@ from jko.steps.quantile.tolerances import TOLERANCES
 
 # Gauss–Legendre on [0, 1]: three points are exact for polynomials of degree 5
 _NODES, _WEIGHTS = 0.5 * np.array(np.polynomial.legendre.leggauss(3)) + np.array([[0.5], [0.0]])
+_FINE = 0.5 * np.array(np.polynomial.legendre.leggauss(10)) + np.array([[0.5], [0.0]])  # of roots at a kink
 
 
 def duality_gap(problem, edges: np.ndarray, widths: np.ndarray, faces: np.ndarray) -> float:
     """∫U(ρ) + U*(p) − pρ over the box, p = c − φ/τ − V, of the density ρ that is constant between the edges,
     or where a cap that varies would cut that off, proportional to the cap.
 
-    φ is the Kantorovich potential back to the start, φ′(x) = x − S(x), optimal since S increases. W₂² and ∫U
-    are convex in ρ and ∫Vρ is linear whatever V is: this is primal less dual of the step among all
-    densities, and so J(ρ) − min J ≤ gap, up to Gauss quadrature between the edges and `faces`. It holds what
-    the cells cost, O(h²). Takes no interaction.
+    φ is the Kantorovich potential back to the start, φ′(x) = x − S(x), optimal since S increases; at p ≠ 2 it
+    is |x − S|^{p−2}(x − S), and τ^{p−1} in the place of τ. W₂² and ∫U are convex in ρ and ∫Vρ is linear
+    whatever V is: this is primal less dual of the step among all densities, and so J(ρ) − min J ≤ gap, up to
+    Gauss quadrature between the edges and `faces`. It holds what the cells cost, O(h²). Takes no interaction.
     """
     cap, U, V = problem.energy.cap, problem.energy.internal, problem.energy.potential
     shape = _Shape(problem, edges, widths, faces)
     rho, bound = shape.density(), None
     if cap is not None:
         bound = cap.at(shape.x)[0] if isinstance(cap, VariedCap) else np.full(shape.x.shape, cap)
-    force = shape.potential() / problem.tau
+    force = shape.potential(problem.exponent) * problem.rate
     if V is not None:
         force += _in_chunks(V, shape.x, problem.energy.capacity)
-    force = shape.matched(force, rho, bound, U, problem.tau)
+    if problem.exponent == 2.0:
+        force = shape.matched(force, rho, bound, U, problem.tau)
     weights = _WEIGHTS[:, None] * shape.lengths
     level = _level(U, force, bound, weights, shape.masses.sum())
     p = level - force
@@ -96,9 +98,19 @@ class _Shape:
         beyond = np.where(self.left >= self.edges[-1], self.start[-1], self.start[i])
         return np.where(self.held, inside, np.where(self.before, self.start[0], beyond))
 
-    def potential(self):
-        """φ at the points: S is quadratic in every interval, or linear."""
+    def potential(self, p: float):
+        """φ at the points, φ′ = |x − S|^{p−2}(x − S): S is quadratic in every interval, or linear, as always
+        at p ≠ 2, where Gauss's rule integrates it."""
         first, middle, last = (self._back(self.left + t * self.lengths) for t in (0.0, 0.5, 1.0))
+        if p != 2.0:
+            start, change = self.left - first, self.lengths - (last - first)
+
+            def gauss(t: float):
+                away = start + t * _FINE[0][:, None] * change
+                return self.lengths * t * (_FINE[1] @ (np.sign(away) * np.abs(away) ** (p - 1.0)))
+
+            rise = np.append(0.0, np.cumsum(gauss(1.0))[:-1])
+            return rise + np.stack([gauss(t) for t in _NODES])
         bend, turn = 4.0 * middle - 3.0 * first - last, 2.0 * (first - 2.0 * middle + last)
 
         def along(t: float):

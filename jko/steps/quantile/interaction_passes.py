@@ -96,8 +96,7 @@ def minimise(problem, solve: Callable, tolerance: float):
         found, model, note = _pass(problem, solve, at, factor, TOLERANCES.pass_tolerance * tolerance)
         iterations += found.iterations
         change = _distance(problem, found.edges, at.edges)
-        cost = 0.5 * found.squared_distance / problem.tau
-        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.pair_rounding * at.magnitude)
+        enough = allowed_gap(problem, found.cost, tolerance, TOLERANCES.pair_rounding * at.magnitude)
         mixed, stalled = None, stall.reached(at.value, enough)
         if passes < TOLERANCES.most_passes and not stalled and 0.5 * change**2 / problem.tau > enough:
             past = [*past[1 - TOLERANCES.pass_memory :], (at, found)]
@@ -122,16 +121,14 @@ def minimise(problem, solve: Callable, tolerance: float):
     details = {"passes": passes, "last_move": float(change)}
     passes = f"{passes} passes of the interaction, the last by {change:.0e} in W2"
     note = "; ".join(filter(None, (passes, model.note, note)))
-    energy = new.value - cost
+    energy = new.value - found.cost
     return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed, details=details), note
 
 
 def _iterate(problem, edges: np.ndarray, widths: np.ndarray):
-    from jko.loops.elliptic import banded
-
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
     cells = problem.energy.at(edges, widths, problem.masses)
-    cost = 0.5 * banded.transport_cost(problem.masses, problem.start, edges) / problem.tau
+    cost = problem.cost(edges)
     value, size = cells.energy + pairs.energy + cost, cells.magnitude + abs(pairs.energy) + cost
     return Iterate(edges, widths, pairs, value, size)
 
@@ -158,7 +155,7 @@ def _gap(problem, found, model: Modelled, new: Iterate):
     own = 1.0 / problem.tau + model.modulus
     own = own if own > 0.0 else 1.0 / problem.tau
     whole = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
-    unbalanced = np.sqrt(certified_gap(problem, missing)) + np.sqrt(found.gap * own / whole)
+    unbalanced = np.sqrt(certified_gap(problem, found.edges, missing)) + np.sqrt(found.gap * own / whole)
     return unbalanced**2 + found.gap
 
 

@@ -12,12 +12,12 @@ from jko.steps.quantile.tolerances import TOLERANCES
 
 
 class Solution(NamedTuple):
-    """Edges `[n+1]`, widths `[n]`, the energy F, W₂² from the start, the gap, and whether it closed."""
+    """Edges `[n+1]`, widths `[n]`, the energy F, the cost of the move, the gap, and whether it closed."""
 
     edges: np.ndarray
     widths: np.ndarray
     energy: float
-    squared_distance: float
+    cost: float
     gap: float
     iterations: int
     closed: bool
@@ -26,7 +26,8 @@ class Solution(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """min over edges of W₂²/2τ + F against `start` `[n+1]`, masses `[n]` between, inside two walls.
+    """min over edges of W_p^p/(pτ^{p−1}) + F against `start` `[n+1]`, masses `[n]` between, inside two walls,
+    p the `exponent`.
 
     Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference. `kept` are the
     numbers of the edges left of a step's, where cells were joined for it.
@@ -39,54 +40,102 @@ class Problem(NamedTuple):
     tau: float
     walls: tuple[float, float]
     kept: np.ndarray | None = None
+    exponent: float = 2.0
+
+    @property
+    def rate(self) -> float:
+        """τ^{1−p}, the factor of W_p^p/p."""
+        return self.tau ** (1.0 - self.exponent)
 
     @property
     def convexity(self) -> float:
-        """1/τ + λ."""
+        """1/τ + λ. At p ≠ 2, where a cost is nowhere strongly convex or not everywhere, λ ≥ 0 makes the step
+        convex and is left out beside it: ∞ or −∞."""
+        if self.exponent != 2.0:
+            return np.inf if self.energy.modulus >= 0.0 else -np.inf
         return 1.0 / self.tau + self.energy.modulus
+
+    def cost(self, edges: np.ndarray) -> float:
+        """W_p^p/(pτ^{p−1}) from the start, exact for densities that are constant on the cells."""
+        from jko.loops.elliptic import banded, power_cost
+
+        if self.exponent == 2.0:
+            return 0.5 * banded.transport_cost(self.masses, self.start, edges) / self.tau
+        return power_cost.cost(self.masses, self.start, edges, self.exponent) * self.rate / self.exponent
 
 
 class Point:
     """The objective at given edges, with its gradient and Hessian."""
 
     def __init__(self, problem, edges: np.ndarray, widths: np.ndarray):
-        from jko.loops.elliptic import banded
-
         self.edges, self.widths = edges, widths
         self.terms = problem.energy.at(edges, widths, problem.masses)
-        self.squared_distance = banded.transport_cost(problem.masses, problem.start, edges)
-        cost = 0.5 * self.squared_distance / problem.tau
-        self.value, self.magnitude = self.terms.energy + cost, self.terms.magnitude + cost
+        self.cost, self.expected = problem.cost(edges), None
+        self.value, self.magnitude = self.terms.energy + self.cost, self.terms.magnitude + self.cost
 
     def assemble(self, problem, positive: bool = True):
         """The gradient and the Hessian, which is made positive or left as it is."""
         from jko.loops.elliptic import banded
 
-        n = problem.masses.size
+        n, rate = problem.masses.size, 1.0 / problem.tau if problem.exponent == 2.0 else 0.0
         self.gradient, self.rows, self.upper = np.empty(n + 1), np.empty(n + 1), np.empty(n)
         banded.assemble(
-            self.edges, problem.start, problem.masses, *self.terms[1:5], 1.0 / problem.tau,
-            -TOLERANCES.convexified / problem.tau if positive else -np.inf,
+            self.edges, problem.start, problem.masses, *self.terms[1:5], rate,
+            -TOLERANCES.convexified * rate if positive else -np.inf,
             self.gradient, self.rows, self.upper,
         )  # fmt: skip
         if self.terms.at_edges is not None:
             self.gradient += self.terms.at_edges[0]
             self.rows += self.terms.at_edges[1]
-            if self.edges[0] <= TOLERANCES.centre * self.edges[-1]:  # the centre of a ball is no edge
-                self.gradient[0], self.rows[0] = 0.0, TOLERANCES.fixed
+        if rate == 0.0:
+            self._add_cost(problem)
+        if self.terms.at_edges is not None and self.edges[0] <= TOLERANCES.centre * self.edges[-1]:
+            self.gradient[0], self.rows[0] = 0.0, TOLERANCES.fixed  # the centre of a ball is no edge
+
+    def _add_cost(self, problem):
+        """The gradient of W_p^p/(pτ^{p−1}), and in the place of its Hessian, which may be 0 or ∞, secants
+        from where the edges are to where the forces expected there send them: in the end Newton's method."""
+        from jko.loops.elliptic import power_cost
+
+        p, rate, masses, n = problem.exponent, problem.rate, problem.masses, problem.masses.size
+        force = -self.gradient / lumped(masses) if self.expected is None else self.expected
+        wanted = np.sign(force) * (np.abs(force) / rate) ** (1.0 / (p - 1.0))
+        least = TOLERANCES.least_move * max(np.abs(wanted).max(), np.abs(self.edges - problem.start).max())
+        cells = masses, problem.start, self.edges
+        pull, rows, upper = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n)
+        power_cost.add_gradient(*cells, p, rate, pull)
+        power_cost.add_weights(
+            *cells, wanted, p, rate, max(least, 1e-100), TOLERANCES.near_wanted, rows, upper
+        )
+        self.gradient, self.rows, self.upper = self.gradient + pull, self.rows + rows, self.upper + upper
+        self._cost_model = pull, rows, upper
+
+    def expecting(self, problem, before: Point, direction: np.ndarray) -> Point:
+        """The same point, told the forces per unit mass that its cost's model expected after `direction`."""
+        if problem.exponent != 2.0:
+            pull, rows, upper = before._cost_model
+            across = upper * np.diff(direction)
+            pull = pull + rows * direction + np.append(across, 0.0) - np.append(0.0, across)
+            self.expected = pull / lumped(problem.masses)
+        return self
+
+
+def lumped(masses: np.ndarray) -> np.ndarray:
+    """The masses at the edges `[n+1]`, half of each cell's on either side."""
+    return np.maximum(0.5 * (np.append(masses, 0.0) + np.append(0.0, masses)), 1e-300)
 
 
 def solution(point: Point, gap: float, iterations: int, closed: bool) -> Solution:
     """What a method ends with."""
-    energy, distance = point.terms.energy, point.squared_distance
-    return Solution(point.edges, point.widths, energy, distance, gap, iterations, closed, point.magnitude)
+    energy, magnitude = point.terms.energy, point.magnitude
+    return Solution(point.edges, point.widths, energy, point.cost, gap, iterations, closed, magnitude)
 
 
 def allowed_gap(problem, cost: float, tolerance: float, rounding: float) -> float:
-    """The gap that closes a step: a share of W₂²/2τ, the `rounding` of J's summands, or what moves within the
-    rounding of positions cost, where all mass has come to one point and nothing else is left."""
-    positions = np.finfo(float).eps * max(map(abs, problem.walls))
-    return max(tolerance * cost, rounding, 0.5 * float(np.sum(problem.masses)) * positions**2 / problem.tau)
+    """The gap that closes a step: a share of its cost, the `rounding` of J's summands, or what moves within
+    the rounding of positions cost, where all mass has come to one point and nothing else is left."""
+    positions, p = np.finfo(float).eps * max(map(abs, problem.walls)), problem.exponent
+    return max(tolerance * cost, rounding, float(np.sum(problem.masses)) * positions**p * problem.rate / p)
 
 
 class Stall:
@@ -102,13 +151,20 @@ class Stall:
         return len(self._values) > self._iterations and self._values[-1 - self._iterations] - value <= enough
 
 
-def certified_gap(problem, gradient: np.ndarray) -> float:
+def certified_gap(problem, edges: np.ndarray, gradient: np.ndarray) -> float:
     """½gᵀ((1/τ + λ)M)⁻¹g ≥ J − min J, since J is (1/τ + λ)-convex in the metric of M.
 
     Where 1/τ + λ ≤ 0 it certifies nothing, and with 1/τ alone measures how stationary the edges are.
-    """
-    from jko.loops.elliptic import banded
 
+    At p ≠ 2 the Fenchel–Young defect ∫φ(d) + φ*(y) − yd of the cost φ = |d|^p/(pτ^{p−1}), with d the moves
+    and y the force that holds F's in balance, φ′(d) less that of g: where F is convex in the edges J − min J
+    is no more.
+    """
+    from jko.loops.elliptic import banded, power_cost
+
+    if problem.exponent != 2.0:
+        force = banded.force(problem.masses, gradient)
+        return power_cost.defect(problem.masses, problem.start, edges, force, problem.exponent, problem.rate)
     convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
     return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
 

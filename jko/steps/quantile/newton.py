@@ -29,12 +29,12 @@ def minimise(problem, tolerance: float, most_iterations: int, first=None) -> Sol
         at_end = iteration == most_iterations or direction is None
         last, gap = closed, np.inf
         if last or at_end or _may_be_closed(problem, point, direction):
-            gap = certified_gap(problem, _without(point.gradient, held))
+            gap = certified_gap(problem, point.edges, _without(point.gradient, held))
         closed = is_closed(problem, point, gap, tolerance)
         moved = None if at_end or (last and closed) else _line_search(problem, point, direction)
         if moved is None:
             break
-        point = moved
+        point = moved.expecting(problem, point, direction)
     return solution(point, gap, iteration, closed)
 
 
@@ -54,15 +54,13 @@ def _may_be_closed(problem, point: Point, direction: np.ndarray):
     decrement = np.inf if direction is None else -float(point.gradient @ direction)
     return (
         0.5 * decrement
-        <= TOLERANCES.decrement_cost * 0.5 * point.squared_distance / problem.tau
-        + TOLERANCES.decrement_rounding * point.magnitude
+        <= TOLERANCES.decrement_cost * point.cost + TOLERANCES.decrement_rounding * point.magnitude
     )
 
 
 def is_closed(problem, point: Point, gap: float, tolerance: float) -> bool:
     """Whether the gap is below tolerance · W₂²/2τ, or below what rounding makes of J."""
-    cost = 0.5 * point.squared_distance / problem.tau
-    return bool(gap <= allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * point.magnitude))
+    return bool(gap <= allowed_gap(problem, point.cost, tolerance, TOLERANCES.rounding * point.magnitude))
 
 
 def _pushed(point: Point, walls: tuple):
@@ -199,8 +197,7 @@ def minimise_bounded(
             if direction is not None:
                 break
         gap = limits.gap(point)
-        cost = 0.5 * point.squared_distance / problem.tau
-        enough = allowed_gap(problem, cost, tolerance, TOLERANCES.rounding * point.magnitude)
+        enough = allowed_gap(problem, point.cost, tolerance, TOLERANCES.rounding * point.magnitude)
         last, closed = closed, gap <= enough
         if not closed and stall.reached(point.value, enough):
             break
@@ -211,7 +208,7 @@ def minimise_bounded(
         moved = limits.search(point, direction)
         if moved is None:
             break
-        point = moved
+        point = moved.expecting(problem, point, direction)
     return solution(point, gap, iteration, bool(closed))
 
 
@@ -274,7 +271,7 @@ class _Limits:
         tight = self.active & (room <= 0.0)
         pressure, residual = np.empty(room.size), np.empty(room.size - 1)
         wrong = rigid_blocks.multipliers(point.gradient, self.masses, tight, pressure, residual)
-        return certified_gap(self.problem, residual) + wrong * (self.walls[1] - self.walls[0])
+        return certified_gap(self.problem, point.edges, residual) + wrong * (self.walls[1] - self.walls[0])
 
     def search(self, point: Point, direction: np.ndarray):
         """A point of lower J on the arc along the direction, or else along the gradient."""

@@ -31,8 +31,7 @@ def minimise(problem, tolerance: float):
     at = _Iterate(problem, problem.start, problem.widths)
     steps, turns = [], []
     for iteration in range(TOLERANCES.repulsion_steps + 1):
-        gap = certified_gap(problem, at.free_gradient())
-        cost = 0.5 * at.point.squared_distance / problem.tau
+        gap, cost = certified_gap(problem, at.point.edges, at.free_gradient()), at.point.cost
         closed = bool(gap <= max(tolerance * cost, TOLERANCES.pair_rounding * at.magnitude))
         if closed or iteration == TOLERANCES.repulsion_steps:
             break
@@ -56,8 +55,7 @@ def minimise(problem, tolerance: float):
     note = f"W summed to {rough:.0e} of its range" if rough > 1e-9 else ""
     energy = at.value - cost
     point = at.point
-    distance = point.squared_distance
-    ended = Solution(point.edges, point.widths, energy, distance, gap, iteration, closed, at.magnitude)
+    ended = Solution(point.edges, point.widths, energy, cost, gap, iteration, closed, at.magnitude)
     return ended, note
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from functionals import Functional
 from jko.bounds import Space
-from jko.errors import positive_number, whole_number
+from jko.errors import UnsupportedFunctional, positive_number, whole_number
 from jko.measures import Density, Grid, LineDensity, LineGrid, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
@@ -72,6 +72,11 @@ class Quantile(Scheme):
     An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
     until the gap of the whole step closes; the note says how many.
 
+    cost_exponent: p in W_p^p/(pτ^{p−1}), the cost of moves |y − x|^p, of which the flow is ∂_tρ =
+    ∇·(ρ|∇ξ|^{q−2}∇ξ), q = p/(p − 1) [Agueh2005]: doubly nonlinear diffusion, the Laplacian of q. The cost is
+    exact, and at p ≠ 2 the gap is its Fenchel–Young defect where V is convex, else the duality gap among all
+    densities. No interaction is taken there and no cap that varies, and no bound of a run is known.
+
     With edges of one's own the cells are those of the grid. On a radial grid the edges are radii, since the
     optimal map of radial measures is radial and increasing, and ΔX in U the volume of the shell; internal
     energies that are displacement convex in R^d and radial potentials, with 1/τ + λ > 0.
@@ -84,6 +89,7 @@ class Quantile(Scheme):
 
     tolerance: float = 1e-9
     most_iterations: int = 200
+    cost_exponent: float = 2.0
 
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
@@ -94,6 +100,11 @@ class Quantile(Scheme):
     def __post_init__(self):
         positive_number("tolerance", self.tolerance)
         whole_number("most_iterations", self.most_iterations)
+        if positive_number("cost_exponent", self.cost_exponent) <= 1.0:
+            raise ValueError(
+                f"cost_exponent: expected a number above 1, got {self.cost_exponent:g}: with 1 and less "
+                "optimal maps are not unique"
+            )
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
@@ -104,6 +115,13 @@ class Quantile(Scheme):
             )
         problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, origin_of(mu.grid)))
         energy = problem.at(0.0)
+        if self.cost_exponent != 2.0 and (
+            energy.interaction is not None or isinstance(energy.cap, VariedCap)
+        ):
+            raise UnsupportedFunctional(
+                f"steps.Quantile(cost_exponent={self.cost_exponent:g}) takes internal energies, potentials "
+                f"and a cap that is a number, got {F!r}: leave the rest out, or take cost_exponent=2"
+            )
         if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
                 f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
@@ -128,7 +146,10 @@ class Quantile(Scheme):
         return Solved(problem, solution, new, State(data), kept, resolved, note)
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.FLAT
+        return Space.FLAT if self.cost_exponent == 2.0 else Space.NONE
+
+    def displacement_modulus(self, F, mu) -> float | None:
+        return super().displacement_modulus(F, mu) if self.cost_exponent == 2.0 else None
 
     def reflect(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
         """2X₁ − X with X₁ the edges of the half step."""
@@ -140,7 +161,8 @@ class Quantile(Scheme):
         point = Point(problem, edges, widths)
         new, data, kept = _settled(problem, point, mu)
         energy = energy_before(problem)
-        dissipation = energy - energy_of(problem, point) - 0.5 * point.squared_distance / tau
+        cost = problem._replace(tau=tau).cost(point.edges)
+        dissipation = energy - energy_of(problem, point) - cost
         past = kept_cells(*before, kept)
         return Reflected(half, new, State(data), dissipation, energy, bent, past=past)
 
@@ -159,7 +181,7 @@ class Quantile(Scheme):
             now = kept_cells(now["edges"], now["widths"], problem.kept)
         whole = problem._replace(start=now["edges"], widths=now["widths"], tau=tau)
         energy = energy_before(whole)
-        cost = 0.5 * Point(whole, solution.edges, solution.widths).squared_distance / tau
+        cost = whole.cost(solution.edges)
         info = record(problem, solution, mu, new, note)
         info = replace(info, dissipation=energy - solution.energy - cost, transport_cost=cost)
         return Continued(new, State(data), info, kept_cells(now["edges"], now["widths"], kept), energy)
@@ -178,7 +200,7 @@ class Quantile(Scheme):
     def _solved(self, mu: Density, tau: float, cells: State, energy: LineEnergy):
         walls = _walls(_from_origin(mu).grid)
         start = (cells[name] for name in ("edges", "widths", "masses"))
-        problem = LineProblem(energy, *start, tau, walls)
+        problem = LineProblem(energy, *start, tau, walls, exponent=self.cost_exponent)
         if energy.cap is not None or not energy.keeps_open:
             # at the cap they would be narrower than rounding
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
@@ -204,6 +226,11 @@ class Quantile(Scheme):
     def _certified(self, problem, grid: Grid):
         if problem.convexity <= 0.0 and problem.energy.shells is not None:
             modulus = problem.energy.modulus
+            if problem.exponent != 2.0:
+                raise ValueError(
+                    f"functional: steps.Quantile(cost_exponent={problem.exponent:g}) takes convex potentials "
+                    f"on a radial grid, got one with lambda = {modulus:g}: take another, or cost_exponent=2"
+                )
             raise ValueError(
                 f"tau: steps.Quantile takes on a radial grid steps of 1/tau + lambda > 0, got "
                 f"{problem.tau:g} with lambda = {modulus:g}: take less than {-1.0 / modulus:g}"
@@ -291,14 +318,14 @@ def _room(cap: VariedCap | float, grid: Grid):
 
 def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo:
     """The record of a step from `old` to `new`."""
-    cost = 0.5 * solution.squared_distance / problem.tau
-    gap = solution.gap
+    cost, gap = solution.cost, solution.gap
     if problem.convexity <= 0.0 and problem.energy.interaction is not None:
         gap, why = np.nan, f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
         remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
         note = "; ".join(filter(None, (note, why + remedy)))
     elif not solution.closed:
         note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
+    convexity = {"convexity": problem.convexity} if problem.exponent == 2.0 else {}
     mass_error = abs(new.mass - old.mass)
     kept = mass_error <= TOLERANCES.mass * old.mass
     if not kept:
@@ -313,7 +340,7 @@ def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo
         dissipation=energy_before(problem) - solution.energy - cost,
         transport_cost=cost,
         note=note,
-        details={**solution.details, "convexity": problem.convexity, "cells": int(problem.masses.size)},
+        details={**solution.details, **convexity, "cells": int(problem.masses.size)},
     )
 
 

@@ -21,6 +21,8 @@ class Tolerances:
 
     # Its direction
     convexified: float = 0.9  # fraction of 1/τ that concave V may take of the Hessian, which stays positive
+    least_move: float = 1e-8  # fraction of the largest move: what moves less has its weight, where p ≠ 2
+    near_wanted: float = 0.1  # of a cell's largest move: nearer to what is wanted the Hessian is taken, p < 2
     stiffenings: int = 8  # rounds that stiffen cells which a direction would empty; each settles some of them
     active_set_rounds: int = 60  # changes of the set of cells at their bounds within one direction
 
