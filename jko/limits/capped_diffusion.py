@@ -24,8 +24,6 @@ class CappedDiffusion(NonlinearDiffusion):
         super().__init__(internal, cap)
         self.faces = faces
         self.column = faces.of(cap).reshape(-1, 1)
-        rising = faces.of(np.indices(cap.shape).sum(axis=0))
-        self.from_high, self.from_low = rising, -rising
 
     def evolve(self, rho: np.ndarray, psi: np.ndarray, tau: float, second_order: bool):
         """ρ `[*cells]` after τ with Ψ fixed; raises NotSolved."""
@@ -52,7 +50,7 @@ class CappedDiffusion(NonlinearDiffusion):
     def _stage(self, base: np.ndarray, carried: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """ρ′ from `base`, with the M of the density `carried`."""
         fields = carried, *self.diffusion(carried), psi
-        sides = [self.faces.by_lines(blended, *fields, ramp) for ramp in (self.from_low, self.from_high)]
+        sides = [self.faces.by_lines(blended, rising, *fields) for rising in (-1.0, 1.0)]
         newton = GridNewton(self, base, carried, psi, self.column, 0.0)
         solved = newton.newton(weight[:, None] * np.stack(sides, axis=1), TOLERANCES.capped_iterations)
         if not (solved or newton.worst < TOLERANCES.accepted):

@@ -152,7 +152,7 @@ class GridProblem:
             from jko.limits.upwind import Upwind
 
             return CrowdMotion(cap, Faces(self.grid, self.batches)) if capped else Upwind()
-        if capped and len(self.batches) > 1:
+        if capped and (len(self.batches) > 1 or self.grid.is_periodic):
             from jko.limits.capped_diffusion import CappedDiffusion
             from jko.limits.faces import Faces
 

@@ -1,4 +1,4 @@
-"""The faces between the cells of a box or a room, all axes together: fluxes, the equation of a pressure."""
+"""The faces between the cells of a grid, all axes together: fluxes, the equation of a pressure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from jko.measures import Grid
 
 class Faces:
     """Faces between cells of the inside: `low` and `high`, the flat indices of the two cells of each, axis by
-    axis, `before` and `after` the faces next to it on its line, −1 at a wall. Fields are those of the inside
+    axis, `before` and `after` the faces next to it on its line, −1 at a wall. A line that closes has one more
+    face, from its last cell to its first. Fields are those of the inside
     alone, `[size]`; `of` and `field` go to them and back."""
 
     def __init__(self, grid: Grid, batches: list[list[Lines]]):
@@ -21,21 +22,21 @@ class Faces:
         self.doors = grid.doors.reshape(-1)[self._held]
         place = np.full(grid.size, -1)
         place[self._held] = np.arange(self.size)
-        self._lines = [place[lines.index] for axis in batches for lines in axis]
+        self._lines = [(place[lines.index], lines.closes) for axis in batches for lines in axis]
         none = np.zeros(0, dtype=place.dtype)
-        beside, number = [(none, none)], 0
-        for line in self._lines:
-            faces = number + np.arange(line[1:].size).reshape(line[1:].shape)
-            wall = np.full((1, line.shape[1]), -1)
-            beside.append(
-                (np.concatenate([wall, faces[:-1]]).ravel(), np.concatenate([faces[1:], wall]).ravel())
-            )
+        sides, number = [(none, none, none, none)], 0
+        for line, closes in self._lines:
+            low, high = (line, np.roll(line, -1, axis=0)) if closes else (line[:-1], line[1:])
+            faces = number + np.arange(low.size).reshape(low.shape)
+            before, after = np.roll(faces, 1, axis=0), np.roll(faces, -1, axis=0)
+            if not closes:
+                before[:1], after[-1:] = -1, -1
+            sides.append((low.ravel(), high.ravel(), before.ravel(), after.ravel()))
             number += faces.size
-        self.before, self.after = (np.concatenate(side) for side in zip(*beside, strict=True))
-        self.low = np.concatenate([none, *(line[:-1].ravel() for line in self._lines)])
-        self.high = np.concatenate([none, *(line[1:].ravel() for line in self._lines)])
-        weights = [np.full(lines.index[1:].size, lines.conductance) for axis in batches for lines in axis]
-        self.inverse_square = np.concatenate([np.zeros(0), *weights])
+        self.low, self.high, self.before, self.after = map(np.concatenate, zip(*sides, strict=True))
+        each = [lines.conductance for axis in batches for lines in axis]
+        counts = [low.size for low, *_ in sides[1:]]
+        self.inverse_square = np.repeat(np.array(each, dtype=float), counts)
 
     def of(self, field: np.ndarray) -> np.ndarray:
         """The values inside `[size]` of a field `[*cells]`."""
@@ -52,13 +53,16 @@ class Faces:
         """Cells along all axes together: as many rounds carry a change through the box."""
         return sum(self.grid.cells)
 
-    def by_lines(self, kernel, *fields) -> np.ndarray:
-        """kernel(lines of each field, out) for all lines, `out` `[n − 1, lines]`, on all faces."""
+    def by_lines(self, kernel, rising: float, *fields) -> np.ndarray:
+        """kernel(lines of each field, ξ, out) for all lines, `out` `[n − 1, lines]`, on all faces, for a ξ of
+        the slope `rising`; a line that closes is gone along beyond its ends."""
         found = [np.zeros(0)]
-        for index in self._lines:
-            out = np.empty((index.shape[0] - 1, index.shape[1]))
-            kernel(*(field.ravel()[index] for field in fields), out)
-            found.append(out.ravel())
+        for line, closes in self._lines:
+            index = np.concatenate([line[-1:], line, line[:2]]) if closes else line
+            xi = np.broadcast_to(rising * np.arange(float(len(index)))[:, None], index.shape)
+            out = np.empty((len(index) - 1, index.shape[1]))
+            kernel(*(field.ravel()[index] for field in fields), np.ascontiguousarray(xi), out)
+            found.append((out[1:-1] if closes else out).ravel())
         return np.concatenate(found)
 
     def difference(self, field: np.ndarray) -> np.ndarray:

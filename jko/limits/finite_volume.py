@@ -40,11 +40,11 @@ class FiniteVolume(Scheme):
     the distances of the centroids, and what is solved for is the mass in cells; of order 2 where neighbouring
     cells are alike. There internal energies, under a cap or not, potentials and interactions are taken.
 
-    A cap without internal energy, and in the plane and in space with one, is a convex problem of all axes
-    together, solved in substeps of order 1: a full crowd gives way sideways.
+    A cap without internal energy, and in the plane, in space and on a torus with one, is a convex problem of
+    all axes together, solved in substeps of order 1: a full crowd gives way sideways.
 
     A periodic axis closes on itself; V and the kernel are read on the box, W at the nearest image. There any
-    other U is implicit on all axes together, as with a mobility, and no cap is taken.
+    other U without a cap is implicit on all axes together, as with a mobility.
 
     Two stages (SDIRK) are tried first. They, and the midpoint iteration for the interaction
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
@@ -138,11 +138,6 @@ class FiniteVolume(Scheme):
                     f"limits.FiniteVolume takes {atom!r}, which is not convex, only beside an energy of the "
                     "gradient, without which densities part within a cell: add c * fn.Dirichlet()"
                 )
-        if mu.grid.is_periodic and "constraint" in kinds:
-            raise UnsupportedFunctional(
-                f"limits.FiniteVolume takes no cap on a periodic grid, got {F!r}: take steps.PrimalDual, or "
-                "a grid with walls"
-            )
         plain = all(atom.is_entropy for _, atom in F.parts.internal) and not F.parts.constraints
         if mu.grid.exits is not None and F.parts.internal and not plain:
             raise UnsupportedFunctional(
@@ -166,7 +161,7 @@ class FiniteVolume(Scheme):
 
         self.check(F, mu)
         positive_number("length", self.length)
-        carrier, coupled = None, bool(F.parts.kinds & {"local", "gradient"})
+        carrier, coupled = None, bool(F.parts.kinds & {"local", "gradient", "constraint"})
         if self.carries or (mu.grid.is_periodic and "internal" in F.parts.kinds and not coupled):
             from jko.limits.mobile import Carrier
 

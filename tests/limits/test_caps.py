@@ -1,5 +1,6 @@
 """Crowds in one to three dimensions: exact answers, and structure with every kind of partner of a cap."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.optimize import brentq
@@ -85,3 +86,51 @@ def test_a_crowd_in_space_ends_as_a_ball():
     run = assert_structure(QUADRATIC + fn.Cap(cap), rho, 0.5, n_steps=6)
     radius = (3.0 / (4.0 * np.pi * cap)) ** (1.0 / 3.0)
     assert np.trace(run.final.covariance()) == pytest.approx(0.6 * radius**2, rel=0.03)
+
+
+@pytest.mark.parametrize("length", [1.0, 1e-3])
+def test_two_corridors_meet_at_the_seam_of_a_torus(length):
+    """Under V = −|x| and cap 1, ½ everywhere is full for t on each side of the seam, ½ from |x| = t on."""
+    errors = []
+    for cells in (200, 400):
+        grid = jko.Grid.uniform(-length, length, cells, periodic=True)
+        F = fn.Potential(lambda x: -jnp.abs(x[0]) / length) + fn.Cap(1.0)
+        rho = jko.Density(grid, np.full(cells, 0.5))
+        run = assert_structure(F, rho, 0.0125 * length**2, n_steps=20)
+        right = overlap(grid, 0.75 * length, length) + 0.5 * overlap(grid, 0.25 * length, 0.75 * length)
+        errors.append(np.abs(run.final.values - right - right[::-1]).sum() / cells)
+    assert errors[1] < 1.2e-3
+    assert np.log2(errors[0] / errors[1]) > 0.8
+
+
+@pytest.mark.parametrize(
+    "F", [0.3 * fn.Entropy() + fn.Cap(0.3), 0.3 * fn.Power(2.0) + fn.Cap(0.3), fn.Cap(0.3)], ids=repr
+)
+def test_a_torus_turned_is_a_flow_turned(F):
+    turned = (7, 9)
+    ends = []
+    for k in ((0, 0), turned):
+        grid = jko.Grid.uniform((-2.0, -2.0), (2.0, 2.0), (14, 18), periodic=True)
+        shift = np.array(k) * np.array(grid.spacing)
+        V = lambda x, shift=shift: -jnp.sum(jnp.cos(0.5 * jnp.pi * (x - shift)))  # noqa: E731
+        rho = jko.Density.from_function(grid, lambda x, V=V: jnp.exp(-0.5 * V(x)) + 0.2)
+        rho = jko.Density(grid, 0.9 * rho.values)
+        run = assert_structure(F + fn.Potential(V), rho, 0.1, n_steps=3)
+        ends.append(np.roll(run.final.values, (-k[0], -k[1]), axis=(0, 1)))
+        assert run.final.values.max() <= 0.3 * (1.0 + 1e-12)
+    assert np.abs(ends[0] - ends[1]).max() < 1e-8
+
+
+def test_a_capped_diffusion_on_a_circle_agrees_with_the_dynamic_step_and_with_gibbs():
+    grid = jko.Grid.uniform(-np.pi, np.pi, 60, periodic=True)
+    V = lambda x: jnp.cos(x[0])  # noqa: E731, whose minimum is at the seam
+    F, cap = 0.5 * fn.Entropy() + fn.Potential(V), 0.3
+    rho = jko.Density.from_function(grid, lambda x: 1.0 + 0.3 * jnp.cos(x[0] - 1.0))
+    run = assert_structure(F + fn.Cap(cap), rho, 0.02, n_steps=5)
+    other = jko.flow(F + fn.Cap(cap), rho, jko.steps.PrimalDual(tolerance=1e-4), tau=0.02, n_steps=5)
+    moved = np.abs(run.final.values - rho.values).sum()
+    assert np.abs(run.final.values - other.final.values).sum() < 0.03 * moved
+    gibbs = np.exp(-np.cos(grid.axes[0]) / 0.5)
+    c = brentq(lambda c: np.minimum(cap, c * gibbs).sum() * grid.cell_volume - 1.0, 1e-3, 1e3, xtol=1e-14)
+    rest = assert_structure(F + fn.Cap(cap), rho, 5.0, n_steps=4).final.values
+    assert np.abs(rest - np.minimum(cap, c * gibbs)).max() < 1e-5

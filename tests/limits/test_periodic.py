@@ -9,7 +9,6 @@ from scipy.integrate import solve_ivp
 
 import functionals as fn
 from jko import exact, flow
-from jko.errors import UnsupportedFunctional
 from jko.limits import FiniteVolume
 from jko.limits.line_solves import Resolvent, limit_around
 from jko.measures import Density, Grid
@@ -233,10 +232,3 @@ def test_in_the_plane_a_density_of_one_axis_moves_as_on_the_line():
     wide = Density(grid, np.broadcast_to(line.values[:, None], grid.cells))
     one, two = (flow(F, mu, FiniteVolume(), tau=0.01, n_steps=3).final for mu in (line, wide))
     np.testing.assert_allclose(two.values, np.broadcast_to(one.values[:, None], grid.cells), rtol=1e-8)
-
-
-def test_a_cap_is_refused():
-    with pytest.raises(UnsupportedFunctional, match="takes no cap on a periodic grid"):
-        FiniteVolume().prepare(
-            fn.Potential(wave) + fn.Cap(5.0), rough(Grid.uniform(0.0, LENGTH, 16, periodic=True))
-        )
