@@ -87,7 +87,7 @@ class DynamicProblem(GridEnergy):
                 f"fn.Power(2.0) and a cap have, got {F!r}: take limits.FiniteVolume, which takes the entropy"
             )
         if self.cap is not None:
-            self.cap = np.where(self.doors, np.inf, self.cap)
+            self.cap = np.where(self.grid.doors, np.inf, self.cap)
 
     def on(self, grid: Grid, most: np.ndarray, blocked, doors):
         """The same problem on another grid, but for the potential."""
