@@ -24,11 +24,11 @@ print(f"W2² by the exact plan {theorem.static:.4f}, dynamically {theorem.dynami
 print(f"the product coupling pays {theorem.product:.4f}, the detour {theorem.detour:.4f}")
 
 # %%
-# A picture of each scene, and eight seconds of all five as a GIF. The whole minute, at 1280 × 720 and 30
+# A picture of each scene, and five seconds of all five as a GIF. The whole minute, at 1280 × 720 and 30
 # frames a second, is ``jko film``, or ``python examples/film.py results film.mp4``.
 
 # {folder}/film_1.png, {folder}/film_2.png, {folder}/film_3.png, {folder}/film_4.png, {folder}/film_5.png
 write_stills(theorem, folder)
-theorem_film(f"{folder}/film.gif", theorem=theorem, seconds=8.0)
+theorem_film(f"{folder}/film.gif", theorem=theorem, seconds=5.0)
 if len(sys.argv) > 2:
     theorem_film(sys.argv[2], theorem=theorem, progress=True)
