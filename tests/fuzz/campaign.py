@@ -37,7 +37,10 @@ def examine(seed: int, n_steps: int = 1, only=None, in_units: bool = True, draw=
 
 
 def _quiet(job):
-    seed, label, wrong, counted, _ = examine(*job)
+    try:
+        seed, label, wrong, counted, _ = examine(*job)
+    except Exception as error:  # of the checks themselves: one problem is not to end thousands
+        return job[0], "not examined", [f"{type(error).__name__}: {error}"], Counter()
     return seed, label, wrong, counted
 
 

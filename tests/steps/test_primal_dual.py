@@ -8,6 +8,7 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual
+from jko.steps.primal_dual.certificate import next_to_empty
 from jko.steps.primal_dual.grids import box_of_mass
 from tests.first_step import first_step
 
@@ -227,3 +228,26 @@ def test_the_gap_of_a_huge_step_is_small_beside_what_it_gains(tau):
     rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 160), 0.5, 0.5)
     run = jko.flow(fn.Entropy() + fn.Potential("quadratic"), rho, PrimalDual(), tau=tau, n_steps=1)
     assert run.info.gap[0] < 1e-3 * (run.energy[0] - run.energy[1])
+
+
+def test_what_a_crowd_left_behind_is_a_vacuum_and_its_front_is_none():
+    grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (24, 24))
+    values = np.zeros(grid.cells)
+    values[12:] = 1.0
+    values[11], values[4, 5] = 5e-3, 5e-3  # a front that has just come, a residue
+    mu = jko.Density(grid, values)
+    problem = PrimalDual().prepare(fn.Potential("linear", slope=[1.0, 0.0]), mu).at(0.0)
+    empty = next_to_empty(problem, values.reshape(problem.shape))[..., 0]
+    assert empty[:11].all()
+    assert not empty[11:].any()
+
+
+def test_a_gap_that_tails_off_below_the_tolerance_is_let_be():
+    """A tenth of the tolerance is striven for as long again as the tolerance itself took."""
+    grid = jko.Grid.uniform(0.0, 1.5, 75)
+    mu = jko.Density(grid, np.where(grid.axes[0] < 1.0, 0.5, 0.0))
+    F = fn.Cap(1.0) + fn.Potential(lambda x: x[0])
+    full = jko.flow(F, mu, PrimalDual(), tau=0.0125, n_steps=1).info
+    spent = int(full.iterations[0])
+    short = jko.flow(F, mu, PrimalDual(max_iterations=spent - 1), tau=0.0125, n_steps=1).info
+    assert full.relative_gap[0] < short.relative_gap[0] <= 1e-3

@@ -172,14 +172,25 @@ def lower_bound(
     if problem.slices > 1:
         matched = _matched(problem, middles, potentials, actions)
         return max(best, _bound(problem, start, middles, matched, actions, field), key=itemgetter(0))[:2]
-    bare, p = (start < TOLERANCES.next_to_nothing * start.max()) & (problem.most > 0.0), potentials[-1]
+    bare, p = next_to_empty(problem, start) & (problem.most > 0.0), potentials[-1]
+    unpolished = best[0]
     for _ in range(TOLERANCES.polishes):
         p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
         found = _bound(problem, start, middles, [p], actions, field)
-        if found[0] <= best[0]:
+        gained, best = found[0] - best[0], max(best, found, key=itemgetter(0))
+        if gained <= TOLERANCES.polished * (best[0] - unpolished):
             break
-        best = found
     return best[:2]
+
+
+def next_to_empty(problem, r: np.ndarray) -> np.ndarray:
+    """Cells with next to no mass to speak of, or that hold alone what a crowd left behind."""
+    from scipy.ndimage import uniform_filter
+
+    least, turns = TOLERANCES.next_to_nothing * r.max(), (*problem.grid.periodic, False, False)
+    modes = ["wrap" if turning else "nearest" for turning in turns[:3]]
+    alone = uniform_filter(r, TOLERANCES.neighbourhood, mode=modes) < least
+    return (r < least) | (alone & (r < TOLERANCES.residue * r.max()))
 
 
 def _bound(problem, start: np.ndarray, middles: list, potentials: list, actions: list, field: np.ndarray):

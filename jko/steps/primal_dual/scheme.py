@@ -32,7 +32,8 @@ class PrimalDual(Scheme):
     face and each cell [PapadakisPeyreOudet2014].
 
     tolerance: the gap at which a step counts as converged, relative to the step's own W₂²/2τ, or down to a
-    tenth of it where 2 % of the step's own time error, F(ρ_k) − F(ρ′) − W₂²/τ, is less; plus a
+    tenth of it where 2 % of the step's own time error, F(ρ_k) − F(ρ′) − W₂²/τ, is less and as many
+    iterations again are enough for it; plus a
     hundredth of it relative to (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if
     nothing held the forces in balance. obstacle: boolean array over the cells (or a Density, positive
     there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.

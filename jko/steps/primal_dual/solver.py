@@ -18,6 +18,7 @@ from jko.steps.primal_dual.certificate import (
     admissible_path,
     cost,
     lower_bound,
+    next_to_empty,
     path_of,
 )
 from jko.steps.primal_dual.grids import box_of_mass, halved, inside, prolonged
@@ -51,7 +52,8 @@ class DynamicSolver:
         self.problem, self.settings, self.tau = problem, settings, tau
         self.start = np.ascontiguousarray(values.reshape(problem.shape))
         self.actions = problem.actions(tau)
-        self.iterations, self.changes = 0, 0
+        self.iterations, self.changes, self.expected = 0, 0, 0
+        self.within = math.inf  # the iterations that `tolerance` itself took
         self.interacting = bool(problem.parts.interaction)
         if problem.doors is not None:
             self.prices = problem.prices(problem.interaction(values))
@@ -79,6 +81,7 @@ class DynamicSolver:
     def _run(self, data: State | dict) -> dict:
         """Iterations from `data`, and what the next step starts from."""
         potential, flow = self._unpacked(data) if data else self._nested()
+        self.expected = min(int(data.get("iterations", 0)), TOLERANCES.longest_wait)
         potential = self._with_free_particles(potential, self._empty())
         splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
         splitting.restart(potential, flow)
@@ -96,7 +99,7 @@ class DynamicSolver:
         faces = [exchange.within(box) for exchange in problem.exchanges]
         parts = {"potential": at} | {f"flow{a}": (slice(None), *place) for a, place in enumerate(faces)}
         found = inner._run({name: data[name][parts[name]] if name in parts else data[name] for name in data})
-        self.iterations = inner.iterations
+        self.iterations, self.within = inner.iterations, inner.within
         potential = np.zeros((problem.slices, *problem.shape))
         potential[at] = found["potential"] - self.shift
         outside = np.ones(problem.shape, bool)
@@ -121,7 +124,11 @@ class DynamicSolver:
         flows = len(self._units) - 2
         weights = np.array([*splitting.s[:1], splitting.g, splitting.m, *splitting.s[-1:]])[: flows + 2]
         weights /= self._units
-        data = {"potential": np.stack(splitting.potential) + self.shift, "weights": weights}
+        data = {
+            "potential": np.stack(splitting.potential) + self.shift,
+            "weights": weights,
+            "iterations": self.iterations,
+        }
         flows = {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*splitting.flow, strict=True))}
         return data | flows
 
@@ -208,8 +215,8 @@ class DynamicSolver:
 
     def _empty(self):
         """Cells that hold next to nothing, at the start and at the end of the best path."""
-        least, free = TOLERANCES.next_to_nothing * self.start.max(), self.problem.most > 0.0
-        return (self.start < least) & (self.best.end < least) & free
+        free = self.problem.most > 0.0
+        return next_to_empty(self.problem, self.start) & next_to_empty(self.problem, self.best.end) & free
 
     def _with_free_particles(self, potential: list, cells: np.ndarray):
         """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
@@ -237,7 +244,8 @@ class DynamicSolver:
 
     def _iterate(self, splitting: Splitting):
         """Iterations until the gap closes or their number is spent."""
-        certified, check = self.iterations, self.iterations + TOLERANCES.first_check
+        certified = self.iterations
+        check = certified + max(TOLERANCES.first_check, int(TOLERANCES.as_last * self.expected))
         limit = 0 if not self.interacting and self._runaway() > 0.0 else self.settings.max_iterations
         closed = self._closed()
         while self.iterations < limit and not closed:
@@ -327,14 +335,18 @@ class DynamicSolver:
     def _enough(self):
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where the step's own time error is small,
         F(ρ_k) − F(ρ′) − W₂²/τ, by which a step fails to be one of steepest descent
-        [NochettoSavareVerdi2000].
+        [NochettoSavareVerdi2000], as long as that is near.
         """
         best, tolerance = self.best, self.settings.tolerance
         allowed = tolerance * best.cost
-        if math.isfinite(self.before):
+        rest = self.rest + 4.0 * self._rounding()
+        if self.gap <= allowed + rest:
+            self.within = min(self.within, self.iterations)
+        last = min(TOLERANCES.strives * self.within, self.settings.max_iterations)
+        if math.isfinite(self.before) and self.iterations < last:
             own = TOLERANCES.of_time_error * (self.before - best.energy - 2.0 * best.cost)
             allowed = min(allowed, max(own, TOLERANCES.strictest * allowed))
-        return allowed + self.rest + 4.0 * self._rounding()
+        return allowed + rest
 
     def _outcome(self, data: dict):
         most = self.problem.most

@@ -9,11 +9,13 @@ class Tolerances:
 
     # When the iteration is certified and ends
     first_check: int = 10  # iterations before the first certificate, and between two at least
+    as_last: float = 0.5  # of the last step's iterations, before the first certificate: few steps need less
     longest_wait: int = 100  # iterations between certificates, so that no step misses its gap by a whole tail
     wait_share: float = 0.5  # of the iterations so far, until the next certificate at most: one costs twenty
     at_rest: float = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that is rest
     of_time_error: float = 0.02  # of τ's own error in F: the solver's stays below a tenth of it, as measured
     strictest: float = 0.1  # times the tolerance, where τ itself costs nothing
+    strives: float = 2.0  # times the iterations to the tolerance itself, for less: it may be a slow tail
     rounding: float = 1e-14  # of W₂²/2τ and of F's summands: what sums over cells leave of a gap
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
 
@@ -46,7 +48,10 @@ class Tolerances:
     attempts: int = 20  # at flows that the density on their faces can carry; each cuts what the last left
     flow_noise: float = 1e-16  # of the largest density: smaller flows are rounding
     next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell
+    residue: float = 1e-2  # of the largest density: so little alone in a vacuum says nothing of its potential
+    neighbourhood: int = 5  # cells along each axis, over which a residue is alone
     polishes: int = 12  # passes that lower the potential where next to no mass starts
+    polished: float = 0.03  # of what they have gained: a pass that gains less ends them, each gains an eighth
     matches: int = 3  # passes that take the slack off inner slices, each about a fifth of what the last left
     repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
     brink: float = 1e-3  # off −3α, at which a potential of an inner slice leaves none to the slice before
