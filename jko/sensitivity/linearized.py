@@ -21,6 +21,11 @@ class LinearizedStep(GridStep):
     its part of c back, and both are solved together.
     """
 
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        if self.initial.grid.is_room:
+            self.refuse("rooms", "a box without any")
+
     def step(self, mu: Density, state: State, t: float, tau: float, count: int = 1):
         new, info, found = self.scheme.solved(self.problem, mu, t, tau)
         return Taken(new, state, info, (mu, new, found, t, tau))

@@ -50,6 +50,7 @@ class FisherRao(Scheme):
     takes: ClassVar[frozenset[str]] = KINDS - {"local", "gradient"}
     measures: ClassVar[tuple[type, ...]] = (Density,)
     periodic: ClassVar[bool] = True
+    rooms: ClassVar[bool] = True
     transports: ClassVar[bool] = False
 
     def __post_init__(self):
@@ -173,12 +174,12 @@ class Solved(NamedTuple):
 
 
 class CellProblem:
-    """F in the cells of a grid: U, V and a cap, and a moving field of what is not local."""
+    """F in the cells of a grid: U, V and a cap, and a moving field of what is not local; walls stay empty."""
 
     def __init__(self, F: Functional, grid: Grid):
         self.F, self.grid, parts = F, grid, F.parts
         self.internal = parts.internal_energy
-        self.potential = parts.potential_values(grid.points).reshape(grid.cells)
+        self.potential = self._inside(parts.potential_values(grid.points).reshape(grid.cells))
         if not np.all(np.isfinite(self.potential)):
             raise ValueError(
                 "functional: its potential is infinite or NaN in "
@@ -197,8 +198,11 @@ class CellProblem:
         if self.moving:
             rho = Density(self.grid, values)
             for c, atom in self.moving:
-                total += c * np.asarray(atom.first_variation(rho), dtype=float)
+                total += c * self._inside(np.asarray(atom.first_variation(rho), dtype=float))
         return total
+
+    def _inside(self, field: np.ndarray) -> np.ndarray:
+        return field if self.grid.room is None else np.where(self.grid.inside, field, 0.0)
 
     def admits(self, values: np.ndarray) -> bool:
         """Whether ρ keeps below the cap, to rounding."""
@@ -212,10 +216,12 @@ class CellProblem:
         )
         if self.cap is not None:
             values = np.minimum(values, self.cap)
+        values = self._inside(values)
         if not np.all(np.isfinite(values)):
-            worst = 2.0 / -float(outer.min())
+            least = float(outer[self.grid.inside].min())
+            worst = 2.0 / -least
             raise ValueError(
-                f"tau: nothing holds the growth where the first variation is {outer.min():.3g}, so that "
+                f"tau: nothing holds the growth where the first variation is {least:.3g}, so that "
                 f"tau/length² must stay below {worst:.3g}, got {s:.3g}: take a smaller tau"
             )
         return values
@@ -282,7 +288,7 @@ class CellProblem:
         """The λ at which a prox without internal energy or cap ceases to exist."""
         if self.internal is not None or self.cap is not None:
             return math.inf
-        return 2.0 / s + float((self.potential + field).min())
+        return 2.0 / s + float((self.potential + field)[self.grid.inside].min())
 
     def size(self, mu: Density, slope: np.ndarray) -> float:
         """∫|ξ|dρ: what rounding of the gap is relative to."""

@@ -12,6 +12,7 @@ from jko.errors import UnsupportedFunctional
 from jko.loops.elliptic import linearized_direct
 from jko.loops.elliptic.linearized_flux import Faces, adjoint, advected, balance, hamilton_jacobi
 from jko.loops.elliptic.multigrid import Multigrid
+from jko.loops.elliptic.room_flux import RoomFaces
 from jko.loops.grids.resample import interpolate
 from jko.measures import Density
 from jko.steps.grid.dual_energy import DualEnergy
@@ -40,7 +41,8 @@ class LinearizedNewton:
     """U′(ρ) = φ + (τ/2)|∇φ|² − V, ρ − τ∇·(ρ∇φ) = ρ_k on one grid.
 
     U′(ρ) and φ are iterated side by side, so that no exponential of |∇φ|² is met on the way. `bend` is the
-    share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself. Axes may be periodic.
+    share of (τ/2)|∇φ|² that is kept: 1, or 0 for implicit Euler of the PDE itself. Axes may be periodic, and
+    cells that are not `inside` walls, whose own density stays by itself.
     """
 
     def __init__(
@@ -52,12 +54,15 @@ class LinearizedNewton:
         potential: np.ndarray,
         bend: float = 1.0,
         periodic: tuple | None = None,
+        inside: np.ndarray | None = None,
     ):
         cells = density.shape
         self.internal, self.tau, self.cells = internal, tau, cells
         self.shape = (1,) * (3 - len(cells)) + cells
         self.periodic = tuple(periodic or (False,) * len(cells))
-        self.faces = Faces((False,) * (3 - len(cells)) + self.periodic)
+        turns = (False,) * (3 - len(cells)) + self.periodic
+        self.inside = None if inside is None else inside.reshape(self.shape)
+        self.faces = Faces(turns) if self.inside is None else RoomFaces(self.inside, turns)
         self.before = np.ascontiguousarray(density).reshape(self.shape)
         self.potential = np.ascontiguousarray(potential).reshape(self.shape)
         self.scale = np.array([0.0] * (3 - len(cells)) + [tau / h**2 for h in spacing])
@@ -73,7 +78,7 @@ class LinearizedNewton:
         self.direct = (
             self.temperature is not None and self.before.size * self.bandwidth**2 <= TOLERANCES.direct_work
         )
-        self.direct &= not any(self.periodic)
+        self.direct &= inside is None and not any(self.periodic)
 
     def start(self) -> Pair:
         """No motion: φ = 0, ρ = ρ_k. One iteration from there is the semi-implicit step."""
@@ -193,12 +198,15 @@ class LinearizedNewton:
         multigrid = Multigrid(np.log(rho).reshape(self.cells), share, mobility, self.periodic)
 
         def cycle(r: np.ndarray):
-            return multigrid.cycle((r / now.diagonal).astype(np.float32)).astype(float)
+            z = multigrid.cycle((r / now.diagonal).astype(np.float32)).astype(float)
+            return z if self.inside is None else np.where(self.inside, z, 0.0)  # which walls have no part in
 
         return cycle
 
     def _squared_slope(self, phi: np.ndarray, axis: int):
         """τ(∂φ)², the mean of both faces."""
+        if isinstance(self.faces, RoomFaces):
+            return 0.5 * self.scale[axis] * self.faces.squared_slope(phi, axis)
         slope, square = np.diff(phi, axis=axis), np.zeros(self.shape)
         slope *= slope
         square[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))] = slope
@@ -220,7 +228,7 @@ class LinearizedLadder:
                 f"such as the entropy, got {F!r}; steps.BackAndForth moves densities with vacuum"
             )
         self.dual = DualEnergy(self.problem.internal)
-        self.grid = mu.grid
+        self.grid, self.inside = mu.grid, None if mu.grid.room is None else mu.grid.inside
         self.levels = Levels(mu.grid, TOLERANCES.coarsest[mu.grid.dimension - 1])
         self.potentials = self.levels.coarsened(self.problem.potential)
 
@@ -241,9 +249,14 @@ class LinearizedLadder:
             potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
         rho = np.maximum(mu.values, floor * mu.values.max())
         turns = self.grid.periodic
+        if self.inside is not None:  # a potential at which what stands in walls is at rest
+            potentials = [np.where(self.inside, potentials[0], -self.problem.internal.derivative(rho))]
         newton = LinearizedNewton(
-            self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend, turns
+            self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend, turns, self.inside
         )
+        if self.inside is not None:  # on coarser grids walls would lie elsewhere
+            found = newton.solve(newton.start(), tolerance, most)
+            return newton.at(found.phi), newton.iterations
         found = newton.eliminated(tolerance, most) if newton.direct else None
         if found is not None and found.gap <= tolerance * found.transport + newton.floor:
             return found, newton.iterations
@@ -263,9 +276,13 @@ class LinearizedLadder:
         return newton.at(found.phi), spent
 
     def normalise(self, found: Pair, mu: Density):
-        """ρ = U*′(p + c) of the mass of ρ_k."""
-        pressure = found.pressure.reshape(self.grid.cells)
-        return self.dual.normalise(-pressure, float(mu.values.sum()), TOLERANCES.exact_mass)[1]
+        """ρ = U*′(p + c) of the mass of ρ_k, nothing in walls."""
+        pressure, total = found.pressure.reshape(self.grid.cells), float(mu.values.sum())
+        if self.inside is None:
+            return self.dual.normalise(-pressure, total, TOLERANCES.exact_mass)[1]
+        values = np.zeros(self.grid.cells)
+        values[self.inside] = self.dual.normalise(-pressure[self.inside], total, TOLERANCES.exact_mass)[1]
+        return values
 
 
 def _finer(field: np.ndarray, cells: tuple, size: tuple, periodic: tuple):

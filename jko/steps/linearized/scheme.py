@@ -26,8 +26,9 @@ class Linearized(Scheme):
 
     the LJKO scheme: ρ = U*′(φ + (τ/2)|∇φ|² − V), ρ − τ∇·(ρ∇φ) = ρ_k, where φ minimises
     ∫U*(φ + (τ/2)|∇φ|² − V) − ρ_kφ. Centred finite volumes in 1, 2 or 3 dimensions, without flux through
-    walls, joined at the ends of periodic axes: order 2 in h, order 1 in τ. Newton's method in φ and U′(ρ)
-    side by side, its equations by conjugate gradients with a multigrid V-cycle, nested from coarse to fine.
+    walls, those of a room as well, joined at the ends of periodic axes: order 2 in h, order 1 in τ. Newton's
+    method in φ and U′(ρ) side by side, its equations by conjugate gradients with a multigrid V-cycle, nested
+    from coarse to fine but in rooms.
 
     Not the exact JKO step: the two differ by O(τ²) a step, of the order of τ's own error. Conservative to
     rounding, ρ > 0, and F falls by at least the step's cost, ρ_k at rest being admissible.
@@ -54,6 +55,7 @@ class Linearized(Scheme):
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
     periodic: ClassVar[bool] = True
+    rooms: ClassVar[bool] = True
 
     def __post_init__(self):
         positive_number("tolerance", self.tolerance)
