@@ -40,6 +40,11 @@ class Population(Particles):
             raise TypeError(
                 f"particles: expected Particles, got {type(particles).__name__}: take mu.sample(n, seed)"
             )
+        if getattr(particles, "domain", None) is not None:
+            raise ValueError(
+                f"particles: a population lives in free space, got {particles!r}, whose sides it would not "
+                "know: take Particles, or a Density with steps.HellingerKantorovich"
+            )
         factor = 1.0 if mass is None else positive_number("mass", mass) / float(particles.mass)
         return cls(particles.positions, particles.weights * np.asarray(factor, particles.weights.dtype))
 
