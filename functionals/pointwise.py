@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.time_dependence import AtTime, split
@@ -46,7 +47,7 @@ def elementwise(f: Callable, s: np.ndarray):
     if isinstance(s, jax.Array):
         return jax.vmap(f)(s.ravel()).reshape(s.shape)
     s = np.asarray(s, dtype=float)
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+    with jax.enable_x64(True):
         return _of_some(_batched_elementwise(f), s.ravel()).reshape(s.shape)
 
 
@@ -55,8 +56,7 @@ def _evaluate(batched: Callable, f: Callable, x: np.ndarray):
     f = as_it_reads_now(f)
     if isinstance(x, jax.Array) or any(isinstance(t, jax.core.Tracer) for t in time):
         return batched(f, len(time))(x, *time)
-    # numpy points are constants, also within somebody's trace
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
+    with jax.enable_x64(True):
         return _of_some(batched(f, len(time)), np.asarray(x), *time)
 
 
@@ -65,9 +65,9 @@ def _of_some(program: Callable, x: np.ndarray, *time):
     n = len(x)
     size = program_size(n)
     if size == n:
-        return np.array(program(x, *time))
+        return evaluated(program, x, *time)
     padded = np.concatenate([x, np.broadcast_to(x[-1:], (size - n, *x.shape[1:]))])
-    return np.array(program(padded, *time))[:n].copy()
+    return evaluated(program, padded, *time)[:n].copy()
 
 
 def program_size(n: int) -> int:

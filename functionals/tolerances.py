@@ -24,6 +24,10 @@ class Tolerances:
     slow: float = 8.0  # times the bracket that halving at each third iteration leaves: more is halved
     of_logarithm: float = 1e-15  # of log s, or of 1: its rounding
 
+    # Evaluation at points
+    few_operations: int = 2**17  # on numbers: numpy does as many in a quarter of a millisecond
+    few_passes: int = 16  # of a loop that is written out: a longer one is tens of operations times that
+
     # Sinkhorn's iterations
     between_looks: int = 5  # iterations between two looks at the marginals, which cost as much as one
     between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials

@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from functionals.array import Array
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from functionals.time_dependence import AtTime
 from jko.loops.sums.tolerances import TOLERANCES
@@ -51,7 +52,7 @@ def pair_sum(
     """
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _program(_pair_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
+        return _summed(_pair_sum, kernel, (_rows(x, y, block), exclude_coincident), x, y, weights)
 
 
 def pair_gradient_sum(
@@ -66,7 +67,7 @@ def pair_gradient_sum(
     """Σ_j w_j ∇₁k(x_i, y_j) ``[n, d]``, ∇₁ the gradient in the first argument; see `pair_sum`."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _program(_pair_gradient_sum, kernel, _rows(x, y, block), exclude_coincident)(x, y, weights)
+        return _summed(_pair_gradient_sum, kernel, (_rows(x, y, block), exclude_coincident), x, y, weights)
 
 
 def radial_sum(profile: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
@@ -76,7 +77,7 @@ def radial_sum(profile: Callable, x: Array, y: Array, weights: Array, *, block: 
     """
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _program(_radial_sum, profile, _rows(x, y, block))(x, y, weights)
+        return _summed(_radial_sum, profile, (_rows(x, y, block),), x, y, weights)
 
 
 def radial_gradient_sum(slope: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
@@ -89,8 +90,8 @@ def radial_gradient_sum(slope: Callable, x: Array, y: Array, weights: Array, *, 
     with precision(x, y):
         x, y, right = _arrays(x, y, right)
         if left is None:
-            return _program(_radial_gradient_sum, slope, _rows(x, y, block))(x, y, right)
-        return _program(_symmetric_gradient_sum, slope, _rows(x, y, block))(x, y, jnp.asarray(left), right)
+            return _summed(_radial_gradient_sum, slope, (_rows(x, y, block),), x, y, right)
+        return _summed(_symmetric_gradient_sum, slope, (_rows(x, y, block),), x, y, left, right)
 
 
 def radial_difference_sum(slope: Callable, x: Array, y: Array, weights: Array, *, block: int | None = None):
@@ -98,7 +99,7 @@ def radial_difference_sum(slope: Callable, x: Array, y: Array, weights: Array, *
     0."""
     with precision(x, y):
         x, y, weights = _arrays(x, y, weights)
-        return _program(_radial_difference_sum, slope, _rows(x, y, block))(x, y, weights)
+        return _summed(_radial_difference_sum, slope, (_rows(x, y, block),), x, y, weights)
 
 
 def precision(*arrays):
@@ -107,12 +108,15 @@ def precision(*arrays):
     return jax.enable_x64(True) if double else nullcontext()
 
 
-def _program(total: Callable, kernel: Callable, *fixed):
-    """A sum over pairs with its kernel, compiled; the time of a kernel that has one is an operand."""
+def _summed(total: Callable, kernel: Callable, fixed: tuple, *arrays):
+    """A sum over pairs by its program; the time of a kernel that has one is an operand."""
     at = getattr(kernel, "function", None)
     if isinstance(at, AtTime):
-        return partial(_program_of_time(total, at.function, *fixed), at.t)
-    return _program_of(total, kernel, *fixed)
+        program, operands = _program_of_time(total, at.function, *fixed), (at.t, *arrays)
+    else:
+        program, operands = _program_of(total, kernel, *fixed), arrays
+    traced = any(isinstance(operand, jax.Array) for operand in operands)
+    return program(*operands) if traced else evaluated(program, *operands)
 
 
 @kept
@@ -126,7 +130,8 @@ def _program_of_time(total: Callable, function: Callable, *fixed):
 
 
 def _arrays(x: np.ndarray, y: np.ndarray, weights: np.ndarray):
-    x, y, weights = (jnp.asarray(a) for a in (x, y, weights))
+    namespace = jnp if any(isinstance(a, jax.Array) for a in (x, y, weights)) else np
+    x, y, weights = (namespace.asarray(a) for a in (x, y, weights))
     return x, y, weights.astype(jnp.result_type(x.dtype, y.dtype))
 
 
