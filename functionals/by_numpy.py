@@ -17,7 +17,7 @@ from jax.extend.core import ClosedJaxpr, Literal
 from functionals.programs import kept
 from functionals.tolerances import TOLERANCES
 
-_SAME = {  # operations with a counterpart in numpy that takes no parameters
+_SAME: dict[str, Callable] = {  # operations with a counterpart in numpy that takes no parameters
     "abs": np.abs, "acos": np.arccos, "acosh": np.arccosh, "add": np.add, "add_any": np.add,
     "and": np.bitwise_and, "asin": np.arcsin, "asinh": np.arcsinh, "atan": np.arctan, "atan2": np.arctan2,
     "atanh": np.arctanh, "cbrt": np.cbrt, "ceil": np.ceil, "copy": np.asarray, "copy_p": np.asarray,
@@ -31,13 +31,19 @@ _SAME = {  # operations with a counterpart in numpy that takes no parameters
     "logistic": lambda x: 1.0 / (1.0 + np.exp(-x)),
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
 }  # fmt: skip
-_OF_FLOATS = {"div": np.divide, "rem": np.fmod, "pow": np.power}  # whole numbers are divided otherwise
-_REDUCTIONS = {"reduce_sum": np.sum, "reduce_prod": np.prod, "reduce_max": np.max, "reduce_min": np.min,
-               "reduce_and": np.all, "reduce_or": np.any}  # fmt: skip
+_OF_FLOATS: dict[str, Callable] = {
+    "div": np.divide,
+    "rem": np.fmod,
+    "pow": np.power,
+}  # whole numbers are divided otherwise
+_REDUCTIONS: dict[str, Callable] = {
+    "reduce_sum": np.sum, "reduce_prod": np.prod, "reduce_max": np.max, "reduce_min": np.min,
+    "reduce_and": np.all, "reduce_or": np.any,
+}  # fmt: skip
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
 
 
-def evaluated(program: Callable, *operands) -> np.ndarray:
+def evaluated(program, *operands) -> np.ndarray:
     """A program of `jax.jit` at numpy arrays and numbers, as a numpy array."""
     with jax.ensure_compile_time_eval():  # numbers are constants, also within somebody's trace
         few = _traced(program, tuple((np.shape(a), getattr(a, "dtype", None)) for a in operands))
@@ -45,7 +51,7 @@ def evaluated(program: Callable, *operands) -> np.ndarray:
 
 
 @kept
-def _traced(program: Callable, shapes: tuple):
+def _traced(program, shapes: tuple):
     operands = (1.0 if dtype is None else jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes)
     return by_numpy(program.trace(*operands).jaxpr)
 
@@ -236,7 +242,7 @@ def _select(before, after, **_):
     return (lambda which, no, yes: np.where(which, yes, no)) if before[0].dtype == bool else None
 
 
-_SHAPED = {  # from the shapes before, that after, and the parameters
+_SHAPED: dict[str, Callable] = {  # from the shapes before, that after, and the parameters
     "broadcast_in_dim": _broadcast,
     "concatenate": lambda before, after, *, dimension: lambda *xs: np.concatenate(xs, axis=dimension),
     "convert_element_type": lambda before, after, **_: lambda x: np.asarray(x).astype(after.dtype),

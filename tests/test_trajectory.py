@@ -1,6 +1,7 @@
 """Trajectories: saved as netCDF that other tools open, and loaded again."""
 
 import errno
+import functools
 import math
 import os
 from pathlib import Path
@@ -38,21 +39,29 @@ def runs():
     wound = Density(torus, np.random.default_rng(0).uniform(size=torus.cells))
     energy = np.array([math.inf, math.nan])
     return {
-        "weights that change": Trajectory([0, 1], energy, [cloud, moved], odd_columns(), 0.5),
-        "torus": Trajectory(
+        "weights that change": lambda: Trajectory([0, 1], energy, [cloud, moved], odd_columns(), 0.5),
+        "torus": lambda: Trajectory(
             [0, 1], energy, [wound, wound], odd_columns(), 0.5, displacement_modulus=-math.inf
         ),
-        "no step": jko.flow(F, cloud, own_schemes.Noise(), tau=0.5, n_steps=0),
-        "density 1D": flow(fn.Entropy(), problems.density(1), own_schemes.Smoothing()),
-        "density 2D": Trajectory(np.arange(2.0), np.ones(2), [plane, plane], jko.Records.constant(1), 1.0),
-        "particles": flow(F, problems.particles(2, weighted=True), own_schemes.Noise()),
-        "particles float32": flow(F, problems.particles(3, dtype=np.float32), own_schemes.Noise()),
-        "gaussian": flow(fn.Entropy() + F, problems.gaussian(3), own_schemes.HeatOnLine()),
-        "failed": flow(F, problems.particles(2), own_schemes.Failing(at=2), throw=False),
+        "no step": lambda: jko.flow(F, cloud, own_schemes.Noise(), tau=0.5, n_steps=0),
+        "density 1D": lambda: flow(fn.Entropy(), problems.density(1), own_schemes.Smoothing()),
+        "density 2D": lambda: Trajectory(
+            np.arange(2.0), np.ones(2), [plane, plane], jko.Records.constant(1), 1.0
+        ),
+        "particles": lambda: flow(F, problems.particles(2, weighted=True), own_schemes.Noise()),
+        "particles float32": lambda: flow(F, problems.particles(3, dtype=np.float32), own_schemes.Noise()),
+        "gaussian": lambda: flow(fn.Entropy() + F, problems.gaussian(3), own_schemes.HeatOnLine()),
+        "failed": lambda: flow(F, problems.particles(2), own_schemes.Failing(at=2), throw=False),
     }
 
 
-RUNS = runs()
+MADE = runs()
+
+
+@functools.cache
+def run_of(name):
+    """A run, made when a test first asks for it."""
+    return MADE[name]()
 
 
 def same_measure(mu, nu):
@@ -70,9 +79,9 @@ def same_measure(mu, nu):
         assert np.array_equal(mu.covariance(), nu.covariance())
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", MADE)
 def test_a_saved_run_is_loaded_as_it_was(tmp_path, name):
-    run = RUNS[name]
+    run = run_of(name)
     path = run.save(tmp_path / "run.nc")
     loaded = Trajectory.load(str(path))
     for field in ("times", "energy", "energy_uncertainty"):
@@ -93,12 +102,12 @@ def test_a_saved_run_is_loaded_as_it_was(tmp_path, name):
     assert loaded.save(tmp_path / "again.nc").exists()
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", MADE)
 def test_other_tools_open_it(tmp_path, name):
     import h5py
     import xarray
 
-    run = RUNS[name]
+    run = run_of(name)
     path = run.save(tmp_path / "run.nc")
     with xarray.open_dataset(path) as dataset:
         assert np.array_equal(dataset["time"], run.times)
@@ -112,22 +121,22 @@ def test_other_tools_open_it(tmp_path, name):
 
 
 def test_the_dataset_has_labelled_axes():
-    dataset = RUNS["density 2D"].to_xarray()
-    grid = RUNS["density 2D"].final.grid
+    dataset = run_of("density 2D").to_xarray()
+    grid = run_of("density 2D").final.grid
     assert dataset["density"].dims == ("time", "x1", "x2")
     assert np.array_equal(dataset["x2"], grid.axes[1])
     assert (
         dataset["density"].sel(time=1.0, x1=grid.axes[0][3], x2=grid.axes[1][1]).item()
-        == RUNS["density 2D"].final.values[3, 1]
+        == run_of("density 2D").final.values[3, 1]
     )
-    particles = RUNS["particles"].to_xarray()
+    particles = run_of("particles").to_xarray()
     assert particles["position"].dims == ("time", "particle", "axis")
     assert particles["step_iterations"].dims == ("step",)
     assert particles["step"].values.tolist() == [1, 2, 3, 4, 5]
 
 
 def test_attributes_are_kept(tmp_path):
-    run = RUNS["gaussian"]
+    run = run_of("gaussian")
     attributes = {"figure": "3a", "run": 4, "seconds": 0.5, "worst": -math.inf, "largest": 2**80, "empty": ""}
     attributes |= {"tested": True, "seed": None, "path": ["x", "ü☃", 3], "nested": {"a": [1.5, {"b": False}]}}
     attributes |= {"zero": "a\0b", "json": "json: true", "ξ": "\ud800", "one": [7], "none": []}
@@ -152,7 +161,7 @@ def test_attributes_are_kept(tmp_path):
     ],
 )
 def test_attributes_that_would_not_come_back_are_refused(tmp_path, attributes, message):
-    run = RUNS["gaussian"]
+    run = run_of("gaussian")
     noted = Trajectory(run.times, run.energy, run.measures, run.info, run.tau, attributes=attributes)
     with pytest.raises(ValueError, match=f"^attributes: {message}"):
         noted.save(tmp_path / "run.nc")
@@ -160,14 +169,14 @@ def test_attributes_that_would_not_come_back_are_refused(tmp_path, attributes, m
 
 
 def test_measures_that_no_file_holds_are_refused(tmp_path):
-    run = RUNS["particles"]
+    run = run_of("particles")
     others = [*run.measures[:-1], problems.particles(2, n=5)]
     with pytest.raises(ValueError, match=r"^measures: a file holds measures of one kind"):
         Trajectory(run.times, run.energy, others, run.info, run.tau).save(tmp_path / "run.nc")
 
 
 def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
-    path = RUNS["gaussian"].save(tmp_path / "run.nc")
+    path = run_of("gaussian").save(tmp_path / "run.nc")
     content = path.read_bytes()
 
     def half(self, content):
@@ -177,7 +186,7 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
     write = Path.write_bytes
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(NotWritten, match=r"no space left .*; what it held before is kept"):
-        RUNS["particles"].save(path)
+        run_of("particles").save(path)
     assert path.read_bytes() == content
     assert [p.name for p in tmp_path.iterdir()] == ["run.nc"]
 
@@ -189,12 +198,12 @@ def other_netcdf(path):
 
 
 def cut_netcdf(path):
-    RUNS["gaussian"].save(path)
+    run_of("gaussian").save(path)
     path.write_bytes(path.read_bytes()[:3000])
 
 
 def emptied_netcdf(path):
-    RUNS["gaussian"].to_xarray().drop_vars("covariance").to_netcdf(path, engine="h5netcdf")
+    run_of("gaussian").to_xarray().drop_vars("covariance").to_netcdf(path, engine="h5netcdf")
 
 
 @pytest.mark.parametrize(
@@ -218,11 +227,11 @@ def test_other_files_are_refused(tmp_path, make, message):
 
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"^path: the folder .* does not exist"):
-        RUNS["gaussian"].save(tmp_path / "nowhere" / "run.nc")
+        run_of("gaussian").save(tmp_path / "nowhere" / "run.nc")
 
 
 def test_a_run_saved_before_there_were_checksums_is_loaded(tmp_path):
-    run = RUNS["density 2D"]
+    run = run_of("density 2D")
     run.to_xarray().to_netcdf(tmp_path / "run.nc", engine="h5netcdf")
     same_measure(Trajectory.load(tmp_path / "run.nc").final, run.final)
 
@@ -230,7 +239,7 @@ def test_a_run_saved_before_there_were_checksums_is_loaded(tmp_path):
 def test_a_changed_number_is_noticed(tmp_path):
     import h5py
 
-    path = RUNS["gaussian"].save(tmp_path / "run.nc")
+    path = run_of("gaussian").save(tmp_path / "run.nc")
     with h5py.File(path, "r+") as file:
         file["energy"][1] += 1e-12
     with pytest.raises(ValueError, match=r"^path: .* is damaged, or was changed by another tool"):
