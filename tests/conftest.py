@@ -30,7 +30,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish():
-    """What was imported stays: the garbage collector, which takes a twentieth of a run, need not look at it."""
+    """What was imported stays: the collector, which takes a twentieth of a run, need not look at it."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
