@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from functionals.programs import kept
+from functionals.programs import kept_with_first
 from functionals.tolerances import TOLERANCES
 
 _SAME: dict[str, Callable] = {  # operations with a counterpart in numpy that takes no parameters
@@ -26,7 +26,7 @@ _SAME: dict[str, Callable] = {  # operations with a counterpart in numpy that ta
     "le": np.less_equal, "log": np.log, "log1p": np.log1p, "lt": np.less, "max": np.maximum,
     "min": np.minimum, "mul": np.multiply, "ne": np.not_equal, "neg": np.negative, "not": np.invert,
     "or": np.bitwise_or, "sign": np.sign, "sin": np.sin, "sinh": np.sinh, "sqrt": np.sqrt,
-    "square": np.square, "sub": np.subtract, "tan": np.tan, "tanh": np.tanh,
+    "square": np.square, "stop_gradient": np.asarray, "sub": np.subtract, "tan": np.tan, "tanh": np.tanh,
     "clamp": lambda low, x, high: np.minimum(np.maximum(x, low), high),
     "logistic": lambda x: 1.0 / (1.0 + np.exp(-x)),
     "rsqrt": lambda x: 1.0 / np.sqrt(x),
@@ -43,41 +43,45 @@ _REDUCTIONS: dict[str, Callable] = {
 _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr"}
 
 
-def evaluated(program, *operands) -> np.ndarray:
-    """A program of `jax.jit` at numpy arrays and numbers, as a numpy array."""
+def evaluated(program, *operands):
+    """A program of `jax.jit` at numpy arrays and numbers: its result as a numpy array, several as a list."""
+    leaves, tree = jax.tree.flatten(operands)
     with jax.ensure_compile_time_eval():  # numbers are constants, also within somebody's trace
-        few = _traced(program, tuple((np.shape(a), getattr(a, "dtype", None)) for a in operands))
-        return np.array((program if few is None else few)(*operands))
+        shapes = tuple((np.shape(a), getattr(a, "dtype", None)) for a in leaves)
+        few = _traced(program, tree, shapes, jax.config.jax_enable_x64)
+        results = jax.tree.leaves(program(*operands)) if few is None else few(*leaves)
+        results = [np.array(result) for result in results]
+    return results if len(results) > 1 else results[0]
 
 
-@kept
-def _traced(program, shapes: tuple):
-    operands = (1.0 if dtype is None else jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes)
-    return by_numpy(program.trace(*operands).jaxpr)
+@kept_with_first
+def _traced(program, tree, shapes: tuple, double: bool):
+    operands = [1.0 if dtype is None else jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
+    return by_numpy(program.trace(*jax.tree.unflatten(tree, operands)).jaxpr)
 
 
 def by_numpy(closed: ClosedJaxpr) -> Callable | None:
-    """A traced program of one result as a function of numpy arrays.
+    """A traced program as a function of numpy arrays that returns the list of its results.
 
     None where an operation has no counterpart here, or where they are too many.
     """
     steps = _Steps()
     arguments = [steps.place() for _ in closed.jaxpr.invars]
     try:
-        (result,) = steps.add(closed.jaxpr, closed.consts, arguments)
+        results = steps.add(closed.jaxpr, closed.consts, arguments)
     except _NoCounterpart:
         return None
-    return partial(_run, steps.needed(result), steps.known, arguments, result)
+    return partial(_run, steps.needed(results), steps.known, arguments, results)
 
 
-def _run(steps: list, known: list, arguments: list, result: int, *operands):
+def _run(steps: list, known: list, arguments: list, results: list, *operands):
     values = known.copy()
     for place, operand in zip(arguments, operands, strict=True):
         values[place] = operand
     with np.errstate(all="ignore"):
         for operation, read, written in steps:
             values[written] = operation(*[values[place] for place in read])
-    return values[result]
+    return [values[place] for place in results]
 
 
 class _NoCounterpart(Exception):
@@ -147,9 +151,9 @@ class _Steps:
         self._steps.append((operation, read, self.place()))
         return len(self.known) - 1
 
-    def needed(self, result: int) -> list:
-        """The steps on which a result depends."""
-        wanted, steps = {result}, []
+    def needed(self, results: list[int]) -> list:
+        """The steps on which the results depend."""
+        wanted, steps = set(results), []
         for step in reversed(self._steps):
             if step[2] in wanted:
                 wanted.update(step[1])
@@ -163,6 +167,8 @@ def _operations(equation) -> list[Callable]:
     if name == "split":
         ends, axis = np.cumsum(params["sizes"])[:-1], params["axis"]
         return [lambda x, k=k: np.split(x, ends, axis=axis)[k] for k in range(len(params["sizes"]))]
+    if name == "unstack":
+        return [partial(np.take, indices=k, axis=params["axis"]) for k in range(len(equation.outvars))]
     before, after = ([v.aval for v in vs] for vs in (equation.invars, equation.outvars))
     if any(aval.dtype.kind not in "bif" for aval in after):
         raise _NoCounterpart
@@ -257,6 +263,7 @@ _SHAPED: dict[str, Callable] = {  # from the shapes before, that after, and the 
     "rev": lambda before, after, *, dimensions: lambda x: np.flip(x, dimensions),
     "select_n": _select,
     "slice": _slice,
+    "stack": lambda before, after, *, axis: lambda *xs: np.stack(xs, axis=axis),
     "squeeze": lambda before, after, **_: lambda x: np.reshape(x, after.shape),
     "transpose": lambda before, after, *, permutation: lambda x: np.transpose(x, permutation),
 }

@@ -45,7 +45,7 @@ class Radial:
         return jax.grad(self.function)(z)[0] / z[0]
 
     def _each(self, function: Callable, squared: Array):
-        axis = jnp.zeros(self.dimension, squared.dtype).at[0].set(1)
+        axis = _first(self.dimension)[0].astype(squared.dtype)
         return jax.vmap(lambda s: function(jnp.sqrt(s) * axis))(squared.ravel()).reshape(squared.shape)
 
 

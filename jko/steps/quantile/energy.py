@@ -11,6 +11,7 @@ import numpy as np
 
 from functionals import pointwise
 from functionals.array import Array
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from functionals.quadratic_form import QuadraticForm, quadratic_form
 from functionals.reading import as_it_reads_now
@@ -136,7 +137,7 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
         functions = [split(atom.V) for _, atom in parts.potential]
         program = _differentiated(tuple(as_it_reads_now(V) for V, _ in functions))
         factors, times = tuple(float(c) for c, _ in parts.potential), tuple(time for _, time in functions)
-        batched = partial(program, factors, times)
+        batched = partial(evaluated, program, factors, times)
         level = float(_evaluated(batched, 0.0, capacity, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
         batched = partial(_evaluated, batched, level, capacity, origin)
