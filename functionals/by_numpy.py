@@ -46,18 +46,22 @@ _INNER = {"jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_
 def evaluated(program, *operands):
     """A program of `jax.jit` at numpy arrays and numbers: its result as a numpy array, several as a list."""
     leaves, tree = jax.tree.flatten(operands)
-    with jax.ensure_compile_time_eval():  # numbers are constants, also within somebody's trace
-        shapes = tuple((np.shape(a), getattr(a, "dtype", None)) for a in leaves)
-        few = _traced(program, tree, shapes, jax.config.jax_enable_x64)
-        results = jax.tree.leaves(program(*operands)) if few is None else few(*leaves)
-        results = [np.array(result) for result in results]
+    shapes = tuple((np.shape(a), getattr(a, "dtype", None)) for a in leaves)
+    results = [np.array(r) for r in _made(program, tree, shapes, jax.config.jax_enable_x64)(*leaves)]
     return results if len(results) > 1 else results[0]
 
 
 @kept_with_first
-def _traced(program, tree, shapes: tuple, double: bool):
+def _made(program, tree, shapes: tuple, double: bool) -> Callable:
+    """The program for operands of these shapes, from their leaves to a list: its own trace and compilation,
+    since numbers are constants, also within somebody's trace."""
     operands = [1.0 if dtype is None else jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes]
-    return by_numpy(program.trace(*jax.tree.unflatten(tree, operands)).jaxpr)
+    traced = program.trace(*jax.tree.unflatten(tree, operands))
+    few = by_numpy(traced.jaxpr)
+    if few is not None:
+        return few
+    compiled = traced.lower().compile()
+    return lambda *leaves: jax.tree.leaves(compiled(*jax.tree.unflatten(tree, leaves)))
 
 
 def by_numpy(closed: ClosedJaxpr) -> Callable | None:
