@@ -1,6 +1,7 @@
 """The import directions, read from the source; and what `import jko` does not load."""
 
 import ast
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -98,19 +99,23 @@ def room_of(path):
     return parts[0] if parts[0] == "functionals" else parts[1]
 
 
+@functools.cache
 def imports_of(path):
     """(module, whether at the top of the file) for every import in the file, also those inside functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inside = {
-        id(n) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.Lambda)) for n in ast.walk(f)
-    }
-    for node in ast.walk(tree):
-        top = id(node) not in inside
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, top) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name_of(path)}: a relative import"
-            yield from ((f"{node.module}.{alias.name}", top) for alias in node.names)
+    found = []
+
+    def look(node, top):
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                found.extend((alias.name, top) for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{name_of(path)}: a relative import"
+                found.extend((f"{child.module}.{alias.name}", top) for alias in child.names)
+            elif isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+                look(child, top and not isinstance(child, ast.FunctionDef))
+
+    look(ast.parse(path.read_text(encoding="utf-8")), True)
+    return found
 
 
 def allowed(path, module):
