@@ -244,41 +244,64 @@ class TensorSplines(Features):
     def penalised(self):
         return np.ones(self.size)
 
-    def _lines(self, x: np.ndarray, order: int):
-        """The splines of each axis, or their derivatives, at the points: a list of `[n, cells + 3]`."""
-        lines = []
+    def _axes(self, x: np.ndarray):
+        """For each axis the cell of each point `[n]` and the four splines over it, and their first and second
+        derivatives, `[3, n, 4]`; beyond the box the derivatives vanish."""
+        axes = []
         for a in range(self.dimension):
             h = (self.upper[a] - self.lower[a]) / self.cells
             u = (np.asarray(x, dtype=float)[:, a] - self.lower[a]) / h
             inside = (u >= 0.0) & (u <= self.cells)
             u = np.clip(u, 0.0, self.cells)
             cell = np.minimum(u.astype(int), self.cells - 1)
-            weights = _cubic(u - cell, order) / h**order
-            line = np.zeros((len(u), self.cells + 3))
-            for offset, weight in enumerate(weights):
-                line[np.arange(len(u)), cell + offset] = weight if order == 0 else weight * inside
-            lines.append(line)
-        return lines
+            weights = np.stack([np.stack(_cubic(u - cell, k), axis=1) / h**k for k in range(3)])
+            weights[1:] *= inside[:, None]
+            axes.append((cell, weights))
+        return axes
 
-    def _product(self, lines: list):
-        total = lines[0]
-        for line in lines[1:]:
-            total = (total[:, :, None] * line[:, None, :]).reshape(len(line), -1)
+    def _numbers(self, axes: list):
+        """The numbers `[n, 4^d]` of the splines that do not vanish at each point."""
+        number = np.zeros((len(axes[0][0]), 1), dtype=int)
+        for cell, _ in axes:
+            along = cell[:, None] + np.arange(4)
+            number = (number[:, :, None] * (self.cells + 3) + along[:, None, :]).reshape(len(cell), -1)
+        return number
+
+    def _products(self, axes: list, orders: list):
+        """Π over the axes of the splines or their derivatives of these orders, `[n, 4^d]`."""
+        total = np.ones((len(axes[0][0]), 1))
+        for (_, weights), order in zip(axes, orders, strict=True):
+            total = (total[:, :, None] * weights[order][:, None, :]).reshape(len(total), -1)
         return total
 
-    def values(self, x: np.ndarray):
-        return self._product(self._lines(x, 0))
+    def _derived(self, axes: list, order: int):
+        """The derivatives of an order along each axis, `[n, 4^d]` each."""
+        return [self._products(axes, order * unit) for unit in np.eye(self.dimension, dtype=int)]
 
-    def _derived(self, x: np.ndarray, order: int):
-        plain, derived = self._lines(x, 0), self._lines(x, order)
-        axes = range(self.dimension)
-        return [self._product([derived[b] if b == a else plain[b] for b in axes]) for a in axes]
+    def _spread(self, number: np.ndarray, products: np.ndarray, out: np.ndarray):
+        out[np.arange(len(out))[:, None], number] = products
+        return out
+
+    def values(self, x: np.ndarray):
+        axes = self._axes(x)
+        products = self._products(axes, [0] * self.dimension)
+        return self._spread(self._numbers(axes), products, np.zeros((len(x), self.size)))
 
     def gradients(self, x: np.ndarray):
-        return np.stack(self._derived(x, 1), axis=1)
+        axes = self._axes(x)
+        number, out = self._numbers(axes), np.zeros((len(x), self.dimension, self.size))
+        for a, products in enumerate(self._derived(axes, 1)):
+            self._spread(number, products, out[:, a])
+        return out
+
+    def slopes(self, x: np.ndarray, coefficients: np.ndarray):
+        axes = self._axes(x)
+        near = coefficients[self._numbers(axes)]
+        return np.stack([np.einsum("nk,nk->n", p, near) for p in self._derived(axes, 1)], axis=1)
 
     def laplacians(self, x: np.ndarray):
-        return sum(self._derived(x, 2))
+        axes = self._axes(x)
+        return self._spread(self._numbers(axes), sum(self._derived(axes, 2)), np.zeros((len(x), self.size)))
 
     def at(self, x: Array, coefficients: np.ndarray):
         lower, upper = (jnp.asarray(corner, x.dtype) for corner in (self.lower, self.upper))

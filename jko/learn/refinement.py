@@ -147,13 +147,13 @@ def refine(
 
 
 class _Paired:
-    """The intervals by pairs: y − x regressed on the gradients averaged along the path from x, with y
-    where an
-    optimal coupling of the path's end with the data sends it, found anew in the rounds `_COUPLED_ANEW`."""
+    """The intervals by pairs: y − x regressed on the gradients averaged along the path from x, with y where
+    an optimal coupling of the path's end with the data sends it, found anew in the rounds
+    `TOLERANCES.coupled_anew` where that may change much."""
 
     def __init__(self, model: Model, data: Data, chosen: list[int], steps: list[int]):
         self.model, self.data, self.chosen, self.steps = model, data, chosen, steps
-        self.images = [data.couplings[k].images(data.clouds[k + 1].x) for k in chosen]
+        self.plans = [data.couplings[k] for k in chosen]
         self.round = 0
 
     def __call__(self, p: np.ndarray) -> list[Interval] | None:
@@ -164,17 +164,30 @@ class _Paired:
             found = path(self.model, p, number, start, gap, self.steps[number], 0, self._slopes)
             if not np.all(np.isfinite(found.along)):
                 return None
-            if self.round in TOLERANCES.coupled_anew:
-                after = self.data.clouds[k + 1]
-                plan = optimal_coupling(Particles(found.end.x, found.end.w), Particles(after.x, after.w))
-                self.images[number] = plan.images(after.x)
+            after = self.data.clouds[k + 1]
+            if self.round in TOLERANCES.coupled_anew and self._may_change(number, start, found.end, after):
+                ends = Particles(found.end.x, found.end.w), Particles(after.x, after.w)
+                self.plans[number] = optimal_coupling(*ends)
             slopes = found.along.reshape(-1, self.model.tests)
             weighted = slopes * np.repeat(start.w, start.x.shape[1])[:, None]
-            moved = (self.images[number] - start.x).ravel()
+            moved = (self.plans[number].images(after.x) - start.x).ravel()
             made.append(
                 Interval(weighted.T @ slopes, np.zeros(self.model.tests), weighted.T @ moved / gap, gap)
             )
         return made
+
+    def _may_change(self, number: int, start: Cloud, end: Cloud, after: Cloud) -> bool:
+        """Whether a coupling of the path's end may cost much less than the one at hand: none costs less than
+        the way of each point to the nearest."""
+        from scipy.spatial import cKDTree
+
+        plan = self.plans[number]
+        now, whole = (
+            plan.weights @ np.sum((x[plan.rows] - after.x[plan.columns]) ** 2, axis=1)
+            for x in (end.x, start.x)
+        )
+        least = end.w @ cKDTree(after.x).query(end.x)[0] ** 2
+        return now - least > TOLERANCES.coupled_gain**2 * whole
 
     def _slopes(self, x: np.ndarray, w: np.ndarray):
         return self.model.potential.gradients(x)
@@ -198,8 +211,8 @@ def _newton(
     made = seen(start)
     if made is None:
         return None
-    weights = weights_of(model, made, max(share, 1e-6))
-    normal = normal_equations(model, made, max(share, 1e-6))
+    weights = weights_of(model, lambda: made, [each.gap for each in made])
+    normal = normal_equations(model, made)
     penalty = np.diag(share * normal.scale * model.penalised)
     p, residuals, settled = start, [], False
     value = residual_of(model, made, weights, p) + penalty @ p
@@ -222,7 +235,7 @@ def _newton(
         else:
             break
         p, value = p + change, after
-        normal = normal_equations(model, made, max(share, 1e-6))
+        normal = normal_equations(model, made)
         if residuals[-1] < TOLERANCES.settled_by_newton:
             settled = True
             break
@@ -248,7 +261,7 @@ def _mixed(
         tick()
         if made is None:
             break
-        normal = normal_equations(model, made, max(share, 1e-6))
+        normal = normal_equations(model, made)
         image = normal.solved(share, penalised)
         change = image - p
         size = max(float(image @ normal.matrix @ image), np.finfo(float).tiny)
