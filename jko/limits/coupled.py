@@ -54,7 +54,7 @@ class CoupledDiffusion:
         first = self._stage(base, base, psi, _GAMMA * weight)
         later = base + (1.0 / _GAMMA - 1.0) * (first - base)
         drop = self.edges.jump @ (self.variation(first) + psi)
-        flux = (1.0 - 2.0 * _GAMMA) * weight * self._mobility(first, drop)[0] * drop
+        flux = (1.0 - 2.0 * _GAMMA) * weight * self._mobility(first, drop)[0] * self._pull(drop)[0]
         try:
             return self._field(self._stage(later, first, psi, _GAMMA * weight))
         except NotSolved:
@@ -138,6 +138,14 @@ class CoupledDiffusion:
             share *= 0.5
         raise AssertionError("the last halving returns")
 
+    def _pull(self, drop: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What M is multiplied by for a difference of ξ, and the slope that Newton's method takes for it."""
+        return drop, np.ones_like(drop)
+
+    def _blur(self, drop: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+        """What rounding of a difference of ξ makes of that."""
+        return rounding
+
     def _mobility(self, rho: np.ndarray, drop: np.ndarray):
         """M on the faces and its derivatives with respect to the lower and the higher cell."""
         falls = drop > 0.0  # from the higher cell
@@ -155,12 +163,12 @@ class CoupledDiffusion:
         """ρ − base − s∇·(M∇ξ), and what rounding leaves of it."""
         xi = self.variation(rho) + psi
         drop = self.edges.jump @ xi
-        mobility = self._mobility(rho, drop)[0]
+        mobility, pull = self._mobility(rho, drop)[0], self._pull(drop)[0]
         with np.errstate(invalid="ignore"):
-            residual = rho - base + self.edges.jump.T @ (weight * mobility * drop)
+            residual = rho - base + self.edges.jump.T @ (weight * mobility * pull)
         size = self._size(rho) + np.abs(psi)
-        carried = weight * mobility * (size[self.edges.low] + size[self.edges.high])
-        allowed = 1e-13 * np.abs(base).max() + 1e-15 * float(carried.max(initial=0.0))
+        blur = self._blur(drop, 1e-15 * (size[self.edges.low] + size[self.edges.high]))
+        allowed = 1e-13 * np.abs(base).max() + float((weight * mobility * blur).max(initial=0.0))
         return residual, allowed
 
     def _size(self, rho: np.ndarray):
@@ -186,10 +194,11 @@ class CoupledDiffusion:
             scale = scale * (1.0 - rho / self.cap)
         drop = jump @ (self.variation(rho) + psi)
         mobility, of_low, of_high = self._mobility(rho, drop)
+        pull, slope = self._pull(drop)
         faces, shape = np.arange(drop.size), jump.shape
-        fluxes = sp.diags_array(weight * mobility) @ (jump @ self._hessian(rho))
+        fluxes = sp.diags_array(weight * mobility * slope) @ (jump @ self._hessian(rho))
         if not held:
-            carried = weight * drop
+            carried = weight * pull
             fluxes = fluxes + sp.csr_array((carried * of_low, (faces, self.edges.low)), shape)
             fluxes = fluxes + sp.csr_array((carried * of_high, (faces, self.edges.high)), shape)
         matrix = (sp.eye_array(self.size) + jump.T @ fluxes) @ sp.diags_array(scale)
@@ -204,7 +213,7 @@ class CoupledDiffusion:
             return scale * factors.solve(right / rows)
 
         for c, atom in self.local:
-            step = self._of_integral(c, atom, rho, step, weight * mobility, solve)
+            step = self._of_integral(c, atom, rho, step, weight * mobility * slope, solve)
         if not np.all(np.isfinite(step)):
             raise NotSolved("Newton's step is not finite")
         return step

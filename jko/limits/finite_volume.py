@@ -76,6 +76,9 @@ class FiniteVolume(Scheme):
     A strongly turned A looks over many cells: `details` hold how many, `edge`, and which share of the grid,
     `edge_share`; the note says what beyond a tenth, and beyond a quarter is refused.
 
+    cost_exponent: p of a cost |y − x|^p, on the line, whose flow is ∂_tρ = ∂_x(ρ|∂_xξ|^{q−2}∂_xξ), q = p/(p −
+    1) [Agueh2005]; implicit as with a mobility, without cap, mobility, metric, reaction and doors.
+
     Per step, `info.dissipation` is F(ρ) − F(ρ′) ≥ 0, `info.iterations` counts the midpoint iteration, `gap`
     is NaN. Raises TypeError for anything but a Density and ValueError for a τ ≤ 0 or an infinite energy at
     the start.
@@ -85,6 +88,7 @@ class FiniteVolume(Scheme):
     length: float = 1.0
     mobility: Mobility | Callable | str | None = None
     metric: Callable | ArrayLike | None = None
+    cost_exponent: float = 2.0
 
     takes: ClassVar[frozenset[str]] = KINDS
     measures: ClassVar[tuple[type, ...]] = (Density, LineDensity)
@@ -99,6 +103,10 @@ class FiniteVolume(Scheme):
                 f"length: limits.FiniteVolume reads it beside a reaction alone, got {self.length:g} without "
                 "one: give reaction=F for the Hellinger-Kantorovich flow of F"
             )
+        if positive_number("cost_exponent", self.cost_exponent) <= 1.0:
+            raise ValueError(
+                f"cost_exponent: expected a number above 1, got {self.cost_exponent:g}: 2 is the usual cost"
+            )
         if self.metric is not None:
             object.__setattr__(self, "metric", frozen_metric(self.metric))
         if self.mobility is not None:
@@ -107,7 +115,7 @@ class FiniteVolume(Scheme):
     @property
     def carries(self) -> bool:
         """Whether mass is carried otherwise than by ρ∇ξ."""
-        return self.mobility is not None or self.metric is not None
+        return self.mobility is not None or self.metric is not None or self.cost_exponent != 2.0
 
     def displacement_modulus(self, F, mu) -> float | None:
         return None if self.carries else super().displacement_modulus(F, mu)
@@ -116,10 +124,14 @@ class FiniteVolume(Scheme):
         super().check(F, mu)
         if isinstance(mu, LineDensity):
             self._check_edges(F)
-        if self.carries:
-            from jko.limits.mobile import refuse
+        if self.cost_exponent != 2.0:
+            from jko.limits import costs
 
-            refuse(F, mu, self.reaction is not None)
+            costs.refuse(F, mu, any(x is not None for x in (self.mobility, self.metric, self.reaction)))
+        elif self.carries:
+            from jko.limits import mobile
+
+            mobile.refuse(F, mu, self.reaction is not None)
         kinds = F.parts.kinds
         coupled = kinds & {"local", "gradient"}
         if coupled and "constraint" in kinds:
@@ -162,7 +174,11 @@ class FiniteVolume(Scheme):
         self.check(F, mu)
         positive_number("length", self.length)
         carrier, coupled = None, bool(F.parts.kinds & {"local", "gradient", "constraint"})
-        if self.carries or (mu.grid.is_periodic and "internal" in F.parts.kinds and not coupled):
+        if self.cost_exponent != 2.0:
+            from jko.limits.costs import CostCarrier
+
+            carrier = CostCarrier(self.cost_exponent)
+        elif self.carries or (mu.grid.is_periodic and "internal" in F.parts.kinds and not coupled):
             from jko.limits.mobile import Carrier
 
             carrier = Carrier(self.mobility, self.metric, mu)

@@ -51,6 +51,8 @@ class Tolerances:
     coupled_halvings: int = 5  # of its step, until the residual falls
     steepest: float = 3.0  # ratio of densities over a face up to which M is their mean, where mass flows up
 
+    flat: float = 1e-12  # of the steepest ξ: flatter faces have its |∂ξ|^{q−2}, which is 0 or ∞ at 0
+
     # Edges of a matrix metric, whose length ℓ costs a mode of length L (2πℓ/L)²/12 of its rate
     long_edge: float = 0.1  # of an axis, 3 % of the rate of a mode as long: a note says so beyond
     longest_edge: float = 0.25  # of an axis, 20 %, and no expansion in ℓ/L holds any more: refused beyond

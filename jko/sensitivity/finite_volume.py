@@ -41,7 +41,7 @@ class FiniteVolumeStep(GridStep):
         if self.scheme.reaction is not None:
             self.refuse("a reaction", "one without")
         if self.scheme.carries:
-            self.refuse("a mobility or a metric", "one without")
+            self.refuse("a mobility, a metric or a cost other than the square", "one without")
         if parts.kinds - {"entropy", "potential", "interaction"}:
             self.refuse(f"{self.F!r}", "the entropy with potentials and interactions, or take steps.Quantile")
         if not parts.internal:
