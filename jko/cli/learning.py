@@ -21,7 +21,14 @@ from jko.writing import make_folder, write_text
 
 BASES = {
     basis.__name__: basis
-    for basis in (room.Radial, room.Polynomial, room.Quadratic, room.Splines, room.RandomFeatures)
+    for basis in (
+        room.Radial,
+        room.Polynomial,
+        room.Quadratic,
+        room.Splines,
+        room.RandomFeatures,
+        room.Network,
+    )
 }
 _FIT = ("temperature", "regularisation", "step", "refinement", "seed")
 

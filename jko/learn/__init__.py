@@ -1,6 +1,6 @@
 """Which functional moves these populations, how do they go on, and what can the data not tell?"""
 
-from jko.learn.bases import Basis, Polynomial, Quadratic, Radial, RandomFeatures, Splines
+from jko.learn.bases import Basis, Network, Polynomial, Quadratic, Radial, RandomFeatures, Splines
 from jko.learn.fit import Fit, Report, fit
 from jko.learn.identifiability import Direction, Identifiability
 from jko.learn.interpolation import TimeCourse, interpolate
@@ -12,6 +12,7 @@ __all__ = [
     "Direction",
     "Fit",
     "Identifiability",
+    "Network",
     "Polynomial",
     "Quadratic",
     "Radial",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.errors import positive_number, seed_number, whole_number
+from jko.learn.closed_form import Data
 from jko.learn.features import (
     Bumps,
     EvenPowers,
@@ -17,6 +18,8 @@ from jko.learn.features import (
     Together,
     Waves,
 )
+from jko.learn.model import Model
+from jko.learn.network import Units, trained
 from jko.learn.tolerances import TOLERANCES
 
 
@@ -41,6 +44,10 @@ class Basis:
     def potentials(self, points: np.ndarray) -> Features:
         """The functions of a point, from the points `[n, d]` of all snapshots."""
         raise NotImplementedError
+
+    def trained(self, model: Model, data: Data, chosen: list[int], seed: int) -> Model:
+        """The model with what a potential of this basis learns of its functions before the least squares."""
+        return model
 
     def kernels(self, points: np.ndarray) -> Features:
         """The even functions of a difference of two points."""
@@ -156,6 +163,35 @@ class RandomFeatures(Basis):
         frequencies = generator.standard_normal((self.count, points.shape[1])) / self.width
         phases = generator.uniform(0.0, 2.0 * np.pi, self.count)
         return _checked(Together((Waves(frequencies, phases), _quadratics(points))))
+
+
+@dataclass(frozen=True)
+class Network(Basis):
+    """The units of a small network, `depth` hidden layers of `width` tanh units, and all monomials of degree
+    1 and 2: the last layer is the least squares', the hidden ones are trained on the pairs of couplings.
+
+    `iterations` of L-BFGS at most; it ends before where pairs that are held out gain nothing. `seed` fixes
+    the first layers. Standard errors and null directions are those of the last layer, the hidden ones held.
+    """
+
+    width: int = 32
+    depth: int = 2
+    iterations: int = 200
+    seed: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        whole_number("width", self.width)
+        whole_number("depth", self.depth)
+        whole_number("iterations", self.iterations, least=0)
+        seed_number("seed", self.seed)
+
+    def potentials(self, points: np.ndarray):
+        units = Units.drawn(points, self.width, self.depth, self.seed)
+        return _checked(Together((units, _quadratics(points))))
+
+    def trained(self, model: Model, data: Data, chosen: list[int], seed: int) -> Model:
+        return trained(model, data, chosen, self.iterations, seed) if self.iterations else model
 
 
 def _quadratics(points: np.ndarray):

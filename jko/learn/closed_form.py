@@ -17,7 +17,6 @@ SHARES = tuple(
     float(share) for share in 10.0 ** np.arange(-7.0, 0.0, 0.5)
 )  # of the mean diagonal; the regularisations that are tried
 MOST_HALVED = 2500  # points of a cloud that are coupled to choose the regularisation: a second
-SCORE_SHARE = 1e-6  # of the projected score, where nothing is penalised
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,6 +131,15 @@ def _pushed(model: Model, points: np.ndarray, w: np.ndarray, moved: np.ndarray):
     return np.concatenate(parts)
 
 
+def coupled_clouds(data: Data, k: int, seed: int) -> tuple[Cloud, Cloud, Coupling]:
+    """Both ends of an interval with their optimal coupling; thinned clouds where the data have none."""
+    x, y = data.clouds[k], data.clouds[k + 1]
+    if data.couplings is not None:
+        return x, y, data.couplings[k]
+    x, y = x.thinned(MOST_HALVED, seed), y.thinned(MOST_HALVED, seed + 1)
+    return x, y, optimal_coupling(Particles(x.x, x.w), Particles(y.x, y.w))
+
+
 def halves_of(model: Model, data: Data, chosen: list[int], seed: int) -> list[list[Interval]]:
     """What two halves of the pairs of an optimal coupling say of these intervals.
 
@@ -140,12 +148,7 @@ def halves_of(model: Model, data: Data, chosen: list[int], seed: int) -> list[li
     """
     halves: list[list[Interval]] = [[], []]
     for k in chosen:
-        x, y = data.clouds[k], data.clouds[k + 1]
-        if data.couplings is None:
-            x, y = x.thinned(MOST_HALVED, seed), y.thinned(MOST_HALVED, seed + 1)
-            plan = optimal_coupling(Particles(x.x, x.w), Particles(y.x, y.w))
-        else:
-            plan = data.couplings[k]
+        x, y, plan = coupled_clouds(data, k, seed)
         side = np.random.default_rng(seed + k).permutation(max(len(x.x), len(y.x)))
         here = plan.columns if data.step == "implicit" else plan.rows
         for half in (0, 1):
@@ -212,15 +215,12 @@ def solve(model: Model, data: Data, chosen: list[int], share: float | None, seed
     tried: dict[float, float] = {}
     if not needs_choice:
         share = 0.0 if share is None else share
-        normal = normal_equations(model, intervals_of(model, data, chosen), max(share, SCORE_SHARE))
+        normal = normal_equations(model, intervals_of(model, data, chosen))
         return Solved(normal.solved(share, penalised), normal, share, tried)
-    halves = halves_of(model, data, chosen, seed)
-    each: list[Normal] = []
+    each = [normal_equations(model, half) for half in halves_of(model, data, chosen, seed)]
     for share in SHARES:
-        if not each or model.fits_temperature:  # the share enters the projected score alone
-            each = [normal_equations(model, half, share) for half in halves]
         found = [normal.solved(share, penalised) for normal in each]
         tried[share] = float(each[0].excess(found[1]) + each[1].excess(found[0]))
     best = min(tried, key=tried.get)
-    normal = normal_equations(model, intervals_of(model, data, chosen), best)
+    normal = normal_equations(model, intervals_of(model, data, chosen))
     return Solved(normal.solved(best, penalised), normal, best, tried)

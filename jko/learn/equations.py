@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from jko.learn.model import Model
+from jko.learn.tolerances import TOLERANCES
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,8 @@ class Normal:
         return _solve(matrix, self.right)
 
 
-def normal_equations(model: Model, intervals: list[Interval], score_share: float) -> Normal:
-    """Their sum over intervals. `score_share` regularises the projection of the score on the basis, which the
-    row of θ needs and no other."""
+def normal_equations(model: Model, intervals: list[Interval]) -> Normal:
+    """Their sum over intervals; the row of θ is their least squares against the projected score."""
     size = model.size
     matrix, right = np.zeros((size, size)), np.zeros(size)
     own = slice(0, size - model.fits_temperature)
@@ -64,7 +65,7 @@ def normal_equations(model: Model, intervals: list[Interval], score_share: float
         matrix[own, own] += each.gap * gram
         right[own] -= each.gap * spread.T @ (each.change - known * each.laplacians)
         if model.fits_temperature:
-            score = projected_score(each, score_share)
+            score = projected_score(each)
             cross = -each.gap * spread.T @ each.laplacians
             matrix[own, -1] += cross
             matrix[-1, own] += cross
@@ -73,24 +74,22 @@ def normal_equations(model: Model, intervals: list[Interval], score_share: float
     return Normal(matrix, right)
 
 
-def weights_of(model: Model, intervals: list[Interval], score_share: float) -> list[np.ndarray]:
+def weights_of(model: Model, intervals: Callable, gaps: list[float]) -> list[np.ndarray]:
     """τ_k [E_k, −a_k] `[M, size]`, by which Σ_k W_kᵀ(S_k p_k − θl_k + d_k) is the residual of the normal
-    equations."""
-    weights = []
-    for number, each in enumerate(intervals):
-        columns = [each.gap * model.spread(number)]
-        if model.fits_temperature:
-            columns.append(-each.gap * projected_score(each, score_share)[:, None])
-        weights.append(np.concatenate(columns, axis=1))
-    return weights
+    equations. `intervals()` gives those whose scores are projected, where θ is fitted."""
+    own = [gap * model.spread(number) for number, gap in enumerate(gaps)]
+    if not model.fits_temperature:
+        return own
+    scores = [-each.gap * projected_score(each)[:, None] for each in intervals()]
+    return [np.concatenate(columns, axis=1) for columns in zip(own, scores, strict=True)]
 
 
-def projected_score(interval: Interval, share: float) -> np.ndarray:
+def projected_score(interval: Interval) -> np.ndarray:
     """a `[M]` such that −Σ a_i∇δF_i is the gradient among those of the basis that is nearest to the score
-    ∇log ρ in
-    L²(ρ): score matching [Hyvarinen2005] in closed form, Sa = l."""
+    ∇log ρ in L²(ρ): score matching [Hyvarinen2005] in closed form, Sa = l. It is no more regularised than
+    rounding asks for: an equation of θ by another a than that has another solution."""
     gram = interval.gram
-    raised = gram + share * np.trace(gram) / len(gram) * np.eye(len(gram))
+    raised = gram + TOLERANCES.score_share * np.trace(gram) / len(gram) * np.eye(len(gram))
     return _solve(raised, interval.laplacians)
 
 

@@ -213,9 +213,9 @@ def fit(
     """The functional F = ∫V dρ + ½∬W dρdρ + θ∫ρ log ρ whose gradient flow the snapshots show.
 
     `potential` and `interaction` are bases (`Radial`, `Polynomial`, `Quadratic`, `Splines`,
-    `RandomFeatures`); what is not asked for is absent. `temperature` is a number that is known, "fit" to be
-    estimated, None for 0. `regularisation` is a share of the mean diagonal of the equations; None chooses it
-    by held-out halves.
+    `RandomFeatures`, `Network`); what is not asked for is absent. `temperature` is a number that is known,
+    "fit" to be estimated, None for 0. `regularisation` is a share of the mean diagonal of the equations; None
+    chooses it by held-out halves.
 
     `step` says what lies between two snapshots:
 
@@ -253,6 +253,7 @@ def fit(
         for chosen in groups:
             model = _model(snapshots, clouds, potential, interaction, temperature, chosen, len(groups) > 1)
             _enough(model, clouds, chosen, regularisation)
+            model = model if potential is None else potential.trained(model, data, chosen, seed)
             solved = solve(model, data, chosen, regularisation, seed)
             tick()
             parts.append(_finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick))

@@ -14,9 +14,17 @@ class Tolerances:
     nearest_range: float = 0.15  # of the rms distance of pairs: the shortest range of a radial kernel
     farthest_range: float = 1.5  # of the same: the longest range
 
+    # network
+    trained_pairs: int = 600  # of each interval, that train hidden layers: as many equations as weights
+    trained_ridge: float = 1e-6  # of the mean diagonal: keeps a last layer of units that are alike finite
+    patience: int = 30  # evaluations without a gain on pairs held out, after which training ends
+
     # fit
     nearly_settled: float = 0.01  # of the motion: rounds that stopped so close are not worth a word
     rests_on_data: float = 0.5  # of the parameters: fewer set by the data, and the regularisation decides
+
+    # equations
+    score_share: float = 1e-6  # of the mean diagonal, in the projection of the score: more would bias θ
 
     # identifiability
     null_rounding: float = 1e-10  # of the largest eigenvalue: rounding
@@ -42,10 +50,8 @@ class Tolerances:
     fewest_simulated: int = 2000  # points of a cloud, with its copies: simulation's noise below the data's
     fewest_steps: int = 4  # steps an interval, at least
     most_steps: int = 64  # steps an interval, at most
-    coupled_anew: tuple[int, ...] = (
-        2,
-        4,
-    )  # rounds with new couplings; later ones change little
+    coupled_anew: tuple[int, ...] = (2, 4)  # rounds with new couplings; later ones change little
+    coupled_gain: float = 1e-3  # of the motion's root mean square, that a new coupling has to promise
     salt: int = 0x6A6B6F  # data may come from the same small seed: noise must not repeat them
     turn: float = 0.1  # of D²V times the step; the error of a step is about its square
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.learn.closed_form import SCORE_SHARE, Cloud, Data, between, intervals_of
+from jko.learn.closed_form import Cloud, Data, between, intervals_of
 from jko.learn.equations import Interval, Normal, weights_of
 from jko.learn.model import Model
 from jko.learn.moments import moments
@@ -41,7 +41,7 @@ def uncertainty(
     the equations along the paths where parameters are few, else their matrix. `steps` are those of
     the paths of a refined fit.
     """
-    seen = _Seen(model, data, chosen, parameters, max(share, SCORE_SHARE), steps, seed)
+    seen = _Seen(model, data, chosen, parameters, steps, seed)
     spread = np.zeros((model.size, model.size))
     for s in sorted({*chosen, *(k + 1 for k in chosen)}):
         cloud = data.clouds[s]
@@ -75,13 +75,13 @@ class _Seen:
         data: Data,
         chosen: list,
         parameters: np.ndarray,
-        share: float,
         steps: list | None,
         seed: int,
     ):
         self.model, self.data, self.chosen, self.p = model, data, chosen, parameters
         self.steps, self.seed = steps, seed
-        self.weights = weights_of(model, self._intervals(parameters), share)
+        gaps = [float(data.gaps[k]) for k in chosen]
+        self.weights = weights_of(model, lambda: self._intervals(parameters), gaps)
 
     def _intervals(self, parameters: np.ndarray) -> list[Interval]:
         if self.steps is None:
@@ -161,7 +161,7 @@ class _Seen:
 
         def pull(x: np.ndarray, w: np.ndarray):
             slopes = self.model.potential.gradients(x)
-            force = (slopes @ p) * w[:, None]
+            force = self.model.potential.slopes(x, p) * w[:, None]
             return np.tensordot(force, slopes, axes=2) - theta * (w @ self.model.potential.laplacians(x))
 
         return pull

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jko.learn import Polynomial, Quadratic, Radial, RandomFeatures, Splines
+from jko.learn import Network, Polynomial, Quadratic, Radial, RandomFeatures, Splines
 from jko.learn.landscape import Landscape
 
 POINTS = {d: np.random.default_rng(d).normal(size=(60, d)) * 1.5 + 0.3 for d in (1, 2, 3)}
@@ -18,6 +18,8 @@ POTENTIALS = [
     (Splines(cells=5), 1),
     (Splines(cells=3), 2),
     (RandomFeatures(count=25, width=1.3), 2),
+    (Network(width=7), 1),
+    (Network(width=6, depth=3), 2),
 ]
 KERNELS = [(Polynomial(degree=6), 1), (Polynomial(degree=4), 2), (Radial(centres=5), 2), (Quadratic(), 3)]
 FEATURES = [pytest.param(basis.potentials, d, id=f"{basis}-{d}") for basis, d in POTENTIALS] + [

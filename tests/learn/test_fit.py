@@ -9,7 +9,7 @@ import pytest
 import functionals as fn
 import jko
 from functionals import pointwise
-from jko.learn import Polynomial, Quadratic, Radial, Splines, fit
+from jko.learn import Network, Polynomial, Quadratic, Radial, RandomFeatures, Splines, fit
 from tests.learn.laws import mean_field, moved, ornstein_uhlenbeck
 
 A, B = np.array([[1.0, 0.3], [0.3, 2.0]]), np.array([0.5, -0.2])
@@ -72,6 +72,14 @@ def test_standard_errors_are_those_of_repeated_data():
     assert abs(values[:, 0].mean() - np.linalg.eigvalsh(A)[0]) < 0.1
 
 
+@pytest.mark.parametrize("basis", [RandomFeatures(count=8), pytest.param(Radial(20), marks=pytest.mark.slow)])
+def test_a_regularised_basis_does_not_bias_the_temperature(basis):
+    seen = ou(n=600)
+    found = fit(seen, potential=basis, temperature="fit", refinement=4)
+    assert abs(found.temperature - 0.3) < 4.0 * found.temperature_error < 0.1
+    assert slope_error(found, lambda x: x @ A + B, seen.pooled()) < 0.1
+
+
 def double_well(x):
     return np.stack([4.0 * x[:, 0] * (x[:, 0] ** 2 - 1.0), 1.5 * x[:, 1]], axis=1)
 
@@ -90,6 +98,38 @@ def test_two_wells_from_shuffled_points(basis):
     seen = moved(double_well, x, [0.0, 0.05, 0.1, 0.15])
     found = fit(seen, potential=basis, refinement=4)
     assert slope_error(found, double_well, seen.pooled()) < 0.05
+
+
+def ridge(x):
+    """Of ½tanh(4x₁) + ½x₂²: a step between two plains."""
+    return np.stack([2.0 / np.cosh(4.0 * x[:, 0]) ** 2, x[:, 1]], axis=1)
+
+
+def test_a_network_bends_where_the_data_do():
+    """As many units untrained miss most of the step."""
+    x = np.random.default_rng(4).uniform(-1.5, 1.5, (500, 2))
+    seen = moved(ridge, x, [0.0, 0.05, 0.1])
+    errors = {}
+    for iterations in (0, 100):
+        found = fit(seen, potential=Network(width=10, iterations=iterations), refinement=2)
+        errors[iterations] = slope_error(found, ridge, seen.pooled())
+    assert errors[100] < 0.05 < 0.25 < errors[0]
+
+
+@pytest.mark.slow
+def test_a_network_beside_an_interaction_and_a_temperature():
+    seen = ou(n=1000)
+    found = fit(seen, potential=Network(width=8, iterations=40), temperature="fit")
+    assert slope_error(found, lambda x: x @ A + B, seen.pooled()) < 0.1
+    assert abs(found.temperature - 0.3) < 4.0 * found.temperature_error < 0.1
+    x = np.random.default_rng(4).uniform(-1.5, 1.5, (500, 2)) + np.array([0.5, 1.0])
+    bound = moved(lambda x: ridge(x) + 0.5 * (x - x.mean(axis=0)), x, [0.0, 0.1, 0.2])
+    with pytest.warns(UserWarning, match="the gauge between V and W"):  # the mean moves little
+        found = fit(bound, potential=Network(width=10, iterations=100), interaction=Quadratic())
+    for mu in bound.measures:  # what the data do tell
+        away = mu.positions - mu.mean()
+        force = pointwise.gradients(found.V, mu.positions) + found.W.modulus * away
+        assert np.abs(force - ridge(mu.positions) - 0.5 * away).mean() < 0.05
 
 
 def test_the_order_of_the_points_is_not_read():

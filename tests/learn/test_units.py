@@ -5,7 +5,7 @@ import pytest
 
 import jko
 from functionals import pointwise
-from jko.learn import Polynomial, Quadratic, Radial, Snapshots, Splines, fit
+from jko.learn import Network, Polynomial, Quadratic, Radial, Snapshots, Splines, fit
 from tests.learn.laws import mean_field, ornstein_uhlenbeck
 
 LENGTH, TIME = 1e3, 1e-2
@@ -17,6 +17,7 @@ BASES = {
     "radial": lambda unit: Radial(40, unit),
     "radial of its own width": lambda unit: Radial(40, None),
     "splines": lambda unit: Splines(cells=5),
+    "network": lambda unit: Network(width=6, iterations=10),
 }
 COMMON = {("quadratic", "explicit")}
 
