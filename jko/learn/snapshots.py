@@ -89,13 +89,16 @@ class Snapshots:
                 raise ValueError(
                     f"{'time' if where == 'obs' else 'basis'}: no {key!r} in adata.{where}; there are {known}"
                 )
+        at, points = np.asarray(adata.obs[time]), adata.obsm[basis]
         try:
-            at = np.asarray(adata.obs[time], dtype=float)
+            if at.dtype.kind in "mM":  # as numbers they would be nanoseconds
+                raise TypeError
+            at = at.astype(float)
         except (TypeError, ValueError):
             raise ValueError(
                 f"time: adata.obs[{time!r}] holds no numbers; make it a column of numbers"
             ) from None
-        points = np.asarray(adata.obsm[basis], dtype=float)
+        points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, dtype=float)
         return cls._grouped(at, points if dimensions is None else points[:, :dimensions])
 
     @classmethod

@@ -100,3 +100,35 @@ def test_a_population_of_another_mass_is_refused():
     fitted = jko.learn.fit(Snapshots([0.0, 1.0], [np.eye(2), 2.0 * np.eye(2)]), jko.learn.Quadratic())
     with pytest.raises(ValueError, match="mu0: expected mass 1, got 2"):
         fitted.predict(grown, [0.0, 1.0])
+
+
+@pytest.mark.parametrize("column", ["numbers", "categories", "days"])
+def test_a_file_of_annotated_cells(tmp_path, column):
+    """Written and read by anndata itself: sparse counts, components, times as numbers or categories."""
+    anndata = pytest.importorskip("anndata", reason="pip install 'jko[learn]'")
+    from scipy.sparse import csr_matrix
+
+    generator = np.random.default_rng(0)
+    counts, components = csr_matrix(generator.poisson(0.2, (20, 6))), generator.normal(size=(20, 3))
+    day = np.repeat([10.0, 0.0, 2.5], [5, 8, 7])
+    cells = anndata.AnnData(counts.astype(np.float32), obsm={"X_pca": components.astype(np.float32)})
+    cells.obs["numbers"] = day
+    cells.obs["categories"] = cells.obs["numbers"].map("{:g}".format).astype("category")
+    cells.obs["days"] = cells.obs["numbers"].map("day {:g}".format).astype("category")
+    cells.obsm["sparse"] = csr_matrix(components)
+    cells.write_h5ad(tmp_path / "cells.h5ad")
+    read = anndata.read_h5ad(tmp_path / "cells.h5ad")
+    if column == "days":
+        read.obs["durations"] = day.astype("timedelta64[D]")
+        for named in (column, "durations"):
+            with pytest.raises(ValueError, match=rf"time: adata.obs\['{named}'\] holds no numbers"):
+                Snapshots.from_anndata(read, time=named)
+        return
+    seen = Snapshots.from_anndata(read, time=column, dimensions=2)
+    assert seen.times.tolist() == [0.0, 2.5, 10.0]
+    assert np.allclose(seen[2].positions, components[:5, :2], atol=1e-6)
+    assert np.allclose(
+        Snapshots.from_anndata(read, time=column, basis="sparse")[1].positions, components[13:]
+    )
+    backed = anndata.read_h5ad(tmp_path / "cells.h5ad", backed="r")
+    assert Snapshots.from_anndata(backed, time=column)[1].positions.shape == (7, 3)
