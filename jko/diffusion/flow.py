@@ -16,6 +16,7 @@ from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
 from jko.diffusion.given_function import checked_function, probe
 from jko.diffusion.paths import Paths, checked_times, refine
+from jko.diffusion.runge_kutta import classical_step
 from jko.errors import finite_array, seed_number, whole_number
 from jko.measures import Density, Particles
 from jko.scheme import State
@@ -146,16 +147,7 @@ def _interval(field: Callable):
     """Steps of the classical Runge–Kutta method, compiled once for all intervals of a field."""
 
     def one(x: Array, step: tuple):
-        t, dt = step
-
-        def stage(carry: tuple, node: Array):
-            k, total = carry
-            k = field(x + dt * node * k, t + dt * node)
-            return (k, total + jnp.where(node == 0.5, 2.0, 1.0) * k), None
-
-        zero = jnp.zeros_like(x)
-        (_, total), _ = lax.scan(stage, (zero, zero), jnp.array([0.0, 0.5, 0.5, 1.0]))
-        return x + dt / 6.0 * total, None
+        return classical_step(field, x, *step)[0], None
 
     return jax.jit(lambda x, t, dt: lax.scan(one, x, (t, dt))[0])
 

@@ -17,6 +17,7 @@ from jko.diffusion.coupling import pool, straight
 from jko.diffusion.flow import Flow
 from jko.diffusion.network import Network
 from jko.diffusion.paths import Paths
+from jko.diffusion.runge_kutta import classical_step
 from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import seed_number, whole_number
@@ -143,15 +144,8 @@ def _march(field: Callable, layers: tuple, start: Array, times: Array, dt: Array
     v = jax.vmap(field, in_axes=(None, 0, None))
 
     def one(x: Array, t: Array):
-        first = v(layers, x, t)
-
-        def stage(carry: tuple, node: Array):
-            k, total = carry
-            k = v(layers, x + dt * node * k, t + dt * node)
-            return (k, total + jnp.where(node == 0.5, 2.0, 1.0) * k), None
-
-        (_, total), _ = lax.scan(stage, (first, first), jnp.array([0.5, 0.5, 1.0], jnp.float32))
-        return x + dt / 6.0 * total, (x, first)
+        later, first = classical_step(partial(v, layers), x, t, dt)
+        return later, (x, first)
 
     final, (states, velocities) = lax.scan(one, start, times)
     last = v(layers, final, jnp.float32(1.0))

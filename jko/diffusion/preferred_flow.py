@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from functionals.programs import kept
 from jko.diffusion.arguments import instance
 from jko.diffusion.matched_flow import MatchedFlow
 from jko.diffusion.preferences import Preferences
+from jko.diffusion.runge_kutta import classical_step
 from jko.diffusion.tolerances import TOLERANCES
 from jko.diffusion.training import Training
 from jko.errors import finite_array, positive_number, whole_number
@@ -44,16 +46,8 @@ def preferred_flow(
     diverges.
     """
     pairs, log_source = _pairs_and_source(flow, preferences)
-    if training is None:
-        own = flow.training
-        training = replace(
-            own,
-            steps=TOLERANCES.preference_steps,
-            batch=TOLERANCES.preference_batch,
-            rate=TOLERANCES.preference_rate,
-            seed=own.seed + 1,
-        )
-    training, network = Training.given(training), flow.network
+    training = Training.given(_gentle(flow.training) if training is None else training)
+    network = flow.network
     unit = np.broadcast_to(network.scale, network.centre.shape)
     log_density = _log_density(
         network.field,
@@ -64,12 +58,7 @@ def preferred_flow(
     )
     beta = positive_number("strength", strength)
     x, y = (np.asarray((each - network.centre) / network.scale, np.float32) for each in pairs)
-    offset = beta * (np.asarray(log_density(network.layers, x)) - np.asarray(log_density(network.layers, y)))
-    if not np.isfinite(offset).all():
-        raise ValueError(
-            f"preferences: {np.sum(~np.isfinite(offset))} of {len(offset)} pairs lie where the flow brings "
-            "no mass: take draws of the flow"
-        )
+    offset = _margin_of_reference(partial(log_density, network.layers), x, y, beta)
 
     def draw(generator: np.random.Generator, shape: tuple, share: np.ndarray):
         chosen = generator.integers(len(x), size=shape)
@@ -86,6 +75,28 @@ def preferred_flow(
         )
     tuned = network._replace(layers=layers, losses=losses)
     return MatchedFlow(flow.source, flow.data, tuned, training, flow.rectified)
+
+
+def _gentle(own: Training) -> Training:
+    """That of a flow with more pairs at once and a small rate."""
+    return replace(
+        own,
+        steps=TOLERANCES.preference_steps,
+        batch=TOLERANCES.preference_batch,
+        rate=TOLERANCES.preference_rate,
+        seed=own.seed + 1,
+    )
+
+
+def _margin_of_reference(log_density: Callable, x: np.ndarray, y: np.ndarray, beta: float) -> np.ndarray:
+    """β(log p_ref(x) − log p_ref(y)) of every pair."""
+    margin = beta * (np.asarray(log_density(x)) - np.asarray(log_density(y)))
+    if not np.isfinite(margin).all():
+        raise ValueError(
+            f"preferences: {np.sum(~np.isfinite(margin))} of {len(margin)} pairs lie where the flow brings "
+            "no mass: take draws of the flow"
+        )
+    return margin
 
 
 def _pairs_and_source(flow: MatchedFlow, preferences: Preferences) -> tuple[list[np.ndarray], Callable]:
@@ -118,11 +129,7 @@ def _log_density(field: Callable, log_source: Callable, centre: tuple, unit: tup
     def back(layers: tuple, z: Array):
         def one(state: Array, k: Array):
             t, dt = 1.0 - k / steps, -1.0 / steps
-            first = velocity(layers, state, t)
-            second = velocity(layers, state + 0.5 * dt * first, t + 0.5 * dt)
-            third = velocity(layers, state + 0.5 * dt * second, t + 0.5 * dt)
-            fourth = velocity(layers, state + dt * third, t + dt)
-            return state + dt / 6.0 * (first + 2.0 * second + 2.0 * third + fourth), None
+            return classical_step(partial(velocity, layers), state, t, dt, unroll=True)[0], None
 
         state, _ = lax.scan(one, jnp.append(z, 0.0), jnp.arange(steps, dtype=z.dtype))
         x = jnp.asarray(centre, z.dtype) + jnp.asarray(unit, z.dtype) * state[:-1]

@@ -181,6 +181,21 @@ def twisted_sampler(
     probe(bent_score, dimension)
     tilt, plain, bent = (jax.vmap(f, in_axes=(0, None)) for f in (log_h, score, bent_score))
 
+    run = _twisted_chain(schedule, tilt, plain, bent)
+    with jax.enable_x64(True):
+        positions = jnp.asarray(particles.positions, jnp.float64)
+        x, w, effective, resampled = run(positions, key_of(seed_number("seed", seed)), jnp.asarray(times))
+    if not (np.all(np.isfinite(np.asarray(x))) and np.all(np.isfinite(np.asarray(w)))):
+        raise ValueError("loss: NaN or infinite particles: is it finite everywhere? else take more steps")
+    kept = np.asarray(w) > 0.0
+    weights = np.asarray(w)[kept] / np.asarray(w)[kept].sum()
+    return TwistedSample(Particles(np.asarray(x)[kept], weights), np.asarray(effective), int(resampled))
+
+
+def _twisted_chain(schedule: Schedule, tilt: Callable, plain: Callable, bent: Callable) -> Callable:
+    """(points, key, times) ↦ (points, weights, effective numbers, how many resamplings), compiled: log h, the
+    score and the bent score of points `[n, d]` at a time."""
+
     @jax.jit
     def run(x, key, times):
         def one(carry, step):
@@ -205,14 +220,7 @@ def twisted_sampler(
         (x, log_w, _, _), (effective, few) = lax.scan(one, (x, first, first, key), (times[:-1], times[1:]))
         return x, jax.nn.softmax(log_w), effective, few.sum()
 
-    with jax.enable_x64(True):
-        positions = jnp.asarray(particles.positions, jnp.float64)
-        x, w, effective, resampled = run(positions, key_of(seed_number("seed", seed)), jnp.asarray(times))
-    if not (np.all(np.isfinite(np.asarray(x))) and np.all(np.isfinite(np.asarray(w)))):
-        raise ValueError("loss: NaN or infinite particles: is it finite everywhere? else take more steps")
-    kept = np.asarray(w) > 0.0
-    weights = np.asarray(w)[kept] / np.asarray(w)[kept].sum()
-    return TwistedSample(Particles(np.asarray(x)[kept], weights), np.asarray(effective), int(resampled))
+    return run
 
 
 def _ancestral(schedule: Schedule, x: Array, score: Array, t: Array, later: Array):

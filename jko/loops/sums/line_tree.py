@@ -50,31 +50,21 @@ def far_sums(
     while top >= 0:
         a, b = stack[top]
         top -= 1
-        if a == b:
-            if a >= leaf:
-                energy += _pairs(first[a, 0], first[a, 1], first[a, 0], first[a, 1], points, masses, slope,
-                                 logarithm, powers, table, spacing)  # fmt: skip
-            else:
-                for c, d in ((2 * a, 2 * a), (2 * a + 1, 2 * a + 1), (2 * a, 2 * a + 1)):
-                    top += 1
-                    stack[top, 0], stack[top, 1] = c, d
+        if a == b and a < leaf:
+            for c, d in ((2 * a, 2 * a), (2 * a + 1, 2 * a + 1), (2 * a, 2 * a + 1)):
+                top += 1
+                stack[top, 0], stack[top, 1] = c, d
             continue
         na, nb = first[a, 1] - first[a, 0], first[b, 1] - first[b, 0]
         length = 2.0 * max(half[a], half[b])
         gap = middle[b] - half[b] - middle[a] - half[a]
         apart = gap >= length and length <= longest and first[b, 0] - first[a, 1] > 2 * REACH + 1
-        if (a >= leaf and b >= leaf and not apart) or na * nb <= nodes * nodes:
+        if a == b or (a >= leaf and b >= leaf and not apart) or na * nb <= nodes * nodes:
             energy += _pairs(first[a, 0], first[a, 1], first[b, 0], first[b, 1], points, masses, slope,
                              logarithm, powers, table, spacing)  # fmt: skip
         elif apart:
-            for k in range(nodes):
-                x = middle[a] + half[a] * grid[k]
-                for m in range(nodes):
-                    z = middle[b] + half[b] * grid[m] - x
-                    value, push = _kernel(z, logarithm, powers, table, spacing)
-                    energy += moments[a, k] * moments[b, m] * value
-                    local[a, k] -= moments[b, m] * push
-                    local[b, m] += moments[a, k] * push
+            energy += _apart(middle[a] + half[a] * grid, middle[b] + half[b] * grid, moments[a], moments[b],
+                             local[a], local[b], logarithm, powers, table, spacing)  # fmt: skip
         elif b >= leaf or (a < leaf and half[a] >= half[b]):
             for c in (2 * a, 2 * a + 1):
                 top += 1
@@ -95,6 +85,21 @@ def _kernel(z, logarithm, powers, table, spacing):
         value += more
         slope += push
     return value, slope
+
+
+@njit(cache=True, error_model="numpy")
+def _apart(
+    left, right, moments_left, moments_right, local_left, local_right, logarithm, powers, table, spacing
+):
+    """What two distant blocks do to each other at their nodes: the energy; adds to their slopes."""
+    energy = 0.0
+    for k in range(left.size):
+        for m in range(right.size):
+            value, push = _kernel(right[m] - left[k], logarithm, powers, table, spacing)
+            energy += moments_left[k] * moments_right[m] * value
+            local_left[k] -= moments_right[m] * push
+            local_right[m] += moments_left[k] * push
+    return energy
 
 
 @njit(cache=True, error_model="numpy")

@@ -143,6 +143,22 @@ def split_internal(terms: tuple):
     return conic, tuple((c, atom) for c, atom in terms if type(atom) not in FORMS)
 
 
+def _cost_of_slice(shape, density, v, s, scale: float) -> list:
+    """Cones s ≥ v²/θ on the faces, θ the mobility of a slice's `density`, with the cost of sources."""
+    import cvxpy as cp
+
+    theta, cones = shape.mean @ density, []
+    if shape.crowding > 0.0:  # m ≤ θ − κθ² in the place of θ
+        theta, whole = cp.Variable(theta.size), theta
+        room, kappa = whole - theta, scale * shape.crowding
+        cones.append(cp.SOC(1.0 / kappa + room, cp.vstack([2.0 * whole, 1.0 / kappa - room]), axis=0))
+    if shape.length is not None:  # s = 8η − 4√(4η² − w²) is w² = s(η − s/16)
+        sixteenth = np.zeros(theta.size)
+        sixteenth[shape.outside] = 1.0 / 16.0
+        theta = theta - cp.multiply(sixteenth, s)
+    return [*cones, cp.SOC(s + theta, cp.vstack([2.0 * v, s - theta]), axis=0)]
+
+
 def eulerian_problem(
     shape,
     action: np.ndarray,
@@ -175,17 +191,7 @@ def eulerian_problem(
     continuity = [r[k + 1] - r[k] + shape.divergence @ v[k] == 0 for k in range(shape.slices)]
     constraints = [first, *continuity]
     for k in range(shape.slices):
-        theta = shape.mean @ (0.5 * (r[k] + r[k + 1]))
-        if shape.crowding > 0.0:  # m ≤ θ − κθ² in the place of θ
-            theta, whole = cp.Variable(faces), theta
-            room, kappa = whole - theta, scale * shape.crowding
-            cone = cp.SOC(1.0 / kappa + room, cp.vstack([2.0 * whole, 1.0 / kappa - room]), axis=0)
-            constraints.append(cone)
-        if shape.length is not None:  # s = 8η − 4√(4η² − w²) is w² = s(η − s/16)
-            sixteenth = np.zeros(faces)
-            sixteenth[shape.outside] = 1.0 / 16.0
-            theta = theta - cp.multiply(sixteenth, s[k])
-        constraints.append(cp.SOC(s[k] + theta, cp.vstack([2.0 * v[k], s[k] - theta]), axis=0))
+        constraints += _cost_of_slice(shape, 0.5 * (r[k] + r[k + 1]), v[k], s[k], scale)
     objective = sum(scale * action @ a for a in s)
     cones = [(c, FORMS[type(atom)][0](atom, r[-1], scale)) for c, atom in terms]
     if shape.length is not None:  # the constant of the mass that entropies leave out
