@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.limits.faces import Faces
+from jko.limits.faces import Faces, Part
 from jko.limits.lines import substeps
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 from jko.limits.tolerances import TOLERANCES
@@ -41,28 +41,50 @@ class CrowdMotion:
     """
 
     def __init__(self, cap: np.ndarray, faces: Faces):
-        self.faces = faces
-        self.cap = np.where(faces.doors, np.inf, faces.of(cap))
+        self.whole = self.faces = faces
+        self._caps = self.cap = np.where(faces.doors, np.inf, faces.of(cap))
 
     def evolve(self, rho, psi, tau: float, sharp):
         """ρ `[*cells]` after τ with Ψ fixed, in substeps; raises NotSolved."""
-        faces, rho = self.faces, self.faces.of(rho)
-        drift, weight, left = faces.difference(faces.of(psi)), tau * faces.inverse_square, np.zeros_like(rho)
-        side = (rho >= self.cap * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
-        crowd, done = Crowd(rho, side, drift), 0.0
+        whole, rho = self.whole, self.whole.of(rho)
+        drifts, left = whole.difference(whole.of(psi)), np.zeros(whole.size)
+        side = (rho >= self._caps * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
+        everywhere, margin, done = Crowd(rho, side, drifts.copy()), TOLERANCES.crowd_margin, 0.0
+        near, crowd = self._narrowed(everywhere, margin)
         for _ in range(TOLERANCES.crowd_substeps):
+            drift, weight = drifts[near.faces], tau * near.inverse_square
             # what holds mass, or is next to it, may give away a share of itself
-            out = faces.leaving(weight * drift)
+            out = near.leaving(weight * drift)
             most = out[crowd.rho > TOLERANCES.held * crowd.rho.max()].max(initial=0.0)
             count = substeps((1.0 - done) * most / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
             part = (1.0 - done) / count
-            crowd = self._substep(crowd, drift, part * weight, sharp, TOLERANCES.crowd_halvings)
-            left[faces.doors] += crowd.rho[faces.doors]
-            crowd.rho[faces.doors] = 0.0
+            moved = self._substep(crowd, drift, part * weight, sharp, TOLERANCES.crowd_halvings)
+            if moved.rho[near.rim].any():  # which might have gone further: the substep is taken anew
+                self._written(crowd, everywhere)
+                margin *= 2
+                near, crowd = self._narrowed(everywhere, margin)
+                continue
+            crowd = moved
+            left[near.cells[near.doors]] += crowd.rho[near.doors]
+            crowd.rho[near.doors] = 0.0
             done += part
             if count == 1:
                 break
-        return faces.field(crowd.rho + left)
+        self._written(crowd, everywhere)
+        return whole.field(rho + left)
+
+    def _narrowed(self, everywhere: Crowd, margin: int) -> tuple[Part, Crowd]:
+        """The part of the grid where the crowd is and may come to, and the crowd there."""
+        self.faces = near = self.whole.near(everywhere.rho > 0.0, margin)
+        self.cap = self._caps[near.cells]
+        return near, Crowd(
+            everywhere.rho[near.cells], everywhere.side[near.cells], everywhere.slope[near.faces]
+        )
+
+    def _written(self, crowd: Crowd, everywhere: Crowd) -> None:
+        """What is known of the crowd on its part, to that on the whole grid."""
+        everywhere.rho[self.faces.cells], everywhere.side[self.faces.cells] = crowd.rho, crowd.side
+        everywhere.slope[self.faces.faces] = crowd.slope
 
     def _substep(self, crowd: Crowd, drift: np.ndarray, weight: np.ndarray, sharp, depth: int) -> Crowd:
         """The crowd after a substep, halved where the sets do not settle."""

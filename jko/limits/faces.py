@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.limits.lines import Lines
 from jko.limits.tolerances import TOLERANCES
-from jko.loops.elliptic.crowd_faces import compressed
+from jko.loops.elliptic.crowd_faces import compressed, gathered
 from jko.measures import Grid
 
 
@@ -37,6 +37,15 @@ class Faces:
         each = [lines.conductance for axis in batches for lines in axis]
         counts = [low.size for low, *_ in sides[1:]]
         self.inverse_square = np.repeat(np.array(each, dtype=float), counts)
+
+    def near(self, held: np.ndarray, margin: int) -> Part:
+        """The cells that are `held` `[size]` and those within some faces of them, with the faces between."""
+        reached = held.copy()
+        for _ in range(margin):
+            low, high = reached[self.low], reached[self.high]
+            reached[self.high[low]] = True
+            reached[self.low[high]] = True
+        return Part(self, np.flatnonzero(reached))
 
     def of(self, field: np.ndarray) -> np.ndarray:
         """The values inside `[size]` of a field `[*cells]`."""
@@ -71,8 +80,7 @@ class Faces:
 
     def gather(self, flux: np.ndarray) -> np.ndarray:
         """What each cell gains where `flux` goes from the higher to the lower cell."""
-        n = self.size
-        return np.bincount(self.low, flux, n) - np.bincount(self.high, flux, n)
+        return gathered(self.low, self.high, flux, self.size, -1.0)
 
     def leaving(self, rate: np.ndarray) -> np.ndarray:
         """What leaves each cell where faces carry |rate|, from the higher cell where it is > 0."""
@@ -82,8 +90,7 @@ class Faces:
 
     def around(self, weight: np.ndarray) -> np.ndarray:
         """The sum of the faces' weights round each cell."""
-        n = self.size
-        return np.bincount(self.low, weight, n) + np.bincount(self.high, weight, n)
+        return gathered(self.low, self.high, weight, self.size, 1.0)
 
     def solve(
         self, weight: np.ndarray, diagonal: np.ndarray, right: np.ndarray, unknown: np.ndarray
@@ -112,3 +119,26 @@ class Faces:
         factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
         u[held] = scale * factors.solve(scale * right[held])
         return u
+
+
+class Part(Faces):
+    """Some `cells` of the inside, numbered anew, with the `faces` of the whole between them.
+
+    `rim` are its cells beside others, whose faces are left out: what comes there asks for a larger part.
+    """
+
+    def __init__(self, whole: Faces, cells: np.ndarray):
+        self.grid, self.cells, self.size = whole.grid, cells, cells.size
+        self.doors, place = whole.doors[cells], np.full(whole.size, -1)
+        place[cells] = np.arange(cells.size)
+        low, high = place[whole.low], place[whole.high]
+        kept = (low >= 0) & (high >= 0)
+        self.faces = np.flatnonzero(kept)
+        self.low, self.high = low[kept], high[kept]
+        number = np.append(np.full(whole.low.size, -1), -1)  # of the last, which −1 asks for, at a wall
+        number[self.faces] = np.arange(self.faces.size)
+        self.before, self.after = number[whole.before[kept]], number[whole.after[kept]]
+        self.inverse_square = whole.inverse_square[kept]
+        self.rim = np.zeros(cells.size, bool)
+        self.rim[low[(low >= 0) & ~kept]] = True
+        self.rim[high[(high >= 0) & ~kept]] = True

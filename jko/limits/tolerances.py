@@ -60,6 +60,7 @@ class Tolerances:
     seam_jumps: float = 3.0  # of A's largest step between neighbours: more across a seam is no period
 
     # Crowd motion
+    crowd_margin: int = 8  # cells round a crowd that are looked at: it comes one further in a substep
     crowd_halvings: int = 8  # of a substep whose sets of full and empty cells do not settle
     crowd_patience: int = 10  # rounds, 2 to 5 being usual, until a turning face carries the mean of its sides
     crowd_rounding: float = 1e-12  # of the densities and of the pressures, whose signs decide the sets

@@ -11,6 +11,16 @@ from numba import njit
 
 
 @njit(cache=True, error_model="numpy")
+def gathered(low: np.ndarray, high: np.ndarray, flux: np.ndarray, count: int, sign: float):
+    """What `count` cells gain: flux at the lower cell of each face, sign · flux at the higher."""
+    out = np.zeros(count)
+    for f in range(low.size):
+        out[low[f]] += flux[f]
+        out[high[f]] += sign * flux[f]
+    return out
+
+
+@njit(cache=True, error_model="numpy")
 def limited_sides(
     rho: np.ndarray,
     low: np.ndarray,
