@@ -9,11 +9,11 @@ import numpy as np
 
 from jko.comparison.tolerances import TOLERANCES
 from jko.measures import (
+    CellDensity,
     ConfinedParticles,
     Density,
     Gaussian,
     Grid,
-    LineDensity,
     Measure,
     Particles,
     Population,
@@ -71,7 +71,7 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
         return _over_species(l1_distance, mu, nu, lambda *values: sum(values), torus)
     torus = _torus(torus, mu, nu)
     mu, nu = (_wrapped(m, torus) for m in (mu, nu))
-    if isinstance(mu, LineDensity) or isinstance(nu, LineDensity):
+    if any(map(_is_uneven, (mu, nu))):
         return _on_edges(mu, nu)
     if mu.dimension > 3:
         return Measured(math.nan)
@@ -86,15 +86,18 @@ def l1_distance(mu: Density, nu: Density, torus: Grid | None = None) -> Measured
     return Measured(value, "kernel estimate" if clouds else "")
 
 
+def _is_uneven(mu: Measure) -> bool:
+    return isinstance(mu, CellDensity) and not mu.grid.is_uniform
+
+
 def _on_edges(mu: Measure, nu: Measure) -> Measured:
     """L1 where a density has edges of its own, on the finer of two such grids, to which the other is carried
     in the volume; NaN beside what is no density on the same line, or in the same shells."""
-    line = max((m.grid for m in (mu, nu) if isinstance(m, LineDensity)), key=lambda grid: grid.size)
+    line = max((m.grid for m in (mu, nu) if _is_uneven(m)), key=lambda grid: grid.size)
     value, outside = np.zeros(line.size), 0.0
     for measure, sign in ((mu, 1.0), (nu, -1.0)):
-        plain = isinstance(measure, Density) and measure.dimension == 1
-        shape = (measure.grid.radial, measure.dimension) if isinstance(measure, LineDensity) else (False, 1)
-        if not (plain or isinstance(measure, LineDensity)) or shape != (line.radial, line.dimension):
+        grid = measure.grid if isinstance(measure, CellDensity) else None
+        if grid is None or (grid.is_radial, grid.dimension) != (line.is_radial, line.dimension):
             return Measured(math.nan)
         masses = measure.masses
         if measure.grid != line:
@@ -202,7 +205,7 @@ def _wrapped(mu: Density, torus: Grid):
 
 
 def _probability(mu: Density):
-    return mu.normalized() if isinstance(mu, (Density, LineDensity, Population)) else mu
+    return mu.normalized() if isinstance(mu, (CellDensity, Population)) else mu
 
 
 def _thinned(mu: Measure, seed: int):

@@ -6,7 +6,7 @@ import numpy as np
 
 from jko.comparison.distances import PLAN
 from jko.comparison.tolerances import TOLERANCES
-from jko.measures import Density, Grid, LineDensity, Measure, Particles
+from jko.measures import CellDensity, Density, Grid, Measure, Particles
 
 
 class Reference:
@@ -25,8 +25,8 @@ class Reference:
         """The exact measure at time t."""
         if hasattr(self.exact, "at"):
             gaussian = self.exact.at(t)
-            return gaussian.on(mu.grid) if isinstance(mu, (Density, LineDensity)) else gaussian
-        if isinstance(mu, (Density, LineDensity)):
+            return gaussian.on(mu.grid) if isinstance(mu, CellDensity) else gaussian
+        if isinstance(mu, CellDensity):
             return self.exact.on(mu.grid, t)
         return self.exact.on(self._grid, t)
 

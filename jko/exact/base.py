@@ -48,7 +48,7 @@ class ExactSolution:
                 f"grid: expected {self.dimension} dimensions like the solution, got {grid.dimension}; "
                 "make another grid"
             )
-        if isinstance(grid, LineGrid) and grid.radial and not grid.shows_radial(lambda x: self.density(t, x)):
+        if grid.is_radial and not grid.shows_radial(lambda x: self.density(t, x)):
             raise ValueError(
                 "grid: the solution is no function of |x| alone, as a radial grid needs: take Grid.uniform"
             )

@@ -122,7 +122,7 @@ class FiniteVolume(Scheme):
 
     def check(self, F: Functional, mu: Density) -> None:
         super().check(F, mu)
-        if isinstance(mu, LineDensity):
+        if not mu.grid.is_uniform:
             self._check_edges(F)
         if self.cost_exponent != 2.0:
             from jko.limits import costs

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from jko.measures import Grid, LineGrid
+from jko.measures import Grid
 
 
 @dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Lines:
         return (self.doors if self.closes else self.doors[:-1]), after
 
 
-def lines_of(grid: Grid | LineGrid) -> list[list[Lines]]:
+def lines_of(grid: Any) -> list[list[Lines]]:
     """The batches of lines of each axis."""
-    if isinstance(grid, LineGrid):
+    if not grid.is_uniform:
         between = grid.face_areas[1:-1] / np.diff(grid.axes[0])
         cells = np.arange(grid.size)[:, None]
         return [[Lines(0, False, cells, between[:, None], volumes=grid.cell_volume[:, None])]]

@@ -1,5 +1,6 @@
 """Measures: densities on grids, particles, Gaussians."""
 
+from jko.measures.cell_density import CellDensity
 from jko.measures.confined import ConfinedParticles
 from jko.measures.density import Density
 from jko.measures.dissipation import dissipation
@@ -13,6 +14,7 @@ from jko.measures.population import Population
 from jko.measures.species import Species
 
 __all__ = [
+    "CellDensity",
     "ConfinedParticles",
     "Density",
     "Gaussian",

@@ -15,14 +15,14 @@ from functionals.gridded import GriddedFunction
 from functionals.programs import kept
 from jko.errors import seed_number, whole_number
 from jko.measures import fields
+from jko.measures.cell_density import CellDensity
 from jko.measures.density_constructors import DensityConstructors, checked_values
 from jko.measures.grid import Grid
-from jko.measures.measure import Measure
 
 _OVERLAP = 24  # cells round a periodic axis, after which a spline has forgotten its ends
 
 
-class Density(DensityConstructors, Measure):
+class Density(DensityConstructors, CellDensity):
     """A density ρ ≥ 0 by its values at the cell centres of a grid; mass Σ ρ_c|c|.
 
     `values` has shape `[*cells]` and is kept in float64. Integrals are midpoint sums. The mass is whatever
@@ -40,33 +40,10 @@ class Density(DensityConstructors, Measure):
         self.grid = grid
         self.values = values if isinstance(values, jax.core.Tracer) else _checked(grid, values)
 
-    @property
-    def dimension(self) -> int:
-        """The dimension d of the points."""
-        return self.grid.dimension
-
-    @property
-    def points(self):
-        return self.grid.points
-
-    @property
-    def masses(self):
-        return self.values.reshape(-1) * self.grid.cell_volume
-
     @cached_property
     def mass(self) -> float:
         """Σ ρ_c|c|."""
         return float(self.values.sum() * self.grid.cell_volume)
-
-    def with_values(self, values: np.ndarray) -> Density:
-        """Another density on the same grid."""
-        return Density(self.grid, values)
-
-    def packed(self):
-        return {"values": self.values}
-
-    def unpacked(self, arrays: dict):
-        return self.with_values(arrays["values"])
 
     @classmethod
     def fields_of(cls, measures: list):
@@ -95,26 +72,11 @@ class Density(DensityConstructors, Measure):
         return [cls(grid, v) for v in values]
 
     @property
-    def layout(self):
-        return (self.grid,)
-
-    @property
-    def extent(self):
-        return np.array(self.grid.lower), np.array(self.grid.upper)
-
-    @property
     def size(self):
         return f"{'x'.join(map(str, self.grid.cells))} cells"
 
-    def normalized(self) -> Density:
-        """The density divided by its mass."""
-        return self.with_values(self.values / self.mass)
-
     def at_points(self, field: np.ndarray):
         return field.reshape(*self.grid.cells, *field.shape[1:])
-
-    def density_values(self):
-        return self.values
 
     def integrate(self, V: Callable):
         if self.grid.room is None:
@@ -185,9 +147,6 @@ class Density(DensityConstructors, Measure):
         jitter = generator.random((n, self.dimension)) - 0.5
         positions = self.points[cells] + jitter * np.array(self.grid.spacing)
         return Particles(positions) if abs(self.mass - 1.0) <= 1e-5 else Population(positions, mass=self.mass)
-
-    def __repr__(self) -> str:
-        return f"Density on {self.grid!r}"
 
 
 class _WithinItsBox(GriddedFunction):

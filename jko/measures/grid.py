@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -38,6 +38,10 @@ class Grid:
     periodic: tuple[bool, ...] = ()
     room: Cells | None = None
     exits: Cells | None = None
+
+    # what every grid answers: cells of one size, and none of them a shell
+    is_uniform: ClassVar[bool] = True
+    is_radial: ClassVar[bool] = False
 
     def __post_init__(self):
         if not self.periodic:
@@ -163,6 +167,10 @@ class Grid:
         from jko.measures.density import Density
 
         return Density(self, values)
+
+    def volume_within(self, x: np.ndarray) -> np.ndarray:
+        """On a line the distance from the lower end: in it a density is constant in a cell."""
+        return np.asarray(x) - self.lower[0]
 
     def require_box(self, name: str, instead: str) -> None:
         """Raises ValueError for a periodic grid and for a room, in the name of an argument, saying what to do

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import jax
@@ -13,16 +12,16 @@ import numpy as np
 from functionals import Functional
 from functionals.programs import kept
 from jko.errors import seed_number, whole_number
+from jko.measures.cell_density import CellDensity
 from jko.measures.density_constructors import checked_values
 from jko.measures.line_grid import LineGrid
-from jko.measures.measure import Measure
 
 if TYPE_CHECKING:
     from jko.measures.density import Density
     from jko.measures.grid import Grid
 
 
-class LineDensity(Measure):
+class LineDensity(CellDensity):
     """A density ρ ≥ 0 on a `LineGrid` by its values `[n]` in the cells; mass Σ ρ_c|c|.
 
     In shells it is a density on R^d that depends on |x| alone, and a functional sees it so: a potential is
@@ -40,38 +39,6 @@ class LineDensity(Measure):
             )
         self.grid = grid
         self.values = values if isinstance(values, jax.core.Tracer) else checked_values(grid, values)
-
-    @property
-    def dimension(self) -> int:  # type: ignore[override]
-        """The dimension d of the space."""
-        return self.grid.dimension
-
-    @property
-    def points(self):
-        return self.grid.points
-
-    @property
-    def masses(self):
-        return self.values * self.grid.cell_volume
-
-    @cached_property
-    def mass(self) -> float:
-        """Σ ρ_c|c|."""
-        return float(self.masses.sum())
-
-    def with_values(self, values: np.ndarray) -> LineDensity:
-        """Another density on the same grid."""
-        return LineDensity(self.grid, values)
-
-    def normalized(self) -> LineDensity:
-        """The density divided by its mass."""
-        return self.with_values(self.values / self.mass)
-
-    def packed(self):
-        return {"values": self.values}
-
-    def unpacked(self, arrays: dict):
-        return self.with_values(arrays["values"])
 
     @classmethod
     def fields_of(cls, measures: list):
@@ -93,14 +60,6 @@ class LineDensity(Measure):
         return [cls(grid, values) for values in dataset["density"].values]
 
     @property
-    def layout(self):
-        return (self.grid,)
-
-    @property
-    def extent(self):
-        return np.array(self.grid.lower), np.array(self.grid.upper)
-
-    @property
     def coordinates(self) -> int:
         return 1
 
@@ -110,9 +69,6 @@ class LineDensity(Measure):
 
     def at_points(self, field: np.ndarray):
         return field
-
-    def density_values(self):
-        return self.values
 
     def integrate(self, V: Callable):
         self.grid.require_radial(V)
@@ -202,9 +158,6 @@ class LineDensity(Measure):
             ways = generator.normal(size=(n, self.dimension))
             radii = radii * ways / np.linalg.norm(ways, axis=1, keepdims=True)
         return Particles(radii) if abs(self.mass - 1.0) <= 1e-5 else Population(radii, mass=self.mass)
-
-    def __repr__(self) -> str:
-        return f"LineDensity on {self.grid!r}"
 
 
 @kept

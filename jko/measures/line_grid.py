@@ -53,8 +53,13 @@ class LineGrid:
 
     # what every grid answers: one axis, walls at both ends
     periodic = (False,)
-    is_periodic = is_room = False
+    is_periodic = is_room = is_uniform = False
     room = exits = None
+
+    @property
+    def is_radial(self) -> bool:
+        """Whether the cells are shells."""
+        return self.radial
 
     @property
     def cells(self) -> tuple[int, ...]:

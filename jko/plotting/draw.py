@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, LineDensity, Measure, Particles
+from jko.measures import CellDensity, Density, Gaussian, Grid, Measure, Particles
 from jko.plotting import style
 
 MOST_DOTS = 5000
@@ -38,10 +38,8 @@ def on_first_axis(x: np.ndarray, dimension: int) -> np.ndarray:
 
 def line_values(mu: Measure, low, high):
     """Abscissae and density of a measure on the line, masked in walls."""
-    if isinstance(mu, Density):
+    if isinstance(mu, CellDensity):
         return mu.grid.axes[0], plane_values(mu, (0,))
-    if isinstance(mu, LineDensity):
-        return mu.grid.axes[0], mu.values
     x = np.linspace(low, high, 400)
     return x, np.exp(mu.log_density(x[:, None]))
 
@@ -72,9 +70,9 @@ def heat_values(mu: Measure, lower, upper) -> tuple[np.ndarray, tuple]:
     return masses / ((edges[0][1] - edges[0][0]) * (edges[1][1] - edges[1][0])), extent
 
 
-def plane_values(mu: Density, plane: tuple[int, ...]) -> np.ndarray:
+def plane_values(mu: CellDensity, plane: tuple[int, ...]) -> np.ndarray:
     """The density integrated over the axes that are not in the plane, masked where there are walls alone."""
-    others = tuple(a for a in range(mu.dimension) if a not in plane)
+    others = tuple(a for a in range(len(mu.grid.cells)) if a not in plane)
     values = mu.values.sum(axis=others) * math.prod(mu.grid.spacing[a] for a in others)
     if mu.grid.room is None:
         return values

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from jko.errors import shown
-from jko.measures import LineDensity, Measure, Population, Species
+from jko.measures import CellDensity, Measure, Population, Species
 from jko.scheme import Scheme
 from jko.sensitivity.engine import StepDerivative
 
@@ -41,7 +41,7 @@ def derivative_of(make_functional: Callable, parameters: Any, mu0: Measure, sche
         raise TypeError(
             f"scheme: {name} has no derivative{why}; those that have one are {', '.join(sorted(ENGINES))}"
         )
-    if isinstance(mu0, LineDensity):
+    if isinstance(mu0, CellDensity) and not mu0.grid.is_uniform:
         raise TypeError(
             f"mu0: derivatives are of densities on equal cells, got {mu0!r}: take mu0.on(Grid.uniform(...))"
         )

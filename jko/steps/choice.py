@@ -63,7 +63,7 @@ def auto(F: Functional, mu: Measure) -> Chosen:
     if isinstance(mu, measures.Gaussian):
         Gaussian().prepare(F, mu)
         return Chosen(Gaussian(), "the entropy and quadratic energies move a Gaussian in closed form")
-    if isinstance(mu, measures.LineDensity):
+    if isinstance(mu, measures.CellDensity) and not mu.grid.is_uniform:
         Quantile().prepare(F, mu)
         return Chosen(Quantile(), "edges of one's own: Newton's method on them")
     if not isinstance(mu, measures.Density):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import one_of, whole_number
-from jko.measures import Density, Gaussian, LineDensity, Measure, Particles, Population
+from jko.measures import CellDensity, Density, Gaussian, Measure, Particles, Population
 from jko.transport.distances import methods
 from jko.transport.distances.common_kind import MOST_CELLS, cells_for, check_pair, mass_of, torus_of
 from jko.transport.distances.distance import Distance
@@ -73,7 +73,8 @@ def wasserstein(
         )
     if options.torus is not None and one_of("method", method or "circle", METHODS) not in _ON_A_TORUS:
         raise ValueError(f"method: on a torus there are {' and '.join(_ON_A_TORUS)}, got {method!r}")
-    if method not in (None, "quantile") and any(isinstance(m, LineDensity) for m in (mu, nu)):
+    uneven = any(isinstance(m, CellDensity) and not m.grid.is_uniform for m in (mu, nu))
+    if uneven and method not in (None, "quantile"):
         raise ValueError(
             f'method: with edges of one\'s own there is "quantile", got {method!r}; leave it out'
         )
@@ -96,7 +97,7 @@ def _chosen(mu: Density, nu: Measure, options):
         return methods.exact(mu, nu, options, "on a torus measures are taken as atoms")
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return methods.bures(mu, nu, options, "both are Gaussian: a closed form")
-    if any(isinstance(m, LineDensity) and m.grid.radial for m in (mu, nu)):
+    if any(isinstance(m, CellDensity) and m.grid.is_radial for m in (mu, nu)):
         return methods.quantile(mu, nu, options, "between radial measures the optimal map is radial")
     if mu.dimension == 1:
         return methods.quantile(mu, nu, options, "on the line quantile functions are exact")

@@ -51,7 +51,7 @@ class LineEnergy:
     """
 
     def __init__(self, parts, grid: Grid | LineGrid, mass: float = 1.0, origin: float = 0.0):
-        self.shells = grid if isinstance(grid, LineGrid) and grid.radial else None
+        self.shells = grid if grid.is_radial else None
         if self.shells is not None:
             parts = radial_parts(parts, self.shells)
         self.internal = parts.internal_energy
@@ -141,7 +141,7 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
         level = float(_evaluated(batched, 0.0, capacity, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
         batched = partial(_evaluated, batched, level, capacity, origin)
-        return (batched if isinstance(grid, LineGrid) else without_kinks(batched, grid)), None
+        return (without_kinks(batched, grid) if grid.is_uniform else batched), None
     a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
     def quadratic(x: np.ndarray):
@@ -211,7 +211,7 @@ def _modulus(parts, potential: Callable | None, form: QuadraticForm | None, grid
 def _cap(parts, grid: Grid, points: np.ndarray):
     """None, the least of constant caps, or a VariedCap."""
     atoms = parts.constraints
-    if isinstance(grid, LineGrid) and any(callable(atom.cap) for atom in atoms):
+    if not grid.is_uniform and any(callable(atom.cap) for atom in atoms):
         raise UnsupportedFunctional(
             f"steps.Quantile takes a cap that is a number with edges of one's own, got {atoms[0]!r}: take "
             "Grid.uniform"

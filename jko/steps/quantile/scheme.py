@@ -10,7 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
-from jko.measures import Density, Grid, LineDensity, LineGrid, Measure
+from jko.measures import Density, Grid, LineDensity, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
@@ -272,7 +272,7 @@ def origin_of(grid: Grid) -> float:
     """Where positions are counted from: 0, or the middle of a box that is further away than it is long, so
     that they keep their digits."""
     middle = 0.5 * (grid.lower[0] + grid.upper[0])
-    if isinstance(grid, LineGrid):  # whose edges are taken as they are
+    if not grid.is_uniform:  # whose edges are taken as they are
         return 0.0
     return middle if abs(middle) > grid.upper[0] - grid.lower[0] else 0.0
 
@@ -291,7 +291,7 @@ def _cells(mu: Density | LineDensity, U):
     near = _from_origin(mu)
     edges, masses = cut(near)
     walls = _walls(near.grid)
-    if isinstance(mu, Density):
+    if mu.grid.is_uniform:
         return feathered(*without_weightless(*graded(edges, masses, mu.grid.size), U), U, walls)
     ends = tuple(mu.grid.volume_within(np.array(walls)))
     return in_volume(mu.grid, lambda y, w: feathered(*without_weightless(y, w, U), U, ends), edges, masses)

@@ -6,11 +6,11 @@ import numpy as np
 
 from jko.errors import finite_array
 from jko.measures import (
+    CellDensity,
     ConfinedParticles,
     Density,
     Gaussian,
     Grid,
-    LineDensity,
     Measure,
     Particles,
     Population,
@@ -26,7 +26,7 @@ def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False, line
     with `free` for densities on periodic grids and in rooms. With `lines` also densities on edges of one's
     own are taken."""
     for name, measure in (("mu", mu), ("nu", nu)):
-        if not isinstance(measure, Density | Particles | Gaussian | (LineDensity if lines else Density)):
+        if not isinstance(measure, (CellDensity if lines else Density) | Particles | Gaussian):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"

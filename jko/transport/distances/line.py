@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, LineDensity, Measure, Particles
+from jko.measures import CellDensity, Density, Gaussian, Measure, Particles
 from jko.transport.distances.distance import Certificate
 from jko.transport.distances.tolerances import TOLERANCES
 
@@ -20,7 +20,7 @@ def quantile_function(mu: Density):
     has left = right, a Density is constant on each cell, a Gaussian is cut at nine standard deviations into
     40 000 cells of exact mass, which is 2e-8 standard deviations from it.
     """
-    if isinstance(mu, Density | LineDensity):
+    if isinstance(mu, CellDensity):
         return _density_segments(mu)
     if isinstance(mu, Particles):
         return _particle_segments(mu)
@@ -75,7 +75,7 @@ def _restrict(left: np.ndarray, right: np.ndarray, levels: np.ndarray, start: np
 def _density_segments(mu: Density):
     edges = np.asarray(mu.grid.edges[0], dtype=np.float64)
     masses = np.asarray(mu.masses, dtype=np.float64)
-    if isinstance(mu, LineDensity) and mu.dimension > 1:
+    if mu.grid.is_radial and mu.dimension > 1:
         # constant in the volume: shells cut into thinner ones, in each of which the radius runs linearly
         parts = np.linspace(0.0, 1.0, TOLERANCES.thin_shells + 1)[:-1]
         thin = np.append((edges[:-1, None] + np.diff(edges)[:, None] * parts).ravel(), edges[-1])
@@ -219,7 +219,7 @@ def _simpson(width, left, right, f):
 
 
 def _at(mu, potential):
-    if isinstance(mu, Density | LineDensity):
+    if isinstance(mu, CellDensity):
         return potential(mu.grid.axes[0])
     if isinstance(mu, Particles):
         return potential(np.asarray(mu.positions, dtype=float)[:, 0])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jko.measures import Density, Gaussian, Grid, LineDensity, Measure, Particles
+from jko.measures import CellDensity, Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.atoms import atoms_of_pair
 from jko.transport.distances.common_kind import as_densities, merged
 from jko.transport.distances.distance import Certificate, Distance
@@ -29,7 +29,7 @@ class Options(NamedTuple):
 
 def quantile(mu: Density, nu: Density, options: Options, reason: str):
     """By the quantile functions, on the line."""
-    radial = [isinstance(m, LineDensity) and m.grid.radial for m in (mu, nu)]
+    radial = [isinstance(m, CellDensity) and m.grid.is_radial for m in (mu, nu)]
     if any(radial) and not all(radial):
         raise ValueError(
             f"mu, nu: a radial density has its distance to another, got {mu!r} and {nu!r}; put the other on "

@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import whole_number
-from jko.measures import Density, Grid, LineDensity, LineGrid
+from jko.measures import CellDensity, Grid, LineGrid
 from jko.transport.grids.tolerances import TOLERANCES
 
 
-def cut(density: Density | LineDensity):
+def cut(density: CellDensity):
     """Edges `[n+1]` and masses `[n]` of the cells that carry a density on the line.
 
     masses[i] is the mass of the interval (edges[i], edges[i+1]), an average over the cell computed from the
@@ -25,13 +25,13 @@ def cut(density: Density | LineDensity):
     Raises TypeError where the measure is no Density, ValueError where it is not one-dimensional or has no
     mass.
     """
-    if isinstance(density, LineDensity):
-        masses = np.where(density.values > TOLERANCES.vacuum * density.values.max(), density.masses, 0.0)
-        return merge_empty(density.grid.edges[0], masses)
-    if not isinstance(density, Density):
+    if not isinstance(density, CellDensity):
         raise TypeError(
             f"density: expected a Density, got {type(density).__name__}; put the measure on a grid first"
         )
+    if not density.grid.is_uniform:
+        masses = np.where(density.values > TOLERANCES.vacuum * density.values.max(), density.masses, 0.0)
+        return merge_empty(density.grid.edges[0], masses)
     if density.grid.dimension != 1:
         raise ValueError(
             f"density: cut works on the line, got {density.grid.dimension} dimensions; use an Eulerian "
@@ -88,13 +88,13 @@ def remap(edges: np.ndarray, masses: np.ndarray, grid: Grid | LineGrid, cap=None
     faces = np.asarray(grid.edges[0], dtype=np.float64)
     if cap is not None and not np.isscalar(cap) and cap.faces.size != faces.size:
         raise ValueError(f"cap: expected one on the grid's {faces.size - 1} cells, got {cap.cells.size}")
-    if isinstance(grid, LineGrid):
+    if not grid.is_uniform:
         ends, faces = grid.volume_within(edges), grid.volume_within(faces)
         flat = np.diff(np.interp(faces, ends, np.append(0.0, np.cumsum(masses)))) if cap is not None else None
         return grid.density((mass_between(ends, masses, faces) if flat is None else flat) / grid.cell_volume)
     inside = mass_between(edges, masses, faces)
     sharp = point_values(inside / grid.spacing[0])
-    return Density(grid, sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
+    return grid.density(sharp if cap is None else _capped(edges, masses, faces, sharp, cap))
 
 
 def _capped(edges: np.ndarray, masses: np.ndarray, faces: np.ndarray, sharp: np.ndarray, cap):
