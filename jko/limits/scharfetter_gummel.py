@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 
 import numpy as np
 
@@ -12,6 +13,14 @@ from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
 
 GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
+
+
+class Bound(StrEnum):
+    """What sets δ of a stage: the spacing, as h²/12θ, the largest rate, or the stage's own length."""
+
+    SPACING = "spacing"
+    RATE = "rate"
+    LENGTH = "length"
 
 
 class ScharfetterGummel:
@@ -81,9 +90,13 @@ class _Stage:
     ):
         self.periodic, self.positive = periodic, positive
         # I + δQ stays diagonally dominant, also where Ψ jumps by many θ from cell to cell.
-        self.compact = min(
-            compact, 0.4 / leaving(right, left, periodic).max(), 0.5 * length if positive else math.inf
-        )
+        bounds = {
+            Bound.SPACING: compact,
+            Bound.RATE: 0.4 / leaving(right, left, periodic).max(),
+            Bound.LENGTH: 0.5 * length if positive else math.inf,
+        }
+        self.bound = min(bounds, key=bounds.__getitem__)
+        self.compact = bounds[self.bound]
         self.right, self.left, self.step = right, left, length - self.compact
         self.resolvent = None
 

@@ -13,7 +13,7 @@ from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.limits.lines import leaving, one_by_one, strang
-from jko.limits.scharfetter_gummel import GAMMA
+from jko.limits.scharfetter_gummel import GAMMA, Bound
 from jko.limits.structure import Way
 from jko.limits.tolerances import TOLERANCES as LIMITS
 from jko.loops.elliptic.tridiagonal import limit_fluxes
@@ -180,12 +180,11 @@ class _LineSweep:
         z[:-1] += stage.compact * right * rise
         z[1:] -= stage.compact * left * rise
         theta, tau = 0.0, share * by_step
-        allowed = 1.0 / (12.0 * self.theta * self.conductance)
-        if stage.compact == allowed:
-            theta -= by_compact * allowed / self.theta
-        elif stage.compact == stage.step:
+        if stage.bound is Bound.SPACING:
+            theta -= by_compact * stage.compact / self.theta
+        elif stage.bound is Bound.LENGTH:
             tau += 0.5 * share * by_compact
-        else:  # a share of the largest rate
+        else:
             held = leaving(right, left, False)
             i, j = np.unravel_index(held.argmax(), held.shape)
             of_most = -by_compact * stage.compact / held[i, j]
