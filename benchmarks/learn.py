@@ -17,7 +17,7 @@ from rows import row, run, sized
 
 import jko
 from functionals import pointwise
-from jko.learn import Quadratic, Radial, Snapshots, Splines, fit
+from jko.learn import Quadratic, Radial, Snapshots, Splines, fit, interpolate
 from jko.learn.scoring import distances
 
 PATHS = [argument for argument in rows.NAMED if argument.endswith(".npz")]
@@ -144,6 +144,30 @@ def coverage():
         f"intervals of a, b, θ hold the truth in {', '.join(f'{s:.1%}' for s in shares)} of {trials} trials"
         " (goal 95 %)"
     )
+
+
+@row
+def large():
+    """Five snapshots of 20 000 points in 5D: a curve through them all, and two fits; goal: minutes."""
+    n, generator, times = sized(20_000, 300), np.random.default_rng(0), np.arange(5.0)
+    clouds = [np.exp(-0.3 * t) * generator.standard_normal((n, 5)) + np.array([t, *4 * [0.0]]) for t in times]
+    seen = Snapshots(times, clouds)
+    begun, cpu = time.perf_counter(), time.process_time()
+    course = interpolate(seen, progress=False)
+    sizes = [course(t).n for t in times[:-1] + 0.5]
+    print(
+        f"a curve through 5 x {n} points in 5D: {time.perf_counter() - begun:.0f} s, "
+        f"{time.process_time() - cpu:.0f} CPU s, {min(sizes)} to {max(sizes)} points between",
+        flush=True,
+    )
+    for settings in ({"temperature": "fit"}, {"step": "explicit"}):
+        begun, cpu = time.perf_counter(), time.process_time()
+        found = fit(seen, potential=Radial(sized(300, 20), 1.5), progress=False, **settings)
+        print(
+            f"Radial(300) of 5 x {n} points, {settings}: {time.perf_counter() - begun:.0f} s, "
+            f"{time.process_time() - cpu:.0f} CPU s, {len(found.report.rounds[0])} rounds",
+            flush=True,
+        )
 
 
 @row

@@ -231,8 +231,8 @@ def fit(
     that the data do not show from the spectrum of the equations (`Fit.identifiability`): where nothing
     regularises them they are set to 0, which is said in a warning.
 
-    Raises TypeError and ValueError for what is no basis, for more parameters without regularisation than
-    points, and for couplings too large for memory.
+    Raises TypeError and ValueError for what is no basis, and for more parameters without regularisation than
+    points.
     """
     begun = time.monotonic()
     snapshots = as_snapshots("snapshots", snapshots)

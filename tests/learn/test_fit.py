@@ -271,9 +271,3 @@ def test_near_equilibrium_the_potential_is_known_but_for_the_temperature():
 def test_what_cannot_be_fitted_is_refused_in_one_sentence(arguments, error, sentence):
     with pytest.raises(error, match=sentence):
         fit(ou(n=10, times=[0.0, 0.5]), **arguments)
-
-
-def test_couplings_too_large_for_memory_are_refused():
-    seen = ou(n=8000, times=[0.0, 0.5])
-    with pytest.raises(ValueError, match="too large for memory; thin the clouds"):
-        fit(seen, potential=Quadratic(), step="explicit")

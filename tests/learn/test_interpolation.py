@@ -81,6 +81,30 @@ def test_growth_of_points_far_and_near():
     assert near.positions[0, 0] == pytest.approx(0.6 * way / 0.6)
 
 
+def test_large_clouds_are_coupled_part_by_part(monkeypatch):
+    """Marginals to rounding, whatever the weights; the cost within a hundredth of the least."""
+    from jko.learn import couplings
+
+    generator = np.random.default_rng(0)
+    mu, nu = (
+        jko.Particles(scale * generator.normal(size=(n, 2)), generator.dirichlet(np.ones(n)))
+        for n, scale in ((700, 1.0), (500, 2.0))
+    )
+    exact = jko.wasserstein(mu, nu) ** 2
+    monkeypatch.setattr(couplings, "MOST_ATOMS", 400)
+    monkeypatch.setattr(couplings, "PART", 150)
+    done = []
+    plan = couplings.optimal_coupling(mu, nu, lambda: done.append(1))
+    assert len(done) == couplings.parts_of(mu, nu) == 25
+    assert np.allclose(np.bincount(plan.rows, plan.weights, mu.n), mu.weights, rtol=1e-9)
+    assert np.allclose(np.bincount(plan.columns, plan.weights, nu.n), nu.weights, rtol=1e-9)
+    cost = plan.weights @ np.sum((mu.positions[plan.rows] - nu.positions[plan.columns]) ** 2, axis=1)
+    assert exact * (1.0 - 1e-9) <= cost < 1.01 * exact
+    halfway = interpolate(Snapshots([0.0, 1.0], [mu, nu]))(0.5)
+    assert halfway.n == len(plan.rows)
+    assert jko.wasserstein(mu, halfway) ** 2 == pytest.approx(0.25 * exact, rel=0.02)
+
+
 def test_growth_says_what_it_needs():
     seen = grown(6, 5)
     with pytest.raises(ValueError, match=r"snapshots: expected populations of mass 1, got .*normalized"):
