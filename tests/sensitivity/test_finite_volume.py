@@ -126,7 +126,7 @@ V = fn.Potential("quadratic")
             lambda p: p * V + fn.Entropy(),
             density(1),
             jko.limits.FiniteVolume(metric=[[2.0]]),
-            "does not take a mobility or a metric",
+            "does not take a mobility, a metric or",
         ),
         (
             lambda p: p * fn.Interaction("logarithmic") + fn.Entropy(),
