@@ -225,6 +225,30 @@ def test_a_reaction_alone_is_fisher_and_rao_in_any_number_of_slices(scheme, unit
         assert values == pytest.approx(exact, rel=2e-3)
 
 
+@pytest.mark.parametrize("units", [(1.0, 1.0), (2e3, 3e-5)])
+@pytest.mark.parametrize("scheme", [PrimalDual, cvxpy])
+def test_a_step_whose_slices_are_too_few_for_what_moves_and_grows_says_so(scheme, units):
+    """Entropy in a tilted field against sixteen slices: one is noted and 2 % off or more, two are not."""
+    unit, energy = units
+    grid = jko.Grid.uniform(-3.0 * unit, 3.0 * unit, 24)
+    mu, tau = jko.Density.gaussian(grid, 0.0, 0.6 * unit), 0.1 * unit**2 / energy
+    field = fn.Potential(lambda x: 1.5 * x[0] / unit + 1.0 + 0.3 * np.log(unit))
+    F = energy * (0.3 * fn.Entropy() + field)
+
+    def step(slices):
+        after, _, info = first_step(scheme(length=0.6 * unit, slices=slices, tolerance=1e-4), F, mu, tau)
+        assert info.details["moved"] == pytest.approx(0.07, abs=0.01)
+        return after.values, info
+
+    finest, one, two = step(16)[0], step(1), step(2)
+    off = [np.abs(values - finest).sum() / finest.sum() for values, _ in (one, two)]
+    assert off[0] > 0.02
+    assert off[1] < 0.015
+    assert 1.0 < one[1].details["growth"] < 2.0
+    assert "take slices=2 or a smaller tau" in one[1].note
+    assert "slices" not in two[1].note
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("scheme", [PrimalDual, cvxpy])
 def test_growth_from_next_to_nothing_is_found_in_any_number_of_slices(scheme):

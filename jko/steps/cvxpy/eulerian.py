@@ -20,7 +20,7 @@ from jko.steps.cvxpy.cell_functional import CellFunctional
 from jko.steps.cvxpy.scheme import closed, record, rounding
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.fisher_rao import made_and_left
-from jko.steps.grid.source import runaway
+from jko.steps.grid.source import runaway, together
 from jko.steps.grid.source import told as no_bound
 from jko.steps.grid.time_error import exact_bound, overpaid, told
 from jko.steps.primal_dual.certificate import Path
@@ -115,11 +115,12 @@ class Eulerian:
         lost = 0.0  # of what the exact step decreases by
         if solution.values is not None and self._standard:
             lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
+        measured = self._balance(start, path)
+        notes = "" if F.is_convex else _TANGENT, self._torn(tau), measured.pop("note", "")
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
-            **self._balance(start, path), min_density=float(path.end.min()),
-            form="eulerian", remedy=self._remedy(path.end, gap, tau),
-            note="; ".join(filter(None, ("" if F.is_convex else _TANGENT, self._torn(tau)))),
+            **measured, min_density=float(path.end.min()),
+            form="eulerian", remedy=self._remedy(path.end, gap, tau), note="; ".join(filter(None, notes)),
         )  # fmt: skip
         if lost > 0.0:
             note = "; ".join(
@@ -143,8 +144,17 @@ class Eulerian:
         change, volume = float(path.end.sum() - start.sum()), self.functional.volume
         if not self.functional.free:
             return {"mass_error": abs(change) * volume}
-        told = made_and_left([self.faces.sources(v) for v in path.flows], volume)
-        return {"mass_error": abs(change * volume - told["made"] + told["left"]), "details": told}
+        sources = [self.faces.sources(v) for v in path.flows]
+        told = made_and_left(sources, volume)
+        error, both = (
+            abs(change * volume - told["made"] + told["left"]),
+            together(start, path.densities[1:], sources),
+        )
+        return {
+            "mass_error": error,
+            "details": told | both._asdict(),
+            "note": both.told(self.settings.slices),
+        }
 
     def _torn(self, tau: float):
         if self._bend >= -1.0 / tau:

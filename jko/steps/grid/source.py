@@ -6,6 +6,8 @@ in (w, η) together and homogeneous: a reaction alone is exact in any number of 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 import functionals as fn
@@ -64,3 +66,44 @@ def told(gained: float, length: float, tau: float) -> str:
         f"growth has no bound in one step: a unit of mass lowers F by {gained:.3g}, and 2 length^2/tau = "
         f"{paid / tau:.3g} pays for any: take tau well below {paid / gained:.2g}; more slices do not help"
     )
+
+
+class Together(NamedTuple):
+    """What a step makes and moves at once: `growth`, τ|ξ|/δ² of all but 1 % of the mass at most, and `moved`,
+    the share of the mass that flows between cells."""
+
+    growth: float
+    moved: float
+
+    def told(self, slices: int) -> str:
+        """What slices leave of a step that has more growth than them, or nothing."""
+        if self.growth <= slices or self.moved <= TOLERANCES.moved:
+            return ""
+        more = f"slices={int(np.ceil(self.growth))} or " if self.growth <= TOLERANCES.helped else ""
+        name = "one inner slice" if slices == 1 else f"{slices} inner slices"
+        return (
+            f"mass moves while it changes by tau|xi|/length^2 = {self.growth:.2g}, and {name} may be some "
+            f"per cent off: take {more}a smaller tau"
+        )
+
+
+def together(start: np.ndarray, densities: list, sources: list) -> Together:
+    """Of densities r¹ … r^K and sources w¹ … w^K of a path from r⁰ = `start`.
+
+    A slice answers a price p = −ξ by w = 2ηp/√(p² + 16α²), α = Kδ²/2τ: with u = |w|/2η it was τ|ξ|/δ² =
+    2Ku/√(1 − u²).
+    """
+    before, count = start.ravel(), len(sources)
+    growth, moved = np.zeros(before.size), 0.0
+    for r, w in zip(densities, sources, strict=True):
+        r, w = r.ravel(), w.ravel()
+        whole = before + r
+        u = np.minimum(np.divide(np.abs(w), whole, out=np.zeros_like(whole), where=whole > 0.0), 1.0)
+        with np.errstate(divide="ignore"):
+            growth = np.maximum(growth, 2.0 * count * u / np.sqrt(1.0 - u * u))
+        moved += 0.5 * float(np.abs(r - before - w).sum())
+        before = r
+    mass = np.maximum(start.ravel(), before)
+    order = np.argsort(growth)
+    held = np.searchsorted(np.cumsum(mass[order]), TOLERANCES.most_mass * mass.sum())
+    return Together(float(growth[order[min(held, mass.size - 1)]]), moved / float(mass.sum()))

@@ -35,6 +35,9 @@ class Tolerances:
     reduction: float = 1e-2  # of the residual, what multigrid leaves: one correction is not exact anyway
 
     # Sources
+    moved: float = 0.01  # of the mass, that flows between cells in a step: with less a reaction is alone
+    helped: float = 3.0  # of τ|ξ|/δ²: beyond, next to growth without bound, more slices only find more of it
+    most_mass: float = 0.99  # of the mass, whose growth a step is judged by: thin tails die as they like
     emptied: float = 2e-15  # of the mean of both ends, by which a source that empties its cell may exceed it
 
 

@@ -17,6 +17,7 @@ from jko.mobility import Mobility
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.fisher_rao import made_and_left
 from jko.steps.grid.energy import TANGENT, exclusion
+from jko.steps.grid.source import together
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
@@ -147,6 +148,9 @@ class PrimalDual(Scheme):
         if self.length is not None:
             details |= made_and_left([v[-1] for v in path.flows], mu.grid.cell_volume)
             change += details["left"] - details["made"]
+            both = together(mu.values, path.densities, [v[-1] for v in path.flows])
+            details |= both._asdict()
+            notes += filter(None, [both.told(problem.slices)])
         if problem.doors is not None:
             ended = path.end.reshape(mu.grid.cells)[problem.doors]
             details["out"] = float(ended.sum() + mu.values[problem.doors].sum()) * mu.grid.cell_volume
