@@ -103,7 +103,7 @@ class PressureNewton:
 
     def goal(self, now: Iterate, tolerance: float) -> float:
         """The gap to stop at: `tolerance` of (τ/2)∫|∇p|²ρ̂, and where the velocity error of the solver,
-        √(2·gap/τ), is a tenth of that of τ itself; not below rounding."""
+        √(2·gap/τ), is a twentieth of that of τ itself; not below rounding."""
         goal = tolerance * now.transport
         if now.gap <= goal and self.before is not None:
             goal = min(goal, TOLERANCES.own_error**2 * self.own_error(now))
