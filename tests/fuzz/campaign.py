@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import os
+import signal
 import time
 from collections import Counter
 
@@ -56,6 +58,9 @@ def main(arguments=None) -> int:
     if asked.seed is not None:
         return _one(asked)
     jobs = [(seed, asked.steps, asked.engine) for seed in range(asked.start, asked.start + asked.count)]
+    # programs that are used once are compiled quickly, as in the tests; an interrupt ends with the summary
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     started, total, bad, done = time.monotonic(), Counter(), 0, 0
     with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=200) as pool:
         try:
@@ -64,6 +69,8 @@ def main(arguments=None) -> int:
                 bad, done = bad + bool(wrong), done + 1
                 for text in wrong:
                     print(f"seed {seed}: {label}\n    {text}", flush=True)
+                if done % 100 == 0:
+                    print(f"{done} problems, {bad} with faults", flush=True)
         except KeyboardInterrupt:
             pool.terminate()
     cost = sum(n for (_, what), n in total.items() if what == "ms") / 1000.0

@@ -42,7 +42,7 @@ class Tolerances:
     steep_helps: float = 0.7  # times the gap, at most, after an iteration that is worth another
     steep_gap: float = 2e-4  # of W₂²/2τ, at which a steep step is left, τ's own error allowing
     iterate_mass: float = 1e-9  # fraction of the mass to which p is shifted at an iterate of a steep step
-    own_error: float = 0.05  # of τ's own error in the velocity: a tenth moved a mean by 2.6 % of its own shift
+    own_error: float = 0.05  # of τ's own error in the velocity: a tenth moves a mean by 2.6 % of its shift
     second_order_gap: float = 1e-9  # of W₂²/2τ, for steps within one of second order: gaps add up
 
     # Rounding
