@@ -40,9 +40,9 @@ class MongeAmpere(Scheme):
 
     tolerance: the relative gap at which Newton's method stops, 2e-4 in steep wells; and it goes on until its
     velocity error, √(2·gap/τ), is a twentieth of τ's own, ½(∫|∇(p − p_k + (τ/2)|∇p|²)|²ρ′)^½: a run's
-    errors of the solver stay below those of τ. accept: the largest relative gap that counts as converged; above it, or
-    where S folds over more than a ten-thousandth of the mass, or ρ_k has vacuum, the step is taken by
-    `fallback` (BackAndForth() if None) and the note says why, unless that leaves the larger gap.
+    errors of the solver stay below those of τ. accept: the largest relative gap that counts as converged;
+    above it, or where S folds over more than a ten-thousandth of the mass, or ρ_k has vacuum, the step is
+    taken by `fallback` (BackAndForth() if None) and the note says why, unless that leaves the larger gap.
     max_iterations: of Newton's method on a grid.
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
     what is left of the gap of the whole step is below the goal. The note tells how much.
