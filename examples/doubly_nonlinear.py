@@ -32,7 +32,8 @@ colours = plt.colormaps["viridis"](np.linspace(0.0, 0.9, 5))
 for panel, p, run in zip(panels[:3], costs, runs, strict=True):
     for k, colour in zip((0, 1, 3, 8, 20), colours, strict=True):
         panel.plot(x, run.measures[k].values, color=colour, label=f"t = {run.times[k]:.2g}")
-    panel.set(xlabel="$x$", ylabel="density", title=f"p = {p:g}, q = {p / (p - 1.0):.3g}", ylim=(0.0, 0.85))
+    panel.set(title=f"p = {p:g}, q = {p / (p - 1.0):.3g}", ylim=(0.0, 0.85))
+    panel.set(xlabel="x (nondimensional)", ylabel="density (nondimensional)")
 panels[0].legend()
 
 for p, colour in zip((1.5, 2.0, 3.0), ("crimson", "black", "steelblue"), strict=True):

@@ -42,18 +42,18 @@ for k, alpha in ((0, 0.35), (10, 0.55), (40, 1.0)):
     a, total = line.measures[k]["a"].values, line.measures[k].total_values()
     panels[0].stackplot(x, a, total - a, colors=("crimson", "steelblue"), alpha=alpha)
     panels[0].plot(x, law.on(grid, 0.5 * line.times[k]).values, "k--", lw=0.9)
-panels[0].set(xlabel="$x$", ylabel="density, stacked", title="t = 0, 0.2, 0.8; dashed: Barenblatt")
+panels[0].set(xlabel="x (nondimensional)", ylabel="density, stacked", title="t = 0, 0.2, 0.8; exact dashed")
 shares = np.array([mu["a"].values / np.maximum(mu.total_values(), 1e-300) for mu in line.measures])
 shares[[mu.total_values() < 1e-3 for mu in line.measures]] = np.nan
 panels[1].pcolormesh(x, line.times, shares, cmap="RdBu_r", vmin=-0.15, vmax=1.15)
 growth = (1.0 + 0.5 * line.times / law.start_time) ** law.beta
 for place in (-law.radius(), law.radius(), np.interp(0.25, held, x + 0.5 * h)):
     panels[1].plot(place * growth, line.times, "k--", linewidth=0.9)
-panels[1].set(xlabel="$x$", ylabel="t", title="Share of the red tissue; dashed: exact")
+panels[1].set(xlabel="x (nondimensional)", ylabel="time t", title="Share of the red tissue; exact dashed")
 for panel, k in zip(panels[2:], (1, 2, 5), strict=True):
     a, b = (tissue.measures[k][name].values.T / 0.3 for name in "ab")
     light = 1.0 - np.stack([0.14 * a + 0.73 * b, 0.92 * a + 0.49 * b, 0.76 * a + 0.29 * b], axis=-1)
     panel.imshow(np.clip(light, 0.0, 1.0), origin="lower", extent=(-1, 1, -1, 1))
-    panel.set(title=f"t = {tissue.times[k]:.2g}", xlabel="$x_1$", ylabel="$x_2$")
+    panel.set(title=f"t = {tissue.times[k]:.2g}", xlabel="x₁ (nondimensional)", ylabel="x₂")
 Path(folder).mkdir(parents=True, exist_ok=True)
 figure.savefig(f"{folder}/segregation.png", dpi=120)
