@@ -36,6 +36,12 @@ def hessians(f: PointFunction, x: np.ndarray):
     return _evaluate(_batched_hessian, f, x)
 
 
+@kept
+def each_point(f: Callable):
+    """The program of f at every point, `[n, …]` for each of its arguments."""
+    return jax.jit(jax.vmap(f))
+
+
 def namespace(s: np.ndarray):
     """jax.numpy for a jax array, numpy for everything else."""
     return jnp if isinstance(s, jax.Array) else np

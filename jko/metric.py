@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from functionals.array import Array
-from functionals.pointwise import describe
+from functionals.by_numpy import evaluated
+from functionals.pointwise import describe, each_point
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from functionals.tolerances import TOLERANCES
@@ -44,8 +45,8 @@ def matrices(metric: Any, points: np.ndarray) -> np.ndarray:
     """A at points `[n, d]`, `[n, d, d]` in float64, refused by ValueError where it is not symmetric and
     positive definite."""
     points = np.asarray(points, dtype=float)
-    with jax.enable_x64(True), jax.ensure_compile_time_eval():
-        found = np.array(_batched(at_point(metric))(points))
+    with jax.enable_x64(True):
+        found = evaluated(each_point(at_point(metric)), points)
     _require(found, points, describe(metric) if callable(metric) else "the matrix")
     return found
 
@@ -84,11 +85,6 @@ def _constant(matrix: tuple) -> Callable:
 def divergence(A: Callable, x: Array) -> jax.Array:
     """∇·A at a point, (∇·A)_i = Σ_j ∂_j A_ij."""
     return jnp.einsum("ijj->i", jax.jacfwd(A)(x))
-
-
-@kept
-def _batched(A: Callable) -> Callable:
-    return jax.jit(jax.vmap(A))
 
 
 def _require(found: np.ndarray, points: np.ndarray | None, what: str) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.array import Array
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 
@@ -36,7 +37,7 @@ def at_points(function: Callable, points: np.ndarray, t: float) -> np.ndarray:
     """function(x, t) at numpy points `[n, d]`, in float64."""
     with jax.enable_x64(True):
         batched = _batched(as_it_reads_now(function))
-        return np.array(batched(jnp.asarray(points, jnp.float64), jnp.asarray(float(t))))
+        return evaluated(batched, np.asarray(points, np.float64), np.asarray(float(t)))
 
 
 @kept

@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 
 from functionals.array import Array
+from functionals.by_numpy import evaluated
+from functionals.pointwise import each_point
 from functionals.programs import kept
 from jko.diffusion import arguments
 from jko.diffusion.arguments import cloud, finite_outcome, instance, within
@@ -108,12 +110,7 @@ class LogDensityEstimate(NamedTuple):
 
 def _at_start(log_initial, points):
     with jax.enable_x64(True):
-        return np.asarray(_batched_start(log_initial)(jnp.asarray(points)))
-
-
-@kept
-def _batched_start(log_initial):
-    return jax.jit(jax.vmap(log_initial))
+        return evaluated(each_point(log_initial), points)
 
 
 @kept

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals.array import Array
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from jko.measures import Density, Grid, LineDensity, LineGrid
 
@@ -39,7 +40,7 @@ class ExactSolution:
     def _values(self, t: float, x: np.ndarray) -> np.ndarray:
         """`formula` at checked arguments; a subclass that knows it in numpy has nothing to compile."""
         with jax.enable_x64(True):
-            return np.asarray(_compiled(self)(jnp.asarray(t), jnp.asarray(x)))
+            return evaluated(_compiled(self), np.asarray(t), x)
 
     def on(self, grid: Grid | LineGrid, t: float = 0.0) -> Density | LineDensity:
         """The Density of point values at the cell centres of `grid`, scaled to carry the exact mass."""

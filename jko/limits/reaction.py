@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from functionals.base import Functional
-from functionals.programs import kept
+from functionals.by_numpy import evaluated
+from functionals.pointwise import each_point
 from functionals.reading import as_it_reads_now
 from jko.errors import shown
 from jko.limits.tolerances import TOLERANCES
@@ -45,7 +46,9 @@ class Reaction:
         if isinstance(self.source, Functional):
             return -np.asarray(self.source.at(t).first_variation(mu), dtype=float) / self.length**2
         with jax.enable_x64(True):
-            found = _everywhere(as_it_reads_now(self.source))(self.grid.points, mu.values.reshape(-1))
+            found = evaluated(
+                each_point(as_it_reads_now(self.source)), self.grid.points, mu.values.reshape(-1)
+            )
         return np.asarray(found, dtype=float).reshape(self.grid.cells)
 
     def evolve(self, mu: Density, t: float, duration: float):
@@ -76,8 +79,3 @@ class Reaction:
         second = there(0.5 * s * first)
         third = there(0.5 * s * second)
         return s / 6.0 * (first + 2.0 * second + 2.0 * third + there(s * third))
-
-
-@kept
-def _everywhere(g):
-    return jax.jit(jax.vmap(g))

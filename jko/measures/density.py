@@ -11,6 +11,7 @@ import numpy as np
 
 from functionals import Functional, pointwise
 from functionals.array import Array
+from functionals.by_numpy import evaluated
 from functionals.gridded import GriddedFunction
 from functionals.programs import kept
 from jko.errors import seed_number, whole_number
@@ -108,7 +109,7 @@ class Density(DensityConstructors, CellDensity):
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
-            return np.array(_compiled_derivative(energy, self.grid)(self.values)) / self.grid.cell_volume
+            return evaluated(_compiled_derivative(energy, self.grid), self.values) / self.grid.cell_volume
 
     def horizontal_derivative(self, energy, first_variation):
         return fields.gradient(self.grid, first_variation(self))

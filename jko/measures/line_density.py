@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import Functional
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from jko.errors import seed_number, whole_number
 from jko.measures.cell_density import CellDensity
@@ -88,7 +89,7 @@ class LineDensity(CellDensity):
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
-            return np.array(_compiled_derivative(energy, self.grid)(self.values)) / self.grid.cell_volume
+            return evaluated(_compiled_derivative(energy, self.grid), self.values) / self.grid.cell_volume
 
     def _gradient(self, field: np.ndarray) -> np.ndarray:
         """∇ of a field at the points `[n, d]`, along e₁; 0 where the field is infinite."""

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from jko.errors import finite_array, own_array, seed_number, whole_number
 from jko.measures import forces, pair_fields
@@ -164,11 +165,11 @@ class Particles(Measure):
 
     def vertical_derivative(self, energy):
         with jax.enable_x64(True):
-            return np.array(_compiled_vertical(energy)(self.positions, self.weights))
+            return evaluated(_compiled_vertical(energy), self.positions, self.weights)
 
     def horizontal_derivative(self, energy, first_variation):
         with jax.enable_x64(True):
-            gradient = np.array(_compiled_horizontal(energy)(self.positions, self.weights))
+            gradient = evaluated(_compiled_horizontal(energy), self.positions, self.weights)
         return gradient / self.weights[:, None]
 
     def subsample(self, n: int, seed: int) -> Particles:
