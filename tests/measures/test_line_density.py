@@ -139,7 +139,7 @@ def test_films(tmp_path):
 
 
 def test_every_other_scheme_refuses_in_a_sentence():
-    mu, taken = shells(20), {"limits.FiniteVolume", "steps.Quantile"}
+    mu, taken = shells(20), {"limits.FiniteVolume", "steps.Cvxpy", "steps.Quantile"}
     for name, cls in Scheme.known.items():
         if jko.LineDensity in cls.measures:
             taken.discard(name)
@@ -150,7 +150,11 @@ def test_every_other_scheme_refuses_in_a_sentence():
         with pytest.raises(TypeError, match=f"{name} moves .*, got LineDensity"):
             cls(**needed).check(F, mu)
     assert not taken
-    with pytest.raises(TypeError, match=r"take limits\.FiniteVolume, steps\.Quantile, which move it"):
+    with pytest.raises(
+        TypeError, match=r"limits\.FiniteVolume, steps\.Cvxpy, steps\.Quantile, which move it"
+    ):
+        jko.steps.PrimalDual().check(F, mu)
+    with pytest.raises(ValueError, match=r"the Lagrangian form works on the line, .*: take steps\.Quantile"):
         jko.steps.Cvxpy().check(F, mu)
     assert isinstance(jko.steps.auto(F, mu).scheme, jko.steps.Quantile)
 

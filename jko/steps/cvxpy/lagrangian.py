@@ -12,7 +12,7 @@ from functionals import Functional
 from functionals.conjugate import GatheredInternal
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
-from jko.measures import Density, Measure
+from jko.measures import Density, Grid, LineGrid, Measure
 from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.eulerian import Eulerian
@@ -44,7 +44,7 @@ class Lagrangian:
         self.modelled = GatheredInternal(modelled) if modelled else None
         self.internal = parts.internal_energy
         self.potential = (
-            LinePotential(parts.potential_values, *self.box, mu.grid.cells[0]) if parts.potential else None
+            LinePotential(parts.potential_values, *self.box, _resolving(mu.grid)) if parts.potential else None
         )
         caps = [atom.cap for atom in parts.constraints]
         self.cap = min(caps) if caps else None
@@ -65,6 +65,8 @@ class Lagrangian:
     def refusal(F: Functional, mu: Density) -> str | None:
         """Why this form does not take F, or None."""
         parts = F.parts
+        if mu.grid.is_radial:
+            return f"the Lagrangian form works on the line, got {mu.grid!r}"
         if mu.grid.dimension != 1:
             return f"the Lagrangian form works on the line, got {mu.grid.dimension} dimensions"
         if mu.grid.is_periodic:
@@ -95,7 +97,8 @@ class Lagrangian:
         """Refuse what the form does not take."""
         reason = cls.refusal(F, mu)
         if reason is not None:
-            raise UnsupportedFunctional(f"{reason}: use formulation='eulerian'")
+            other = "use formulation='eulerian'" if mu.grid.is_uniform else "take steps.Quantile"
+            raise UnsupportedFunctional(f"{reason}: {other}")
 
     def first_data(self, mu: Density):
         """The edges and the masses between them."""
@@ -104,7 +107,7 @@ class Lagrangian:
 
     def step(self, mu: Measure, tau: float, data: State):
         """One step: (mu′, data, StepInfo)."""
-        if self.settings.formulation is None and not self._convex(tau):
+        if self.settings.formulation is None and not self._convex(tau) and self.grid.is_uniform:
             return self._eulerian_step(mu, tau)
         start, masses = data["edges"], data["masses"]
         line = Line(masses, self.potential, self.internal)
@@ -158,11 +161,15 @@ class Lagrangian:
 
     def _remedy(self, tau: float):
         if self._convex(tau):
-            return "take other solver_options or formulation='eulerian'"
+            return f"take other solver_options or {self._elsewhere}"
         return (
             f"the step is not convex in the edges, since V'' falls to {self.potential.modulus:.3g} < -1/tau: "
-            "take a smaller tau or formulation='eulerian'"
+            f"take a smaller tau or {self._elsewhere}"
         )
+
+    @property
+    def _elsewhere(self) -> str:
+        return "formulation='eulerian'" if self.grid.is_uniform else "steps.Quantile"
 
     def _eulerian_step(self, mu: Density, tau: float):
         """A step of the other form, which is convex whatever the potential, and the edges cut anew."""
@@ -206,6 +213,14 @@ class Lagrangian:
                 return mixed, reached
             share *= 0.5
         return X, value
+
+
+def _resolving(grid: Grid | LineGrid) -> int:
+    """So many equal cells that none is wider than the grid's narrowest, within reason."""
+    return min(
+        int(np.ceil((grid.upper[0] - grid.lower[0]) / np.diff(grid.edges[0]).min() - 1e-9)),
+        TOLERANCES.most_nodes,
+    )
 
 
 def quadratic_model(line: Line, modelled, X: np.ndarray, start: np.ndarray, tau: float):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jko.measures import Density, Grid
+from jko.measures import CellDensity, Grid, LineGrid
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import finite_potential
 from jko.transport.grids.remap import cut, merge_empty, remap
@@ -152,20 +152,21 @@ def _least_of_three(bend: np.ndarray):
     return np.where(np.all(stack > 0.0, axis=0), least, np.where(np.all(stack < 0.0, axis=0), -least, 0.0))
 
 
-def cut_edges(mu: Density, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def cut_edges(mu: CellDensity, plain: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Edges `[n+1]` and masses `[n]` of cells that carry a density on the line, as many as the grid has
     over its support.
 
     A tail of less than 1e-12 of the mass at either end, and cells of less than 1e-15 inside, are emptied
     and the rest scaled up. `plain` keeps the grid's own cells and their midpoint masses, which never exceed
-    a cap that holds for mu. A density on fewer than 16 cells is cut into as many as the grid has.
+    a cap that holds for mu. A density on fewer than 16 cells is cut into as many as the grid has. Edges of
+    one's own are kept.
     """
     if plain:
         edges, masses = merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
         return _split(edges, masses, mu.grid.size)
     edges, masses = cut(mu)
     edges, masses = _split(*merge_empty(edges, _without_tails(masses)), mu.grid.size)
-    if np.all(masses > 0.0) and masses.size > 3:
+    if mu.grid.is_uniform and np.all(masses > 0.0) and masses.size > 3:
         edges, masses = _resample(edges, masses, mu.grid.size)
     return edges, sharpen(edges, masses)
 
@@ -181,14 +182,12 @@ def _split(edges: np.ndarray, masses: np.ndarray, most: int):
     return np.append(edges[0], left + shares * widths), np.repeat(masses / parts, parts)
 
 
-def density_on(grid: Grid, edges: np.ndarray, masses: np.ndarray, plain: bool = False):
-    """The Density on a grid of the mass between edges; `plain` averages the piecewise constant density."""
-    from jko.measures import Density
-
+def density_on(grid: Grid | LineGrid, edges: np.ndarray, masses: np.ndarray, plain: bool = False):
+    """The density on a grid of the mass between edges; `plain` averages the piecewise constant density."""
     if not plain:
         return remap(edges, soften(edges, masses), grid)
     total = np.interp(grid.edges[0], edges, np.concatenate([[0.0], np.cumsum(masses)]))
-    return Density(grid, np.maximum(np.diff(total), 0.0) / grid.spacing[0])
+    return grid.density(np.maximum(np.diff(total), 0.0) / grid.cell_volume)
 
 
 def sharpen(edges: np.ndarray, masses: np.ndarray):

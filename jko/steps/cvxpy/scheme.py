@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.measures import Density, Measure
+from jko.measures import Density, LineDensity, Measure
 from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.cvxpy.tolerances import TOLERANCES
@@ -56,7 +56,7 @@ class Cvxpy(Scheme):
     mobility: Mobility | str | None = None
 
     takes: ClassVar = KINDS
-    measures: ClassVar = (Density,)
+    measures: ClassVar = (Density, LineDensity)
     order: ClassVar[int] = 1
     periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
@@ -81,6 +81,11 @@ class Cvxpy(Scheme):
         super().check(F, mu)
         F = F.at(0.0)
         kind = self._form(F, mu)
+        if not mu.grid.is_uniform and self.formulation == "eulerian":
+            raise ValueError(
+                f"formulation: edges of one's own take the Lagrangian form, got 'eulerian' on {mu.grid!r}: "
+                "leave it out, or take mu.on(Grid.uniform(...))"
+            )
         if self.length is not None or self.mobility is not None:
             _require_eulerian(self, F, kind)
         if self.slices > 1 and not kind.has_slices:
@@ -112,6 +117,8 @@ class Cvxpy(Scheme):
         from jko.steps.cvxpy.eulerian import Eulerian
         from jko.steps.cvxpy.lagrangian import Lagrangian
 
+        if not mu.grid.is_uniform:
+            return Lagrangian
         if self.formulation is None:
             standard = self.length is None and self.mobility is None
             lagrangian = standard and Lagrangian.suits(F, mu)
