@@ -66,7 +66,9 @@ class _Equation(DualEquation):
         rho, self.weight = new.values, np.ones(self.grid.cells)
         if found.ascent.full_support and rho.all():
             stiffness = rho / self.curvature
-            cycle = newton_cycle(self.grid, np.log(rho), stiffness, self.diagonal, tau)
+            cycle = newton_cycle(
+                self.grid.spacing, np.log(rho), stiffness, self.diagonal, tau, self.grid.periodic
+            )
             self.cycle = lambda r: cycle(stiffness * r) / rho
             self.weight /= np.sqrt(rho + TOLERANCES.metric_floor * rho.max())
         else:

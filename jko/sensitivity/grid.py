@@ -128,15 +128,15 @@ def _paired(make_functional: Callable, grid: Grid):
 
 
 def newton_cycle(
-    grid: Grid, log: np.ndarray, stiffness: np.ndarray | float, diagonal: list, tau: float
+    spacing: tuple, log: np.ndarray, stiffness: np.ndarray | float, diagonal: list, tau: float, joined: tuple
 ) -> Callable:
     """The V-cycle r ↦ μ of `steps.MongeAmpere`'s Newton equations
     u − (τκ/ρ)∇·(ρg∇u) = r/ρ, μ = ρu, in units in which single precision rounds alike; g, a field an axis, is
-    the `diagonal` of (DS)⁻¹ and κ = ρU″ the stiffness."""
+    the `diagonal` of (DS)⁻¹, κ = ρU″ the stiffness, and `joined` the axes whose ends are."""
     density = np.exp(log)
     unit = float(np.broadcast_to(stiffness, log.shape).flat[log.argmax()])
-    mobility = [tau * unit / h**2 * g for g, h in zip(diagonal, grid.spacing, strict=True)]
-    multigrid = Multigrid(log - log.max(), stiffness / unit, mobility, grid.periodic)
+    mobility = [tau * unit / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
+    multigrid = Multigrid(log - log.max(), stiffness / unit, mobility, joined)
     shape = multigrid.levels[0].shape
     heavy = density > TOLERANCES.light * density.max()
     density = np.where(heavy, density, 1.0)

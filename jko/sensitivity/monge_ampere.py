@@ -14,7 +14,7 @@ from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import GridStep, eliminated, newton_cycle, solved
 from jko.sensitivity.tolerances import TOLERANCES
-from jko.steps.monge_ampere.ladder import ends_of, log_density
+from jko.steps.monge_ampere.ladder import joined_axes, log_density
 from jko.steps.monge_ampere.newton import PressureNewton
 from jko.steps.monge_ampere.scheme import unsuited
 
@@ -39,12 +39,16 @@ class MongeAmpereStep(GridStep):
 
     def pull(self, tape: tuple, cotangent: dict):
         mu, new, found, t, tau = tape
-        ladder, grid, c = self.problem.at(t + tau), mu.grid, cotangent["values"]
+        ladder, grid = self.problem.at(t + tau), mu.grid
         outer = ladder.problem.outer(ladder.problem.interaction(new.values))
-        log = log_density(mu.values)
-        ends = ends_of(log, grid.periodic)
-        newton = PressureNewton(ladder.energy, tau, grid.spacing, log, outer, ends, np.inf, np.inf)
-        now = newton.at(found.p)  # of which a constant does not count
+
+        def turned(field: np.ndarray, back: int = 1):
+            return np.roll(field, tuple(back * s for s in found.turn), tuple(range(mu.dimension)))
+
+        mu, new = (density.with_values(turned(density.values)) for density in (mu, new))
+        log, c, ends = log_density(mu.values), turned(cotangent["values"]), found.ends
+        newton = PressureNewton(ladder.energy, tau, grid.spacing, log, turned(outer), ends, np.inf, np.inf)
+        now = newton.at(turned(found.p))  # of which a constant does not count
         apart = np.abs(now.density / now.density.sum() - new.values / new.values.sum()).sum()
         if not apart <= TOLERANCES.apart:
             self.refuse(
@@ -60,8 +64,9 @@ class MongeAmpereStep(GridStep):
         held = mu.values > TOLERANCES.empty * mu.values.max()
         before = np.where(held, of_log / np.where(held, mu.values, 1.0), 0.0)
         before += np.vdot(whole, new.values) / mu.values.sum()
-        parameters, time = self.slopes(now.density, new.values, of_field, t + tau)
-        return Pulled({"values": before}, parameters, by_tau + time, time, residual)
+        given = (turned(field, -1) for field in (now.density, new.values, of_field))
+        parameters, time = self.slopes(*given, t + tau)
+        return Pulled({"values": turned(before, -1)}, parameters, by_tau + time, time, residual)
 
 
 class _Equation:
@@ -73,6 +78,7 @@ class _Equation:
     ):
         self.now, self.grid, self.step, self.t, self.tau = now, grid, step, t, tau
         cells, d = grid.cells, grid.dimension
+        self.joined = joined_axes(ends)
         differences, self._back = _differences(cells, grid.spacing, ends)
         found = (differences @ now.p.ravel()).reshape(-1, *cells)
         self._taps = [
@@ -134,9 +140,9 @@ class _Equation:
             return out if sent is None else out - now.density * self.normalised(sent, scale)
 
         right = now.density * self.normalised(c, scale)
-        cycle = newton_cycle(self.grid, now.log, now.stiffness, now.diagonal, self.tau)
+        cycle = newton_cycle(self.grid.spacing, now.log, now.stiffness, now.diagonal, self.tau, self.joined)
         flow, residual = solved(operator, right, cycle)
-        if residual <= TOLERANCES.enough or self.grid.is_periodic:  # elimination knows no joined ends
+        if residual <= TOLERANCES.enough or any(self.joined):  # elimination knows no joined ends
             return flow, residual
         alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
         return solved(operator, right, alone)

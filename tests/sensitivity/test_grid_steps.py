@@ -169,6 +169,24 @@ def test_steep_tails_are_eliminated():
     assert error < 1e-5
 
 
+@pytest.mark.parametrize("middle", [0.3, 3.8])
+def test_a_torus_is_differentiated_as_it_was_cut(middle):
+    """A narrow bump in the middle of the array, and one astride its seam."""
+    grid = jko.Grid.uniform(-4.0, 4.0, 64, periodic=True)
+    away = (grid.axes[0] - middle + 4.0) % 8.0 - 4.0
+    mu = jko.Density(grid, np.exp(-0.5 * (away / 0.35) ** 2)).normalized()
+
+    def make(p):
+        V = fn.Potential(lambda x: -p["pull"] * jnp.cos(0.25 * jnp.pi * (x[0] - middle - 0.2)))
+        return V + p["theta"] * fn.Entropy()
+
+    def loss(mu):
+        return mu.integrate(lambda x: jnp.sin(0.25 * jnp.pi * (x[0] - middle)))
+
+    parameters = {"pull": 2.0, "theta": 0.1}
+    assert worst_error(make, parameters, mu, SHARP["MongeAmpere"], loss, tau=0.1, n_steps=1) < 1e-5
+
+
 def test_vacuum_is_refused_by_name():
     grid = jko.Grid.uniform(-3.0, 3.0, 64)
     mu = jko.Density(grid, np.maximum(1.0 - grid.axes[0] ** 2, 0.0)).normalized()

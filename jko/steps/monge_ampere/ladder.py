@@ -30,7 +30,7 @@ class Found:
     """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
     error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
     what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals tell, exceeds the dual value and the
-    grid's bias by."""
+    grid's bias by. It was solved with these `ends`, the fields of a torus turned by `turn` cells."""
 
     p: np.ndarray
     values: np.ndarray
@@ -44,6 +44,8 @@ class Found:
     after: float
     size: float
     lack: float
+    ends: tuple = ()
+    turn: tuple[int, ...] = ()
 
     @property
     def relative_gap(self) -> float:
@@ -88,7 +90,8 @@ class PressureLadder:
         settings, log = (tolerance, most, caution), log_density(mu.values)
         shift = emptiest_seam(log, periodic)
         if not any(periodic):
-            return self._climb(mu, log, tau, field, p, first, self.potentials, ends_of(log), *settings)
+            found = self._climb(mu, log, tau, field, p, first, self.potentials, ends_of(log), *settings)
+            return replace(found, turn=shift)
 
         def turned(field, back: int = 1):
             return None if field is None else np.roll(field, tuple(back * s for s in shift), axes)
@@ -106,7 +109,7 @@ class PressureLadder:
                 tries.append(self._climb(*given, ends_of(log, periodic, cut=False), *settings))
             best = min(tries, key=lambda each: each.gap)
             found = replace(best, iterations=sum(each.iterations for each in tries))
-        return replace(found, p=turned(found.p, -1), values=turned(found.values, -1))
+        return replace(found, p=turned(found.p, -1), values=turned(found.values, -1), turn=shift)
 
     def _saved(self, mu: Density, tau: float, p: np.ndarray, joined: tuple[bool, ...]) -> float:
         """∫φᶜρ_k, φ = −p, of the torus with its cuts less that of the whole one: what ways across the cuts
@@ -143,7 +146,7 @@ class PressureLadder:
             p, spent = now.p, spent + newton.iterations
             if not (now.gap < TOLERANCES.coarse_gap * now.transport or newton.is_nothing(now)):
                 return self._lost(p, mu, spent)
-        return self._certify(newton, now, mu, log, potentials[0], spent)
+        return replace(self._certify(newton, now, mu, log, potentials[0], spent), ends=ends)
 
     def _variation(self, log: np.ndarray, potential: np.ndarray, field=None, first=None):
         """U′(ρ_k) + V, V with the field replaced by the first."""
