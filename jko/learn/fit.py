@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from functionals import Functional
 from jko.errors import one_of, positive_number, seed_number, shown, whole_number
 from jko.learn.bases import Basis
-from jko.learn.closed_form import Data, Solved, cloud_of, coupled, solve
+from jko.learn.closed_form import Cloud, Data, Solved, cloud_of, coupled, solve
 from jko.learn.identifiability import Identifiability, free_of, identifiability
 from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembled, time_factors
 from jko.learn.model import Model
@@ -239,10 +239,7 @@ def fit(
     _check(potential, interaction, temperature, regularisation, step)
     rounds, seed = whole_number("refinement", refinement, least=0), seed_number("seed", seed)
     paired = interaction is not None
-    clouds = [
-        cloud_of(c, isinstance(mu, Particles), paired, seed)
-        for c, mu in zip(snapshots.clouds, snapshots.measures, strict=True)
-    ]
+    clouds = _clouds(snapshots, paired, seed)
     groups = _groups(snapshots, potential, interaction, temperature)
     first = _model(snapshots, clouds, potential, interaction, temperature, groups[0], len(groups) > 1)
     # few parameters with noise: the paths, which pair nothing, decide whatever the closed form began with
@@ -257,18 +254,24 @@ def fit(
             solved = solve(model, data, chosen, regularisation, seed)
             tick()
             parts.append(_finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick))
+    settings = {"per_interval": potential is not None and potential.per_interval}
+    return Fit(snapshots, parts, step, _reported(parts, begun), settings)
+
+
+def _clouds(snapshots: Snapshots, paired: bool, seed: int) -> list[Cloud]:
+    return [
+        cloud_of(c, isinstance(mu, Particles), paired, seed)
+        for c, mu in zip(snapshots.clouds, snapshots.measures, strict=True)
+    ]
+
+
+def _reported(parts: list[Part], begun: float) -> Report:
+    """The report of a fit that `begun` then; its warnings are given as such too."""
     said = _warnings(parts)
     for sentence in said:
-        warnings.warn(sentence, stacklevel=2)
-    report = Report(
-        [part.regularisation for part in parts],
-        [part.rounds for part in parts],
-        [part.gain for part in parts],
-        said,
-        time.monotonic() - begun,
-    )
-    settings = {"per_interval": potential is not None and potential.per_interval}
-    return Fit(snapshots, parts, step, report, settings)
+        warnings.warn(sentence, stacklevel=3)
+    strengths, rounds, gains = zip(*((p.regularisation, p.rounds, p.gain) for p in parts), strict=True)
+    return Report(list(strengths), list(rounds), list(gains), said, time.monotonic() - begun)
 
 
 def _check(potential, interaction, temperature: float | str | None, regularisation, step: str) -> None:
