@@ -25,7 +25,7 @@ class Tolerances:
     of_logarithm: float = 1e-15  # of log s, or of 1: its rounding
 
     # Evaluation at points
-    few_operations: int = 2**17  # on numbers: numpy does as many in a quarter of a millisecond
+    few_operations: int = 2**17  # on numbers: numpy does as many in half a millisecond
     few_passes: int = 16  # of a loop that is written out: a longer one is tens of operations times that
 
     # Sinkhorn's iterations

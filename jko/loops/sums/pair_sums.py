@@ -152,7 +152,9 @@ def _by_rows(function: Callable, block: int, *arrays):
     return jnp.concatenate([head, jax.checkpoint(function)(*(a[full:] for a in arrays))])
 
 
-def _without_coincident(kernel: Difference):
+def without_coincident(kernel: Callable) -> Callable:
+    """k(x, y), 0 with gradient 0 where x = y."""
+
     def masked(x: Array, y: Array):
         coincident = jnp.all(x == y)
         # a finite point stands in for a coincident one: a gradient through the unused branch must not be NaN
@@ -163,7 +165,7 @@ def _without_coincident(kernel: Difference):
 
 
 def _pair_sum(kernel: Callable | Difference, block: int, exclude: bool, x: Array, y: Array, weights: Array):
-    kernel = _without_coincident(kernel) if exclude else kernel
+    kernel = without_coincident(kernel) if exclude else kernel
     matrix = jax.vmap(jax.vmap(kernel, (None, 1)), (1, None))  # coordinates first: long inner loops
     columns = y.T
     return _by_rows(lambda rows: matrix(rows.T, columns) @ weights, block, x).astype(x.dtype)
@@ -172,7 +174,7 @@ def _pair_sum(kernel: Callable | Difference, block: int, exclude: bool, x: Array
 def _pair_gradient_sum(
     kernel: Callable | Difference, block: int, exclude: bool, x: Array, y: Array, weights: Array
 ):
-    gradient = jax.grad(_without_coincident(kernel) if exclude else kernel)
+    gradient = jax.grad(without_coincident(kernel) if exclude else kernel)
     matrix = jax.vmap(jax.vmap(gradient, (None, 0), 1), (0, None), 1)  # [d, rows, m]
     return _by_rows(lambda rows: (matrix(rows, y) @ weights).T, block, x).astype(x.dtype)
 

@@ -12,7 +12,7 @@ from jax import lax
 from functionals.array import Array
 from functionals.programs import kept
 from jko.loops.random_keys import seed_words
-from jko.loops.sums.pair_sums import precision
+from jko.loops.sums.pair_sums import precision, without_coincident
 
 
 def random_batch_gradients(kernel, x: np.ndarray, w: np.ndarray, partners: int, seed: int):
@@ -41,21 +41,12 @@ def _gradients(kernel, partners: int, words: Array, x: Array, w: Array):
     key = jax.random.wrap_key_data(words, impl="threefry2x32")
     order = jax.random.permutation(jax.random.fold_in(key, _digest(x)), n)
     y, mass = x[order], w[order]
-    gradient = jax.vmap(jax.grad(_safe(kernel)))
+    gradient = jax.vmap(jax.grad(without_coincident(kernel)))
     total = jnp.zeros_like(y)
     for step in range(1, reach + 1):
         push = gradient(y, jnp.roll(y, -step, axis=0))
         total += jnp.roll(mass, -step)[:, None] * push - jnp.roll(mass[:, None] * push, step, axis=0)
     return jnp.zeros_like(x).at[order].set(total * ((n - 1) / (2 * reach)))
-
-
-def _safe(kernel):
-    def masked(x: Array, y: Array):
-        coincident = jnp.all(x == y)
-        value = kernel(x, jnp.where(coincident, lax.stop_gradient(x) + 1, y))
-        return jnp.where(coincident, jnp.zeros_like(value), value)
-
-    return masked
 
 
 def _digest(x: Array):

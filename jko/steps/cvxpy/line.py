@@ -9,7 +9,7 @@ import numpy as np
 from jko.measures import CellDensity, Grid, LineGrid
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import finite_potential
-from jko.transport.grids.remap import cut, merge_empty, remap
+from jko.transport.grids.remap import add_fluxes, cut, merge_empty, remap
 
 _GAUSS = 0.5 - 0.5 / np.sqrt(3.0)  # of a cell, the first of its two Gauss points
 
@@ -193,12 +193,12 @@ def density_on(grid: Grid | LineGrid, edges: np.ndarray, masses: np.ndarray, pla
 def sharpen(edges: np.ndarray, masses: np.ndarray):
     """Masses less the spread of piecewise constancy, at most a quarter of a cell through an edge."""
     most = 0.25 * np.minimum(masses[1:], masses[:-1])
-    return _moved(masses, -np.clip(_spread(edges, masses), -most, most))
+    return add_fluxes(masses, -np.clip(_spread(edges, masses), -most, most))
 
 
 def soften(edges: np.ndarray, masses: np.ndarray):
     """Masses with the spread of piecewise constancy, the inverse of `sharpen` to fourth order."""
-    return _moved(masses, _spread(edges, masses))
+    return add_fluxes(masses, _spread(edges, masses))
 
 
 def _spread(edges: np.ndarray, masses: np.ndarray):
@@ -208,13 +208,6 @@ def _spread(edges: np.ndarray, masses: np.ndarray):
     flux = (density[1:] - density[:-1]) * (widths[1:] + widths[:-1]) / 24.0
     most = 0.25 * np.maximum(masses[1:], masses[:-1])
     return np.where((masses[1:] > 0.0) & (masses[:-1] > 0.0), np.clip(flux, -most, most), 0.0)
-
-
-def _moved(masses: np.ndarray, flux: np.ndarray):
-    out = masses.copy()
-    out[:-1] += flux
-    out[1:] -= flux
-    return out
 
 
 def _without_tails(masses: np.ndarray):

@@ -121,7 +121,7 @@ def cell_averages(values: np.ndarray):
     and positive."""
     flux = np.diff(values) / 24.0
     flux[(values[1:] == 0.0) | (values[:-1] == 0.0)] = 0.0
-    return _add_fluxes(values, flux)
+    return add_fluxes(values, flux)
 
 
 def point_values(averages: np.ndarray):
@@ -132,7 +132,7 @@ def point_values(averages: np.ndarray):
     """
     low = np.minimum(averages[1:], averages[:-1])
     flux = _flux_through_faces(averages)
-    return _add_fluxes(averages, -np.clip(flux, -0.25 * low, 0.25 * low))
+    return add_fluxes(averages, -np.clip(flux, -0.25 * low, 0.25 * low))
 
 
 def _flux_through_faces(averages: np.ndarray):
@@ -143,7 +143,8 @@ def _flux_through_faces(averages: np.ndarray):
     return np.diff(averages - curvature / 24.0) / 24.0
 
 
-def _add_fluxes(values: np.ndarray, flux: np.ndarray):
+def add_fluxes(values: np.ndarray, flux: np.ndarray) -> np.ndarray:
+    """Values `[n]` after fluxes `[n − 1]` from each to the one before it."""
     out = values.copy()
     out[:-1] += flux
     out[1:] -= flux
