@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from jko.errors import fraction, one_of
-from jko.measures import Density, Gaussian, Measure, Particles
-from jko.transport.distances.atoms import optimal_plan, plan_on_the_line
-from jko.transport.distances.common_kind import alike, common_grid
+from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles
+from jko.transport.distances.atoms import Atoms, differences, optimal_plan, plan_on_the_line, torus_plan
+from jko.transport.distances.common_kind import alike, check_pair, common_grid, torus_of
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments
 from jko.transport.grids.remap import cut, mass_between, remap
@@ -24,7 +24,7 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
 
     - `"displacement"`: ((1-t) id + t T)_# mu with T optimal, the geodesic of W₂ [McCann1997]. Densities on
       the line by their quantile functions, elsewhere by the potentials of back-and-forth; Gaussians in closed
-      form, clouds along the exact plan.
+      form, clouds along the exact plan, `ConfinedParticles` on a torus by the shortest ways round it.
     - `"mixture"`: (1-t) mu + t nu. Of two Gaussians it is a Density, on a grid of seven standard deviations.
     - `"product"`: the law of (1-t) X + t Y with X and Y independent, ((1-t) P0 + t P1)_# (mu ⊗ nu). On grids
       the two dilations are deposited linearly and convolved, exact in the mean and O(h²) in the variance.
@@ -34,6 +34,10 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
     """
     t = fraction("t", t)
     one_of("kind", kind, KINDS)
+    if kind == "displacement" and isinstance(mu, ConfinedParticles) and isinstance(nu, ConfinedParticles):
+        check_pair(mu, nu, free=False)
+        if (torus := torus_of(mu, nu)) is not None:
+            return (mu, nu)[int(t)] if t in (0.0, 1.0) else _torus_displacement(mu, nu, t, torus)
     mu, nu = alike(mu, nu)
     if t in (0.0, 1.0):
         return (mu, nu)[int(t)]
@@ -130,6 +134,17 @@ def plan_of(mu, nu):
 def _cloud_displacement(mu, nu, t):
     rows, columns, weights, _ = plan_of(mu, nu)
     return Particles(_between(mu.positions[rows], nu.positions[columns], t), weights)
+
+
+def _torus_displacement(mu: ConfinedParticles, nu: ConfinedParticles, t: float, torus: Grid):
+    first, second = (
+        Atoms(np.asarray(m.positions, dtype=float), np.asarray(m.weights) / np.sum(m.weights), 0.0)
+        for m in (mu, nu)
+    )
+    plan = torus_plan(first, second, torus)
+    x, y = first.positions[plan.rows], second.positions[plan.columns]
+    periods = np.where(torus.periodic, np.subtract(torus.upper, torus.lower), np.inf)
+    return ConfinedParticles(x + t * differences(y, x, periods), torus, plan.weights)
 
 
 def _cloud_mixture(mu, nu, t):
