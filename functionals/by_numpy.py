@@ -1,8 +1,8 @@
 """Programs that jax has traced, run by numpy: for few numbers a compilation costs more than the answers.
 
 An XLA program of a dozen operations is compiled in a tenth of a second; numpy runs it on four hundred points
-in as many microseconds as XLA does, on two thousand in half as many again. Which of the two is asked depends on the program and on shapes
-alone, so a run that goes on from a checkpoint finds the same bits.
+in as many microseconds as XLA does, on two thousand in half as many again. Which of the two is asked depends
+on the program and on shapes alone, so a run that goes on from a checkpoint finds the same bits.
 """
 
 from __future__ import annotations
