@@ -202,8 +202,13 @@ class _LineSweep:
 def _bernoulli_slope(x: np.ndarray, value: np.ndarray) -> np.ndarray:
     """B′ of B(x) = x/(eˣ − 1) where it has this value; that of x ↦ B(−x) = B(x) + x is B′ + 1."""
     near = np.abs(x) < 1e-2
-    far = value * (1.0 - x - value) / np.where(near, 1.0, x)
-    return np.where(near, -0.5 + x / 6.0 - x**3 / 180.0, far)
+    slope = 1.0 - x
+    slope -= value
+    slope *= value
+    np.divide(slope, x, out=slope, where=~near)
+    small = x[near]
+    slope[near] = small * (1.0 / 6.0 - small * small / 180.0) - 0.5
+    return slope
 
 
 def _pull_limited(low: np.ndarray, high: np.ndarray, cotangent: np.ndarray):
