@@ -77,6 +77,7 @@ class SlicedWasserstein(Functional):
     def energy(self, mu):
         require_same_dimension(self.target, mu)
         x, w = jnp.asarray(mu.points), jnp.asarray(mu.masses)
+        w = w / jnp.sum(w)  # no mass is wanted
         projected = (x @ jnp.asarray(self.axes, x.dtype).T).T
         ordered, masses = jnp.asarray(self._points, x.dtype), jnp.asarray(self._masses, x.dtype)
         squared = jax.vmap(squared_distance_on_the_line, in_axes=(0, None, 0, 0))(

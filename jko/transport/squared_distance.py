@@ -21,8 +21,9 @@ class SquaredDistance(Functional):
     Its flow runs along the geodesic to ν by an exponential clock, ρ_t = ((1 − s)id + sT)_#ρ₀ with s = 1 −
     e^{−t} [AmbrosioGigliSavare2008]; Σλᵢ SquaredDistance(νᵢ) with Σλᵢ = 1 flows to the barycentre
     [AguehCarlier2011]. `target` is ν. Clouds are matched to clouds, exactly: by their order on the line, else
-    by the network simplex [BonneelEtAl2011]; every other pair as `jko.wasserstein` does. Convex along
-    mixtures; on the line 1-convex along geodesics, in more dimensions not.
+    by the network simplex [BonneelEtAl2011]; every other pair as `jko.wasserstein` does. Of a measure of mass
+    M it is that of ρ/M, so that ∫δF/δρ dρ = 0 and no mass is wanted. Convex along mixtures; on the line
+    1-convex along geodesics, in more dimensions not.
     """
 
     example = "jko.transport.SquaredDistance(jko.Gaussian.of(0.0, 1.0, dimension=1).sample(50, seed=1))"
@@ -38,12 +39,13 @@ class SquaredDistance(Functional):
             return self._between_clouds(mu)
         from jko.transport.wasserstein import wasserstein
 
-        return 0.5 * float(wasserstein(mu, self.target)) ** 2
+        return 0.5 * float(wasserstein(_of_mass_one(mu), self.target)) ** 2
 
     def _between_clouds(self, mu: Particles):
         x = jnp.asarray(mu.positions)
         y, b = (jnp.asarray(a, x.dtype) for a in (self.target.positions, self.target.weights))
         w = jnp.asarray(mu.weights, x.dtype)
+        w = w / jnp.sum(w)
         if mu.dimension == 1:
             order = jnp.argsort(y[:, 0])
             return 0.5 * squared_distance_on_the_line(x[:, 0], w, y[order, 0], b[order])
@@ -65,8 +67,15 @@ class SquaredDistance(Functional):
         from jko.transport.wasserstein import wasserstein
 
         require_same_dimension(self.target, mu)
-        potential = wasserstein(mu, self.target).potentials[0]
-        return mu.at_points(np.asarray(potential(mu.points) if callable(potential) else potential))
+        if mu.dimension == 1 and getattr(getattr(mu, "grid", None), "is_periodic", False):
+            raise ValueError(
+                f"measure: {self!r} has no potentials on a circle, got one on {mu.grid!r}: take a box, or "
+                "fn.EnergyDistance or fn.MMD with a periodic kernel"
+            )
+        potential = wasserstein(_of_mass_one(mu), self.target).potentials[0]
+        values = np.asarray(potential(mu.points) if callable(potential) else potential)
+        masses = np.asarray(mu.masses, dtype=float)
+        return mu.at_points((values - masses @ values / masses.sum()) / masses.sum())
 
     def wasserstein_gradient(self, mu):
         if isinstance(mu, Particles) and isinstance(self.target, Particles):
@@ -75,13 +84,19 @@ class SquaredDistance(Functional):
 
         require_same_dimension(self.target, mu)
         points = np.asarray(mu.points)
-        return mu.at_points(points - brenier_map(mu, self.target)(points))
+        moved = points - brenier_map(_of_mass_one(mu), self.target)(points)
+        return mu.at_points(moved / np.sum(mu.masses))
 
     def displacement_modulus(self, dimension: int):
         return 1.0 if dimension == 1 else None
 
     def __repr__(self):
         return f"SquaredDistance({self.target!r})"
+
+
+def _of_mass_one(mu: Any) -> Any:
+    """A measure divided by its mass, itself where that is 1."""
+    return mu if float(getattr(mu, "mass", 1.0)) == 1.0 else mu.normalized()
 
 
 def _plan(x, w, y, b):
