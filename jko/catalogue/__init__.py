@@ -1,5 +1,6 @@
-"""What is known of every functional of the registry."""
+"""What is known of every functional and engine of the registry: pages, and the matrix of both."""
 
-from jko.catalogue.pages import Answer, answers, asked, document, engines, example, matrix, names, page
+from jko.catalogue.pages import page
+from jko.catalogue.registry import example, names
 
-__all__ = ["Answer", "answers", "asked", "document", "engines", "example", "matrix", "names", "page"]
+__all__ = ["example", "names", "page"]

@@ -1,23 +1,18 @@
-"""What is known of every functional of the registry: its page, its engines, and the matrix of both."""
+"""What is known of every functional, as Markdown: its page, and the matrix with its refusals."""
 
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from dataclasses import dataclass
-from functools import cache
-from importlib import import_module
-from typing import Any
 
-import jax.numpy as jnp
-import numpy as np
-
-import functionals as fn
 from functionals import Functional
-from jko.measures import Density, Gaussian, Grid, Particles
-from jko.scheme import Scheme, Wrapper
+from jko.catalogue.cells import OWN_METRIC, Balance, Cell, Place
+from jko.catalogue.matrix import Outcome, Verdict, key
+from jko.catalogue.registry import engine_classes, example, functional_class, names
+from jko.scheme import Scheme
 
-_ROOMS = ("steps", "limits", "descent")
-_CELLS = 24  # of the grid on which engines are asked: they refuse by what F is, not by its size
+_COMMON = 3  # functionals that an engine refuses in the same words: it is the place that it refuses
 
 
 @dataclass(frozen=True)
@@ -29,55 +24,11 @@ class Answer:
     reason: str = ""
 
 
-def example(name: str) -> Functional:
-    """The functional that stands for a registered name: its `example`, evaluated."""
-    code = _class(name).example
-    if not code:
-        raise ValueError(f"{name}: {_class(name).__name__} has no `example`: give the class one")
-    # our own text, one line a class
-    return eval(code, {"fn": fn, "jko": import_module("jko"), "jnp": jnp, "np": np})
-
-
-def _class(name: str) -> Any:
-    return fn.lookup(name)
-
-
-@cache
-def names() -> tuple[str, ...]:
-    """All registered names, those of rooms that are loaded when asked for as well."""
-    from jko.transport import SquaredDistance
-
-    fn.register("squared_distance", SquaredDistance)
-    return tuple(sorted(fn.available()))
-
-
-def engines() -> dict[str, Scheme]:
-    """The schemes that need no setting, with their defaults, by name: those that move one measure."""
-    for room in _ROOMS:
-        import_module(f"jko.{room}")
-    found = {}
-    for name, cls in sorted(Scheme.known.items()):
-        if cls.__module__.split(".")[:1] != ["jko"] or name.split(".")[0] not in _ROOMS:
-            continue
-        needed = [p for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
-        if not needed and not issubclass(cls, Wrapper) and _start(cls) is not None:
-            found[name] = cls()
-    return found
-
-
-def _start(cls: Any) -> Any:
-    """A measure on the line that a scheme moves, None where it moves others."""
-    law = Gaussian.of(0.2, 0.8, dimension=1)
-    # a cloud of as many points as cells
-    known: tuple[Any, ...] = (law.on(Grid.uniform(-3.0, 3.0, _CELLS)), law.sample(_CELLS, seed=0), law)
-    return next((mu for mu in known if isinstance(mu, cls.measures or (Density, Particles))), None)
-
-
 def asked(scheme: Scheme, F: Functional) -> Answer:
-    """What a scheme's own `prepare` says to F on the line."""
+    """What a scheme's own `prepare` says to F on a box of the line."""
     name = scheme.scheme_name()
     try:
-        scheme.prepare(F, _start(type(scheme)))
+        scheme.prepare(F, Cell("", name, Place.BOX, Balance.KEPT).start())
     except (TypeError, ValueError) as refusal:
         return Answer(name, False, " ".join(str(refusal).split()))
     return Answer(name, True)
@@ -85,58 +36,123 @@ def asked(scheme: Scheme, F: Functional) -> Answer:
 
 def answers(name: str) -> list[Answer]:
     """What every engine says to a registered functional's example."""
-    F = example(name)
-    return [asked(scheme, F) for scheme in engines().values()]
+    return [asked(cls(), example(name)) for cls in engine_classes().values()]
 
 
-def page(name: str) -> str:
-    """All that is known of a registered functional, in Markdown."""
-    cls, F = _class(name), example(name)
+def facts(name: str) -> list[str]:
+    """What a registered functional is and declares, in Markdown."""
+    cls, F = functional_class(name), example(name)
     moduli = [F.displacement_modulus(d) for d in (1, 2, 3)]
     shown = ", ".join("none known" if m is None else f"{m:g}" for m in moduli)
     convex = {True: "yes", False: "no", None: "not known"}[F.linearly_convex]
+    return [
+        f"## {name}",
+        "",
+        inspect.getdoc(cls) or "",
+        "",
+        f"- example: `{cls.example}`",
+        f"- convex along mixtures: {convex}",
+        f"- λ along geodesics in d = 1, 2, 3: {shown}",
+    ]
+
+
+def page(name: str) -> str:
+    """All that is known of a registered functional, in Markdown; engines are asked on a box of the line."""
     said = answers(name)
     runs = ", ".join(f"`{a.engine}`" for a in said if a.runs)
     refused = [f"- `{a.engine}`: {a.reason}" for a in said if not a.runs]
-    return "\n".join(
-        [
-            f"## {name}",
-            "",
-            inspect.getdoc(cls) or "",
-            "",
-            f"- example: `{cls.example}`",
-            f"- convex along mixtures: {convex}",
-            f"- λ along geodesics in d = 1, 2, 3: {shown}",
-            f"- engines that take the example: {runs or 'none'}",
-            "",
-            "Refused by:",
-            "",
-            *(refused or ["- none"]),
-            "",
-        ]
-    )
+    taken = f"- engines that take the example: {runs or 'none'}"
+    return "\n".join([*facts(name), taken, "", "Refused by:", "", *(refused or ["- none"]), ""])
 
 
-def matrix() -> str:
-    """Functional × engine on a box of the line, balanced, in Markdown: ● runs, · refuses."""
-    rows = list(engines())
-    heads = [name.split(".")[1] for name in rows]
-    lines = ["| | " + " | ".join(heads) + " |", "|---" * (len(rows) + 1) + "|"]
+def table(place: Place, outcomes: dict[str, Outcome]) -> str:
+    """Functional × engine in a place, in Markdown, two marks each: balanced, Hellinger–Kantorovich."""
+    engines = list(engine_classes())
+    lines = ["| | " + " | ".join(name.split(".")[1] for name in engines) + " |"]
+    lines.append("|---" * (len(engines) + 1) + "|")
     for name in names():
-        marks = ["●" if a.runs else "·" for a in answers(name)]
+        marks = ["".join(outcomes[key(Cell(name, e, place, b))].verdict for b in Balance) for e in engines]
         lines.append(f"| {name} | " + " | ".join(marks) + " |")
     return "\n".join(lines)
 
 
-def document() -> str:
-    """The page of all functionals, as the documentation prints it."""
-    head = [
-        "# All functionals",
-        "",
-        "Generated by `docs/make_functionals.py` from each functional's own facts and what each engine's",
-        "`prepare` says to its example on a box of the line: ● runs, · refuses, in the sentence below.",
-        "",
-        matrix(),
-        "",
+Refusals = dict[str, dict[str, list[Cell]]]  # cells by engine and sentence
+
+
+def refusals(outcomes: dict[str, Outcome]) -> tuple[Refusals, dict[str, Refusals]]:
+    """The refusals that several functionals share, and those of each functional."""
+    found: Refusals = defaultdict(lambda: defaultdict(list))
+    for name in names():
+        for engine in engine_classes():
+            for place in Place:
+                for balance in Balance:
+                    cell = Cell(name, engine, place, balance)
+                    if outcomes[key(cell)].verdict is Verdict.REFUSES:
+                        found[engine][outcomes[key(cell)].said].append(cell)
+    common: Refusals = defaultdict(dict)
+    own: dict[str, Refusals] = {name: defaultdict(lambda: defaultdict(list)) for name in names()}
+    for engine, sentences in found.items():
+        for sentence, cells in sentences.items():
+            if len({cell.functional for cell in cells}) >= _COMMON:
+                common[engine][sentence] = cells
+                continue
+            for cell in cells:
+                own[cell.functional][engine][sentence].append(cell)
+    return common, own
+
+
+def _listed(refused: Refusals) -> list[str]:
+    return [
+        f"- `{engine}`, {_where(cells)}: {sentence}"
+        for engine, sentences in refused.items()
+        for sentence, cells in sentences.items()
     ]
-    return "\n".join([*head, *(page(name).replace("|", "\\|") for name in names())])
+
+
+def _where(cells: list[Cell]) -> str:
+    """The places and balances of cells, in words."""
+    pairs = dict.fromkeys((cell.place, cell.balance) for cell in cells)
+    places = [p for p in Place if any((p, b) in pairs for b in Balance)]
+    told = []
+    for place in places:
+        here = [b for b in Balance if (place, b) in pairs]
+        told.append(f"{place}" if len(here) == len(Balance) else f"{place} {here[0]}")
+    return "everywhere" if len(pairs) == len(Place) * len(Balance) else ", ".join(told)
+
+
+def document(outcomes: dict[str, Outcome]) -> str:
+    """The page of all functionals, as the documentation prints it, from the outcomes of the matrix."""
+    common, own = refusals(outcomes)
+    head = [_HEAD, *(f"## On a {place}\n\n{table(place, outcomes)}\n" for place in Place)]
+    head += ["## What engines refuse of several functionals", "", *_listed(common), ""]
+    pages = ["\n".join([*facts(name), "", *_refused(own[name]), ""]) for name in names()]
+    return "\n".join([*head, *(text.replace("|", "\\|") for text in pages)])
+
+
+def _refused(own: Refusals) -> list[str]:
+    return ["Refused by:", "", *_listed(own)] if own else []
+
+
+_own_metrics = " and ".join(f"`{engine}`, which {what}" for engine, what in OWN_METRIC.items())
+_HEAD = f"""# All functionals
+
+Generated by `docs/make_functionals.py` from each functional's own facts and from `docs/matrix.json`, which
+`docs/make_matrix.py` makes by running every functional's example through every engine, in three places,
+balanced and with mass that changes down the same functional (Hellinger–Kantorovich, δ = 1). ● the step passes
+all of the following, · it is refused in a sentence below, and there is no third outcome; ○ stands for
+{_own_metrics}, so that of the four only mass is asked.
+
+- **Mass** is kept, or is what was before, made and left, to 1e-9.
+- **F decays**, but where it is estimated from a cloud with noise.
+- **First variation**: $\\frac{{d}}{{dt}}\\int\\varphi\\,d\\rho
+  =-\\int\\nabla\\varphi\\cdot\\nabla\\xi\\,d\\rho-\\int\\varphi\\,\\xi\\,d\\rho/\\delta^2$ for cosines φ,
+  within 15 % of the largest rate that Cauchy and Schwarz allow, five standard deviations of the noise, and
+  what the gap of the step leaves open.
+- **Agreement**: densities end within 15 % of the step of where `limits.FiniteVolume` takes them, or
+  `steps.Cvxpy` where that refuses, and the gaps of both, $\\sqrt{{2\\tau\\,\\mathrm{{gap}}}}$.
+
+A step moves mass by .05 in the root mean square, or a quarter of that where it misses a law by its own
+length, on 96 cells of a length of 6, one density for all. The room is that box with three walls, which leave
+two parts. Clouds and Gaussians have all of space for a box. Engines have their default settings;
+`steps.HellingerKantorovich` splits where they take no mass that changes.
+"""

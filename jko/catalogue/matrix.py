@@ -1,0 +1,173 @@
+"""The matrix: every functional × every engine × place × balance, each cell run and measured, or refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from jko.catalogue import laws
+from jko.catalogue.cells import OWN_METRIC, Balance, Cell, Place
+from jko.catalogue.registry import engine_classes, names
+from jko.errors import StepFailed
+from jko.measures import Density, Measure
+from jko.trajectory import Trajectory
+
+_STILL = 1e-5  # what an engine whose gap is 1e-9 of the energy may move where nothing pushes, √(2τ · 1e-9)
+_MASS = 1e-9  # of the mass: what rounding of a step, and its own tolerance, leave
+_RISE = 1e-9  # of the time times the squared speed, by which F of a step may be rounded upwards
+_RATES = 0.15  # of the largest rate: a step is as long as a cell, and its own error of the order of 1/10
+_APART = 0.15  # of how far the mass moves: two engines each err by their own step, of the order of 1/10
+_SHORTER = 4  # times, where the step misses a law: what is the step's own error is then within
+_DEVIATIONS = 5.0  # of the noise: one draw in two millions lies beyond, and a matrix has some hundred
+REFERENCE = ("limits.FiniteVolume", "steps.Cvxpy")  # in this order, whose step the others are compared with
+
+
+class Verdict(StrEnum):
+    """What a cell did."""
+
+    RUNS = "●"
+    OWN_METRIC = "○"
+    REFUSES = "·"
+    FAILS = "!"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, and what was said: a refusal's sentence, or by how much a law was missed."""
+
+    verdict: Verdict
+    said: str = ""
+
+
+def outcome(cell: Cell) -> Outcome:
+    """Run a cell: its step is measured, or its refusal is read; anything else FAILS."""
+    try:
+        start, run = _run(cell)
+    except (StepFailed, TypeError, ValueError) as refusal:
+        text = " ".join(str(refusal).split())
+        ours = isinstance(refusal, StepFailed) or ": " in text or cell.engine in text
+        return Outcome(Verdict.REFUSES if ours and len(text) > 20 else Verdict.FAILS, text)
+    if missed := _missed(cell, start, run):
+        if cell.shorter == 1 and outcome(replace(cell, shorter=_SHORTER)).verdict is Verdict.RUNS:
+            return Outcome(Verdict.RUNS)
+        return Outcome(Verdict.FAILS, "; ".join(missed))
+    return Outcome(Verdict.OWN_METRIC if cell.engine in OWN_METRIC else Verdict.RUNS)
+
+
+@cache
+def _run(cell: Cell) -> tuple[Measure, Trajectory]:
+    from jko.driver import flow
+
+    start, scheme, n = cell.start(), cell.scheme(), cell.steps
+    scheme.check_grid(start)
+    scheme.prepare(cell.F, start)  # an engine's own refusal comes before anything that is asked of F
+    return start, flow(cell.F, start, scheme, tau=laws.duration(cell) / n, n_steps=n, store_every=n)
+
+
+def _missed(cell: Cell, start: Measure, run: Trajectory) -> list[str]:
+    """The laws that a run misses, each with its figure."""
+    missed = [_mass(cell, start, run)]
+    if cell.engine not in OWN_METRIC:
+        missed += [_decay(cell, run), _first_variation(cell, start, run), _agreement(cell, start, run)]
+    return [sentence for sentence in missed if sentence]
+
+
+def _mass(cell: Cell, start: Measure, run: Trajectory) -> str:
+    change = float(np.sum(run.final.masses) - np.sum(start.masses))
+    if cell.balance is Balance.CHANGING:
+        change -= sum(run.info.detail("made")) - sum(run.info.detail("left"))
+    return "" if abs(change) <= _MASS else f"mass changed by {change:.1e} beside what was made and left"
+
+
+def _decay(cell: Cell, run: Trajectory) -> str:
+    """F falls, but for rounding; where it is estimated, or of a cloud with noise, one step says nothing."""
+    noisy = cell.is_random and cell.F.parts.temperature > 0.0
+    rise = float(run.energy[-1] - run.energy[0])
+    allowed = _RISE * (abs(float(run.energy[0])) + laws.duration(cell) * laws.slopes(cell).speed ** 2)
+    return "" if noisy or run.energy_kind == "estimate" or rise <= allowed else f"F rose by {rise:.1e}"
+
+
+def _first_variation(cell: Cell, start: Measure, run: Trajectory) -> str:
+    """d/dt ∫φ dρ = −∫∇φ·∇ξ dρ − ∫φ ξ dρ/δ²."""
+    tau, wanted = laws.duration(cell), laws.expected(cell)
+    rates = (laws.averages(run.final, cell) - laws.averages(start, cell)) / tau
+    allowed: np.ndarray = _RATES * wanted.sizes + _STILL / tau
+    allowed += laws.steepness(cell) * _certified(run, tau) / tau
+    if cell.is_random:
+        allowed += _DEVIATIONS * laws.noise(cell, tau)
+    worst = int(np.argmax(np.abs(rates - wanted.rates) - allowed))
+    if abs(rates[worst] - wanted.rates[worst]) <= allowed[worst]:
+        return ""
+    return f"the rate of probe {worst} is {rates[worst]:.3g}, the first variation's {wanted.rates[worst]:.3g}"
+
+
+def _agreement(cell: Cell, start: Measure, run: Trajectory) -> str:
+    """The distance to the reference's density, over how far that moved: of the cumulative masses, W₁ where
+    both masses are one, since what a step piles up at a wall it piles up in some few cells."""
+    if not (isinstance(start, Density) and cell.cls.transports):
+        return ""
+    for engine in REFERENCE:
+        other = replace(cell, engine=engine)
+        try:
+            _, found = _run(other)
+        except (StepFailed, TypeError, ValueError):
+            continue
+        moved, apart = (_distance(cell.place, found.final, mu) for mu in (start, run.final))
+        tau = laws.duration(cell)
+        enough = apart <= _APART * moved + _STILL + _certified(run, tau) + _certified(found, tau)
+        return "" if enough else f"{apart / max(moved, _STILL):.2g} of the step away from that of {engine}"
+    return ""
+
+
+def _certified(run: Trajectory, tau: float) -> float:
+    """How far from its own optimum a step may end by the gap on its record, in W₂: √(2τ gap)."""
+    return float(np.sqrt(2.0 * tau * np.nan_to_num(np.max(run.info.gap)).clip(0.0)))
+
+
+def _distance(place: Place, mu: Density, nu: Density) -> float:
+    """∫|F − G| of the cumulative masses, on a circle the least over turns."""
+    between = np.cumsum(mu.values - nu.values)
+    if place is Place.TORUS:
+        between = between - np.median(between)
+    return float(np.abs(between).sum() * mu.grid.cell_volume**2)
+
+
+def cells(functionals: Iterable[str] | None = None, engines: Iterable[str] | None = None) -> list[Cell]:
+    """All cells of these functionals and engines, by default of all."""
+    functionals, engines = functionals or names(), engines or tuple(engine_classes())
+    return [Cell(f, e, p, b) for f in functionals for p in Place for b in Balance for e in engines]
+
+
+def key(cell: Cell) -> str:
+    """A cell's name in the file."""
+    return f"{cell.functional} × {cell.engine} × {cell.place} × {cell.balance}"
+
+
+def read(path: Path) -> dict[str, Outcome]:
+    """The outcomes of a file, by cell."""
+    if not path.exists():
+        return {}
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    cells, said = stored["cells"].items(), stored["said"]
+    return {name: Outcome(Verdict(verdict), said[number]) for name, (verdict, number) in cells}
+
+
+def write(path: Path, outcomes: dict[str, Outcome]) -> None:
+    """Outcomes as a file: sentences once, and a line a cell."""
+    said = sorted({outcome.said for outcome in outcomes.values()})
+    number = {sentence: k for k, sentence in enumerate(said)}
+    told = {name: [found.verdict, number[found.said]] for name, found in sorted(outcomes.items())}
+    lines = [f"  {_json(name)}: {_json(pair)}" for name, pair in told.items()]
+    sentences = [f"  {_json(sentence)}" for sentence in said]
+    text = '{"said": [\n' + ",\n".join(sentences) + '\n],\n"cells": {\n' + ",\n".join(lines) + "\n}}\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _json(value: str | list) -> str:
+    return json.dumps(value, ensure_ascii=False)
