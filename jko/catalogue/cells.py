@@ -70,10 +70,10 @@ class Cell:
 
     @property
     def is_random(self) -> bool:
-        """Whether the engine draws noise."""
+        """Whether the engine draws noise, whose temperature F gives."""
         from jko.descent.schemes.stochastic import StochasticDescent
 
-        return issubclass(self.cls, StochasticDescent)
+        return issubclass(self.cls, StochasticDescent) and self.F.parts.temperature > 0.0
 
     @property
     def steps(self) -> int:

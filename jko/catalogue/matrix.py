@@ -87,10 +87,11 @@ def _mass(cell: Cell, start: Measure, run: Trajectory) -> str:
 
 def _decay(cell: Cell, run: Trajectory) -> str:
     """F falls, but for rounding; where it is estimated, or of a cloud with noise, one step says nothing."""
-    noisy = cell.is_random and cell.F.parts.temperature > 0.0
     rise = float(run.energy[-1] - run.energy[0])
     allowed = _RISE * (abs(float(run.energy[0])) + laws.duration(cell) * laws.slopes(cell).speed ** 2)
-    return "" if noisy or run.energy_kind == "estimate" or rise <= allowed else f"F rose by {rise:.1e}"
+    return (
+        "" if cell.is_random or run.energy_kind == "estimate" or rise <= allowed else f"F rose by {rise:.1e}"
+    )
 
 
 def _first_variation(cell: Cell, start: Measure, run: Trajectory) -> str:
