@@ -1,5 +1,7 @@
 """What transport is asked for with the wrong thing: one sentence that names the argument, or the answer."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -26,13 +28,22 @@ GRID = Grid.uniform(-4.0, 4.0, 32)
 PLANE = Grid.uniform((-4.0, -4.0), (4.0, 4.0), (16, 16))
 MU, NU = Density.gaussian(GRID, 0.0, 1.0), Density.gaussian(GRID, 1.0, 0.7)
 ONE, TWO = Particles(np.array([[0.5, 0.1]])), Particles(np.array([[0.0, 0.0], [1.0, 0.0]]))
-BRIDGE, RUN = schrodinger_bridge(MU, NU, 0.1), benamou_brenier(MU, NU, 4, tolerance=1e-3)
 TIMES = {
     "interpolate": lambda t: interpolate(MU, NU, t),
-    "at": RUN.at,
-    "marginal": BRIDGE.marginal,
-    "drift": lambda t: BRIDGE.drift(np.zeros((1, 1)), t),
+    "at": lambda t: run().at(t),
+    "marginal": lambda t: bridge().marginal(t),
+    "drift": lambda t: bridge().drift(np.zeros((1, 1)), t),
 }
+
+
+@functools.cache
+def bridge():
+    return schrodinger_bridge(MU, NU, 0.1)
+
+
+@functools.cache
+def run():
+    return benamou_brenier(MU, NU, 4, tolerance=1e-3)
 
 
 @pytest.mark.parametrize("name", TIMES)
@@ -62,7 +73,7 @@ def test_too_few_times(odd):
 
 
 def test_points_that_are_none():
-    for ask in (brenier_map(MU, NU), lambda x: BRIDGE.drift(x, 0.5)):
+    for ask in (brenier_map(MU, NU), lambda x: bridge().drift(x, 0.5)):
         with pytest.raises(TypeError, match="x: expected an array of numbers, got NoneType"):
             ask(None)
         with pytest.raises(ValueError, match="x: expected points of shape"):
@@ -128,8 +139,8 @@ def test_what_cannot_be_put_together_says_what_to_type():
 def test_nothing_prints_its_arrays():
     plane = Density.gaussian(PLANE, std=1.0), Density.gaussian(PLANE, mean=(0.5, 0.0), std=1.1)
     for thing in (
-        RUN,
-        BRIDGE,
+        run(),
+        bridge(),
         curves(MU, NU, 0.5),
         sinkhorn(MU, NU, 0.5),
         brenier_map(*plane),
