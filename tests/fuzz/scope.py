@@ -208,7 +208,8 @@ def doors(seed, generator, units) -> Problem:
     mu, shape = _in_a_room(generator, units, 1 if generator.random() < 0.4 else 2, True)
     F, parts = _terms(generator, mu, units, box.POTENTIALS, box.KERNELS)
     tau = _step(generator, units, high=0.0)
-    return _made(seed, f"doors, {shape}", F, parts, mu, tau, units, finite_volumes(), decays=False)
+    trials = named(steps.PrimalDual()) | finite_volumes()
+    return _made(seed, f"doors, {shape}", F, parts, mu, tau, units, trials, decays=False)
 
 
 def _small(generator, units: Units, periodic: bool = False):
