@@ -13,7 +13,7 @@ from jko.measures import Particles
 from jko.transport.paths.interpolation import plan_of
 
 MOST_ATOMS = 6000  # of a cloud in an exact plan: 290 MB; larger clouds are coupled part by part
-PART = 2000  # points of a part, about: half a second each, which grows with the cube
+PART = 1000  # points of a part, about: a fifth of a second each, which grows with the cube
 BLOCK = 8  # points in a row that are dealt to one part, of which one at each end may be split
 SWEEPS = 4  # of exact plans within parts of near pairs, after which the cost falls by little more
 
