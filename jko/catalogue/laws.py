@@ -10,12 +10,8 @@ import numpy as np
 
 from jko.catalogue.cells import LENGTH, POINTS, WIDTH, Balance, Cell, Place, bell, law, parts
 from jko.catalogue.registry import example
+from jko.catalogue.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Grid, Measure
-
-_FINER = 4  # cells of the reference for one of the grid: its own error is a sixteenth of the grid's
-_MOVED = 0.05  # by how much a step moves mass, root mean square: a cell, and a sixteenth of the law's width
-_GROWN = 0.1  # by how much of itself mass may change where it changes the most
-_SLOWEST = 0.1  # of a speed, below which the time stays: a cap that holds nothing moves nothing
 
 
 class Expected(NamedTuple):
@@ -85,7 +81,7 @@ def slopes(cell: Cell) -> Slopes:
 
 @cache
 def _slopes(functional: str, place: Place, gaussian: bool) -> Slopes:
-    return Slopes(functional, _as_density(bell()) if gaussian else law(place, _FINER))
+    return Slopes(functional, _as_density(bell()) if gaussian else law(place, TOLERANCES.finer))
 
 
 def _as_density(mu: Gaussian) -> Density:
@@ -93,11 +89,11 @@ def _as_density(mu: Gaussian) -> Density:
 
 
 def duration(cell: Cell) -> float:
-    """The time over which mass moves by `_MOVED`, or grows by `_GROWN` where that is sooner."""
+    """The time over which mass moves by `moved`, or grows by `grown` where that is sooner."""
     found = slopes(cell)
-    tau = _MOVED / max(found.speed, _SLOWEST)
+    tau = TOLERANCES.moved / max(found.speed, TOLERANCES.slowest)
     if cell.balance is Balance.CHANGING or not cell.cls.transports:
-        tau = min(tau, _GROWN * LENGTH**2 / np.abs(found.xi).max(initial=_SLOWEST))
+        tau = min(tau, TOLERANCES.grown * LENGTH**2 / np.abs(found.xi).max(initial=TOLERANCES.slowest))
     return float(tau) / cell.shorter
 
 

@@ -14,17 +14,11 @@ import numpy as np
 from jko.catalogue import laws
 from jko.catalogue.cells import OWN_METRIC, Balance, Cell, Place
 from jko.catalogue.registry import engine_classes, names
+from jko.catalogue.tolerances import TOLERANCES
 from jko.errors import StepFailed
 from jko.measures import Density, Measure
 from jko.trajectory import Trajectory
 
-_STILL = 1e-5  # what an engine whose gap is 1e-9 of the energy may move where nothing pushes, √(2τ · 1e-9)
-_MASS = 1e-9  # of the mass: what rounding of a step, and its own tolerance, leave
-_RISE = 1e-9  # of the time times the squared speed, by which F of a step may be rounded upwards
-_RATES = 0.15  # of the largest rate: a step is as long as a cell, and its own error of the order of 1/10
-_APART = 0.15  # of how far the mass moves: two engines each err by their own step, of the order of 1/10
-_SHORTER = 4  # times, where the step misses a law: what is the step's own error is then within
-_DEVIATIONS = 5.0  # of the noise: one draw in two millions lies beyond, and a matrix has some hundred
 REFERENCE = ("limits.FiniteVolume", "steps.Cvxpy")  # in this order, whose step the others are compared with
 
 
@@ -54,7 +48,7 @@ def outcome(cell: Cell) -> Outcome:
         ours = isinstance(refusal, StepFailed) or ": " in text or cell.engine in text
         return Outcome(Verdict.REFUSES if ours and len(text) > 20 else Verdict.FAILS, text)
     if missed := _missed(cell, start, run):
-        if cell.shorter == 1 and outcome(replace(cell, shorter=_SHORTER)).verdict is Verdict.RUNS:
+        if cell.shorter == 1 and outcome(replace(cell, shorter=TOLERANCES.shorter)).verdict is Verdict.RUNS:
             return Outcome(Verdict.RUNS)
         return Outcome(Verdict.FAILS, "; ".join(missed))
     return Outcome(Verdict.OWN_METRIC if cell.engine in OWN_METRIC else Verdict.RUNS)
@@ -82,13 +76,19 @@ def _mass(cell: Cell, start: Measure, run: Trajectory) -> str:
     change = float(np.sum(run.final.masses) - np.sum(start.masses))
     if cell.balance is Balance.CHANGING:
         change -= sum(run.info.detail("made")) - sum(run.info.detail("left"))
-    return "" if abs(change) <= _MASS else f"mass changed by {change:.1e} beside what was made and left"
+    return (
+        ""
+        if abs(change) <= TOLERANCES.mass
+        else f"mass changed by {change:.1e} beside what was made and left"
+    )
 
 
 def _decay(cell: Cell, run: Trajectory) -> str:
     """F falls, but for rounding; where it is estimated, or of a cloud with noise, one step says nothing."""
     rise = float(run.energy[-1] - run.energy[0])
-    allowed = _RISE * (abs(float(run.energy[0])) + laws.duration(cell) * laws.slopes(cell).speed ** 2)
+    allowed = TOLERANCES.rise * (
+        abs(float(run.energy[0])) + laws.duration(cell) * laws.slopes(cell).speed ** 2
+    )
     return (
         "" if cell.is_random or run.energy_kind == "estimate" or rise <= allowed else f"F rose by {rise:.1e}"
     )
@@ -98,10 +98,10 @@ def _first_variation(cell: Cell, start: Measure, run: Trajectory) -> str:
     """d/dt ∫φ dρ = −∫∇φ·∇ξ dρ − ∫φ ξ dρ/δ²."""
     tau, wanted = laws.duration(cell), laws.expected(cell)
     rates = (laws.averages(run.final, cell) - laws.averages(start, cell)) / tau
-    allowed: np.ndarray = _RATES * wanted.sizes + _STILL / tau
+    allowed: np.ndarray = TOLERANCES.rates * wanted.sizes + TOLERANCES.still / tau
     allowed += laws.steepness(cell) * _certified(run, tau) / tau
     if cell.is_random:
-        allowed += _DEVIATIONS * laws.noise(cell, tau)
+        allowed += TOLERANCES.deviations * laws.noise(cell, tau)
     worst = int(np.argmax(np.abs(rates - wanted.rates) - allowed))
     if abs(rates[worst] - wanted.rates[worst]) <= allowed[worst]:
         return ""
@@ -121,8 +121,14 @@ def _agreement(cell: Cell, start: Measure, run: Trajectory) -> str:
             continue
         moved, apart = (_distance(cell.place, found.final, mu) for mu in (start, run.final))
         tau = laws.duration(cell)
-        enough = apart <= _APART * moved + _STILL + _certified(run, tau) + _certified(found, tau)
-        return "" if enough else f"{apart / max(moved, _STILL):.2g} of the step away from that of {engine}"
+        enough = apart <= TOLERANCES.apart * moved + TOLERANCES.still + _certified(run, tau) + _certified(
+            found, tau
+        )
+        return (
+            ""
+            if enough
+            else f"{apart / max(moved, TOLERANCES.still):.2g} of the step away from that of {engine}"
+        )
     return ""
 
 

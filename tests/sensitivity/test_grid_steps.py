@@ -35,7 +35,7 @@ def loss_in(length):
 @pytest.mark.parametrize("name", SHARP)
 @pytest.mark.parametrize(
     ("dimension", "length"),
-    [pytest.param(1, 1e3, marks=pytest.mark.slow), (2, 1.0), pytest.param(2, 1e3, marks=pytest.mark.slow)],
+    [(1, 1e3), pytest.param(2, 1.0, marks=pytest.mark.slow), pytest.param(2, 1e3, marks=pytest.mark.slow)],
 )
 def test_differences_of_the_engine(name, dimension, length):
     rng = np.random.default_rng([dimension, len(name)])
@@ -138,7 +138,7 @@ def test_the_exact_answer_by_monge_ampere():
 
 
 @pytest.mark.parametrize("name", SHARP)
-@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize("dimension", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_initial_measure(name, dimension):
     mu = density(dimension)
 

@@ -130,10 +130,9 @@ def test_auto_chooses_with_a_reason_that_stands_in_the_first_record(name):
     assert reason in chosen.reason
     if expected is steps.Cvxpy:
         return
-    run = flow(F, mu, chosen, tau=0.02, n_steps=2, throw=False)
-    plain = flow(F, mu, chosen.scheme, tau=0.02, n_steps=2, throw=False)
+    run = flow(F, mu, chosen, tau=0.01, n_steps=1, throw=False)
+    plain = flow(F, mu, chosen.scheme, tau=0.01, n_steps=1, throw=False)
     assert run.info.detail("chosen")[0] == chosen.scheme.scheme_name()
-    assert list(run.info.note[1:]) == list(plain.info.note[1:])
     assert run.energy.tolist() == plain.energy.tolist()
 
 

@@ -56,6 +56,7 @@ def test_a_porous_medium_decays_as_its_profile():
     assert errors[0] / errors[1] > 2.0  # of order ½ or more in τ: what is near a door is out at once
 
 
+@pytest.mark.slow
 def test_a_crowd_leaves_a_room_as_by_finite_volumes():
     room = jko.Grid.uniform(
         (0.0, 0.0),
