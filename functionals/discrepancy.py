@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 
 import jax
 import jax.numpy as jnp
@@ -119,14 +119,13 @@ class MeanEmbedding:
             padded.reshape(-1, chunk, points.shape[1]),
             np.concatenate([masses, np.zeros(missing)]).reshape(-1, chunk),
         )
-        kernel = pointwise.scalar(W)
 
         @jax.custom_jvp
         def value(x: Array):
-            return jnp.asarray(offset, x.dtype) - self._sum(kernel, x, jnp.zeros((), x.dtype))
+            return jnp.asarray(offset, x.dtype) - self._sum(self._values, x, jnp.zeros((), x.dtype))
 
         def slope(x: Array):
-            return -self._sum(lambda z: _gradient_off_zero(kernel, z), x, jnp.zeros_like(x))
+            return -self._sum(self._slopes, x, jnp.zeros_like(x))
 
         value.defjvp(lambda primals, tangents: (value(*primals), slope(*primals) @ tangents[0]))
         self._value = value
@@ -134,11 +133,30 @@ class MeanEmbedding:
     def _sum(self, f: Callable, x: Array, zero: Array):
         def add(total: Array, chunk: tuple):
             y, b = chunk
-            return total + jnp.tensordot(b, jax.vmap(lambda point: f(x - point))(y), axes=1), None
+            # coordinates one by one: each is a loop over pairs without vectors of d
+            return total + f([x[i] - y[:, i] for i in range(len(x))], b), None
 
         # in the precision of x from the start: one loop must not be traced for two of them
         chunks = tuple(jnp.asarray(array, x.dtype) for array in self._chunks)
         return jax.lax.scan(add, zero, chunks)[0]
+
+    def _values(self, z: list, b: Array):
+        """Σ_j b_j k(z_j), of the coordinates of z, `[m]` each."""
+        if hasattr(self.W, "of_square"):
+            return self.W.of_square(_squares(z)) @ b
+        return jax.vmap(pointwise.scalar(self.W), -1)(jnp.stack(z)) @ b
+
+    def _slopes(self, z: list, b: Array):
+        """Σ_j b_j ∇k(z_j) `[d]`, 0 at z = 0 as it is for an even kernel, whatever a kink there gives."""
+        if not hasattr(self.W, "of_square"):
+            gradient = partial(_gradient_off_zero, pointwise.scalar(self.W))
+            return jax.vmap(gradient, -1, -1)(jnp.stack(z)) @ b
+        squares = _squares(z)
+        away = squares > 0
+        apart = jnp.where(away, squares, 1)
+        slopes = jax.jvp(self.W.of_square, (apart,), (2 * b,))[1]
+        slopes = jnp.where(away, slopes, 0)
+        return jnp.stack([coordinates @ slopes for coordinates in z])
 
     def __call__(self, x: Array):
         _require_dimension(x, self.points.shape[-1])
@@ -146,6 +164,11 @@ class MeanEmbedding:
 
     def __repr__(self):
         return "mean embedding of the target"
+
+
+def _squares(z: list):
+    """|z|² of coordinates."""
+    return sum((coordinates**2 for coordinates in z[1:]), z[0] ** 2)
 
 
 def _require_dimension(x: Array, dimension: int) -> None:

@@ -1,4 +1,4 @@
-"""Interaction kernels W known by name, each with what is known of its two convexities."""
+"""Interaction kernels W known by name, functions of |z|², each with what is known of its two convexities."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ class NamedKernel(NamedTuple):
     """W with its facts: Ŵ ≥ 0 on zero-mass perturbations (linear convexity), and λ of W (None: none).
 
     `W.terms` says what W is a sum of, for compiled loops: ("gaussian", s, w), ("logarithm", s), ("power", c,
-    a) for c|z|^a, ("exponential", c, ℓ) for c e^{−|z|/ℓ}, ("quadratic", s).
+    a) for c|z|^a, ("exponential", c, ℓ) for c e^{−|z|/ℓ}, ("quadratic", s). `W.of_square` is f, elementwise,
+    with W(z) = f(|z|²): sums over pairs in jax take it, and differences of coordinates one by one, at a tenth
+    of the cost of W over vectors.
     """
 
     W: Callable
@@ -27,7 +29,7 @@ class NamedKernel(NamedTuple):
 def quadratic(strength: float = 1.0) -> NamedKernel:
     """W(z) = (s/2)|z|²: attraction to the mean; concave in ρ, s-convex along geodesics of fixed mean."""
     s = positive("strength", strength)
-    return NamedKernel(_with_terms(lambda z: 0.5 * s * jnp.sum(z**2), ("quadratic", s)), False, s)
+    return NamedKernel(_radial(lambda square: 0.5 * s * square, ("quadratic", s)), False, s)
 
 
 def gaussian(strength: float = 1.0, width: float = 1.0) -> NamedKernel:
@@ -35,21 +37,21 @@ def gaussian(strength: float = 1.0, width: float = 1.0) -> NamedKernel:
     s, w = _number("strength", strength), positive("width", width)
     modulus = -abs(s) / w**2 if s > 0 else 2.0 * s * np.exp(-1.5) / w**2
     # D²W ≥ −s/w² at the origin for s > 0; for s < 0 its least value is radial, at |z| = √3 w.
-    W = _with_terms(lambda z: s * jnp.exp(-0.5 * jnp.sum(z**2) / w**2), ("gaussian", s, w))
+    W = _radial(lambda square: s * jnp.exp(-0.5 * square / w**2), ("gaussian", s, w))
     return NamedKernel(W, s > 0, float(modulus))
 
 
 def logarithmic(strength: float = 1.0) -> NamedKernel:
     """W(z) = −s log|z|: repulsive for s > 0, attractive (Keller–Segel) for s < 0; singular at 0."""
     s = _number("strength", strength)
-    W = _with_terms(lambda z: -0.5 * s * jnp.log(jnp.sum(z**2)), ("logarithm", s))
+    W = _radial(lambda square: -0.5 * s * jnp.log(square), ("logarithm", s))
     return NamedKernel(W, s > 0, None)
 
 
 def quadratic_logarithmic() -> NamedKernel:
     """W(z) = |z|²/2 − log|z|: its minimiser is the semicircle law in 1D, the unit disk in 2D."""
     terms = (("quadratic", 1.0), ("logarithm", 1.0))
-    W = _with_terms(lambda z: 0.5 * jnp.sum(z**2) - 0.5 * jnp.log(jnp.sum(z**2)), *terms)
+    W = _radial(lambda square: 0.5 * square - 0.5 * jnp.log(square), *terms)
     return NamedKernel(W, None, None)
 
 
@@ -57,11 +59,11 @@ def morse(repulsion: float = 2.0, range: float = 0.5) -> NamedKernel:
     """W(z) = C e^{−|z|/ℓ} − e^{−|z|}: swarms, with C `repulsion` and ℓ `range`."""
     c, length = positive("repulsion", repulsion), positive("range", range)
 
-    def W(z: Array):
-        r = _norm(z)
+    def of_square(square: Array):
+        r = _root(square)
         return c * jnp.exp(-r / length) - jnp.exp(-r)
 
-    return NamedKernel(_with_terms(W, ("exponential", c, length), ("exponential", -1.0, 1.0)), None, None)
+    return NamedKernel(_radial(of_square, ("exponential", c, length), ("exponential", -1.0, 1.0)), None, None)
 
 
 def power(exponent: float = 2.0, strength: float = 1.0) -> NamedKernel:
@@ -73,12 +75,13 @@ def power(exponent: float = 2.0, strength: float = 1.0) -> NamedKernel:
     s, a = _number("strength", strength), _number("exponent", exponent)
     modulus = s if a == 2.0 else 0.0 if s > 0 and a >= 1 else None
 
-    def W(z: Array):
+    def of_square(square: Array):
         # the power of a zero norm has no derivative unless a ≥ 1, so it is taken where the norm is not 0
-        r = _norm(z)
-        return s / a * jnp.where(r > 0, jnp.where(r > 0, r, 1.0) ** a, 0.0 if a > 0 else jnp.inf)
+        away = square > 0
+        powers = _power_of_root(jnp.where(away, square, 1.0), a)
+        return s / a * jnp.where(away, powers, 0.0 if a > 0 else jnp.inf)
 
-    return NamedKernel(_with_terms(W, ("power", s / a, a)), s < 0 if a <= 2 else None, modulus)
+    return NamedKernel(_radial(of_square, ("power", s / a, a)), s < 0 if a <= 2 else None, modulus)
 
 
 def cubic(strength: float = 1.0) -> NamedKernel:
@@ -91,7 +94,7 @@ def bounded_confidence(radius: float = 1.0, strength: float = 1.0) -> NamedKerne
     """W(z) = (s/2) min(|z|², R²): opinions that draw near to those within R, and to no others
     [HegselmannKrause2002]."""
     s, R = positive("strength", strength), positive("radius", radius)
-    return NamedKernel(lambda z: 0.5 * s * jnp.minimum(jnp.sum(z**2), R**2), None, None)
+    return NamedKernel(_radial(lambda square: 0.5 * s * jnp.minimum(square, R**2)), None, None)
 
 
 NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
@@ -109,16 +112,30 @@ NAMED_KERNELS: dict[str, Callable[..., NamedKernel]] = {
 }
 
 
-def _with_terms(W: Callable, *terms):
-    W.terms = terms
+def _radial(of_square: Callable, *terms):
+    """z ↦ f(|z|²), with f and with the terms that it is a sum of, if it is one."""
+
+    def W(z: Array):
+        return of_square(jnp.sum(z**2))
+
+    W.of_square = of_square
+    if terms:
+        W.terms = terms
     return W
 
 
-def _norm(z: Array):
-    """|z|, with gradient 0 at z = 0 in place of NaN."""
-    squared = jnp.sum(z**2)
-    away = squared > 0
-    return jnp.where(away, jnp.sqrt(jnp.where(away, squared, 1.0)), 0.0)
+def _root(square: Array):
+    """|z| of |z|², with derivative 0 at z = 0 in place of NaN."""
+    away = square > 0
+    return jnp.where(away, jnp.sqrt(jnp.where(away, square, 1.0)), 0.0)
+
+
+def _power_of_root(square: Array, a: float):
+    """|z|^a of |z|² > 0; of a whole a by a root and products, without exponentials."""
+    if not a.is_integer():
+        return square ** (0.5 * a)
+    twos, odd = divmod(int(a), 2)
+    return square**twos * jnp.sqrt(square) if odd else square**twos
 
 
 def _number(name: str, value: float) -> float:

@@ -22,24 +22,31 @@ class Radial:
     """W(z) = f(|z|²) on R^d for a jax function W: `profile` f and `slope` 2f′ of arrays of squared distances.
 
     Coincident points count with W(0), with 0 where W is infinite there, and have slope 0. `bounded` tells
-    whether the slope stays finite at 0.
+    whether the slope stays finite at 0. `of_square` is f where the kernel says it.
     """
 
     function: object
     dimension: int
     at_zero: float | None
     bounded: bool
+    of_square: Callable | None = None
 
     def profile(self, squared: Array):
         """f, elementwise."""
         away = squared > 0
-        values = self._each(self.function, jnp.where(away, squared, 1))
+        apart = jnp.where(away, squared, 1)
+        values = self._each(self.function, apart) if self.of_square is None else self.of_square(apart)
         return jnp.where(away, values, jnp.asarray(self.at_zero or 0.0, squared.dtype))
 
     def slope(self, squared: Array):
         """2f′, elementwise: ∇W(z) = 2f′(|z|²) z."""
         away = squared > 0
-        return jnp.where(away, self._each(self._slope, jnp.where(away, squared, 1)), 0)
+        apart = jnp.where(away, squared, 1)
+        if self.of_square is None:
+            slopes = self._each(self._slope, apart)
+        else:
+            slopes = 2 * jax.jvp(self.of_square, (apart,), (jnp.ones_like(apart),))[1]
+        return jnp.where(away, slopes, 0)
 
     def _slope(self, z: Array):
         return jax.grad(self.function)(z)[0] / z[0]
@@ -62,7 +69,9 @@ def radial(W: Callable, dimension: int) -> Radial | None:
     if is_traced(W):
         return None
     function = pointwise.scalar(W)
-    return None if (function, dimension) in _refuted else _radial(function, dimension)
+    if (function, dimension) in _refuted:
+        return None
+    return _radial(function, dimension, getattr(W, "of_square", None))
 
 
 def refute(W: Callable, x: np.ndarray, pairs: int) -> bool:
@@ -92,7 +101,7 @@ def _alike(function: Callable, z: np.ndarray):
 
 
 @kept
-def _radial(function: Callable, dimension: int):
+def _radial(function: Callable, dimension: int, of_square: Callable | None):
     generator = np.random.default_rng(20260104)
     z = generator.normal(size=(_PROBES, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(_PROBES, 1))
     if not _alike(function, z):
@@ -101,7 +110,7 @@ def _radial(function: Callable, dimension: int):
     small = np.array([[1e-12], [1e-6]]) * _first(dimension)
     slopes = np.abs(pointwise.gradients(function, small)[:, 0]) / small[:, 0]
     bounded = bool(np.all(np.isfinite(slopes)) and slopes[0] <= 10.0 * slopes[1] + 1e-6)
-    return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded)
+    return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded, of_square)
 
 
 def terms_of(W: Callable, dimension: int, cutoff: float | None = None) -> Terms | None:

@@ -38,6 +38,30 @@ def test_it_is_the_double_sum_over_the_difference(kernel, parameters):
     assert np.abs(F.wasserstein_gradient(TARGET)).max() < 1e-14
 
 
+@pytest.mark.parametrize(
+    ("name", "parameters", "by_hand"),
+    [
+        ("power", {"exponent": 1.0, "strength": -1.0}, lambda z, r: -z / r),
+        ("power", {"exponent": 1.5, "strength": -1.0}, lambda z, r: -z / np.sqrt(r)),
+        ("gaussian", {"width": 0.7}, lambda z, r: -z / 0.49 * np.exp(-0.5 * r**2 / 0.49)),
+    ],
+)
+@pytest.mark.parametrize("dimension", [1, 3])
+def test_its_gradient_is_the_double_sum_by_hand(name, parameters, by_hand, dimension):
+    """Σ_j (w_j∇k(x − x_j) − b_j∇k(x − y_j)), a point of the target being a particle as well; the kernel
+    said by its name and as a function of one's own."""
+    x, y = (np.random.default_rng(s).normal(size=(20 + s, dimension)) for s in (0, 1))
+    y[0] = x[0]
+    z = x[:, None] - np.concatenate([x, y])[None]
+    r = np.linalg.norm(z, axis=-1, keepdims=True)
+    slopes = np.where(r > 0.0, by_hand(z, np.where(r > 0.0, r, 1.0)), 0.0)
+    expected = np.einsum("j,ijd->id", np.repeat([1.0 / 20, -1.0 / 21], [20, 21]), slopes)
+    named = fn.MMD(Particles(y), name, **parameters)
+    own = fn.MMD(Particles(y), lambda z: named.interaction.W(z), linearly_convex=True)
+    for F in (named, own):
+        np.testing.assert_allclose(F.wasserstein_gradient(Particles(x)), expected, atol=1e-12)
+
+
 def test_a_gaussian_target_in_closed_form():
     """The nodes of the Gaussian integrate the kernel to rounding, and so does every derivative."""
     target, cloud = Gaussian.of([0.2], [0.7]), Particles(CLOUD.positions[:, :1])
