@@ -149,8 +149,9 @@ class Fit:
         errors = np.sqrt(np.maximum(np.diag(part.covariance), 0.0))
         own = part.model.penalised == 0.0
         for direction in part.identifiability.null_directions:
-            vector = np.abs(direction.vector) / (np.abs(direction.vector).max() or 1.0)
-            errors[own & (vector > 0.1)] = np.inf
+            vector = np.abs(direction.vector)
+            among = vector[own] if direction.held is not None and own.any() else vector
+            errors[own & (vector > 0.1 * among.max())] = np.inf
         return errors
 
     @property
@@ -359,7 +360,7 @@ def _finished(
     means = np.array([c.w @ c.x for c in data.clouds])
     known = uncertainty(model, data, chosen, parameters, normal, solved.share, steps, seed)
     seen = identifiability(model, normal, solved.share, known.moments, parameters, means)
-    within, spread = free_of(model, seen), known.covariance
+    within, spread = free_of(seen), known.covariance
     if within is not None:
         parameters = normal.solved(solved.share, model.penalised, within)
         raised = normal.matrix + np.diag(solved.share * normal.scale * model.penalised)
@@ -373,10 +374,10 @@ def _warnings(parts: list[Part]) -> list[str]:
     said = []
     for part in parts:
         where = f"interval {part.intervals[0]}: " if len(parts) > 1 else ""
-        unset = free_of(part.model, part.identifiability)
+        unset = free_of(part.identifiability)
         if unset is not None:
             count = unset.shape[0] - unset.shape[1]
-            first = next(iter(part.identifiability.sentences))
+            first = next(str(d) for d in part.identifiability.null_directions if d.held is not None)
             said.append(
                 f"{where}{count} {'direction' if count == 1 else 'directions'} of the parameters the data do "
                 f"not tell, set to 0: {first}"

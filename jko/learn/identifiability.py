@@ -15,12 +15,14 @@ from jko.learn.tolerances import TOLERANCES
 class Direction:
     """One direction `vector` `[size]` of the parameters: `information`, the mean square velocity that a
     unit of it makes, over the largest; `noise`, the standard error of its coefficient over the size that the
-    observed motion would give it: above 1 the data do not tell it from 0."""
+    observed motion would give it: above 1 the data do not tell it from 0. Where no regularisation decides
+    either, the parameters p are those with `held`·p = 0."""
 
     vector: np.ndarray = field(repr=False)
     information: float
     noise: float
     words: str
+    held: np.ndarray | None = field(repr=False, default=None)
 
     def __str__(self) -> str:
         return f"{self.words} (information {self.information:.1e}, noise {self.noise:.2g})"
@@ -63,47 +65,96 @@ def identifiability(
 ) -> Identifiability:
     """From the normal equations and the covariance `spread` of their residual at the solution.
 
-    `means` `[K + 1, d]` are those of the snapshots, for the gauge between V and W.
+    What W and θ do that a potential imitates comes first, whatever the functions that it is made of: a null
+    direction of many of these alike is none of the eigenvectors, which lie anyhow among each other. The
+    eigenvectors are those of what is left. `means` `[K + 1, d]` are those of the snapshots, for the gauge
+    between V and W.
     """
-    from scipy.linalg import eigh
+    from scipy.linalg import eigh, null_space
 
     matrix = normal.matrix
     scale = 1.0 / np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
     scale[np.diag(matrix) <= TOLERANCES.null_rounding * np.diag(matrix).max()] = 0.0
-    values, vectors = eigh(matrix * np.outer(scale, scale))
-    values, vectors = np.maximum(values[::-1], 0.0), vectors[:, ::-1]
     motion = np.sqrt(max(float(parameters @ matrix @ parameters), np.finfo(float).tiny))
+    white = _White(matrix * np.outer(scale, scale), spread * np.outer(scale, scale), motion)
+    penalty = share * normal.scale * model.penalised * scale**2
+    imitated, terms = _imitated(white, penalty, model.first_kernel)
+    left = null_space(imitated.T) if imitated.shape[1] else np.eye(model.size)
+    values, vectors = eigh(left.T @ white.matrix @ left)
+    values, vectors = np.maximum(values[::-1], 0.0), left @ vectors[:, ::-1]
+    null = (values <= TOLERANCES.null_rounding * values[0]) | (white.noise(vectors) > 1.0)
+    own = model.penalised == 0.0
     unscaled = np.where(scale > 0.0, 1.0 / np.where(scale > 0.0, scale, 1.0), 0.0)
-    whitened = spread * np.outer(scale, scale)
-    shaken = np.sqrt(np.maximum(np.sum(vectors * (whitened @ vectors), axis=0), 0.0))
-    noises = shaken / np.maximum(values, np.finfo(float).tiny) / motion
-    null = (values <= TOLERANCES.null_rounding * values[0]) | (noises > 1.0)
-    found = [
-        Direction(
-            scale * vectors[:, j],
-            float(values[j] / values[0]),
-            float(noises[j]),
-            _words(model, scale * vectors[:, j], vectors[:, j], unscaled, means),
+
+    def direction(vector: np.ndarray, term: np.ndarray):
+        unset = np.sum(term[own] ** 2) >= TOLERANCES.own * np.sum(term**2)
+        return Direction(
+            scale * vector,
+            float(vector @ white.matrix @ vector / (vector @ vector) / values[0]),
+            float(white.noise(vector[:, None])[0]),
+            _words(model, scale * vector, term, unscaled, means),
+            np.where(scale > 0.0, unscaled, 1.0) * term if unset else None,
         )
-        for j in np.flatnonzero(null)[::-1]
-    ]
-    free = _free(matrix * np.outer(scale, scale), share * normal.scale * model.penalised * scale**2)
-    return Identifiability(values, ~null, found, free, model.size)
+
+    found = [direction(v, term) for v, term in zip(imitated.T, terms.T, strict=True)]
+    found += [direction(vectors[:, j], vectors[:, j]) for j in np.flatnonzero(null)[::-1]]
+    strengths = np.concatenate([values, [each.information * values[0] for each in found[: len(terms.T)]]])
+    seen = np.concatenate([~null, np.zeros(len(terms.T), dtype=bool)])
+    order = np.argsort(-strengths, kind="stable")
+    return Identifiability(strengths[order], seen[order], found, _free(white.matrix, penalty), model.size)
 
 
-def free_of(model: Model, report: Identifiability) -> np.ndarray | None:
+@dataclass(frozen=True, eq=False)
+class _White:
+    """The Gram matrix and the covariance of the residual, parameters scaled so that each alone makes a unit
+    velocity; `motion` is the root mean square of the velocity that was seen."""
+
+    matrix: np.ndarray
+    spread: np.ndarray
+    motion: float
+
+    def noise(self, vectors: np.ndarray) -> np.ndarray:
+        """The standard errors of the coefficients of the columns, each alone, over the motion."""
+        shaken = np.sqrt(np.maximum(np.sum(vectors * (self.spread @ vectors), axis=0), 0.0))
+        seen = np.sum(vectors * (self.matrix @ vectors), axis=0)
+        return shaken / np.maximum(seen, np.finfo(float).tiny) / self.motion
+
+
+def _imitated(white: _White, penalty: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
+    """Directions `[size, r]` that would be told if V were known and are not beside it, and what they are of
+    W and θ, the parameters from `first`, alone `[size, r]`.
+
+    The V that imitates W and θ best has the parameters −(N_VV + R)⁻¹N_VW; what is left of the velocity are
+    the sines of the angles between both (canonical correlations).
+    """
+    from scipy.linalg import eigh
+
+    size = len(white.matrix)
+    empty = np.empty((size, 0))
+    if first in (0, size):
+        return empty, empty
+    terms = np.zeros((size, size - first))
+    values, terms[first:] = eigh(white.matrix[first:, first:])
+    known = values > TOLERANCES.null_rounding * values[-1]
+    terms = terms[:, known] / np.sqrt(values[known])  # of unit velocity
+    terms = terms[:, white.noise(terms) <= 1.0]
+    raised = white.matrix[:first, :first] + np.diag(penalty[:first] + TOLERANCES.null_rounding)
+    beside = np.array(terms)
+    beside[:first] = -np.linalg.solve(raised, (white.matrix @ terms)[:first])
+    turned = eigh(beside.T @ white.matrix @ beside)[1]
+    beside, terms = beside @ turned, terms @ turned
+    unseen = white.noise(beside) > 1.0
+    return beside[:, unseen], terms[:, unseen]
+
+
+def free_of(report: Identifiability) -> np.ndarray | None:
     """A basis `[size, r]` of the parameters without the null directions that nothing regularises; None where
     there is none of these."""
-    own = model.penalised == 0.0
-    scaled = []
-    for direction in report.null_directions:
-        vector = direction.vector / (np.linalg.norm(direction.vector) or 1.0)
-        if np.sum(vector[own] ** 2) >= TOLERANCES.own:
-            scaled.append(vector)
-    if not scaled:
+    held = [each.held / np.linalg.norm(each.held) for each in report.null_directions if each.held is not None]
+    if not held:
         return None
-    orthogonal, _ = np.linalg.qr(np.array(scaled).T, mode="complete")
-    return orthogonal[:, len(scaled) :]
+    orthogonal, _ = np.linalg.qr(np.array(held).T, mode="complete")
+    return orthogonal[:, len(held) :]
 
 
 def _free(matrix: np.ndarray, penalty: np.ndarray) -> float:
@@ -114,20 +165,26 @@ def _free(matrix: np.ndarray, penalty: np.ndarray) -> float:
 
 
 def _words(
-    model: Model, direction: np.ndarray, whitened: np.ndarray, unscaled: np.ndarray, means: np.ndarray
+    model: Model, direction: np.ndarray, term: np.ndarray, unscaled: np.ndarray, means: np.ndarray
 ) -> str:
+    """Of a direction of the parameters, or of its part `term` (scaled) in W and θ that a V imitates."""
+    whitened, first = direction * unscaled, model.first_kernel
+    alone = not term[:first].any()
     for gauge in model.gauges(means.mean(axis=0)):
-        shape = gauge * unscaled
-        length = np.linalg.norm(shape)
-        if length > 0.0 and abs(shape @ whitened) / length > TOLERANCES.alike:
+        shape = gauge * unscaled * ((np.arange(len(gauge)) >= first) | (not alone))
+        length = np.linalg.norm(shape) * np.linalg.norm(term)
+        if length > 0.0 and abs(shape @ term) / length > TOLERANCES.alike:
             return (
                 "the gauge between V and W: W + ½c|z|² with V − ½c|x|² + c m·x moves nothing while the "
                 "mean stays at m"
             )
-    largest = np.argsort(-np.abs(whitened))
-    if model.fits_temperature and abs(whitened[-1]) > TOLERANCES.much:
+    told = term if alone else whitened
+    told = told / (np.linalg.norm(told) or 1.0)
+    largest = np.argsort(-np.abs(told))
+    if model.fits_temperature and abs(told[-1]) > TOLERANCES.much:
         return "V against the temperature: near equilibrium, V ∝ −θ log ρ, only V/θ shows"
-    named = [model.describe(int(j)) for j in largest[:3] if abs(whitened[j]) > TOLERANCES.much / 2.0]
-    return (
+    named = [model.describe(int(j)) for j in largest[:3] if abs(told[j]) > TOLERANCES.much / 2.0]
+    words = (
         " against ".join(named) if named else f"a mixture of many, led by {model.describe(int(largest[0]))}"
     )
+    return f"{words} against a V that does the same" if alone else words

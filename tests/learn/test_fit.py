@@ -1,6 +1,8 @@
 """What is learnt against the law that made the data, in units of two kinds, and how well it says it is
 known."""
 
+import warnings
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -126,8 +128,9 @@ def test_a_network_beside_an_interaction_and_a_temperature():
     bound = moved(lambda x: ridge(x) + 0.5 * (x - x.mean(axis=0)), x, [0.0, 0.1, 0.2])
     with pytest.warns(UserWarning, match="the gauge between V and W"):  # the mean moves little
         found = fit(bound, potential=Network(width=10, iterations=100), interaction=Quadratic())
-    for mu in bound.measures:  # what the data do tell
-        away = mu.positions - mu.mean()
+    middle = np.mean([mu.mean() for mu in bound.measures], axis=0)
+    for mu in bound.measures:  # what the data do tell: the force as if the mean had stayed
+        away = mu.positions - middle
         force = pointwise.gradients(found.V, mu.positions) + found.W.modulus * away
         assert np.abs(force - ridge(mu.positions) - 0.5 * away).mean() < 0.05
 
@@ -227,6 +230,35 @@ def test_at_a_fixed_mean_the_gauge_is_reported_and_not_guessed():
     a, b = found.V.modulus, found.W.modulus
     assert np.isclose(a + b, 1.5, atol=0.25)  # what the data do tell
     assert np.isinf(found.standard_errors[2])
+
+
+@pytest.mark.parametrize(
+    "basis",
+    [
+        RandomFeatures(count=30),
+        pytest.param(Radial(30), marks=pytest.mark.slow),
+        pytest.param(Network(width=10, iterations=100), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_the_gauge_is_told_whatever_the_potential_is_made_of(basis):
+    """Waves and bumps imitate W in many ways, none of which is an eigenvector; a mean that moves tells it."""
+    for height, times in ((1.0, [0.0, 0.1, 0.2]), (3.0, [0.0, 0.2, 0.4, 0.6])):
+        x = np.random.default_rng(4).uniform(-1.5, 1.5, (300, 2)) + np.array([0.0, height])
+        seen = moved(lambda x: ridge(x) + 0.5 * (x - x.mean(axis=0)), x, times, step=0.02)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = fit(seen, potential=basis, interaction=Quadratic(), refinement=4)
+        told = [str(each.message) for each in said if "the gauge between V and W" in str(each.message)]
+        model = found.parts[0].model
+        error = 2.0 / model.kernels.scale**2 * found.standard_errors[model.first_kernel]
+        if height == 3.0:
+            assert not told
+            assert abs(found.W.modulus - 0.5) < 2.0 * error < 1.0
+        else:
+            assert len(told) == 1
+            assert np.isinf(error)
+            assert found.W.modulus == pytest.approx(0.0, abs=1e-9)
 
 
 def test_out_of_equilibrium_and_with_a_moving_mean_everything_is_told_apart():
