@@ -60,3 +60,44 @@ def test_numbers_are_constants_within_a_trace():
         return t * float(evaluated(program, POINTS))
 
     assert outer(2.0) == pytest.approx(2.0 * np.sum(POINTS**2), rel=1e-6)
+
+
+EDGES = np.array([0.0, -0.0, 1.0, -1.5, 2.5, 1e300, -3e9, 255.7, np.inf, -np.inf, np.nan])
+OF_PAIRS = {
+    "remainders": lambda x, y: jax.lax.rem(x, y) + jnp.mod(x, y),
+    "quotients": lambda x, y: jnp.floor_divide(x, y) + x / y,
+    "powers": lambda x, y: x**y + jnp.arctan2(x, y),
+    "crossed bounds": lambda x, y: jax.lax.clamp(x, y, -x),
+    "the larger": lambda x, y: jnp.maximum(x, y) - jnp.minimum(y, 0.5) + jnp.sign(x),
+    "the largest": lambda x, y: jnp.max(jnp.stack([x, y]), axis=0) + jnp.prod(jnp.stack([x, y]), axis=0),
+    "cases": lambda x, y: jax.lax.select_n(jnp.where(x > 0, 2, jnp.where(x < 0, 1, 0)), x, y, -x),
+    "one case": lambda x, y: jax.lax.select_n(x > 2.0 * jnp.inf, y),
+    "whole numbers": lambda x, y: x.astype(jnp.int32) // 3 + y.astype(jnp.int32) % 3,
+    "bytes": lambda x, y: (100.0 * x).astype(jnp.uint8) * y,
+    "sums that overflow": lambda x, y: jnp.sum(jnp.full(3, 2**31 - 1, jnp.int32), dtype=jnp.int32) + x * y,
+    "bits": lambda x, y: jax.lax.reduce(
+        jnp.arange(1, 9, dtype=jnp.int32), jnp.int32(0), jax.lax.bitwise_or, (0,)
+    ),
+    "nothing": lambda x, y: jnp.max(x[:0], initial=-3.0) + jnp.sum(y[:0]) + x,
+    "no pass": lambda x, y: jax.lax.fori_loop(0, 0, lambda k, z: z * y, x),
+    "rows of no pass": lambda x, y: jax.lax.scan(lambda c, row: (c + row, c), x[0], y[:0])[1],
+    "its slope": lambda x, y: jax.grad(lambda z: jnp.sum(jax.lax.fori_loop(0, 0, lambda k, w: w * z, y)))(x),
+    "randomness": lambda x, y: x * jax.random.normal(jax.random.key(0)) + y,
+}
+
+
+@pytest.mark.parametrize("name", OF_PAIRS)
+def test_every_value_is_that_of_jax_at_the_edges_of_numbers(name):
+    x, y = (side.ravel() for side in np.meshgrid(EDGES, EDGES))
+    with jax.enable_x64(True):
+        program = jax.jit(OF_PAIRS[name])
+        found, wanted = evaluated(program, x, y), program(x, y)
+    assert (found.dtype, found.shape) == (wanted.dtype, wanted.shape)
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+def test_a_key_from_outside_is_left_to_xla():
+    key = jax.random.key(1)
+    with jax.enable_x64(True):
+        program = jax.jit(lambda x: x + jax.random.uniform(key))
+        np.testing.assert_array_equal(evaluated(program, POINTS), program(POINTS))
