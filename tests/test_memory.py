@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import deque
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -62,7 +63,7 @@ def test_the_least_recently_used_go_and_those_that_return_make_room():
 
 
 def test_a_program_is_compiled_once_while_it_is_used():
-    traced = []
+    traced = deque()  # as it changes, the entries of a list would make a new program
 
     def V(x):
         traced.append(x)

@@ -1,5 +1,7 @@
 """Functionals that depend on time, in every scheme, against the moving trap."""
 
+from collections import deque
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -179,7 +181,7 @@ def test_stein_particles_follow_the_trap():
     "scheme", [descent.ForwardEuler(), descent.BackwardEuler(), descent.Trapezoidal(), descent.Langevin()]
 )
 def test_a_potential_is_traced_as_often_in_many_steps_as_in_two(scheme):
-    traced = []
+    traced = deque()
 
     def V(x, t):
         traced.append(t)

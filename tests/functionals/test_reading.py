@@ -1,5 +1,8 @@
 """A function that reads a changed global gives the new values; one that reads nothing is compiled once."""
 
+from functools import partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,6 +42,89 @@ def test_an_enclosed_variable_and_a_helper_are_seen():
     assert np.allclose(pointwise.values(W, POINTS), 2.0 * POINTS[:, 0])
     scale[0] = 3.0
     assert np.allclose(pointwise.values(W, POINTS), 3.0 * POINTS[:, 0])
+
+
+class Spring:
+    """An object of one's own, whose attribute a potential reads."""
+
+    def __init__(self, strength):
+        self.strength = strength
+
+    def energy(self, x):
+        return self.strength * jnp.sum(x**2)
+
+    def __call__(self, x):
+        return self.energy(x)
+
+
+settings = {"strength": 1.0, "inner": [1.0, np.array([1.0])]}
+
+
+def third(x):
+    return stiffness * jnp.sum(x**2)
+
+
+def second(x):
+    return third(x)
+
+
+def first(x):
+    return second(x)
+
+
+def plus_keyword(x, *, strength=1.0):
+    return strength * jnp.sum(x**2)
+
+
+def set_keyword(value):
+    plus_keyword.__kwdefaults__ = {"strength": value}
+
+
+SPRING, ARRAY, LARGE = Spring(1.0), np.array([1.0]), np.ones(5000)
+# a function, and what changes its strength from 1
+READINGS = {
+    "an inner lambda": (lambda x: jnp.sum(jax.vmap(lambda c: stiffness * c**2)(x)), None),
+    "a comprehension": (lambda x: sum([stiffness * c**2 for c in x]), None),
+    "four functions deep": (lambda x: first(x), None),
+    "a keyword's default": (plus_keyword, set_keyword),
+    "an array of a partial": (partial(lambda a, x: a[0] * jnp.sum(x**2), ARRAY), lambda k: ARRAY.fill(k)),
+    "an array in a tuple": (lambda x, held=(ARRAY,): held[0][0] * jnp.sum(x**2), lambda k: ARRAY.fill(k)),
+    "an entry": (lambda x: settings["strength"] * jnp.sum(x**2), lambda k: settings.update(strength=k)),
+    "an attribute": (lambda x: SPRING.strength * jnp.sum(x**2), lambda k: setattr(SPRING, "strength", k)),
+    "a method": (SPRING.energy, lambda k: setattr(SPRING, "strength", k)),
+    "a callable object": (SPRING, lambda k: setattr(SPRING, "strength", k)),
+    "a large array": (lambda x: jnp.mean(LARGE) * jnp.sum(x**2), lambda k: LARGE.fill(k)),
+}
+
+
+@pytest.mark.parametrize("name", READINGS)
+def test_what_is_read_anywhere_is_seen(name, monkeypatch):
+    module = __import__(__name__, fromlist=["stiffness"])
+    f, change = READINGS[name]
+    change = change or (lambda k: monkeypatch.setattr(module, "stiffness", k))
+    try:
+        for k in (1.0, 2.0, 1.0):
+            change(k)
+            np.testing.assert_allclose(pointwise.values(f, POINTS), k * POINTS[:, 0] ** 2)
+            assert as_it_reads_now(f) is as_it_reads_now(f)
+    finally:
+        change(1.0)
+
+
+def test_a_gradient_of_a_flow_reads_anew(monkeypatch):
+    module = __import__(__name__, fromlist=["stiffness"])
+
+    def make(p):
+        return fn.Potential(lambda x: 0.5 * stiffness * p * jnp.sum(x**2))
+
+    def found():
+        cloud, scheme = jko.Particles([[1.0]]), jko.descent.ForwardEuler()
+        loss = lambda mu: jnp.sum(mu.positions**2)  # noqa: E731
+        return jko.sensitivity.value_and_gradient(loss, make, 1.0, cloud, scheme, tau=0.1, n_steps=1)
+
+    for k in (1.0, 2.0):
+        monkeypatch.setattr(module, "stiffness", k)
+        np.testing.assert_allclose(found(), [(1.0 - 0.1 * k) ** 2, -0.2 * k * (1.0 - 0.1 * k)], rtol=1e-12)
 
 
 def test_the_same_reading_is_the_same_function():
