@@ -18,7 +18,7 @@ import jko
 from jko.plotting import draw, style
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
-N, TAU, STEPS = 256, 0.006, 100
+N, TAU, STEPS = 192, 0.006, 100
 
 
 def doors(x):

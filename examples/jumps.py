@@ -32,7 +32,7 @@ times = np.linspace(0.0, 0.9, 61)
 law = process.forward(start, times, substeps=2)
 run = process.simulate(start.sample(100_000, seed=0), times[[0, 6, 60]], seed=1, substeps=100)
 few = process.simulate(start.sample(12, seed=2), np.linspace(0.0, 0.9, 301), seed=3, substeps=2)
-back = process.reverse(law).simulate(law.final.sample(20_000, seed=4), [0.9, 0.0], seed=5, substeps=100)
+back = process.reverse(law).simulate(law.final.sample(10_000, seed=4), [0.9, 0.0], seed=5, substeps=100)
 
 # %%
 # In 60 bins beside the equation, and what as many independent draws would differ by.
