@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.loops.elliptic.factors import factored
 from jko.loops.grids.selling import decompose
 from jko.measures import Grid
 
@@ -40,7 +41,6 @@ class CellChain:
     def solve(self, length: float, u: np.ndarray):
         """(I − length·Q)⁻¹u, factored once for each length."""
         from scipy.sparse import coo_array
-        from scipy.sparse.linalg import splu
 
         if length not in self._factors:
             i, j, cells = self.i, self.j, np.arange(self.size)
@@ -49,7 +49,9 @@ class CellChain:
             where = np.concatenate([cells, j, i]), np.concatenate([cells, i, j])
             matrix = coo_array((data, where), shape=(self.size, self.size)).tocsc()
             # column sums are ≥ 1 with one positive entry: the diagonal pivots are safe
-            self._factors[length] = splu(matrix, "MMD_AT_PLUS_A", 0.0, options={"SymmetricMode": True})
+            self._factors[length] = factored(
+                matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+            )
         return self._factors[length].solve(u)
 
 

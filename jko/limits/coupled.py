@@ -10,6 +10,7 @@ from functionals.parts import Parts
 from jko.limits.edges import Edges, edges_of
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 from jko.limits.tolerances import TOLERANCES
+from jko.loops.elliptic.factors import factored
 from jko.measures import Grid
 
 # a nearly symmetric matrix, rows scaled: half the time of an unsymmetric ordering
@@ -103,8 +104,8 @@ class CoupledDiffusion:
     def _stage(self, base: np.ndarray, start: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """ρ′ of one implicit stage; raises NotSolved."""
         rho = np.clip(start, 0.0, self.cap)
-        if self.steep:
-            rho = np.where(rho > 0.0, rho, TOLERANCES.newton_floor * rho.mean())
+        if self.steep:  # from nearer to vacuum ξ is so steep that a step gains one of hundreds of e-foldings
+            rho = np.maximum(rho, TOLERANCES.newton_floor * rho.mean())
         if self.steep_above:
             rho = np.where(rho < self.cap, rho, (1.0 - TOLERANCES.newton_floor) * self.cap)
         residual, allowed = self._residual(rho, base, psi, weight)
@@ -187,7 +188,6 @@ class CoupledDiffusion:
         """Newton's step, in multiples of each cell's density where F is steep at 0; with M as it is if
         `held`."""
         import scipy.sparse as sp
-        from scipy.sparse.linalg import splu
 
         jump, scale = self.edges.jump, rho if self.steep else np.ones_like(rho)
         if self.steep_above:
@@ -204,7 +204,7 @@ class CoupledDiffusion:
         matrix = (sp.eye_array(self.size) + jump.T @ fluxes) @ sp.diags_array(scale)
         rows = np.maximum(abs(matrix).max(axis=1).toarray().ravel(), np.finfo(float).tiny)
         try:
-            factors = splu(sp.csc_matrix(sp.diags_array(1.0 / rows) @ matrix), **_FACTORING)
+            factors = factored(sp.diags_array(1.0 / rows) @ matrix, **_FACTORING)
         except (RuntimeError, ValueError) as error:  # exactly singular, or not finite
             raise NotSolved(str(error)) from error
         step = scale * factors.solve(-residual / rows)
@@ -234,7 +234,7 @@ class CoupledDiffusion:
         low, high = self.faces.low, self.faces.high
         diagonal, beside = np.zeros(self.size), np.zeros(low.size)
         # a g or U that bends without bound at 0 or at the cap is asked a little off
-        rho = np.where(rho > 0.0, rho, TOLERANCES.singular_floor * rho.mean())
+        rho = np.where(rho > np.finfo(float).tiny, rho, TOLERANCES.singular_floor * rho.mean())
         rho = np.minimum(rho, self.cap * (1.0 - TOLERANCES.singular_floor))
         for c, atom in self.local:
             diagonal += c * atom.factor(rho) * np.asarray(atom.second_derivative(rho))

@@ -7,6 +7,7 @@ import numpy as np
 from jko.limits.lines import Lines
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.crowd_faces import compressed, gathered
+from jko.loops.elliptic.factors import factored
 from jko.measures import Grid
 
 
@@ -100,7 +101,6 @@ class Faces:
         A sparse symmetric M-matrix, factored directly.
         """
         from scipy.sparse import csc_array
-        from scipy.sparse.linalg import splu
 
         held = np.flatnonzero(unknown)
         u = np.zeros(self.size)
@@ -116,7 +116,7 @@ class Faces:
         filled = compressed(self.low, self.high, weight, place, scale, held.size, pointers, rows, values)
         matrix = csc_array((values[:filled], rows[:filled], pointers), shape=(held.size, held.size))
         symmetric = {"SymmetricMode": True}
-        factors = splu(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
+        factors = factored(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
         u[held] = scale * factors.solve(scale * right[held])
         return u
 

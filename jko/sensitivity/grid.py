@@ -12,6 +12,7 @@ import numpy as np
 from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from jko.loops.elliptic.factors import factored
 from jko.loops.elliptic.multigrid import Multigrid
 from jko.measures import Grid, fields
 from jko.sensitivity.engine import StepDerivative, relative
@@ -191,8 +192,7 @@ def _krylov(operator: Callable, r: np.ndarray, preconditioner: Callable, weight:
 def eliminated(operator: Callable, cells: tuple) -> Callable:
     """The inverse of a linear operator that couples a cell to those up to two away along each axis: its
     columns by fives, none of which touch, and sparse elimination."""
-    from scipy.sparse import csc_matrix
-    from scipy.sparse.linalg import splu
+    from scipy.sparse import csc_array
 
     width = 2 * TOLERANCES.reach + 1
     place = np.stack(np.meshgrid(*map(np.arange, cells), indexing="ij"))
@@ -208,7 +208,7 @@ def eliminated(operator: Callable, cells: tuple) -> Callable:
         entries.append(answer[inside])
     parts = map(np.concatenate, (entries, rows, columns))
     values, i, j = parts
-    factors = splu(csc_matrix((values, (i, j)), shape=(number.size,) * 2))
+    factors = factored(csc_array((values, (i, j)), shape=(number.size,) * 2))
     return lambda r: factors.solve(r.ravel()).reshape(cells)
 
 

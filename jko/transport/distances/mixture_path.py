@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.loops.elliptic.factors import factored
 from jko.measures import Grid
 
 
@@ -18,7 +19,6 @@ def mixture_path_bound(mu, nu):
     vacuum of both. Faces carry two-cell means; no flux through the walls.
     """
     from scipy.sparse import coo_matrix
-    from scipy.sparse.linalg import spsolve
 
     grid = mu.grid
     first, second = np.asarray(mu.values), np.asarray(nu.values)
@@ -37,7 +37,7 @@ def mixture_path_bound(mu, nu):
     if size < 2 or not _connected(matrix):
         return 0.0 if not np.any(difference) else np.inf
     potential = np.zeros(size)
-    potential[1:] = spsolve(matrix[1:, 1:], difference[1:])
+    potential[1:] = factored(matrix[1:, 1:]).solve(difference[1:])
     squared = float(potential @ difference)
     return float(np.sqrt(max(squared, 0.0)))
 

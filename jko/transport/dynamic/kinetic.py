@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.loops.elliptic.factors import factored
 from jko.measures import Grid
 from jko.transport.dynamic.tolerances import TOLERANCES
 
@@ -69,7 +70,6 @@ def _elliptic(grid: Grid, values, rate):
 def _energy(matrix, rate, volume, rounding):
     from scipy.sparse import diags
     from scipy.sparse.csgraph import connected_components
-    from scipy.sparse.linalg import splu
 
     _, labels = connected_components(matrix, directed=False)
     sums = np.bincount(labels, weights=rate)
@@ -78,5 +78,5 @@ def _energy(matrix, rate, volume, rounding):
     rate = rate - (sums / np.bincount(labels))[labels]
     pinned = np.zeros(rate.size)
     pinned[np.unique(labels, return_index=True)[1]] = max(matrix.diagonal().max(), 1.0)
-    potential = splu((matrix + diags(pinned)).tocsc()).solve(rate)
+    potential = factored(matrix + diags(pinned)).solve(rate)
     return float(potential @ rate) * volume

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 
+from jko.loops.elliptic.factors import NotFinite, factored
 from jko.measures import Density
 from jko.transport.semi_discrete_transport.tolerances import TOLERANCES
 
@@ -156,7 +156,6 @@ def _newton(
 def _newton_step(cells: PowerCells, missing: np.ndarray):
     """The step of mean 0 that would make the masses right, with the Laplacian of the facets."""
     from scipy.sparse import coo_matrix, diags_array
-    from scipy.sparse.linalg import MatrixRankWarning, spsolve
 
     n = len(missing)
     i, j = cells.pairs.T
@@ -166,9 +165,10 @@ def _newton_step(cells: PowerCells, missing: np.ndarray):
     laplacian = (diags_array(degree + 1e-14 * degree.max()) - exchange).tocsc()
     step = np.zeros(n)
     if n > 1:
-        with warnings.catch_warnings():  # a singular matrix, cells apart in a vacuum, gives NaN
-            warnings.simplefilter("ignore", MatrixRankWarning)
-            step[1:] = spsolve(laplacian[1:, 1:], missing[1:])
+        try:
+            step[1:] = factored(laplacian[1:, 1:]).solve(missing[1:])
+        except (RuntimeError, NotFinite):  # exactly singular, cells apart in a vacuum
+            step[:] = np.nan
     return step - step.mean()
 
 
