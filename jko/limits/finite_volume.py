@@ -240,7 +240,7 @@ class FiniteVolume(Scheme):
         energy = middle.F(mu) if problem.depends_on_time else float(state["energy"])
         outcome = evolve(middle, mu, energy, tau)
         if outcome.done < 1.0:
-            return mu, state, _unfinished(outcome, tau)
+            return mu, state, _unfinished(outcome, tau, bool(middle.F.parts.rest))
         after, reach = outcome.mu, problem.reach
         notes = [f"{way} ({count})" for way, count in sorted(outcome.ways.items())]
         details = dict(outcome.ways) | ({} if mu.grid.exits is None else {"out": outcome.out})
@@ -263,12 +263,17 @@ class FiniteVolume(Scheme):
         return super().energy(problem, mu, t, state) if problem.depends_on_time else (state["energy"], 0.0)
 
 
-def _unfinished(outcome, tau: float):
+_OF_ONES_OWN = (
+    "; a diffusion is implicit as fn.InternalEnergy(U), an energy of the gradient as fn.Dirichlet(), "
+    "fn.FisherInformation() or fn.GradientEnergy(g), not in one's own energy"
+)
+
+
+def _unfinished(outcome, tau: float, own: bool):
     return StepInfo(
         status=Status.NOT_CONVERGED,
         iterations=outcome.iterations,
         details={"share": outcome.done},
         note=f"only {outcome.done:.2g} of tau = {tau:g} was done before the substeps were too many: take a "
-        "smaller tau or a coarser grid; a diffusion is implicit as fn.InternalEnergy(U), an energy of the "
-        "gradient as fn.Dirichlet(), fn.FisherInformation() or fn.GradientEnergy(g), not in one's own energy",
+        f"smaller tau or a coarser grid{_OF_ONES_OWN if own else ''}",
     )

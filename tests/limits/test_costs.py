@@ -1,5 +1,7 @@
 """Finite volumes of costs |y − x|^p: Barenblatt's solutions, units, agreement with steps of that cost."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,39 @@ def test_in_other_units_it_is_the_same(p, length, energy):
         F = e * (fn.Entropy() + fn.Potential(lambda x, s=s: 0.5 * (x[0] / s) ** 2))
         found.append(flow(F, mu, limits.FiniteVolume(cost_exponent=p), tau=tau, n_steps=3).final.values * s)
     assert found[1] == pytest.approx(found[0], rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        limits.FiniteVolume(cost_exponent=1.5),
+        limits.FiniteVolume(cost_exponent=3.0),
+        limits.FiniteVolume(mobility=lambda s: s),
+        limits.FiniteVolume(metric=[[2.0]]),
+    ],
+)
+def test_next_to_nothing_spreads_as_nothing_does(scheme):
+    grid, found = Grid.uniform(-3.0, 3.0, 60), []
+    for least in (0.0, 1e-320, 1e-309, 1e-307, 1e-50):
+        mu = Density(grid, np.where(np.abs(grid.axes[0]) < 1.0, 0.5, least))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            run = flow(fn.Entropy(), mu, scheme, tau=0.02, n_steps=1)
+        assert run.info.mass_error.max() < 1e-14
+        found.append(run.final.values)
+    for values in found[1:]:
+        assert values == pytest.approx(found[0], abs=1e-13)
+
+
+def test_tails_that_underflow_are_vacuum():
+    grid = Grid.uniform(-4.0, 4.0, 200)
+    mu = Density.gaussian(grid, 0.0, 0.1)
+    subnormal = (mu.values > 0.0) & (mu.values < np.finfo(float).tiny)
+    assert subnormal.any()
+    scheme = limits.FiniteVolume(metric=[[2.0]])
+    starts = mu, Density(grid, np.where(subnormal, 0.0, mu.values))
+    runs = [flow(fn.Entropy(), start, scheme, tau=0.0005, n_steps=2) for start in starts]
+    assert runs[0].final.values == pytest.approx(runs[1].final.values, abs=1e-12)
 
 
 def test_on_a_torus_it_keeps_its_mass_and_comes_to_rest_level():
