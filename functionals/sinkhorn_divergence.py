@@ -93,43 +93,70 @@ def _solved(x, w, y, b, epsilon, tolerance):
 
 
 def _to_other(x, w, y, b, epsilon, tolerance):
-    """(OT_ε, f, the means of the plan) by scalings u, v of K = e^{(f + g − c)/ε}, absorbed in between."""
+    """(OT_ε, f, the means of the plan) by scalings of K = e^{(f + g − c)/ε}, in float32 as far as its
+    rounding lets the error be seen, and to the end in the precision of x."""
     costs = _costs(x, y)
     f = jnp.min(costs, axis=1)
-    g = jnp.min(costs - f[:, None], axis=0)
-
-    def outer(state):
-        f, g, _, count = state
-        K = jnp.exp((f[:, None] + g - costs) / epsilon)
-        ones = jnp.ones_like(f), jnp.ones_like(g)
-
-        def inner(state):
-            u, v, before, count = state
-            # over-relaxed once the first block has settled, as long as the error falls
-            power = jnp.where(
-                jnp.isfinite(before) & (before < TOLERANCES.settled), TOLERANCES.relaxation, 1.0
-            ).astype(x.dtype)
-            for _ in range(TOLERANCES.between_looks):
-                u = u ** (1.0 - power) * (K @ (b * v)) ** -power
-                v = v ** (1.0 - power) * ((w * u) @ K) ** -power
-            error = jnp.sum(w * jnp.abs(u * (K @ (b * v)) - 1.0))
-            return u, v, error + jnp.sum(b * jnp.abs(v * ((w * u) @ K) - 1.0)), count + 1
-
-        def going(state):
-            return (state[2] > tolerance) & (state[3] < TOLERANCES.between_absorptions)
-
-        u, v, error, done = jax.lax.while_loop(going, inner, (*ones, jnp.inf, 0))
-        return f + epsilon * jnp.log(u), g + epsilon * jnp.log(v), error, count + done
-
-    start = (f, g, jnp.asarray(jnp.inf, x.dtype), 0)
-    f, g, error, _ = jax.lax.while_loop(
-        lambda s: (s[2] > tolerance) & (s[3] < TOLERANCES.most_blocks), outer, start
-    )
-    f = jnp.where(error <= tolerance, f, jnp.nan)
-    K = jnp.exp((f[:, None] + g - costs) / epsilon) * b
+    start = f, jnp.min(costs - f[:, None], axis=0)
+    near = start
+    if x.dtype == jnp.float64:
+        rough = jnp.maximum(TOLERANCES.single_share * tolerance, TOLERANCES.single_error)
+        near = _scaled(costs, w, b, start, epsilon, rough, jnp.float32)[0]
+        # masses below the least float32 leave no number there
+        told = jnp.all(jnp.isfinite(near[0])) & jnp.all(jnp.isfinite(near[1]))
+        near = tuple(jnp.where(told, one, other) for one, other in zip(near, start, strict=True))
+    (f, g), K, error = _scaled(costs, w, b, near, epsilon, tolerance, x.dtype)
+    f, K = jnp.where(error <= tolerance, f, jnp.nan), K * b
     rows = jnp.sum(K, axis=1)
     f = f - epsilon * jnp.log(rows)
     return jnp.sum(w * f) + jnp.sum(b * g), f, (K @ y) / rows[:, None]
+
+
+def _scaled(costs, w, b, start, epsilon, tolerance, dtype):
+    """((f, g), K = e^{(f + g − c)/ε}, the L1 error of its marginals) by scalings u, v of a K in `dtype`,
+    absorbed into f and g in between."""
+    w, b = w.astype(dtype), b.astype(dtype)
+
+    def kernel(f, g):
+        K = jnp.exp(((f[:, None] + g - costs) / epsilon).astype(dtype))
+        return K, error_of(K, jnp.ones_like(w), jnp.ones_like(b))
+
+    def error_of(K, u, v):
+        error = jnp.sum(w * jnp.abs(u * (K @ (b * v)) - 1.0))
+        return error + jnp.sum(b * jnp.abs(v * ((w * u) @ K) - 1.0))
+
+    def outer(state):
+        f, g, K, _, relaxation, count = state
+
+        def inner(state):
+            u, v, before, relaxation, count = state
+            # over-relaxed once the first block has settled, as long as the error falls
+            relaxed = jnp.isfinite(before) & (before < TOLERANCES.settled)
+            power = jnp.where(relaxed, relaxation, 1.0)
+            for _ in range(TOLERANCES.between_looks):
+                u = u ** (1.0 - power) * (K @ (b * v)) ** -power
+                v = v ** (1.0 - power) * ((w * u) @ K) ** -power
+            error = error_of(K, u, v)
+            more = jnp.minimum(
+                relaxation + TOLERANCES.more_relaxed * (2.0 - relaxation), TOLERANCES.most_relaxed
+            )
+            relaxation = jnp.where(relaxed & (error > TOLERANCES.slowly * before), more, relaxation)
+            return u, v, error, relaxation, count + 1
+
+        def going(state):
+            return (state[2] > tolerance) & (state[4] < TOLERANCES.between_absorptions)
+
+        first = jnp.ones_like(w), jnp.ones_like(b), jnp.asarray(jnp.inf, dtype), relaxation, 0
+        u, v, _, relaxation, done = jax.lax.while_loop(going, inner, first)
+        f, g = f + epsilon * jnp.log(u), g + epsilon * jnp.log(v)
+        return f, g, *kernel(f, g), relaxation, count + done
+
+    f, g, K, error, _, _ = jax.lax.while_loop(
+        lambda s: (s[3] > tolerance) & (s[5] < TOLERANCES.most_blocks),
+        outer,
+        (*start, *kernel(*start), jnp.asarray(TOLERANCES.relaxation, dtype), 0),
+    )
+    return (f, g), K, error
 
 
 def _with_itself(x, w, epsilon, tolerance):

@@ -32,7 +32,12 @@ class Tolerances:
     between_looks: int = 5  # iterations between two looks at the marginals, which cost as much as one
     between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials
     relaxation: float = 1.5  # of both scalings: some three times fewer iterations, once they converge
+    slowly: float = 0.3  # of the error left by a block: relaxation is then too small, and is raised
+    more_relaxed: float = 0.2  # of the way to 2, where it is raised: small steps do not overshoot the best
+    most_relaxed: float = 1.8  # where a block leaves (1.8 − 1)⁵ = .33 of the error by relaxation itself
     settled: float = 0.1  # error of the marginals below which they are relaxed: before, it may diverge
+    single_error: float = 1e-5  # of the marginals, down to which float32 iterates: its sums round to 1e-7
+    single_share: float = 0.9  # of the tolerance, to which it goes: what float64 then finds is below it
     most_blocks: int = 4000  # of five iterations: small ε converge slowly; beyond, there is no answer
 
 
