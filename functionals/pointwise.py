@@ -7,6 +7,7 @@ jax points, traced or not, are evaluated in place and come back as jax arrays.
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Number
 
 import jax
 import jax.numpy as jnp
@@ -97,7 +98,7 @@ def scalar(f: PointFunction) -> PointFunction:
 
 @kept
 def _scalar(f: Callable):
-    f_alone = with_own_constants(f)
+    f_alone = with_own_constants(_of_numbers(f))
 
     def checked(*args):
         try:
@@ -143,7 +144,7 @@ def _over_points(f: Callable, n_times: int):
 
 @kept
 def _batched_elementwise(f: Callable):
-    f_alone = with_own_constants(f)
+    f_alone = with_own_constants(_of_numbers(f))
 
     def checked(s):
         try:
@@ -154,6 +155,21 @@ def _batched_elementwise(f: Callable):
             ) from error
 
     return jax.jit(jax.vmap(checked))
+
+
+def _of_numbers(f: Callable):
+    """f, refused by TypeError where it returns None, a word or another thing that is no number."""
+
+    def checked(*args):
+        out = f(*args)
+        if isinstance(out, (jax.Array, np.ndarray, np.generic, Number, list, tuple)):
+            return out
+        got = "None" if out is None else f"{out!r:.40}"
+        raise TypeError(
+            f"the function {describe(f)} must return one number, got {got}: return a value of jax.numpy"
+        )
+
+    return checked
 
 
 def with_own_constants(f: Callable):

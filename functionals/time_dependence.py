@@ -78,10 +78,10 @@ def with_time(f: Callable, points: int = 1) -> Callable:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return f
     needed = [p for p in parameters if p.kind is not p.VAR_KEYWORD and p.default is p.empty]
-    if len(needed) <= points and all(p.kind in _POSITIONAL for p in needed):
+    places = sum(p.kind in _POSITIONAL for p in parameters)
+    if len(needed) <= points <= places and all(p.kind in _POSITIONAL for p in needed):
         return f
-    time = needed[-1]
-    if len(needed) == points + 1 and time.kind in _POSITIONAL and time.name in _NAMES:
+    if len(needed) == points + 1 and needed[-1].kind in _POSITIONAL and needed[-1].name in _NAMES:
         return TimeDependent(f)
     wanted = "a point" if points == 1 else "two points"
     raise TypeError(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jko.errors import finite_array, seed_number, shown
+from jko.errors import finite_array, seed_number, shown, whole_number
 from jko.learn.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Particles, Population
 from jko.measures.measure import Measure
@@ -81,8 +81,14 @@ class Snapshots:
         """From an AnnData object: the times in `adata.obs[time]`, the coordinates in `adata.obsm[basis]`, of
         which the first `dimensions` are taken. anndata itself is not imported.
 
-        Raises ValueError for keys that are not there and for times that are no numbers.
+        Raises TypeError for what has no obs and obsm, and ValueError for keys that are not there, for times
+        that are no numbers and for dimensions that are not among those of the basis.
         """
+        if not (hasattr(adata, "obs") and hasattr(adata, "obsm")):
+            raise TypeError(
+                f"adata: expected an AnnData object, with .obs and .obsm, got {type(adata).__name__}; arrays "
+                "go to Snapshots(times, measures)"
+            )
         for where, key in (("obs", time), ("obsm", basis)):
             if key not in getattr(adata, where):
                 known = ", ".join(map(repr, getattr(adata, where).keys()))
@@ -91,7 +97,7 @@ class Snapshots:
                 )
         at, points = np.asarray(adata.obs[time]), adata.obsm[basis]
         try:
-            if at.dtype.kind in "mM":  # as numbers they would be nanoseconds
+            if at.dtype.kind in "bmM":  # a mask, or as numbers nanoseconds
                 raise TypeError
             at = at.astype(float)
         except (TypeError, ValueError):
@@ -99,7 +105,11 @@ class Snapshots:
                 f"time: adata.obs[{time!r}] holds no numbers; make it a column of numbers"
             ) from None
         points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, dtype=float)
-        return cls._grouped(at, points if dimensions is None else points[:, :dimensions])
+        if dimensions is not None and whole_number("dimensions", dimensions) > points.shape[1]:
+            raise ValueError(
+                f"dimensions: adata.obsm[{basis!r}] has {points.shape[1]}, got {dimensions}; take no more"
+            )
+        return cls._grouped(at, points[:, :dimensions])
 
     @classmethod
     def _grouped(cls, at: np.ndarray, points: np.ndarray) -> Snapshots:

@@ -14,7 +14,7 @@ import numpy as np
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
 from jko.errors import one_of, positive_number, shown, whole_number
-from jko.measures import Measure
+from jko.measures import Gaussian, Measure
 from jko.progress import progress_bar
 from jko.run import step_failed
 from jko.scheme import Scheme
@@ -98,7 +98,8 @@ def value_and_gradient(
     `parameters` is any jax pytree of real numbers, and the gradient one of the same shape, in float64.
     `make_functional` is written in jax.numpy. `loss` takes the final measure or, with of="trajectory", the
     list of all n_steps + 1 measures, and returns one number, written in jax.numpy from what a measure holds:
-    `mu.values`, `mu.positions`, `mu.mean()`, `mu.covariance()`, `mu.integrate(f)`, `F.energy(mu)`.
+    `mu.values`, `mu.positions`, `mu.mean()`, `mu.covariance()`, `mu.integrate(f)`, `F.energy(mu)`;
+    of a Gaussian from its mean and covariance.
 
     `by` says what the loss is differentiated by: "parameters", "measure" (the arrays of mu0, a dictionary
     by their names) or "tau" (a number: all steps get longer together). Of several names the gradient is a
@@ -184,8 +185,12 @@ def _loss(loss: Callable, mu0: Measure, measures: list, of: Of) -> tuple[float, 
             value, slopes = _differentiated(as_it_reads_now(loss), of, frame)(packed, mu0.fixed())
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
             raise TypeError(
-                "loss: cannot be traced by jax: write it with jax.numpy, of mu.values, mu.positions, "
-                "mu.mean(), mu.covariance() or mu.integrate(f)"
+                "loss: cannot be traced by jax: write it with jax.numpy, of "
+                + (
+                    "mu.mean() and mu.covariance(), which all integrals of a Gaussian are functions of"
+                    if isinstance(mu0, Gaussian)
+                    else "mu.values, mu.positions, mu.mean(), mu.covariance() or mu.integrate(f)"
+                )
             ) from error
     cotangents = [{k: np.asarray(a) for k, a in slope.items()} for slope in slopes]
     if not np.isfinite(value) or not all(np.isfinite(a).all() for c in cotangents for a in c.values()):
@@ -208,7 +213,10 @@ class _Frame(NamedTuple):
 def _differentiated(loss: Callable, of: Of, frame: _Frame):
     def evaluated(packed: list, fixed: dict):
         seen = [frame.measure(arrays, fixed) for arrays in packed]
-        value = jnp.asarray(loss(seen if of is Of.TRAJECTORY else seen[0]))
+        value = loss(seen if of is Of.TRAJECTORY else seen[0])
+        if value is None or isinstance(value, str):
+            raise TypeError(f"loss: expected one real number, got {value!r}; return a value of jax.numpy")
+        value = jnp.asarray(value)
         if value.size != 1 or value.dtype.kind != "f":
             raise TypeError(f"loss: expected one real number, got {value.dtype} of shape {value.shape}")
         return value.reshape(())

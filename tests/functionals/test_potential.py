@@ -154,6 +154,17 @@ def test_functions_that_are_written_wrong_are_explained():
         fn.Potential(lambda x: x[0] if x[0] > 0 else 0.0)(rho)
 
 
+@pytest.mark.parametrize(("nothing", "got"), [(lambda x: None, "None"), (lambda x: "a", "'a'")])
+def test_functions_without_a_number_are_explained(nothing, got):
+    with pytest.raises(TypeError, match=f"must return one number, got {got}: return a value of jax.numpy"):
+        fn.Potential(nothing)(problems.density(1))
+
+
+def test_functions_of_nothing_are_explained():
+    with pytest.raises(TypeError, match=r"<lambda>\(\): expected a function of a point"):
+        fn.Potential(lambda: 1.0)
+
+
 def test_a_kernel_that_is_not_even_is_refused():
     F = fn.Interaction(lambda z: jnp.sum(z) + jnp.sum(z**2))
     for ask in (F, F.first_variation, F.wasserstein_gradient):

@@ -67,6 +67,15 @@ def test_an_annotated_matrix_by_its_attributes_alone():
     assert seen[0].positions.tolist() == [[3, 4], [9, 10]]
     with pytest.raises(ValueError, match="basis: no 'X_umap' in adata"):
         Snapshots.from_anndata(Annotated(), time="day", basis="X_umap")
+    for wrong in (-1, 0, 9):
+        with pytest.raises(ValueError, match=f"dimensions: .*got {wrong}"):
+            Snapshots.from_anndata(Annotated(), time="day", dimensions=wrong)
+    with pytest.raises(TypeError, match=r"adata: expected an AnnData object.*got NoneType"):
+        Snapshots.from_anndata(None, time="day")
+    masked = Annotated()
+    masked.obs = {"day": np.array([True, False, True, False])}
+    with pytest.raises(ValueError, match="holds no numbers"):
+        Snapshots.from_anndata(masked, time="day")
 
 
 def test_a_split_is_a_partition_at_every_time():

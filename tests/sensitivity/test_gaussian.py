@@ -95,3 +95,15 @@ def test_a_trap_that_moves_is_steered_by_its_path():
     parameters = {"speed": 2.0, "stiffness": 1.5}
     error = worst_error(make, parameters, mu, SCHEME, path, tau=0.1, n_steps=4, of="trajectory")
     assert error < 1e-7
+
+
+def test_losses_that_cannot_be_differentiated_are_told_what_can():
+    mu = jko.Gaussian.of(1.5, 0.6)
+    parameters = {"stiffness": 1.3, "temperature": 0.7}
+    wrong = (
+        (lambda m: m.integrate(lambda x: x[0] ** 2), r"of mu.mean\(\) and mu.covariance\(\), which"),
+        (lambda m: None, "expected one real number, got None"),
+    )
+    for loss, says in wrong:
+        with pytest.raises(TypeError, match=says):
+            value_and_gradient(loss, quadratic, parameters, mu, SCHEME, tau=0.2, n_steps=1)

@@ -230,3 +230,5 @@ def test_a_run_has_no_bounds_of_w2_and_refusals_name_the_argument():
     for part in (fn.Interaction("quadratic"), fn.Cap(lambda x: 2.0 + jnp.sin(x[0]))):
         with pytest.raises(ValueError, match="cost_exponent=2"):
             steps.Quantile(cost_exponent=3.0).prepare(fn.Entropy() + part, mu)
+    with pytest.raises(ValueError, match=r"cost_exponent: powers of 1e\+06 of tau = 0.1 are beyond"):
+        flow(fn.Entropy(), mu, steps.Quantile(cost_exponent=1e6), tau=0.1, n_steps=1)
