@@ -44,17 +44,22 @@ def parts_of(mu: Particles, nu: Particles) -> int:
 
 
 def optimal_coupling(mu: Particles, nu: Particles, tick: Callable = lambda: None) -> Coupling:
-    """By exact transport; of clouds of more than `MOST_ATOMS` points by exact plans between parts of them.
+    """By exact transport; of clouds of more than `MOST_ATOMS` points by exact plans between parts of them
+    (`coupling_in_parts`). `tick()` is called after each plan."""
+    if parts_of(mu, nu) > 1:
+        return coupling_in_parts(mu, nu, tick)
+    plan = plan_of(mu, nu)
+    tick()
+    return Coupling(plan.rows, plan.columns, plan.weights, mu.n, nu.n)
 
-    These are first dealt so that each lies over the whole cloud and has the same mass, points being split for
-    that. Then pairs that are near each other are coupled anew, by cells that differ from sweep to sweep: the
-    marginals stay the clouds, and the cost falls towards the optimal one [BonafiniSchmitzer2021]. `tick()` is
-    called after each plan.
+
+def coupling_in_parts(mu: Particles, nu: Particles, tick: Callable = lambda: None) -> Coupling:
+    """By exact plans between parts of about `PART` points, whose cost lies a little above the least.
+
+    The parts are first dealt so that each lies over the whole cloud and has the same mass, points being split
+    for that. Then pairs that are near each other are coupled anew, by cells that differ from sweep to sweep:
+    the marginals stay the clouds, and the cost falls towards the optimal one [BonafiniSchmitzer2021].
     """
-    if parts_of(mu, nu) == 1:
-        plan = plan_of(mu, nu)
-        tick()
-        return Coupling(plan.rows, plan.columns, plan.weights, mu.n, nu.n)
     x, y = (np.asarray(cloud.positions, dtype=np.float64) for cloud in (mu, nu))
     count = -(-max(mu.n, nu.n) // PART)
     parts: list[Any] = list(zip(_dealt(mu, count), _dealt(nu, count), strict=True))
