@@ -1,5 +1,7 @@
 """First variations and Wasserstein gradients over the whole registry, against what defines them."""
 
+from collections import deque
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -305,7 +307,7 @@ def test_an_entropy_of_particles_is_refused_with_the_remedy():
 
 def count_traces(ask, mu):
     """How often the user's function was run in python by three calls."""
-    calls = []
+    calls = deque()  # entries of a list would be read, and make a new program
 
     def V(x):
         calls.append(1)
