@@ -72,7 +72,8 @@ class _Reading:
         if not hasattr(f, "__code__"):
             package = _package(type(f).__module__)
             attributes = vars(f).values() if hasattr(f, "__dict__") else ()
-            return self._marks([v for v in attributes if package == home or _may_read(v)], depth, home)
+            whole = package == home and package not in _SETTLED
+            return self._marks([v for v in attributes if whole or _may_read(v)], depth, home)
         package = _package(f.__globals__.get("__name__", ""))
         outside = [
             f.__globals__[name]
