@@ -11,6 +11,7 @@ import functionals as fn
 import jko
 from functionals import pointwise
 from functionals.reading import as_it_reads_now
+from jko.measures.confined import Nearest, OfNearest
 
 stiffness = 1.0
 POINTS = np.linspace(-1.0, 1.0, 5)[:, None]
@@ -146,3 +147,11 @@ def test_differences_are_refused_with_the_remedy(wrong):
 
 def test_a_half():
     assert (fn.Entropy() / 2).parts.temperature == 0.5
+
+
+def test_equal_kernels_at_nearest_images_are_one_function():
+    def kernel(z):
+        return -jnp.cos(z[0])
+
+    first, second = (as_it_reads_now(OfNearest(kernel, Nearest((1.0,), (True,)))) for _ in range(2))
+    assert first is second
