@@ -16,13 +16,13 @@ from jko.diffusion.coefficients import at_points
 from jko.plotting import style
 
 folder = sys.argv[1] if len(sys.argv) > 1 else "results"
-counts = np.array([25, 50, 100, 200])
+counts = np.array([30, 60, 120])
 
 
 def laws(chain):
-    """The law under the chain's noise, 8000 draws of it, and log p₀ there."""
+    """The law under the chain's noise, 6000 draws of it, and log p₀ there."""
     law = diffusion.NoisedMixture([-1.0, 0.8], [0.02, 0.05], [0.4, 0.6], schedule=chain.schedule)
-    cloud = law.sample(8000, 0.0, seed=0)
+    cloud = law.sample(6000, 0.0, seed=0)
     return law, cloud, at_points(lambda x, t: law.log_density(x, t)[None], cloud.positions, 0.0)[:, 0]
 
 
@@ -42,18 +42,18 @@ for k, (name, make) in enumerate((("cosine", diffusion.DDPM.cosine), ("linear", 
         print(f"{name:>6}, {variance:>9}: " + "  ".join(f"{gap:.4f}" for gap in gaps))
         look = {"color": style.colour(k), "markersize": 4, "label": f"{name}, {variance}"}
         panels[0].errorbar(counts, gaps, errors, fmt=line, **look)
-        panels[1].loglog(np.arange(1, 200), runs[-1][0].terms[1:-1], line[1:], color=style.colour(k))
+        panels[1].loglog(np.arange(1, counts[-1]), runs[-1][0].terms[1:-1], line[1:], color=style.colour(k))
 panels[0].set(xscale="log", yscale="log")
 panels[0].set_xticks(counts, counts)
 panels[0].set_xticks([], minor=True)
 style.tidy(panels[0], "steps T", "bound less −E log p₀ (nats)", "the gap")
-style.tidy(panels[1], "t", "Lₜ (nats)", "terms of the bound, T = 200")
+style.tidy(panels[1], "t", "Lₜ (nats)", "terms of the bound, T = 120")
 chain, (law, *_) = chains[-1], seen[-1]
 drawn = chain.sample(law.score, 20_000, 1, 2).positions[:, 0]
 panels[2].hist(drawn, 90, density=True, color=style.colour(1), alpha=0.5, label="ancestral draws")
 x = np.linspace(-1.8, 1.8, 400)[:, None]
 panels[2].plot(x, np.exp(at_points(lambda x, t: law.log_density(x, t)[None], x, 0.0)), "k", label="density")
-style.tidy(panels[2], "x (nondimensional)", "density", "linear, T = 200")
+style.tidy(panels[2], "x (nondimensional)", "density", "linear, T = 120")
 panels[2].set_ylim(0.0, 1.5)
 for axes in (panels[0], panels[2]):
     style.legend(axes)

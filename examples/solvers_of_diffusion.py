@@ -17,7 +17,7 @@ folder = sys.argv[1] if len(sys.argv) > 1 else "results"
 schedule, end = diffusion.Schedule.variance_preserving(0.1, 20.0), 0.02
 means = 1.4 * np.array([[np.cos(a), np.sin(a)] for a in 2.0 * np.pi * np.arange(5) / 5])
 law = diffusion.NoisedMixture(means, 0.05, schedule=schedule)
-noise, many = law.sample(400, 1.0, seed=0), law.sample(100_000, 1.0, seed=1)
+noise, many = law.sample(400, 1.0, seed=0), law.sample(50_000, 1.0, seed=1)
 exact = diffusion.ConsistencyFunction(law, end)(noise.positions, 1.0)
 
 
