@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,8 +12,10 @@ from jko.measures import Density, fields
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
 from jko.sensitivity.grid import DualEquation, GridStep, newton_cycle
+from jko.sensitivity.monge_ampere import MongeAmpereStep
 from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.back_and_forth.scheme import BackAndForth
+from jko.steps.monge_ampere import MongeAmpere
 
 
 class BackAndForthStep(GridStep):
@@ -23,6 +25,9 @@ class BackAndForthStep(GridStep):
     of ρ′, Hλ = κc gives κ(λ − c) as that of V + U′ + W∗ρ′, λ∘T as that of ρ_k and Σρ′∇λ·(DS)⁻¹∇φ as that of
     τ. The minima over cells of the scheme's transforms have no derivative; this is that of the step itself,
     to second order in h. Where ρ′ = 0, κ = 0 and nothing moves: a front goes with the mass behind it.
+
+    Without vacuum the equation that the ascent solves, ρ′ = ρ_k(S)·det DS, has a derivative on the grid:
+    the step is solved on by Newton's method to rounding, and the derivative is `MongeAmpereStep`'s.
     """
 
     scheme: BackAndForth
@@ -33,14 +38,23 @@ class BackAndForthStep(GridStep):
             self.refuse("obstacles and rooms", "a box without any")
         if self.initial.grid.is_periodic:
             self.refuse("a periodic grid", "steps.MongeAmpere, or a grid with walls")
+        newton = MongeAmpere(tolerance=TOLERANCES.polished)
+        positive = self.problem.at(0.0).full_support
+        self.newton = MongeAmpereStep(*given[:-1], newton) if positive else None
 
     def step(self, mu: Any, state: State, t: float, tau: float, count: int = 1):
         values, info, share, found = self.scheme.solved(self.problem, mu, t, tau)
+        if info.converged and self.newton is not None:
+            polished = self.newton.polished(mu, state, t, tau)
+            if polished is not None:
+                return polished._replace(tape=_Polished(polished.tape))
         if info.converged and share < 1.0:
             self.refuse(f"a step of which the share {share:.2g} was taken", "a finer grid or a larger tau")
         return Taken(Density(mu.grid, values), state, info, (mu, Density(mu.grid, values), found, t, tau))
 
     def pull(self, tape: tuple, cotangent: dict):
+        if isinstance(tape, _Polished):
+            return self.newton.pull(tape.of_newton, cotangent)
         mu, new, found, t, tau = tape
         equation = _Equation(self, new, found, t + tau, tau)
         u, of_field, residual = equation.solved(cotangent["values"])
@@ -49,6 +63,12 @@ class BackAndForthStep(GridStep):
         before = np.where(held, equation.at_targets(u), 0.0)
         parameters, time = self.slopes(new.values, new.values, of_field, t + tau)
         return Pulled({"values": before}, parameters, by_tau + time, time, residual)
+
+
+class _Polished(NamedTuple):
+    """The tape of a step that Newton's method polished."""
+
+    of_newton: tuple
 
 
 class _Equation(DualEquation):

@@ -37,6 +37,13 @@ class MongeAmpereStep(GridStep):
             )
         return Taken(new, after, info, (mu, new, found, t, tau))
 
+    def polished(self, mu: Density, state: State, t: float, tau: float) -> Taken | None:
+        """The step of another scheme by Newton's method; None where the equation does not take it."""
+        if unsuited(mu) is not None:
+            return None
+        new, after, info, found = self.scheme.solved(self.problem, mu, t, tau, state)
+        return None if found is None else Taken(new, after, info, (mu, new, found, t, tau))
+
     def pull(self, tape: tuple, cotangent: dict):
         mu, new, found, t, tau = tape
         ladder, grid = self.problem.at(t + tau), mu.grid

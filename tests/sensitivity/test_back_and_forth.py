@@ -1,4 +1,4 @@
-"""The derivative of `steps.BackAndForth`: exact answers by refinement, since its own error is of order h²."""
+"""The derivative of `steps.BackAndForth`: exact answers where Newton polishes it, refinement at fronts."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ def errors_on_gaussians(cells, p, mean=1.0, std=0.8, tau=0.2, length=1.0):
     def loss(mu):
         return mu.integrate(lambda x: x[0] / length + (x[0] / length) ** 2)
 
-    grid = jko.Grid.uniform(-6.0 * length, 6.0 * length, cells)
+    grid = jko.Grid.uniform(-7.0 * length, 7.0 * length, cells)
     mu = jko.Density.gaussian(grid, mean=mean * length, std=std * length)
     found = value_and_gradient(loss, make, p, mu, SCHEME, tau=tau, n_steps=2, by=("parameters", "tau"))
     assert found.record.worst_residual < 1e-9
@@ -33,50 +33,44 @@ def errors_on_gaussians(cells, p, mean=1.0, std=0.8, tau=0.2, length=1.0):
     return np.array([*errors, found.gradient["tau"] / by_tau - 1.0])
 
 
-def test_the_exact_answer_to_second_order_in_two_systems_of_units():
+@pytest.mark.parametrize("length", [1.0, 1e3])
+def test_the_exact_answer_in_two_systems_of_units(length):
     p = {"stiffness": 1.3, "temperature": 0.7}
-    coarse, fine = (errors_on_gaussians(cells, p) for cells in (80, 160))
-    assert np.abs(fine).max() < 2e-3
-    assert np.all(np.log2(np.abs(coarse / fine)) > 1.9)
-    assert np.abs((4.0 * fine - coarse) / 3.0).max() < 1e-5
-    assert errors_on_gaussians(80, p, length=1e3) == pytest.approx(coarse, rel=1e-6)
+    assert np.abs(errors_on_gaussians(80, p, length=length)).max() < 1e-6
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(20))
-def test_random_gaussians_extrapolated_to_no_spacing(number):
+def test_random_gaussians(number):
     rng = np.random.default_rng(number)
     p = {"stiffness": rng.uniform(0.6, 1.6), "temperature": rng.uniform(0.4, 0.9)}
     start = {"mean": rng.uniform(0.6, 1.2), "std": rng.uniform(0.6, 0.9), "tau": rng.uniform(0.1, 0.25)}
-    coarse, fine = (errors_on_gaussians(cells, p, **start) for cells in (160, 320))
-    assert np.abs((4.0 * fine - coarse) / 3.0).max() < 1e-4
+    assert np.abs(errors_on_gaussians(160, p, **start)).max() < 1e-6
 
 
-def hilly(p):
-    V = fn.Potential(lambda x: 0.5 * p["stiffness"] * jnp.sum(x**2) + p["hill"] * jnp.cos(x[0] + x[1] + 0.7))
-    return V + p["theta"] * fn.Entropy()
+@pytest.mark.slow
+def test_the_polished_run_lies_where_the_run_does_to_second_order():
+    p = {"stiffness": 1.3, "temperature": 0.7}
+
+    def apart(cells):
+        grid = jko.Grid.uniform(-6.0, 6.0, cells)
+        mu = jko.Density.gaussian(grid, mean=1.0, std=0.8)
+        plain = jko.flow(trap(p), mu, SCHEME, tau=0.2, n_steps=2).final
+        value = value_and_gradient(second_moment, trap, p, mu, SCHEME, tau=0.2, n_steps=2).value
+        return abs(value / float(second_moment(plain)) - 1.0)
+
+    coarse, fine = apart(80), apart(160)
+    assert fine < 2e-3
+    assert coarse > 3.0 * fine
 
 
 def second_moment(mu):
     return mu.integrate(lambda x: jnp.sum(x**2))
 
 
-@pytest.mark.slow
-def test_the_plane_is_that_of_monge_ampere_to_second_order():
-    p = {"stiffness": 1.0, "hill": 0.3, "theta": 0.6}
-
-    def slopes(cells, scheme):
-        grid = jko.Grid.uniform((-4.0,) * 2, (4.0,) * 2, (cells,) * 2)
-        mu = jko.Density.gaussian(grid, mean=(0.5, 0.2), std=0.8)
-        found = value_and_gradient(
-            second_moment, hilly, p, mu, scheme, tau=0.1, n_steps=1, by=("parameters", "tau")
-        )
-        return np.array([*(found.gradient["parameters"][name] for name in p), found.gradient["tau"]])
-
-    exact = slopes(64, jko.steps.MongeAmpere(tolerance=1e-12))
-    coarse, fine = (np.abs(slopes(cells, SCHEME) / exact - 1.0).max() for cells in (32, 64))
-    assert fine < 1e-2
-    assert np.log2(coarse / fine) > 1.7
+def trap(q):
+    V = fn.Potential(lambda x: 0.5 * q["stiffness"] * jnp.sum(x**2))
+    return V + q["temperature"] * fn.Entropy()
 
 
 def radius(factor, tau, dimension, n_steps):

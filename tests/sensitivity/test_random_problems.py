@@ -71,6 +71,7 @@ ENGINES = {
     "Quantile": (density, hot_and_bound, (*HOT, "pull"), jko.steps.Quantile(tolerance=1e-13), (1,)),
     "MongeAmpere": (density, heated, HOT, jko.steps.MongeAmpere(tolerance=1e-14), (1, 2)),
     "Linearized": (density, heated, HOT, jko.steps.Linearized(tolerance=1e-13), (1, 2)),
+    "BackAndForth": (density, heated, HOT, jko.steps.BackAndForth(), (1, 2)),
     "FiniteVolume": (density, hot_and_bound, (*HOT, "pull"), jko.limits.FiniteVolume(), (1, 2)),
     "ForwardEuler": (cloud, cold, COLD, jko.descent.ForwardEuler(), (1, 2)),
     "BackwardEuler": (cloud, cold, COLD, jko.descent.BackwardEuler(tolerance=1e-12), (1, 2)),
