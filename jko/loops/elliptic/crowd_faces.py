@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+_FULL = 1e-6  # of the cap: with less room a crowd is full; far above the 1e-12 to which full cells are known
+
 
 @njit(cache=True, error_model="numpy")
 def gathered(low: np.ndarray, high: np.ndarray, flux: np.ndarray, count: int, sign: float):
@@ -57,7 +59,12 @@ def nearness(
     after: np.ndarray,
     out: np.ndarray,
 ):
-    """1 over the distance, in cells, from a full cell to the front on faces to cells with room, else 1."""
+    """1 over the distance, in cells, from a full cell to the front on faces to cells with room, else 1.
+
+    The two cells beyond hold `one` and `two`, the crowd further on is `three` dense, all no more than what is
+    before them: where they are alike the front is at the face, and rounding decides nothing. A crowd that is
+    full without pressure has no front, for which the centre of the first cell stands.
+    """
     for f in range(low.size):
         if full[low[f]] == full[high[f]]:
             out[f] = 1.0
@@ -68,8 +75,9 @@ def nearness(
             two, face = share[end[face]], ahead[face]
             if face >= 0:
                 three = share[end[face]]
-        edge = one >= two and two >= three and three < 1.0
-        out[f] = 1.0 / (0.5 + (one + two - 2.0 * three) / (1.0 - three)) if edge else 1.0
+        two = min(one, two)
+        three = min(two, three)
+        out[f] = 1.0 / (0.5 + (one + two - 2.0 * three + 0.5 * _FULL) / (1.0 - three + _FULL))
 
 
 @njit(cache=True, error_model="numpy")
