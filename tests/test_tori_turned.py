@@ -1,4 +1,4 @@
-"""Data moved by whole cells along a periodic axis: every scheme that takes tori has the same answer, moved."""
+"""Data moved by whole cells along a periodic axis: each scheme on tori has the same answer, moved."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import functionals as fn
 import jko
 from jko.scheme import Scheme
 
-# what a scheme is made with: tolerances far below the test's, since where an iteration stops may depend on the
-# order of cells
+# what a scheme is made with: tolerances far below the test's, since where an iteration stops may depend on
+# the order of cells
 SETTINGS = {
     "steps.Entropic": {"epsilon": 0.003},  # no more is defined on so short an axis
     "steps.FisherRao": {"length": 1.0},
