@@ -39,6 +39,8 @@ class LineStep(StepDerivative):
         super().__init__(*given)
         self.origin = origin_of(self.initial.grid)
         energy = self.problem.at(0.0)
+        if self.initial.grid.is_periodic:
+            self.refuse("a periodic grid", "steps.MongeAmpere, or a grid with walls")
         if self.scheme.cost_exponent != 2.0:
             self.refuse(f"the cost of {self.scheme!r}, which is not quadratic", "steps.Quantile()")
         if isinstance(energy.potential, AveragedPotential):

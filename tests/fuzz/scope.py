@@ -156,6 +156,7 @@ def torus(seed, generator, units) -> Problem:
     F, parts = _terms(generator, mu, units, PERIODIC_POTENTIALS, PERIODIC_KERNELS[: 5 - dimension])
     dynamic, twins = eulerian(generator)
     others = named(steps.MongeAmpere(), steps.BackAndForth(), steps.Entropic(), steps.Linearized())
+    others |= named(steps.Quantile()) if dimension == 1 else {}
     trials = {**dynamic, **others, **finite_volumes()}
     return _made(seed, f"torus, {shape}", F, parts, mu, _step(generator, units), units, trials, twins=twins)
 

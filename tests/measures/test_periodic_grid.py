@@ -100,12 +100,13 @@ def test_a_saved_run_and_a_checkpoint_know_it(tmp_path):
         jko.flow(F, walls, scheme, tau=0.01, n_steps=3, checkpoint=tmp_path / "run.ckpt")
 
 
-def test_schemes_between_walls_refuse_it_and_name_those_that_do_not():
+def test_schemes_between_walls_refuse_it_and_name_those_that_do_not(monkeypatch):
     mu, F = a_density(TORUS), fn.Entropy() + fn.Potential("quadratic")
     steps = jko.steps
     plane = a_density(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
-    able = r"limits.FiniteVolume, steps.BackAndForth, .*steps.Entropic, steps.Linearized, steps.MongeAmpere"
-    for scheme in (steps.Quantile(), steps.SecondOrder(steps.Quantile())):
+    monkeypatch.setattr(steps.Linearized, "periodic", False)
+    able = r"limits.FiniteVolume, steps.BackAndForth, .*steps.Entropic, steps.MongeAmpere, .*steps.Quantile"
+    for scheme in (steps.Linearized(), steps.SecondOrder(steps.Linearized())):
         with pytest.raises(ValueError, match=able):
             scheme.prepare(F, mu)
     assert isinstance(steps.auto(F, mu).scheme, steps.MongeAmpere)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from functionals import Functional
 from jko.measures import Density
+from jko.steps.quantile import circle
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.transport import remap
+from jko.transport.distances.line import circle_distance, quantile_distance, quantile_function
 
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
 
@@ -30,9 +33,22 @@ def settled(problem, solution, mu: Density):
             number, edges = number[at.astype(int)], edges[at.astype(int)]
         cells = number, edges, widths, masses
     data = dict(zip(("edges", "widths", "masses"), cells[1:], strict=True))
+    if mu.grid.is_periodic:
+        data = circle.turned_back(data, mu.grid)
+        return circle.on_grid(data["edges"], data["masses"], mu), data, cells[0].astype(int)
     increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
     new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
     return new, data, cells[0].astype(int)
+
+
+def is_unresolved(F: Functional, mu: Density, new: Density) -> bool:
+    """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
+    if mu.grid.is_periodic:
+        ends = mu.grid.lower[0], circle.length_of(mu.grid)
+        spread = circle_distance(mu.normalized(), new.normalized(), *ends)
+    else:
+        spread = quantile_distance(quantile_function(mu), quantile_function(new))
+    return spread <= TOLERANCES.unresolved * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
 def without_weightless(edges: np.ndarray, masses: np.ndarray, U):

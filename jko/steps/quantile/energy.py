@@ -18,6 +18,7 @@ from functionals.reading import as_it_reads_now
 from functionals.time_dependence import split
 from jko.errors import UnsupportedFunctional
 from jko.measures import Grid, LineGrid
+from jko.steps.quantile import circle
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.interaction import LineInteraction
 from jko.steps.quantile.shells import radial_parts, shell_energy
@@ -47,13 +48,16 @@ class LineEnergy:
     centres and edges and the least of the secants between them. `interaction` is kept apart, `value` has
     it. Positions are counted from `origin`, the middle of the grid or 0.
 
-    On a radial grid the edges are radii, and ΔX U(w/ΔX) is that of the shell's volume.
+    On a radial grid the edges are radii, and ΔX U(w/ΔX) is that of the shell's volume; on a circle they are
+    positions on the line, on which V repeats.
     """
 
     def __init__(self, parts, grid: Grid | LineGrid, mass: float = 1.0, origin: float = 0.0):
         self.shells = grid if grid.is_radial else None
         if self.shells is not None:
             parts = radial_parts(parts, self.shells)
+        if grid.is_periodic:
+            parts, grid = circle.round_parts(parts, grid), circle.three_turns(grid)
         self.internal = parts.internal_energy
         self.capacity, there = 2 * grid.size, grid
         if origin != 0.0:

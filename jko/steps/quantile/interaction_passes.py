@@ -187,7 +187,9 @@ def _mixed(problem, past: list):
     if problem.energy.cap is not None:
         least = np.maximum(least, masses / problem.energy.cap)
     narrow = widths < least
-    if narrow.any():
+    if narrow.any() and problem.period is not None:
+        edges, widths = problem.apart(edges, widths, np.where(problem.masses > 0.0, least, 0.0))
+    elif narrow.any():
         widths = np.where(narrow, least, widths)
         middle = np.searchsorted(np.cumsum(masses), 0.5 * masses.sum())
         placed = np.append(0.0, np.cumsum(widths))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.steps.quantile import joined_ends
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -30,7 +31,8 @@ class Problem(NamedTuple):
     p the `exponent`.
 
     Widths go beside the edges: one of 1e-12 at position 3 keeps no digit as a difference. `kept` are the
-    numbers of the edges left of a step's, where cells were joined for it.
+    numbers of the edges left of a step's, where cells were joined for it. With a `period` the edges go once
+    round a circle, the last being the first a turn on, and empty cells are gaps that are shut.
     """
 
     energy: object
@@ -41,6 +43,7 @@ class Problem(NamedTuple):
     walls: tuple[float, float]
     kept: np.ndarray | None = None
     exponent: float = 2.0
+    period: float | None = None
 
     @property
     def rate(self) -> float:
@@ -62,6 +65,18 @@ class Problem(NamedTuple):
         if self.exponent == 2.0:
             return 0.5 * banded.transport_cost(self.masses, self.start, edges) / self.tau
         return power_cost.cost(self.masses, self.start, edges, self.exponent) * self.rate / self.exponent
+
+    def inside(self, edges: np.ndarray):
+        """The edges less what rounding takes them out of the walls, or out of one turn."""
+        if self.period is None:
+            return np.clip(edges, *self.walls)
+        return np.append(edges[:-1], edges[0] + self.period)
+
+    def apart(self, target: np.ndarray, widths: np.ndarray, least: np.ndarray):
+        """(edges, widths) nearest to `target` that are no narrower than `least`: `kept_apart`."""
+        if self.period is not None:
+            return joined_ends.kept_apart(target, widths, least, self.masses, self.period)
+        return kept_apart(target, widths, least, self.masses, self.walls)
 
 
 class Point:
@@ -166,10 +181,20 @@ def certified_gap(problem, edges: np.ndarray, gradient: np.ndarray) -> float:
         force = banded.force(problem.masses, gradient)
         return power_cost.defect(problem.masses, problem.start, edges, force, problem.exponent, problem.rate)
     convexity = problem.convexity if problem.convexity > 0.0 else 1.0 / problem.tau
+    if problem.period is not None:
+        return 0.5 * joined_ends.dual_norm_squared(problem.masses, gradient) / convexity
     return 0.5 * banded.dual_norm_squared(problem.masses, gradient) / convexity
 
 
-def displaced(earlier: tuple, later: tuple, masses: np.ndarray, factor: float, walls: tuple, cap=None):
+def displaced(
+    earlier: tuple,
+    later: tuple,
+    masses: np.ndarray,
+    factor: float,
+    walls: tuple,
+    cap=None,
+    period: float | None = None,
+):
     """(X + factor (X − X₀), its widths, by how much of |X − X₀| in W₂ it was bent) for X₀ `earlier`, X
     `later`.
 
@@ -186,7 +211,10 @@ def displaced(earlier: tuple, later: tuple, masses: np.ndarray, factor: float, w
     least = _least_widths(widths0, widths1, factor)
     if isinstance(cap, float):
         least = np.maximum(least, masses / cap)
-    edges, widths = kept_apart(target, widths, least, masses, walls)
+    if period is not None:
+        edges, widths = joined_ends.kept_apart(target, widths, least, masses, period)
+    else:
+        edges, widths = kept_apart(target, widths, least, masses, walls)
     if cap is not None and not isinstance(cap, float):
         edges, widths = cap.entered(edges, masses)
     length = banded.transport_cost(masses, edges1, target)

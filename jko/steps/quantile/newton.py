@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.steps.quantile import joined_ends
 from jko.steps.quantile.lagrangian import (
     Point,
     Solution,
@@ -23,7 +24,10 @@ def minimise(problem, tolerance: float, most_iterations: int, first=None) -> Sol
     The step beyond squares the error where mass is, while cells of 1e-30 may still be on their way. An
     outermost edge on its wall and pushed outwards is held there, and let go when the push turns inwards.
     """
-    point, closed = Point(problem, *(first or (problem.start, problem.widths))), False
+    first = first or (problem.start, problem.widths)
+    if problem.period is not None:
+        first = joined_ends.wound(problem, *first)
+    point, closed = Point(problem, *first), False
     for iteration in range(most_iterations + 1):
         held, direction = _assembled(problem, point)
         at_end = iteration == most_iterations or direction is None
@@ -43,7 +47,7 @@ def _assembled(problem, point: Point):
     for positive in (False, True) if problem.convexity <= 0.0 else (True,):
         point.assemble(problem, positive)
         held = _pushed(point, problem.walls)
-        direction = _newton_direction(point, held, problem.walls)
+        direction = _newton_direction(problem, point, held)
         if direction is not None:
             break
     return held, direction
@@ -79,7 +83,7 @@ def _without(gradient: np.ndarray, held: list):
     return free
 
 
-def _newton_direction(point: Point, held: list, walls: tuple):
+def _newton_direction(problem, point: Point, held: list):
     """−H⁻¹g with the held edges fixed, H made stiffer where a cell would lose most of its width at once.
 
     A light cell that must shrink tenfold would otherwise shorten the step of all others: for an entropy
@@ -87,12 +91,15 @@ def _newton_direction(point: Point, held: list, walls: tuple):
     """
     from jko.loops.elliptic import banded
 
-    stiffening = np.zeros(point.upper.size)
+    stiffening, widths = np.zeros(point.upper.size), np.where(problem.masses > 0.0, point.widths, np.inf)
     for _ in range(TOLERANCES.stiffenings):
-        direction, held = _on_walls(point, stiffening, held, walls)
+        if problem.period is not None:
+            direction = joined_ends.direction(point, problem.masses, stiffening)
+        else:
+            direction, held = _on_walls(point, stiffening, held, problem.walls)
         if direction is None:
             return None
-        if not banded.stiffen(direction, point.widths, point.terms.rigidity, stiffening, TOLERANCES.given_up):
+        if not banded.stiffen(direction, widths, point.terms.rigidity, stiffening, TOLERANCES.given_up):
             break
     return direction
 
@@ -137,7 +144,7 @@ def _searched(problem, point: Point, direction: np.ndarray, growth: np.ndarray, 
         return None
     noise = TOLERANCES.search_noise * point.magnitude
     for _ in range(halvings):
-        edges = np.clip(point.edges + step * direction, *problem.walls)
+        edges = problem.inside(point.edges + step * direction)
         moved = Point(problem, edges, point.widths + step * growth)
         if moved.value <= point.value + TOLERANCES.sufficient_decrease * step * descent + noise:
             return moved
@@ -152,7 +159,7 @@ def arc_search(problem, point: Point, direction: np.ndarray, least: np.ndarray):
     growth, step, noise = np.diff(direction), 1.0, TOLERANCES.search_noise * point.magnitude
     for _ in range(TOLERANCES.bendings):
         target = point.edges + step * direction, point.widths + step * growth
-        edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
+        edges, widths = problem.apart(*target, least)
         descent = float(point.gradient @ (edges - point.edges))
         if descent < 0.0:
             moved = Point(problem, edges, widths)

@@ -12,12 +12,13 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
 from jko.measures import Density, Grid, LineDensity, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
-from jko.steps.quantile import interaction_passes, newton, repulsion, safeguard
+from jko.steps.quantile import circle, interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
 from jko.steps.quantile.cells import (
     LIGHT,
     cut_where_torn,
     feathered,
+    is_unresolved,
     kept_cells,
     settled,
     without_light,
@@ -30,7 +31,6 @@ from jko.steps.quantile.shells import in_volume
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
-from jko.transport.distances.line import quantile_distance, quantile_function
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
 _UNRESOLVED = "the density was left where it was within half a cell: the edges go on"
@@ -78,6 +78,9 @@ class Quantile(Scheme):
     where V is convex, else the duality gap among all densities. No interaction is taken there and no cap that
     varies, and no bound of a run is known.
 
+    On a periodic grid the edges are lifted to the line, Xₙ = X₀ + L, or cut in a vacuum: with an internal
+    energy, periodic potentials and smooth interactions, and 1/τ + λ > 0.
+
     With edges of one's own the cells are those of the grid. On a radial grid the edges are radii, since the
     optimal map of radial measures is radial and increasing, and ΔX in U the volume of the shell; internal
     energies that are displacement convex in R^d and radial potentials, with 1/τ + λ > 0.
@@ -97,6 +100,7 @@ class Quantile(Scheme):
     )
     measures: ClassVar[tuple[type, ...]] = (Density, LineDensity)
     order: ClassVar[int] = 1
+    periodic: ClassVar[bool] = True
 
     def __post_init__(self):
         positive_number("tolerance", self.tolerance)
@@ -116,6 +120,11 @@ class Quantile(Scheme):
             )
         problem = Problem(F, lambda F: LineEnergy(F.parts, mu.grid, mu.mass, origin_of(mu.grid)))
         energy = problem.at(0.0)
+        if self.cost_exponent != 2.0 and mu.grid.is_periodic:
+            raise ValueError(
+                f"cost_exponent: steps.Quantile takes the square of the distance on a circle, got "
+                f"{self.cost_exponent:g}: leave it out, or take a grid between walls"
+            )
         if self.cost_exponent != 2.0 and (
             energy.interaction is not None or isinstance(energy.cap, VariedCap)
         ):
@@ -147,13 +156,13 @@ class Quantile(Scheme):
                 "point, expected a number up to some hundred; take less"
             ) from None
         new, data, kept = _settled(problem, solution, mu)
-        resolved = not _is_unresolved(prepared.F.at(t + tau), mu, new)
+        resolved = not is_unresolved(prepared.F.at(t + tau), mu, new)
         if not resolved:
             new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
         return Solved(problem, solution, new, State(data), kept, resolved, note)
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        return Space.FLAT if self.cost_exponent == 2.0 else Space.NONE
+        return Space.FLAT if self.cost_exponent == 2.0 and not mu.grid.is_periodic else Space.NONE
 
     def displacement_modulus(self, F, mu) -> float | None:
         return super().displacement_modulus(F, mu) if self.cost_exponent == 2.0 else None
@@ -164,7 +173,12 @@ class Quantile(Scheme):
         half, data, _ = _settled(problem, solution, mu)
         half = half, State(data), record(problem, solution, mu, half, note)
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
-        edges, widths, bent = displaced(before, after, problem.masses, 1.0, problem.walls, problem.energy.cap)
+        ends = problem.walls, problem.energy.cap, problem.period
+        edges, widths, bent = displaced(before, after, problem.masses, 1.0, *ends)
+        if mu.grid.is_periodic and edges[-1] > edges[0] + circle.length_of(mu.grid):
+            return Reflected(
+                half, None, None, 0.0, 0.0, note="the reflection would go round the circle twice"
+            )
         point = Point(problem, edges, widths)
         new, data, kept = _settled(problem, point, mu)
         energy = energy_before(problem)
@@ -176,13 +190,17 @@ class Quantile(Scheme):
     def continued(self, prepared, mu: Measure, past, t, tau: float, state: State):
         """The step of 2τ/3 from X + (X − X₀)/3, X₀ the past's edges."""
         now, energy = state, prepared.at(t + tau)
-        walls = _walls(_from_origin(mu).grid)
+        walls, period = _walls(_from_origin(mu).grid), None
+        if mu.grid.is_periodic:
+            past, walls, period = circle.lifted(past, now, mu.grid)
         pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
-        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, energy.cap)
-        if bent > 0.1:
+        edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, energy.cap, period)
+        if bent > 0.1 or (mu.grid.is_periodic and edges[-1] > edges[0] + circle.length_of(mu.grid)):
             return None
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
         problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, energy)
+        if problem.kept is None and not np.array_equal(problem.masses, now["masses"]):
+            return None  # a circle cut elsewhere, whose cells have other numbers
         new, data, kept = _settled(problem, solution, mu)
         if problem.kept is not None:
             now = kept_cells(now["edges"], now["widths"], problem.kept)
@@ -208,6 +226,14 @@ class Quantile(Scheme):
         walls = _walls(_from_origin(mu).grid)
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = LineProblem(energy, *start, tau, walls, exponent=self.cost_exponent)
+        if mu.grid.is_periodic:
+            return circle.solved(
+                problem, circle.length_of(mu.grid), lambda cut: self._solved_between(cut, mu)
+            )
+        return self._solved_between(problem, mu)
+
+    def _solved_between(self, problem, mu: Density):
+        energy = problem.energy
         if energy.cap is not None or not energy.keeps_open:
             # at the cap they would be narrower than rounding
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
@@ -231,6 +257,11 @@ class Quantile(Scheme):
         return interaction_passes.minimise(problem, self._minimise, self.tolerance)
 
     def _certified(self, problem, grid: Grid):
+        if problem.convexity <= 0.0 and grid.is_periodic:
+            raise ValueError(
+                f"tau: steps.Quantile takes on a circle steps of 1/tau + lambda > 0, got {problem.tau:g} "
+                f"with lambda = {problem.energy.modulus:g}: take less than {-1.0 / problem.energy.modulus:g}"
+            )
         if problem.convexity <= 0.0 and problem.energy.shells is not None:
             modulus = problem.energy.modulus
             if problem.exponent != 2.0:
@@ -249,6 +280,8 @@ class Quantile(Scheme):
 
     def _minimise(self, problem, tolerance: float, first=None):
         energy, masses = problem.energy, problem.masses
+        if problem.period is not None:
+            return newton.minimise(problem, tolerance, self.most_iterations, first), ""
         if isinstance(energy.cap, VariedCap):
             most = self.most_iterations
             return minimise_under(problem, energy.cap, tolerance, most, first), ""
@@ -290,12 +323,15 @@ def _from_origin(mu: Density):
     if origin == 0.0:
         return mu
     half = 0.5 * (mu.grid.upper[0] - mu.grid.lower[0])
-    return Density(Grid.uniform(-half, half, mu.grid.size), mu.values)
+    return Density(Grid.uniform(-half, half, mu.grid.size, mu.grid.is_periodic), mu.values)
 
 
 def _cells(mu: Density | LineDensity, U):
     """(edges, widths, masses) of the first step: as many cells as the grid has, or those of its own edges."""
     near = _from_origin(mu)
+    if mu.grid.is_periodic:
+        edges, masses = without_weightless(*circle.laid(near), U)
+        return feathered(edges, masses, U, circle.ends_of(edges, near.grid))
     edges, masses = cut(near)
     walls = _walls(near.grid)
     if mu.grid.is_uniform:
@@ -311,12 +347,6 @@ def _settled(problem, solution, mu: Density):
 
 def _walls(grid: Grid):
     return grid.lower[0], grid.upper[0]
-
-
-def _is_unresolved(F: Functional, mu: Density, new: Density) -> bool:
-    """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
-    spread = quantile_distance(quantile_function(mu), quantile_function(new))
-    return spread <= TOLERANCES.unresolved * mu.grid.spacing[0] and bool(F(new) > F(mu))
 
 
 def _room(cap: VariedCap | float, grid: Grid):

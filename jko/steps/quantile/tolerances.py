@@ -39,6 +39,13 @@ class Tolerances:
     kept_width: float = 0.1  # the rest, for arcs: fraction of its width that an open cell keeps in one step
     short: float = 0.5  # fraction of a direction: shorter steps are bent round the cells that hold them up
 
+    # Round a circle
+    vacuum: float = 1e-150  # fraction of the largest value: less is a gap, as `transport.cut` has it
+    seam_cells: int = 6  # on either side of the seam: the stencils of averages and point values reach 4
+    seam_jump: float = 1e-9  # fraction of V's range: a larger jump where the ends meet is no rounding
+    kink_probe: float = 1e-6  # of half a turn: so near to 0 the slope of a smooth W is as small a part
+    kink_slope: float = 1e-5  # fraction of the steepest slope of W, above that: a kink where ends meet
+
     # When a cell counts as at its bound
     tight: float = 1e-12  # fraction of the bound itself, which rounding of widths exceeds by less
     tight_point: float = 1e-15  # fraction of the line, for bounds of 0
