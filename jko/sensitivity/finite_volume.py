@@ -17,6 +17,7 @@ from jko.limits.scharfetter_gummel import GAMMA, Bound
 from jko.limits.structure import Way
 from jko.limits.tolerances import TOLERANCES as LIMITS
 from jko.loops.elliptic.tridiagonal import limit_fluxes
+from jko.loops.elliptic.tridiagonal_adjoint import pull_stage
 from jko.measures import Grid, Measure
 from jko.scheme import State, StepInfo
 from jko.sensitivity.engine import Pulled
@@ -171,32 +172,35 @@ class _LineSweep:
 
     def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float):
         """Of out = (I − sQ)⁻¹(I + δQ)ρ, s + δ the share of the sweep's length."""
-        z = stage.resolvent.transposed(cotangent)
-        rise, right, left = np.diff(z, axis=0), stage.right, stage.left
-        work = stage.step * out + stage.compact * rho
-        of_right, of_left = rise * work[:-1], -rise * work[1:]
-        by_step = float(np.sum(rise * (right * out[:-1] - left * out[1:])))
-        by_compact = float(np.sum(rise * (right * rho[:-1] - left * rho[1:]))) - by_step
-        z[:-1] += stage.compact * right * rise
-        z[1:] -= stage.compact * left * rise
-        theta, tau = 0.0, share * by_step
+        z, psi = stage.resolvent.transposed(cotangent), np.zeros_like(rho)
+        before, numbers = np.empty_like(z), (stage.step, stage.compact, self.conductance)
+        rates = stage.right, stage.left
+        by_out, by_rho, by_rates, by_jumps = pull_stage(
+            z, out, rho, *rates, self.slope, self.jump, numbers, before, psi
+        )
+        by_compact = by_rho - by_out
+        theta, tau = by_rates / self.theta - by_jumps, share * by_out
         if stage.bound is Bound.SPACING:
             theta -= by_compact * stage.compact / self.theta
         elif stage.bound is Bound.LENGTH:
             tau += 0.5 * share * by_compact
         else:
-            held = leaving(right, left, False)
-            i, j = np.unravel_index(held.argmax(), held.shape)
-            of_most = -by_compact * stage.compact / held[i, j]
-            of_right[i : i + 1, j] += of_most
-            of_left[max(i - 1, 0) : i, j] += of_most
-        of_jump = (of_right * self.slope + of_left * (1.0 + self.slope)) * self.conductance
-        psi = np.zeros_like(rho)
-        psi[1:] += of_jump
-        psi[:-1] -= of_jump
-        theta += float(np.vdot(of_right, right) + np.vdot(of_left, left)) / self.theta
-        theta -= float(np.vdot(of_jump, self.jump))
-        return _Cotangents(z, psi, theta, tau)
+            theta += self._of_largest_rate(*rates, -by_compact * stage.compact, psi)
+        return _Cotangents(before, psi, theta, tau)
+
+    def _of_largest_rate(self, right: np.ndarray, left: np.ndarray, of_log: float, psi: np.ndarray):
+        """The cotangent of θ by the largest rate at which a cell is left, whose logarithm has `of_log`; that
+        of Ψ is added to `psi`."""
+        held = leaving(right, left, False)
+        i, j = np.unravel_index(held.argmax(), held.shape)
+        of_rate, theta = of_log / held[i, j], 0.0
+        for face, rates, bent in ((i, right, 0.0), (i - 1, left, 1.0)):
+            if 0 <= face < len(right):
+                of_jump = of_rate * (self.slope[face, j] + bent) * self.conductance
+                psi[face + 1, j] += of_jump
+                psi[face, j] -= of_jump
+                theta += of_rate * rates[face, j] / self.theta - of_jump * self.jump[face, j]
+        return theta
 
 
 def _bernoulli_slope(x: np.ndarray, value: np.ndarray) -> np.ndarray:

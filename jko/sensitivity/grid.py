@@ -143,11 +143,14 @@ def newton_cycle(
     density = np.where(heavy, density, 1.0)
     rest = 1.0 / (1.0 + 2.0 * stiffness / unit * sum(mobility))
 
+    whole = bool(heavy.all())
+    share = np.where(heavy, 1.0 / density, 0.0)
+
     def cycle(r: np.ndarray):
-        size = float(np.abs(r).max()) or 1.0
-        of_mass = np.where(heavy, r / (size * density), 0.0).astype(np.float32)
-        fine = multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
-        return np.where(heavy, size * density * fine, rest * r)
+        size = max(float(r.max()), -float(r.min())) or 1.0
+        of_mass = (r * share / size).astype(np.float32)
+        fine = size * density * multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
+        return fine if whole else np.where(heavy, fine, rest * r)
 
     return cycle
 
@@ -169,23 +172,22 @@ def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weig
 def _krylov(operator: Callable, r: np.ndarray, preconditioner: Callable, weight: np.ndarray, goal: float):
     """The correction of the least weighed residual, from weighed residual r, in one restart."""
     size, most = float(np.linalg.norm(r)), TOLERANCES.restart
-    basis, corrections, products = [r.ravel() / (size or 1.0)], [], np.zeros((most + 1, most))
+    basis, corrections, products = np.empty((most + 1, r.size)), [], np.zeros((most + 1, most))
     right = np.zeros(most + 1)
-    right[0] = size
+    right[0], basis[0] = size, r.ravel() / (size or 1.0)
     for k in range(1, most + 1):
-        corrections.append(preconditioner(basis[-1].reshape(r.shape) / weight))
+        corrections.append(preconditioner(basis[k - 1].reshape(r.shape) / weight))
         image = (weight * operator(corrections[-1])).ravel()
-        span = np.stack(basis)
         for _ in range(2):
-            shares = span @ image
+            shares = basis[:k] @ image
             products[:k, k - 1] += shares
-            image = image - shares @ span
+            image -= shares @ basis[:k]
         products[k, k - 1] = np.linalg.norm(image)
         y = np.linalg.lstsq(products[: k + 1, :k], right[: k + 1])[0]
         left = np.linalg.norm(products[: k + 1, :k] @ y - right[: k + 1])
         if left <= goal or products[k, k - 1] == 0.0:
             break
-        basis.append(image / products[k, k - 1])
+        basis[k] = image / products[k, k - 1]
     return sum(a * z for a, z in zip(y, corrections, strict=True))
 
 

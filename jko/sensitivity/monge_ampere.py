@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from itertools import product
-
 import numpy as np
 
 from functionals.programs import kept
+from jko.loops.grids.cubic_adjoint import slopes_at, spread
+from jko.loops.grids.stencil import scatter
 from jko.loops.transport.monge_ampere import TAIL, End
 from jko.measures import Density, Grid
 from jko.scheme import State
@@ -86,44 +85,36 @@ class _Equation:
         self.now, self.grid, self.step, self.t, self.tau = now, grid, step, t, tau
         cells, d = grid.cells, grid.dimension
         self.joined = joined_axes(ends)
-        differences, self._back = _differences(cells, grid.spacing, ends)
+        self._ends, differences = ends, _differences(cells, grid.spacing, ends)
         found = (differences @ now.p.ravel()).reshape(-1, *cells)
-        self._taps = [
-            _taps(np.arange(n).reshape([-1 if b == a else 1 for b in range(d)]) + tau / h * slope, n, lower)
-            for a, (n, h, slope, (lower, _)) in enumerate(zip(cells, grid.spacing, found, ends, strict=False))
-        ]
-        jacobian = np.zeros((*cells, d, d)) + np.eye(d)
-        for (a, b), second in zip(_pairs(d), found[d:], strict=True):
-            jacobian[..., a, b] += tau * second
-            jacobian[..., b, a] = jacobian[..., a, b]
+        self._flat = (1,) * (3 - d) + cells
+        self._closed = np.array((False,) * (3 - d) + self.joined)
+        self._places = np.zeros((3, now.p.size))
+        for place, along, h, slope in zip(
+            self._places[3 - d :], np.indices(cells), grid.spacing, found, strict=False
+        ):
+            place[:] = (along + tau / h * slope).ravel()
+        jacobian = {pair: tau * second for pair, second in zip(_pairs(d), found[d:], strict=True)}
         held = now.least >= TAIL
-        inverse = np.linalg.inv(np.where(held[..., None, None], jacobian, np.eye(d)))
-        turned = [(1.0 if a == b else 2.0) * held * inverse[..., a, b] for a, b in _pairs(d)]
-        self._coefficients = tau * np.stack([*self._slopes(log), *turned])
+        turned = [(1.0 if a == b else 2.0) * held * entry for (a, b), entry in _inverse(jacobian, held, d)]
+        self._stencil = _Stencil(cells, grid.spacing, [tau * f for f in (*self._slopes(log), *turned)])
         self.share = 1.0 / float(now.density.sum())
 
     def _slopes(self, log: np.ndarray):
         """∇log ρ_k(S), of the cubics that interpolate it."""
-        along = [np.zeros(self.grid.cells) for _ in self._taps]
-        for choice in product(range(4), repeat=len(self._taps)):
-            taken = [tap[k] for tap, k in zip(self._taps, choice, strict=True)]
-            values = log[tuple(index for index, _, _ in taken)]
-            for a, total in enumerate(along):
-                weights = [slope if b == a else weight for b, (_, weight, slope) in enumerate(taken)]
-                total += values * math.prod(weights)
-        return [total / h for total, h in zip(along, self.grid.spacing, strict=True)]
+        along, cells = np.empty_like(self._places), self.grid.cells
+        slopes_at(log.reshape(self._flat), self._places, self._closed, along)
+        own = along[3 - len(cells) :]
+        return [slope.reshape(cells) / h for slope, h in zip(own, self.grid.spacing, strict=True)]
 
     def transposed(self, flow: np.ndarray):
         """Aᵀ flow."""
-        return (self._back @ (self._coefficients * flow).ravel()).reshape(flow.shape)
+        return self._stencil.transposed(flow, self._ends)
 
     def of_log(self, flow: np.ndarray):
         """(∂L/∂log ρ_k)ᵀ flow."""
-        total = np.zeros(flow.size)
-        for choice in product(*self._taps):
-            place = np.ravel_multi_index(tuple(index for index, _, _ in choice), flow.shape)
-            weights = flow * math.prod(weight for _, weight, _ in choice)
-            total += np.bincount(place.ravel(), weights.ravel(), flow.size)
+        total = np.zeros(self._flat)
+        spread(flow.ravel(), self._places, self._closed, total)
         return total.reshape(flow.shape)
 
     def whole(self, c: np.ndarray, of_field: np.ndarray):
@@ -160,10 +151,74 @@ def _pairs(d: int):
     return [(a, a) for a in range(d)] + [(a, b) for a in range(d) for b in range(a)]
 
 
+def _inverse(jacobian: dict, held: np.ndarray, d: int):
+    """The entries of (DS)⁻¹ by pairs, from those of DS = I + `jacobian`; of the identity where it folds."""
+    if d == 2:
+        (a, b, c) = (np.where(held, jacobian[pair], 0.0) for pair in _pairs(2))
+        a, b = 1.0 + a, 1.0 + b
+        share = 1.0 / (a * b - c * c)
+        return list(zip(_pairs(2), (b * share, a * share, -c * share), strict=True))
+    whole = np.zeros((*held.shape, d, d)) + np.eye(d)
+    for (a, b), entry in jacobian.items():
+        whole[..., a, b] += np.where(held, entry, 0.0)
+        whole[..., b, a] = whole[..., a, b]
+    inverse = np.linalg.inv(whole)
+    return [((a, b), inverse[..., a, b]) for a, b in _pairs(d)]
+
+
+class _Stencil:
+    """f_a ∂_a + f_ab ∂_ab by centred differences, of fields f along all axes and then of all `_pairs`, whose
+    transposed goes into a layer round the box that is folded back as the pressure is continued into it."""
+
+    def __init__(self, cells: tuple, spacing: tuple, fields: list):
+        d, steps = len(cells), np.eye(len(cells), dtype=int)
+        weights: dict[tuple, np.ndarray] = {(0,) * d: np.zeros(cells)}
+
+        def add(offset: np.ndarray, share: np.ndarray):
+            key = tuple(offset.tolist())
+            weights[key] = weights[key] + share if key in weights else share
+
+        for a, (field, h) in enumerate(zip(fields, spacing, strict=False)):
+            add(steps[a], field / (2.0 * h))
+            add(-steps[a], field / (-2.0 * h))
+        for (a, b), field in zip(_pairs(d), fields[d:], strict=True):
+            share = field / (spacing[a] * spacing[b])
+            if a == b:
+                add(0 * steps[a], -2.0 * share)
+            for up in (1, -1):
+                for along in (1, -1) if a != b else (0,):
+                    sign = 0.25 * up * along if a != b else 1.0
+                    add(up * steps[a] + along * steps[b], sign * share)
+        self.cells = tuple(n + 2 for n in cells)
+        strides = np.append(np.cumprod(self.cells[:0:-1])[::-1], 1).astype(int)
+        self.offsets = np.array([strides @ offset for offset in weights])
+        self.places = ((np.moveaxis(np.indices(cells), 0, -1) + 1) @ strides).ravel()
+        self.weights = np.stack([field.ravel() for field in weights.values()], axis=1)
+
+    def transposed(self, field: np.ndarray, ends: tuple) -> np.ndarray:
+        """The transposed, of a field in the cells."""
+        out = np.zeros(self.cells)
+        scatter(field.ravel(), self.weights, self.places, self.offsets, out.reshape(-1))
+        for axis, (lower, upper) in enumerate(ends):
+            lines = np.moveaxis(out, axis, 0)
+            first, last, inner = lines[0].copy(), lines[-1].copy(), lines[1:-1]
+            if lower is End.JOINED:
+                first, last = last, first
+            for rows, layer, end in ((inner, first, lower), (inner[::-1], last, upper)):
+                if end is End.FREE:
+                    rows[0] += 3.0 * layer
+                    rows[1] -= 3.0 * layer
+                    rows[2] += layer
+                else:
+                    rows[0] += layer
+            out = np.moveaxis(inner, 0, axis)
+        return np.ascontiguousarray(out)
+
+
 @kept
 def _differences(cells: tuple, spacing: tuple, ends: tuple):
     """The centred first derivatives along all axes and the second ones of `_pairs`, one below the other as a
-    sparse matrix, and its transposed."""
+    sparse matrix."""
     from scipy import sparse
 
     d = len(cells)
@@ -177,8 +232,7 @@ def _differences(cells: tuple, spacing: tuple, ends: tuple):
 
     first = [along({a: axes[a][0]}) for a in range(d)]
     second = [along({a: axes[a][1]} if a == b else {a: axes[a][0], b: axes[b][0]}) for a, b in _pairs(d)]
-    matrix = sparse.csr_matrix(sparse.vstack([*first, *second]))
-    return matrix, matrix.T.tocsr()
+    return sparse.csr_matrix(sparse.vstack([*first, *second]))
 
 
 def _line_differences(n: int, h: float, ends: tuple):
@@ -196,22 +250,3 @@ def _line_differences(n: int, h: float, ends: tuple):
             wide[row, n - 1 - near if end is End.JOINED else near] = 1.0
     low, own, high = (wide.tocsr()[k : k + n] for k in range(3))
     return (high - low) / (2.0 * h), (high - 2.0 * own + low) / h**2
-
-
-def _taps(place: np.ndarray, n: int, end: End):
-    """Of cubic Lagrange interpolation at places in cells from the first centre, four of (index, weight, its
-    derivative by the place)."""
-    joined = end is End.JOINED
-    held = place if joined else np.clip(place, -0.5, n - 0.5)
-    base = np.floor(held).astype(int)
-    base = base if joined else np.clip(base, 1, n - 3)
-    t, free = held - base, held == place
-    a, b, c = t + 1.0, t - 1.0, t - 2.0
-    weights = (-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0)
-    slopes = (
-        -(b * c + t * (b + c)) / 6.0,
-        (b * c + a * (b + c)) / 2.0,
-        -(t * c + a * (t + c)) / 2.0,
-        (t * b + a * (t + b)) / 6.0,
-    )
-    return [((base - 1 + k) % n, w, free * s) for k, (w, s) in enumerate(zip(weights, slopes, strict=True))]
