@@ -52,6 +52,11 @@ class RoomFaces:
             phi.shape
         )
 
+    @property
+    def ends(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(lower cells, higher cells, axes) of the faces, cells as flat indices."""
+        return self._low, self._high, self._axis
+
     def _jump(self, field: np.ndarray) -> np.ndarray:
         return field[self._high] - field[self._low]
 

@@ -244,16 +244,8 @@ class LinearizedLadder:
         bend: float = 1.0,
     ):
         """(the Pair on the finest grid with U′(ρ) as φ gives it, iterations)."""
-        potentials, spent, now, was = self.potentials, 0, None, None
-        if field is not None:
-            potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
-        rho = np.maximum(mu.values, floor * mu.values.max())
-        turns = self.grid.periodic
-        if self.inside is not None:  # a potential at which what stands in walls is at rest
-            potentials = [np.where(self.inside, potentials[0], -self.problem.internal.derivative(rho))]
-        newton = LinearizedNewton(
-            self.problem.internal, tau, self.grid.spacing, rho, potentials[0], bend, turns, self.inside
-        )
+        potentials, rho, newton = self._finest(mu, tau, field, floor, bend)
+        spent, now, was, turns = 0, None, None, self.grid.periodic
         if self.inside is not None:  # on coarser grids walls would lie elsewhere
             found = newton.solve(newton.start(), tolerance, most)
             return newton.at(found.phi), newton.iterations
@@ -274,6 +266,31 @@ class LinearizedLadder:
             if not np.isfinite(found.gap):
                 return found, spent
         return newton.at(found.phi), spent
+
+    def descend(self, mu: Density, tau: float, field: np.ndarray | None, floor: float, tolerance: float):
+        """The same step by `FluxNewton`, which does not diverge: (the Pair, iterations)."""
+        from jko.steps.linearized.flux_newton import FluxNewton
+
+        potentials, rho, newton = self._finest(mu, tau, field, floor, 1.0)
+        inside = np.ones(newton.shape, bool) if newton.inside is None else newton.inside
+        turns = (False,) * (3 - len(self.grid.cells)) + tuple(self.grid.periodic)
+        fluxes = FluxNewton(newton.internal, rho, potentials[0], newton.scale, inside, turns)
+        volume = newton.cell_volume
+        found = fluxes.solve(tolerance, newton.floor / volume, TOLERANCES.flux_iterations)
+        phi = np.zeros(rho.size)
+        phi[fluxes.held] = np.nan if found is None else found
+        return newton.at(phi), fluxes.iterations
+
+    def _finest(self, mu: Density, tau: float, field: np.ndarray | None, floor: float, bend: float):
+        """(V + W∗ρ on all grids, ρ_k raised to `floor` of its maximum, Newton's method on the finest)."""
+        potentials = self.potentials
+        if field is not None:
+            potentials = [v + w for v, w in zip(potentials, self.levels.coarsened(field), strict=True)]
+        rho = np.maximum(mu.values, floor * mu.values.max())
+        if self.inside is not None:  # a potential at which what stands in walls is at rest
+            potentials = [np.where(self.inside, potentials[0], -self.problem.internal.derivative(rho))]
+        data = tau, self.grid.spacing, rho, potentials[0], bend, self.grid.periodic, self.inside
+        return potentials, rho, LinearizedNewton(self.problem.internal, *data)
 
     def normalise(self, found: Pair, mu: Density):
         """ρ = U*′(p + c) of the mass of ρ_k, nothing in walls."""

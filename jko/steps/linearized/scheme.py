@@ -123,14 +123,22 @@ class Linearized(Scheme):
 
     def _solve(self, ladder, mu: Density, tau: float, field: np.ndarray | None, bend: float):
         spent = 0
-        for floor, nested in TOLERANCES.attempts:
-            found, iterations = ladder.climb(
-                mu, tau, field, floor, nested, self.tolerance, self.max_iterations, bend
-            )
+        for attempt, floor, *settings in self._attempts(ladder, bend):
+            found, iterations = attempt(mu, tau, field, floor, *settings)
             spent += iterations
             if found.gap <= self._enough(TOLERANCES.accepted, ladder.problem, mu, found, field) < np.inf:
                 return found, spent, floor
         return None, spent, floor
+
+    def _attempts(self, ladder, bend: float):
+        """(a way to solve, what ρ_k is raised to in the tails, settings), to be tried in turn."""
+        climbs = [
+            (ladder.climb, floor, nested, self.tolerance, self.max_iterations, bend)
+            for floor, nested in TOLERANCES.attempts
+        ]
+        if bend != 1.0:  # no minimisation, in which a step would know whether it goes down
+            return climbs
+        return [climbs[0], (ladder.descend, climbs[0][1], self.tolerance), *climbs[1:]]
 
     def _failed(self, solved):
         solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")

@@ -19,6 +19,13 @@ class Tolerances:
     diagonal_range: float = 1e12  # of ρ over the zeroth-order coefficient, up and down, to the preconditioner
     coarsest: tuple = (64, 32, 16)  # cells along the longest axis of the coarsest grid, by dimension
 
+    # Newton's method in fluxes
+    flux_iterations: int = 100  # 10 to 30 being usual
+    towards_empty: float = 0.95  # of the way to the first empty cell, as far as an iteration goes
+    empty: float = 1e-16  # of the largest density: the fluxes into a cell round to more than it holds
+    sufficient: float = 1e-4  # of the fall that the slope promises, what counts as one
+    flux_halvings: int = 40  # of a step that does not lower the objective: more is rounding
+
     # The step
     attempts: tuple = ((1e-9, True), (1e-6, True), (1e-6, False))  # ρ_k raised to, of its maximum; nested?
     accepted: float = 100.0  # times the tolerance, the most that counts as converged
