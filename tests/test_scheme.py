@@ -8,7 +8,7 @@ import pytest
 
 import functionals as fn
 from jko.errors import UnsupportedFunctional
-from jko.measures import Density, Gaussian, LineDensity, Particles
+from jko.measures import Density, Gaussian, LineDensity, Particles, Species
 from jko.scheme import KINDS, Problem, Records, Scheme, State, Status, StepInfo
 from tests import problems
 
@@ -51,7 +51,9 @@ def test_every_scheme_declares_what_it_takes_and_moves():
     for name, scheme in Scheme.known.items():
         assert scheme.takes <= KINDS
         assert scheme.measures
-        assert all(issubclass(kind, (Density, LineDensity, Particles, Gaussian)) for kind in scheme.measures)
+        assert all(
+            issubclass(kind, (Density, LineDensity, Particles, Gaussian, Species)) for kind in scheme.measures
+        )
         assert scheme.order >= 1
         assert name == scheme.scheme_name()
 

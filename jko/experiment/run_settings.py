@@ -213,16 +213,14 @@ def _steps(table: Table, tau: float) -> int:
 def _measure(table: Table, scheme: Scheme, initial: Initial, grid: Grid | None) -> Measure:
     """The initial measure in the first form that the scheme moves; as particles where they are counted."""
     kinds = _moved_kinds(scheme) or (Density, Particles)
-    if (initial.kind == "species") != (Species in kinds):
-        name = scheme.scheme_name()
-        table.refuse(
-            "scheme",
-            f"{name} moves species: write tables [species.NAME] in place of [initial]"
-            if Species in kinds
-            else f"{name} moves one measure: species move by steps.SpeciesInTurn or descent.SpeciesEuler",
-        )
+    several, name = initial.kind == "species", scheme.scheme_name()
+    if several and Species not in kinds:
+        able = "steps.PrimalDual, steps.SpeciesInTurn or descent.SpeciesEuler"
+        table.refuse("scheme", f"{name} moves one measure: species move by {able}")
+    if not several and {*kinds} == {Species}:
+        table.refuse("scheme", f"{name} moves species: write tables [species.NAME] in place of [initial]")
     as_points = "particles" in table or grid is None
-    wanted = Particles if as_points and {Particles, Species} & {*kinds} else kinds[0]
+    wanted = Particles if as_points and (Particles in kinds or {*kinds} == {Species}) else kinds[0]
     cloud = issubclass(wanted, Particles)
     if not cloud and "particles" in table:
         table.refuse("particles", f"{scheme.scheme_name()} moves a {wanted.__name__}: leave it out")

@@ -51,18 +51,21 @@ class Chosen(Wrapper):
 def auto(F: Functional, mu: Measure) -> Chosen:
     """The JKO step for this functional from this measure, with `.scheme` and the `.reason`.
 
-    Gaussians: closed form. On the line: Newton on quantiles. On grids of more dimensions: Newton on the
-    Monge–Ampère equation for a functional that keeps densities positive and one that is, back-and-forth
-    where there is vacuum, alternating directions under a cap, entropic scaling where neither internal
-    energy nor cap holds more than 64² cells together. What these refuse: a convex program, up to some 64²
-    cells. Choices are made before any step, from the measure given; the note of the first step gives the
-    reason.
+    Gaussians: closed form. Species of one energy: alternating directions, all at once. On the line: Newton
+    on quantiles. On grids of more dimensions: Newton on the Monge–Ampère equation for a functional that
+    keeps densities positive and one that is, back-and-forth where there is vacuum, alternating directions
+    under a cap, entropic scaling where neither internal energy nor cap holds more than 64² cells together.
+    What these refuse: a convex program, up to some 64² cells. Choices are made before any step, from the
+    measure given; the note of the first step gives the reason.
 
-    Raises TypeError for Particles, UnsupportedFunctional where no JKO step takes the functional.
+    Raises TypeError for particles, UnsupportedFunctional where no JKO step takes the functional.
     """
     if isinstance(mu, measures.Gaussian):
         Gaussian().prepare(F, mu)
         return Chosen(Gaussian(), "the entropy and quadratic energies move a Gaussian in closed form")
+    if isinstance(mu, measures.Species):
+        PrimalDual().prepare(F, mu)
+        return Chosen(PrimalDual(), "species of one energy on one grid: all of them in one step")
     if isinstance(mu, measures.CellDensity) and not mu.grid.is_uniform:
         Quantile().prepare(F, mu)
         return Chosen(Quantile(), "edges of one's own: Newton's method on them")

@@ -43,10 +43,21 @@ def exact_bound(
 ) -> float:
     """A lower bound on the least W₂²(start, ρ)/2τ + E(ρ), by the dual of W₂ itself: Σ φ₀ρ_k + min_ρ E + φ₁ρ.
 
+    least: the bound on the cells' energy in a field −φ₁ that is added to theirs, per volume; the others as
+    of `dual_of_transport`.
+    """
+    paid, last = dual_of_transport(grid, tau, start, begin, end, blocked)
+    return (paid + least(last)) * grid.cell_volume
+
+
+def dual_of_transport(
+    grid: Grid, tau: float, start: np.ndarray, begin: np.ndarray | None, end: np.ndarray, blocked=None
+) -> tuple[float, np.ndarray]:
+    """Σ φ₀ρ_k and −φ₁ of potentials with φ₀(x) + φ₁(y) ≤ |x − y|²/2τ.
+
     end: ψ = p^K + w^K of the last inner slice, +∞ where no mass may end; φ₀(x) = min_y |x − y|²/2τ + ψ(y) and
-    φ₁ the same of −φ₀ over the start's mass. least: the bound on the cells' energy in a field −φ₁ that is
-    added to theirs, per volume. Cells whose straight way meets an obstacle keep `begin` = p¹ − w¹, so that
-    ways round it count as exact; then φ₁ = −ψ.
+    φ₁ the same of −φ₀ over the start's mass. Cells whose straight way meets an obstacle keep `begin` =
+    p¹ − w¹, so that ways round it count as exact; then φ₁ = −ψ.
     """
     first = c_transform(-end, grid.spacing, tau, periodic=grid.periodic)
     held = start > 0.0
@@ -56,7 +67,7 @@ def exact_bound(
         meets = _meets(grid, tau, first, held, blocked)
         first[meets] = begin[meets]
         last = -end
-    return (float(np.vdot(first[held], start[held])) + least(last)) * grid.cell_volume
+    return float(np.vdot(first[held], start[held])), last
 
 
 def _meets(grid: Grid, tau: float, first, held, blocked):

@@ -10,7 +10,6 @@ from operator import itemgetter
 
 import numpy as np
 
-from jko.loops.elliptic.dynamic_step import cut_flows
 from jko.steps.grid.source import lowered
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
@@ -69,19 +68,20 @@ def admissible_path(
     there are sources they alone see to the cap, and each slice does where the cap is that of the mobility.
     """
     alone, most = problem.slices == 1 or not problem.standard, problem.limits
+    room = problem.room if alone else np.inf
     if not alone:
         most = [np.full(problem.shape, np.inf)] * problem.slices
     for _ in range(TOLERANCES.cut_rounds):
         kept, r = [], start
         for v, potential, limit in zip(flows, potentials, most, strict=True):
-            kept.append(_slice(problem, r, v, limit, potential, actions))
+            kept.append(_slice(problem, r, v, (limit, room), potential, actions))
             r = np.maximum(problem.advance(r, kept[-1]), 0.0)
-        if alone or np.all(r <= np.maximum(problem.most, start) * (1.0 + TOLERANCES.path_excess)):
+        if alone or problem.fits(r, start):
             break
         total = [sum(v[a] for v in kept) for a in range(problem.grid.dimension)]
         cut = [t.copy() for t in total]
         order = _ordered(potentials[-1], _beside(problem, [c != 0.0 for c in cut]), True)
-        cut_flows(start, *_three(problem, cut), problem.most, order, TOLERANCES.sweeps)
+        problem.cut(start, cut, problem.most, order, problem.room)
         shares = [
             np.divide(c, t, out=np.ones_like(t), where=t != 0.0) for c, t in zip(cut, total, strict=True)
         ]
@@ -104,23 +104,18 @@ def _beside(problem, faces: list):
     return cells
 
 
-def _three(problem, flows: list):
-    """The flows of all three axes, empty where there is none."""
-    shape, d = problem.shape, problem.grid.dimension
-    return flows[:d] + [np.zeros([n - (a == b) for b, n in enumerate(shape)]) for a in range(d, 3)]
-
-
-def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potential: np.ndarray, actions: list):
+def _slice(problem, before: np.ndarray, wanted: list, limits: tuple, potential: np.ndarray, actions: list):
+    """Flows near those `wanted` with 0 ≤ r ≤ most, the room of all species together: `limits` are both."""
     exchanges = problem.exchanges
     v = [np.where(e.closed, 0.0, flow) for e, flow in zip(exchanges, wanted, strict=True)]
     steepest = [TOLERANCES.steepest * float(np.abs(e.drop(potential)).max(initial=0.0)) for e in exchanges]
     least = TOLERANCES.flow_noise * float(before.max())
-    capped = problem.length is None and bool(np.isfinite(most).any())
+    capped = problem.length is None and bool(np.isfinite(limits[0]).any() or np.isfinite(limits[1]))
     for flow in v:
         flow[np.abs(flow) < least] = 0.0
     waiting = _beside(problem, [flow != 0.0 for flow in v])
     for attempt in range(TOLERANCES.attempts):
-        r = _cut(problem, before, v, most, _ordered(potential, waiting, capped))
+        r = _cut(problem, before, v, limits, _ordered(potential, waiting, capped))
         changed = []
         for exchange, flow, steep, action in zip(exchanges, v, steepest, actions, strict=True):
             limit = exchange.largest(exchange.mean(0.5 * (before + r)), steep, action)
@@ -135,21 +130,22 @@ def _slice(problem, before: np.ndarray, wanted: list, most: np.ndarray, potentia
         if not waiting.any():
             break
     else:
-        _cut(problem, before, v, most, _ordered(potential, waiting, capped))
+        _cut(problem, before, v, limits, _ordered(potential, waiting, capped))
     return v
 
 
-def _cut(problem, before: np.ndarray, v: list, most: np.ndarray, order: np.ndarray):
+def _cut(problem, before: np.ndarray, v: list, limits: tuple, order: np.ndarray):
     """Flows cut, in place, until 0 ≤ r ≤ most for r = before − Dv, which is returned.
 
     Where there are sources what they make may flow on, and half of what enters may die, so that |w| keeps
     below before + r: they change by what is left.
     """
+    most, room = limits
     if problem.length is None:
-        cut_flows(before, *_three(problem, v), most, order, TOLERANCES.sweeps)
+        problem.cut(before, v, most, order, room)
         return np.maximum(problem.advance(before, v), 0.0)
     free, source = np.full(problem.shape, np.inf), v[-1]
-    cut_flows(before + np.clip(source, 0.0, before), *_three(problem, v), free, order, TOLERANCES.sweeps)
+    problem.cut(before + np.clip(source, 0.0, before), v, free, order)
     moved = problem.advance(before, [*v[:-1], np.zeros_like(source)])
     source[...] = np.clip(source, -np.minimum(moved, 0.5 * (before + moved)), most - moved)
     source[problem.exchanges[-1].closed] = 0.0
@@ -168,15 +164,15 @@ def lower_bound(
     """
     ends = [start, *path.densities]
     middles = [0.5 * (a + b) for a, b in itertools.pairwise(ends)]
-    best = _bound(problem, start, middles, potentials, actions, field)
+    best = _bound(problem, ends, middles, potentials, actions, field)
     if problem.slices > 1:
         matched = _matched(problem, middles, potentials, actions)
-        return max(best, _bound(problem, start, middles, matched, actions, field), key=itemgetter(0))[:2]
+        return max(best, _bound(problem, ends, middles, matched, actions, field), key=itemgetter(0))[:2]
     bare, p = next_to_empty(problem, start) & (problem.most > 0.0), potentials[-1]
     unpolished = best[0]
     for _ in range(TOLERANCES.polishes):
         p = np.where(bare, p - np.maximum(best[3] - best[2], 0.0), p)
-        found = _bound(problem, start, middles, [p], actions, field)
+        found = _bound(problem, ends, middles, [p], actions, field)
         gained, best = found[0] - best[0], max(best, found, key=itemgetter(0))
         if gained <= TOLERANCES.polished * (best[0] - unpolished):
             break
@@ -187,32 +183,35 @@ def next_to_empty(problem, r: np.ndarray) -> np.ndarray:
     """Cells with next to no mass to speak of, or that hold alone what a crowd left behind."""
     from scipy.ndimage import uniform_filter
 
-    least, turns = TOLERANCES.next_to_nothing * r.max(), (*problem.grid.periodic, False, False)
-    modes = ["wrap" if turning else "nearest" for turning in turns[:3]]
-    alone = uniform_filter(r, TOLERANCES.neighbourhood, mode=modes) < least
-    return (r < least) | (alone & (r < TOLERANCES.residue * r.max()))
+    largest = r.max(axis=problem.axes, keepdims=True)
+    least, others = TOLERANCES.next_to_nothing * largest, 3 - problem.grid.dimension
+    modes = ["wrap" if turning else "nearest" for turning in problem.grid.periodic]
+    around = [TOLERANCES.neighbourhood] * problem.grid.dimension
+    near = uniform_filter(r, [*around, *(1,) * others], mode=[*modes, *("nearest",) * others])
+    return (r < least) | ((near < least) & (r < TOLERANCES.residue * largest))
 
 
-def _bound(problem, start: np.ndarray, middles: list, potentials: list, actions: list, field: np.ndarray):
+def _bound(problem, ends: list, middles: list, potentials: list, actions: list, field: np.ndarray):
     """The bound, the pressure at the cap, the field that the last density sees, and the level that it fills
     to.
     """
+    start, end = ends[0], ends[-1]
     potentials, speeds = _repaired(problem, middles, list(potentials), actions, field)
     volume, free = problem.grid.cell_volume, problem.most > 0.0
-    total = float(start.sum()) if problem.length is None else None
+    total = problem.totals(start) if problem.length is None else None
     lost = sum(
         problem.tangent_loss(p, actions, middle) for p, middle in zip(potentials, middles, strict=True)
     )
     bound = (float(np.vdot(potentials[0] - speeds[0], start)) - lost) * volume
     for k in range(problem.slices - 1):
-        slack = float(_slack(potentials, speeds, k)[free].min())
+        slack = np.where(free, _slack(potentials, speeds, k), np.inf).min(axis=problem.axes, keepdims=True)
         if total is not None:
-            bound += total * volume * slack
-        elif slack < 0.0:
+            bound += float(np.vdot(total, slack)) * volume
+        elif slack.min() < 0.0:
             bound = -np.inf
     left = field - potentials[-1] - speeds[-1]
-    least, pressure, level = problem.least(left, total)
-    return bound + least * volume, pressure, left, level
+    least, pressure, level, seen = problem.least(left, total, end)
+    return bound + least * volume, pressure, seen, level
 
 
 def _matched(problem, middles: list, potentials: list, actions: list):

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import copy
 import functools
+from typing import Any
 
 import numpy as np
 
 import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional
+from jko.loops.elliptic.dynamic_step import cut_flows
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
-from jko.steps.grid.energy import GridEnergy, blocked_cells, require_below
+from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, require_below
 from jko.steps.grid.source import steepest
 from jko.steps.primal_dual.exchange import Faces, Source
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -25,8 +27,11 @@ class DynamicProblem(GridEnergy):
     All per cell volume; α = K h²/2τ for the faces across an axis of spacing h, K δ²/2τ for sources of
     `length` δ, where there are any. M is θ or that of an exclusion, in whose cap all r^k keep. r^K keeps
     below the cap and all r^k ≥ 0; no mass passes the walls nor the faces of blocked cells. Fields have three
-    axes, the missing ones of one cell.
+    axes, the missing ones of one cell; the last one is that of species where there are several.
     """
+
+    species = 1
+    room = np.inf  # below which the densities of all species together keep
 
     def __init__(
         self,
@@ -58,7 +63,7 @@ class DynamicProblem(GridEnergy):
                 f"obstacle: expected no mass in it, the density has {inside:.2g} there, which could never "
                 "leave: start outside, or make the obstacle smaller"
             )
-        self.cells = CellEnergies(self.internal)
+        self.cells: Any = CellEnergies(self.internal)
         self._set_grid(self.grid)
         self.most = self._most()
 
@@ -66,7 +71,10 @@ class DynamicProblem(GridEnergy):
         """The grid, its cells, and what they exchange."""
         self.grid, self.spacing = grid, grid.spacing
         self.shape = (*grid.cells, *(1,) * (3 - grid.dimension))
-        blocked = None if self.blocked is None else self.blocked.reshape(self.shape)
+        if self.species > 1:
+            self.shape = (*self.shape[:2], self.species)
+        self.axes = tuple(range(grid.dimension))
+        blocked = None if self.blocked is None else self._whole(self.blocked)
         axes = enumerate(zip(grid.spacing, grid.periodic, strict=True))
         self.exchanges: list[Faces | Source] = [
             Faces(self.shape, axis, h, turns, blocked, self.crowding) for axis, (h, turns) in axes
@@ -104,7 +112,8 @@ class DynamicProblem(GridEnergy):
         lower = tuple(edges[b.start] for edges, b in zip(self.grid.edges, cut, strict=True))
         upper = tuple(edges[b.stop] for edges, b in zip(self.grid.edges, cut, strict=True))
         blocked = None if self.blocked is None else self.blocked[cut]
-        grid = Grid.uniform(lower, upper, self.potential[cut].shape, self.grid.periodic)
+        cells = self.potential[cut].shape[: self.grid.dimension]
+        grid = Grid.uniform(lower, upper, cells, self.grid.periodic)
         doors = None if self.doors is None else self.doors[cut]
         part = self.on(grid, self.most[tuple(box)], blocked, doors)
         part.potential = self.potential[cut]
@@ -115,8 +124,74 @@ class DynamicProblem(GridEnergy):
         """The largest density that each cell may hold."""
         most = np.full(self.shape, np.inf) if self.cap is None else self.cap.reshape(self.shape).copy()
         if self.blocked is not None:
-            most[self.blocked.reshape(self.shape)] = 0.0
+            most[self._whole(self.blocked)] = 0.0
         return most
+
+    def _whole(self, cells: np.ndarray) -> np.ndarray:
+        """A boolean array over the cells of the grid as one of `shape`."""
+        return np.ascontiguousarray(
+            np.broadcast_to(cells.reshape((*cells.shape, *(1,) * (3 - cells.ndim))), self.shape)
+        )
+
+    @property
+    def layout(self) -> tuple:
+        """The shape of values: the cells of the grid, and the species where there are several."""
+        return self.grid.cells if self.species == 1 else (*self.grid.cells, self.species)
+
+    def totals(self, r: np.ndarray) -> np.ndarray:
+        """Σ over the cells for each species, with three axes."""
+        return r.sum(axis=self.axes, keepdims=True)
+
+    def each(self, field: np.ndarray) -> list:
+        """A field of `shape` as one over the grid for each species."""
+        if self.species == 1:
+            return [field.reshape(self.grid.cells)]
+        return [np.ascontiguousarray(field[..., i]).reshape(self.grid.cells) for i in range(self.species)]
+
+    def together(self, fields: list) -> np.ndarray:
+        """The reverse of `each`."""
+        return np.stack([field.ravel() for field in fields], axis=-1).reshape(self.shape)
+
+    def cut(self, before: np.ndarray, flows: list, most: np.ndarray, order: np.ndarray, room=np.inf):
+        """Scale flows down, in place, until 0 ≤ before − Dv ≤ most, from the cells in `order` on."""
+        shape, d = self.shape, self.grid.dimension
+        none = [np.zeros([n - (a == b) for b, n in enumerate(shape)]) for a in range(d, 3)]
+        across, along, upward = (*flows[:d], *none)[:3]
+        cut_flows(before, across, along, upward, most, order, TOLERANCES.sweeps)
+
+    def fits(self, r: np.ndarray, start: np.ndarray) -> bool:
+        """Whether r exceeds the cap, or the density that it came from, by rounding alone."""
+        return bool(np.all(r <= np.maximum(self.most, start) * (1.0 + TOLERANCES.path_excess)))
+
+    def excess(self, r: np.ndarray) -> np.ndarray:
+        """By how much a density exceeds its cap."""
+        return np.maximum(r - self.most, 0.0)
+
+    def fullness(self, r: np.ndarray) -> float:
+        """The largest ratio of a density to its cap, 0 where there is none."""
+        held = np.isfinite(self.most) & (self.most > 0.0)
+        return float(np.max(r[held] / self.most[held], initial=0.0))
+
+    def size_in(self, field: np.ndarray, r: np.ndarray) -> float:
+        """The size of F in a field, in which no constant takes part."""
+        return energy_size(self.internal, field, r, self.grid.cell_volume)
+
+    @property
+    def interacts(self) -> bool:
+        """Whether F has an interaction, which enters by its tangent."""
+        return bool(self.parts.interaction)
+
+    def values_of(self, mu: Any) -> np.ndarray:
+        """The density without what is in doors, `layout`."""
+        return self.inside(mu.values)
+
+    def measure(self, mu: Any, r: np.ndarray) -> Any:
+        """The density r of `shape` without what is in doors."""
+        return Density(self.grid, self.inside(r.reshape(self.grid.cells)))
+
+    def first_slope(self, end: np.ndarray, pressure: np.ndarray) -> np.ndarray | float:
+        """U′(0), what a particle pays for a vacuum of its kind beside a density and a pressure at the cap."""
+        return self._empty_slope
 
     @property
     def limits(self) -> list:
@@ -147,14 +222,18 @@ class DynamicProblem(GridEnergy):
         with np.errstate(all="ignore"):
             return float(self.internal.derivative(np.zeros(1))[0])
 
-    def least(self, field: np.ndarray, total: float | None) -> tuple[float, np.ndarray, float]:
-        """`CellEnergies.least` of all cells, with the pressure in each; doors take mass at their price."""
+    def least(
+        self, field: np.ndarray, total: np.ndarray | None, end: np.ndarray
+    ) -> tuple[float, np.ndarray, float | np.ndarray, np.ndarray]:
+        """`CellEnergies.least` of all cells, with the pressure in each, the level, and the field that the
+        level is to be compared with where there is no mass; doors take mass at their price."""
         ceiling = np.inf
         if self.doors is not None:
             ceiling = float(field[self.doors.reshape(self.shape)].min())
         held, pressure = self.held, np.zeros(self.shape)
+        total = None if total is None else total.item()
         value, pressure[held], level = self.cells.least(field[held], self.most[held], total, ceiling)
-        return value, pressure, level
+        return value, pressure, level, field
 
     @property
     def standard(self) -> bool:

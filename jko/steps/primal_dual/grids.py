@@ -19,7 +19,8 @@ def halved(problem, start: np.ndarray, field: np.ndarray):
     cells = [n // 2 if half else n for n, half in zip(grid.cells, halves, strict=True)]
     blocked = problem.blocked
     if blocked is not None:
-        blocked = (_means((problem.most <= 0.0).astype(float), halves) >= 1.0).reshape(cells)
+        blocked = _means((problem.most <= 0.0).astype(float), halves) >= 1.0
+        blocked = blocked.reshape(*cells, -1).all(axis=-1)
     doors = problem.doors
     if doors is not None:
         doors = (_means(doors.reshape(problem.shape).astype(float), halves) > 0.0).reshape(cells)

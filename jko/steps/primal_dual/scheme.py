@@ -10,9 +10,10 @@ from zlib import crc32
 import numpy as np
 
 from functionals import Functional
+from functionals.species import require_species
 from jko.bounds import Space
-from jko.errors import positive_number, whole_number
-from jko.measures import Density, Measure
+from jko.errors import UnsupportedFunctional, positive_number, whole_number
+from jko.measures import Density, Measure, Species
 from jko.mobility import Mobility
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.fisher_rao import made_and_left
@@ -47,6 +48,9 @@ class PrimalDual(Scheme):
     None keeps the mass. mobility: jko.Exclusion(c), or "exclusion" for c = 1: |q|²/M(ρ) is paid in the place
     of |q|²/ρ, M = ρ(1 − ρ/c) [DolbeaultNazaretSavare2009], and no density goes beyond c.
 
+    `Species` on one grid of one or two axes move together, in the sum of their W₂², by `fn.on`, `fn.Cross`,
+    `fn.TotalInternal` and `fn.TotalCap`, without a length, a mobility or doors.
+
     Every step carries its certificate: the value of an admissible path (continuity, ρ ≥ 0 and the cap hold to
     rounding) less a lower bound from a potential. The gap bounds how far the *discrete* step is from its
     optimum. What K costs is bounded beside it, by the dual of W₂ itself: a step that may lose more than a
@@ -55,9 +59,9 @@ class PrimalDual(Scheme):
     declared `linearly_convex`, or with any and a length, it is that of the step with the interaction replaced
     by its tangent at ρ′. F never rises: the path that stays is a candidate.
 
-    Raises TypeError or ValueError for settings that make no sense, a measure other than a Density, mass
-    within the obstacle, a cap without room; UnsupportedFunctional for a functional that is not made of
-    these parts.
+    Raises TypeError or ValueError for settings that make no sense, a measure that is no Density and no
+    Species, mass within the obstacle, a cap without room; UnsupportedFunctional for a functional that is not
+    made of these parts.
     """
 
     slices: int = 1
@@ -70,7 +74,7 @@ class PrimalDual(Scheme):
     takes: ClassVar[frozenset[str]] = frozenset(
         {"entropy", "internal", "potential", "interaction", "constraint"}
     )
-    measures: ClassVar[tuple[type, ...]] = (Density,)
+    measures: ClassVar[tuple[type, ...]] = (Density, Species)
     order: ClassVar[int] = 1
     periodic: ClassVar[bool] = True
     rooms: ClassVar[bool] = True
@@ -95,28 +99,55 @@ class PrimalDual(Scheme):
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.primal_dual.discretisation import DynamicProblem
+        from jko.steps.primal_dual.species import SpeciesProblem
 
         self.check(F, mu)
+        if isinstance(mu, Species):
+            return Problem(F, lambda F: SpeciesProblem(F, mu, self.obstacle, self.slices))
         return Problem(
             F, lambda F: DynamicProblem(F, mu, self.obstacle, self.slices, self.length, self.mobility)
         )
+
+    def check(self, F: Functional, mu: Measure) -> None:
+        from jko.steps.primal_dual.species import SpeciesProblem
+
+        if not isinstance(mu, Species):
+            super().check(F, mu)
+            return
+        require_species(F, mu.names)
+        SpeciesProblem.check(F.at(0.0), mu, self.takes)
+        self.check_grid(mu)
+        for name in ("length", "mobility"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name}: steps.PrimalDual moves species together in W2 alone, got "
+                    f"{getattr(self, name)!r}: leave it out, or take steps.SpeciesInTurn({self!r})"
+                )
+        if mu.grid.exits is not None:
+            raise UnsupportedFunctional(
+                f"steps.PrimalDual moves species together where mass stays, got {mu.grid!r}: leave its doors "
+                "out"
+            )
+
+    def displacement_modulus(self, F: Functional, mu: Measure) -> float | None:
+        return None if isinstance(mu, Species) else super().displacement_modulus(F, mu)
 
     def moved(self, problem, mu: Measure, t, state: State):
         return problem, state  # of the last step: where to start from, whatever the measure
 
     def space_of_steps(self, problem: Problem, mu: Measure):
-        standard = self.length is None and self.mobility is None and not mu.grid.is_periodic
+        alone = not isinstance(mu, Species)
+        standard = alone and self.length is None and self.mobility is None and not mu.grid.is_periodic
         return Space.GRID if standard else Space.NONE
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver
 
         dynamic = problem.at(t + tau)
-        start = dynamic.inside(mu.values)
+        start = dynamic.values_of(mu)
         outcome = DynamicSolver(dynamic, self, start, dynamic.checked(tau)).solve(state)
         info = self._record(dynamic, mu, tau, outcome)
-        values = dynamic.inside(outcome.path.end.reshape(mu.grid.cells))
-        return Density(mu.grid, values), State(outcome.data), info
+        return dynamic.measure(mu, outcome.path.end), State(outcome.data), info
 
     def _record(self, problem, mu: Density, tau: float, outcome) -> StepInfo:
         path, notes = outcome.path, []
@@ -144,7 +175,9 @@ class PrimalDual(Scheme):
             notes.append(TANGENT)
         relative = outcome.gap / path.cost if path.cost > 0.0 else math.inf
         details = {"slices": problem.slices, "overpaid": outcome.overpaid, "excess": outcome.excess}
-        change = float(path.end.sum() - mu.values.sum()) * mu.grid.cell_volume
+        start = problem.values_of(mu).reshape(problem.shape)
+        changes = (problem.totals(path.end) - problem.totals(start)) * mu.grid.cell_volume
+        change = float(np.abs(changes).max()) if problem.species > 1 else float(changes.item())
         if self.length is not None:
             details |= made_and_left([v[-1] for v in path.flows], mu.grid.cell_volume)
             change += details["left"] - details["made"]
@@ -154,7 +187,6 @@ class PrimalDual(Scheme):
         if problem.doors is not None:
             ended = path.end.reshape(mu.grid.cells)[problem.doors]
             details["out"] = float(ended.sum() + mu.values[problem.doors].sum()) * mu.grid.cell_volume
-            change += float(mu.values[problem.doors].sum()) * mu.grid.cell_volume
         return StepInfo(
             status=Status.of(not failures),
             gap=outcome.gap,

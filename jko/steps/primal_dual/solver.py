@@ -10,9 +10,8 @@ import numpy as np
 
 from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
-from jko.steps.grid.energy import energy_size
 from jko.steps.grid.source import runaway
-from jko.steps.grid.time_error import exact_bound, overpaid
+from jko.steps.grid.time_error import dual_of_transport, overpaid
 from jko.steps.primal_dual.certificate import (
     Path,
     admissible_path,
@@ -51,17 +50,17 @@ class DynamicSolver:
     def __init__(self, problem, settings: Scheme, values: np.ndarray, tau: float):
         self.problem, self.settings, self.tau = problem, settings, tau
         self.start = np.ascontiguousarray(values.reshape(problem.shape))
+        self.pressure = np.zeros_like(problem.excess(self.start))
         self.actions = problem.actions(tau)
         self.iterations, self.changes, self.expected = 0, 0, 0
         self.within = math.inf  # the iterations that `tolerance` itself took
-        self.interacting = bool(problem.parts.interaction)
+        self.interacting = problem.interacts
         if problem.doors is not None:
             self.prices = problem.prices(problem.interaction(values))
         pull = self._linearize(values)
         # what unbalanced forces would gain grows with τ, what F has to give does not
         self.rest = TOLERANCES.at_rest * settings.tolerance * problem.gain(values, pull, tau)
         self.best, self.bound, self.gap = self._staying(), -math.inf, math.inf
-        self.pressure = np.zeros(problem.shape)
 
     def solve(self, data: State) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
@@ -94,7 +93,7 @@ class DynamicSolver:
         there."""
         problem, at = self.problem, (slice(None), *box)
         part = problem.within(box)
-        inner = DynamicSolver(part, self.settings, self.start[tuple(box)].reshape(part.grid.cells), self.tau)
+        inner = DynamicSolver(part, self.settings, self.start[tuple(box)].reshape(part.layout), self.tau)
         inner.iterations = self.iterations
         faces = [exchange.within(box) for exchange in problem.exchanges]
         parts = {"potential": at} | {f"flow{a}": (slice(None), *place) for a, place in enumerate(faces)}
@@ -142,14 +141,14 @@ class DynamicSolver:
         """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
         can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞ and along axes that
         turn."""
-        push = 0.0
+        push, largest = 0.0, self.start.max(axis=self.problem.axes, keepdims=True)
         if self.problem.internal is not None:
-            push = float(self.problem.internal.derivative(np.array([self.start.max()]))[0]) - self._lowest
+            push = float((self.problem.internal.derivative(largest) - self._lowest).max())
             push = push if math.isfinite(push) else math.inf
         reach = []
         for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
             faces = self.problem.exchanges[axis]
-            held = faces.mean(self.start) > TOLERANCES.next_to_nothing * self.start.max()
+            held = faces.mean(self.start) > TOLERANCES.next_to_nothing * largest
             slope = float(np.abs(faces.drop(self.field)[held]).max(initial=0.0)) / h
             cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
             reach.append(n if faces.turns else 2 * TOLERANCES.margin + math.ceil(min(cells, n)))
@@ -157,11 +156,11 @@ class DynamicSolver:
 
     @functools.cached_property
     def _lowest(self):
-        """U′(0)."""
+        """U′(0), for each species."""
         if self.problem.internal is None:
             return 0.0
         with np.errstate(all="ignore"):
-            return float(self.problem.internal.derivative(np.zeros(1))[0])
+            return self.problem.internal.derivative(np.zeros((1, 1, self.problem.species)))
 
     def _linearize(self, values: np.ndarray):
         """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
@@ -170,24 +169,23 @@ class DynamicSolver:
         start near 0: in other units of length an entropy's U′ differs by a constant. Not so where there are
         sources, which such a constant would drive.
         """
-        problem, total = self.problem, float(self.start.sum())
+        problem, total = self.problem, self.problem.totals(self.start)
         values = problem.inside(values)
         pull = problem.interaction(values)
-        self.shift, self._alone = 0.0, None
+        self.shift = np.zeros_like(total)
         if problem.internal is not None and problem.length is None:
-            mean = np.array([float(np.vdot(self.start, self.start)) / total])
-            self.shift = float(problem.internal.derivative(mean)[0])
+            self.shift = problem.internal.derivative(problem.totals(self.start**2) / total)
         outer = problem.outer(pull)
         if problem.doors is not None:
             outer = outer.copy()
             outer[problem.doors] = self.prices
         self.field = np.ascontiguousarray(outer.reshape(problem.shape) - self.shift)
         tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
-        self.constant = (self.shift * total - tangent) * problem.grid.cell_volume
+        self.constant = (float(np.vdot(self.shift, total)) - tangent) * problem.grid.cell_volume
         return pull
 
     def _energy(self, r: np.ndarray):
-        values = r.reshape(self.problem.grid.cells)
+        values = r.reshape(self.problem.layout)
         inside = self.problem.inside(values)
         energy = self.problem.energy(inside, self.problem.interaction(inside))
         return energy + (0.0 if inside is values else self.paid_in_doors(values))
@@ -199,7 +197,7 @@ class DynamicSolver:
 
     def _staying(self):
         path = path_of(self.problem, self.start, self.problem.no_flows(), self.actions, self._energy)
-        values = self.start.reshape(self.problem.grid.cells)
+        values = self.start.reshape(self.problem.layout)
         self.before = path.energy if self.problem.admits(values) else math.inf
         return path if self.problem.admits(values) else replace(path, energy=math.inf)
 
@@ -221,18 +219,18 @@ class DynamicSolver:
     def _with_free_particles(self, potential: list, cells: np.ndarray):
         """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
         would pay in the time left. A vacuum says nothing of its potential, which would wander."""
-        if not cells.any() or not math.isfinite(self._lowest):
+        problem, grid, K = self.problem, self.problem.grid, self.problem.slices
+        lowest = problem.first_slope(self.best.end, self.pressure)
+        if not cells.any() or not np.isfinite(lowest).all():
             return potential
-        if self._alone is None:
-            shape, K = self.problem.shape, self.problem.slices
-            grid = self.problem.grid
-            least = np.where(self.problem.held, self._lowest, 0.0)
-            paid = np.where(self.problem.most > 0.0, -(self.field + least), -math.inf)
-            paid = paid.reshape(grid.cells)
-            times = [self.tau * (K - k) / K for k in range(K)]
-            moved = [c_transform(paid, grid.spacing, t, periodic=grid.periodic).reshape(shape) for t in times]
-            self._alone = [self._grown(p, t) for p, t in zip(moved, times, strict=True)]
-        return [np.where(cells, alone, p) for alone, p in zip(self._alone, potential, strict=True)]
+        paid = np.where(problem.most > 0.0, -(self.field + np.where(problem.held, lowest, 0.0)), -math.inf)
+
+        def alone(time: float):
+            moved = [c_transform(p, grid.spacing, time, periodic=grid.periodic) for p in problem.each(paid)]
+            return self._grown(problem.together(moved), time)
+
+        times = [self.tau * (K - k) / K for k in range(K)]
+        return [np.where(cells, alone(t), p) for t, p in zip(times, potential, strict=True)]
 
     def _grown(self, potential: np.ndarray, time: float):
         """What a particle alone pays beside its way where it may grow or die: −∂_t p + p²/2δ² = 0, while
@@ -290,7 +288,7 @@ class DynamicSolver:
         )
         if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
             self.bound, self.pressure = bound + self.constant, pressure
-        over = np.maximum(self.best.end - self.problem.most, 0.0)
+        over = self.problem.excess(self.best.end)
         # a lower bound with the cap raised to where the path exceeds it
         slack = float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
         self.gap = self.best.value - self.bound + slack + self._rounding()
@@ -319,12 +317,12 @@ class DynamicSolver:
 
     def _renew(self, splitting):
         """The tangent of the interaction at the best path's end takes the place of the last one."""
-        self._linearize(self.best.end.reshape(self.problem.grid.cells))
+        self._linearize(self.best.end.reshape(self.problem.layout))
         splitting.field = self.field
 
     def _rounding(self):
         volume = self.problem.grid.cell_volume
-        size = energy_size(self.problem.internal, self.field, self.best.end, volume)
+        size = self.problem.size_in(self.field, self.best.end)
         if self.problem.length is not None:
             size += abs(float(self.field.min())) * float(self.best.end.sum()) * volume
         return TOLERANCES.rounding * (abs(self.best.cost) + size)
@@ -349,9 +347,7 @@ class DynamicSolver:
         return allowed + rest
 
     def _outcome(self, data: dict):
-        most = self.problem.most
-        held = np.isfinite(most) & (most > 0.0)
-        excess = float(np.max(self.best.end[held] / most[held], initial=0.0)) - 1.0
+        excess = self.problem.fullness(self.best.end) - 1.0
         return Outcome(
             self.best,
             max(self.gap, 0.0),
@@ -363,7 +359,7 @@ class DynamicSolver:
             self.before,
             self._overpaid(list(data["potential"] - self.shift)),
             self._runaway(),
-            self.paid_in_doors(self.best.end.reshape(self.problem.grid.cells)),
+            self.paid_in_doors(self.best.end.reshape(self.problem.layout)),
         )
 
     def _runaway(self):
@@ -380,20 +376,21 @@ class DynamicSolver:
         problem = self.problem
         if not problem.standard:
             return 0.0
-        cells, free = problem.grid.cells, problem.most > 0.0
-        total = float(self.start.sum())
-
-        def least(last: np.ndarray):
-            return problem.least(self.field + last.reshape(problem.shape), total)[0]
-
+        free, total = problem.most > 0.0, problem.totals(self.start)
         exact = -math.inf
         for begin, end in self._ends(potential):
-            fields = (x.reshape(cells) for x in (self.start, begin, np.where(free, end, math.inf)))
-            exact = max(exact, exact_bound(problem.grid, self.tau, *fields, least, problem.blocked))
+            fields = map(problem.each, (self.start, begin, np.where(free, end, math.inf)))
+            duals = [
+                dual_of_transport(problem.grid, self.tau, *ones, problem.blocked)
+                for ones in zip(*fields, strict=True)
+            ]
+            last = self.field + problem.together([last for _, last in duals])
+            least = problem.least(last, total, self.best.end)[0] + sum(paid for paid, _ in duals)
+            exact = max(exact, least * problem.grid.cell_volume)
         decrease = self.before - self.best.value
         if not math.isfinite(decrease):
             decrease = self.best.cost
-        mass = total * problem.grid.cell_volume
+        mass = float(total.sum()) * problem.grid.cell_volume
         return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
 
     def _ends(self, potential: list):
@@ -406,7 +403,7 @@ class DynamicSolver:
         if problem.blocked is None and problem.doors is None:  # which need both of one constant
             end = self.field + self.pressure
             if problem.internal is not None:
-                least = self.start.max() * np.finfo(float).eps
+                least = self.start.max(axis=problem.axes, keepdims=True) * np.finfo(float).eps
                 end = end + problem.internal.derivative(np.maximum(self.best.end, least))
             yield begin, end
 
@@ -426,19 +423,20 @@ class DynamicSolver:
         """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass, or the
         first variation from 0 where there are sources, plus the stiffness of U, or else what a move by one
         cell costs."""
-        r = self.start
-        total = float(r.sum())
+        r, totals = self.start, self.problem.totals(self.start)
+        total = float(totals.sum())
         density = float(np.vdot(r, r)) / total
         if self.problem.length is None:
-            change = self.field - float(np.vdot(r, self.field)) / total
+            change = self.field - self.problem.totals(r * self.field) / totals
         else:
-            values = r.reshape(self.problem.grid.cells)
+            values = r.reshape(self.problem.layout)
             change = self.problem.slope(values, self.problem.interaction(values)).reshape(r.shape)
         energy = math.sqrt(float(np.vdot(r, change**2)) / total)
         if self.problem.internal is not None:
             if self.problem.mobility is not None:  # an entropy of exclusion has no stiffness at the cap
                 density = min(density, 0.5 * self.problem.mobility.cap)
-            energy += density * float(self.problem.internal.second_derivative(np.array([density]))[0])
+            bend = self.problem.internal.second_derivative(np.full((1, 1, self.problem.species), density))
+            energy += density * float(bend.max())
         energy = energy if energy > 0.0 else max(self.actions)
         return energy / density
 

@@ -38,6 +38,12 @@ class Tolerances:
     least_share: float = 1e-3  # of a move with an interaction that is tried: shorter ones gain nothing
     prox_iterations: int = 100  # of Newton's method for the prox of a general U; most cells need five
     prox_settled: float = 1e-14  # of a density, its last change in that method
+    level_sweeps: int = 8  # of the levels of several species, by Newton's method or along all and each
+    level_settled: float = 1e-10  # of what fields vary by: the bound is flat in the levels at the best ones
+    level_first: float = 1e-4  # of what fields vary by, the first step of a search: iterates are near
+    level_halvings: int = 6  # of a step of the levels, until it raises the bound
+    level_newton: int = 15  # iterations for the pressure of a cell: another one only lowers the bound
+    level_fold: float = 3.0  # powers of e that such an iteration changes a density by, at most
 
     # The certificate: an admissible path, and a bound
     sweeps: int = 400  # visits a cell on average while flows are cut down; most paths need a few

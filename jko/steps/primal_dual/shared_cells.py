@@ -1,0 +1,280 @@
+"""The energy of several species in the cells that they share: its prox, and the dual of its least value."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from jko.loops.elliptic.shared_cells import shared_prox
+from jko.steps.primal_dual.discretisation import CellEnergies
+from jko.steps.primal_dual.tolerances import TOLERANCES
+
+
+class SharedEnergy:
+    """Σ_i U_i(r_i) + U(Σ r_i) of densities r `[.., species]`, with the methods of an internal energy."""
+
+    def __init__(self, own: list, total):
+        self.own, self.total = own, total
+
+    def density(self, r: np.ndarray) -> np.ndarray:
+        """The energy in each cell."""
+        out = np.zeros(r.shape[:-1]) if self.total is None else self.total.density(r.sum(axis=-1))
+        for i, U in enumerate(self.own):
+            out = out if U is None else out + U.density(r[..., i])
+        return out
+
+    def of_all(self, r: np.ndarray) -> np.ndarray | float:
+        """U′(Σ r), with the axis of species."""
+        if self.total is None:
+            return 0.0
+        with np.errstate(all="ignore"):
+            return self.total.derivative(r.sum(axis=-1, keepdims=True))
+
+    def derivative(self, r: np.ndarray) -> np.ndarray:
+        """The first variation of each species."""
+        return self._each("derivative", r) + self.of_all(r)
+
+    def beside(self, r: np.ndarray) -> np.ndarray:
+        """That of a species which is not there, beside the others."""
+        return self._each("derivative", np.zeros_like(r)) + self.of_all(r)
+
+    def second_derivative(self, r: np.ndarray) -> np.ndarray:
+        """Of each species by itself."""
+        bend = self._each("second_derivative", r)
+        if self.total is None:
+            return bend
+        return bend + self.total.second_derivative(r.sum(axis=-1, keepdims=True))
+
+    def _each(self, method: str, r: np.ndarray) -> np.ndarray:
+        out = np.zeros(r.shape)
+        with np.errstate(all="ignore"):
+            for i, U in enumerate(self.own):
+                if U is not None:
+                    out[..., i] = getattr(U, method)(r[..., i])
+        return out
+
+
+class SharedCells:
+    """The prox of a `SharedEnergy` in each cell with its room, and its least value in a field."""
+
+    general = True
+
+    def __init__(self, energy: SharedEnergy, room: float, most: np.ndarray):
+        self.energy, self.room, self.most = energy, room, most
+        self.own, self.total = [CellEnergies(U) for U in energy.own], CellEnergies(energy.total)
+        self._alone = any(U is not None for U in energy.own) or bool(np.any((most > 0.0) & np.isfinite(most)))
+        kinds = [*self.own, self.total]
+        longest = max(U.powers.size for U in kinds)
+        padded = [[np.pad(x, (0, longest - x.size)) for x in (U.powers, U.factors)] for U in kinds]
+        self._energies = (
+            np.array([U.temperature for U in kinds]),
+            np.array([U.holes for U in kinds]),
+            np.array([powers for powers, _ in padded]).reshape(len(kinds), longest),
+            np.array([factors for _, factors in padded]).reshape(len(kinds), longest),
+            np.array([U.powers.size for U in kinds]),
+        )
+
+    def prox(self, b: np.ndarray, guess: np.ndarray, most: np.ndarray, weight: float) -> np.ndarray:
+        """argmin of the energy + weight |r − b|²/2 over 0 ≤ r ≤ most, Σ r ≤ room."""
+        out, flat = np.empty_like(b), (-1, b.shape[-1])
+        wanted, old, caps = (np.ascontiguousarray(x).reshape(flat) for x in (b, guess, most))
+        shared_prox(wanted, old, caps, self.room, weight, self._alone, self._energies, out.reshape(flat))
+        return out
+
+    @property
+    def _apart(self) -> bool:
+        """Whether each species is alone."""
+        return self.energy.total is None and not np.isfinite(self.room)
+
+    def least(self, field: np.ndarray, totals: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """A lower bound on the least energy in a field with Σ r_i given for each species, max over λ of
+        Σ λ_i·total_i − Σ U*(λ − f), the levels λ that they fill to, and the pressures at the cap."""
+        field, most = (np.ascontiguousarray(x).reshape(-1, x.shape[-1]) for x in (field, self.most))
+        totals, shape, S = totals.ravel(), self.most.shape, self.most.shape[-1]
+        if self._apart:
+            value, level, pressure = 0.0, np.zeros(S), np.zeros(field.shape)
+            for i, (U, at) in enumerate(zip(self.own, (most > 0.0).T, strict=True)):
+                found = U.least(field[at, i], most[at, i], float(totals[i]))
+                value, pressure[at, i], level[i] = value + found[0], found[1], found[2]
+            return value, level, pressure.reshape(shape)
+        dual = _SharedDual(self, field, most, totals)
+        level = dual.highest()
+        return dual.value(level), level, dual.pressure(level).reshape(shape)
+
+
+class _SharedDual:
+    """λ ↦ Σ λ_i·total_i − Σ_cells min_q Σ_i U_i*(λ_i − f_i − q) + U*(q), concave, and its search.
+
+    q is the pressure of all together, U′(Σ s_i) and more where there is no room, s_i what species hold at
+    λ_i − f_i − q. Another q only lowers the value, so that it is found to no more digits than pay.
+    """
+
+    def __init__(self, cells: SharedCells, field: np.ndarray, most: np.ndarray, totals: np.ndarray):
+        self.cells, self.totals, self.most = cells, totals, most
+        self.field, self.held = np.where(most > 0.0, field, np.inf), (most > 0.0).any(axis=1)
+        self.unit = float(np.ptp(field)) or 1.0
+        self.own = [i for i, U in enumerate(cells.own) if U.internal is not None]
+        self.bare = [i for i, U in enumerate(cells.own) if U.internal is None]
+        self._guess = np.full(len(field), totals.sum() / len(field))
+
+    def highest(self) -> np.ndarray:
+        """λ by Newton's method where each species has an energy, else along all species and along each."""
+        level = np.zeros(len(self.totals))
+        best, enough = self.value(level), TOLERANCES.level_settled * self.unit * self.totals.sum()
+        for _ in range(TOLERANCES.level_sweeps):
+            before = best
+            for step in (self._along(way) for way in self._ways()) if self.bare else (self._newton,):
+                level, best = self._improved(level, step(level), best)
+            if best - before <= enough:
+                break
+        return level
+
+    def value(self, level: np.ndarray) -> float:
+        """The dual value at λ."""
+        p, q, s, of_all = self._at(level)
+        lost = self._all_conjugate(q, of_all)[self.held].sum()
+        for i in self.own:
+            U = self.cells.own[i]
+            held, total = self.most[:, i] > 0.0, float(self.totals[i])
+            lost += U._conjugate(p[held, i] - q[held], s[held, i], self.most[held, i], total).sum()
+        for i in self.bare:
+            over = p[:, i] > q
+            lost += float((p[over, i] - q[over]) @ self.most[over, i])
+        return float(level @ self.totals) - float(lost)
+
+    def pressure(self, level: np.ndarray) -> np.ndarray:
+        """What a full cell asks beside U′, and a species at its own cap."""
+        p, q, s, of_all = self._at(level)
+        out = np.zeros(p.shape)
+        if np.isfinite(self.cells.room):
+            U = self.cells.total.internal
+            slope = 0.0 if U is None else U.derivative(np.array(self.cells.room))
+            out += np.where(of_all >= self.cells.room, np.maximum(q - slope, 0.0), 0.0)[:, None]
+        for i in range(p.shape[1]):
+            at = np.isfinite(self.most[:, i]) & (self.most[:, i] > 0.0) & (s[:, i] >= self.most[:, i])
+            U = self.cells.own[i].internal
+            slope = 0.0 if U is None else U.derivative(self.most[at, i])
+            out[at, i] += np.maximum(p[at, i] - q[at] - slope, 0.0)
+        return out
+
+    def _ways(self):
+        species = len(self.totals)
+        return [np.ones(species), *(np.eye(species) if species > 1 else ())]
+
+    def _improved(self, level: np.ndarray, step: np.ndarray, best: float):
+        """The first of halved steps that raises the value."""
+        for _ in range(TOLERANCES.level_halvings):
+            found = self.value(level + step)
+            if found > best:
+                return level + step, found
+            step = 0.5 * step
+        return level, best
+
+    def _newton(self, level: np.ndarray) -> np.ndarray:
+        _, _, s, of_all = self._at(level)
+        soft = self._softness(s)
+        with np.errstate(divide="ignore"):
+            stiff = 1.0 / self._stiffness(of_all)
+        shared = np.divide(
+            soft, (stiff + soft.sum(axis=1))[:, None], out=np.zeros_like(soft), where=soft > 0.0
+        )
+        bend = np.diag(soft.sum(axis=0)) - soft.T @ shared
+        return np.linalg.lstsq(bend, self.totals - s.sum(axis=0), rcond=None)[0]
+
+    def _at(self, level: np.ndarray):
+        """(λ − f, q, what each species holds, what all together hold as q has it)."""
+        p = level - self.field
+        q = p[:, self.bare].max(axis=1, initial=-np.inf)
+        if self.own:
+            q = np.maximum(q, self._pressure(p))
+        s, of_all = self._held(p, q), self._all(q)
+        left = np.maximum(of_all - s.sum(axis=1), 0.0)
+        for i in self.bare:
+            s[:, i] = np.where(p[:, i] >= q, np.minimum(left, self.most[:, i]), 0.0)
+            left = left - s[:, i]
+        return p, q, s, of_all
+
+    def _held(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
+        """What each species with an energy holds at λ − f − q."""
+        s = np.zeros(p.shape)
+        for i in self.own:
+            s[:, i] = self.cells.own[i]._densities(p[:, i] - q, self.most[:, i])
+        return s
+
+    def _softness(self, s: np.ndarray) -> np.ndarray:
+        """1/U_i″(s_i), 0 where a species cannot move."""
+        out = np.zeros(s.shape)
+        for i in self.own:
+            free = (s[:, i] > 0.0) & (s[:, i] < self.most[:, i])
+            out[free, i] = 1.0 / self.cells.own[i].internal.second_derivative(s[free, i])
+        return out
+
+    def _stiffness(self, s: np.ndarray) -> np.ndarray:
+        """U″(s), ∞ where there is no room."""
+        U, full = self.cells.total.internal, s >= self.cells.room
+        bend = np.zeros(s.shape) if U is None else U.second_derivative(np.maximum(s, np.finfo(float).tiny))
+        return np.where(full, np.inf, bend)
+
+    def _all(self, q: np.ndarray) -> np.ndarray:
+        """What all together hold at a pressure."""
+        if self.cells.total.internal is None:
+            return np.where(q > 0.0, self.cells.room, 0.0)
+        return self.cells.total._densities(q, np.array(self.cells.room))
+
+    def _all_conjugate(self, q: np.ndarray, s: np.ndarray) -> np.ndarray:
+        if self.cells.total.internal is None:
+            return self.cells.room * np.maximum(q, 0.0)
+        return self.cells.total._conjugate(q, s, np.array(self.cells.room), float(self.totals.sum()))
+
+    def _pressure(self, p: np.ndarray) -> np.ndarray:
+        """q where those species fill what all together hold: by Newton's method for log Σ s_i, and for q in
+        cells that are full."""
+        U, room, tiny = self.cells.total.internal, self.cells.room, np.finfo(float).tiny
+        z = np.log(self._guess)
+        for _ in range(TOLERANCES.level_newton if U is not None else 0):
+            total = np.exp(z)
+            s = self._held(p, U.derivative(total))
+            held = np.maximum(s.sum(axis=1), tiny)
+            slope = 1.0 + self._softness(s).sum(axis=1) / held * U.second_derivative(total) * total
+            step = np.clip((np.log(held) - z) / slope, -TOLERANCES.level_fold, TOLERANCES.level_fold)
+            z = z + step
+            if np.abs(step).max() <= TOLERANCES.level_settled:
+                break
+        self._guess = np.clip(np.exp(z), tiny, room)
+        lowest = np.zeros(len(p)) if U is None else U.derivative(self._guess)
+        q, full = lowest, np.full(len(p), U is None) | (self._guess >= room)
+        if not np.isfinite(room):
+            return q
+        for _ in range(TOLERANCES.level_newton):
+            s = self._held(p, q)
+            held = np.maximum(s.sum(axis=1), tiny)
+            slope = self._softness(s).sum(axis=1) / held
+            over = np.log(held / room)
+            step = np.divide(over, slope, out=np.zeros_like(over), where=(slope > 0.0) & full)
+            q = np.maximum(q + step, lowest)
+            if np.abs(step).max() <= TOLERANCES.level_settled * self.unit:
+                break
+        return q
+
+    def _along(self, way: np.ndarray):
+        """λ ↦ the step along a direction after which the masses are those given."""
+        from scipy.optimize import brentq
+
+        wanted = float(way @ self.totals)
+
+        def root(level: np.ndarray) -> np.ndarray:
+            def excess(shift: float) -> float:
+                found = float(way @ self._at(level + shift * way)[2].sum(axis=0))
+                return min(found / wanted, 2.0) - 1.0
+
+            here = excess(0.0)
+            low = high = 0.0
+            step = -math.copysign(TOLERANCES.level_first * self.unit, here)
+            while here * excess(high) > 0.0 and abs(high) < self.unit / TOLERANCES.level_first:
+                low, high, step = high, high + step, 8.0 * step
+            if here * excess(high) >= 0.0:
+                return high * way
+            return brentq(excess, low, high, xtol=TOLERANCES.level_settled * self.unit, maxiter=60) * way
+
+        return root
