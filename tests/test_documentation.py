@@ -14,7 +14,7 @@ PAGES = {
     "CONTRIBUTING.md": 4,
     "docs/metrics.md": 4,
     "docs/mass.md": 6,
-    "docs/species.md": 1,
+    "docs/species.md": 2,
     "docs/rooms.md": 1,
     "docs/grids.md": 1,
     "docs/tori.md": 2,

@@ -162,7 +162,7 @@ def test_a_scheme_that_wraps_another():
             '[initial]\nkind = "uniform"\n[species.a]',
             "species: each species has its own start",
         ),
-        ('"SpeciesInTurn"\norder = 2', '"FiniteVolume"', "species move by steps.PrimalDual, steps.SpeciesInTurn"),
+        ('"SpeciesInTurn"\norder = 2', '"FiniteVolume"', "species move by steps.PrimalDual"),
         ("mean = 1.5", "mean = [1.5, 0.0]", "species.b.mean: "),
     ],
 )
