@@ -64,9 +64,10 @@ class FluxNewton:
                 return None
             if -step.slope <= tolerance * self._cost(now.flux, now.density) + floor:
                 return step.potential
-            now = self._searched(now, step, floor)
-            if now is None:
+            lower = self._searched(now, step, floor)
+            if lower is None:
                 return None
+            now = lower
         return None
 
     def _at(self, flux: np.ndarray, density: np.ndarray) -> Flow:

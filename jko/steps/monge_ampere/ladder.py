@@ -199,8 +199,11 @@ class PressureLadder:
             work += shift
             scale = total / found
             pushed = now.density * scale
-            gap = self.energy.gap(pushed, answer, work, now.log + math.log(scale))
-            values = rescaled(_joined(pushed, answer, total), mu.values, self.grid.periodic)
+            log_pushed = now.log + math.log(scale)
+            gap = self.energy.gap(pushed, answer, work, log_pushed)
+            own, stiffness = self.energy.slope(log_pushed, pushed)
+            residual = (own - work) / np.max(stiffness)
+            values = rescaled(_joined(pushed, answer, residual, total), mu.values, self.grid.periodic)
         if not np.isfinite(gap) or not np.isfinite(values).all():
             return self._lost(now.p, mu, spent)
         internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
@@ -230,16 +233,17 @@ class PressureLadder:
         return value + grid_bias(mu, tau)
 
 
-def _joined(pushed: np.ndarray, answer: np.ndarray, total: float):
+def _joined(pushed: np.ndarray, answer: np.ndarray, residual: np.ndarray, total: float):
     """ρ̂ = ρ_k(S)·det DS where the map is a guide, else U*′(p − V): in far tails, which weigh nothing, and
-    where the two are apart.
+    where the two are apart, by their pressures as well: `residual` is U′(ρ̂) − p + V over the largest ρU″.
 
     Of an error δp both are off, ρ̂ by τ∇·(ρ∇δp), by which W₂ is off as the gap tells, U*′ by U*″δp, whose
-    mass comes from anywhere.
+    mass comes from anywhere: without end where U″ vanishes with ρ, so that a rounding of p fills a tail.
     """
     thin = (TOLERANCES.thin * answer.max()) ** 2
     change = pushed - answer
     apart = change / np.maximum(TOLERANCES.apart * (pushed + answer), TOLERANCES.smallest)
+    apart *= np.minimum(np.abs(residual) / (2.0 * TOLERANCES.apart), 1.0)
     apart *= apart
     square = answer * answer
     change *= square / ((square + thin) * (1.0 + apart * apart))
