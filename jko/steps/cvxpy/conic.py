@@ -209,7 +209,7 @@ def eulerian_problem(
         y, size = cp.Variable(factor.shape[1]), float(np.abs(factor).max()) or 1.0
         constraints.append(y == (factor / size).T @ r[-1])
         objective = objective + 0.5 * (scale * size) ** 2 * cp.sum_squares(y)
-    objective = unit * (objective + _extra(r[-1], linear, quadratic))
+    objective = unit * (objective + linear_and_quadratic(r[-1], linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
     outputs = {"density": tuple(r), "flow": tuple(v)}
     return Model(problem, first, r[-1], outputs, tuple(continuity), scale, unit=unit)
@@ -249,7 +249,7 @@ def lagrangian_problem(
     implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
     if not implied or np.any(least_widths > 0.0):
         constraints.append(widths >= least_widths / unit_length)
-    objective = unit * (objective + _extra(d, linear, quadratic))
+    objective = unit * (objective + linear_and_quadratic(d, linear, quadratic))
     problem = cp.Problem(cp.Minimize(objective), constraints)
     return Model(problem, first, d, {"edges": (X,)}, scale=unit_length, origin=middle, unit=unit)
 
@@ -267,7 +267,8 @@ def solve(problem, solver: str, options: dict) -> str | None:
     return None
 
 
-def _extra(variable, linear, quadratic):
+def linear_and_quadratic(variable, linear, quadratic):
+    """The terms of a step's data on a variable, each of which may be None."""
     import cvxpy as cp
 
     total = 0.0

@@ -14,12 +14,13 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Grid, LineGrid, Measure
 from jko.scheme import Scheme, State
-from jko.steps.cvxpy import conic
+from jko.steps.cvxpy import conic, shells
 from jko.steps.cvxpy.eulerian import Eulerian
 from jko.steps.cvxpy.line import Line, LinePotential, cut_edges, density_on
 from jko.steps.cvxpy.line_bound import lagrangian_bound
 from jko.steps.cvxpy.scheme import closed, record, rounding
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.transport.grids.remap import remap
 
 _NOT_CONVEX = "took the Eulerian form, which is convex where V'' < -1/tau"
 
@@ -40,17 +41,21 @@ class Lagrangian:
         self.grid, self.settings, self._new_program = mu.grid, settings, program
         parts = F.parts
         self.box = (mu.grid.lower[0], mu.grid.upper[0])
+        self.shells = mu.grid if mu.grid.is_radial else None
         self.conic_terms, modelled = conic.split_internal(parts.internal)
         self.modelled = GatheredInternal(modelled) if modelled else None
         self.internal = parts.internal_energy
         self.potential = (
-            LinePotential(parts.potential_values, *self.box, _resolving(mu.grid)) if parts.potential else None
+            LinePotential(_values(parts, mu.grid), *self.box, _resolving(mu.grid))
+            if parts.potential
+            else None
         )
         caps = [atom.cap for atom in parts.constraints]
         self.cap = min(caps) if caps else None
-        if self.cap is not None and self.cap * (self.box[1] - self.box[0]) < mu.mass:
+        room = float(np.sum(mu.grid.cell_volume)) if self.shells else self.box[1] - self.box[0]
+        if self.cap is not None and self.cap * room < mu.mass:
             raise ValueError(
-                f"functional: the cap leaves room for a mass of {self.cap * (self.box[1] - self.box[0]):g}, "
+                f"functional: the cap leaves room for a mass of {self.cap * room:g}, "
                 f"got {mu.mass:g}; raise the cap or widen the grid"
             )
         self.programs: dict[float, tuple] = {}
@@ -65,9 +70,9 @@ class Lagrangian:
     def refusal(F: Functional, mu: Density) -> str | None:
         """Why this form does not take F, or None."""
         parts = F.parts
-        if mu.grid.is_radial:
-            return f"the Lagrangian form works on the line, got {mu.grid!r}"
-        if mu.grid.dimension != 1:
+        if mu.grid.is_radial and (reason := shells.refusal(F, mu.grid)):
+            return f"the Lagrangian form in {reason}"
+        if len(mu.grid.cells) != 1:
             return f"the Lagrangian form works on the line, got {mu.grid.dimension} dimensions"
         if mu.grid.is_periodic:
             return f"the Lagrangian form has edges between two walls, got {mu.grid!r}"
@@ -102,7 +107,7 @@ class Lagrangian:
 
     def first_data(self, mu: Density):
         """The edges and the masses between them."""
-        edges, masses = cut_edges(mu, plain=self.cap is not None)
+        edges, masses = shells.cut_shells(mu) if self.shells else cut_edges(mu, plain=self.cap is not None)
         return {"edges": edges, "masses": masses}
 
     def step(self, mu: Measure, tau: float, data: State):
@@ -110,7 +115,7 @@ class Lagrangian:
         if self.settings.formulation is None and not self._convex(tau) and self.grid.is_uniform:
             return self._eulerian_step(mu, tau)
         start, masses = data["edges"], data["masses"]
-        line = Line(masses, self.potential, self.internal)
+        line = self._line(masses, start)
         X, gap, iterations, tight = start, np.inf, 0, False
         unit = max(line.size(start), self._cell_cost(masses, tau))
         scale = line.size(start) or unit  # a cap alone has no size
@@ -122,7 +127,7 @@ class Lagrangian:
             if solution.values is None:
                 break
             previous = value
-            found = admissible_edges(solution.values["edges"][0], masses, self.box, self.cap)
+            found = self._admissible(solution.values["edges"][0], masses, start)
             X, value = self._better(line, X, value, found, start, tau)
             cost = line.cost(X - start, tau)
             bound = lagrangian_bound(line, X, start, tau, self.box, self.cap)
@@ -131,7 +136,7 @@ class Lagrangian:
             if closed(self.settings, gap, earlier, cost, scale, final=self._exact) or (stalled and tight):
                 break
             tight = tight or stalled
-        density = density_on(self.grid, X, masses, plain=self.cap is not None)
+        density = self._density(X, masses)
         info = record(
             self.settings,
             solution,
@@ -147,6 +152,20 @@ class Lagrangian:
             form="lagrangian",
         )
         return density, {"edges": X, "masses": masses}, info
+
+    def _line(self, masses: np.ndarray, start: np.ndarray) -> Line:
+        given = masses, self.potential, self.internal
+        return shells.Shells(*given, self.shells, start[0] <= 0.0) if self.shells else Line(*given)
+
+    def _admissible(self, X: np.ndarray, masses: np.ndarray, start: np.ndarray):
+        if self.shells:
+            return shells.admissible_radii(X, masses, self.shells, self.cap, start)
+        return admissible_edges(X, masses, self.box, self.cap)
+
+    def _density(self, X: np.ndarray, masses: np.ndarray):
+        if self.shells:
+            return remap(X, masses, self.shells, cap=self.cap)
+        return density_on(self.grid, X, masses, plain=self.cap is not None)
 
     @property
     def _exact(self):
@@ -169,6 +188,8 @@ class Lagrangian:
 
     @property
     def _elsewhere(self) -> str:
+        if self.shells:
+            return "limits.FiniteVolume"
         return "formulation='eulerian'" if self.grid.is_uniform else "steps.Quantile"
 
     def _eulerian_step(self, mu: Density, tau: float):
@@ -187,16 +208,18 @@ class Lagrangian:
         return float(masses.sum()) * self.grid.spacing[0] ** 2 / (2.0 * tau)
 
     def _program(self, tau: float, masses: np.ndarray, start: np.ndarray):
-        held = self.programs.get(tau)
-        if held is None or not np.array_equal(held[0], masses):
+        held, full = self.programs.get(tau), self.shells is not None and bool(start[0] <= 0.0)
+        if held is None or held[1] != full or not np.array_equal(held[0], masses):
             least = np.zeros(masses.size) if self.cap is None else masses / self.cap
-            program = self._new_program(
-                functools.partial(
-                    conic.lagrangian_problem, masses, self.conic_terms, least, self.box, self.grid.spacing[0]
-                )
-            )
-            self.programs[tau] = held = (masses, program)
-        return held[1]
+            if self.shells:
+                lengths = self.shells.radius_of(self._line(masses, start).sizes(start))
+                given = self.shells, self.conic_terms, lengths, self.shells.radius_of(least), full
+                program = self._new_program(functools.partial(shells.shells_problem, masses, *given))
+            else:
+                given = self.conic_terms, least, self.box, self.grid.spacing[0]
+                program = self._new_program(functools.partial(conic.lagrangian_problem, masses, *given))
+            self.programs[tau] = held = (masses, full, program)
+        return held[2]
 
     def _better(
         self, line: Line, X: np.ndarray, value: float, found: np.ndarray, start: np.ndarray, tau: float
@@ -213,6 +236,10 @@ class Lagrangian:
                 return mixed, reached
             share *= 0.5
         return X, value
+
+
+def _values(parts, grid: Grid | LineGrid):
+    return shells.profile(parts, grid) if grid.is_radial else parts.potential_values
 
 
 def _resolving(grid: Grid | LineGrid) -> int:

@@ -71,9 +71,9 @@ class Line:
         internal = internal or self.internal
         if internal is None:
             return 0.0
-        widths = np.diff(X)[self.held]
+        sizes = self.sizes(X)[self.held]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            total = float(np.sum(widths * internal.density(self.masses[self.held] / widths)))
+            total = float(np.sum(sizes * internal.density(self.masses[self.held] / sizes)))
         return total if np.isfinite(total) else np.inf
 
     def energy(self, X: np.ndarray) -> float:
@@ -82,10 +82,10 @@ class Line:
 
     def size(self, X: np.ndarray) -> float:
         """Σ w (V − min V) + Σ ΔX P(w/ΔX) with the pressure P: no constant of V or of δU in it."""
-        widths = np.diff(X)[self.held]
+        sizes = self.sizes(X)[self.held]
         total = self.potential_energy(X)
         if self.internal is not None:
-            total += float(np.sum(widths * self.pressure(self.internal, self.masses[self.held] / widths)))
+            total += float(np.sum(sizes * self.pressure(self.internal, self.masses[self.held] / sizes)))
         return total
 
     def pressure(self, internal, s: np.ndarray):
@@ -94,8 +94,43 @@ class Line:
 
     def density(self, X: np.ndarray):
         """w/ΔX `[n]`, 0 in gaps."""
-        widths = np.maximum(np.diff(X), 1e-300)
-        return np.where(self.held, self.masses / widths, 0.0)
+        return np.where(self.held, self.masses / np.maximum(self.sizes(X), 1e-300), 0.0)
+
+    # what differs in shells
+    def sizes(self, X: np.ndarray):
+        """What cells measure, `[n]`."""
+        return np.diff(X)
+
+    def lengths(self, sizes: np.ndarray):
+        """u of a cell of some size, in which its energy is convex and falling: on the line the size."""
+        return sizes
+
+    def areas(self, X: np.ndarray):
+        """What a pressure pushes at positions: 1 on the line."""
+        return np.ones(X.shape)
+
+    def longest(self, box: tuple) -> float:
+        """The length of a cell that fills the box."""
+        return box[1] - box[0]
+
+    bend = 0.0  # −d log area / d log s at the length of a given mass of density s
+    full = False  # whether the first position is the centre of a ball, which stays
+
+    def wall_forces(self, X: np.ndarray, force: np.ndarray, first: float, last: float):
+        """Pairs (a, b) worth trying: one wall or both balance the forces, `first` and `last` being the
+        pressures there.
+
+        Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
+        interior-point solver stays away from it by more than any distance that would tell.
+        """
+        total = float(force.sum())
+        first = max(first + float(force[0]), 0.0)
+        return sorted({(0.0, 0.0), (max(total, 0.0), max(-total, 0.0)), (first, max(first - total, 0.0))})
+
+    def pressures(self, X: np.ndarray, balance: np.ndarray):
+        """The pressures `[n]` that balance forces at the edges `[n+1]`, but for what all mass shares."""
+        even = self.mass_times(np.ones(X.size)) * (balance.sum() / self.masses.sum())
+        return -np.cumsum(balance - even)[:-1]
 
 
 class LinePotential:
@@ -162,16 +197,16 @@ def cut_edges(mu: CellDensity, plain: bool = False) -> tuple[np.ndarray, np.ndar
     one's own are kept.
     """
     if plain:
-        edges, masses = merge_empty(np.asarray(mu.grid.edges[0]), _without_tails(np.asarray(mu.masses)))
-        return _split(edges, masses, mu.grid.size)
+        edges, masses = merge_empty(np.asarray(mu.grid.edges[0]), without_tails(np.asarray(mu.masses)))
+        return split_cells(edges, masses, mu.grid.size)
     edges, masses = cut(mu)
-    edges, masses = _split(*merge_empty(edges, _without_tails(masses)), mu.grid.size)
+    edges, masses = split_cells(*merge_empty(edges, without_tails(masses)), mu.grid.size)
     if mu.grid.is_uniform and np.all(masses > 0.0) and masses.size > 3:
         edges, masses = _resample(edges, masses, mu.grid.size)
     return edges, sharpen(edges, masses)
 
 
-def _split(edges: np.ndarray, masses: np.ndarray, most: int):
+def split_cells(edges: np.ndarray, masses: np.ndarray, most: int):
     """The same piecewise constant density by more cells, up to `most`, where few have mass."""
     held = masses > 0.0
     if np.count_nonzero(held) >= TOLERANCES.few_cells:
@@ -210,7 +245,7 @@ def _spread(edges: np.ndarray, masses: np.ndarray):
     return np.where((masses[1:] > 0.0) & (masses[:-1] > 0.0), np.clip(flux, -most, most), 0.0)
 
 
-def _without_tails(masses: np.ndarray):
+def without_tails(masses: np.ndarray):
     total = masses.sum()
     kept = np.where(masses > TOLERANCES.dust * total, masses, 0.0)
     kept[np.cumsum(kept) < TOLERANCES.tail * total] = 0.0

@@ -21,21 +21,10 @@ def lagrangian_bound(line, X: np.ndarray, start: np.ndarray, tau: float, box: tu
         return -np.inf
     force = line.mass_times(X - start) / tau + line.potential_force(X)
     smooth = line.cost(X - start, tau) + line.potential_energy(X)
-    total = float(force.sum())
     present = _present_pressure(line, X, cap)
-    walls = _wall_forces(total, max(present[0] + float(force[0]), 0.0))
+    walls = line.wall_forces(X, force, float(present[0]), float(present[-1]))
     tried = [(a, b, trust) for a, b in walls for trust in (TOLERANCES.pressure_trust, np.inf)]
     return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
-
-
-def _wall_forces(total: float, first: float):
-    """Pairs (a, b) worth trying: one wall or both balance the total force.
-
-    Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
-    interior-point solver stays away from it by more than any distance that would tell.
-    """
-    one = max(total, 0.0), max(-total, 0.0)
-    return sorted({(0.0, 0.0), one, (first, max(first - total, 0.0))})
 
 
 def _present_pressure(line, X: np.ndarray, cap):
@@ -60,50 +49,51 @@ def _bound(
     balance = force.copy()
     balance[0] -= a
     balance[-1] += b
-    even = line.mass_times(np.ones(X.size)) * (balance.sum() / line.masses.sum())
-    p = -np.cumsum(balance - even)[:-1]
+    p = line.pressures(X, balance)
     least = np.where(line.held, present / TOLERANCES.pressure_trust, 0.0)
     free = cap is not None or trust == np.inf
     most = np.inf if free else np.where(line.held, present * trust, np.inf)
     if line.internal is None and cap is None:
         p = np.zeros_like(p)
     p = np.clip(p, least, np.maximum(most, least))
-    residual = balance.copy()
-    residual[:-1] += p
-    residual[1:] -= p
-    widths = np.diff(X)
+    residual, areas, lengths = balance.copy(), line.areas(X), line.lengths(line.sizes(X))
+    residual[:-1] += p * areas[:-1]
+    residual[1:] -= p * areas[1:]
+    if line.full:
+        residual[0] = 0.0
+    push = p * line.areas(lengths)
     return (
-        _least_of_cells(line, p, X, cap, box)
-        - float(p @ widths)
+        _least_of_cells(line, push, X, cap, box)
+        - float(push @ lengths)
         - 0.5 * float(residual @ _solve_mass(line, residual)) / modulus
         - a * (X[0] - box[0])
         - b * (box[1] - X[-1])
     )
 
 
-def _least_of_cells(line, p: np.ndarray, X: np.ndarray, cap, box: tuple) -> float:
-    """Σ inf over ΔX ≥ w/cap of ΔX U(w/ΔX) + pΔX, from below."""
-    w, p, X_density = line.masses[line.held], p[line.held], line.density(X)[line.held]
+def _least_of_cells(line, push: np.ndarray, X: np.ndarray, cap, box: tuple) -> float:
+    """Σ inf over u, of a size v ≥ w/cap, of vU(w/v) + u·push, from below."""
+    w, push, X_density = line.masses[line.held], push[line.held], line.density(X)[line.held]
     most = np.inf if cap is None else cap
     if line.internal is None:
-        return 0.0 if cap is None else float(np.sum(w * p / cap))
-    s = np.minimum(_density_at(line, p, np.minimum(X_density, most)), most)
-    value = float(np.sum(w * (line.internal.density(s) + p) / s))
-    # s solves P(s) = p to rounding; convexity in the width turns what is left into a bound.
-    slack = np.where(
-        s < most,
-        np.abs(p - line.pressure(line.internal, s)),
-        np.maximum(line.pressure(line.internal, s) - p, 0.0),
-    )
-    return value - float(slack.sum()) * (box[1] - box[0])
+        return 0.0 if cap is None else float(push @ line.lengths(w / cap))
+    s = np.minimum(_density_at(line, w, push, np.minimum(X_density, most)), most)
+    u = line.lengths(w / s)
+    value = float(np.sum(w * line.internal.density(s) / s) + push @ u)
+    # s solves the balance to rounding; convexity in u turns what is left into a bound.
+    left = line.pressure(line.internal, s) * line.areas(u) - push
+    slack = np.where(s < most, np.abs(left), np.maximum(left, 0.0))
+    return value - float(slack @ np.maximum(u, line.longest(box)))
 
 
-def _density_at(line, p: np.ndarray, s: np.ndarray):
-    """s with sU′(s) − U(s) = p, by Newton in log s from a nearby density."""
+def _density_at(line, w: np.ndarray, push: np.ndarray, s: np.ndarray):
+    """s with sU′(s) − U(s) the pressure that pushes so at its length, by Newton in log s from a nearby
+    density."""
     U = line.internal
     with np.errstate(all="ignore"):
         for _ in range(TOLERANCES.pressure_iterations):
-            change = (line.pressure(U, s) - p) / (s * s * U.second_derivative(s))
+            p, here = push / line.areas(line.lengths(w / s)), line.pressure(U, s)
+            change = (here - p) / (s * s * U.second_derivative(s) - line.bend * here)
             change = np.where(np.isfinite(change), np.clip(change, -1.0, 1.0), 0.0)
             s = s * np.exp(-change)
             if np.all(np.abs(change) < TOLERANCES.pressure_settled):

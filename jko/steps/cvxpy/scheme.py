@@ -29,7 +29,8 @@ class Cvxpy(Scheme):
     * "eulerian", any d, also a torus: densities on the cells and flows through the faces over `slices` inner
       slices of Benamou–Brenier;
     * "lagrangian", d = 1 between walls: the edges of cells of fixed mass move, with the exact W₂ of piecewise
-      constant densities, and no inner slices: `slices` above 1 is refused.
+      constant densities, and no inner slices: `slices` above 1 is refused. So do the radii of shells, in any
+      d, under the entropy, displacement convex powers, radial potentials and caps.
 
     formulation=None takes "lagrangian" on the line where the functional allows it (no interaction, no fast
     diffusion), else "eulerian". `solver` is the name of a solver that cvxpy has installed, `solver_options`
