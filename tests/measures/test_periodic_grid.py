@@ -117,7 +117,7 @@ def test_schemes_between_walls_refuse_it_and_name_those_that_do_not(monkeypatch)
 def test_transport_in_free_space_refuses_it():
     mu, nu = a_density(TORUS), a_density(TORUS, 1)
     for asked in (
-        lambda: jko.transport.interpolate(mu, nu, 0.5),
+        lambda: jko.transport.interpolate(mu, nu, 0.5, "product"),
         lambda: jko.transport.benamou_brenier(mu, nu),
         lambda: jko.transport.schrodinger_bridge(mu, nu, 0.1),
         lambda: jko.transport.sinkhorn(mu, nu, 0.1),

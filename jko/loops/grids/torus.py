@@ -50,6 +50,17 @@ def continued(field: np.ndarray, around: tuple[int, ...]) -> np.ndarray:
     return field
 
 
+def folded(field: np.ndarray, around: tuple[int, ...]) -> np.ndarray:
+    """A field on so many layers more, each laid on the cells that it is an image of: masses add up."""
+    for axis, count in enumerate(around):
+        if count:
+            n = field.shape[axis] - 2 * count
+            out = np.zeros((n, *np.delete(field.shape, axis)))
+            np.add.at(out, np.arange(-count, n + count) % n, np.moveaxis(field, axis, 0))
+            field = np.moveaxis(out, 0, axis)
+    return np.ascontiguousarray(field)
+
+
 def within(field: np.ndarray, around: tuple[int, ...]) -> np.ndarray:
     """What `continued` added, taken off again."""
     cut = [slice(None)] * (field.ndim - len(around))

@@ -10,14 +10,20 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from jko.loops.grids import torus
 from jko.loops.transport.displacement import lift
 
 _LEAST = 1e-3  # of a cell, the width of an image
 _SHEAR = 0.05  # mixed derivative of the map below which a cell is not cut: upright boxes err by its square
 
 
-def deposit(mass: np.ndarray, psi: np.ndarray, spacing: tuple):
-    """(id − ∇ψ)_# mass `[*cells]` in 1, 2 or 3 dimensions; faces on the walls of the box stay there."""
+def deposit(mass: np.ndarray, psi: np.ndarray, spacing: tuple, periodic: tuple[bool, ...] = ()):
+    """(id − ∇ψ)_# mass `[*cells]` in 1, 2 or 3 dimensions; faces on the walls of the box stay there, and
+    along `periodic` axes mass goes round."""
+    if any(periodic):
+        around = torus.layers(psi, [1.0 / (h * h) for h in spacing], periodic)
+        wide = np.pad(mass, [(count, count) for count in around])
+        return torus.folded(deposit(wide, torus.continued(psi, around), spacing), around)
     d, out = mass.ndim, np.zeros(lift(mass).shape)
     h = np.ones(3)
     h[3 - d :] = spacing

@@ -10,6 +10,7 @@ from jko.steps.quantile import circle
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.transport import remap
 from jko.transport.distances.line import circle_distance, quantile_distance, quantile_function
+from jko.transport.grids.circle import length_of, remap_round
 
 LIGHT = 1e-13, 1e-9  # of the mean mass of a cell: joined, to be tried in turn
 
@@ -35,7 +36,7 @@ def settled(problem, solution, mu: Density):
     data = dict(zip(("edges", "widths", "masses"), cells[1:], strict=True))
     if mu.grid.is_periodic:
         data = circle.turned_back(data, mu.grid)
-        return circle.on_grid(data["edges"], data["masses"], mu), data, cells[0].astype(int)
+        return remap_round(data["edges"], data["masses"], mu.grid), data, cells[0].astype(int)
     increasing = np.maximum.accumulate(data["edges"])  # widths below rounding
     new = remap(increasing, data["masses"], mu.grid, cap=problem.energy.cap)
     return new, data, cells[0].astype(int)
@@ -44,7 +45,7 @@ def settled(problem, solution, mu: Density):
 def is_unresolved(F: Functional, mu: Density, new: Density) -> bool:
     """Whether a density that differs by no more than the grid resolves costs more than the edges gained."""
     if mu.grid.is_periodic:
-        ends = mu.grid.lower[0], circle.length_of(mu.grid)
+        ends = mu.grid.lower[0], length_of(mu.grid)
         spread = circle_distance(mu.normalized(), new.normalized(), *ends)
     else:
         spread = quantile_distance(quantile_function(mu), quantile_function(new))

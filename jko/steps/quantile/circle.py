@@ -20,12 +20,8 @@ from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Grid
 from jko.measures.confined import AtImages, Folding, Nearest, OfNearest
 from jko.steps.quantile.tolerances import TOLERANCES
-from jko.transport.grids.remap import cell_averages, graded, mass_between, merge_empty, point_values
-
-
-def length_of(grid: Grid) -> float:
-    """L of a periodic grid of one dimension."""
-    return grid.upper[0] - grid.lower[0]
+from jko.transport.grids.circle import between_round, length_of, masses_round
+from jko.transport.grids.remap import graded, merge_empty
 
 
 def three_turns(grid: Grid) -> Grid:
@@ -111,13 +107,12 @@ def laid(mu: Density):
     grid = mu.grid
     values = np.where(mu.values > TOLERANCES.vacuum * mu.values.max(), mu.values, 0.0)
     first = _emptiest(values)
-    padded = np.pad(np.roll(values, -first), TOLERANCES.seam_cells, mode="wrap")
-    masses = cell_averages(padded)[TOLERANCES.seam_cells : -TOLERANCES.seam_cells] * grid.spacing[0]
+    masses = masses_round(np.roll(values, -first), grid)
     edges = grid.lower[0] + grid.spacing[0] * (first + np.arange(values.size + 1.0))
     edges[-1] = edges[0] + length_of(grid)
     edges, masses = merge_empty(edges, masses)
     new, _ = graded(edges, masses, grid.size)
-    return merge_empty(new, _between(edges, masses, new, length_of(grid)))
+    return merge_empty(new, between_round(edges, masses, new, length_of(grid)))
 
 
 def _emptiest(values: np.ndarray) -> int:
@@ -127,23 +122,6 @@ def _emptiest(values: np.ndarray) -> int:
     if np.max(after - held) > 1:
         return int(after[np.argmax(after - held)]) % values.size
     return int(np.argmin(values + np.roll(values, 1)))
-
-
-def _between(edges: np.ndarray, masses: np.ndarray, faces: np.ndarray, length: float):
-    """`mass_between` of what repeats after a length: no end is the border of a run."""
-    if edges[-1] < edges[0] + length:
-        edges, masses = np.append(edges, edges[0] + length), np.append(masses, 0.0)
-    turns = np.arange(np.floor((faces[0] - edges[0]) / length) - 1.0, (faces[-1] - edges[0]) / length + 1.0)
-    ends = np.append((edges[:-1] + length * turns[:, None]).ravel(), edges[0] + length * (turns[-1] + 1.0))
-    return mass_between(np.maximum.accumulate(ends), np.tile(masses, turns.size), faces)
-
-
-def on_grid(edges: np.ndarray, masses: np.ndarray, mu: Density):
-    """The density on the grid of cells round the circle, as of `transport.remap`."""
-    grid, pad = mu.grid, TOLERANCES.seam_cells
-    faces = grid.lower[0] + grid.spacing[0] * np.arange(-pad, grid.size + pad + 1.0)
-    averages = _between(edges, masses, faces, length_of(grid)) / grid.spacing[0]
-    return mu.with_values(point_values(averages)[pad:-pad])
 
 
 def turned_back(cells: dict, grid: Grid) -> dict:

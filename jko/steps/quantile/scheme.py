@@ -31,6 +31,7 @@ from jko.steps.quantile.shells import in_volume
 from jko.steps.quantile.tolerances import TOLERANCES
 from jko.steps.reflection import Continued, Reflected
 from jko.transport import cut, graded
+from jko.transport.grids.circle import length_of
 
 _JOINED = "cells of less than {:g} of the mean mass were joined to their neighbours"
 _UNRESOLVED = "the density was left where it was within half a cell: the edges go on"
@@ -175,7 +176,7 @@ class Quantile(Scheme):
         before, after = (problem.start, problem.widths), (solution.edges, solution.widths)
         ends = problem.walls, problem.energy.cap, problem.period
         edges, widths, bent = displaced(before, after, problem.masses, 1.0, *ends)
-        if mu.grid.is_periodic and edges[-1] > edges[0] + circle.length_of(mu.grid):
+        if mu.grid.is_periodic and edges[-1] > edges[0] + length_of(mu.grid):
             return Reflected(
                 half, None, None, 0.0, 0.0, note="the reflection would go round the circle twice"
             )
@@ -195,7 +196,7 @@ class Quantile(Scheme):
             past, walls, period = circle.lifted(past, now, mu.grid)
         pairs = [(edges["edges"], edges["widths"]) for edges in (past, now)]
         edges, widths, bent = displaced(*pairs, now["masses"], 1.0 / 3.0, walls, energy.cap, period)
-        if bent > 0.1 or (mu.grid.is_periodic and edges[-1] > edges[0] + circle.length_of(mu.grid)):
+        if bent > 0.1 or (mu.grid.is_periodic and edges[-1] > edges[0] + length_of(mu.grid)):
             return None
         start = {"edges": edges, "widths": widths, "masses": now["masses"]}
         problem, solution, note = self._solved(mu, 2.0 * tau / 3.0, start, energy)
@@ -227,9 +228,7 @@ class Quantile(Scheme):
         start = (cells[name] for name in ("edges", "widths", "masses"))
         problem = LineProblem(energy, *start, tau, walls, exponent=self.cost_exponent)
         if mu.grid.is_periodic:
-            return circle.solved(
-                problem, circle.length_of(mu.grid), lambda cut: self._solved_between(cut, mu)
-            )
+            return circle.solved(problem, length_of(mu.grid), lambda cut: self._solved_between(cut, mu))
         return self._solved_between(problem, mu)
 
     def _solved_between(self, problem, mu: Density):

@@ -41,7 +41,6 @@ class Tolerances:
 
     # Round a circle
     vacuum: float = 1e-150  # fraction of the largest value: less is a gap, as `transport.cut` has it
-    seam_cells: int = 6  # on either side of the seam: the stencils of averages and point values reach 4
     seam_jump: float = 1e-9  # fraction of V's range: a larger jump where the ends meet is no rounding
     kink_probe: float = 1e-6  # of half a turn: so near to 0 the slope of a smooth W is as small a part
     kink_slope: float = 1e-5  # fraction of the steepest slope of W, above that: a kink where ends meet

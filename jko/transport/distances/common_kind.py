@@ -21,17 +21,24 @@ MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus and in a room take jko.wasserstein"
 
 
-def check_pair(mu, nu, free: bool = True, clouds_of_any_mass: bool = False, lines: bool = False):
+def check_pair(
+    mu,
+    nu,
+    free: bool = True,
+    clouds_of_any_mass: bool = False,
+    lines: bool = False,
+    tori: bool = False,
+):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
-    with `free` for densities on periodic grids and in rooms. With `lines` also densities on edges of one's
-    own are taken."""
+    with `free` for densities on periodic grids, but with `tori`, and in rooms. With `lines` also densities
+    on edges of one's own are taken."""
     for name, measure in (("mu", mu), ("nu", nu)):
         if not isinstance(measure, (CellDensity if lines else Density) | Particles | Gaussian):
             raise TypeError(
                 f"{name}: expected a Density, Particles or a Gaussian, got {type(measure).__name__}; "
                 "convert it to one of these"
             )
-        if free and isinstance(measure, Density):
+        if free and isinstance(measure, Density) and not (tori and not measure.grid.is_room):
             measure.grid.require_box(name, IN_FREE_SPACE)
         if free and isinstance(measure, ConfinedParticles):
             measure.domain.require_box(name, IN_FREE_SPACE)
@@ -106,11 +113,13 @@ def mass_of(mu: Density) -> float:
     return float(mu.mass)
 
 
-def alike(mu: Measure, nu: Measure):
+def alike(mu: Measure, nu: Measure, tori: bool = False):
     """(mu, nu) as two densities on one grid, two clouds or two Gaussians; a Gaussian beside a density is
-    put on its grid. Raises TypeError and ValueError for what is no measure, differs in mass or
-    dimension, or cannot be made alike."""
-    check_pair(mu, nu)
+    put on its grid. With `tori` densities may lie on one torus. Raises TypeError and ValueError for what is
+    no measure, differs in mass or dimension, or cannot be made alike."""
+    check_pair(mu, nu, tori=tori)
+    if tori:
+        torus_of(mu, nu)
     mu, nu = _beside_densities(mu, nu)
     if isinstance(mu, Particles) != isinstance(nu, Particles):
         raise ValueError(

@@ -117,9 +117,13 @@ def circle_distance(mu: Density, nu: Density, lower: float, period: float):
 
 def turned_quantiles(mu: Density, nu: Density, lower: float, period: float) -> tuple[tuple, tuple]:
     """The quantile functions Q₀ and Q₁(· − θ) of two measures of mass 1 on a circle, θ the best."""
+    return turned_segments(*(quantile_function(_wrapped(m, lower, period)) for m in (mu, nu)), period)
+
+
+def turned_segments(first: tuple, second: tuple, period: float) -> tuple[tuple, tuple]:
+    """Two quantile functions on a circle, of mass 1, the second turned by the best θ."""
     from scipy.optimize import brentq
 
-    first, second = (quantile_function(_wrapped(m, lower, period)) for m in (mu, nu))
     second = (*second[:2], second[2] / second[2].sum())
 
     @cache

@@ -42,12 +42,13 @@ def solve(
 
     Each half of a round adds to one potential σu, −∇·(M∇u) = ν − T_#μ with M the larger of both
     densities and a tenth of the largest, one multigrid cycle, and takes the conjugate; then the same for
-    the other. From coarse to fine, started from the map between Gaussians of the same moments.
+    the other. From coarse to fine, started from the map between Gaussians of the same moments, on a torus
+    from the identity.
     """
     phi, value = None, math.nan
     for depth, cells in reversed(list(enumerate(_levels(overlap.first.shape)))):
         level = _Level(overlap, cells, threads)
-        phi = level.affine() if phi is None else level.prolong(phi)
+        phi = level.first() if phi is None else level.prolong(phi)
         psi, phi = level.climb(phi, rounds[min(depth, len(rounds) - 1)], still * 2.0**depth)
         coarse, value = value, level.value(psi, phi)
     gap, residual = level.gap(psi, phi)
@@ -86,20 +87,23 @@ class _Level:
         self.spacing = tuple(e / n for e, n in zip(extent, cells, strict=True))
         density = self.unit ** len(extent)
         self.mu, self.nu = (density * average(f, cells) for f in (overlap.first, overlap.second))
-        self.volume, self.threads = math.prod(self.spacing), threads
+        self.volume, self.threads, self.periodic = math.prod(self.spacing), threads, overlap.periodic
         self.inverse_square = [np.full(cells, h**-2.0, np.float32) for h in self.spacing]
         self.diagonal = sum(e * e for e in extent)
         self.whole = 0.5 * abs(overlap.surplus) / self.unit**2
         self.step, self.floor, self.rounds = TOLERANCES.step, TOLERANCES.mobility, 0
 
     def conjugate(self, phi: np.ndarray):
-        return c_transform(phi, self.spacing, 1.0, self.threads)
+        return c_transform(phi, self.spacing, 1.0, self.threads, periodic=self.periodic)
 
     def value(self, psi: np.ndarray, phi: np.ndarray):
         return self.volume * float(np.vdot(self.mu, psi) + np.vdot(self.nu, phi))
 
-    def affine(self):
-        """φ of the optimal map between Gaussians of the same moments."""
+    def first(self):
+        """φ of the optimal map between Gaussians of the same moments, 0 on a torus."""
+        return np.zeros(self.mu.shape) if any(self.periodic) else self._affine()
+
+    def _affine(self):
         from jko.transport.distances.gaussian import optimal_matrix
 
         points = np.stack(
@@ -125,7 +129,7 @@ class _Level:
     def prolong(self, phi: np.ndarray):
         cells = self.mu.shape
         ratios = [old / new for old, new in zip(phi.shape, cells, strict=True)]
-        return interpolate(phi, cells, (0.0,) * len(cells), ratios)
+        return interpolate(phi, cells, (0.0,) * len(cells), ratios, self.periodic or None)
 
     def climb(self, phi: np.ndarray, rounds: int, still: float):
         """(ψ, φ) after some rounds, until one gains little; where the value falls, on from the best with
@@ -166,7 +170,7 @@ class _Level:
         slack=None,
     ):
         """(u, target − T_# source) with −∇·(M∇u) the second, T = id − ∇ψ."""
-        moved = deposit(source, psi, self.spacing)
+        moved = deposit(source, psi, self.spacing, self.periodic)
         residual = target - moved
         mobility = np.maximum(target, moved)
         mobility += floor * mobility.max()
@@ -176,19 +180,22 @@ class _Level:
             if slack is None
             else [g / s for g, s in zip(self.inverse_square, slack, strict=True)]
         )
-        grid = Multigrid(np.log(mobility), stiffness * mobility, axes)
+        grid = Multigrid(np.log(mobility), stiffness * mobility, axes, self.periodic or None)
         u, _ = grid.solve(stiffness * (residual - residual.mean()), tolerance, most)
         return u.astype(float), residual
 
     def gap(self, psi: np.ndarray, phi: np.ndarray):
         """½⟨r, u⟩ for r = ν − T_#μ and −∇·(M(I − D²φ)⁻¹∇u) = r; and ∫|r|."""
-        slack = [np.clip(1.0 - _bend(phi, a) / h**2, *TOLERANCES.stretch) for a, h in enumerate(self.spacing)]
+        turns = self.periodic or (False,) * phi.ndim
+        bends = [_bend(phi, a, turns[a]) / h**2 for a, h in enumerate(self.spacing)]
+        slack = [np.clip(1.0 - bend, *TOLERANCES.stretch) for bend in bends]
         u, residual = self._correction(self.mu, self.nu, psi, TOLERANCES.gap_mobility, 1e-2, 30, slack)
         return 0.5 * self.volume * float(np.vdot(u, residual)), self.volume * float(np.abs(residual).sum())
 
 
-def _bend(field: np.ndarray, axis: int):
-    at = np.pad(field, [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)], mode="edge")
+def _bend(field: np.ndarray, axis: int, turns: bool):
+    width = [(1, 1) if a == axis else (0, 0) for a in range(field.ndim)]
+    at = np.pad(field, width, mode="wrap" if turns else "edge")
     upper, lower = (
         tuple(s if a == axis else slice(None) for a in range(field.ndim))
         for s in (slice(2, None), slice(None, -2))

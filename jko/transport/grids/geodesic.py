@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.errors import fraction
+from jko.loops.grids.torus import continued
 from jko.measures import Density
 from jko.transport.distances.common_kind import alike, as_densities
 from jko.transport.grids.overlap import walls_kept
@@ -21,7 +22,8 @@ def displaced(mu, nu, t):
     from jko.loops.transport.push import pull_back
 
     values, potential, time, rim = _from_nearer_end(mu, nu, t)
-    moved, _ = pull_back(np.pad(values, [(r, r) for r in rim]), potential, time, mu.grid.spacing)
+    wide = np.pad(values, [(r, r) for r in rim])
+    moved, _ = pull_back(wide, potential, time, mu.grid.spacing, periodic=mu.grid.periodic)
     moved = _within(moved, rim)
     return mu.with_values(moved * (mu.values.sum() / moved.sum()))
 
@@ -33,12 +35,14 @@ def geodesic_velocity(mu: Density, nu: Density, t: float):
     In vacuum it is the velocity of the nearest mass. Raises ValueError for t outside (0, 1) and for
     measures that differ in dimension, mass or grid.
     """
-    mu, nu = as_densities(*alike(mu, nu), "back-and-forth")
+    mu, nu = as_densities(*alike(mu, nu, tori=True), "back-and-forth")
     if mu.dimension == 1:
         raise ValueError("mu, nu: expected 2 or 3 dimensions, got 1; on the line take brenier_map(mu, nu)")
     if fraction("t", t) in (0.0, 1.0):
         raise ValueError(f"t: expected a number between 0 and 1, neither of them, got {t:g}")
     _, potential, _, rim = _from_nearer_end(mu, nu, t)
+    around = tuple(int(turns) for turns in mu.grid.periodic)
+    potential, rim = continued(potential, around), tuple(np.add(rim, around))
     slopes = [np.gradient(potential, h, axis=axis) for axis, h in enumerate(mu.grid.spacing)]
     return (1.0 if t <= 0.5 else -1.0) * np.stack([_within(s, rim) for s in slopes], axis=-1)
 
@@ -47,10 +51,13 @@ def _from_nearer_end(mu, nu, t):
     """The density at the nearer end, φ_t on a wider grid, the time from that end, and the rim."""
     from jko.loops.transport.c_transform import c_transform
 
-    rim = tuple(0 if kept else TOLERANCES.geodesic_rim for kept in walls_kept(mu, nu))
+    rim = tuple(
+        0 if kept or turns else TOLERANCES.geodesic_rim
+        for kept, turns in zip(walls_kept(mu, nu), mu.grid.periodic, strict=True)
+    )
     psi, phi = trusted(mu, nu).extended(rim)
     values, potential, time = (mu.values, psi, t) if t <= 0.5 else (nu.values, phi, 1.0 - t)
-    return values, c_transform(potential, mu.grid.spacing, time), time, rim
+    return values, c_transform(potential, mu.grid.spacing, time, periodic=mu.grid.periodic), time, rim
 
 
 def _within(field, rim):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from jko.measures.confined import Folding
 from jko.transport.grids.overlap import walls_kept
 from jko.transport.grids.tolerances import TOLERANCES
 from jko.transport.grids.transport import trusted
@@ -17,6 +18,9 @@ from jko.transport.maps.brenier import OptimalMap, require_convex, support_defec
 class GridMap(OptimalMap):
     """T = ∇u, u = |x|²/2 − ψ with ψ the Kantorovich potential of a density on a grid: for points in its
     box.
+
+    On a torus T is lifted to space, T(x + Lₐeₐ) = T(x) + Lₐeₐ: T(x) − x is how far a point goes and which way
+    round, and u is convex on all of it [CorderoErausquin1999].
 
     ψ is the quadratic spline with these `coefficients` `[*cells + 2]`: T interpolates slopes between
     cells linearly along each axis. `least_eigenvalue` `[*cells]` of D²u at the cells, whose least where
@@ -50,14 +54,16 @@ class GridMap(OptimalMap):
     def _inside(self, x):
         x = self._points(x)
         slack = 1e-9 * np.asarray(self.grid.spacing)
-        out = np.any((x < self.grid.lower - slack) | (x > self.grid.upper + slack), axis=1)
+        turns = np.array(self.grid.periodic)
+        out = np.any(((x < self.grid.lower - slack) | (x > self.grid.upper + slack)) & ~turns, axis=1)
         if out.any():
             raise ValueError(f"x: expected points in the box of mu's grid, got {int(out.sum())} outside")
         return x
 
     def _spline(self, x, derivative):
         """The spline of ψ, or its derivative along an axis."""
-        place = (x - self.grid.lower) / self.grid.spacing - 0.5
+        place = Folding.into(self.grid)(x, np) if self.grid.is_periodic else x
+        place = (place - self.grid.lower) / self.grid.spacing - 0.5
         nearest = np.clip(np.rint(place).astype(int), 0, np.array(self.grid.cells) - 1)
         weights = [
             _slopes(t, h) if axis == derivative else _values(t)

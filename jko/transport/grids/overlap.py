@@ -17,7 +17,8 @@ class Overlap:
 
     `origin` is the centre of the box's cell 0 in the first's coordinates. For the cost |x − y|²/2 and y
     = y′ + s, potentials of the pair in the box and of the given pair differ by the linear functions −s·x
-    and s·y′, and W₂² by 2s·(m₁ − m₀) − |s|²: translations cost nothing.
+    and s·y′, and W₂² by 2s·(m₁ − m₀) − |s|²: translations cost nothing. Along `periodic`
+    axes the box is the torus, and nothing is shifted.
     """
 
     spacing: tuple[float, ...]
@@ -26,21 +27,28 @@ class Overlap:
     origin: np.ndarray
     shift: np.ndarray
     surplus: float
+    periodic: tuple[bool, ...] = ()
 
     @classmethod
     def of(cls, mu: Density, nu: Density) -> Overlap:
         """The overlap of two densities whose grids have one spacing."""
-        spacing = mu.grid.spacing
+        spacing, periodic = mu.grid.spacing, _turning(mu, nu)
         if not np.allclose(nu.grid.spacing, spacing, rtol=TOLERANCES.alike, atol=0.0):
             raise ValueError(
                 f"mu, nu: expected grids of one spacing, got {spacing} and {nu.grid.spacing}; put both on "
                 'one grid, or take method="exact"'
             )
-        ends = [support(np.asarray(m.values)) for m in (mu, nu)]
+        ends = [
+            [
+                (0, n) if turns else held
+                for held, n, turns in zip(support(np.asarray(m.values)), m.grid.cells, periodic, strict=True)
+            ]
+            for m in (mu, nu)
+        ]
         middles = [(m.mean() - m.grid.lower) / spacing - 0.5 for m in (mu, nu)]
         places = [
-            _place(axis, (mu.values, nu.values), ends, [m[axis] for m in middles])
-            for axis in range(mu.dimension)
+            (n, 0, 0) if turns else _place(axis, (mu.values, nu.values), ends, [m[axis] for m in middles])
+            for axis, (n, turns) in enumerate(zip(mu.grid.cells, periodic, strict=True))
         ]
         cells = tuple(n for n, _, _ in places)
         boxed = []
@@ -61,12 +69,22 @@ class Overlap:
         )
         shift = second - first
         surplus = float(2.0 * shift @ (nu.mean() - mu.mean()) - shift @ shift)
-        return cls(spacing, *boxed, first, shift, surplus)
+        return cls(spacing, *boxed, first, shift, surplus, periodic)
 
     def cells_of(self, grid: Grid, shift: float | np.ndarray = 0.0):
         """The first cell of the box in the numbering of a grid whose points are moved back by `shift`."""
         corner = np.asarray(grid.lower) + 0.5 * np.asarray(grid.spacing) - shift
         return np.rint((self.origin - corner) / self.spacing).astype(int)
+
+
+def _turning(mu: Density, nu: Density) -> tuple[bool, ...]:
+    """The axes that close on themselves; raises ValueError where the two tori differ."""
+    if mu.grid.is_periodic and mu.grid != nu.grid:
+        raise ValueError(
+            f"mu, nu: expected densities on one grid of a torus, got {mu.grid!r} and {nu.grid!r}; make the "
+            "second anew on the first's grid"
+        )
+    return mu.grid.periodic
 
 
 def support(values: np.ndarray):
@@ -104,11 +122,12 @@ def fills(values: np.ndarray, axis: int, ends: list):
 
 def walls_kept(mu, nu):
     """For each axis, whether both densities fill the same two walls of the box, which the map then
-    keeps."""
+    keeps; no axis that closes on itself has any."""
     ends = [support(m.values) for m in (mu, nu)]
     whole = [(0, n) for n in mu.grid.cells]
     return [
-        ends[0][axis] == ends[1][axis] == whole[axis]
+        not mu.grid.periodic[axis]
+        and ends[0][axis] == ends[1][axis] == whole[axis]
         and all(fills(m.values, axis, e) for m, e in zip((mu, nu), ends, strict=True))
         for axis in range(mu.dimension)
     ]

@@ -37,6 +37,7 @@ class Tolerances:
 
     # Cells of a line
     vacuum: float = 1e-280  # of the largest density: below it a quotient of masses leaves float64
+    seam_cells: int = 6  # beyond either end of a circle: the stencils of averages and point values reach 4
     grading: float = 0.25  # power of the density by which graded cells are dense
     even: float = 1.0 / 3.0  # of the cells, which are spread evenly: no gap is left to a few
     most_runs: int = 100  # pieces of a support, from which its cells are left as they are

@@ -10,6 +10,7 @@ from hashlib import blake2b
 
 import numpy as np
 
+from jko.loops.grids import torus
 from jko.measures import Density, Grid
 from jko.transport.distances.distance import Certificate
 from jko.transport.grids.overlap import Overlap, fills
@@ -59,18 +60,25 @@ class GridTransport:
 
     def extended(self, rim) -> tuple:
         """(ψ, φ), each the conjugate of the other round its support alone, on grids `rim` cells wider at
-        both ends of each axis: what a map does off the support sends nothing further than that."""
+        both ends of each axis: what a map does off the support sends nothing further than that. Round
+        periodic axes they go on by periods."""
+        around = tuple(r if turns else 0 for r, turns in zip(rim, self._turning, strict=True))
+        rim = tuple(r - a for r, a in zip(rim, around, strict=True))
         wide, inside, first, second = self._union(rim)
         psi = self._conjugate(self.inner.phi, wide, inside, first)
         phi = self._conjugate(self.inner.psi, wide, inside, second)
-        return self._moved_back(psi, phi, rim)
+        return tuple(torus.continued(field, around) for field in self._moved_back(psi, phi, rim))
+
+    @property
+    def _turning(self) -> tuple[bool, ...]:
+        return self.overlap.periodic or (False,) * len(self.overlap.spacing)
 
     def _conjugate(self, potential: np.ndarray, wide: tuple, given: tuple, wanted: tuple):
         from jko.loops.transport.c_transform import c_transform
 
         spread = np.full(wide, -np.inf)
         spread[given] = potential
-        return c_transform(spread, self.overlap.spacing, 1.0)[wanted]
+        return c_transform(spread, self.overlap.spacing, 1.0, periodic=self.overlap.periodic)[wanted]
 
     def _moved_back(self, psi: np.ndarray, phi: np.ndarray, rim: tuple):
         """From the coordinates of the box to those of both measures."""

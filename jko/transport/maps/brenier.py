@@ -71,7 +71,8 @@ def brenier_map(mu: Measure, nu: Measure) -> OptimalMap:
     - A Density or Gaussian in the plane to a cloud: constant on the power cells of `semi_discrete`
       (`PowerMap`).
 
-    - A Density on a periodic line, to anything on it: the quantile functions, one turned (`CircleMap`).
+    - A Density on a periodic line, to anything on it: the quantile functions, one turned (`CircleMap`). Two
+      densities on one grid of a torus: the lift to space of the map between nearest images (`GridMap`).
 
     Raises ValueError for measures of different mass or dimension, for a cloud to anything but a cloud, whose
     points would have to be torn, and for a density in space to a cloud; RuntimeError where the map found is
@@ -81,7 +82,7 @@ def brenier_map(mu: Measure, nu: Measure) -> OptimalMap:
     torus = torus_of(mu, nu)
     if torus is not None and mu.dimension == 1 and isinstance(mu, Density):
         return _around(mu, nu, torus)
-    check_pair(mu, nu)
+    check_pair(mu, nu, tori=isinstance(mu, Density) and isinstance(nu, Density))
     if isinstance(mu, Gaussian) and isinstance(nu, Gaussian):
         return AffineMap(mu.mean(), nu.mean(), optimal_matrix(mu.covariance(), nu.covariance()))
     if mu.dimension == 1 and not isinstance(mu, Particles):

@@ -11,7 +11,8 @@ from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Pa
 from jko.transport.distances.atoms import Atoms, differences, optimal_plan, plan_on_the_line, torus_plan
 from jko.transport.distances.common_kind import alike, check_pair, common_grid, torus_of
 from jko.transport.distances.gaussian import optimal_matrix
-from jko.transport.distances.line import matched_segments
+from jko.transport.distances.line import matched_segments, turned_segments
+from jko.transport.grids.circle import between_round, length_of, masses_round, remap_round
 from jko.transport.grids.remap import cut, mass_between, remap
 from jko.transport.tolerances import TOLERANCES
 
@@ -24,7 +25,8 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
 
     - `"displacement"`: ((1-t) id + t T)_# mu with T optimal, the geodesic of W₂ [McCann1997]. Densities on
       the line by their quantile functions, elsewhere by the potentials of back-and-forth; Gaussians in closed
-      form, clouds along the exact plan, `ConfinedParticles` on a torus by the shortest ways round it.
+      form, clouds along the exact plan; densities and `ConfinedParticles` on a torus by the shortest ways
+      round it.
     - `"mixture"`: (1-t) mu + t nu. Of two Gaussians it is a Density, on a grid of seven standard deviations.
     - `"product"`: the law of (1-t) X + t Y with X and Y independent, ((1-t) P0 + t P1)_# (mu ⊗ nu). On grids
       the two dilations are deposited linearly and convolved, exact in the mean and O(h²) in the variance.
@@ -38,7 +40,7 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
         check_pair(mu, nu, free=False)
         if (torus := torus_of(mu, nu)) is not None:
             return (mu, nu)[int(t)] if t in (0.0, 1.0) else _torus_displacement(mu, nu, t, torus)
-    mu, nu = alike(mu, nu)
+    mu, nu = alike(mu, nu, tori=kind != "product")
     if t in (0.0, 1.0):
         return (mu, nu)[int(t)]
     return _CURVES[type(mu), kind](mu, nu, t)
@@ -49,7 +51,17 @@ def _density_displacement(mu: Density, nu: Density, t: float):
         from jko.transport.grids.geodesic import displaced
 
         return displaced(mu, nu, t)
-    width, a0, b0, a1, b1 = matched_segments(_segments(mu), _segments(nu))
+    if mu.grid.is_periodic:
+        turned = turned_segments(_segments_round(mu), _segments_round(nu), length_of(mu.grid))
+        edges, masses = _laid(mu, *turned, t)
+        return remap_round(edges, masses, mu.grid)
+    edges, masses = _laid(mu, _segments(mu), _segments(nu), t)
+    return remap(edges, masses, mu.grid)
+
+
+def _laid(mu: Density, first: tuple, second: tuple, t: float):
+    """The edges and masses at t between two quantile functions, with gaps."""
+    width, a0, b0, a1, b1 = matched_segments(first, second)
     held = width > TOLERANCES.sliver
     left, right = ((1.0 - t) * x[held] + t * y[held] for x, y in ((a0, a1), (b0, b1)))
     gap = left[1:] - right[:-1] > TOLERANCES.sliver * (mu.grid.upper[0] - mu.grid.lower[0])
@@ -58,7 +70,16 @@ def _density_displacement(mu: Density, nu: Density, t: float):
     keep_edge, keep_mass = np.ones(ends.size, dtype=bool), np.ones(masses.size, dtype=bool)
     keep_edge[1:-1:2], keep_mass[1::2] = gap, gap
     edges = np.maximum.accumulate(ends[keep_edge])
-    return remap(edges, masses[keep_mass] * (mu.mass / width[held].sum()), mu.grid)
+    return edges, masses[keep_mass] * (mu.mass / width[held].sum())
+
+
+def _segments_round(mu: Density):
+    """The segments of a density on a circle, of mass 1."""
+    edges, masses = mu.grid.edges[0], masses_round(mu.values, mu.grid) / mu.mass
+    fine = np.append((edges[:-1, None] + np.diff(edges)[:, None] * _FRACTIONS).ravel(), edges[-1])
+    masses = between_round(edges, masses, fine, length_of(mu.grid))
+    held = masses > 0.0
+    return fine[:-1][held], fine[1:][held], masses[held]
 
 
 def _segments(mu: Density):

@@ -1,0 +1,126 @@
+"""Maps and interpolations of densities on tori: translations, products, the box, and what is refused."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import jko
+from jko import Density, Grid
+from jko.transport import brenier_map, geodesic_velocity, interpolate
+
+
+def torus(*cells, length=1.0, periodic=True):
+    return Grid.uniform((0.0,) * len(cells), (length,) * len(cells), cells, periodic)
+
+
+def bump(grid, centre, radius=0.15):
+    """A wrapped paraboloid, of a radius in periods."""
+    away = grid.centers / grid.upper - np.array(centre)
+    away = np.where(grid.periodic, away - np.round(away), away)
+    return Density(grid, np.maximum(radius**2 - np.sum(away**2, axis=-1), 0.0)).normalized()
+
+
+def error(T, mu, shift):
+    return np.sqrt(mu.masses.ravel() @ np.sum((T(mu.grid.points) - mu.grid.points - shift) ** 2, axis=1))
+
+
+def l1(mu, nu):
+    return np.abs(mu.masses - nu.masses).sum()
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize("shape", [(1,), (1, 1), (1, 0.5)])
+def test_a_translation_by_less_than_half_a_turn(shape, unit):
+    """By .19 of a period along each axis, .15 + .15 + .19 < .5: the map, its lift over the seam, the density
+    half way, and the velocity there."""
+    shift, centre = np.full(len(shape), 0.19), np.full(len(shape), 0.9)
+    errors, halves = [], []
+    for n in (32, 64):
+        grid = torus(*(int(n * s) for s in shape), length=unit)
+        mu, nu, half = (bump(grid, centre + t * shift) for t in (0.0, 1.0, 0.5))
+        errors.append(error(brenier_map(mu, nu), mu, unit * shift) / unit)
+        halves.append(l1(interpolate(mu, nu, 0.5), half))
+        if len(shape) > 1:
+            velocity = geodesic_velocity(mu, nu, 0.5)
+            off = half.masses.ravel() @ np.abs(velocity.reshape(-1, 2) - unit * shift).sum(axis=1)
+            assert off < 0.02 * unit
+    assert errors[1] < max(0.5 * errors[0], 1e-9)
+    assert errors[1] < 2e-3
+    assert halves[1] < max(0.5 * halves[0], 1e-9)
+    assert halves[1] < 0.05
+
+
+def test_the_product_of_two_circles():
+    """T of densities that are products is T of each: smooth ones, positive everywhere, to second order."""
+    errors, halves = [], []
+    for n in (24, 48):
+        waves = [
+            [Density(torus(n), 1.0 + h * np.cos(2.0 * np.pi * (torus(n).axes[0] - c))) for h, c in pair]
+            for pair in (((0.7, 0.1), (0.5, 0.4)), ((0.3, 0.8), (0.6, 0.9)))
+        ]
+        mu, nu = (Density(torus(n, n), np.outer(waves[0][k].values, waves[1][k].values)) for k in (0, 1))
+        T, alone = brenier_map(mu, nu), [brenier_map(*pair) for pair in waves]
+        x = mu.grid.points
+        wanted = np.stack([alone[a](x[:, a])[:, 0] for a in (0, 1)], axis=1)
+        errors.append(np.sqrt(mu.masses.ravel() @ np.sum((T(x) - wanted) ** 2, axis=1)))
+        turns = np.array([1.0, -2.0])
+        assert np.allclose(T(x + turns), T(x) + turns, atol=1e-12)
+        assert T.convexity_defect < 1e-3
+        middle = interpolate(mu, nu, 0.5).values
+        parts = [interpolate(*pair, 0.5).values for pair in waves]
+        halves.append(np.abs(middle - np.outer(*parts)).mean())
+    for found in (errors, halves):
+        assert np.log2(found[0] / found[1]) > 1.5, found
+        assert found[1] < 3e-3
+
+
+def test_away_from_the_seam_it_is_the_map_of_the_box():
+    off = []
+    for n in (32, 64):
+        found = []
+        for periodic in (False, (True, False)):
+            grid = torus(n, n, periodic=periodic)
+            mu, nu = bump(grid, (0.4, 0.45), 0.18), bump(grid, (0.55, 0.5), 0.14)
+            found.append(brenier_map(mu, nu)(grid.points))
+        off.append(np.sqrt(mu.masses.ravel() @ np.sum((found[0] - found[1]) ** 2, axis=1)))
+    assert off[1] < 0.5 * off[0], off
+    assert off[1] < 1e-3
+
+
+def test_half_a_turn_may_go_either_way():
+    """No point goes further than half a turn, and the distance is that of the way."""
+    grid = torus(48, 48)
+    mu, nu = bump(grid, (0.25, 0.5)), bump(grid, (0.75, 0.5))
+    T = brenier_map(mu, nu)
+    moved = T(grid.points) - grid.points
+    assert np.abs(moved).max() < 0.5 + grid.spacing[0]
+    held = mu.values.ravel() > 0.05 * mu.values.max()
+    assert moved[held, 0].min() < -0.2
+    assert moved[held, 0].max() > 0.2
+
+
+def test_an_interpolation_is_a_path_from_the_first_to_the_second():
+    grid = torus(64)
+    wave = Density.from_function(grid, lambda x: 1.0 + 0.9 * jnp.cos(2.0 * jnp.pi * (x[0] - 0.05)))
+    other = Density.from_function(grid, lambda x: jnp.exp(3.0 * jnp.cos(2.0 * jnp.pi * (x[0] - 0.4))))
+    mu, nu = wave.normalized(), other.normalized()
+    whole = float(jko.wasserstein(mu, nu))
+    for t in (0.25, 0.5):
+        between = interpolate(mu, nu, t)
+        assert between.mass == pytest.approx(1.0, abs=1e-12)
+        assert float(jko.wasserstein(mu, between)) == pytest.approx(t * whole, rel=2e-3)
+        assert l1(between, interpolate(nu, mu, 1.0 - t)) < 1e-9
+    assert np.allclose(interpolate(mu, nu, 0.5, "mixture").values, 0.5 * (mu.values + nu.values))
+
+
+def test_refusals():
+    mu = bump(torus(16, 16), (0.5, 0.5))
+    with pytest.raises(ValueError, match="expected a density in a box"):
+        interpolate(mu, mu, 0.5, "product")
+    with pytest.raises(ValueError, match="one grid of a torus"):
+        brenier_map(mu, bump(torus(18, 16), (0.5, 0.5)))
+    with pytest.raises(ValueError, match="a Gaussian lives in free space"):
+        brenier_map(mu, jko.Gaussian.of((0.5, 0.5), 0.1))
+    room = Grid.uniform((0.0, 0.0), (1.0, 1.0), 16, inside=lambda x: x[0] < 0.7)
+    with pytest.raises(ValueError, match="expected a density in a box"):
+        brenier_map(Density.uniform(room), Density.uniform(room))
