@@ -119,6 +119,7 @@ def test_what_a_torus_does_not_take_is_refused_by_name():
     with pytest.raises(ValueError, match='method: "circle" is for measures on a periodic line'):
         jko.wasserstein(cloud, cloud, "circle")
     plane = Density.uniform(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
-    for other, given in ((sinkhorn, (density, density, 1.0)), (brenier_map, (plane, plane))):
-        with pytest.raises(ValueError, match="in a box"):
-            other(*given)
+    with pytest.raises(ValueError, match="in a box"):
+        sinkhorn(density, density, 1.0)
+    with pytest.raises(ValueError, match="in a box"):
+        brenier_map(plane, plane.sample(9, seed=0))
