@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,8 +36,8 @@ def certify(scaled, staying: float, cell_volume: float, axes: list) -> EntropicC
     step, q = scaled.step, scaled.slope
     density = scaled.density if step.cap is None else np.minimum(scaled.density, step.cap)
     gap = _fenchel_young(step, q + step.potential, density)
-    plan = (_plan_cost_around if any(step.periodic or ()) else _plan_cost)(scaled, axes)
-    slack = plan - float(np.vdot(_conjugate(step, q), step.rho)) - float(np.vdot(q, scaled.density))
+    plan = step.plan_cost(scaled, axes)
+    slack = plan - float(np.vdot(step.conjugate(q), step.rho)) - float(np.vdot(q, scaled.density))
     moved, entropy = _moved(scaled, staying), _gained(scaled)
     return EntropicCertificate(
         cell_volume * max(gap, 0.0),
@@ -83,47 +83,6 @@ def _fenchel_young(step, minus_pressure: np.ndarray, density: np.ndarray):
     last = order[min(int(np.searchsorted(filled, total)), len(order) - 1)]
     p = minus_pressure.ravel()[last] - minus_pressure
     return float(np.sum(step.cap * np.maximum(p, 0.0) - p * density))
-
-
-def _conjugate(step, q: np.ndarray):
-    from jko.loops.transport.c_transform import c_transform
-
-    return c_transform(q, step.spacing, step.tau, periodic=step.periodic or ())
-
-
-def _plan_cost(scaled, axes: list):
-    """∑π|x − y|²/2τ, one sum with the kernel an axis."""
-    step = scaled.step
-    heat = step.heat()
-    cost = 0.0
-    for a, axis in enumerate(axes):
-        shape = [1] * step.rho.ndim
-        shape[a] = -1
-        y = axis.reshape(shape)
-        low = y.min() - max(float(np.ptp(y)), np.sqrt(step.epsilon))
-        mean = low + np.exp(heat(scaled.g + np.log(y - low)) + scaled.f)
-        cost += float((step.rho * (y**2 - 2.0 * y * mean) + scaled.density * y**2).sum())
-    return cost / (2.0 * step.tau)
-
-
-def _plan_cost_around(scaled, axes: list):
-    """`_plan_cost` with the nearest image of y: along a periodic axis the field goes on for half a turn."""
-    step = scaled.step
-    cost = 0.0
-    for a, axis in enumerate(axes):
-        n, pad = len(axis), len(axis) // 2 if step.periodic[a] else 0
-        wide = np.pad(scaled.g, [(pad, pad) if b == a else (0, 0) for b in range(len(axes))], mode="wrap")
-        flags = tuple(turns and b != a for b, turns in enumerate(step.periodic))
-        heat = replace(step, rho=wide, periodic=flags).heat()
-        shape = [-1 if b == a else 1 for b in range(len(axes))]
-        beyond = step.spacing[a] * (0.5 + np.arange(n + 2 * pad)).reshape(shape)
-        u = beyond + beyond.max()  # positive, so that it has a logarithm
-        here = np.take(u, np.arange(pad, pad + n), a)
-        first, second = (
-            np.exp(np.take(heat(wide + k * np.log(u)), np.arange(pad, pad + n), a) + scaled.f) for k in (1, 2)
-        )
-        cost += float((step.rho * (here**2 - 2.0 * here * first + second)).sum())
-    return cost / (2.0 * step.tau)
 
 
 def self_cost(step) -> float:

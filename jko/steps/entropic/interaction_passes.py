@@ -52,10 +52,10 @@ def by_passes(problem, values: np.ndarray, tau: float, share: float, settings: S
             scaled = solve(step, settings.tolerance, settings.max_iterations)
             rounds += scaled.iterations
         staying = self_cost(step) if staying is None else staying
-        found = Solution(scaled, scaled.wanted, None, staying, rounds, passes=count)
+        new = problem.spread(scaled.wanted)
+        found = Solution(scaled, new, None, staying, rounds, passes=count)
         if field is None or not _sound(scaled, settings):
             return found
-        new = scaled.wanted
         found.field = problem.interaction(new)
         local_new = cell * entropic_cost(scaled, staying) + problem.local(new)
         change = new - values

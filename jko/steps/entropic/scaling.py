@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -43,6 +43,20 @@ class EntropicStep:
         scale = sum(math.log(h) - 0.5 * math.log(2.0 * math.pi * self.epsilon) for h in self.spacing)
         return lambda logs: kernel(logs) + scale
 
+    def levels(self):
+        """The step on halved grids whose ε is no less than their h², the coarsest first, and itself."""
+        yield from _levels(self)
+
+    def conjugate(self, q: np.ndarray) -> np.ndarray:
+        """min over y of |x − y|²/2τ − q(y)."""
+        from jko.loops.transport.c_transform import c_transform
+
+        return c_transform(q, self.spacing, self.tau, periodic=self.periodic or ())
+
+    def plan_cost(self, scaled: Scaled, axes: list) -> float:
+        """∑π|x − y|²/2τ of a plan on the grid with these axes."""
+        return (_plan_cost_around if any(self.periodic or ()) else _plan_cost)(scaled, axes)
+
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
@@ -77,7 +91,7 @@ class Scaled:
 def solve(step: EntropicStep, tolerance: float, max_iterations: int, start: Scaled | None = None) -> Scaled:
     """On the grid of `step`, begun on halved grids whose ε is no less than their h², or from a `Scaled`."""
     guess = start
-    for level in [step] if start else _levels(step):
+    for level in [step] if start else step.levels():
         with np.errstate(over="ignore", invalid="ignore"):
             guess = _scale(level, tolerance, max_iterations, *_start(level, guess))
         if not math.isfinite(guess.mismatch):
@@ -142,6 +156,41 @@ def _levels(step: EntropicStep):
             step.periodic,
         )
     yield step
+
+
+def _plan_cost(scaled, axes: list):
+    """∑π|x − y|²/2τ, one sum with the kernel an axis."""
+    step = scaled.step
+    heat = step.heat()
+    cost = 0.0
+    for a, axis in enumerate(axes):
+        shape = [1] * step.rho.ndim
+        shape[a] = -1
+        y = axis.reshape(shape)
+        low = y.min() - max(float(np.ptp(y)), np.sqrt(step.epsilon))
+        mean = low + np.exp(heat(scaled.g + np.log(y - low)) + scaled.f)
+        cost += float((step.rho * (y**2 - 2.0 * y * mean) + scaled.density * y**2).sum())
+    return cost / (2.0 * step.tau)
+
+
+def _plan_cost_around(scaled, axes: list):
+    """`_plan_cost` with the nearest image of y: along a periodic axis the field goes on for half a turn."""
+    step = scaled.step
+    cost = 0.0
+    for a, axis in enumerate(axes):
+        n, pad = len(axis), len(axis) // 2 if step.periodic[a] else 0
+        wide = np.pad(scaled.g, [(pad, pad) if b == a else (0, 0) for b in range(len(axes))], mode="wrap")
+        flags = tuple(turns and b != a for b, turns in enumerate(step.periodic))
+        heat = replace(step, rho=wide, periodic=flags).heat()
+        shape = [-1 if b == a else 1 for b in range(len(axes))]
+        beyond = step.spacing[a] * (0.5 + np.arange(n + 2 * pad)).reshape(shape)
+        u = beyond + beyond.max()  # positive, so that it has a logarithm
+        here = np.take(u, np.arange(pad, pad + n), a)
+        first, second = (
+            np.exp(np.take(heat(wide + k * np.log(u)), np.arange(pad, pad + n), a) + scaled.f) for k in (1, 2)
+        )
+        cost += float((step.rho * (here**2 - 2.0 * here * first + second)).sum())
+    return cost / (2.0 * step.tau)
 
 
 class DensityProx:
@@ -236,23 +285,25 @@ class ScalingProblem(GridEnergy):
         super().__init__(F, mu)
         self.epsilon, self.internal = epsilon, self.parts.internal_energy
         self.require_room(mu)
+        self.room = None if mu.grid.room is None else self._room(mu)
+
+    def _room(self, mu: Density):
+        from jko.steps.entropic.room import Room
+
+        return Room(mu)
+
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """A density of a step on the grid."""
+        return values if self.room is None else self.room.spread(values)
 
     def step(
         self, values: np.ndarray, interaction: np.ndarray | None, tau: float, share: float
     ) -> EntropicStep:
         """The step from these values, with the interaction's first variation in V."""
         potential = self.potential if interaction is None else self.potential + interaction
-        return EntropicStep(
-            values,
-            potential,
-            self.cap,
-            self.internal,
-            self.grid.spacing,
-            tau,
-            self.epsilon,
-            share,
-            self.grid.periodic,
-        )
+        given = values, potential, self.cap, self.internal, self.grid.spacing, tau, self.epsilon, share
+        step = EntropicStep(*given, self.grid.periodic)
+        return step if self.room is None else self.room.step(step)
 
     def local(self, values: np.ndarray) -> float:
         """F without the interaction."""

@@ -37,8 +37,9 @@ class Entropic(Scheme):
     O(α²), and `relative_gap` is relative to it; where it is negative, or F rose, the bias exceeds the step,
     which is then not converged. `details`: `alpha`, and `exact_gap`, what the gap
     of the exact step is at most.
-    Paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the distance on
-    the torus, and √ε at most 1/16 of its length.
+    In a room |x − y| is the length of the shortest way round the walls, up to 4096 cells of a line or a
+    plane. Else paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the
+    distance on the torus, and √ε at most 1/16 of its length.
     """
 
     epsilon: float | None = None
@@ -54,6 +55,7 @@ class Entropic(Scheme):
     measures: ClassVar[tuple[type, ...]] = (Density,)
     order: ClassVar[int] = 1
     periodic: ClassVar[bool] = True
+    rooms: ClassVar[bool] = True
 
     def __post_init__(self):
         if self.epsilon is not None:
@@ -66,6 +68,10 @@ class Entropic(Scheme):
         from jko.steps.entropic.scaling import ScalingProblem
 
         self.check(F, mu)
+        if mu.grid.room is not None:
+            from jko.steps.entropic.room import require
+
+            require(mu.grid)
         return Problem(F, lambda F: ScalingProblem(F, mu, self._epsilon(mu.grid)))
 
     def _epsilon(self, grid: Grid):

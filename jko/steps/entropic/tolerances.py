@@ -12,6 +12,9 @@ class Tolerances:
     least_blur: float = 0.7  # cells: √ε below which samples of the Gaussian are no quadrature
     turns: float = 16.0  # √ε to a turn, beyond which only the nearest image counts: e^{−32}
 
+    # A room
+    most_cells: int = 4096  # whose matrix of ways takes 128 MiB
+
     # Scaling
     mixed: int = 8  # iterates that Anderson's method mixes
     start_mixing: float = 0.5  # of the mass, the marginals' mismatch below which iterates are worth mixing
