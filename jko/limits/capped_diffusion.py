@@ -16,8 +16,8 @@ class CappedDiffusion(NonlinearDiffusion):
     """ρ′ − ρ = s∇·(M∇ξ), ξ ∈ ∂(U + ι_[0, cap])(ρ′) + Ψ, on all axes together.
 
     As in `CrowdMotion` M is that of the side from which ξ falls, which Newton's method finds with ξ, so that
-    each solve is a convex problem and lowers ΣU(ρ) + Ψρ for any s. Two solves a substep, with M at ρ and at
-    the mean of ρ and the first ρ′: order 1 in τ, substeps by the slope of Ψ.
+    each solve is a convex problem and lowers ΣU(ρ) + Ψρ for any s. M is iterated towards M(ρ′): beside vacuum
+    M(ρ) is next to nothing. Order 1 in τ, substeps by the slope of Ψ.
     """
 
     def __init__(self, internal, cap: np.ndarray, faces: Faces):
@@ -39,7 +39,11 @@ class CappedDiffusion(NonlinearDiffusion):
     def _substep(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray, depth: int):
         try:
             after = self._stage(rho, rho, psi, weight)
-            return self._stage(rho, 0.5 * (rho + after), psi, weight)
+            for _ in range(TOLERANCES.capped_rounds):
+                before, after = after, self._stage(rho, after, psi, weight)
+                if np.abs(after - before).max() <= TOLERANCES.capped_settled * after.max():
+                    break
+            return after
         except NotSolved:
             if depth == 0:
                 raise

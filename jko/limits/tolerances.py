@@ -26,7 +26,9 @@ class Tolerances:
     upwind_substeps: int = 400  # of explicit transport; what would need more is taken implicitly
     crowd_share: float = 0.5  # of a cell that the slope of Ψ takes away, up to which the fluxes keep ρ ≥ 0
     crowd_substeps: int = 400  # as many; beyond, the constraint ρ ≥ 0 acts
-    capped_share: float = 1.0  # of a cell that the slope of Ψ takes away: M, taken twice, follows that far
+    capped_rounds: int = 12  # solves with M at the last ρ′, 2 to 5 being usual
+    capped_settled: float = 1e-3  # of the largest density, the change by the last: far below τ's own error
+    capped_share: float = 1.0  # of a cell that the slope of Ψ takes away: M, iterated, follows that far
     capped_substeps: int = 50  # on all axes together, each a sparse solve
     carried: float = 1.0  # cells that the drift carries mass on a line: M, iterated, follows that far
     mobility_settled: float = 1e-9  # of the largest density, its last change in the iteration of M
