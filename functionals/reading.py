@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from functionals.base import Functional
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from types import CodeType, MethodType, ModuleType
 
 import numpy as np
@@ -20,6 +22,8 @@ _DEPTH = 12  # functions and objects within each other that are looked into
 _LARGEST_ARRAY = 4096  # entries up to which an array is known by its bytes, beyond by as many evenly spread
 _SETTLED = frozenset({"functionals", "jko", "jax", "numpy", "scipy"})  # packages whose globals nobody changes
 
+_HELD: ContextVar[dict | None] = ContextVar("functions that were looked at, by id", default=None)
+
 
 def as_it_reads_now(f: Callable) -> Callable:
     """f, under a new name whenever a number, a small array or a function that it reads has changed.
@@ -29,6 +33,25 @@ def as_it_reads_now(f: Callable) -> Callable:
     code of the function and of all functions within it, in defaults, enclosed variables, arguments of a
     `functools.partial`, attributes, and the entries of lists, tuples and dictionaries.
     """
+    held = _HELD.get()
+    if held is None:
+        return _as_it_reads(f)
+    if id(f) not in held:
+        held[id(f)] = f, _as_it_reads(f)  # f as well, so that no other comes to stand at its place
+    return held[id(f)][1]
+
+
+@contextmanager
+def read_once() -> Iterator[None]:
+    """Within, a function is looked at once: for a step, in which nobody changes what functions read."""
+    token = _HELD.set({} if _HELD.get() is None else _HELD.get())
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
+def _as_it_reads(f: Callable) -> Callable:
     reads = _Reading().of(f, _DEPTH)
     return f if not reads else _named(f, reads)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from functionals.reading import read_once
 from jko.bounds import Space
 from jko.checkpoint import unreadable
 from jko.errors import CheckpointMismatch, StepFailed
@@ -78,6 +79,10 @@ class Run:
         return self.at.done - before
 
     def _steps(self, count: int):
+        with read_once():
+            return self._taken(count)
+
+    def _taken(self, count: int):
         at, t = self.at, self.at.done * self.tau
         if hasattr(self.scheme, "advance"):
             return self.scheme.advance(self.problem, at.measure, t, self.tau, count, at.state)

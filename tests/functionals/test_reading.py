@@ -155,3 +155,31 @@ def test_equal_kernels_at_nearest_images_are_one_function():
 
     first, second = (as_it_reads_now(OfNearest(kernel, Nearest((1.0,), (True,)))) for _ in range(2))
     assert first is second
+
+
+def test_within_a_step_a_function_is_looked_at_once_and_anew_in_the_next(monkeypatch):
+    from functionals import reading
+
+    looks, look = [], reading._Reading.of
+    monkeypatch.setattr(
+        reading._Reading, "of", lambda self, f, *more: looks.append(f) or look(self, f, *more)
+    )
+    with reading.read_once():
+        first = as_it_reads_now(V)
+        with reading.read_once():
+            assert as_it_reads_now(V) is first
+    assert looks.count(V) == 1
+    module = __import__(__name__, fromlist=["stiffness"])
+    monkeypatch.setattr(module, "stiffness", 5.0)
+    with reading.read_once():
+        assert as_it_reads_now(V) is not first
+
+
+def test_a_global_changed_between_two_runs_is_seen(monkeypatch):
+    mu = jko.Density.gaussian(jko.Grid.uniform(-3.0, 3.0, 32), 0.5, std=0.5)
+    module, means = __import__(__name__, fromlist=["stiffness"]), []
+    for value in (1.0, 5.0):
+        monkeypatch.setattr(module, "stiffness", value)
+        means.append(jko.flow(fn.Potential(V), mu, jko.steps.Quantile(), tau=0.1, n_steps=1).final.mean()[0])
+    assert means[0] == pytest.approx(0.5 / 1.2, rel=1e-2)
+    assert means[1] == pytest.approx(0.5 / 2.0, rel=1e-2)
