@@ -1,13 +1,13 @@
 """The entropic step in a room: |x − y| is the length of the shortest way round the walls.
 
-The kernel e^{−d²/2ε} of the geodesic distance stands in the place of the Gaussian. It is what the heat kernel
-of the room tends to as ε → 0, ε log of it to −d²/2 [Varadhan1967], and is taken itself: on cells of √ε ≈ h a
-heat equation on the grid has it no further than a cell or two, since its walks are of whole cells.
+The kernel u(x)u(y)e^{−d²/2ε}, d the geodesic distance and u such that a uniform density is blurred to itself,
+stands in the place of the Gaussian. The heat kernel of the room is such a one, and ε log of either tends to
+−d²/2 as ε → 0 [Varadhan1967]. It is not taken itself: on cells of √ε ≈ h a heat equation on the grid knows d
+no further than a cell or two, since its walks are of whole cells.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -20,15 +20,15 @@ from jko.steps.entropic.tolerances import TOLERANCES
 
 @dataclass(frozen=True, eq=False)
 class RoomStep(EntropicStep):
-    """The step on the n cells of a room, arrays `[n]`; `costs` are d² `[n, n]`."""
+    """The step on the n cells of a room, arrays `[n]`; `costs` are d² `[n, n]`, `walls` is log u `[n]`."""
 
     costs: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    walls: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     def heat(self):
         from jko.loops.sums import log_dense
 
-        scale = sum(math.log(h) - 0.5 * math.log(2.0 * math.pi * self.epsilon) for h in self.spacing)
-        return lambda logs: log_dense.log_sums(self.costs, 0.5 / self.epsilon, logs) + scale
+        return lambda logs: self.walls + log_dense.log_sums(self.costs, 0.5 / self.epsilon, self.walls + logs)
 
     def levels(self):
         """The same at larger ε: there is no coarser room."""
@@ -37,7 +37,7 @@ class RoomStep(EntropicStep):
         while not wider or wider[-1] < longest / TOLERANCES.turns**2:
             wider.append(4.0 * (wider[-1] if wider else self.epsilon))
         for epsilon in reversed(wider[:-1]):
-            yield replace(self, epsilon=epsilon)
+            yield replace(self, epsilon=epsilon, walls=np.zeros_like(self.walls))
         yield self
 
     def conjugate(self, q: np.ndarray):
@@ -48,7 +48,7 @@ class RoomStep(EntropicStep):
     def plan_cost(self, scaled: Scaled, axes: list) -> float:
         from jko.loops.sums import log_dense
 
-        means = log_dense.mean_costs(self.costs, 0.5 / self.epsilon, scaled.g)
+        means = log_dense.mean_costs(self.costs, 0.5 / self.epsilon, self.walls + scaled.g)
         return float(np.vdot(self.rho, means)) / (2.0 * self.tau)
 
 
@@ -57,14 +57,16 @@ class Room:
 
     def __init__(self, mu: Density):
         self.cells = reached(mu)
-        self.costs = _costs(mu.grid, self.cells.tobytes())
+        self.grid, self.key = mu.grid, self.cells.tobytes()
+        self.costs = _costs(self.grid, self.key)
 
     def step(self, step: EntropicStep) -> RoomStep:
         """The step on these cells alone."""
         fields = step.rho[self.cells], step.potential[self.cells]
         cap = None if step.cap is None else step.cap[self.cells]
         numbers = step.tau, step.epsilon, step.share
-        return RoomStep(*fields, cap, step.internal, step.spacing, *numbers, costs=self.costs)
+        given = *fields, cap, step.internal, step.spacing, *numbers
+        return RoomStep(*given, costs=self.costs, walls=_walls(self.grid, self.key, step.epsilon))
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Values of these cells on the grid, 0 elsewhere."""
@@ -99,3 +101,18 @@ def _costs(grid: Grid, cells: bytes) -> np.ndarray:
     if grid.dimension == 1:
         return squared_distances(mask[:, None], (grid.spacing[0], 1.0))
     return squared_distances(mask, grid.spacing)
+
+
+@lru_cache(maxsize=4)
+def _walls(grid: Grid, cells: bytes, epsilon: float) -> np.ndarray:
+    """log u with u(x)Σu(y)e^{−d²/2ε} = 1, by the symmetric fixed point: a constant far from walls."""
+    from jko.loops.sums import log_dense
+
+    costs = _costs(grid, cells)
+    u = np.zeros(len(costs))
+    for _ in range(TOLERANCES.wall_rounds):
+        image = -log_dense.log_sums(costs, 0.5 / epsilon, u)
+        change, u = float(np.abs(image - u).max()), 0.5 * (u + image)
+        if change < TOLERANCES.wall_settled:
+            break
+    return u

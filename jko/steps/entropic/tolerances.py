@@ -14,6 +14,8 @@ class Tolerances:
 
     # A room
     most_cells: int = 4096  # whose matrix of ways takes 128 MiB
+    wall_rounds: int = 60  # of the fixed point for u, at most; each halves what is left
+    wall_settled: float = 1e-9  # of log u, its last change
 
     # Scaling
     mixed: int = 8  # iterates that Anderson's method mixes
