@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.learn.couplings import MOST_ATOMS, Coupling, optimal_coupling
+from jko.learn.couplings import MOST_ATOMS, Coupling, optimal_coupling, side_by_side
 from jko.learn.equations import Interval, Normal, normal_equations
 from jko.learn.model import Model
 from jko.learn.moments import ENTRIES, MOST_PAIRED, Moments, moments, paired_sums
@@ -68,9 +68,11 @@ def coupled(times: np.ndarray, clouds: list[Cloud], step: str, by_moments: bool)
     (`by_moments`), or where the clouds are too large."""
     if step == "flow" and (by_moments or max(len(c.x) for c in clouds) > MOST_ATOMS):
         return Data(times, clouds, step)
-    pairs = itertools.pairwise(clouds)
-    plans = [optimal_coupling(Particles(a.x, a.w), Particles(b.x, b.w)) for a, b in pairs]
-    return Data(times, clouds, step, plans)
+
+    def plan(pair: tuple[Cloud, Cloud]) -> Coupling:
+        return optimal_coupling(*(Particles(cloud.x, cloud.w) for cloud in pair))
+
+    return Data(times, clouds, step, side_by_side(plan, list(itertools.pairwise(clouds))))
 
 
 def intervals_of(model: Model, data: Data, chosen: list[int]) -> list[Interval]:

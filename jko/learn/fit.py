@@ -15,6 +15,7 @@ from functionals import Functional
 from jko.errors import one_of, positive_number, seed_number, shown, whole_number
 from jko.learn.bases import Basis
 from jko.learn.closed_form import Cloud, Data, Solved, cloud_of, coupled, solve
+from jko.learn.couplings import side_by_side
 from jko.learn.identifiability import Identifiability, free_of, identifiability
 from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembled, time_factors
 from jko.learn.model import Model
@@ -246,15 +247,17 @@ def fit(
     # few parameters with noise: the paths, which pair nothing, decide whatever the closed form began with
     by_moments = paired or (temperature not in (None, 0) and not first.penalised.any())
     data = coupled(snapshots.times, clouds, step, by_moments)
-    parts = []
     with progress_bar(progress, len(groups) * (2 + rounds), "fit", "round") as tick:
-        for chosen in groups:
+
+        def part(chosen: list[int]) -> Part:
             model = _model(snapshots, clouds, potential, interaction, temperature, chosen, len(groups) > 1)
             _enough(model, clouds, chosen, regularisation)
             model = model if potential is None else potential.trained(model, data, chosen, seed)
             solved = solve(model, data, chosen, regularisation, seed)
             tick()
-            parts.append(_finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick))
+            return _finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick)
+
+        parts = side_by_side(part, groups)
     settings = {"per_interval": potential is not None and potential.per_interval}
     return Fit(snapshots, parts, step, _reported(parts, begun), settings)
 

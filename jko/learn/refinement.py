@@ -46,22 +46,40 @@ def path(
     what: Callable | None = None,
     copies: int = 1,
 ) -> Path:
-    """The flow of the parameters over the interval k, by Heun's method with noise √(2θ) [KloedenPlaten1992];
-    `what(x, w)` is averaged along it, the moments unless given, and each point starts `copies` times."""
+    """The flow of the parameters over the interval k, by Heun's method with noise √(2θ) [KloedenPlaten1992],
+    without noise by one of order 4; `what(x, w)` is averaged along it, the moments unless given, and each
+    point starts `copies` times."""
     what = partial(moments, model) if what is None else what
     theta, p = max(model.theta(parameters), 0.0), model.of_interval(k, parameters)
+    if theta == 0.0:
+        return _smooth_path(partial(velocity, model, p), start, gap / steps, steps, what)
     generator, h = np.random.default_rng([seed, TOLERANCES.salt]), gap / steps
     x, w = start.x, start.w
-    if theta > 0.0 and copies > 1:
+    if copies > 1:
         x, w = np.tile(x, (copies, 1)), np.tile(w / copies, copies)
     total = 0.5 * what(x, w)
     for s in range(steps):
-        kick = np.sqrt(2.0 * theta * h) * generator.standard_normal(x.shape) if theta > 0.0 else 0.0
+        kick = np.sqrt(2.0 * theta * h) * generator.standard_normal(x.shape)
         first = velocity(model, p, x, w)
         second = velocity(model, p, x + h * first + kick, w)
         x = x + 0.5 * h * (first + second) + kick
         total = total + (1.0 if s + 1 < steps else 0.5) * what(x, w)
     return Path((1.0 / steps) * total, Cloud(x, w), steps)
+
+
+def _smooth_path(slope: Callable, start: Cloud, h: float, steps: int, what: Callable) -> Path:
+    """By the classical method of Runge and Kutta, averaged by Simpson's rule, middles by Hermite's cubic."""
+    x, w = start.x, start.w
+    first, total = slope(x, w), what(x, w)
+    for s in range(steps):
+        second = slope(x + 0.5 * h * first, w)
+        third = slope(x + 0.5 * h * second, w)
+        fourth = slope(x + h * third, w)
+        before, x = x, x + h / 6.0 * (first + 2.0 * (second + third) + fourth)
+        rate, first = first, slope(x, w)
+        total = total + 4.0 * what(0.5 * (before + x) + 0.125 * h * (rate - first), w)
+        total = total + (2.0 if s + 1 < steps else 1.0) * what(x, w)
+    return Path((1.0 / (6.0 * steps)) * total, Cloud(x, w), steps)
 
 
 def copies_for(model: Model, cloud: Cloud) -> int:
@@ -78,10 +96,10 @@ def steps_for(model: Model, parameters: np.ndarray, k: int, start: Cloud, gap: f
     direction /= np.linalg.norm(direction, axis=1)[:, None]
     nudge = 1e-4 * size * direction
     turned = velocity(model, p, few.x + nudge, few.w) - velocity(model, p, few.x, few.w)
-    curvature = float(np.quantile(np.linalg.norm(turned, axis=1) / (1e-4 * size), 0.95))
-    return int(
-        np.clip(np.ceil(gap * curvature / TOLERANCES.turn), TOLERANCES.fewest_steps, TOLERANCES.most_steps)
-    )
+    turn = gap * float(np.quantile(np.linalg.norm(turned, axis=1) / (1e-4 * size), 0.95))
+    if model.theta(parameters) > 0.0 or model.fits_temperature:
+        return int(np.clip(np.ceil(turn / TOLERANCES.turn), TOLERANCES.fewest_steps, TOLERANCES.most_steps))
+    return int(np.clip(np.ceil(turn / TOLERANCES.smooth_turn), 1, TOLERANCES.most_steps))
 
 
 def along_paths(
