@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from jko.errors import finite_array, one_of, positive_number, seed_number, shown
+from jko.learn.bending import bend, share_of_bend
 from jko.learn.couplings import optimal_coupling, parts_of
 from jko.learn.snapshots import Snapshots, as_snapshots
 from jko.measures import Density, Gaussian, Particles, Population
@@ -15,7 +17,7 @@ from jko.progress import progress_bar
 from jko.transport import HellingerKantorovichGeodesic, schrodinger_bridge
 from jko.transport import interpolate as displacement
 
-KINDS = ("displacement", "schrodinger", "growth")
+KINDS = ("displacement", "curved", "schrodinger", "growth")
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +51,11 @@ class TimeCourse:
             return displacement(first, last, share)
         if k not in self._paths:
             self._paths[k] = self._path(k)
-        if self.kind == "displacement":
+        if self.kind in ("displacement", "curved"):
             plan = self._paths[k]
             between = (1.0 - share) * first.positions[plan.rows] + share * last.positions[plan.columns]
+            if self.kind == "curved":
+                between = between + self.bent * bend(times, self._means, t)
             return Particles(between.astype(np.result_type(first.positions, last.positions)), plan.weights)
         if self.kind == "growth":
             return self._paths[k](share)
@@ -60,11 +64,20 @@ class TimeCourse:
             return bridge.marginal(share, seed=self.seed + k)
         return bridge.marginal(share)
 
+    @cached_property
+    def _means(self) -> np.ndarray:
+        return np.array([mu.mean() for mu in self.snapshots.measures])
+
+    @cached_property
+    def bent(self) -> float:
+        """The share of the polynomial's bend that a "curved" course takes, chosen by the given times."""
+        return share_of_bend(self.snapshots.times, self._means)
+
     def _path(self, k: int):
         first, last = self.snapshots[k], self.snapshots[k + 1]
         if self.kind == "growth":
             return HellingerKantorovichGeodesic(first, last, self.length)
-        if self.kind == "displacement":
+        if self.kind in ("displacement", "curved"):
             with progress_bar(self.progress, parts_of(first, last), f"coupling {k + 1}", "part") as tick:
                 return optimal_coupling(first, last, tick)
         # the bridge runs over a time of one, with noise √(2ε) for ε the temperature times the gap
@@ -89,6 +102,9 @@ def interpolate(
     - `"displacement"`: geodesics of W₂ [McCann1997], straight lines along an exact coupling, found when a
       time of its interval is first asked for; clouds of more than 6000 points are coupled part by part, with
       a bar as `progress` says.
+    - `"curved"`: the same between clouds, carried along a curve through the means of the four nearest
+      snapshots, for as much of its bend, from none to all, as foretells each inner snapshot's mean from the
+      others (`TimeCourse.bent`); four snapshots or more.
     - `"schrodinger"`: bridges of dX = √(2θ) dB with θ the `temperature`, a squared length over a time: the
       likeliest motion of particles with that noise [Leonard2014]. That motion being Markov, the bridge
       through all times is the bridges of the intervals one after the other.
@@ -114,6 +130,11 @@ def interpolate(
     elif length is not None:
         raise ValueError(f'length: it is for kind="growth" alone, got {shown(length)}')
     kinds = {type(mu) for mu in snapshots.measures}
+    if kind == "curved" and not (len(snapshots) > 3 and all(issubclass(one, Particles) for one in kinds)):
+        raise ValueError(
+            f"snapshots: a curve is chosen by four or more clouds, got {len(snapshots)} snapshots: "
+            'take kind="displacement", or sample the densities'
+        )
     if kind == "growth" and not all(issubclass(one, Particles) for one in kinds):
         raise ValueError("snapshots: growth is between clouds; sample the densities, jko.Population.of(...)")
     if len(kinds) > 1 and kinds not in ({Density, Gaussian}, {Particles, Population}):

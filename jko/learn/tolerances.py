@@ -50,15 +50,11 @@ class Tolerances:
     fewest_simulated: int = 2000  # points of a cloud, with its copies: simulation's noise below the data's
     fewest_steps: int = 4  # steps an interval, at least
     most_steps: int = 64  # steps an interval, at most
-    coupled_anew: tuple[int, ...] = (
-        3,
-    )  # the round with new couplings: more of them change W₁ by a thousandth
+    coupled_anew: tuple[int, ...] = (3,)  # the rounds with new couplings; a second one gains nothing
     coupled_gain: float = 1e-3  # of the motion's root mean square, that a new coupling has to promise
     salt: int = 0x6A6B6F  # data may come from the same small seed: noise must not repeat them
     turn: float = 0.1  # of D²V times the step; the error of a step is about its square
-    smooth_turn: float = (
-        0.5  # the same without noise, of order 4: an error of about its fourth power over 100
-    )
+    smooth_turn: float = 0.5  # without noise, of order 4: its fourth power over 100 is the error
 
     # scoring
     most_scored: int = 2000  # points of a cloud in an exact distance: a plan of more takes a minute

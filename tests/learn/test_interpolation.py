@@ -32,12 +32,28 @@ def test_bridges_spread_by_their_temperature_and_tend_to_geodesics():
     assert np.isclose(half.covariance()[0, 0], 2 * 0.2 * 0.5 * 1.5 / 2.0, rtol=0.15)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_a_curve_takes_of_the_bend_what_each_time_left_out_shows(unit):
+    """Clouds that move by a parabola are met wholly, between the times too; those of a zigzag go straight."""
+    x = np.random.default_rng(0).standard_normal((300, 2))
+    path = lambda t: unit * np.array([t, 0.5 * t**2])  # noqa: E731
+    times = [0.0, 1.0, 2.5, 3.0, 4.0]
+    course = interpolate(Snapshots(times, [unit * x + path(t) for t in times]), "curved")
+    assert np.isclose(course.bent, 1.0)
+    assert np.allclose(course(1.7).mean(), unit * x.mean(axis=0) + path(1.7), rtol=1e-9)
+    assert course(2.5) is course.snapshots[2]
+    zigzag = [unit * (x + [0.0, (-1.0) ** k]) for k in range(5)]
+    assert interpolate(Snapshots(range(5), zigzag), "curved").bent == 0.0
+
+
 def test_what_has_no_course_is_refused_in_one_sentence():
     seen = Snapshots([0.0, 2.0], ENDS[:2])
     with pytest.raises(ValueError, match="t: expected a time from 0 to 2, got 3"):
         interpolate(seen)(3.0)
     with pytest.raises(ValueError, match="temperature: a bridge needs one"):
         interpolate(seen, "schrodinger")
+    with pytest.raises(ValueError, match="snapshots: a curve is chosen by four or more clouds, got 2"):
+        interpolate(seen, "curved")
     with pytest.raises(ValueError, match="snapshots: expected measures of one kind, got Gaussian, Particles"):
         interpolate(Snapshots([0.0, 1.0], [ENDS[0], np.zeros((3, 1))]))
 
