@@ -42,7 +42,7 @@ def test_a_curve_takes_of_the_bend_what_each_time_left_out_shows(unit):
     assert np.isclose(course.bent, 1.0)
     assert np.allclose(course(1.7).mean(), unit * x.mean(axis=0) + path(1.7), rtol=1e-9)
     assert course(2.5) is course.snapshots[2]
-    zigzag = [unit * (x + [0.0, (-1.0) ** k]) for k in range(5)]
+    zigzag = [unit * (x + np.array([0.0, (-1.0) ** k])) for k in range(5)]
     assert interpolate(Snapshots(range(5), zigzag), "curved").bent == 0.0
 
 
