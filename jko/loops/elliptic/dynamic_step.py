@@ -243,6 +243,9 @@ def cell_pass(
     if temperature == 0.0 and powers.size == 0 and holes[0] == 0.0:
         _box_pass(projected, density, dual, field, cap, weight, relaxation, sums)
         return
+    if powers.size == 0 and holes[0] == 0.0:
+        _entropy_pass(projected, density, dual, field, cap, weight, relaxation, temperature, sums)
+        return
     for i in range(density.size):
         old = density[i]
         r0 = relaxation * projected[i] + (1.0 - relaxation) * old + dual[i]
@@ -279,6 +282,54 @@ def _box_pass(
         dual[i] = r0 - r
     sums[0] += primal
     sums[1] += change
+
+
+@njit(cache=True, error_model="numpy")
+def _entropy_pass(
+    projected: np.ndarray,
+    density: np.ndarray,
+    dual: np.ndarray,
+    field: np.ndarray,
+    cap: np.ndarray,
+    weight: float,
+    relaxation: float,
+    temperature: float,
+    sums: np.ndarray,
+):
+    """cell_pass with an entropy alone: u = weight r/T solves u + log u = z, the Wright function of z
+    [CorlessJeffrey2002]."""
+    primal, change = 0.0, 0.0
+    keep, unit = 1.0 - relaxation, temperature / weight
+    shift, scale = 1.0 + np.log(unit), 1.0 / temperature
+    for i in range(density.size):
+        old = density[i]
+        r0 = relaxation * projected[i] + keep * old + dual[i]
+        r = unit * wright(r0 / unit - scale * field[i] - shift, old / unit)
+        r = min(r, cap[i])
+        primal += (projected[i] - r) ** 2
+        change += (r - old) ** 2
+        density[i] = r
+        dual[i] = r0 - r
+    sums[0] += primal
+    sums[1] += change
+
+
+@njit(cache=True, error_model="numpy")
+def wright(z: float, guess: float):
+    """u > 0 with u + log u = z, by the iteration of fourth order of [FritschShaferCrowley1973]."""
+    u = guess
+    if not (guess > 0.0 and abs(z - guess - np.log(guess)) < 1.0 + guess):
+        u = np.exp(z) if z < -1.0 else (z - np.log(z) if z > 2.0 else 0.5 + 0.25 * (z + 1.0))
+    for _ in range(20):
+        if u < 1e-300:
+            return 0.0
+        left = z - u - np.log(u)
+        part = 2.0 * (1.0 + u) * (1.0 + u + (2.0 / 3.0) * left)
+        move = left / (1.0 + u) * (part - left) / (part - 2.0 * left)
+        u *= 1.0 + max(move, -0.9)
+        if move**4 <= _SETTLED:  # of fourth order
+            break
+    return u
 
 
 @njit(cache=True, error_model="numpy")
@@ -359,6 +410,54 @@ def _slope(
         value += power / (m - 1.0)
         bend += power / r
     return value, bend
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def inverses_of_modes(laplacian: np.ndarray, mean: np.ndarray, theta: float, weight: float, out: np.ndarray):
+    """out `[modes, K, K]` ← (I + L T M Tᵀ)^{-1} of each mode, T summing over later slices, M = theta·mean·B +
+    weight·I with B tridiagonal of 2, the last 1, and 1 beside. As (I + T L M Tᵀ) = T (T^{-1}T^{-ᵀ} + L M) Tᵀ
+    it is T^{-ᵀ}(T^{-1}T^{-ᵀ} + L M)^{-1}T^{-1}, tridiagonal inside."""
+    modes, K, _ = out.shape
+    low, d = np.empty(K), np.empty(K)
+    for n in range(modes):
+        a, b = laplacian[n] * theta * mean[n], laplacian[n] * weight
+        # T^{-1} = I − (shift up): T^{-1}T^{-ᵀ} has 2 on the diagonal, the last 1, and −1 beside
+        beside = a - 1.0
+        for k in range(K):
+            last = 1.0 if k == K - 1 else 2.0
+            d[k] = last + last * a + b
+            if k > 0:
+                low[k] = beside / d[k - 1]
+                d[k] -= low[k] * beside
+        for j in range(K):
+            # column j of T^{-1}, e_j − e_{j−1}, through the factors, and T^{-ᵀ} of what it gives
+            for k in range(K):
+                x = 1.0 if k == j else (-1.0 if k == j - 1 else 0.0)
+                out[n, k, j] = x - (low[k] * out[n, k - 1, j] if k > 0 else 0.0)
+            for i in range(K):
+                k = K - 1 - i
+                out[n, k, j] = out[n, k, j] / d[k]
+                if k < K - 1:
+                    out[n, k, j] -= low[k + 1] * out[n, k + 1, j]
+            for i in range(K):
+                k = K - 1 - i
+                if k > 0:
+                    out[n, k, j] -= out[n, k - 1, j]
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def applied_to_modes(inverses: np.ndarray, modes: np.ndarray):
+    """Each mode's matrix times its numbers of all slices, `modes` `[K, modes, species]`, in place."""
+    K, count, species = modes.shape
+    row = np.empty(K, modes.dtype)
+    for n in range(count):
+        for s in range(species):
+            for i in range(K):
+                row[i] = 0.0
+                for j in range(K):
+                    row[i] += inverses[n, i, j] * modes[j, n, s]
+            for i in range(K):
+                modes[i, n, s] = row[i]
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")

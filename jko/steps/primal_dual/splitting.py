@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from jko.loops.elliptic.dynamic_step import cell_pass
+from jko.loops.elliptic.dynamic_step import applied_to_modes, cell_pass, inverses_of_modes
 
 RELAXATION = 1.8
 
@@ -92,12 +92,9 @@ class Splitting:
         if K == 1:
             self._inverse = 1.0 / (1.0 + laplacian * (0.25 * self.g * mean + self.m))
             return
-        pairs = 2.0 * np.eye(K) + np.eye(K, k=1) + np.eye(K, k=-1)
-        pairs[-1, -1] = 1.0
-        later = np.triu(np.ones((K, K)))
-        inner = 0.25 * self.g * mean[..., None, None] * pairs + self.m * np.eye(K)
-        system = np.eye(K) + laplacian[..., None, None] * (later @ inner @ later.T)
-        self._inverse = np.linalg.inv(system)
+        laplacian, mean = (np.ascontiguousarray(x).ravel() for x in np.broadcast_arrays(laplacian, mean))
+        self._inverse = np.empty((laplacian.size, K, K))
+        inverses_of_modes(laplacian, mean, 0.25 * self.g, self.m, self._inverse)
 
     def gather(self):
         """Recompute what one iteration hands to the next from the variables."""
@@ -252,8 +249,8 @@ class Splitting:
         if K == 1:
             solved = [sums[0] * self._inverse]
         else:
-            stacked = np.einsum("...ij,...j->...i", self._inverse, np.stack(sums, axis=-1))
-            solved = [np.ascontiguousarray(stacked[..., k]) for k in range(K)]
+            solved = np.stack(sums)
+            applied_to_modes(self._inverse, solved.reshape(K, len(self._inverse), -1))
         self.potential = [transform.backward(p, shape) for p in solved]
 
     def rescale(self, flow: float, theta: float, density: float, *sources: float):
