@@ -43,7 +43,7 @@ class SinkhornDivergence(Functional):
     def _own(self) -> float:
         with jax.enable_x64(True), jax.ensure_compile_time_eval():
             y, b = jnp.asarray(self._points), jnp.asarray(self._masses)
-            return float(_with_itself(y, b, self.epsilon, self.tolerance)[0])
+            return float(jax.jit(_with_itself)(y, b, self.epsilon, self.tolerance)[0])
 
     def energy(self, mu):
         require_same_dimension(self.target, mu)
@@ -63,9 +63,13 @@ class SinkhornDivergence(Functional):
         return f"SinkhornDivergence({self.target!r}, epsilon={self.epsilon:g})"
 
 
-def _costs(x, y):
-    squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(y**2, axis=1) - 2.0 * x @ y.T
-    return 0.5 * jnp.maximum(squares, 0.0)
+def _scaled_cost(x, y, f, g, epsilon):
+    """(f + g − ½|x − y|²)/ε, an expression that what reads it does without storing it."""
+    if x.shape[1] > TOLERANCES.few_axes:
+        squares = jnp.sum(x**2, axis=1)[:, None] + jnp.sum(y**2, axis=1) - 2.0 * x @ y.T
+        return (f[:, None] + g - 0.5 * jnp.maximum(squares, 0.0)) / epsilon
+    squares = sum((x[:, a, None] - y[:, a]) ** 2 for a in range(x.shape[1]))
+    return (f[:, None] + g - 0.5 * squares) / epsilon
 
 
 @jax.custom_jvp
@@ -81,6 +85,7 @@ def _slope(primals, tangents):
     return value, jnp.sum(of_x * tangents[0]) + jnp.sum(of_w * tangents[1])
 
 
+@jax.jit
 def _solved(x, w, y, b, epsilon, tolerance):
     """(value, its derivatives by x and by w): at the optimum those with the potentials held."""
     a, m = jnp.sum(w[:, None] * x, axis=0), jnp.sum(b[:, None] * y, axis=0)
@@ -95,35 +100,37 @@ def _solved(x, w, y, b, epsilon, tolerance):
 def _to_other(x, w, y, b, epsilon, tolerance):
     """(OT_ε, f, the means of the plan) by scalings of K = e^{(f + g − c)/ε}, in float32 as far as its
     rounding lets the error be seen, and to the end in the precision of x."""
-    costs = _costs(x, y)
-    f = jnp.min(costs, axis=1)
-    start = f, jnp.min(costs - f[:, None], axis=0)
+    none = jnp.zeros_like(w), jnp.zeros_like(b)
+    f = -jnp.max(_scaled_cost(x, y, *none, epsilon), axis=1) * epsilon
+    start = f, -jnp.max(_scaled_cost(x, y, f, none[1], epsilon), axis=0) * epsilon
     near = start
     if x.dtype == jnp.float64:
-        rough = jnp.maximum(TOLERANCES.single_share * tolerance, TOLERANCES.single_error)
-        near = _scaled(costs, w, b, start, epsilon, rough, jnp.float32)[0]
+        near = _scaled(x, w, y, b, start, epsilon, _rough(tolerance), jnp.float32)[0]
         # masses below the least float32 leave no number there
         told = jnp.all(jnp.isfinite(near[0])) & jnp.all(jnp.isfinite(near[1]))
         near = tuple(jnp.where(told, one, other) for one, other in zip(near, start, strict=True))
-    (f, g), K, error = _scaled(costs, w, b, near, epsilon, tolerance, x.dtype)
-    f, K = jnp.where(error <= tolerance, f, jnp.nan), K * b
-    rows = jnp.sum(K, axis=1)
+    (f, g), K, error = _scaled(x, w, y, b, near, epsilon, tolerance, x.dtype)
+    f, rows = jnp.where(error <= tolerance, f, jnp.nan), K @ b
     f = f - epsilon * jnp.log(rows)
-    return jnp.sum(w * f) + jnp.sum(b * g), f, (K @ y) / rows[:, None]
+    return jnp.sum(w * f) + jnp.sum(b * g), f, (K @ (b[:, None] * y)) / rows[:, None]
 
 
-def _scaled(costs, w, b, start, epsilon, tolerance, dtype):
+def _rough(tolerance):
+    """The error down to which float32 iterates."""
+    return jnp.maximum(TOLERANCES.single_share * tolerance, TOLERANCES.single_error)
+
+
+def _scaled(x, w, y, b, start, epsilon, tolerance, dtype):
     """((f, g), K = e^{(f + g − c)/ε}, the L1 error of its marginals) by scalings u, v of a K in `dtype`,
     absorbed into f and g in between."""
     w, b = w.astype(dtype), b.astype(dtype)
 
     def kernel(f, g):
-        K = jnp.exp(((f[:, None] + g - costs) / epsilon).astype(dtype))
-        return K, error_of(K, jnp.ones_like(w), jnp.ones_like(b))
+        K = jnp.exp(_scaled_cost(x, y, f, g, epsilon).astype(dtype))
+        return K, error_of(K @ b, w @ K)
 
-    def error_of(K, u, v):
-        error = jnp.sum(w * jnp.abs(u * (K @ (b * v)) - 1.0))
-        return error + jnp.sum(b * jnp.abs(v * ((w * u) @ K) - 1.0))
+    def error_of(rows, columns):
+        return jnp.sum(w * jnp.abs(rows - 1.0)) + jnp.sum(b * jnp.abs(columns - 1.0))
 
     def outer(state):
         f, g, K, _, relaxation, count = state
@@ -134,9 +141,11 @@ def _scaled(costs, w, b, start, epsilon, tolerance, dtype):
             relaxed = jnp.isfinite(before) & (before < TOLERANCES.settled)
             power = jnp.where(relaxed, relaxation, 1.0)
             for _ in range(TOLERANCES.between_looks):
-                u = u ** (1.0 - power) * (K @ (b * v)) ** -power
-                v = v ** (1.0 - power) * ((w * u) @ K) ** -power
-            error = error_of(K, u, v)
+                rows = u * (K @ (b * v))
+                u = u * rows**-power
+                columns = v * ((w * u) @ K)
+                v = v * columns**-power
+            error = error_of(rows, columns)  # before the last iteration: what it came from costs nothing
             more = jnp.minimum(
                 relaxation + TOLERANCES.more_relaxed * (2.0 - relaxation), TOLERANCES.most_relaxed
             )
@@ -161,25 +170,30 @@ def _scaled(costs, w, b, start, epsilon, tolerance, dtype):
 
 def _with_itself(x, w, epsilon, tolerance):
     """The same of a measure with itself, where f = g: u ← (u/K(wu))^½ [FeydyEtAl2019]."""
-    K = jnp.exp(-_costs(x, x) / epsilon)
+    near = jnp.zeros_like(w)
+    if x.dtype == jnp.float64:
+        rough = _scaled_alike(x, w, near, epsilon, _rough(tolerance), jnp.float32)[0]
+        near = jnp.where(jnp.all(jnp.isfinite(rough)), rough, near)
+    f, K, u, rows, error = _scaled_alike(x, w, near, epsilon, tolerance, x.dtype)
+    f = jnp.where(error <= tolerance, f, jnp.nan)
+    # f of the next half step agrees with f at the fixed point; their sum is second order in the error
+    own = f - 0.5 * epsilon * jnp.log(rows)
+    return 2.0 * jnp.sum(w * own), own, (K @ ((w * u)[:, None] * x)) / (rows / u)[:, None]
+
+
+def _scaled_alike(x, w, f, epsilon, tolerance, dtype):
+    """(f + ε log u, K = e^{(f + f − c)/ε}, u, u K(wu), the L1 error of the marginal) by scalings u of a K in
+    `dtype`."""
+    K, w = jnp.exp(_scaled_cost(x, x, f, f, epsilon).astype(dtype)), w.astype(dtype)
 
     def iterate(state):
-        u, _, count = state
-        for _ in range(TOLERANCES.between_looks):
-            u = jnp.sqrt(u / (K @ (w * u)))
-        return u, jnp.sum(w * jnp.abs(u * (K @ (w * u)) - 1.0)), count + 1
+        u, rows, _, count = state
+        u = u / jnp.sqrt(rows)
+        rows = u * (K @ (w * u))
+        return u, rows, jnp.sum(w * jnp.abs(rows - 1.0)), count + 1
 
-    start = (jnp.ones_like(w), jnp.asarray(jnp.inf, x.dtype), 0)
-    u, error, _ = jax.lax.while_loop(
-        lambda s: (s[1] > tolerance) & (s[2] < TOLERANCES.most_blocks), iterate, start
-    )
-    u = jnp.where(error <= tolerance, u, jnp.nan)
-    plan = K * (w * u)
-    rows = jnp.sum(plan, axis=1)
-    f = -epsilon * jnp.log(rows)
-    # f of the last half step and log u agree at the fixed point; their sum is second order in the error
-    return (
-        jnp.sum(w * (f + epsilon * jnp.log(u))),
-        0.5 * (f + epsilon * jnp.log(u)),
-        (plan @ x) / rows[:, None],
-    )
+    rows = K @ w
+    start = jnp.ones_like(w), rows, jnp.sum(w * jnp.abs(rows - 1.0)), 0
+    most = TOLERANCES.most_blocks * TOLERANCES.between_looks
+    u, rows, error, _ = jax.lax.while_loop(lambda s: (s[2] > tolerance) & (s[3] < most), iterate, start)
+    return f + epsilon * jnp.log(u), K, u, rows, error

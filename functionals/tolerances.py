@@ -29,7 +29,8 @@ class Tolerances:
     few_passes: int = 16  # of a loop that is written out: a longer one is tens of operations times that
 
     # Sinkhorn's iterations
-    between_looks: int = 5  # iterations between two looks at the marginals, which cost as much as one
+    between_looks: int = 5  # iterations between two looks at the marginals, as many as a rate is told from
+    few_axes: int = 3  # up to which squares of distances are summed axis by axis within what reads them
     between_absorptions: int = 10  # blocks of iterations after which the scalings go into the potentials
     relaxation: float = 1.5  # of both scalings: some three times fewer iterations, once they converge
     slowly: float = 0.3  # of the error left by a block: relaxation is then too small, and is raised

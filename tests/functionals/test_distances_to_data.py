@@ -131,3 +131,17 @@ def test_refusals():
         fn.SinkhornDivergence(cloud(), epsilon=0.1)(jko.Particles(np.zeros(3)))
     with pytest.raises(ValueError, match="epsilon must be a positive number"):
         fn.SinkhornDivergence(cloud(), epsilon=0.0)
+
+
+def test_a_step_keeps_the_gradient_that_it_has_paid_for(tmp_path):
+    """One computation gives F after a step and the gradient of the next; a run that goes on has its bits."""
+    mu, F = cloud(20, 5), fn.SinkhornDivergence(cloud(20, 6), epsilon=0.3, tolerance=1e-8)
+    whole = jko.flow(F, mu, EULER, tau=0.2, n_steps=4)
+    jko.flow(F, mu, EULER, tau=0.2, n_steps=2, checkpoint=tmp_path / "run")
+    again = jko.flow(F, mu, EULER, tau=0.2, n_steps=4, checkpoint=tmp_path / "run")
+    assert np.array_equal(again.final.positions, whole.final.positions)
+    moved = mu
+    for _ in range(4):
+        moved = moved.with_positions(moved.positions - 0.2 * np.asarray(F.wasserstein_gradient(moved)))
+    np.testing.assert_allclose(whole.final.positions, moved.positions, atol=1e-12)
+    assert whole.energy[-1] == pytest.approx(F(moved), rel=1e-9)

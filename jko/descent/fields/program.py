@@ -85,6 +85,18 @@ class Field(Flow):
             (c * jnp.asarray(atom.energy(mu)) for c, atom in self.terms), jnp.zeros((), x.dtype)
         ).astype(x.dtype)
 
+    @property
+    def solves(self) -> bool:
+        """Whether a term's energy and gradient come from one computation, as those of a distance to data."""
+        return self.mesh is None and any(atom.kind == "rest" for _, atom in self.terms)
+
+    def energy_and_gradient(self, x: Array, w: Array):
+        """(F(α), ∇_W F(α)), each term that is differentiated computed once."""
+        rest = tuple(term for term in self.terms if term[1].kind == "rest")
+        others = Field(tuple(term for term in self.terms if term[1].kind != "rest"))
+        value, slope = jax.value_and_grad(lambda y: Field(rest).energy(y, w))(x)
+        return value + others.energy(x, w), slope / w[:, None] + others.gradient(x, w)
+
     def gradient(self, x: Array, w: Array):
         """∇_W F(α) at the particles, `[n, d]`."""
         return self.columns_gradient(x.T, w).T

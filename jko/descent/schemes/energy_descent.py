@@ -40,11 +40,12 @@ class EnergyDescent(Scheme):
         return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)}, mu.dimension)
 
     def energy(self, problem: Problem, mu: Measure, t: float, state: State):
-        """F(α); where its sums are taken outside jax, the value that the step has already."""
+        """F(α); where its sums are taken outside jax or it is a solution's, the value that the step has."""
         flow = problem.at(t)
         if problem.depends_on_time:
             return energy_at(flow, mu), 0.0
-        known = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
+        outside = isinstance(flow, Field) and (flow.mesh is not None or flow.native(mu.positions))
+        known = outside or (isinstance(flow, Field) and flow.solves)
         return (state["energy"] if known else problem.F(mu)), 0.0
 
     def moved(self, problem, mu: Measure, t, state: State):

@@ -42,7 +42,11 @@ class ForwardEuler(EnergyDescent):
         tau, flow, dtype = positive_number("tau", tau), problem.at(t), mu.positions.dtype
         before = self.energy_before(problem, mu, t, state)
         with precision(mu.positions):
-            moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
+            known = {}
+            if self._keeps_gradient(problem, mu):
+                moved, after, squared_gradient, known = _moved_on(flow, mu, np.asarray(tau, dtype), state)
+            else:
+                moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
             rise = max(64 * np.finfo(dtype).eps * abs(before), 1e-3 * tau * squared_gradient)
             if not np.all(np.isfinite(moved)) or not after <= before + rise:
                 whole, x, w = field(problem.flow.terms).at(t), mu.positions, mu.weights
@@ -57,7 +61,16 @@ class ForwardEuler(EnergyDescent):
         info = StepInfo(
             iterations=1, mass_error=0.0, dissipation=before - after - cost, transport_cost=cost, note=note
         )
-        return mu.with_positions(moved), state.having(energy=after), info
+        return mu.with_positions(moved), state.having(energy=after, **known), info
+
+    def moved(self, problem: Problem, mu: Measure, t: float, state: State):
+        state = State({name: value for name, value in state.items() if name != "gradient"})
+        return super().moved(problem, mu, t, state)
+
+    def _keeps_gradient(self, problem: Problem, mu: Particles) -> bool:
+        """Whether the energy after a step comes with the gradient that the next one follows."""
+        flow = problem.flow
+        return not problem.depends_on_time and flow.solves and not flow.native(mu.positions)
 
 
 def _moved(flow, mu: Particles, tau: np.ndarray):
@@ -70,6 +83,21 @@ def _moved(flow, mu: Particles, tau: np.ndarray):
     moved = x - tau * gradient
     after = float(flow.compiled_energy(moved, w)) if np.all(np.isfinite(moved)) else np.inf
     return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
+
+
+def _moved_on(flow, mu: Particles, tau: np.ndarray, state: State):
+    """The same, with the gradient of the last step, and what the next one is to know."""
+    x, w = mu.positions, mu.weights
+    gradient = state["gradient"] if "gradient" in state else np.asarray(flow.compiled_gradient(x, w))
+    moved = x - tau * gradient
+    after, new = _both(flow)(moved, w)
+    squared = float(np.sum(w[:, None] * gradient**2, dtype=float))
+    return moved, float(after), squared, {"gradient": np.asarray(new)}
+
+
+@program
+def _both(flow):
+    return flow.energy_and_gradient
 
 
 @program
