@@ -200,7 +200,7 @@ def room(seed, generator, units) -> Problem:
     mu, shape = _in_a_room(generator, units, 1 if generator.random() < 0.2 else 2, False)
     F, parts = _terms(generator, mu, units, box.POTENTIALS, box.KERNELS)
     dynamic, twins = eulerian(generator)
-    trials = {**dynamic, **named(steps.BackAndForth()), **finite_volumes()}
+    trials = {**dynamic, **named(steps.BackAndForth(), steps.Entropic()), **finite_volumes()}
     return _made(seed, f"room, {shape}", F, parts, mu, _step(generator, units), units, trials, twins=twins)
 
 
@@ -292,7 +292,8 @@ def shells(seed, generator, units) -> Problem:
     mu = grid.density(values).normalized()
     F, parts = _terms(generator, mu, units, RADIAL_POTENTIALS, RADIAL_KERNELS)
     kind = f"shells in {dimension}D, {shape}"
-    return _made(seed, kind, F, parts, mu, _step(generator, units), units, _line_trials())
+    trials = {**_line_trials(), **named(steps.Cvxpy())}
+    return _made(seed, kind, F, parts, mu, _step(generator, units), units, trials)
 
 
 def _line_values(generator, grid, units):

@@ -75,6 +75,18 @@ def test_it_turns_with_its_data():
     assert np.abs(np.roll(found[0].values, 23) - found[1].values).max() < 1e-9
 
 
+def test_a_kink_turns_with_the_data():
+    """A potential with kinks, averaged near them, wherever the cells begin."""
+    n, rough, found = 48, np.random.default_rng(5).uniform(0.1, 1.0, 48), []
+    for k in (0, 11, 30):
+        V = fn.Potential(lambda x, k=k: jnp.abs(jnp.sin(0.5 * (x[0] - k * TURN / n))))
+        mu = Density(circle(n), np.roll(rough, k))
+        run = flow(0.3 * fn.Power(0.6) + V, mu, steps.Quantile(), tau=0.02, n_steps=2)
+        assert np.all(np.diff(run.energy) < 0.0)
+        found.append(np.roll(run.final.values, -k))
+    assert np.abs(found - found[0]).max() < 1e-6 * found[0].max()
+
+
 def test_a_mode_decays_at_its_exact_rate():
     """Heat: order 1 in τ, and 2 of what is reflected or extrapolated, h halved with τ."""
 

@@ -30,6 +30,15 @@ def three_turns(grid: Grid) -> Grid:
     return Grid.uniform(grid.lower[0] - length, grid.upper[0] + length, 3 * grid.size)
 
 
+def repeated(potential: Callable | None, turns: Grid) -> Callable | None:
+    """A potential on `three_turns`, read in the middle one at positions on the whole line."""
+    if potential is None:
+        return None
+    length = length_of(turns) / 3.0
+    lower = turns.lower[0] + length
+    return lambda x: potential(lower + np.mod(x - lower, length))
+
+
 def round_parts(parts: Parts, grid: Grid) -> Parts:
     """The parts with potentials read at images in the box and kernels at the nearest image; raises
     UnsupportedFunctional for what has no step on a circle here."""

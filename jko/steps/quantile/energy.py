@@ -56,10 +56,10 @@ class LineEnergy:
         self.shells = grid if grid.is_radial else None
         if self.shells is not None:
             parts = radial_parts(parts, self.shells)
+        self.capacity, there = 2 * grid.size, grid
         if grid.is_periodic:
             parts, grid = circle.round_parts(parts, grid), circle.three_turns(grid)
         self.internal = parts.internal_energy
-        self.capacity, there = 2 * grid.size, grid
         if origin != 0.0:
             half = 0.5 * (grid.upper[0] - grid.lower[0])
             grid = Grid.uniform(-half, half, grid.size)
@@ -67,6 +67,8 @@ class LineEnergy:
         _require_finite(self.potential, grid, there)
         self.interaction = LineInteraction(parts.interaction, grid, mass) if parts.interaction else None
         self.modulus = self.modulus_of_cells = _modulus(parts, self.potential, self.form, grid)
+        if there.is_periodic:
+            self.potential = circle.repeated(self.potential, grid)
         if self.interaction is not None:
             self.modulus += self.interaction.modulus
         self.cap = _cap(parts, grid, there.points)
