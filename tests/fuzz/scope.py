@@ -305,7 +305,8 @@ def _line_values(generator, grid, units):
         return np.exp(-0.5 * ((r - center) / width) ** 2), shape
     if shape == "parabola":
         return np.maximum((2.0 * width) ** 2 - (r - center) ** 2, 0.0), shape
-    return (np.abs(r - center) < 1.3 * width).astype(float), shape
+    patch = np.abs(r - center) < 1.3 * width
+    return (patch if patch.any() else np.abs(r + center) < 1.3 * width).astype(float), shape
 
 
 def species(seed, generator, units) -> Problem:
