@@ -52,14 +52,15 @@ class Part:
 class Report:
     """How a fit went: the `regularisation` of each part (a share of the mean diagonal of its equations), the
     `rounds` of refinement with their residuals, `gain`, the share of the motion by which refinement
-    changed the
-    closed form, `warnings` and `seconds`."""
+    changed the closed form, `warnings`, `seconds`, and `excess`: of each coupling's cost at most the share
+    above the least (0 of exact plans, NaN where clouds are too large to tell; empty without couplings)."""
 
     regularisation: list[float]
     rounds: list[list[float]]
     gain: list[float]
     warnings: list[str]
     seconds: float
+    excess: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         strength = ", ".join(f"{share:.1e}" for share in self.regularisation)
@@ -69,6 +70,9 @@ class Report:
             lines.append(
                 f"refined in {counts} rounds, by {', '.join(f'{g:.1%}' for g in self.gain)} of the motion"
             )
+        if any(share != 0.0 for share in self.excess):
+            told = ", ".join(f"{share:.1%}" for share in self.excess)
+            lines.append(f"couplings in parts, at most {told} above the least cost")
         return "\n".join([*lines, *(f"warning: {w}" for w in self.warnings)])
 
 
@@ -259,7 +263,8 @@ def fit(
 
         parts = side_by_side(part, groups)
     settings = {"per_interval": potential is not None and potential.per_interval}
-    return Fit(snapshots, parts, step, _reported(parts, begun), settings)
+    report = _reported(parts, begun, [plan.excess for plan in data.couplings or []])
+    return Fit(snapshots, parts, step, report, settings)
 
 
 def _clouds(snapshots: Snapshots, paired: bool, seed: int) -> list[Cloud]:
@@ -269,13 +274,13 @@ def _clouds(snapshots: Snapshots, paired: bool, seed: int) -> list[Cloud]:
     ]
 
 
-def _reported(parts: list[Part], begun: float) -> Report:
+def _reported(parts: list[Part], begun: float, excess: list[float]) -> Report:
     """The report of a fit that `begun` then; its warnings are given as such too."""
     said = _warnings(parts)
     for sentence in said:
         warnings.warn(sentence, stacklevel=3)
     strengths, rounds, gains = zip(*((p.regularisation, p.rounds, p.gain) for p in parts), strict=True)
-    return Report(list(strengths), list(rounds), list(gains), said, time.monotonic() - begun)
+    return Report(list(strengths), list(rounds), list(gains), said, time.monotonic() - begun, excess)
 
 
 def _check(potential, interaction, temperature: float | str | None, regularisation, step: str) -> None:

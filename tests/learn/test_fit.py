@@ -12,6 +12,8 @@ import functionals as fn
 import jko
 from functionals import pointwise
 from jko.learn import Network, Polynomial, Quadratic, Radial, RandomFeatures, Splines, fit
+from jko.learn.couplings import Coupling, optimal_coupling
+from jko.learn.duality import excess_of
 from tests.learn.laws import mean_field, moved, ornstein_uhlenbeck
 
 A, B = np.array([[1.0, 0.3], [0.3, 2.0]]), np.array([0.5, -0.2])
@@ -303,3 +305,17 @@ def test_near_equilibrium_the_potential_is_known_but_for_the_temperature():
 def test_what_cannot_be_fitted_is_refused_in_one_sentence(arguments, error, sentence):
     with pytest.raises(error, match=sentence):
         fit(ou(n=10, times=[0.0, 0.5]), **arguments)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_the_excess_of_a_coupling_is_bounded_by_duality(unit):
+    """The bound holds for any coupling, is near the excess of a bad one and small for an exact plan."""
+    generator = np.random.default_rng(0)
+    x, y = unit * generator.standard_normal((2, 400, 3)) + unit * np.array([[[0.0]], [[0.5]]])
+    mu, nu = jko.Particles(x), jko.Particles(y)
+    best = optimal_coupling(mu, nu)
+    cost = lambda one: float(one.weights @ np.sum((x[one.rows] - y[one.columns]) ** 2, axis=1))  # noqa: E731
+    bad = Coupling(np.arange(400), np.arange(400), np.full(400, 1 / 400), 400, 400)
+    excess = 1.0 - cost(best) / cost(bad)
+    assert excess <= excess_of(bad, mu, nu) < 1.2 * excess
+    assert 0.0 <= excess_of(best, mu, nu) < 0.05
