@@ -19,8 +19,8 @@ def excess_of(coupling, mu: Particles, nu: Particles) -> float:
     least cost. v begins as that of the affine map between Gaussians; between passes it goes half of the way
     to the v with which the pairs are tight on average, as they all are at the optimum.
     """
-    x, y = (np.asarray(cloud.positions, dtype=float) for cloud in (mu, nu))
-    a, b = (np.asarray(cloud.weights, dtype=float) / np.sum(cloud.weights) for cloud in (mu, nu))
+    x, y = (np.asarray(cloud.positions, dtype=np.float64) for cloud in (mu, nu))
+    a, b = (np.asarray(cloud.weights, dtype=np.float64) / np.sum(cloud.weights) for cloud in (mu, nu))
     middle = a @ x
     x, y = x - middle, y - middle
     rows, columns, weights = coupling.rows, coupling.columns, coupling.weights
