@@ -110,7 +110,7 @@ def test_it_tends_to_the_dynamic_step_as_epsilon_falls():
     mu = Density.from_function(
         grid, lambda x: jnp.exp(-30.0 * (x[0] - 0.3) ** 2 - 20.0 * (x[1] - 0.5) ** 2)
     ).normalized()
-    other, _ = take_step(steps.PrimalDual(slices=8), F, mu, 0.2)
+    other, _ = take_step(steps.PrimalDual(slices=4), F, mu, 0.2)
     away = []
     for blur in (4.0, 2.0, 1.0):
         new, info = take_step(steps.Entropic(epsilon=(blur / 24) ** 2), F, mu, 0.2)
@@ -118,7 +118,7 @@ def test_it_tends_to_the_dynamic_step_as_epsilon_falls():
         assert new.mass == pytest.approx(1.0, abs=1e-8)
         away.append(np.abs(new.masses - other.masses).sum())
     assert np.all(np.diff(away) < 0.0), away
-    assert away[-1] < 0.15  # of 1.44 that moves
+    assert away[-1] < 0.2  # of 1.44 that moves
 
 
 def test_rooms_of_several_parts_keep_their_masses():
