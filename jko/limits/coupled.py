@@ -102,10 +102,20 @@ class CoupledDiffusion:
         return self._field(held * self._size(held))
 
     def _stage(self, base: np.ndarray, start: np.ndarray, psi: np.ndarray, weight: np.ndarray):
-        """ρ′ of one implicit stage; raises NotSolved."""
+        """ρ′ of one implicit stage, from tails as they are where there is no vacuum; raises NotSolved."""
+        if self.steep and start.min() > 0.0:
+            try:
+                return self._solved(base, start, psi, weight, TOLERANCES.tail_floor)
+            except NotSolved:
+                if base.min() < 0.0 and not self.gradient:  # no start solves for more than can flow in
+                    raise
+        return self._solved(base, start, psi, weight, TOLERANCES.newton_floor)
+
+    def _solved(self, base, start: np.ndarray, psi: np.ndarray, weight: np.ndarray, floor: float):
+        """The same by Newton's method from the start, where F is steep at 0 above a share of the mean."""
         rho = np.clip(start, 0.0, self.cap)
         if self.steep:  # from nearer to vacuum ξ is so steep that a step gains one of hundreds of e-foldings
-            rho = np.maximum(rho, TOLERANCES.newton_floor * rho.mean())
+            rho = np.maximum(rho, floor * rho.mean())
         if self.steep_above:
             rho = np.where(rho < self.cap, rho, (1.0 - TOLERANCES.newton_floor) * self.cap)
         residual, allowed = self._residual(rho, base, psi, weight)

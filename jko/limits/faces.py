@@ -115,8 +115,9 @@ class Faces:
         values = np.empty(rows.size)
         filled = compressed(self.low, self.high, weight, place, scale, held.size, pointers, rows, values)
         matrix = csc_array((values[:filled], rows[:filled], pointers), shape=(held.size, held.size))
-        symmetric = {"SymmetricMode": True}
-        factors = factored(matrix, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=symmetric)
+        # column by column: the factors of a plane's equation have no wide panels, and panels cost a third
+        how = {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.0, "panel_size": 1, "relax": 1}
+        factors = factored(matrix, options={"SymmetricMode": True}, **how)
         u[held] = scale * factors.solve(scale * right[held])
         return u
 

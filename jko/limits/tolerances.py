@@ -37,6 +37,7 @@ class Tolerances:
 
     # Newton's method on lines and grids
     newton_floor: float = 1e-6  # of a line's mean, where it starts: an empty cell has p = −∞ if U′(0) is
+    tail_floor: float = 1e-12  # the same where no cell is empty: tails of a solution need not fall anew
     stalled_iterations: int = 15  # without a hundredth gained on the worst line
     dual_rounding: float = 1e-13  # of the dual value: a rise by less is rounding, and the step is taken
     line_touch: float = 1e-9  # of what a line lets through, τM/L²: holds a constant that nothing fixes
