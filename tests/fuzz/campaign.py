@@ -62,7 +62,7 @@ def main(arguments=None) -> int:
     os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
     signal.signal(signal.SIGINT, signal.default_int_handler)
     started, total, bad, done = time.monotonic(), Counter(), 0, 0
-    # a process needs some 17 s for its first programs, and holds .5 to .7 GB after ten problems as after ninety
+    # a process needs some 17 s for its first programs, and holds .7 GB after thirty problems as after ninety
     with multiprocessing.get_context("spawn").Pool(asked.jobs, maxtasksperchild=1000) as pool:
         try:
             for seed, label, wrong, counted in pool.imap_unordered(_quiet, jobs):

@@ -29,7 +29,7 @@ from jko.steps.monge_ampere.tolerances import TOLERANCES
 class Found:
     """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
     error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
-    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals tell, exceeds the dual value and the
+    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals or the map tell, exceeds the dual value and the
     grid's bias by. It was solved with these `ends`, the fields of a torus turned by `turn` cells."""
 
     p: np.ndarray
@@ -209,12 +209,14 @@ class PressureLadder:
         internal = self.energy.total(log, mu.values), float(self.problem.internal.density(values).sum())
         outer = [float(np.vdot(potential, rho)) for rho in (mu.values, values)]
         before, after = (volume * (u + v) for u, v in zip(internal, outer, strict=True))
-        least = after + least_squared_distance(mu, values) / (2.0 * newton.tau)
+        transport = transport_cost(now.p, values, newton.tau, self.grid.spacing, newton.periodic)
+        # what is stored as its marginals tell, or as the map does, which moved it
+        cost = max(least_squared_distance(mu, values) / (2.0 * newton.tau), transport)
         return Found(
             p=now.p + shift,
             values=values,
             gap=gap * volume,
-            transport=transport_cost(now.p, values, newton.tau, self.grid.spacing, newton.periodic),
+            transport=transport,
             own=newton.own_error(now) if newton.before is not None else 0.0,
             folded=now.folded,
             defect=scale - 1.0,
@@ -222,7 +224,7 @@ class PressureLadder:
             before=before,
             after=after,
             size=volume * sum(map(abs, (*internal, *outer))),
-            lack=least - self._bound(mu, newton.tau, work, potential, answer),
+            lack=after + cost - self._bound(mu, newton.tau, work, potential, answer),
         )
 
     def _bound(self, mu: Density, tau: float, work: np.ndarray, potential: np.ndarray, answer: np.ndarray):

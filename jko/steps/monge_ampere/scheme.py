@@ -47,8 +47,8 @@ class MongeAmpere(Scheme):
     interaction_passes: at most; the interaction enters by W∗ρ, of ρ = ρ_k first and then of ρ′, mixed until
     what is left of the gap of the whole step is below the goal. The note tells how much.
 
-    A second certificate knows no differences: F(ρ′) + W₂²/2τ of the stored densities, W₂² of their marginals,
-    less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than a twentieth of W₂²/2τ,
+    A second certificate: F(ρ′) + W₂²/2τ of the stored densities, W₂² that of their marginals or that of the
+    map where it is larger, less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than a twentieth of W₂²/2τ,
     as where mass is torn from a wall, the step is taken by `fallback` too.
 
     The gap is ∫U(ρ̂) + U*(p − V) − ρ̂(p − V), primal minus dual for ρ̂ of the mass of ρ_k: S being the gradient
