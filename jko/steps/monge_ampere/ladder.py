@@ -29,8 +29,9 @@ from jko.steps.monge_ampere.tolerances import TOLERANCES
 class Found:
     """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
     error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
-    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals or the map tell, exceeds the dual value and the
-    grid's bias by. It was solved with these `ends`, the fields of a torus turned by `turn` cells."""
+    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals or the map tell, exceeds the dual
+    value and the grid's bias by. It was solved with these `ends`, the fields of a torus turned by `turn`
+    cells."""
 
     p: np.ndarray
     values: np.ndarray

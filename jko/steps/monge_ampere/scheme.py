@@ -48,8 +48,8 @@ class MongeAmpere(Scheme):
     what is left of the gap of the whole step is below the goal. The note tells how much.
 
     A second certificate: F(ρ′) + W₂²/2τ of the stored densities, W₂² that of their marginals or that of the
-    map where it is larger, less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than a twentieth of W₂²/2τ,
-    as where mass is torn from a wall, the step is taken by `fallback` too.
+    map where it is larger, less ∫φᶜdρ_k − ∫U*(−φ − V), φ = −p. Where that exceeds h²/8τ an axis by more than
+    a twentieth of W₂²/2τ, as where mass is torn from a wall, the step is taken by `fallback` too.
 
     The gap is ∫U(ρ̂) + U*(p − V) − ρ̂(p − V), primal minus dual for ρ̂ of the mass of ρ_k: S being the gradient
     of a convex function, it moves ρ̂ to ρ_k optimally, and W₂(ρ̂, ρ*)² ≤ 2τ·gap for the exact ρ* where F is
