@@ -208,3 +208,17 @@ def test_auto_moves_species_of_one_energy_together():
 def test_refusals(F, mu, settings, error, sentence):
     with pytest.raises(error, match=sentence):
         steps.PrimalDual(**settings).prepare(F, mu)
+
+
+def test_long_steps_have_bounds():
+    # the levels that fill a well overflow an entropy, and their brackets have to keep their signs
+    a, b = Density.gaussian(LINE, -0.8, 0.5), Density.gaussian(LINE, 0.9, 0.6)
+    values, gaps, U, take = [], [], fn.Entropy(), steps.PrimalDual(tolerance=1e-2)
+    both = fn.TotalInternal(U) + fn.on("a", V) + fn.on("b", V), Species(a=a, b=b)
+    for F, mu in (both, (U + V, Density(LINE, a.values + b.values))):
+        after, _, info = first_step(take, F, mu, 1.0)
+        values.append(F(after) + info.transport_cost)
+        gaps.append(info.gap)
+    assert abs(values[0] - values[1]) <= sum(gaps)
+    F = SHARED + fn.on("a", V) + fn.on("b", 0.3 * fn.Entropy())
+    assert first_step(take, F, Species(a=a, b=b), 1e4)[2].status == "converged"

@@ -196,10 +196,11 @@ class _SharedDual:
         return p, q, s, of_all
 
     def _held(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
-        """What each species with an energy holds at λ − f − q."""
+        """What each species with an energy holds at λ − f − q, no more than there is of it."""
         s = np.zeros(p.shape)
         for i in self.own:
-            s[:, i] = self.cells.own[i]._densities(p[:, i] - q, self.most[:, i])
+            held = self.cells.own[i]._densities(p[:, i] - q, self.most[:, i])
+            s[:, i] = np.minimum(held, self.totals[i])
         return s
 
     def _softness(self, s: np.ndarray) -> np.ndarray:
@@ -217,10 +218,11 @@ class _SharedDual:
         return np.where(full, np.inf, bend)
 
     def _all(self, q: np.ndarray) -> np.ndarray:
-        """What all together hold at a pressure."""
+        """What all together hold at a pressure, no more than there is."""
         if self.cells.total.internal is None:
             return np.where(q > 0.0, self.cells.room, 0.0)
-        return self.cells.total._densities(q, np.array(self.cells.room))
+        held = self.cells.total._densities(q, np.array(self.cells.room))
+        return np.minimum(held, self.totals.sum())
 
     def _all_conjugate(self, q: np.ndarray, s: np.ndarray) -> np.ndarray:
         if self.cells.total.internal is None:
@@ -258,15 +260,19 @@ class _SharedDual:
         return q
 
     def _along(self, way: np.ndarray):
-        """λ ↦ the step along a direction after which the masses are those given."""
+        """λ ↦ the step along a direction after which the masses are those given, by their logarithm, in which
+        an entropy's is linear."""
         from scipy.optimize import brentq
 
-        wanted = float(way @ self.totals)
+        wanted, tiny = float(way @ self.totals), np.finfo(float).tiny
 
         def root(level: np.ndarray) -> np.ndarray:
+            guess = self._guess
+
             def excess(shift: float) -> float:
+                self._guess = guess  # of every shift alike: a bracket has to keep its signs
                 found = float(way @ self._at(level + shift * way)[2].sum(axis=0))
-                return min(found / wanted, 2.0) - 1.0
+                return math.log(max(found / wanted, tiny))
 
             here = excess(0.0)
             low = high = 0.0
@@ -275,6 +281,7 @@ class _SharedDual:
                 low, high, step = high, high + step, 8.0 * step
             if here * excess(high) >= 0.0:
                 return high * way
-            return brentq(excess, low, high, xtol=TOLERANCES.level_settled * self.unit, maxiter=60) * way
+            settled = TOLERANCES.level_settled * self.unit
+            return brentq(excess, low, high, xtol=settled, maxiter=100, disp=False) * way
 
         return root
