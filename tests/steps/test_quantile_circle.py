@@ -75,6 +75,19 @@ def test_it_turns_with_its_data():
     assert np.abs(np.roll(found[0].values, 23) - found[1].values).max() < 1e-9
 
 
+@pytest.mark.parametrize("background", [0.0, 1e-20, 0.01])
+def test_equal_minima_turn_with_the_data(background):
+    """However many cells are the emptiest ones: where the cells begin is told by the values."""
+    values = np.full(60, background)
+    values[[4, 10, 13, 44, 48, 58]] = 1.0
+    found = [
+        np.roll(flow(fn.Power(2.0), mu, steps.Quantile(), tau=1e-3, n_steps=2).final.masses, -k)
+        for k in (0, 6, 23)
+        for mu in (Density(circle(60, 1.0), np.roll(values, k)).normalized(),)
+    ]
+    assert np.abs(found - found[0]).sum(axis=1).max() < 1e-11
+
+
 def test_a_kink_turns_with_the_data():
     """A potential with kinks, averaged near them, wherever the cells begin."""
     n, rough, found = 48, np.random.default_rng(5).uniform(0.1, 1.0, 48), []

@@ -125,12 +125,27 @@ def laid(mu: Density):
 
 
 def _emptiest(values: np.ndarray) -> int:
-    """The cell with which to begin: that after the longest run of empty ones, or after the emptiest face."""
+    """The cell with which to begin: that after the longest run of empty ones, or after the emptiest face; of
+    several that whose values, read on from there, come first in lexicographic order."""
     held = np.flatnonzero(values > 0.0)
     after = np.append(held[1:], held[0] + values.size)
-    if np.max(after - held) > 1:
-        return int(after[np.argmax(after - held)]) % values.size
-    return int(np.argmin(values + np.roll(values, 1)))
+    runs = after - held
+    if np.max(runs) > 1:
+        first = after[runs == np.max(runs)] % values.size
+    else:
+        beside = values + np.roll(values, 1)
+        first = np.flatnonzero(beside == beside.min())
+    return int(first[0] if first.size == 1 else first[np.argmin(_ranks_of_turns(values)[first])])
+
+
+def _ranks_of_turns(values: np.ndarray) -> np.ndarray:
+    """The lexicographic rank `[n]` of the values read from each cell on, equal for equal turns: by twice as
+    many of them each time."""
+    ranks, read = np.unique(values, return_inverse=True)[1], 1
+    while read < values.size and ranks.max() + 1 < values.size:
+        pairs = ranks * values.size + np.roll(ranks, -read)
+        ranks, read = np.unique(pairs, return_inverse=True)[1], 2 * read
+    return ranks
 
 
 def turned_back(cells: dict, grid: Grid) -> dict:
