@@ -205,7 +205,7 @@ def embryoid_body():
     clouds = [positions[at == t] for t in np.unique(at)]
     clouds = [cloud[:: sized(1, 20)] for cloud in clouds]
     whole = Snapshots(np.arange(len(clouds)), clouds)
-    for step in ("explicit", "flow"):
+    for step in ("explicit", "flow", "implicit"):
         reached, taken = [], []
         for seed in range(sized(5, 1)):
             first, rest = whole.split(0.6, seed=seed)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpy as np
 
+from functionals import pointwise
 from functionals.array import Array
+from functionals.time_dependence import AtTime
 
 
 class Features:
@@ -34,6 +36,10 @@ class Features:
     def slopes(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """∇Σ c_jφ_j at points `[n, d]`: `[n, d]`."""
         return self.gradients(x) @ coefficients
+
+    def hessians(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
+        """D²Σ c_jφ_j at points `[n, d]`: `[n, d, d]`."""
+        return pointwise.hessians(AtTime(self.at, coefficients), x)
 
     def at(self, x, coefficients):
         """Σ c_j φ_j at one point `[d]`, in jax; the coefficients `[m]` may be traced."""
@@ -112,6 +118,13 @@ class Monomials(Features):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
         return sum(self._products(powers, 2 * row) for row in unit)
 
+    def hessians(self, x: np.ndarray, coefficients: np.ndarray):
+        powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
+        out = np.empty((len(x), self.dimension, self.dimension))
+        for a, b in itertools.combinations_with_replacement(range(self.dimension), 2):
+            out[:, a, b] = out[:, b, a] = self._products(powers, unit[a] + unit[b]) @ coefficients
+        return out
+
     def at(self, x: Array, coefficients: np.ndarray):
         z = (x - jnp.asarray(self.middle, x.dtype)) / jnp.asarray(self.scale, x.dtype)
         powers = [jnp.ones_like(z)]
@@ -173,6 +186,17 @@ class Bumps(Features):
         bumps = self.values(x)
         squares = -2.0 * np.log(np.maximum(bumps, np.finfo(float).tiny))
         return bumps * (squares - self.dimension) / self.width**2
+
+    def hessians(self, x: np.ndarray, coefficients: np.ndarray):
+        # Σ s_j (x − c_j)(x − c_j)ᵀ about the middle, where the terms do not cancel
+        middle, d = self.centres.mean(axis=0), self.dimension
+        c, x = self.centres - middle, np.asarray(x, dtype=float)
+        shares, y = self.values(x) * (coefficients / self.width**2), x - middle
+        whole, first = shares.sum(axis=1)[:, None, None], shares @ c
+        second = (shares @ (c[:, :, None] * c[:, None, :]).reshape(len(c), d * d)).reshape(-1, d, d)
+        mixed = y[:, :, None] * first[:, None, :]
+        square = whole * y[:, :, None] * y[:, None, :] - mixed - mixed.transpose(0, 2, 1) + second
+        return square / self.width**2 - whole * np.eye(d)
 
     def at(self, x: Array, coefficients: np.ndarray):
         away = (x - jnp.asarray(self.centres, x.dtype)) / jnp.asarray(self.width, x.dtype)
@@ -370,6 +394,11 @@ class Together(Features):
         ends = np.cumsum([f.size for f in self.families])[:-1]
         parts = zip(self.families, np.split(coefficients, ends), strict=True)
         return sum(f.slopes(x, part) for f, part in parts)
+
+    def hessians(self, x: np.ndarray, coefficients: np.ndarray):
+        ends = np.cumsum([f.size for f in self.families])[:-1]
+        parts = zip(self.families, np.split(coefficients, ends), strict=True)
+        return sum(f.hessians(x, part) for f, part in parts)
 
     def laplacians(self, x: np.ndarray):
         return np.concatenate([f.laplacians(x) for f in self.families], axis=1)

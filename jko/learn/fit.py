@@ -16,10 +16,12 @@ from jko.errors import one_of, positive_number, seed_number, shown, whole_number
 from jko.learn.bases import Basis
 from jko.learn.closed_form import Cloud, Data, Solved, cloud_of, coupled, solve
 from jko.learn.couplings import side_by_side
+from jko.learn.equations import Normal
 from jko.learn.identifiability import Identifiability, free_of, identifiability
+from jko.learn.implicit import takes_steps, through_steps
 from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembled, time_factors
 from jko.learn.model import Model
-from jko.learn.refinement import refine
+from jko.learn.refinement import Refined, refine
 from jko.learn.snapshots import Snapshots, as_snapshots
 from jko.learn.tolerances import TOLERANCES
 from jko.learn.uncertainty import uncertainty
@@ -231,7 +233,8 @@ def fit(
       most `refinement` rounds.
     - `"explicit"`, `"implicit"`: one step y = x − τ∇δF(x), or x = y + τ∇δF(y), of the length of the gap,
       with (x, y) from an exact optimal coupling [TerpinEtAl2024]; for gaps so long that the flow within
-      means nothing.
+      means nothing. Implicit steps of V alone are fitted themselves to where the coupling sends x, by at
+      most `refinement` rounds of Gauss–Newton.
 
     Standard errors come from blocks of the points (`Fit.standard_errors`), and directions of the parameters
     that the data do not show from the spectrum of the equations (`Fit.identifiability`): where nothing
@@ -259,6 +262,8 @@ def fit(
             model = model if potential is None else potential.trained(model, data, chosen, seed)
             solved = solve(model, data, chosen, regularisation, seed)
             tick()
+            if step == "implicit" and rounds and takes_steps(model):
+                return _stepped(model, data, chosen, solved, regularisation, rounds, seed, tick)
             return _finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick)
 
         parts = side_by_side(part, groups)
@@ -358,11 +363,7 @@ def _finished(
         refined = refine(model, data, chosen, parameters, solved.share, rounds, seed, tick)
         settled = refined is not None and refined.settled
         if refined is not None:
-            change = refined.parameters - parameters
-            motion = max(
-                float(refined.parameters @ refined.normal.matrix @ refined.parameters), np.finfo(float).tiny
-            )
-            gain = float(np.sqrt(max(change @ refined.normal.matrix @ change, 0.0) / motion))
+            gain = _gain(refined, parameters)
             parameters, normal = refined.parameters, refined.normal
             steps, residuals = refined.steps, refined.residuals
     means = np.array([c.w @ c.x for c in data.clouds])
@@ -371,11 +372,43 @@ def _finished(
     within, spread = free_of(seen), known.covariance
     if within is not None:
         parameters = normal.solved(solved.share, model.penalised, within)
-        raised = normal.matrix + np.diag(solved.share * normal.scale * model.penalised)
-        inverse = within @ np.linalg.pinv(within.T @ raised @ within, rcond=1e-13) @ within.T
-        spread = inverse @ known.moments @ inverse.T
+        spread = _spread_within(within, model, normal, solved.share, known.moments)
     tick()
     return Part(chosen, model, parameters, spread, seen, solved.share, solved.tried, residuals, settled, gain)
+
+
+def _stepped(
+    model: Model, data: Data, chosen: list, closed: Solved, share, rounds: int, seed: int, tick: Callable
+) -> Part:
+    """Fitted through implicit steps; errors and null directions are those of the closed form's equations."""
+    solved, refined = through_steps(model, data, chosen, share, rounds, seed, tick)
+    parameters, normal, share = refined.parameters, closed.normal, solved.share
+    means = np.array([c.w @ c.x for c in data.clouds])
+    known = uncertainty(model, data, chosen, parameters, normal, share, None, seed)
+    seen = identifiability(model, normal, share, known.moments, parameters, means)
+    within, spread = free_of(seen), known.covariance
+    if within is not None:
+        parameters = refined.normal.solved(share, model.penalised, within)
+        spread = _spread_within(within, model, normal, share, known.moments)
+    tick()
+    gain = _gain(refined, closed.parameters)
+    return Part(
+        chosen, model, parameters, spread, seen, share, solved.tried, refined.residuals, refined.settled, gain
+    )
+
+
+def _gain(refined: Refined, closed: np.ndarray) -> float:
+    """The share of the motion by which refinement changed the closed form."""
+    p, matrix = refined.parameters, refined.normal.matrix
+    change, motion = p - closed, max(float(p @ matrix @ p), np.finfo(float).tiny)
+    return float(np.sqrt(max(change @ matrix @ change, 0.0) / motion))
+
+
+def _spread_within(within: np.ndarray, model: Model, normal: Normal, share: float, moments: np.ndarray):
+    """The covariance of parameters that are held to the span of `within`."""
+    raised = normal.matrix + np.diag(share * normal.scale * model.penalised)
+    inverse = within @ np.linalg.pinv(within.T @ raised @ within, rcond=1e-13) @ within.T
+    return inverse @ moments @ inverse.T
 
 
 def _warnings(parts: list[Part]) -> list[str]:
