@@ -117,3 +117,20 @@ def test_rigid_blocks_minimise_the_model_under_its_bounds():
         balance = after - (pressure[:-1] - pressure[1:])
         assert balance == pytest.approx(np.zeros(n + 1), abs=1e-10)
         assert np.all((room + growth)[active] < 1e-12)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_fronts_that_meet_under_the_entropy(periodic):
+    """Blocks fill the vacua between them in one step: the light cells at shut gaps keep digits of their own,
+    as they do on finer cells."""
+    on, found = np.array([4, 10, 13, 44, 48, 58]), []
+    for refined in (1, 8):
+        grid = Grid.uniform(0.0, 1.0, 60 * refined, periodic=periodic)
+        values = np.zeros(60)
+        values[on] = 10.0
+        run = flow(
+            fn.Entropy(), Density(grid, np.repeat(values, refined)), steps.Quantile(), tau=0.01, n_steps=1
+        )
+        found.append(run.final.masses.reshape(60, refined).sum(axis=1))
+    assert run.info.status[0] == "converged"
+    assert np.abs(found[0] - found[1]).sum() < 0.01

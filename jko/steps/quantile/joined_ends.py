@@ -62,7 +62,7 @@ def kept_apart(target: np.ndarray, widths: np.ndarray, least: np.ndarray, masses
     weights = np.maximum(masses + np.roll(masses, 1), 1e-300)
     turns = (wanted + room * np.array([[-1.0], [0.0], [1.0]])).ravel()
     free = isotonic_regression(turns, weights=np.tile(weights, 3)).x[n : 2 * n]
-    same = free == wanted
+    same = np.abs(free - wanted) <= TOLERANCES.pooled * np.abs(turns).max()
     untouched = same & np.roll(same, -1)
     widths = np.where(untouched, np.maximum(widths, least), least + np.diff(np.append(free, free[0] + room)))
     edges = np.where(same, target[:-1], free + packed[:-1])

@@ -235,7 +235,8 @@ def kept_apart(target: np.ndarray, widths: np.ndarray, least: np.ndarray, masses
     wanted = target - packed
     free = isotonic_regression(wanted, weights=np.maximum(weights, 1e-300)).x
     free = np.clip(free, walls[0], max(walls[0], walls[1] - packed[-1]))
-    same = free == wanted
+    # pools of equal edges are means that round, and no width of 1e-12 is read from those
+    same = np.abs(free - wanted) <= TOLERANCES.pooled * max(map(abs, walls))
     untouched = same[1:] & same[:-1]
     widths = np.where(untouched, np.maximum(widths, least), least + np.diff(free))
     return np.where(same, target, free + packed), widths

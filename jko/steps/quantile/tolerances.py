@@ -37,6 +37,7 @@ class Tolerances:
     cap_bendings: int = 30  # the same under a cap, where no straight step stands behind it
     given_up: float = 0.9  # fraction of its width that an open cell may lose in one step: it never closes
     kept_width: float = 0.1  # the rest, for arcs: fraction of its width that an open cell keeps in one step
+    pooled: float = 1e-15  # of the walls' positions: what the mean of equal edges may round them by
     short: float = 0.5  # fraction of a direction: shorter steps are bent round the cells that hold them up
 
     # Round a circle
