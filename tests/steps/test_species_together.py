@@ -142,6 +142,19 @@ def test_a_shared_cap_is_filled():
     assert np.all(np.diff(run.energy) <= 1e-12)
 
 
+def test_species_above_their_cap_come_below_it():
+    """In one potential for both, their sum takes the step of a single density."""
+    a, b = Density.gaussian(LINE, -0.8, 0.5), Density.gaussian(LINE, 0.9, 0.6)
+    values, gaps = [], []
+    together = fn.TotalCap(0.6) + fn.on("a", V) + fn.on("b", V), Species(a=a, b=b)
+    for F, mu in (together, (fn.Cap(0.6) + V, Density(LINE, a.values + b.values))):
+        after, _, info = first_step(steps.PrimalDual(), F, mu, 0.05)
+        assert info.status == "converged", info.note
+        values.append(F(after) + info.transport_cost)
+        gaps.append(info.gap)
+    assert abs(values[0] - values[1]) <= max(gaps)
+
+
 def test_two_gaussians_bound():
     """m_a′ = −κ(m_a − m_b): the step has m_a′ − m_b′ = (m_a − m_b)/(1 + 2κτ), and the sum of means stays."""
     grid = Grid.uniform(-5.0, 5.0, 80)

@@ -275,7 +275,7 @@ class DynamicSolver:
         )
         if self.interacting:
             found = self._mixed(found)
-        if found.value < self.best.value:
+        if self._merit(found) < self._merit(self.best):
             self.best = found
             if self.interacting:
                 self._renew(splitting)
@@ -288,10 +288,23 @@ class DynamicSolver:
         )
         if bound + self.constant > self.bound or not self.problem.tangents_are_bounds:
             self.bound, self.pressure = bound + self.constant, pressure
-        over = self.problem.excess(self.best.end)
-        # a lower bound with the cap raised to where the path exceeds it
-        slack = float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
-        self.gap = self.best.value - self.bound + slack + self._rounding()
+        self.gap = self.best.value - self.bound + self._slack(self.best) + self._rounding()
+
+    def _slack(self, path: Path) -> float:
+        """What a lower bound loses with the cap raised to where the path exceeds it."""
+        over = self.problem.excess(path.end)
+        return float(np.vdot(self.pressure, over)) * self.problem.grid.cell_volume
+
+    def _beyond(self, path: Path) -> float:
+        """By which share of the cap a path ends above it, 0 where that is within `cap_excess`."""
+        return max(self.problem.fullness(path.end) - 1.0 - TOLERANCES.cap_excess, 0.0)
+
+    def _merit(self, path: Path) -> tuple[float, float]:
+        """What paths are compared by: how far they end above the cap, as from a start above it all do at
+        first, then their value."""
+        if not math.isfinite(path.value):
+            return math.inf, math.inf
+        return self._beyond(path), path.value + self._slack(path)
 
     def _mixed(self, found):
         """The first of halved moves from the best path towards `found` that lowers the value, or `found`."""
@@ -310,7 +323,7 @@ class DynamicSolver:
                 ]
                 paid = cost(self.problem, self.start, densities, flows, self.actions)
                 mixed = Path(densities, flows, paid, self._energy(densities[-1]))
-            if mixed.value < best.value:
+            if self._merit(mixed) < self._merit(best):
                 return mixed
             share *= 0.5
         return found
@@ -328,7 +341,7 @@ class DynamicSolver:
         return TOLERANCES.rounding * (abs(self.best.cost) + size)
 
     def _closed(self):
-        return self.gap <= self._enough()
+        return self.gap <= self._enough() and self._beyond(self.best) == 0.0
 
     def _enough(self):
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where the step's own time error is small,
