@@ -139,3 +139,26 @@ def test_refusals():
     for grid in (around, large):
         with pytest.raises(ValueError, match="takes rooms of at most 4096 cells"):
             steps.Entropic().prepare(fn.Entropy(), Density.uniform(grid))
+
+
+@pytest.mark.parametrize("F", [fn.Entropy(), fn.Entropy() + fn.Cap(12.0)])
+def test_parts_without_a_way_between_are_rooms_of_their_own(F):
+    """Each keeps its mass to rounding, and takes the step that it takes alone."""
+    inside = np.ones((12, 8), bool)
+    inside[5:7] = False
+    values = np.zeros((12, 8))
+    values[1:3, 2:4], values[8:10, 3:7] = 1.0, 2.0
+    F = F + fn.Potential(lambda x: 3.0 * x[1] - x[0])
+
+    def moved(inside, values, tau):
+        grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), inside.shape, inside=inside)
+        return flow(
+            F, Density(grid, values / 0.2), steps.Entropic(tolerance=1e-7), tau=tau, n_steps=1
+        ).final.masses.reshape(12, 8)
+
+    for tau in (5.0, 50.0):
+        both, left = moved(inside, values, tau), np.arange(12)[:, None] < 6
+        for side in (left, ~left):
+            alone = moved(inside & side, np.where(side, values, 0.0), tau)
+            assert abs((both * side).sum() / alone.sum() - 1.0) < 1e-12
+            assert np.abs(both * side - alone).sum() < 1e-6 * alone.sum()

@@ -35,7 +35,8 @@ def certify(scaled, staying: float, cell_volume: float, axes: list) -> EntropicC
     """
     step, q = scaled.step, scaled.slope
     density = scaled.density if step.cap is None else np.minimum(scaled.density, step.cap)
-    gap = _fenchel_young(step, q + step.potential, density)
+    minus_pressure = q + step.potential
+    gap = sum(_fenchel_young(step, at, minus_pressure[at], density[at]) for at in step.pieces)
     plan = step.plan_cost(scaled, axes)
     slack = plan - float(np.vdot(step.conjugate(q), step.rho)) - float(np.vdot(q, scaled.density))
     moved, entropy = _moved(scaled, staying), _gained(scaled)
@@ -68,21 +69,21 @@ def _entropy(rho: np.ndarray):
     return float(np.vdot(held, np.log(held)))
 
 
-def _fenchel_young(step, minus_pressure: np.ndarray, density: np.ndarray):
-    """min over κ, nearly, of ∑U(ρ̂) + U*(κ − z) − (κ − z)ρ̂."""
-    total = float(density.sum())
+def _fenchel_young(step, at, minus_pressure: np.ndarray, density: np.ndarray):
+    """min over κ, nearly, over a piece, of ∑U(ρ̂) + U*(κ − z) − (κ − z)ρ̂."""
+    total, cap = float(density.sum()), None if step.cap is None else step.cap[at]
     if step.internal is not None:
-        energy = DualEnergy(step.internal, step.cap)
+        energy = DualEnergy(step.internal, cap)
         kappa, r = energy.normalise(minus_pressure, total, TOLERANCES.certificate_mass)
         p = kappa - minus_pressure
         return float(np.sum(step.internal.density(density) - p * density)) + energy.total_conjugate(p, r)
-    if step.cap is None:
+    if cap is None:
         return float(np.vdot(minus_pressure - minus_pressure.min(), density))
     order = np.argsort(minus_pressure, axis=None)
-    filled = np.cumsum(step.cap.ravel()[order])
+    filled = np.cumsum(cap.ravel()[order])
     last = order[min(int(np.searchsorted(filled, total)), len(order) - 1)]
     p = minus_pressure.ravel()[last] - minus_pressure
-    return float(np.sum(step.cap * np.maximum(p, 0.0) - p * density))
+    return float(np.sum(cap * np.maximum(p, 0.0) - p * density))
 
 
 def self_cost(step) -> float:

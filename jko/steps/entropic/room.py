@@ -20,10 +20,16 @@ from jko.steps.entropic.tolerances import TOLERANCES
 
 @dataclass(frozen=True, eq=False)
 class RoomStep(EntropicStep):
-    """The step on the n cells of a room, arrays `[n]`; `costs` are d² `[n, n]`, `walls` is log u `[n]`."""
+    """The step on the n cells of a room, arrays `[n]`; `costs` are d² `[n, n]`, `walls` is log u `[n]`, and
+    `parts` `[n]` tells cells apart between which there is no way."""
 
     costs: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     walls: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    parts: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
+
+    @property
+    def pieces(self) -> tuple:
+        return tuple(np.flatnonzero(self.parts == number) for number in np.unique(self.parts))
 
     def heat(self):
         from jko.loops.sums import log_dense
@@ -56,7 +62,10 @@ class Room:
     """The cells that mass can come to, and the squared lengths of the ways between them."""
 
     def __init__(self, mu: Density):
+        from scipy.ndimage import label
+
         self.cells = reached(mu)
+        self.parts = label(self.cells)[0][self.cells]
         self.grid, self.key = mu.grid, self.cells.tobytes()
         self.costs = _costs(self.grid, self.key)
 
@@ -66,7 +75,8 @@ class Room:
         cap = None if step.cap is None else step.cap[self.cells]
         numbers = step.tau, step.epsilon, step.share
         given = *fields, cap, step.internal, step.spacing, *numbers
-        return RoomStep(*given, costs=self.costs, walls=_walls(self.grid, self.key, step.epsilon))
+        walls = _walls(self.grid, self.key, step.epsilon)
+        return RoomStep(*given, costs=self.costs, walls=walls, parts=self.parts)
 
     def spread(self, values: np.ndarray) -> np.ndarray:
         """Values of these cells on the grid, 0 elsewhere."""

@@ -34,6 +34,11 @@ class EntropicStep:
         """ε/τ."""
         return self.epsilon / self.tau
 
+    @property
+    def pieces(self) -> tuple:
+        """Indices of the cells between which mass can move, each keeping its own: all of them in a box."""
+        return (...,)
+
     def heat(self):
         """l ↦ log ∫N(x − y; ε)e^l dy over the box."""
         from jko.loops.sums.log_gaussian import LogGaussian
@@ -114,7 +119,7 @@ def _start(level: EntropicStep, coarse: Scaled | None):
 def _scale(step: EntropicStep, tolerance: float, most: int, g: np.ndarray, r: np.ndarray | None):
     """Iteration [Peyre2015]: f sets the first marginal right, g what the energy asks of the second."""
     heat, alpha = step.heat(), step.alpha
-    prox = DensityProx(step.internal, (1.0 - step.share) * alpha, step.rho.sum(), step.cap)
+    prox = _prox(step)
     with np.errstate(divide="ignore"):
         log_rho = np.log(step.rho)
     mixing = None
@@ -123,7 +128,7 @@ def _scale(step: EntropicStep, tolerance: float, most: int, g: np.ndarray, r: np
         blurred = heat(f + log_rho)
         if r is None:
             r = blurred if step.cap is None else np.minimum(blurred, np.log(step.cap))
-        r, _ = prox(alpha * blurred - step.potential, r)
+        r = prox(alpha * blurred - step.potential, r)
         image, wanted = r - blurred, np.exp(r)
         excess = np.expm1(np.minimum(g - image, TOLERANCES.largest_exponent))
         mismatch = float(np.abs(wanted * excess).sum() / step.rho.sum())
@@ -132,6 +137,28 @@ def _scale(step: EntropicStep, tolerance: float, most: int, g: np.ndarray, r: np
         mixing = mixing or Anderson(step.rho + wanted, TOLERANCES.mixed)
         g = mixing(g, image) if mismatch < TOLERANCES.start_mixing else image
     return Scaled(step, f, g, g + blurred, r, mismatch, done)
+
+
+def _prox(step: EntropicStep):
+    """(z, r) ↦ log ρ of `DensityProx`, in each piece with the mass that is there."""
+    weight = (1.0 - step.share) * step.alpha
+    parts = [
+        (
+            at,
+            DensityProx(
+                step.internal, weight, step.rho[at].sum(), None if step.cap is None else step.cap[at]
+            ),
+        )
+        for at in step.pieces
+    ]
+
+    def joined(z: np.ndarray, r: np.ndarray):
+        out = np.empty(z.shape)
+        for at, prox in parts:
+            out[at] = prox(z[at], r[at])[0]
+        return out
+
+    return joined
 
 
 def _levels(step: EntropicStep):
