@@ -46,13 +46,13 @@ class SpeciesFunctional(Functional):
         return [float(self.at(0.0).energy(mu))]
 
 
-def named(mu, name: str, F: Functional):
-    """The measure of that name; raises TypeError for a measure that has no names."""
+def require_named(mu, F: SpeciesFunctional) -> None:
+    """Refuse a measure that has no names."""
     if not hasattr(mu, "names"):
+        named = ", ".join(f"{name}=..." for name in sorted(F.names)) or "..."
         raise TypeError(
-            f"measure: {F!r} speaks of species, got {type(mu).__name__}: make jko.Species({name}=...)"
+            f"measure: {F!r} speaks of species, got {type(mu).__name__}: make jko.Species({named})"
         )
-    return mu[name]
 
 
 class On(SpeciesFunctional):
@@ -75,7 +75,8 @@ class On(SpeciesFunctional):
         return self.F.depends_on_time
 
     def energy(self, mu):
-        return self.F.energy(named(mu, self.name, self))
+        require_named(mu, self)
+        return self.F.energy(mu[self.name])
 
     def seen_by(self, name: str, species):
         return self.F if name == self.name else None
@@ -126,6 +127,7 @@ class Cross(SpeciesFunctional):
         return self.kernel.depends_on_time
 
     def energy(self, mu):
+        require_named(mu, self)
         self.kernel.require_even(mu.dimension)
         return mu[self.first].integrate_values(mu.felt(self.kernel.W, self.first, self.second))
 
@@ -162,6 +164,7 @@ class TotalInternal(SpeciesFunctional):
         self.U = U
 
     def energy(self, mu):
+        require_named(mu, self)
         return mu.grid.cell_volume * self.U.density(mu.total_values()).sum()
 
     def seen_by(self, name: str, species):
@@ -184,6 +187,7 @@ class TotalCap(SpeciesFunctional):
         self.cap = float(cap)
 
     def energy(self, mu):
+        require_named(mu, self)
         return jnp.where((mu.total_values() <= self.cap * (1.0 + _EXCESS)).all(), 0.0, jnp.inf)
 
     def seen_by(self, name: str, species):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import MISSING, fields
 from html import escape
 from typing import Any, ClassVar
 
+import numpy as np
+
 import jko.sharding as sharding
+from functionals.species import SpeciesFunctional, require_named
 from jko import inline
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
@@ -160,6 +164,9 @@ class Scheme:
                 able = ", ".join(name for name, scheme in _transports() if LineDensity in scheme.measures)
                 remedy = f"take {able}, which move it, or mu.on(Grid.uniform(...))"
             raise TypeError(f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {remedy}")
+        for _, term in F.terms:
+            if isinstance(term, SpeciesFunctional):
+                require_named(mu, term)
         self.check_grid(mu)
         self._check_devices(mu)
         grid = getattr(mu, "grid", None)
@@ -178,6 +185,7 @@ class Scheme:
                 else "no scheme takes all of it"
             )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
+        require_finite(F.parts.internal, getattr(mu, "values", None))
 
     def check_grid(self, mu) -> None:
         """Refuse a measure on a torus, in a room or with doors where the scheme does not declare that it
@@ -263,6 +271,16 @@ class Wrapper(Scheme):
 
     def energy_kind_of(self, F):
         return self.scheme.energy_kind_of(F)
+
+
+def require_finite(terms, values) -> None:
+    """Refuse densities beyond what one of the internal energies `terms`, (c, atom), is finite at."""
+    for _, U in terms if values is not None else ():
+        if math.isfinite(U.cap) and (most := np.max(values)) > U.cap:
+            raise ValueError(
+                f"measure: expected a density of at most {U.cap:g}, where {U!r} is of finite energy, got one "
+                f"of {most:g}: raise its cap, or start flatter"
+            )
 
 
 def _transports():

@@ -235,3 +235,27 @@ def test_long_steps_have_bounds():
     assert abs(values[0] - values[1]) <= sum(gaps)
     F = SHARED + fn.on("a", V) + fn.on("b", 0.3 * fn.Entropy())
     assert first_step(take, F, Species(a=a, b=b), 1e4)[2].status == "converged"
+
+
+def test_no_energy_is_infinite_at_the_start():
+    # beyond its capacity U is infinite, where a cap would be come below in one step
+    U, ab, beyond = fn.FermiDirac(0.3), two(LINE), "expected a density of at most 0.3, where FermiDirac"
+    for F in (fn.TotalInternal(U) + BOTH, fn.on("a", U) + SHARED):
+        with pytest.raises(ValueError, match=beyond):
+            steps.PrimalDual().prepare(F, ab)
+    engines = steps.PrimalDual(), steps.Cvxpy(), steps.BackAndForth(), steps.MongeAmpere(), steps.Quantile()
+    for engine in (*engines, steps.Entropic(), steps.Linearized(), jko.limits.FiniteVolume()):
+        with pytest.raises(ValueError, match=beyond):
+            engine.prepare(U + V, ab["a"])
+
+
+@pytest.mark.parametrize("F", [SHARED, fn.TotalCap(2.0), ONE, fn.Cross("quadratic", "a", "b")])
+def test_functionals_of_species_want_species(F):
+    mu, sentence = two(LINE)["a"], "speaks of species, got (Density|Particles): make jko"
+    for of in (mu, mu.sample(9, seed=0)):
+        with pytest.raises(TypeError, match=sentence):
+            F(of)
+    for engine in (steps.PrimalDual(), jko.limits.FiniteVolume(), jko.descent.Langevin(seed=0)):
+        of = mu if engine.measures[0] is Density else mu.sample(9, seed=0)
+        with pytest.raises(TypeError, match=sentence):
+            engine.prepare(F, of)

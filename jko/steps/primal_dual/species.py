@@ -12,6 +12,7 @@ from jko.errors import UnsupportedFunctional
 from jko.loops.elliptic.dynamic_step import cut_flows
 from jko.loops.elliptic.shared_cells import cut_shared_flows
 from jko.measures import Density, Species
+from jko.scheme import require_finite
 from jko.steps.grid.energy import blocked_cells, potential_inside
 from jko.steps.primal_dual.discretisation import CellEnergies, DynamicProblem
 from jko.steps.primal_dual.shared_cells import SharedCells, SharedEnergy
@@ -72,6 +73,10 @@ class SpeciesProblem(DynamicProblem):
                 f"steps.PrimalDual does not move species together by {refused[0]!r}: {_IN_TURN}, or "
                 "fn.Entropy, fn.Power, fn.FermiDirac, potentials, interactions and caps of each and of all"
             )
+        for part, (_, one) in zip(found.own.values(), mu.items(), strict=True):
+            require_finite(part.internal, getattr(one, "values", None))
+        if found.total is not None:
+            require_finite(found.total.terms, mu.total_values())
 
     def _stacked(self, fields: list) -> np.ndarray:
         """Fields over the grid `[*cells]`, as one `layout`, which of one species has no axis more."""
