@@ -21,7 +21,7 @@ from jko.learn.identifiability import Identifiability, free_of, identifiability
 from jko.learn.implicit import takes_steps, through_steps
 from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembled, time_factors
 from jko.learn.model import Model
-from jko.learn.refinement import Refined, refine
+from jko.learn.refinement import MOST_DIFFERENCED, Refined, refine
 from jko.learn.snapshots import Snapshots, as_snapshots
 from jko.learn.tolerances import TOLERANCES
 from jko.learn.uncertainty import uncertainty
@@ -434,6 +434,12 @@ def _warnings(parts: list[Part]) -> list[str]:
             said.append(
                 f"{where}refinement did not settle ({left} left): the gaps are long for this basis; take "
                 'step="explicit", more snapshots, or more regularisation'
+            )
+        if part.rounds and part.model.interactions and part.model.size > MOST_DIFFERENCED:
+            said.append(
+                f"{where}the standard errors of {part.model.size} parameters leave out how the paths "
+                "change with them: where gaps are long those of W may be too small; compare fits to halves "
+                "of the data"
             )
         theta = part.model.theta(part.parameters)
         if part.model.fits_temperature and theta < 0.0:

@@ -319,3 +319,12 @@ def test_the_excess_of_a_coupling_is_bounded_by_duality(unit):
     excess = 1.0 - cost(best) / cost(bad)
     assert excess <= excess_of(bad, mu, nu) < 1.2 * excess
     assert 0.0 <= excess_of(best, mu, nu) < 0.05
+
+
+def test_errors_that_leave_out_the_paths_are_said_to():
+    seen = mean_field(1.0, 0.5, 0.5, 2.0, 0.5, [0.0, 0.3], 60, 0)
+    settings = {"temperature": 0.5, "regularisation": 0.1, "refinement": 1, "progress": False}
+    with pytest.warns(UserWarning, match="leave out how the paths change"):
+        fit(seen, Radial(14, 1.0), Quadratic(), **settings)
+    few = fit(seen, Quadratic(), Quadratic(), **settings)
+    assert not any("leave out" in sentence for sentence in few.report.warnings)
