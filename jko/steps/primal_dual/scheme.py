@@ -34,10 +34,12 @@ class PrimalDual(Scheme):
     face and each cell [PapadakisPeyreOudet2014].
 
     tolerance: the gap at which a step counts as converged, relative to the step's own W₂²/2τ, or down to a
-    tenth of it where 2 % of the step's own time error, F(ρ_k) − F(ρ′) − W₂²/τ, is less and as many
-    iterations again are enough for it; plus a
-    hundredth of it relative to (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if
-    nothing held the forces in balance. obstacle: boolean array over the cells (or a Density, positive
+    thousandth of it where a tenth of (τ/8)∫|∇(p − p_k)|²dρ_k is less, p and p_k the potentials of the
+    velocity after ρ_k and before, or 2 % of F(ρ_k) − F(ρ′) − W²/τ in another metric, and five times as many
+    iterations are enough for it: the velocity error √(2·gap/τ) of that integral is τ's own, and so a run's
+    solver adds little to τ's error; plus a hundredth of it relative to
+    (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if nothing held the forces in balance.
+    obstacle: boolean array over the cells (or a Density, positive
     there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.
     The walls of a room are such obstacles. Through doors mass leaves for V + W∗ρ_k + U′(0), at which there
     is no pressure [MauryRoudneffChupinSantambrogio2010]; `details["out"]` counts it, and mass after = mass

@@ -13,9 +13,10 @@ class Tolerances:
     longest_wait: int = 100  # iterations between certificates, so that no step misses its gap by a whole tail
     wait_share: float = 0.5  # of the iterations so far, until the next certificate at most: one costs twenty
     at_rest: float = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that is rest
-    of_time_error: float = 0.02  # of τ's own error in F: the solver's stays below a tenth of it, as measured
-    strictest: float = 0.1  # times the tolerance, where τ itself costs nothing
-    strives: float = 2.0  # times the iterations to the tolerance itself, for less: it may be a slow tail
+    own_error: float = 0.1  # of the gap of τ's own error: as measured, W₂ of a run is then within 2 %
+    of_time_error: float = 0.02  # of τ's own error in F, where the metric is not W₂: a tenth, as measured
+    strictest: float = 1e-3  # times the tolerance, where τ itself costs nothing: below it are tails
+    strives: float = 5.0  # times the iterations to the tolerance itself, for less: it may be a slow tail
     rounding: float = 1e-14  # of W₂²/2τ and of F's summands: what sums over cells leave of a gap
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
 
