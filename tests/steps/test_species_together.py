@@ -19,6 +19,7 @@ V = fn.Potential("quadratic", stiffness=1.3)
 BOTH = fn.on("a", V) + fn.on("b", 0.5 * V)
 SPREAD = fn.on("a", 0.4 * fn.Entropy()) + fn.on("b", 0.7 * fn.Entropy())
 ONE = fn.on("a", fn.Entropy())
+CAPS = fn.on("a", fn.Cap(0.45)) + fn.on("b", fn.Cap(0.25))
 SHARED = fn.TotalInternal(fn.Power(2.0))
 
 
@@ -40,6 +41,7 @@ def least(F, species, tau, slices):
         total = total + volume * (
             own.potential_values(grid.points) @ r - own.temperature * cp.sum(cp.entr(r))
         )
+        constraints += [r <= cap.values(grid.points) for cap in own.constraints]
         ends.append(r)
     crowd = sum(ends)
     for c, U in () if parts.total is None else parts.total.terms:
@@ -68,6 +70,8 @@ PROBLEMS = {
     "entropies and a shared cap": (SPREAD + fn.TotalCap(0.3) + BOTH, PLANE, 0.1, 1),
     "all of it on a cylinder": (SPREAD + SHARED + fn.TotalCap(0.3) + BOTH, RING, 0.1, 2),
     "nothing shared": (SPREAD + BOTH, LINE, 0.1, 1),
+    "caps of each and a shared power": (CAPS + SHARED + BOTH, LINE, 0.1, 1),
+    "caps of each and of both": (CAPS + fn.TotalCap(0.52) + BOTH, LINE, 0.1, 1),
 }  # fmt: skip
 
 

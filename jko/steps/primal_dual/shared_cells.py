@@ -185,15 +185,33 @@ class _SharedDual:
     def _at(self, level: np.ndarray):
         """(λ − f, q, what each species holds, what all together hold as q has it)."""
         p = level - self.field
-        q = p[:, self.bare].max(axis=1, initial=-np.inf)
+        q = self._wanted(p)
         if self.own:
             q = np.maximum(q, self._pressure(p))
         s, of_all = self._held(p, q), self._all(q)
+        for i in self.bare:
+            s[:, i] = np.where((p[:, i] > q) & np.isfinite(self.most[:, i]), self.most[:, i], 0.0)
         left = np.maximum(of_all - s.sum(axis=1), 0.0)
         for i in self.bare:
-            s[:, i] = np.where(p[:, i] >= q, np.minimum(left, self.most[:, i]), 0.0)
-            left = left - s[:, i]
+            last = np.where(p[:, i] == q, np.minimum(left, self.most[:, i]), 0.0)
+            s[:, i] += last
+            left = left - last
         return p, q, s, of_all
+
+    def _wanted(self, p: np.ndarray) -> np.ndarray:
+        """q that species without an energy make: those who gain most come first, each up to its own cap, and
+        the next one presses as long as it gains more than all before it do together."""
+        p, most = p[:, self.bare], self.most[:, self.bare]
+        if not np.any((most > 0.0) & np.isfinite(most)):
+            return p.max(axis=1, initial=-np.inf)
+        order = np.argsort(-p, axis=1, kind="stable")
+        held = np.cumsum(np.take_along_axis(most, order, axis=1), axis=1)
+        U, full = self.cells.total.internal, held >= self.cells.room
+        slope = np.zeros(held.shape)
+        if U is not None:
+            slope[~full] = U.derivative(np.maximum(held[~full], np.finfo(float).tiny))
+        slope[full] = np.inf
+        return np.minimum(np.take_along_axis(p, order, axis=1), slope).max(axis=1)
 
     def _held(self, p: np.ndarray, q: np.ndarray) -> np.ndarray:
         """What each species with an energy holds at λ − f − q, no more than there is of it."""
