@@ -84,6 +84,9 @@ def _next(tried, accuracy):
     """((parts, scheme) of the next try, ""), or (None, why there is nothing to change)."""
     last = tried[-1]
     if not last.bound < math.inf:
+        grid = getattr(last.run.measures[0], "grid", None)
+        if grid is not None and grid.is_periodic:
+            return None, "no bound is proven on a circle or a torus, where W₂² is less convex"
         if not last.run.info.row(-1).converged or not has_bound_at(last.run.tau, last.run):
             return (2 * last.parts, last.scheme), ""
         return None, "there is no finite bound: F is infinite at the start, or its steps have no gap"

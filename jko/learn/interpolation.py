@@ -70,7 +70,10 @@ class TimeCourse:
 
     @cached_property
     def bent(self) -> float:
-        """The share of the polynomial's bend that a "curved" course takes, chosen by the given times."""
+        """The share of the polynomial's bend that a "curved" course takes, chosen by the given times; 0 of
+        another kind."""
+        if self.kind != "curved":
+            return 0.0
         return share_of_bend(self.snapshots.times, self._means)
 
     def _path(self, k: int):
@@ -132,7 +135,8 @@ def interpolate(
     kinds = {type(mu) for mu in snapshots.measures}
     if kind == "curved" and not (len(snapshots) > 3 and all(issubclass(one, Particles) for one in kinds)):
         raise ValueError(
-            f"snapshots: a curve is chosen by four or more clouds, got {len(snapshots)} snapshots: "
+            f"snapshots: a curve is chosen by four or more clouds, got {len(snapshots)} of "
+            f"{', '.join(sorted(one.__name__ for one in kinds))}: "
             'take kind="displacement", or sample the densities'
         )
     if kind == "growth" and not all(issubclass(one, Particles) for one in kinds):

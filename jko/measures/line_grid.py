@@ -43,7 +43,7 @@ class LineGrid:
         radii, name = finite_array("edges", edges), "radii of at least 0" if radial else "numbers"
         if radii.ndim != 1 or radii.size < 3:
             raise ValueError(
-                f"edges: expected a list of 3 {name} or more, two cells, got shape {radii.shape}"
+                f"edges: expected 3 or more {name}, the edges of two cells, got shape {radii.shape}: add some"
             )
         if not np.all(np.diff(radii) > TOLERANCES.apart * np.maximum(np.abs(radii[1:]), np.abs(radii[:-1]))):
             raise ValueError(f"edges: expected increasing {name}, got {radii.tolist()!s:.60}: sort them")

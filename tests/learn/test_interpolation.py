@@ -42,6 +42,7 @@ def test_a_curve_takes_of_the_bend_what_each_time_left_out_shows(unit):
     assert np.isclose(course.bent, 1.0)
     assert np.allclose(course(1.7).mean(), unit * x.mean(axis=0) + path(1.7), rtol=1e-9)
     assert course(2.5) is course.snapshots[2]
+    assert interpolate(course.snapshots, "displacement").bent == 0.0
     zigzag = [unit * (x + np.array([0.0, (-1.0) ** k])) for k in range(5)]
     assert interpolate(Snapshots(range(5), zigzag), "curved").bent == 0.0
 
@@ -54,6 +55,9 @@ def test_what_has_no_course_is_refused_in_one_sentence():
         interpolate(seen, "schrodinger")
     with pytest.raises(ValueError, match="snapshots: a curve is chosen by four or more clouds, got 2"):
         interpolate(seen, "curved")
+    four = Snapshots(range(4), [jko.Gaussian([0.0], [[1.0]])] * 4)
+    with pytest.raises(ValueError, match="four or more clouds, got 4 of Gaussian: "):
+        interpolate(four, "curved")
     with pytest.raises(ValueError, match="snapshots: expected measures of one kind, got Gaussian, Particles"):
         interpolate(Snapshots([0.0, 1.0], [ENDS[0], np.zeros((3, 1))]))
 

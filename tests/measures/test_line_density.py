@@ -162,7 +162,7 @@ def test_every_other_scheme_refuses_in_a_sentence():
     [
         (lambda: jko.Grid.radial([0.0, 2.0, 1.0], 2), "edges: expected increasing radii"),
         (lambda: jko.Grid.radial([-1.0, 0.0, 1.0], 2), "radii of at least 0, got -1"),
-        (lambda: jko.Grid.from_edges([0.0, 1.0]), "3 numbers or more"),
+        (lambda: jko.Grid.from_edges([0.0, 1.0]), "3 or more numbers"),
         (lambda: jko.Grid.from_edges([0.0, np.nan, 1.0]), "edges"),
         (lambda: jko.Grid.radial([0.0, 1.0, 2.0], 0), "dimension: expected a whole number"),
         (lambda: shells().grid.density(np.ones(3)), "values: expected shape"),

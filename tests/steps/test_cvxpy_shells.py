@@ -74,3 +74,11 @@ def test_a_crowd_fills_a_ball_at_its_cap(d, length):
 def test_refusals(F, why):
     with pytest.raises(ValueError, match=why):
         steps.Cvxpy().prepare(F, wave(Grid.radial(np.linspace(0.0, 2.0, 11), 3)))
+
+
+def test_what_the_solver_leaves_open_is_sent_to_the_quantiles():
+    grid = jko.Grid.radial(np.linspace(0.0, 6.0, 101), 4)
+    mu = grid.density(np.exp(-(grid.axes[0] ** 2) / 0.72)).normalized()
+    run = jko.flow(fn.Power(7 / 8), mu, jko.steps.Cvxpy(tolerance=1e-9), tau=0.1, n_steps=1, throw=False)
+    assert run.info.status[0] == "inaccurate"
+    assert "steps.Quantile" in run.info.note[0]

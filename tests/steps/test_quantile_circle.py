@@ -209,6 +209,11 @@ def test_other_refusals():
     mu, concave = Density.uniform(circle(16)), fn.Entropy() + fn.Potential(lambda x: jnp.cos(x[0]))
     with pytest.raises(ValueError, match="take less than 1"):
         flow(concave, mu, steps.Quantile(), tau=2.0, n_steps=1)
+    wall = fn.Entropy() + fn.Potential(lambda x: jnp.where(jnp.abs(x[0] - 1.0) < 0.5, jnp.inf, 0.0))
+    with pytest.raises(ValueError, match=r"not finite in 3 cells of \[0, "):
+        steps.Quantile().prepare(wall, mu)
+    run = flow(fn.Entropy(), mu, steps.Quantile(), time=0.1, accuracy=0.1)
+    assert "no bound is proven on a circle" in run.attributes["accuracy_note"]
     with pytest.raises(ValueError, match="the square of the distance on a circle"):
         steps.Quantile(cost_exponent=3.0).prepare(fn.Entropy(), mu)
     with pytest.raises(UnsupportedFunctional, match="a periodic grid"):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jko import ConfinedParticles, Grid, wasserstein
-from jko.transport import interpolate
+from jko import ConfinedParticles, Density, Grid, wasserstein
+from jko.transport import curves, interpolate
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e4])
@@ -34,3 +34,13 @@ def test_it_runs_at_constant_speed_between_any_clouds():
             ConfinedParticles([[0.5, 0.5]], Grid.uniform((0.0, 0.0), (1.0, 1.0), (4, 4), periodic=True)),
             0.5,
         )
+
+
+def test_the_product_curve_names_what_takes_a_torus():
+    mu = Density.uniform(Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, periodic=True))
+    for curve in (
+        lambda: curves(mu, mu, [0.5]),
+        lambda: interpolate(mu, mu, 0.5, "product"),
+    ):
+        with pytest.raises(ValueError, match=r'transport\.interpolate with kind="displacement" or "mixture"'):
+            curve()

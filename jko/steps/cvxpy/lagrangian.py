@@ -180,7 +180,8 @@ class Lagrangian:
 
     def _remedy(self, tau: float):
         if self._convex(tau):
-            return f"take other solver_options or {self._elsewhere}"
+            quantile = self.shells is not None and self.cap is None
+            return f"take other solver_options or {'steps.Quantile' if quantile else self._elsewhere}"
         return (
             f"the step is not convex in the edges, since V'' falls to {self.potential.modulus:.3g} < -1/tau: "
             f"take a smaller tau or {self._elsewhere}"

@@ -132,7 +132,7 @@ class Entropic(Scheme):
             f"the mass changed by {mass_error:.1e}" if mass_error > self.mass_tolerance * mu.mass else "",
             _unsettled(found),
             _risen(dissipation, found.allowed if problem.parts.interaction else 0.0, certificate.gap, slack),
-            _biased(certificate.transport, after - before, slack) if self.debias else "",
+            _biased(certificate.transport, after - before, slack, self.epsilon) if self.debias else "",
         ]
         transport = certificate.transport
         return StepInfo(
@@ -191,9 +191,10 @@ def _risen(dissipation: float, residual: float, gap: float, slack: float):
     return f"the step's own objective rose by {-dissipation:.1e}: take a smaller tau or raise max_iterations"
 
 
-def _biased(transport: float, rise: float, slack: float):
+def _biased(transport: float, rise: float, slack: float, epsilon: float | None):
     """Why what is left of the bias is too much for a step, or nothing."""
     if transport >= -slack and rise <= slack:
         return ""
     found = f"the energy rose by {rise:.1e}" if rise > slack else f"its cost is {transport:.1e}"
-    return f"what the entropy adds to a step exceeds the step, {found}: take a larger tau or a finer grid"
+    finer = "a finer grid" if epsilon is None else f"an epsilon below {epsilon:.2g}"
+    return f"what the entropy adds to a step exceeds the step, {found}: take a larger tau or {finer}"

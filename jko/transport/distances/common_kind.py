@@ -19,6 +19,10 @@ from jko.transport.distances.tolerances import TOLERANCES
 
 MOST_CELLS = 4e6
 IN_FREE_SPACE = "this is transport in free space; on a torus and in a room take jko.wasserstein"
+CURVE_IN_FREE_SPACE = (
+    "the product curve is one of free space; on a torus take transport.interpolate with "
+    'kind="displacement" or "mixture"'
+)
 
 
 def check_pair(
@@ -28,10 +32,11 @@ def check_pair(
     clouds_of_any_mass: bool = False,
     lines: bool = False,
     tori: bool = False,
+    instead: str = IN_FREE_SPACE,
 ):
     """Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, and
     with `free` for densities on periodic grids, but with `tori`, and in rooms. With `lines` also densities
-    on edges of one's own are taken."""
+    on edges of one's own are taken. `instead` is what a refusal of a torus or a room advises."""
     for name, measure in (("mu", mu), ("nu", nu)):
         if not isinstance(measure, (CellDensity if lines else Density) | Particles | Gaussian):
             raise TypeError(
@@ -39,9 +44,9 @@ def check_pair(
                 "convert it to one of these"
             )
         if free and isinstance(measure, Density) and not (tori and not measure.grid.is_room):
-            measure.grid.require_box(name, IN_FREE_SPACE)
+            measure.grid.require_box(name, instead)
         if free and isinstance(measure, ConfinedParticles):
-            measure.domain.require_box(name, IN_FREE_SPACE)
+            measure.domain.require_box(name, instead)
         if isinstance(measure, Population) and not clouds_of_any_mass:
             raise ValueError(
                 f"{name}: expected particles of mass 1, got {measure!r}, whose mass would be lost: call "
@@ -113,11 +118,11 @@ def mass_of(mu: Density) -> float:
     return float(mu.mass)
 
 
-def alike(mu: Measure, nu: Measure, tori: bool = False):
+def alike(mu: Measure, nu: Measure, tori: bool = False, instead: str = IN_FREE_SPACE):
     """(mu, nu) as two densities on one grid, two clouds or two Gaussians; a Gaussian beside a density is
     put on its grid. With `tori` densities may lie on one torus. Raises TypeError and ValueError for what is
     no measure, differs in mass or dimension, or cannot be made alike."""
-    check_pair(mu, nu, tori=tori)
+    check_pair(mu, nu, tori=tori, instead=instead)
     if tori:
         torus_of(mu, nu)
     mu, nu = _beside_densities(mu, nu)

@@ -9,7 +9,7 @@ import numpy as np
 
 from jko.errors import finite_array, positive_number
 from jko.measures import Density, Gaussian, Grid, Particles
-from jko.transport.distances.common_kind import alike, common_grid
+from jko.transport.distances.common_kind import CURVE_IN_FREE_SPACE, alike, common_grid
 from jko.transport.dynamic.kinetic import kinetic_energy_of_flux, kinetic_energy_of_rate
 from jko.transport.paths.interpolation import KINDS, convolved, dilated, interpolate
 from jko.transport.tolerances import TOLERANCES
@@ -40,7 +40,7 @@ def curves(mu: Density, nu: Density, times: list) -> Curves:
         raise ValueError(
             f"times: expected numbers between 0 and 1, a list or array [k], got {times.tolist()!r:.60}"
         )
-    mu, nu = alike(mu, nu)
+    mu, nu = alike(mu, nu, instead=CURVE_IN_FREE_SPACE)
     measures = {kind: [interpolate(mu, nu, float(t), kind) for t in times] for kind in KINDS}
     energies = {
         "displacement": np.full(times.size, wasserstein(mu, nu) ** 2),

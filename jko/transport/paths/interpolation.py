@@ -9,7 +9,7 @@ import numpy as np
 from jko.errors import fraction, one_of
 from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles
 from jko.transport.distances.atoms import Atoms, differences, optimal_plan, plan_on_the_line, torus_plan
-from jko.transport.distances.common_kind import alike, check_pair, common_grid, torus_of
+from jko.transport.distances.common_kind import CURVE_IN_FREE_SPACE, alike, check_pair, common_grid, torus_of
 from jko.transport.distances.gaussian import optimal_matrix
 from jko.transport.distances.line import matched_segments, turned_segments
 from jko.transport.grids.circle import between_round, length_of, masses_round, remap_round
@@ -40,7 +40,10 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
         check_pair(mu, nu, free=False)
         if (torus := torus_of(mu, nu)) is not None:
             return (mu, nu)[int(t)] if t in (0.0, 1.0) else _torus_displacement(mu, nu, t, torus)
-    mu, nu = alike(mu, nu, tori=kind != "product")
+    if kind == "product":
+        mu, nu = alike(mu, nu, instead=CURVE_IN_FREE_SPACE)
+    else:
+        mu, nu = alike(mu, nu, tori=True)
     if t in (0.0, 1.0):
         return (mu, nu)[int(t)]
     return _CURVES[type(mu), kind](mu, nu, t)
