@@ -173,16 +173,20 @@ class Particles(Measure):
         return gradient / self.weights[:, None]
 
     def subsample(self, n: int, seed: int) -> Particles:
-        """n particles of equal weight, drawn by weight without replacement where the weights are equal."""
+        """n particles of equal weight: without replacement where the weights are equal, else by systematic
+        draws in random order, particle i ⌊nwᵢ⌋ times or once more and nwᵢ times on average [DoucCappe2005].
+        """
         n = whole_number("n", n)
         generator = np.random.default_rng(seed_number("seed", seed))
         equal = np.ptp(self.weights) <= 1e-6 / self.n
         if n >= self.n and equal:
             return self
-        chosen = generator.choice(
-            self.n, size=n, replace=not equal, p=None if equal else _normalised(self.weights)
-        )
-        return Particles(self.positions[chosen])
+        if equal:
+            return Particles(self.positions[generator.choice(self.n, size=n, replace=False)])
+        order, uniform = generator.permutation(self.n), generator.random()
+        levels = np.cumsum(_normalised(self.weights)[order])
+        chosen = np.searchsorted(levels / levels[-1], (np.arange(n) + uniform) / n, side="right")
+        return Particles(self.positions[order[np.minimum(chosen, self.n - 1)]])
 
     def __repr__(self) -> str:
         return f"{self.n} particles in {self.dimension}D"

@@ -255,7 +255,13 @@ def test_a_subsample():
     weighted = Particles(np.arange(3.0), [0.98, 0.01, 0.01])
     drawn = weighted.subsample(500, seed=0)
     assert drawn.n == 500
-    assert np.mean(drawn.positions == 0.0) > 0.95
+    assert np.array_equal(np.bincount(drawn.positions[:, 0].astype(int)), [490, 5, 5])
+    found = [weighted.subsample(30, seed=k).positions.mean() for k in range(400)]
+    assert abs(np.mean(found) - 0.03) < 4.0 * np.std(found) / 20.0
+    # nearly equal weights: half of the particles, none of them twice
+    weights = 1.0 + 1e-3 * np.random.default_rng(0).uniform(size=1000)
+    spread = Particles(np.arange(1000.0), weights / weights.sum())
+    assert len(np.unique(spread.subsample(500, seed=0).positions)) == 500
     equal = problems.particles(1, n=50)
     assert equal.subsample(80, seed=0) is equal
     assert len(np.unique(equal.subsample(20, seed=0).positions)) == 20
