@@ -29,6 +29,30 @@ def halved(problem, start: np.ndarray, field: np.ndarray):
     return coarse, _means(start, halves), _means(field, halves)
 
 
+def seam(start: np.ndarray, field: np.ndarray, periodic: tuple) -> tuple:
+    """The turn along each axis that brings the face with the least mass beside it, of several that with the
+    highest field, to its ends, so that coarser grids follow the data; 0 between walls."""
+    turn = [0] * start.ndim
+    for axis in np.flatnonzero(periodic).tolist():
+        others = tuple(a for a in range(start.ndim) if a != axis)
+        beside = [layers + np.roll(layers, 1) for layers in (-field.sum(axis=others), start.sum(axis=others))]
+        turn[axis] = -int(np.lexsort(beside)[0])
+    return tuple(turn)
+
+
+def turned(problem, turn: tuple):
+    """The same problem with its cells turned."""
+    d = problem.grid.dimension
+    around = (turn[:d], tuple(range(d)))
+    blocked, doors = (None if x is None else np.roll(x, *around) for x in (problem.blocked, problem.doors))
+    return problem.on(problem.grid, rolled(problem.most, turn), blocked, doors)
+
+
+def rolled(values: np.ndarray, turn: tuple) -> np.ndarray:
+    """A field of cells or of faces turned along its axes."""
+    return np.ascontiguousarray(np.roll(values, turn, tuple(range(values.ndim))))
+
+
 def _means(values: np.ndarray, halves: list):
     for axis, half in enumerate(halves):
         if half:

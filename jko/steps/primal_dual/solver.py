@@ -20,7 +20,15 @@ from jko.steps.primal_dual.certificate import (
     next_to_empty,
     path_of,
 )
-from jko.steps.primal_dual.grids import box_of_mass, halved, inside, prolonged
+from jko.steps.primal_dual.grids import (
+    box_of_mass,
+    halved,
+    inside,
+    prolonged,
+    rolled,
+    seam,
+    turned,
+)
 from jko.steps.primal_dual.own_error import at_the_end, at_the_start, turning
 from jko.steps.primal_dual.splitting import Splitting
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -477,8 +485,11 @@ class DynamicSolver:
         return energy / density
 
     def _nested(self):
-        """(potential, flow) to start from: the same step on coarser grids, from the coarsest."""
-        levels = [(self.problem, self.start, self.field)]
+        """(potential, flow) to start from: the same step on coarser grids, which turn with the data, from the
+        coarsest."""
+        turn = seam(self.start, self.field, self.problem.grid.periodic)
+        fine = turned(self.problem, turn) if any(turn) else self.problem
+        levels = [(fine, rolled(self.start, turn), rolled(self.field, turn))]
         while (coarse := halved(*levels[-1])) is not None:
             levels.append(coarse)
         guess = None
@@ -492,7 +503,9 @@ class DynamicSolver:
             guess = splitting.potential, splitting.flow
         if guess is None:
             return [np.zeros(self.problem.shape) for _ in range(self.problem.slices)], self.problem.no_flows()
-        return prolonged(*guess, self.problem)
+        potential, flow = prolonged(*guess, fine)
+        back = tuple(-n for n in turn)
+        return [rolled(p, back) for p in potential], [[rolled(v, back) for v in slices] for slices in flow]
 
     def _coarse(self, splitting: Splitting):
         changes = 0
