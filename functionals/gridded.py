@@ -56,9 +56,9 @@ class GriddedFunction:
         dtype = jnp.result_type(x, jnp.float32)
         coefficients = jnp.asarray(coefficients, dtype)
         last = np.array(self.values.shape) - 1
-        u = jnp.clip(
-            (x - jnp.asarray(self.lower, dtype)) / jnp.asarray(self._spacing, dtype) - 0.5, 0.0, last
-        )
+        # no sum after a product: XLA may compute u twice and fuse one of them, and round to another cell
+        first = jnp.asarray(self.lower + 0.5 * self._spacing, dtype)
+        u = jnp.clip((x - first) / jnp.asarray(self._spacing, dtype), 0.0, last)
         cell = jnp.clip(jnp.floor(u), 0, last - 1).astype(int)
         weights = _cubic_weights(u - cell)
         total = 0.0

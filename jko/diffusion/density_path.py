@@ -75,8 +75,9 @@ class DensityPath:
         k = jnp.clip(jnp.searchsorted(times, t, side="right") - 1, 0, len(times) - 2)
         share = jnp.clip((t - times[k]) / (times[k + 1] - times[k]), 0.0, 1.0)
         last = jnp.asarray(self.grid.cells) - 1
-        lower, spacing = jnp.asarray(self.grid.lower, x.dtype), jnp.asarray(self.grid.spacing, x.dtype)
-        u = jnp.clip((x - lower) / spacing - 0.5, 0.0, last)
+        # no sum after a product: see GriddedFunction
+        first = jnp.asarray(self.grid.points[0], x.dtype)
+        u = jnp.clip((x - first) / jnp.asarray(self.grid.spacing, x.dtype), 0.0, last)
         cell = jnp.minimum(jnp.floor(u), last - 1).astype(k.dtype)
         window = [6] * self.grid.dimension
         around = [lax.dynamic_slice(table, (j, *cell), (1, *window))[0] for j in (k, k + 1)]

@@ -163,8 +163,9 @@ def reversed_jumps(jumps: Jumps, law: DensityPath) -> Jumps:
 
     def corners(y):
         """The cells around y, and the share of each."""
-        place = (y - jnp.asarray(grid.lower, y.dtype)) / jnp.asarray(grid.spacing, y.dtype) - 0.5
-        place = jnp.clip(place, 0.0, n - 1.0)
+        # no sum after a product: see GriddedFunction
+        first = jnp.asarray(grid.points[0], y.dtype)
+        place = jnp.clip((y - first) / jnp.asarray(grid.spacing, y.dtype), 0.0, n - 1.0)
         low = jnp.minimum(jnp.floor(place).astype(int), n - 2)
         offsets = np.stack(np.meshgrid(*[[0, 1]] * grid.dimension, indexing="ij"), axis=-1)
         offsets = offsets.reshape(-1, grid.dimension)

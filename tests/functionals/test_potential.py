@@ -1,5 +1,6 @@
 """Potentials: gridded data, named ones, functions that are written wrong; quadratic forms found."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -21,6 +22,17 @@ def test_gridded_data_are_interpolated(dimension):
     values = np.random.default_rng(0).normal(size=grid.cells)
     F = fn.Potential.gridded(values, grid.lower, grid.upper)
     np.testing.assert_allclose(F.values(grid.points).reshape(grid.cells), values, atol=1e-13)
+
+
+def test_gridded_data_are_interpolated_whatever_xla_fuses():
+    # where XLA made a product and a sum one operation for the cells and two for the weights, nodes took the
+    # weights of the next cell
+    values = np.random.default_rng(0).normal(size=(48, 6))
+    grid = Grid.uniform((0.0, 0.0), (1.0, 0.5), values.shape)
+    F = fn.Potential.gridded(values, grid.lower, grid.upper)
+    with jax.enable_x64(True):
+        found = jax.jit(jax.vmap(F.V))(jnp.asarray(grid.points))
+    np.testing.assert_allclose(np.asarray(found).reshape(values.shape), values, atol=1e-12)
 
 
 def test_gridded_data_are_smooth_across_cells():
