@@ -222,8 +222,7 @@ def fit(
 
     `potential` and `interaction` are bases (`Radial`, `Polynomial`, `Quadratic`, `Splines`,
     `RandomFeatures`, `Network`); what is not asked for is absent. `temperature` is a number that is known,
-    "fit" to be estimated, None for 0. `regularisation` is a share of the mean diagonal of the equations; None
-    chooses it by held-out halves.
+    "fit" to be estimated, None for 0; `regularisation` a share of the mean diagonal, None by held-out halves.
 
     `step` says what lies between two snapshots:
 
@@ -233,27 +232,24 @@ def fit(
       most `refinement` rounds.
     - `"explicit"`, `"implicit"`: one step y = x − τ∇δF(x), or x = y + τ∇δF(y), of the length of the gap,
       with (x, y) from an exact optimal coupling [TerpinEtAl2024]; for gaps so long that the flow within
-      means nothing. Implicit steps of V alone are fitted themselves to where the coupling sends x, by at
-      most `refinement` rounds of Gauss–Newton.
+      means nothing. Implicit steps of V alone are fitted to where it sends x, by Gauss–Newton.
 
     Standard errors come from blocks of the points (`Fit.standard_errors`), and directions of the parameters
     that the data do not show from the spectrum of the equations (`Fit.identifiability`): where nothing
     regularises them they are set to 0, which is said in a warning.
 
-    Raises TypeError and ValueError for what is no basis, and for more parameters without regularisation than
-    points.
+    Raises TypeError or ValueError for what is no basis, and more unregularised parameters than points.
     """
     begun = time.monotonic()
     snapshots = as_snapshots("snapshots", snapshots)
     _check(potential, interaction, temperature, regularisation, step)
     rounds, seed = whole_number("refinement", refinement, least=0), seed_number("seed", seed)
-    paired = interaction is not None
-    clouds = _clouds(snapshots, paired, seed)
+    clouds = _clouds(snapshots, interaction is not None, seed)
     groups = _groups(snapshots, potential, interaction, temperature)
     first = _model(snapshots, clouds, potential, interaction, temperature, groups[0], len(groups) > 1)
     # few parameters with noise: the paths, which pair nothing, decide whatever the closed form began with
-    by_moments = paired or (temperature not in (None, 0) and not first.penalised.any())
-    data = coupled(snapshots.times, clouds, step, by_moments)
+    noisy = temperature not in (None, 0) and not first.penalised.any()
+    data = coupled(snapshots.times, clouds, step, interaction is not None or noisy)
     with progress_bar(progress, len(groups) * (2 + rounds), "fit", "round") as tick:
 
         def part(chosen: list[int]) -> Part:
@@ -267,9 +263,9 @@ def fit(
             return _finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick)
 
         parts = side_by_side(part, groups)
-    settings = {"per_interval": potential is not None and potential.per_interval}
     report = _reported(parts, begun, [plan.excess for plan in data.couplings or []])
-    return Fit(snapshots, parts, step, report, settings)
+    own = potential is not None and potential.per_interval
+    return Fit(snapshots, parts, step, report, {"per_interval": own})
 
 
 def _clouds(snapshots: Snapshots, paired: bool, seed: int) -> list[Cloud]:

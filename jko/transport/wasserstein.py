@@ -59,9 +59,8 @@ def wasserstein(
 
     Measures of a common mass M other than 1 are M^½ as far apart as they are once normalised.
 
-    Raises TypeError for something that is no measure, ValueError for measures of different dimension or
-    mass, for clouds whose exact plan would not fit in memory, and for a method that does not take these
-    measures.
+    Raises TypeError for what is no measure, ValueError for measures of different dimension or mass, clouds
+    whose exact plan would not fit in memory, and a method that does not take these measures.
     """
     check_pair(mu, nu, free=False, clouds_of_any_mass=True, lines=True)
     scale, threads = float(np.sqrt(mass_of(mu))), whole_number("threads", threads)

@@ -131,9 +131,8 @@ def bounded_direction(
     """The minimiser `out` of the quadratic model with every distance no less than its bound, by a
     primal–dual active set [HintermuellerItoKunisch2002]; `active` starts it and holds what it found.
 
-    `room` `[n+2]`: distance less bound, ∞ where there is none. Where `most` rounds do not settle, `out` is a
-    direction of descent that no distance at its bound shrinks along. Returns whether the matrix was positive
-    definite.
+    `room` `[n+2]`: distance less bound, ∞ where there is none. Where `most` rounds do not settle, `out` leads
+    down and no distance at its bound shrinks along it. Returns whether the matrix was positive definite.
     """
     n = masses.size
     after, pressure, residual = np.empty(n + 1), np.empty(n + 2), np.empty(n + 1)
