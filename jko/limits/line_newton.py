@@ -67,7 +67,7 @@ class LineNewton:
         direction(
             *state,
             mobility,
-            TOLERANCES.line_touch * mobility.max() / mobility.shape[0] ** 2,
+            TOLERANCES.line_touch / mobility.shape[0] ** 2,
             step_rho,
             step_p,
             residual,

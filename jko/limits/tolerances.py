@@ -40,7 +40,7 @@ class Tolerances:
     tail_floor: float = 1e-12  # the same where no cell is empty: tails of a solution need not fall anew
     stalled_iterations: int = 15  # without a hundredth gained on the worst line
     dual_rounding: float = 1e-13  # of the dual value: a rise by less is rounding, and the step is taken
-    line_touch: float = 1e-9  # of what a line lets through, τM/L²: holds a constant that nothing fixes
+    line_touch: float = 1e-9  # of what the faces of a cell let through, over n²: holds a free constant
     accepted: float = 1e4  # times a residual of 1e-13: mass is made exact and the energy is checked
     capped_iterations: int = 40  # 4 to 8 being usual
     capped_halvings: int = 6  # of a substep that Newton's method does not solve

@@ -301,12 +301,17 @@ def _line_values(generator, grid, units):
     r = np.asarray(grid.points)[:, 0] / units.length - units.offset
     center, width = generator.uniform(-1.0, 1.5), generator.uniform(0.35, 0.9)
     shape = ("gaussian", "parabola", "patch")[generator.integers(3)]
-    if shape == "gaussian":
-        return np.exp(-0.5 * ((r - center) / width) ** 2), shape
-    if shape == "parabola":
-        return np.maximum((2.0 * width) ** 2 - (r - center) ** 2, 0.0), shape
-    patch = np.abs(r - center) < 1.3 * width
-    return (patch if patch.any() else np.abs(r + center) < 1.3 * width).astype(float), shape
+    for at in (center, -center):  # shells begin at 0: what lies below it is taken beyond
+        apart = np.abs(r - at)
+        if shape == "gaussian":
+            values = np.exp(-0.5 * (apart / width) ** 2)
+        elif shape == "parabola":
+            values = np.maximum((2.0 * width) ** 2 - apart**2, 0.0)
+        else:
+            values = (apart < 1.3 * width).astype(float)
+        if values.any():
+            return values, shape
+    raise AssertionError("a density is within three of the origin, on one side of it")
 
 
 def species(seed, generator, units) -> Problem:

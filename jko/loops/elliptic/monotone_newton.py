@@ -29,8 +29,9 @@ def direction(
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
     The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
-    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`; `touch` stands
-    for ρ_s where it is 0, so that a line whose cells are all held at 0 or cap can move as a whole.
+    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`; where ρ_s is 0
+    the share `touch` of what the faces of its own cell let through stands for it, so that a line whose cells
+    are all held at 0 or cap can move as a whole.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
@@ -42,7 +43,8 @@ def direction(
     for i in range(n):
         for j in range(lines):
             if side[i, j] != 0 or not np.isfinite(curvature[i, j]):
-                slope[i, j] = touch
+                through = _conductance(mobility, i, j)
+                slope[i, j] = touch * through if through > 0.0 else 1.0
                 step_p[i, j] = 1.0
             else:
                 slope[i, j] = 1.0 / (1.0 + curvature[i, j])
