@@ -1,4 +1,4 @@
-"""A run as a labelled xarray.Dataset, and back."""
+"""A run as labelled arrays, those as an xarray.Dataset, and back."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 from jko.bounds import Space
 from jko.dataset_attributes import restored, stored
 from jko.measures import Measure
+from jko.netcdf import Labelled
 from jko.records import Records
 
 FORMAT = 1
@@ -18,27 +19,26 @@ _OWN = frozenset(
 )  # attributes of the file that are parts of the run, not of its `attributes`
 
 
-def dataset_of(run):
-    """The xarray.Dataset of a Trajectory, the axes labelled.
+def labelled(run) -> Labelled:
+    """The arrays of a Trajectory.
 
     Raises ValueError for measures of unlike kinds, grids or numbers of particles, and for attributes that a
     file does not keep.
     """
-    import xarray
-
     measure = run.measures[0]
     _require_alike(run.measures)
-    variables, coordinates, of_measures = type(measure).fields_of(run.measures)
-    variables["energy"] = ("time", run.energy)
-    variables["energy_uncertainty"] = ("time", run.energy_uncertainty)
+    fields, axes, of_measures = type(measure).fields_of(run.measures)
+    variables = {
+        name: ((d,) if isinstance(d, str) else tuple(d), values) for name, (d, values) in fields.items()
+    }
+    variables["energy"] = ("time",), run.energy
+    variables["energy_uncertainty"] = ("time",), run.energy_uncertainty
     for name, column in run.info.items():
         dimensions = ("step", *(f"{name}_axis{axis}" for axis in range(1, column.ndim)))
         variables[f"step_{name}"] = (
             dimensions,
             column.astype(_TEXTS) if column.dtype.kind == "U" else column,
         )
-    coordinates["time"] = run.times
-    coordinates["step"] = np.arange(1, run.info.n_steps + 1)
     attributes = {
         "format": FORMAT,
         "measure": type(measure).__name__,
@@ -55,10 +55,14 @@ def dataset_of(run):
     if run.observed_modulus is not None:
         attributes["observed_modulus"] = run.observed_modulus
     for name in ("error_bound", "flow_error_bound"):  # for other readers: `load` computes them from the steps
-        variables[name] = ("time", getattr(run, name))
+        variables[name] = ("time",), getattr(run, name)
         attributes[f"{name}_kind"] = str(getattr(run, f"{name}_kind"))
-    attributes |= of_measures
-    return xarray.Dataset(variables, coords=coordinates, attrs=attributes)
+    coordinates = {**axes, "time": run.times, "step": np.arange(1, run.info.n_steps + 1)}
+    return Labelled(variables, coordinates, attributes | of_measures)
+
+
+def _tuple(dimensions: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (dimensions,) if isinstance(dimensions, str) else tuple(dimensions)
 
 
 def fields_of(dataset) -> dict:

@@ -1,4 +1,4 @@
-"""An xarray.Dataset as a netCDF file that can tell whether it is whole.
+"""Labelled arrays as a netCDF file that can tell whether it is whole.
 
 The last line of the file holds the SHA-256 of every byte before it. HDF5 does not read what lies behind its
 own data, so other tools open the file as any other. `read` compares before HDF5 sees a byte: on damaged files
@@ -8,8 +8,12 @@ that library raises errors of many kinds, returns other numbers, or does not ret
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap
 from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
 
 from jko.errors import file_path, shortened
 from jko.writing import write_whole
@@ -20,17 +24,55 @@ _SAYS = f"{_WORD.decode()} of all bytes before it is the last line of this file"
 _LINE = len(_WORD) + 67  # a line's end, the words, a space, 64 digits, a line's end
 
 
-def write(dataset, path: Path) -> Path:
-    """Write a Dataset beside and rename it; it is made in memory, for HDF5 does not survive a full disk.
+class Labelled(NamedTuple):
+    """Arrays whose axes have names: (names of axes, values) by name, the axes' own values, and facts."""
 
+    variables: dict[str, tuple[tuple[str, ...], np.ndarray]]
+    coordinates: dict[str, np.ndarray]
+    attributes: dict
+
+    @property
+    def dataset(self):
+        """The same as an xarray.Dataset."""
+        import xarray
+
+        return xarray.Dataset(self.variables, coords=self.coordinates, attrs=self.attributes)
+
+
+def write(labelled: Labelled, path: Path) -> Path:
+    """Write arrays beside and rename the file; it is made in memory, for HDF5 does not survive a full disk.
+
+    By h5netcdf alone: xarray, which reads it again, takes a second to import.
     Raises ValueError for what netCDF cannot hold, NotWritten where the file cannot be written.
     """
-    sealed = dataset.assign_attrs({_ATTRIBUTE: _SAYS})
+    import h5netcdf
+
+    buffer = io.BytesIO()
     try:
-        content = bytes(sealed.to_netcdf(None, engine="h5netcdf"))
+        with h5netcdf.File(buffer, "w") as file:
+            _fill(file, labelled)
     except (TypeError, ValueError, UnicodeError) as error:
         raise ValueError(f"run: netCDF cannot hold all of it: {shortened(error)}") from error
+    content = buffer.getvalue()
     return write_whole(path, content + _last_line(hashlib.sha256(content)))
+
+
+def _fill(file, labelled: Labelled) -> None:
+    """The arrays as xarray writes them: truth values as small integers that say so, texts of any length."""
+    import h5py
+
+    file.attrs.update(labelled.attributes | {_ATTRIBUTE: _SAYS})
+    axes = {name: ((name,), values) for name, values in labelled.coordinates.items()}
+    for name, (dimensions, values) in (axes | labelled.variables).items():
+        values = np.asarray(values)
+        for dimension, size in zip(dimensions, values.shape, strict=True):
+            if dimension not in file.dimensions:
+                file.dimensions[dimension] = size
+        kind = values.dtype.kind
+        stored = {"b": np.int8, "O": h5py.string_dtype(), "U": h5py.string_dtype()}.get(kind, values.dtype)
+        variable = file.create_variable(name, dimensions, stored, data=values.astype(stored))
+        if kind == "b":
+            variable.attrs["dtype"] = "bool"
 
 
 def read(path: Path | str):

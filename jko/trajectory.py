@@ -10,7 +10,7 @@ import numpy as np
 
 from jko import inline, netcdf
 from jko.bounds import Bound, Kind, Space, bounds_of
-from jko.dataset import FORMAT, dataset_of, fields_of
+from jko.dataset import FORMAT, fields_of, labelled
 from jko.errors import file_path, shortened
 from jko.measures.thumbnail import thumbnail
 from jko.records import Status
@@ -141,7 +141,7 @@ class Trajectory:
 
     def to_xarray(self):
         """The run as an xarray.Dataset, the axes labelled."""
-        return dataset_of(self)
+        return labelled(self).dataset
 
     def save(self, path: Path) -> Path:
         """Write the run as netCDF, beside and then renamed, so that an old file is never left broken.
@@ -152,7 +152,7 @@ class Trajectory:
         path = file_path("path", path)
         if not path.parent.is_dir():
             raise ValueError(f"path: the folder {str(path.parent)!r} does not exist: make it first")
-        return netcdf.write(self.to_xarray(), path)
+        return netcdf.write(labelled(self), path)
 
     @classmethod
     def load(cls, path: Path | str) -> Trajectory:

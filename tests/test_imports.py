@@ -35,8 +35,8 @@ FLOORS = [
         "transport": [],
         "exact": ["transport"],
         "dataset_attributes": [],
-        "dataset": ["dataset_attributes"],
         "netcdf": [],
+        "dataset": ["dataset_attributes", "netcdf"],
         "trajectory": ["dataset", "netcdf"],
     },
     {
@@ -195,3 +195,10 @@ def test_import_functionals_does_not_load_jko():
     modules = loaded_by("import functionals")
     assert "functionals.registry" in modules
     assert not [name for name in modules if name.split(".")[0] == "jko"]
+
+
+def test_a_run_is_saved_without_xarray(tmp_path):
+    made = "jko.flow(fn.Entropy(), jko.Gaussian(0.0, 1.0), jko.steps.Gaussian(), tau=0.1, n_steps=1)"
+    modules = loaded_by(f"import jko, functionals as fn\n{made}.save({str(tmp_path / 'run.nc')!r})")
+    assert "h5netcdf" in modules
+    assert not [name for name in modules if name.split(".")[0] in ("xarray", "pandas", "dask")]
