@@ -4,6 +4,8 @@ import ast
 import tomllib
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent
 LEAST_SHARE = 0.7
 MOST_UNCHECKED = 216  # modules; this number only falls
@@ -18,6 +20,7 @@ def parameters():
                     yield from (a for a in arguments if a.arg not in ("self", "cls"))
 
 
+@pytest.mark.slow
 def test_most_parameters_are_annotated():
     annotated = [a.annotation is not None for a in parameters()]
     assert sum(annotated) >= LEAST_SHARE * len(annotated)

@@ -12,7 +12,7 @@ SHARED = {"rows.py", "transport_problems.py"}  # what the benchmarks themselves 
 BENCHMARKS = sorted(path.name for path in (ROOT / "benchmarks").glob("*.py") if path.name not in SHARED)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_every_row_runs(name):
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -27,6 +27,7 @@ def test_every_row_runs(name):
     assert ended.stdout.strip()
 
 
+@pytest.mark.slow
 def test_an_unknown_row_is_refused():
     ended = subprocess.run(
         [sys.executable, str(ROOT / "benchmarks" / "transport.py"), "no_such_row"],

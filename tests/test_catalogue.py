@@ -55,13 +55,14 @@ def sampled() -> list[Cell]:
     return drawn
 
 
+@pytest.mark.slow
 def test_a_sample_of_cells_is_as_stored():
     for cell in sampled():
         found = matrix.outcome(cell)
         assert found.verdict is OUTCOMES[matrix.key(cell)].verdict, (matrix.key(cell), found.said)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", catalogue.names())
 def test_all_cells_are_as_stored(name):
     for cell in matrix.cells([name]):

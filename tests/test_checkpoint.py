@@ -90,6 +90,7 @@ def test_control_c_saves_what_is_complete(tmp_path):
     same(run, walk(scheme=scheme, store_every=2))
 
 
+@pytest.mark.slow
 def test_control_c_at_any_line_of_the_loop(tmp_path):
     """An interrupt is raised at the k-th line run in the driver, the run or the journal, for every k."""
     whole = walk(n_steps=3, store_every=2)
@@ -145,6 +146,7 @@ print("done", flush=True)
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(tmp_path):
     path, generator = tmp_path / "run", random.Random(11)
     kills = 0
@@ -169,6 +171,7 @@ def test_killed_at_random_moments(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_file_cut_anywhere_recovers_or_refuses(tmp_path):
     """Every byte of the head and of the last chunk, and a sample of the rest."""
     path, whole = tmp_path / "run", walk(n_steps=4)
@@ -322,6 +325,7 @@ def test_another_functional_that_agrees_on_the_initial_cloud_is_refused(tmp_path
         walk(path, functional=(other or make)(), mu=mu, n_steps=3, scheme=scheme)
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_that_of_another_process_and_of_a_used_functional():
     code = (
         "from jko.fingerprint import fingerprint\nfrom tests import problems\n"

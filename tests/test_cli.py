@@ -88,6 +88,7 @@ def same_runs(first: Path, second: Path, names) -> None:
             ), (name, variable)
 
 
+@pytest.mark.slow
 def test_compare_writes_table_data_and_pictures(experiment, capsys):
     assert main(["compare", "small.toml"]) == 0
     said = capsys.readouterr().out
@@ -118,6 +119,7 @@ def test_compare_writes_table_data_and_pictures(experiment, capsys):
     assert run.attributes["title"] == "A small one"
 
 
+@pytest.mark.slow
 def test_plot_reads_folders_and_files(experiment, capsys):
     assert main(["compare", "small.toml", "--no-plots", "--quiet", "--out", "there"]) == 0
     assert capsys.readouterr().out == ""
@@ -146,6 +148,7 @@ def test_run_does_one_of_them(experiment, capsys):
     assert not Path("results").exists()
 
 
+@pytest.mark.slow
 def test_resume_of_a_finished_one_changes_nothing(experiment):
     assert main(["compare", "small.toml", "--no-plots", "--quiet"]) == 0
     first = {path: path.read_bytes() for path in Path("results/small").rglob("*.checkpoint")}
@@ -156,6 +159,7 @@ def test_resume_of_a_finished_one_changes_nothing(experiment):
     np.testing.assert_array_equal(jko.Trajectory.load("results/small/Langevin.nc").energy, saved)
 
 
+@pytest.mark.slow
 def test_more_steps_go_on_and_fewer_or_others_are_refused(experiment, capsys):
     assert main(["run", "small.toml", "--no-plots", "--quiet"]) == 0
     experiment.write_text(EXPERIMENT.replace("n_steps = 10", "n_steps = 15"))
@@ -185,6 +189,7 @@ def test_more_steps_go_on_and_fewer_or_others_are_refused(experiment, capsys):
     assert "seed = 5" in Path("results/small/experiment.toml").read_text()
 
 
+@pytest.mark.slow
 def test_files_travel_with_the_results(experiment, tmp_path):
     points = np.random.default_rng(1).normal(size=(60, 1))
     (tmp_path / "data").mkdir()
@@ -303,6 +308,7 @@ def test_what_any_run_refuses_is_refused_before_the_first_is_written(experiment,
     assert not Path("elsewhere").exists()
 
 
+@pytest.mark.slow
 def test_runs_of_different_length_are_compared_while_both_last(experiment, capsys):
     longer = EXPERIMENT.replace("n_steps = 10\nparticles", "n_steps = 25\nparticles")
     longer = longer.replace("[runs.PDE]", '[output]\nplots = ["particles"]\n[runs.PDE]')
@@ -316,6 +322,7 @@ def test_runs_of_different_length_are_compared_while_both_last(experiment, capsy
         assert max(float(row["time"]) for row in csv.DictReader(file)) == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_a_picture_that_fails_costs_neither_data_nor_the_other_pictures(experiment, capsys, monkeypatch):
     def fail(*arguments, **options):
         raise RuntimeError("no font\nat all")
@@ -336,6 +343,7 @@ def test_a_picture_that_fails_costs_neither_data_nor_the_other_pictures(experime
     assert {"PDE.nc", "comparison.csv", "energy.png"} <= written(Path("report"))
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_a_sentence_and_keeps_what_is_there(experiment, capsys, monkeypatch):
     assert main(["compare", "small.toml", "--quiet", "--no-plots"]) == 0
     before = {path: path.read_bytes() for path in Path("results").rglob("*") if path.is_file()}
@@ -393,6 +401,7 @@ def test_a_refusal_is_one_sentence_without_warnings_and_short(experiment, capsys
         assert capsys.readouterr().err == said
 
 
+@pytest.mark.slow
 def test_functionals_lists_the_registry(capsys):
     assert main(["functionals"]) == 0
     said = capsys.readouterr().out
@@ -452,7 +461,7 @@ def stop_when_it_grows(process: subprocess.Popen, checkpoint: Path, how) -> tupl
     return process.communicate(timeout=120)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_killed_twice_and_resumed_to_the_same_bits(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("long.toml").write_text(LONG)
@@ -470,6 +479,7 @@ def test_killed_twice_and_resumed_to_the_same_bits(tmp_path, monkeypatch, capsys
     same_runs(killed, whole, ("PDE", "Langevin"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C of another process reaches its whole console on Windows")
 def test_interrupted_says_how_to_go_on(tmp_path):
     (tmp_path / "long.toml").write_text(LONG)

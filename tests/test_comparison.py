@@ -243,6 +243,7 @@ def three_ways():
     }
 
 
+@pytest.mark.slow
 def test_three_engines_side_by_side(three_ways, tmp_path):
     comparison = jko.compare(three_ways, exact=OU)
     assert isinstance(comparison, Comparison)
@@ -282,6 +283,7 @@ def test_the_text_names_every_run_and_marks_estimates(three_ways):
         assert all(line[column] != " " and line[column - 1] == " " for column in columns), line
 
 
+@pytest.mark.slow
 def test_the_report_writes_everything(three_ways, tmp_path):
     comparison = jko.compare({name: three_ways[name] for name in ("JKO", "Langevin")}, exact=OU)
     folder = comparison.save(tmp_path / "report")
@@ -300,6 +302,7 @@ def test_a_failed_run_is_compared_up_to_where_it_came():
     assert row["time"] == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_runs_of_like_names_do_not_share_a_file(tmp_path):
     runs = {
         "a b": gaussian_run(OU, TIMES),

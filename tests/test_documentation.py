@@ -99,9 +99,10 @@ def nothing_stays_registered(monkeypatch):
     monkeypatch.setattr(Scheme, "known", dict(Scheme.known))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_stays_registered")
 @pytest.mark.parametrize(
-    "page", [pytest.param(page, marks=[pytest.mark.slow] if page in LONG else []) for page in PAGES]
+    "page", [pytest.param(page, marks=[pytest.mark.long] if page in LONG else []) for page in PAGES]
 )
 def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -119,7 +120,7 @@ def ran(page, namespace):
     return len(blocks)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("nothing_stays_registered")
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::RuntimeWarning")
 @pytest.mark.parametrize("page", GIVEN)

@@ -55,6 +55,7 @@ def test_no_steps_store_the_beginning():
     assert run.info.n_steps == 0
 
 
+@pytest.mark.slow
 def test_blocks_longer_than_a_thousand_steps_are_cut_and_nothing_is_lost():
     lengths = []
 

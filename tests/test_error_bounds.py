@@ -35,6 +35,7 @@ def test_gaussians_are_within_the_bound_of_ornstein_uhlenbeck(n, end):
     assert run.error_bound[-1] < 1e-12
 
 
+@pytest.mark.slow
 def test_a_cloud_solved_loosely_is_within_the_bounds_of_its_iterates_and_its_flow():
     wells, cloud = fn.Potential("double_well", height=0.25), Particles(np.linspace(-1.3, 1.1, 25)[:, None])
     run, sharp, fine = (
@@ -73,6 +74,7 @@ def test_flows_without_confinement(F, flow, grid):
     assert holds(run.flow_error_bound, apart(run, lambda t: flow.on(grid, t)), 10.0)
 
 
+@pytest.mark.slow
 def test_double_wells_are_within_the_bound_of_a_finer_run_and_an_undeclared_well_is_an_estimate():
     start = Gaussian([0.4], [[0.35**2]]).on(LINE)
     fine = jko.flow(WELLS, start, steps.SecondOrder(steps.Quantile()), tau=0.4 / 64, n_steps=64)
@@ -231,6 +233,7 @@ def test_an_experiment_file_asks_for_an_accuracy():
         parse(text.replace("SCHEME", "descent.Langevin"))
 
 
+@pytest.mark.slow
 def test_a_comparison_shows_both_bounds_with_their_kind_and_draws_the_band(tmp_path):
     flow = exact.OrnsteinUhlenbeck(mean=1.5, std=0.5)
     runs = {

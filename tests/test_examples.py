@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-# those that take more than five seconds: `python -m pytest -m slow`
-SLOW = (
+# those that take more than five seconds: `python -m pytest -m long`
+LONG = (
     "a_crowd_that_leaves",
     "aggregation_to_a_disk",
     "animation",
@@ -54,11 +54,12 @@ SLOW = (
     "two_spirals",
 )
 EXAMPLES = [
-    pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
+    pytest.param(path, marks=[pytest.mark.long] if path.stem in LONG else [], id=path.stem)
     for path in sorted((ROOT / "examples").glob("*.py"))
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", EXAMPLES)
 def test_example(path, tmp_path, monkeypatch):
     source = path.read_text(encoding="utf-8")

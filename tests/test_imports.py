@@ -184,6 +184,7 @@ def loaded_by(statement):
     return run.stdout.split()
 
 
+@pytest.mark.slow
 def test_import_jko_is_light():
     alone, ours = set(loaded_by("import jax, numpy")), set(loaded_by("import jko"))
     assert "jko.driver" in ours
@@ -191,6 +192,7 @@ def test_import_jko_is_light():
     assert not heavy
 
 
+@pytest.mark.slow
 def test_import_functionals_does_not_load_jko():
     modules = loaded_by("import functionals")
     assert "functionals.registry" in modules

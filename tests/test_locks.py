@@ -34,6 +34,7 @@ def test_a_second_hold_is_refused_until_the_first_ends(path):
     locks.Lock(path).release()
 
 
+@pytest.mark.slow
 def test_the_hold_of_a_killed_process_ends_with_it(path):
     child = subprocess.Popen(
         [sys.executable, "-c", CHILD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -34,7 +34,7 @@ print(resident() - before)
 """
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_sweep_stays_flat():
     """24 functions of which each one takes 3 MB once compiled."""
     if not Path("/proc/self/status").exists():

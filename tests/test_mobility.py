@@ -25,6 +25,7 @@ def test_exclusion_is_its_formula_and_belongs_to_the_entropy():
     assert Mobility.of("exclusion") == jko.Exclusion(1.0)
 
 
+@pytest.mark.slow
 def test_the_conjugate_of_the_entropy_of_fermi_and_dirac():
     """U* = c log(1 + eᵖ) by Fenchel's equality, also far out; U‴ by jax from the energy's own function."""
     U, p = fn.FermiDirac(3.0), np.array([-800.0, -3.0, 0.0, 2.0, 40.0, 800.0])

@@ -207,7 +207,7 @@ CELLS = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_notebook_shows_each_thing_once():
     nbclient = pytest.importorskip("nbclient", reason="pip install 'jko[notebook]'")
     pytest.importorskip("ipykernel", reason="pip install 'jko[notebook]'")

@@ -83,7 +83,7 @@ def fresh(wheel, tmp_path_factory) -> Path:
     return python
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_holds_every_module_and_the_marks_of_types(wheel):
     assert wheel.name == f"jko-{jko.__version__}-py3-none-any.whl"
     held = set(zipfile.ZipFile(wheel).namelist())
@@ -98,7 +98,7 @@ def test_the_wheel_holds_every_module_and_the_marks_of_types(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in held)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_installed_runs_and_says_its_version(fresh, tmp_path):
     where = run(str(fresh), "-c", "import jko; print(jko.__file__)", folder=tmp_path).stdout
     assert Path(where.strip()).is_relative_to(fresh.parent.parent)
@@ -106,7 +106,7 @@ def test_what_was_installed_runs_and_says_its_version(fresh, tmp_path):
     assert run(str(command), "--version", folder=tmp_path).stdout == f"jko {jko.__version__}\n"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_user_gets_the_types(fresh, tmp_path):
     (tmp_path / "user.py").write_text(USER, encoding="utf-8")
     check = [

@@ -141,6 +141,7 @@ def test_the_form_of_a_functional_is_made_once_for_a_time():
     assert other.at(0.0) == 3
 
 
+@pytest.mark.slow
 def test_no_control_flow_reads_a_note():
     """Notes are for people; what programs ask for stands in `details`."""
     asked = []

@@ -150,6 +150,7 @@ def test_kuramotos_branch_and_its_turn():
     assert branch.stable.all()
 
 
+@pytest.mark.slow
 def test_a_branch_is_followed_through_states_that_are_no_minima():
     start = Gaussian([0.0], [[0.4]]).on(LINE)
     branch = jko.continuation(dawson, (0.7, 0.3), start, points=8)

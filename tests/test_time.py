@@ -141,6 +141,7 @@ def test_steps_with_noise_take_it_at_their_beginning_in_blocks_as_well(scheme):
     assert np.array_equal(singly.final.positions, run.final.positions)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "F"),
     [
@@ -161,6 +162,7 @@ def test_particles_of_second_order(scheme, F):
         assert means[2] == pytest.approx(pulled, abs=2e-3)
 
 
+@pytest.mark.slow
 def test_implicit_and_adaptive_particles():
     F, start = fn.Potential(LINE.potential), cloud()
     implicit = flow(F, start, descent.BackwardEuler(), tau=0.1, n_steps=4).final.mean()
@@ -171,6 +173,7 @@ def test_implicit_and_adaptive_particles():
     assert run.final.mean() == pytest.approx(pulled, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_stein_particles_follow_the_trap():
     run = flow(functional(LINE), cloud(), descent.SVGD(), tau=0.05, n_steps=16)
     still = flow(functional(LINE).at(0.0), cloud(), descent.SVGD(), tau=0.05, n_steps=16)
@@ -242,6 +245,7 @@ def test_sums_expressions_and_functionals_of_ones_own_at_a_time(F):
     assert run.final.mean() == pytest.approx(mu.mean() - 0.1 * (0.1 + 0.2 + 0.3), abs=1e-7)
 
 
+@pytest.mark.slow
 def test_interactions_and_rewards_at_a_time():
     mu = cloud()
     moving = fn.Interaction(lambda z, t: 0.5 * (1.0 + t) * jnp.sum(z**2))

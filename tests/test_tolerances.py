@@ -105,6 +105,7 @@ def _fields_read():
                 yield known[node.value.id], node.attr
 
 
+@pytest.mark.slow
 def test_few_thresholds_are_private_constants():
     found = [f"{name_of(path)}: {name}" for path in FILES for name, _ in private_constants(path)]
     assert len(found) <= MOST_CONSTANTS, "thresholds belong in their room's Tolerances:\n" + "\n".join(found)

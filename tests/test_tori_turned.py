@@ -48,6 +48,7 @@ def turned(F, scheme, values, V, axis, cells):
     return np.roll(run.final.values, -cells, axis)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [0, 1])
 @pytest.mark.parametrize(("name", "scheme"), list(schemes()))
 def test_data_moved_along_a_torus_move_the_answer(name, scheme, axis):

@@ -272,9 +272,9 @@ def cases():
 
 
 COVERED = list(cases())
-# programs of particles are compiled for each in both units: most are asked for by -m slow
+# programs of particles are compiled for each in both units: most are asked for by -m long
 CASES = [
-    pytest.param(*case, marks=pytest.mark.slow)
+    pytest.param(*case, marks=pytest.mark.long)
     if on_particles(case[0]) and case[0] not in ("descent.ForwardEuler", "descent.Langevin")
     else case
     for case in COVERED
@@ -431,6 +431,7 @@ def test_a_distance_is_the_same_in_other_units(method):
             )
 
 
+@pytest.mark.slow
 def test_maps_are_the_same_in_other_units():
     for kind, dimensions in {
         "densities": (1, 2, 3),
@@ -523,6 +524,7 @@ def well_on(grid):
 # --- certified numbers -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_certified_distances_hold_the_truth_in_any_unit():
     """Against Bures and quantiles: |W₂ − exact| ≤ error_bound, and potentials bound W₂² from below."""
     generator = np.random.default_rng(5)

@@ -26,6 +26,7 @@ def exact(x, t):
     return 2.0 * np.arctanh(np.exp(-t) * np.tanh(0.5 * x))
 
 
+@pytest.mark.slow
 def test_order_five_where_an_inner_step_is_the_whole_step():
     """ẋ = x − x³ has x/√(x² + (1 − x²)e^{−2t})."""
     scheme = AdaptiveRungeKutta(rtolerance=1.0, atolerance=1.0)
@@ -39,6 +40,7 @@ def test_order_five_where_an_inner_step_is_the_whole_step():
     assert np.log2(errors[0] / errors[1]) == pytest.approx(scheme.order, abs=0.3)
 
 
+@pytest.mark.slow
 def test_the_error_follows_the_tolerance_and_the_energy_falls():
     mu, errors = cloud(), []
     for tolerance in (1e-4, 1e-7, 1e-10):
@@ -51,6 +53,7 @@ def test_the_error_follows_the_tolerance_and_the_energy_falls():
     assert np.all(run.info.iterations == run.info.accepted + run.info.rejected)
 
 
+@pytest.mark.slow
 def test_an_implicit_method_takes_a_stiff_drift_in_few_steps():
     stiff = fn.Potential("quadratic", stiffness=[1.0, 1e4])
     mu, runs = cloud(10), {}
@@ -63,7 +66,7 @@ def test_an_implicit_method_takes_a_stiff_drift_in_few_steps():
     assert runs["tsit5"].info.accepted.sum() > 20 * runs["kvaerno5"].info.accepted.sum()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_it_agrees_with_the_trapezoidal_rule_on_a_regularised_energy():
     functional, start = 0.5 * fn.Entropy() + STEEP, Particles(gaussian_quantiles(20, 0.3, 0.6))
     ours = jko.flow(functional, start, AdaptiveRungeKutta(), tau=0.2, n_steps=2)
@@ -73,6 +76,7 @@ def test_it_agrees_with_the_trapezoidal_rule_on_a_regularised_energy():
     assert ours.energy_kind == other.energy_kind == "regularised"
 
 
+@pytest.mark.slow
 def test_a_resume_gives_the_same_bits(tmp_path):
     mu, path, scheme = cloud(dtype=np.float32), tmp_path / "run.ckpt", AdaptiveRungeKutta(rtolerance=1e-4)
     whole = jko.flow(STEEP, mu, scheme, tau=0.05, n_steps=6)
@@ -83,6 +87,7 @@ def test_a_resume_gives_the_same_bits(tmp_path):
     assert np.array_equal(resumed.info.accepted, whole.info.accepted)
 
 
+@pytest.mark.slow
 def test_steps_that_fail_say_why():
     with pytest.raises(StepFailed, match=r"not completed in max_steps=3 .* method=\"kvaerno5\""):
         jko.flow(STEEP, cloud(), AdaptiveRungeKutta(max_steps=3, rtolerance=1e-10), tau=2.0, n_steps=1)
@@ -112,8 +117,9 @@ def test_refusals(monkeypatch):
         AdaptiveRungeKutta().prepare(STEEP, cloud())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("length", "energy", "offset"), [pytest.param(1e-6, 1e12, 0.0, marks=pytest.mark.slow), (1e6, 1e-12, 1e5)]
+    ("length", "energy", "offset"), [pytest.param(1e-6, 1e12, 0.0, marks=pytest.mark.long), (1e6, 1e-12, 1e5)]
 )
 def test_no_unit_counts(length, energy, offset):
     """x⁺/length is the same for V(x/length)·energy and τ·length²/energy."""

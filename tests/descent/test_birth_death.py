@@ -56,6 +56,7 @@ def test_weights_follow_their_equation_to_second_order(conserving):
     assert np.all(np.diff(run.energy) < 0.0)
 
 
+@pytest.mark.slow
 def test_gaussians_on_probabilities():
     """The law of the Hellinger–Kantorovich flow of KL, s′ = (1 − s)(2 + s/δ²), by Langevin with birth and
     death."""
@@ -80,6 +81,7 @@ def test_gaussians_on_probabilities():
     assert np.all(np.abs(error) < 3.0 * noise + 0.02), (error, noise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["fixed", "changing"])
 def test_populations_are_right_in_the_mean(kind):
     """The mean of ∫x over many draws is that of the weights; the number is kept, or follows the mass."""
@@ -98,6 +100,7 @@ def test_populations_are_right_in_the_mean(kind):
     assert np.std(means) > 0.0
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_checkpoint_to_the_same_bits(tmp_path):
     F = fn.Entropy() + fn.Potential("quadratic", stiffness=1.0)
     scheme = steps.HellingerKantorovich(

@@ -51,6 +51,7 @@ def test_the_gradient_is_exact(internal, mesh):
     assert np.abs(gradient - derivative).max() < tolerance * np.abs(derivative).max()
 
 
+@pytest.mark.slow
 def test_heat_flow_of_a_gaussian():
     """W₂ at t = 0.5 from quantiles: of order above ½ in n (0.56 here), and far below that of random draws."""
     errors = []
@@ -62,7 +63,7 @@ def test_heat_flow_of_a_gaussian():
     assert errors[-1] < 0.3 * sampling_error(1600, np.sqrt(1.25))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("n", [150, 10_000], ids=["pairs", "mesh"])
 def test_within_the_sampling_bound_of_fokker_planck(n):
     exact = jko.exact.OrnsteinUhlenbeck(mean=1.5, std=0.5).at(1.0)
@@ -73,7 +74,7 @@ def test_within_the_sampling_bound_of_fokker_planck(n):
     assert run.info.dissipation.min() > 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_porous_medium_against_barenblatt():
     """m = 2 on the line, the family's time from 1 to 2, from quantiles: W₂ of order 0.9 in n or better."""
     radius = (9.0) ** (1.0 / 3.0)  # of ρ = t^{-1/3}(C − x²/(12 t^{2/3}))₊ of mass 1: R³ = 9t
@@ -88,6 +89,7 @@ def test_porous_medium_against_barenblatt():
     assert errors[-1] < 1.5e-3
 
 
+@pytest.mark.slow
 def test_energy_falls_in_the_plane_with_every_kind_of_term():
     functional = 0.5 * fn.Entropy() + fn.Power(2) + fn.Potential("double_well") + fn.Interaction("gaussian")
     run = jko.flow(functional, cloud(300, 2), Blob(), tau=0.02, n_steps=20)
@@ -96,6 +98,7 @@ def test_energy_falls_in_the_plane_with_every_kind_of_term():
     assert np.all(run.energy_uncertainty == 0.0)
 
 
+@pytest.mark.slow
 def test_order_two_in_tau():
     start = Particles(gaussian_quantiles(60, 1.0, 0.5))
     scheme = Blob(bandwidth=0.3, stages=4)
@@ -108,6 +111,7 @@ def test_order_two_in_tau():
     assert orders == pytest.approx([2.0, 2.0], abs=0.15)
 
 
+@pytest.mark.slow
 def test_mesh_and_pairs_take_the_same_step():
     mu = cloud(400, 1)
     finals = [
@@ -117,6 +121,7 @@ def test_mesh_and_pairs_take_the_same_step():
     assert np.abs(finals[0] - finals[1]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_float32_stays_float32():
     mu = Particles(cloud(150, 1).positions.astype(np.float32))
     run = jko.flow(CONFINED, mu, Blob(), tau=0.05, n_steps=5)
@@ -125,6 +130,7 @@ def test_float32_stays_float32():
     assert np.abs(run.final.positions - double.final.positions).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_bandwidth_rules():
     mu = Particles(2.0 * np.random.default_rng(0).normal(size=(1000, 1)))
     deviation = float(np.sqrt(mu.covariance()[0, 0]))
@@ -181,7 +187,7 @@ def wells(x):
     return -jnp.logaddexp(-((x[0] - 1.0) ** 2) / 0.045, -((x[0] + 1.0) ** 2) / 0.045)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_wells_keep_their_width_and_a_bandwidth_that_is_too_wide_says_so():
     x = np.concatenate([gaussian_quantiles(60, s, 0.15) for s in (-1.0, 1.0)])
     F = fn.Entropy() + fn.Potential(wells)
@@ -205,6 +211,7 @@ def test_particles_that_carry_no_density_are_refused(scheme):
         jko.flow(CONFINED, many, scheme, tau=0.1, n_steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("d", "n"), [(2, 300), (3, 300), (4, 200)])
 def test_the_bias_of_a_variance_is_recorded(d, n):
     start = Particles(np.random.default_rng(0).normal(size=(n, d)))

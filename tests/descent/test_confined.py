@@ -15,6 +15,7 @@ CIRCLE = Grid.uniform(0.0, 2.0 * np.pi, 16, periodic=True)
 PULL = fn.Interaction(lambda z: -jnp.cos(z[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e3])
 def test_two_oscillators_meet_across_the_seam(unit):
     """tan(δ/2) = tan(δ₀/2)e^{−Kt} of the difference of two phases, to order 1 in τ, in two units of
@@ -32,6 +33,7 @@ def test_two_oscillators_meet_across_the_seam(unit):
     assert np.diff(np.log2(np.abs(errors))) == pytest.approx(-1.0, abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_no_wave_is_read_at_the_nearest_image():
     """½|z|² of the nearest image: δ decays as e^{−t}, whichever way round is shorter."""
     start = ConfinedParticles(
@@ -47,7 +49,7 @@ def test_a_kernel_that_is_no_wave_is_read_at_the_nearest_image():
     assert jko.wasserstein(start, around) == pytest.approx(0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kuramotos_branch_by_noise():
     """r = I₁(Kr)/I₀(Kr), K = 3, kept by 400 particles from the law itself: r of one time scatters by .027,
     the mean over a time of 8 by some .01."""
@@ -73,6 +75,7 @@ def test_heat_between_reflecting_walls():
     assert run.final.positions.max() <= 1.0
 
 
+@pytest.mark.slow
 def test_rest_against_a_wall_and_an_interaction_between_walls():
     """e^{−2x} on [0, 1], of mean .3435; and W(x − y) between walls moves as in free space."""
     walls = Grid.uniform(0.0, 1.0, 4)
@@ -89,6 +92,7 @@ def test_rest_against_a_wall_and_an_interaction_between_walls():
     assert inside == pytest.approx(free, abs=1e-12)
 
 
+@pytest.mark.slow
 def test_they_are_kept_by_files_and_checkpoints(tmp_path):
     mu, F = ConfinedParticles(np.array([[0.5], [6.0], [7.0]]), CIRCLE), fn.Entropy() + PULL
     scheme = Langevin(neighbours=1)

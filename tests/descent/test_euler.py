@@ -77,7 +77,7 @@ def test_order_one_in_tau(scheme, functional):
     assert orders == pytest.approx([1.0] * 3, abs=0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_stationary_points_of_the_logarithmic_gas_are_zeros_of_a_hermite_polynomial():
     """x_i = (1/n)Σ_j 1/(x_i − x_j) holds at the zeros of H_n over √n, for n equal particles on the line."""
     n = 40
@@ -93,7 +93,7 @@ def test_the_stationary_points_of_the_logarithmic_gas_are_zeros_of_a_hermite_pol
     assert fast.info.dissipation.min() > -1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_aggregation_to_the_unit_disk():
     """In the plane mean|x|² tends to (n − 1)/2n, exactly, and |x|² becomes uniform on (0, 1)."""
     n = 200
@@ -113,6 +113,7 @@ def test_a_functional_of_ones_own():
     assert np.allclose(moved.positions, mu.positions * (1.0 - 0.05 * moment), rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_backward_euler_is_stationary_and_proves_decay_on_a_double_well():
     mu, tau = cloud(80), 0.5
     run = flow(DOUBLE_WELL + LOGARITHMIC, mu, BackwardEuler(), tau=tau, n_steps=10)
@@ -155,6 +156,7 @@ def test_refusals(scheme):
         Particles([[np.nan], [0.0]])
 
 
+@pytest.mark.slow
 def test_a_resume_gives_the_same_bits():
     for scheme in (ForwardEuler(), BackwardEuler()):
         mu, functional = cloud(), DOUBLE_WELL + CONTRACTION
@@ -204,6 +206,7 @@ def test_a_step_of_many_particles_on_the_line_solves_its_equation():
     assert run.info.iterations[0] <= 20
 
 
+@pytest.mark.slow
 def test_backward_euler_parts_two_points_that_repel_each_other_from_1e_9_apart():
     """−log|x| in the plane: what the pair was apart is soon forgotten; an explicit step says what helps."""
     x, F = np.random.default_rng(0).normal(size=(200, 2)), fn.Interaction("logarithmic") + QUADRATIC

@@ -18,7 +18,7 @@ def squared_norm(x):
     return jnp.sum(x**2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("chi", [2.0, 6.0], ids=["below", "above"])
 def test_the_second_moment_moves_at_its_exact_rate(chi):
     """d/dt∫|x|²dρ = 4(1 − χ/χ_c) within 3 standard errors of the mean over three seeds.
@@ -42,7 +42,7 @@ def test_the_second_moment_moves_at_its_exact_rate(chi):
     assert np.mean(rates) == pytest.approx(exact, abs=3.0 * error)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_past_the_blow_up_the_cloud_is_as_wide_as_the_step_allows():
     """No step resolves the Dirac mass: after the collapse the median radius is a constant times √τ."""
     functional = fn.Entropy() + fn.Interaction("logarithmic", strength=-8.0)

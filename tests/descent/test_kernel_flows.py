@@ -58,6 +58,7 @@ def test_the_velocity_and_what_it_dissipates(kernel):
     assert stein > 0.0
 
 
+@pytest.mark.slow
 def test_the_energy_of_a_gaussian_falls_at_the_rate_that_is_recorded():
     """Along v, F of a line of quantiles by the density of their spacing; S against −dF/dt."""
     functional = fn.Entropy() + fn.Potential("quadratic")
@@ -76,6 +77,7 @@ def test_the_energy_of_a_gaussian_falls_at_the_rate_that_is_recorded():
     assert (energy(mu) - energy(moved)) / tau == pytest.approx(records.stein_discrepancy[0], rel=0.02)
 
 
+@pytest.mark.slow
 def test_svgd_comes_to_the_target():
     functional, start = (
         fn.KL(jko.Gaussian.of(0.0, 1.0, dimension=2)),
@@ -92,6 +94,7 @@ def test_svgd_comes_to_the_target():
     assert np.abs(run.final.covariance() - np.eye(2)).max() < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "functional"),
     [(SVGD(bandwidth=0.8), F), (NoiseInjection(level=1e-9), DISCREPANCY)],
@@ -108,6 +111,7 @@ def test_order_one_in_tau(scheme, functional):
     assert scheme.order == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "functional"),
     [(SVGD(), F), (NoiseInjection(decay=0.4), DISCREPANCY)],
@@ -123,6 +127,7 @@ def test_a_resume_gives_the_same_bits(scheme, functional, tmp_path):
     assert np.array_equal(resumed.energy, whole.energy)
 
 
+@pytest.mark.slow
 def test_noise_injection_takes_gradients_beside_the_particles():
     """With the noise of a step known: ∇k∗(α − ν) at x + βξ, moved from x."""
     from jko.descent.blocks.noise import increments
@@ -149,6 +154,7 @@ def test_noise_injection_takes_gradients_beside_the_particles():
         assert np.abs(there.positions - (before - tau * slope)).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_noise_injection_fetches_particles_from_beyond_the_reach_of_the_kernel():
     """Descent drives the last ones away for good; gradients taken beside them bring some back."""
     target = Particles(0.5 * np.random.default_rng(2).normal(size=(20, 1)))
@@ -163,7 +169,7 @@ def test_noise_injection_fetches_particles_from_beyond_the_reach_of_the_kernel()
     assert noisy.energy[-1] < 0.6 * plain.energy[-1]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kernel", ["gaussian", "inverse multiquadric"])
 def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
     mu = cloud()
@@ -176,7 +182,7 @@ def test_fast_sums_of_stein_are_those_of_all_pairs(kernel):
     assert all("pair sums: fourier" in note and "error of the forces" in note for note in records.note)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fast_sums_of_a_discrepancy_are_those_of_all_pairs():
     """Of the kernel over the particles, and of its embedding over the target's points."""
     mu, fast = cloud(), fn.MMD(TARGET, width=0.9, method="fourier", tolerance=1e-9)

@@ -46,6 +46,7 @@ def run(mu, tau, steps, **settings):
     return jko.flow(FUNCTIONAL, mu, Langevin(**settings), tau=tau, n_steps=steps, store_every=steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", ["gaussian", "three-point"])
 def test_weak_order_one_in_tau(noise):
     """4·10⁵ particles from quantiles: the variance scatters by 2e-3, its least error is 0.03."""
@@ -67,6 +68,7 @@ def orders_of(errors):
     return np.log2(np.array(errors[:-1]) / errors[1:])
 
 
+@pytest.mark.slow
 def test_order_one_half_in_the_number_of_particles():
     """W₂ to the scheme's own law, root mean square over seeds."""
     mean, std = euler_maruyama(0.05, 10)
@@ -81,6 +83,7 @@ def test_order_one_half_in_the_number_of_particles():
     assert slope == pytest.approx(-0.5, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [1000, 100_000])
 def test_within_the_sampling_bound_of_fokker_planck(n):
     """Twice the root mean square of W₂ from n draws of the exact law to it; τ = 0.002 biases by 5e-4."""
@@ -90,12 +93,14 @@ def test_within_the_sampling_bound_of_fokker_planck(n):
     assert distance_to_gaussian(final, mean, std) < 2.0 * sampling_error(n, std)
 
 
+@pytest.mark.slow
 def test_temperature_multiplies_the_entropy():
     functional = 0.25 * fn.Entropy() + fn.Potential(lambda x: 0.5 * jnp.sum(x**2))
     final = jko.flow(functional, draws(200_000, 0), Langevin(), tau=0.05, n_steps=200, store_every=200).final
     assert float(final.covariance()[0, 0]) == pytest.approx(0.25 / (1.0 - 0.025), abs=4e-3)
 
 
+@pytest.mark.slow
 def test_interaction_keeps_the_mean_but_for_noise_and_contracts():
     functional = fn.Entropy() + fn.Interaction(lambda z: 0.5 * jnp.sum(z**2))
     n, steps = 1500, 40
@@ -150,6 +155,7 @@ def test_the_energy_is_an_estimate_with_its_uncertainty():
     assert 0.6 < np.std(errors) / np.mean(uncertainties) < 1.5
 
 
+@pytest.mark.slow
 def test_the_energy_decays_within_its_uncertainty():
     trajectory = jko.flow(
         FUNCTIONAL, draws(20_000, 3), Langevin(seed=1), tau=0.01, n_steps=200, store_every=20
@@ -170,6 +176,7 @@ def test_without_an_entropy_it_is_forward_euler():
     assert energy_of(scheme, functional, mu) == (pytest.approx(functional(mu)), 0.0)
 
 
+@pytest.mark.slow
 def test_observables_are_the_averages_over_the_stored_particles():
     observables = {
         "centre": "mean",
@@ -191,6 +198,7 @@ def test_observables_are_the_averages_over_the_stored_particles():
         assert np.allclose(run.info.norm[step], w @ np.sum(x**2, axis=1), rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_observables_are_kept_by_files_checkpoints_and_failed_runs(tmp_path):
     scheme = Langevin(observables={"spread": "covariance", "norm": lambda x: jnp.sum(x**2)})
     mu, path = draws(50, 0, dimension=2), tmp_path / "run.ckpt"
@@ -220,6 +228,7 @@ def test_a_long_block_is_its_parts():
     assert records["centre"][-1] == pytest.approx(whole.mean(), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_many_coordinates():
     scheme, means = Langevin(seed=1), []
     for d in (3, 9):

@@ -33,7 +33,8 @@ def recursion(tau, steps, mean, second, drift, noise):
     return mean, second
 
 
-@pytest.mark.parametrize("length", [1.0, pytest.param(1e-3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1.0, pytest.param(1e-3, marks=pytest.mark.long)])
 def test_a_constant_metric_and_a_quadratic_are_linear(length):
     """Within 4 standard errors of the scheme's own moments over a run, whose error is of order 1 in τ."""
     m0, S0, t = np.array([0.8, -0.5]), np.array([[0.5, -0.2], [-0.2, 0.4]]), 1.0
@@ -71,7 +72,7 @@ def without_its_divergence(F, metric):
     return F + extra
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_moments_in_a_metric_of_the_place_and_that_they_need_the_divergence():
     F, metric = pearson(2)
     start = jko.Gaussian.of((0.6, -0.4), 0.4, dimension=2).sample(N, seed=3)
@@ -86,6 +87,7 @@ def test_the_moments_in_a_metric_of_the_place_and_that_they_need_the_divergence(
     assert deviations(wrong, *exact) > 20.0
 
 
+@pytest.mark.slow
 def test_gibbs_is_at_rest_and_is_not_without_the_divergence():
     """On the line e^{−V} ∝ (1 + x²)^{−3} is Student's law of 5 degrees of freedom over √5."""
     F, metric = pearson(1)
@@ -103,7 +105,7 @@ def test_gibbs_is_at_rest_and_is_not_without_the_divergence():
     assert off(without_its_divergence(F, metric)) > 5.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_finite_volumes_and_particles_agree():
     """A well that has no closed form in a metric that turns with the place."""
 
@@ -125,6 +127,7 @@ def test_finite_volumes_and_particles_agree():
     assert deviations(cloud, plain.mean(), plain.covariance() + np.outer(plain.mean(), plain.mean())) > 12.0
 
 
+@pytest.mark.slow
 def test_a_stiff_well_in_its_own_metric_takes_long_steps():
     stiffness = np.array([1.0, 1e4])
     F = fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness)
@@ -139,7 +142,7 @@ def test_a_stiff_well_in_its_own_metric_takes_long_steps():
         jko.flow(F, start, scheme, tau=2.1, n_steps=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_plain_metric_is_langevin_to_the_bit_of_its_noise():
     start = jko.Gaussian.of(0.3, 0.7, dimension=2).sample(60, seed=0)
     F = fn.Entropy() + fn.Potential(lambda x: jnp.sum(jnp.cosh(x))) + fn.Interaction("gaussian", strength=0.5)
@@ -149,6 +152,7 @@ def test_the_plain_metric_is_langevin_to_the_bit_of_its_noise():
         np.testing.assert_allclose(moved.positions, plain, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_blocks_steps_and_resumes_give_the_same_bits():
     F, metric = pearson(3)
     scheme = PreconditionedLangevin(metric=metric, seed=3)
@@ -161,7 +165,7 @@ def test_blocks_steps_and_resumes_give_the_same_bits():
     assert last == end
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sums_outside_jax_are_carried_alike():
     from jko.descent.fields.program import outside_terms
     from jko.descent.schemes.preconditioned import PreconditionedField
@@ -178,7 +182,7 @@ def test_sums_outside_jax_are_carried_alike():
     np.testing.assert_allclose(host, whole, atol=1e-5 * np.abs(whole).max())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_ensemble_takes_it_run_by_run():
     F, metric = pearson(1)
     mu = jko.Gaussian.of(0.2, 0.5, dimension=1).sample(30, seed=0)

@@ -33,6 +33,7 @@ def curvature(functional, x, w=None):
         return largest_curvature(field(outside_terms(functional.parts)).gradient, x, w)
 
 
+@pytest.mark.slow
 def test_quadratics_are_exact():
     x = np.random.default_rng(0).normal(size=(40, 2))
     weights = np.random.default_rng(1).uniform(0.5, 1.5, 40)
@@ -78,6 +79,7 @@ def growth(scheme, functional, tau, steps=60):
     return np.abs(mu.positions).max() / np.abs(START.positions).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "functional", "limit"),
     [

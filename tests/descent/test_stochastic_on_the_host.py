@@ -35,12 +35,13 @@ def both(method):
     return OTHERS + fn.Interaction(name, **options), OTHERS + fn.Interaction(name), tolerance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "scheme"),
     [
-        pytest.param("split", SCHEMES[0], marks=pytest.mark.slow),
+        pytest.param("split", SCHEMES[0], marks=pytest.mark.long),
         *(("fourier", scheme) for scheme in SCHEMES[1:2]),
-        *(pytest.param("fourier", scheme, marks=pytest.mark.slow) for scheme in SCHEMES[2:]),
+        *(pytest.param("fourier", scheme, marks=pytest.mark.long) for scheme in SCHEMES[2:]),
     ],
     ids=lambda s: s if isinstance(s, str) else type(s).__name__,
 )
@@ -91,6 +92,7 @@ def test_a_run_taken_up_from_its_file_repeats_the_bits(tmp_path):
     assert np.array_equal(resumed.info.note, whole.info.note)
 
 
+@pytest.mark.slow
 def test_what_becomes_infinite_ends_the_block():
     scheme = Langevin()
     F = fn.Entropy() + fn.Potential(lambda x: jnp.sum(x**4)) + fn.Interaction("logarithmic", method="split")

@@ -27,6 +27,7 @@ def cloud(n=24, dimension=2, dtype=np.float64):
     )
 
 
+@pytest.mark.slow
 def test_a_step_on_quadratics_is_exact_and_the_energy_balance_closes():
     """Factors (1 − rτ/2)/(1 + rτ/2), and F(α) − F(α⁺) = Σ w|x⁺ − x|²/τ, also where rτ/2 is far above 1."""
     mu, tau, tolerance = cloud(), 3.0, 1e-12
@@ -41,6 +42,7 @@ def test_a_step_on_quadratics_is_exact_and_the_energy_balance_closes():
     assert run.info.dissipation == pytest.approx(-0.5 * np.diff(run.energy), abs=10 * tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("functional", "start", "horizon", "kind"),
     [
@@ -79,6 +81,7 @@ def test_gradients_fall_on_a_convex_energy_however_large_the_step():
     assert np.all(np.diff(norms) < 0.0)
 
 
+@pytest.mark.slow
 def test_a_resume_gives_the_same_bits():
     scheme, functional, mu = Trapezoidal(), WELLS, cloud(dtype=np.float32)
     problem = scheme.prepare(functional, mu)
@@ -95,6 +98,7 @@ def test_a_resume_gives_the_same_bits():
     assert again == state
 
 
+@pytest.mark.slow
 def test_sums_that_are_taken_outside_jax_take_the_same_steps():
     runs = [
         jko.flow(
@@ -122,6 +126,7 @@ def test_refusals():
         first_step(Trapezoidal(), QUADRATIC, mu, np.nan)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_says_why():
     with pytest.raises(StepFailed, match="relative residual"):
         jko.flow(CONVEX, cloud(), Trapezoidal(max_iterations=1), tau=2.0, n_steps=1)

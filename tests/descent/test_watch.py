@@ -33,6 +33,7 @@ GAS = fn.Entropy() + fn.Potential("quadratic") + fn.Interaction("logarithmic", s
 STOCHASTIC = [Langevin(), LeimkuhlerMatthews(), StochasticHeun(), UnderdampedLangevin()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", [*STOCHASTIC, SVGD(), NoiseInjection(level=0.1)], ids=repr)
 def test_a_steep_wall_fails_and_says_what_works(scheme):
     F = fn.Potential(wall) if isinstance(scheme, NoiseInjection) else fn.Entropy() + fn.Potential(wall)
@@ -40,6 +41,7 @@ def test_a_steep_wall_fails_and_says_what_works(scheme):
         jko.flow(F, START, scheme, tau=0.01, n_steps=100, store_every=100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", STOCHASTIC, ids=repr)
 def test_a_singular_repulsion_on_the_line_fails(scheme):
     """Its force has no second moment at a step's end, whatever τ."""
@@ -48,6 +50,7 @@ def test_a_singular_repulsion_on_the_line_fails(scheme):
         jko.flow(GAS, cloud, scheme, tau=0.01, n_steps=200, store_every=200)
 
 
+@pytest.mark.slow
 def test_many_particles_of_which_few_steps_are_watched():
     """More than are watched at every step: a wall, and one that a particle in a thousand meets."""
     many = jko.Particles(np.random.default_rng(1).exponential(size=(20_500, 1)).astype(np.float32) + 0.05)
@@ -59,6 +62,7 @@ def test_many_particles_of_which_few_steps_are_watched():
         jko.flow(F, far, Langevin(), tau=0.01, n_steps=64, store_every=64)
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_fail_one_by_one():
     def F(steepness):
         return fn.Entropy() + fn.Potential(lambda x: x[0] + steepness * jnp.maximum(-x[0], 0.0))

@@ -112,6 +112,7 @@ def test_weak_order_two_of_baoab_on_a_double_well():
         assert orders(column)[-1] == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "steps", "below"),
     [
@@ -134,6 +135,7 @@ def test_the_variance_at_equilibrium_is_wrong_by_order_two(scheme, steps, below)
     assert abs(errors[-1]) < below
 
 
+@pytest.mark.slow
 @each(SCHEMES)
 def test_a_block_is_its_move_repeated(scheme):
     """The compiled steps use the increments of (seed, step), and the gradient of the potential."""
@@ -154,6 +156,7 @@ def test_a_block_is_its_move_repeated(scheme):
     assert records.iterations.tolist() == [scheme.gradients_a_step] * 3
 
 
+@pytest.mark.slow
 @each(SCHEMES)
 def test_blocks_steps_and_resumes_give_the_same_bits(scheme, tmp_path):
     mu, path = cloud(dtype=np.float32), tmp_path / "run.ckpt"
@@ -169,6 +172,7 @@ def test_blocks_steps_and_resumes_give_the_same_bits(scheme, tmp_path):
     assert np.array_equal(there.positions, whole.final.positions)
 
 
+@pytest.mark.slow
 def test_many_particles_have_the_moments_of_the_recursion():
     """4·10⁵ particles: the standard error of the variance is 1.2e-3, of which 4 are allowed."""
     functional = TEMPERATURE * fn.Entropy() + fn.Potential("quadratic", stiffness=STIFFNESS)
@@ -192,6 +196,7 @@ def test_large_friction_is_the_overdamped_limit():
     assert orders(errors) == pytest.approx([1.0, 1.0], abs=0.1)
 
 
+@pytest.mark.slow
 def test_energies_in_phase_space_fall_where_those_of_the_positions_swing():
     """Little friction on a quadratic: laws are Gaussian, and both energies are known at every time."""
     friction, mu = 0.4, Particles(2.0 + 0.3 * np.random.default_rng(1).normal(size=(8000, 1)))
@@ -214,6 +219,7 @@ def test_energies_in_phase_space_fall_where_those_of_the_positions_swing():
     assert np.diff(found["positions"].energy).max() > 0.5
 
 
+@pytest.mark.slow
 def test_a_start_at_rest_has_no_free_energy_in_phase_space():
     scheme = UnderdampedLangevin(start="rest", energy_of="phase space")
     problem = scheme.prepare(F, cloud())

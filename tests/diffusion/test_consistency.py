@@ -15,6 +15,7 @@ END = 0.02
 f = diffusion.ConsistencyFunction(LAW, END)
 
 
+@pytest.mark.slow
 def test_it_is_constant_along_paths_and_the_identity_at_the_end():
     start = LAW.sample(40, 0.9, seed=0)
     paths = SCHEDULE.sde().probability_flow(LAW.score).transport(start, [0.9, 0.5, 0.2], substeps=200)
@@ -24,6 +25,7 @@ def test_it_is_constant_along_paths_and_the_identity_at_the_end():
     np.testing.assert_allclose(f(points, END), points, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_of_one_gaussian_it_is_the_affine_map():
     """The ODE of the same law, solved without the knowledge that there is a closed form."""
     covariance = np.array([[[0.5, 0.2], [0.2, 0.3]]])

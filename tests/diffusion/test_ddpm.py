@@ -78,6 +78,7 @@ def test_marginals_are_those_of_the_steps_and_the_posterior_is_bayes():
     assert chain.posterior(np.array([-0.4]), np.array([0.7]), 1) == (0.7, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variance", ["forward", "posterior"])
 def test_every_term_of_the_bound_is_that_by_quadrature(variance):
     """Six seeds; a term within six of its standard errors over them and 1e-3, the gap within four."""
@@ -107,7 +108,7 @@ def test_the_gap_falls_as_one_over_the_steps_and_with_the_posterior_variance_doe
     assert gaps["posterior"].min() > 0.4
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("variance", ["forward", "posterior"])
 def test_ancestral_draws_of_a_gaussian_have_the_variance_of_the_linear_recursion(variance):
     """At two scales; the variance of 20 000 draws within 4.5 of its standard errors."""
@@ -128,7 +129,7 @@ def test_ancestral_draws_of_a_gaussian_have_the_variance_of_the_linear_recursion
         assert drawn.var() == pytest.approx(spread, rel=4.5 * np.sqrt(2.0 / n))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_learnt_denoiser_comes_near_the_bound_of_the_exact_one():
     chain, cloud = diffusion.DDPM.cosine(100), data(20_000)
     score, law = chain.learn(cloud, progress=False), law_of(chain)
@@ -139,6 +140,7 @@ def test_a_learnt_denoiser_comes_near_the_bound_of_the_exact_one():
     assert np.sqrt(np.mean(apart**2)) < 0.1 * np.std(at_points(law.score, points, 50.0))
 
 
+@pytest.mark.slow
 def test_refusals():
     chain = diffusion.DDPM.linear(50)
     law = law_of(chain)

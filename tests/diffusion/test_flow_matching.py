@@ -35,6 +35,7 @@ def to_a_gaussian():
     return target, diffusion.flow_matching(NORMAL, target, training=replace(TINY, steps=1000), progress=False)
 
 
+@pytest.mark.slow
 def test_between_gaussians_the_known_velocity_is_learnt(to_a_gaussian):
     """x₀, x₁ independent: v = m + ½Ċ C⁻¹(x − tm), C = (1 − t)²I + t²Σ the covariance of xₜ."""
     target, flow = to_a_gaussian
@@ -48,6 +49,7 @@ def test_between_gaussians_the_known_velocity_is_learnt(to_a_gaussian):
     assert np.mean(flow.losses[-50:]) < 0.8 * np.mean(flow.losses[:50])
 
 
+@pytest.mark.slow
 def test_samples_have_the_targets_law_and_float64_agrees(to_a_gaussian):
     target, flow = to_a_gaussian
     cloud = flow.sample(4000, seed=3)
@@ -58,6 +60,7 @@ def test_samples_have_the_targets_law_and_float64_agrees(to_a_gaussian):
     np.testing.assert_allclose(twice.positions, flow.transport(start).positions, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_cost_is_that_of_the_paths_and_no_less_than_the_distance(to_a_gaussian):
     _, flow = to_a_gaussian
     assert flow.transport_cost >= flow.wasserstein_squared * (1.0 - 1e-6)
@@ -67,6 +70,7 @@ def test_the_cost_is_that_of_the_paths_and_no_less_than_the_distance(to_a_gaussi
     np.testing.assert_allclose(paths.final.positions, flow.transport(paths.measures[0]).positions, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_rectification_straightens_and_of_gradients_goes_on_to_the_optimum():
     """A plain field may go on turning; a gradient field cannot: [Liu2022]."""
     source, data = diffusion.eight_gaussians(4000, 0), diffusion.two_moons(4000, 1)
@@ -79,6 +83,7 @@ def test_rectification_straightens_and_of_gradients_goes_on_to_the_optimum():
     assert 1.0 <= ratios[1] < 1.0 + 0.7 * (ratios[0] - 1.0)
 
 
+@pytest.mark.slow
 def test_optimal_pairs_start_where_rectification_ends():
     source, data = diffusion.eight_gaussians(4000, 0), diffusion.two_moons(4000, 1)
     flow = diffusion.flow_matching(source, data, coupling="optimal", **QUIET)
@@ -119,6 +124,7 @@ PATHS = {
 }
 
 
+@pytest.mark.slow
 def test_the_averaged_velocity_carries_the_averaged_law():
     """∂ₜ log p + ∇·v + v·∇log p = 0 for the marginals of a path with a full covariance."""
     law = PATHS["turning"].marginal(jko.Particles([[1.0, 0.0], [-0.7, 0.6], [0.3, -1.2]], [0.5, 0.3, 0.2]))
@@ -144,6 +150,7 @@ def test_a_conditional_velocity_is_the_gradient_that_carries_its_gaussian():
         np.testing.assert_allclose(A @ S + S @ A, rate, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_flow_learns_the_average_of_a_conditional_path():
     """The average of gradients is no gradient where the covariance is not a multiple of I."""
     data = jko.Particles([[1.5, 0.0], [-1.5, 0.0]])
@@ -197,6 +204,7 @@ def test_refusals_of_a_flow_and_a_path(to_a_gaussian):
         diffusion.flow_matching(double, NORMAL, training=TINY)
 
 
+@pytest.mark.slow
 def test_a_flow_and_a_score_are_learnt_alike_in_any_units():
     """Lengths × s, a power of two, which float32 does not see; and far from the origin."""
     generator = np.random.default_rng(0)

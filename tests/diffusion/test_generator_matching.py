@@ -101,7 +101,7 @@ def test_flow_noise_and_jumps_solve_the_forward_equation(share, noise):
     assert law(0.6) @ image * h == pytest.approx(slope, rel=1e-5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("noise", [0.0, 0.5])
 def test_a_learnt_generator_has_the_parts_and_the_law_of_the_exact_one(noise):
     data = NoisedMixture([[-1.2, 0.0], [1.0, 0.8]], 0.1, [0.4, 0.6], schedule=Schedule.straight())
@@ -123,7 +123,7 @@ def test_a_learnt_generator_has_the_parts_and_the_law_of_the_exact_one(noise):
         np.testing.assert_allclose(found[part].var(axis=0), 0.1, rtol=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_unmasks_with_the_joint_law():
     joint = np.random.default_rng(4).dirichlet(np.full(27, 0.4)).reshape(3, 3, 3)
     words = diffusion.words(3, 3)

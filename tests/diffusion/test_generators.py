@@ -35,7 +35,8 @@ def agrees(cloud, density, confidence=0.999):
     return statistic < chi2.ppf(confidence, freedom)
 
 
-@pytest.mark.parametrize("n", [5000, pytest.param(100_000, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [5000, pytest.param(100_000, marks=pytest.mark.long)])
 def test_jumps_by_thinning_and_by_the_forward_equation_have_one_law(n):
     """Paths, exact in law, against the grid: χ² of 40 bins, at a confidence of 99.9 %."""
     path = JUMPS.forward(START, [0.0, 0.3, 1.0], substeps=10)
@@ -66,7 +67,7 @@ def test_the_sum_of_drift_noise_and_jumps_is_of_order_two_in_steps():
     assert np.log2(errors[0] / errors[1]) == pytest.approx(2.0, abs=0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_reversed_paths_return_to_the_start():
     """Sum of all three parts, run backward from draws of its end: χ² at a confidence of 99.9 %."""
     total = NOISY + JUMPS
@@ -79,7 +80,7 @@ def test_reversed_paths_return_to_the_start():
     assert not agrees(wrong.final, START)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_steps_of_paths_have_weak_order_one():
     """Linear drift and jumps by a shift: d/dt E x = −E x + 2, whose Euler steps are known."""
     shift = Generator(

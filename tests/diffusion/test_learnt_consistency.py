@@ -27,6 +27,7 @@ def captured(monkeypatch, make):
     return make(), kept[0]
 
 
+@pytest.mark.slow
 def test_at_the_end_it_is_the_identity_whatever_the_weights():
     f = diffusion.consistency_training(LAW.sample(500, 0.0, seed=0), SCHEDULE, end=END, training=SHORT)
     points = np.random.default_rng(0).normal(size=(30, 1))
@@ -34,6 +35,7 @@ def test_at_the_end_it_is_the_identity_whatever_the_weights():
     assert np.abs(f(points, 0.9) - points).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_teacher_s_loss_is_zero_at_the_closed_form_to_fourth_order(monkeypatch):
     """Of one Gaussian of equal spread, a network of zero is the closed form; the rest is Runge–Kutta's."""
     cloud = np.random.default_rng(0).normal([1.0, -0.5], 0.6, size=(400, 2))
@@ -56,6 +58,7 @@ def test_a_teacher_s_loss_is_zero_at_the_closed_form_to_fourth_order(monkeypatch
     assert errors[2] < 2e-6
 
 
+@pytest.mark.slow
 def test_a_teacher_keeps_to_the_paths_of_a_mixture(monkeypatch):
     exact = diffusion.ConsistencyFunction(LAW, END, tolerance=1e-7)
     data = LAW.sample(500, 0.0, seed=0)
@@ -138,7 +141,7 @@ def distances(function, times, n=10_000, seeds=6):
     return np.mean(found)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["distillation", "data"])
 def test_two_evaluations_sample_as_the_closed_form_does(way):
     """Within 5 % of the W₂ that the closed form has from the same noise: the sampling floor."""

@@ -59,6 +59,7 @@ def test_the_error_of_optimisation_falls_at_a_rate_and_that_of_sampling_stays():
     assert apart(best, EXACT) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e3])
 def test_a_mixture_learns_the_weights_and_means_of_its_tilt(unit):
     """r = ax shifts the means by Sa/β and weighs by e^{am/β + Sa²/2β²}: of 20 000 pairs."""
@@ -107,7 +108,8 @@ def test_a_pseudocount_answers_for_states_that_never_lose():
     assert fit.law[0] > fit.law[1] > fit.law[2] > 0.0
 
 
-@pytest.mark.parametrize("unit", [1.0, pytest.param(1e3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, pytest.param(1e3, marks=pytest.mark.long)])
 def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
     """20 000 pairs of its draws, r = .8x: the tilt is known from the density that the flow carries."""
     law = NoisedMixture(unit * MEANS, unit**2 * VARIANCES, list(WEIGHTS), schedule=Schedule.straight())
@@ -132,7 +134,7 @@ def test_a_learnt_flow_ends_in_the_tilt_of_its_own_law(unit):
     assert apart(ends(tuned), tilt) < 0.1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_learnt_flow_in_the_plane_ends_in_the_tilt_of_its_own_law():
     source = jko.Gaussian(np.zeros(2), np.eye(2))
     training = diffusion.Training(3000, width=48, depth=2, gradient=False)
@@ -154,7 +156,7 @@ def test_a_learnt_flow_in_the_plane_ends_in_the_tilt_of_its_own_law():
     assert apart(ends(tuned), tilt) < 0.2 * apart(reference, tilt)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_that_ends_above_its_start_is_refused():
     source = jko.Gaussian([0.0], [[1.0]])
     training = diffusion.Training(50, batch=32, width=8, depth=1, gradient=False)

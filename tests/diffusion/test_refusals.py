@@ -237,6 +237,7 @@ def test_a_traced_time_outside_a_path_gives_nan_and_rounding_none():
     assert np.isfinite(found).tolist() == [False, True, True, True, False]
 
 
+@pytest.mark.slow
 def test_a_score_is_evaluated_in_both_precisions_one_after_the_other():
     """Without a jit: the programs that jax keeps for numpy arrays of one precision do not fit the other."""
     single = LAW.log_density(np.ones(2), 0.5)

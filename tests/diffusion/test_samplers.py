@@ -53,6 +53,7 @@ WIDE = diffusion.NoisedMixture([0.0], 1.0, schedule=SCHEDULE)
 NARROW = diffusion.NoisedMixture([MEAN], STD**2, schedule=SCHEDULE)
 
 
+@pytest.mark.slow
 def test_guidance_between_gaussians_is_the_known_law():
     """With k = 1 − s², u = 1 − a²k: dx/da = w(m − a k x)/u, a from 0 to 1, is solved by x = u^{w/2} y(a)."""
     late, weight = 1.0, 2.5
@@ -72,6 +73,7 @@ def test_guidance_between_gaussians_is_the_known_law():
     np.testing.assert_allclose(final.positions, expected, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_guidance_of_a_mixture_samples_the_density_that_its_flow_carries():
     """On the line a flow keeps the order: the sampler takes the quantile of q to where ∫p = q."""
     law = diffusion.NoisedMixture([-1.0, 1.0], [0.15, 0.25], [0.4, 0.6], schedule=SCHEDULE)

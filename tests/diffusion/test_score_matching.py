@@ -32,6 +32,7 @@ def learnt():
     return learn(data(20_000, 0))
 
 
+@pytest.mark.slow
 def test_the_score_of_a_mixture_is_learnt(learnt):
     for t, share in ((0.1, 0.25), (0.5, 0.05), (1.0, 0.01)):
         points = LAW.sample(1000, t, seed=1).positions
@@ -40,6 +41,7 @@ def test_the_score_of_a_mixture_is_learnt(learnt):
         assert np.sqrt(np.sum(error**2) / np.sum(exact**2)) < share
 
 
+@pytest.mark.slow
 def test_a_gradient_is_conservative_and_a_plain_field_is_seen_not_to_be(learnt):
     points = LAW.sample(50, 0.1, seed=2).positions
 

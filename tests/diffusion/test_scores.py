@@ -31,6 +31,7 @@ def log_density(points, t):
     return at_points(LAW.log_density, points, t)
 
 
+@pytest.mark.slow
 def test_the_noised_mixture_solves_the_fokker_planck_equation_of_its_schedule():
     sde = SCHEDULE.sde()
 
@@ -101,6 +102,7 @@ def test_hutchinsons_estimate_is_unbiased_and_knows_its_error():
     assert np.sqrt(np.mean((values - exact) ** 2)) == pytest.approx(1.1 / 8.0, rel=0.35)
 
 
+@pytest.mark.slow
 def test_parametrisations_go_round():
     """There and back through every other, and straight from the score or by way of the source."""
 

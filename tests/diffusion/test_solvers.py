@@ -61,7 +61,7 @@ def weak_order(method, steps, n, seed, **options):
     return np.log2(first / second), np.hypot(share, other) / np.log(2.0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "steps", "n", "order"),
     [("sde-dpm-solver++1", 20, 50_000, 1), ("sde-dpm-solver++2m", 10, 100_000, 2)],
@@ -73,7 +73,7 @@ def test_weak_orders(method, steps, n, order):
     assert observed == pytest.approx(order, abs=3.0 * error + 0.1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("method", "steps", "options"),
     [("sde-dpm-solver++2m", 10, {}), ("karras-heun", 20, {"churn": diffusion.Churn(4.0)})],
@@ -126,6 +126,7 @@ def test_weights_integrate_polynomials_exactly(rate):
                 assert found[k, : len(nodes)] @ nodes**degree == pytest.approx(exact, rel=1e-12, abs=1e-13)
 
 
+@pytest.mark.slow
 def test_lengths_do_not_matter():
     """Data and noise a thousand times as long: the same points, a thousand times as far."""
     scale = 1000.0
@@ -139,7 +140,7 @@ def test_lengths_do_not_matter():
         np.testing.assert_allclose(found, scale * final(method, 12), rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_each_step_costs_what_is_said():
     """The score is called at so many points: counted by a callback."""
     seen, cloud = [], jko.Particles(CLOUD.positions[:1])
@@ -155,6 +156,7 @@ def test_each_step_costs_what_is_said():
         assert len(seen) == diffusion.evaluations(method, 3), method
 
 
+@pytest.mark.slow
 def test_churn_adds_noise_where_it_is_asked_for_and_never_beyond_the_start():
     levels = np.geomspace(10.0, 0.01, 31)
     churned = diffusion.Churn(6.0, least=0.05, most=5.0).levels(levels)

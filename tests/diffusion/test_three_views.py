@@ -85,6 +85,7 @@ def plane_error(cells, angle, ratio):
     return np.abs(final.values - exact.values).sum() * grid.cell_volume
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:fokker_planck. drift outruns noise")
 def test_fokker_planck_is_of_second_order_in_the_plane_with_a_full_tensor():
     errors = [plane_error(cells, angle=1.1, ratio=0.3) for cells in (48, 96)]
@@ -157,6 +158,7 @@ def test_centred_fluxes_add_no_noise_however_thin_the_tensor():
         sde.fokker_planck(start, [0.0, 0.1], order=4, fluxes="centred")
 
 
+@pytest.mark.slow
 def test_the_views_say_which_of_them_is_wrong():
     start = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 40), mean=0.5, std=0.5)
     weak = diffusion.ornstein_uhlenbeck(1.0, 0.05)
@@ -171,6 +173,7 @@ def log_target(x):
     return jnp.logaddexp(-jnp.sum((x - 1.5) ** 2) / 0.7, -jnp.sum((x + 1.5) ** 2) / 0.5)
 
 
+@pytest.mark.slow
 def test_the_three_views_agree_under_noise_that_depends_on_the_place():
     sde = diffusion.reversible(log_target, lambda x, t: (1.0 + 0.5 * jnp.sin(2.0 * x))[:, None])
     start = jko.Density.gaussian(jko.Grid.uniform(-5.0, 5.0, 200), mean=0.0, std=0.5)
@@ -182,6 +185,7 @@ def test_the_three_views_agree_under_noise_that_depends_on_the_place():
     assert "l1_flow" in str(views)
 
 
+@pytest.mark.slow
 def test_the_divergence_of_the_noise_matters():
     """Without ½∇·(GGᵀ) the ODE's marginals are wrong, and the comparison sees it."""
     path = SINH.fokker_planck(sinh_start(200), np.linspace(0.0, 0.5, 41), order=4)
@@ -198,6 +202,7 @@ def test_the_divergence_of_the_noise_matters():
     assert np.abs(wrong - exact).sum() * path.grid.cell_volume > 0.1
 
 
+@pytest.mark.slow
 def test_at_equilibrium_the_reverse_is_the_forward_and_the_flow_stands_still():
     """In the plane, with a full state-dependent G of three columns: f − ∇·D − D∇log π = −f, v = 0."""
 
@@ -216,6 +221,7 @@ def test_at_equilibrium_the_reverse_is_the_forward_and_the_flow_stands_still():
     assert np.abs(at_points(sde.covariance_divergence, points, 0.0)).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_reverse_paths_return_to_the_start():
     start = sinh_start(200)
     path = SINH.fokker_planck(start, np.linspace(0.0, 0.5, 51), order=4)

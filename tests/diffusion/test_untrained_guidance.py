@@ -31,7 +31,7 @@ def test_the_denoised_point_has_two_forms():
     np.testing.assert_allclose(one, at_points(LAW.denoised, points, 0.4), atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
 def test_the_bias_of_posterior_sampling_on_a_gaussian_is_the_one_predicted(unit):
     """One Gaussian: guidance is affine, so that its law follows from two ODEs, solved here by themselves.
@@ -76,7 +76,7 @@ def test_the_bias_of_posterior_sampling_on_a_gaussian_is_the_one_predicted(unit)
     assert slope * unit < 0.9 * np.sqrt(exact)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_exact_guidance_and_twisted_particles_meet_the_posterior_and_posterior_sampling_does_not():
     posterior = OBSERVATION.posterior(LAW)
     noise = jko.Particles(np.random.default_rng(2).normal(size=(4000, 2)))

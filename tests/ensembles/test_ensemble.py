@@ -51,6 +51,7 @@ def assert_same(member, run, tolerance=1e-13):
     np.testing.assert_allclose(member["size"].values, run.info["size"], rtol=tolerance)
 
 
+@pytest.mark.slow
 def test_seeds_temperatures_and_steps_in_one_call(monkeypatch):
     calls = []
     run_group = compiled._advance_all
@@ -69,6 +70,7 @@ def test_seeds_temperatures_and_steps_in_one_call(monkeypatch):
     assert np.all(result["failure"] == "")
 
 
+@pytest.mark.slow
 def test_time_is_a_coordinate_where_the_members_share_it():
     result = jko.ensemble(F, MU, SCHEME, over={"seed": [3, 1]}, tau=0.02, n_steps=6, store_every=2)
     assert result["energy"].dims == ("seed", "time")
@@ -80,6 +82,7 @@ def test_time_is_a_coordinate_where_the_members_share_it():
     assert float(run.to_xarray()["energy"].sel(time=0.08)) == run.energy[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "calls"), [(by_stiffness, 1), (by_name, 2)])
 def test_a_parameter_of_the_functional_is_traced_where_it_can_be(make, calls, monkeypatch):
     groups = []
@@ -103,6 +106,7 @@ def test_any_scheme_and_measure_one_after_the_other():
     assert member["mean"].shape == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_member_that_fails_is_recorded_with_its_sentence():
     over = {"tau": [0.02, 3.0], "seed": [0, 1]}
     together = jko.ensemble(F, MU, SCHEME, over=over, n_steps=4)
@@ -118,6 +122,7 @@ def test_a_member_that_fails_is_recorded_with_its_sentence():
     assert "energy" not in diverging
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_done_again(tmp_path):
     folder, done = tmp_path / "members", []
     observe = {"far": lambda mu: (done.append(1), far(mu))[1]}
@@ -135,6 +140,7 @@ def test_what_is_finished_is_not_done_again(tmp_path):
     assert len(done) > before
 
 
+@pytest.mark.slow
 def test_executors_give_the_same(tmp_path):
     """Threads here; two dask workers of their own processes, to which lambdas travel too."""
     from dask.distributed import Client, LocalCluster
@@ -179,6 +185,7 @@ def fatal(slope):
     return fn.Potential(lambda x: slope * jnp.sum(x**2))
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_named_and_the_rest_is_run_by_the_same_call(tmp_path):
     def run(executor, folder=tmp_path):
         over, scheme = {"slope": [0.5, 1.0, 2.0]}, jko.descent.ForwardEuler()
@@ -195,6 +202,7 @@ def test_a_killed_process_is_named_and_the_rest_is_run_by_the_same_call(tmp_path
     assert run(None).identical(run(None, folder=None))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", [None, ThreadPoolExecutor(1)], ids=["compiled", "apart"])
 def test_what_cannot_be_observed_of_one_member_is_its_own_failure(executor):
     def strange(mu):

@@ -73,6 +73,7 @@ def test_random_expressions_agree_with_python():
         assert float(value) == pytest.approx(expected, rel=1e-5, abs=1e-5), text
 
 
+@pytest.mark.slow
 def test_random_characters_are_refused_or_parsed_but_never_worse():
     rng = np.random.default_rng(11)
     pieces = [

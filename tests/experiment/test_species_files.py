@@ -60,6 +60,7 @@ n_steps = 10
 """
 
 
+@pytest.mark.slow
 def test_two_species_bound_come_together_at_the_rate_of_the_law(tmp_path, capsys):
     (tmp_path / "bound.toml").write_text(BOUND + IN_TURN + CLOUDS)
     assert main(["compare", str(tmp_path / "bound.toml"), "--out", str(tmp_path / "out")]) == 0

@@ -62,6 +62,7 @@ def test_runs_side_by_side_make_a_film_that_moves(dimension, tmp_path):
     assert all(np.abs(a - b).mean() > 0.1 for a, b in itertools.pairwise(frames))
 
 
+@pytest.mark.slow
 def test_a_run_and_a_comparison_film_themselves(tmp_path):
     F = fn.Entropy() + fn.Potential("quadratic")
     start = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 64), mean=1.5, std=0.5)
@@ -117,7 +118,7 @@ def test_what_moves_is_drawn_over_what_is_still():
     assert tuple(first[50, 150, :3]) == (255, 255, 255)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_views_of_an_sde_on_the_line_and_in_the_plane(tmp_path):
     few = {**SMALL, "n": 50, "drawn": 3}
     sde = jko.diffusion.SDE(lambda x, t: -x, lambda x, t: jnp.ones((1, 1)))

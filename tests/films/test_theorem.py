@@ -96,7 +96,7 @@ def test_digits_are_shown_as_far_as_both_values_have_them(small):
     assert small.decimals == 3 or finer.format(small.static) != finer.format(small.dynamic_value)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_numbers_of_the_film():
     theorem = Theorem.of()
     assert theorem.dynamic_value == pytest.approx(theorem.static, rel=1e-3)
@@ -151,6 +151,7 @@ def test_the_same_frame_is_drawn_in_whatever_order(small):
     np.testing.assert_array_equal(scene.draw(0.4), first)
 
 
+@pytest.mark.slow
 def test_a_film_of_chosen_scenes_and_its_stills(small, tmp_path):
     path = theorem_film(
         tmp_path / "film.gif",

@@ -31,9 +31,9 @@ ON_GRIDS = [(d, F) for d, F in ALL if not F.parts.constraints and (d == 1 or (d 
 
 
 def each(cases):
-    """A test over cases; distances to data, which compile for seconds each, are asked for by -m slow."""
+    """A test over cases; distances to data, which compile for seconds each, are asked for by -m long."""
     ids = [f"{d}D-{problems.identifier(F)}" for d, F in cases]
-    marks = [[pytest.mark.slow] if isinstance(F, problems.DISTANCES_TO_DATA) else [] for _, F in cases]
+    marks = [[pytest.mark.long] if isinstance(F, problems.DISTANCES_TO_DATA) else [] for _, F in cases]
     cases = [pytest.param(*case, marks=mark) for case, mark in zip(cases, marks, strict=True)]
     return pytest.mark.parametrize(("dimension", "F"), cases, ids=ids)
 
@@ -165,7 +165,7 @@ def test_the_wasserstein_gradient_on_a_gaussian_is_the_gradient_of_the_first_var
     np.testing.assert_allclose(F.wasserstein_gradient(mu)[inner], exact[inner], rtol=1e-9, atol=1e-10)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @each(ON_GRIDS)
 def test_the_wasserstein_gradient_on_a_grid_is_of_second_order(dimension, F):
     """Against the Gaussian's own, or for a kernel that is not smooth against a finer grid."""
@@ -275,6 +275,7 @@ def test_a_cap_has_a_float64_gradient_on_a_grid():
         assert np.asarray(F.wasserstein_gradient(problems.density(1))).dtype == np.float64
 
 
+@pytest.mark.slow
 def test_float32_particles_agree_with_float64_ones():
     for F in (
         fn.Potential("double_well"),
@@ -288,7 +289,7 @@ def test_float32_particles_agree_with_float64_ones():
         assert difference.max() < 2e-4 * (1 + np.abs(F.wasserstein_gradient(double)).max())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_vacuum_gives_no_nan():
     rho = problems.density_with_vacuum(1)
     support = rho.values > 0

@@ -22,6 +22,7 @@ def distance(z):
     return -np.linalg.norm(z, axis=-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "parameters"),
     [(gaussian_kernel, {"width": 0.7}), (distance, {"kernel": "power", "exponent": 1.0, "strength": -1.0})],
@@ -38,6 +39,7 @@ def test_it_is_the_double_sum_over_the_difference(kernel, parameters):
     assert np.abs(F.wasserstein_gradient(TARGET)).max() < 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "parameters", "by_hand"),
     [
@@ -62,6 +64,7 @@ def test_its_gradient_is_the_double_sum_by_hand(name, parameters, by_hand, dimen
         np.testing.assert_allclose(F.wasserstein_gradient(Particles(x)), expected, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_gaussian_target_in_closed_form():
     """The nodes of the Gaussian integrate the kernel to rounding, and so does every derivative."""
     target, cloud = Gaussian.of([0.2], [0.7]), Particles(CLOUD.positions[:, :1])
@@ -82,6 +85,7 @@ def test_it_is_known_how_far_from_displacement_convex_it_is():
     assert fn.MMD(TARGET, "power", exponent=1.0, strength=-1.0).displacement_modulus(2) is None
 
 
+@pytest.mark.slow
 def test_particles_and_a_grid_take_the_same_way():
     """An entropy beside it, so that the flow is smooth: blob particles against finite volumes on the line."""
     target = Gaussian.of([1.0], [0.5])
@@ -124,6 +128,7 @@ def test_refusals():
         fn.MMD(TARGET, width=-1.0)
 
 
+@pytest.mark.slow
 def test_a_target_of_another_dimension_is_refused():
     cloud = jko.Particles(np.random.default_rng(0).normal(size=(20, 2)))
     for target in (jko.Particles(np.zeros((3, 1))), jko.Gaussian(np.zeros(3), np.eye(3))):

@@ -18,6 +18,7 @@ def shifted(mu):
     return jko.Particles(mu.positions + SHIFT)
 
 
+@pytest.mark.slow
 def test_the_energy_distance_on_the_line_follows_its_quantile_equation():
     """To the uniform law on [0, 1]: Q′ = 2(q − Q), so Q = q + (Q₀ − q)e^{−2t} [SzekelyRizzo2013]."""
     n, target = 60, jko.Density(jko.Grid.uniform(0.0, 1.0, 600), np.ones(600))
@@ -33,6 +34,7 @@ def test_the_energy_distance_on_the_line_follows_its_quantile_equation():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "share", "energy"),
     [
@@ -53,6 +55,7 @@ def test_a_shifted_cloud_comes_back_as_a_whole(make, share, energy):
     np.testing.assert_allclose(run.final.positions, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_sinkhorn_divergence_tends_to_half_the_squared_distance():
     mu, nu = cloud(30, 1), cloud(30, 2)
     exact = 0.5 * jko.wasserstein(mu, nu) ** 2
@@ -62,6 +65,7 @@ def test_the_sinkhorn_divergence_tends_to_half_the_squared_distance():
     assert fn.SinkhornDivergence(mu, epsilon=0.2, tolerance=1e-8)(mu) == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_sinkhorn_divergence_does_without_masses_that_float32_has_not():
     """It iterates in float32 as far as that goes: e^{−288} is no number there, and the answer is the same."""
     nu = jko.Density.gaussian(jko.Grid.uniform(-6.0, 6.0, 60), std=0.25)
@@ -133,6 +137,7 @@ def test_refusals():
         fn.SinkhornDivergence(cloud(), epsilon=0.0)
 
 
+@pytest.mark.slow
 def test_a_step_keeps_the_gradient_that_it_has_paid_for(tmp_path):
     """One computation gives F after a step and the gradient of the next; a run that goes on has its bits."""
     mu, F = cloud(20, 5), fn.SinkhornDivergence(cloud(20, 6), epsilon=0.3, tolerance=1e-8)

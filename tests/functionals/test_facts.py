@@ -39,8 +39,9 @@ def excess_at_half(F, mu, nu, middle):
     return 0.5 * a + 0.5 * b - c, abs(a) + abs(b) + abs(c)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("dimension", "to_data"), [(1, False), (2, False), pytest.param(1, True, marks=pytest.mark.slow)]
+    ("dimension", "to_data"), [(1, False), (2, False), pytest.param(1, True, marks=pytest.mark.long)]
 )
 def test_linear_convexity_along_mixtures(dimension, to_data):
     declared = 0

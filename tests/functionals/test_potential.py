@@ -16,6 +16,7 @@ def wave(x):
     return jnp.cos(jnp.pi * x[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 3])
 def test_gridded_data_are_interpolated(dimension):
     grid = Grid.uniform((-1.0,) * dimension, (2.0,) * dimension, (7, 6, 5)[:dimension])

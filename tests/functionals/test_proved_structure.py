@@ -92,6 +92,7 @@ def test_the_energy_of_a_gaussian_far_from_the_origin_and_beside_a_kink():
         jko.flow(well, jko.Gaussian.of(0.0, 1.0), jko.steps.Gaussian(), tau=0.1, n_steps=1)
 
 
+@pytest.mark.slow
 def test_one_functional_under_both_precisions():
     """jax keeps one conversion of a numpy array; it must not pass from float64 to float32."""
     centre, positions = np.array([0.1, 0.2]), np.random.default_rng(0).normal(size=(20, 2))

@@ -49,11 +49,13 @@ def test_the_finite_volumes_land_on_the_tilted_density():
     assert l1(run.final) < 1e-4
 
 
+@pytest.mark.slow
 def test_jko_steps_land_on_the_tilted_density():
     run = jko.flow(F, START, jko.steps.BackAndForth(), tau=2.0, n_steps=25, store_every=25)
     assert l1(run.final) < 5e-3
 
 
+@pytest.mark.slow
 def test_langevin_lands_on_the_tilted_density():
     n = 5000
     cloud = START.sample(n, seed=0)
@@ -63,7 +65,7 @@ def test_langevin_lands_on_the_tilted_density():
     assert jko.wasserstein(START, TILTED) > 10.0 * np.mean(draws)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_sampler_guided_by_the_reward_lands_on_the_tilted_density():
     schedule = diffusion.Schedule.variance_preserving(0.1, 20.0)
     variances = np.array([0.5, 0.4])

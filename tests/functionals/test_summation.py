@@ -42,12 +42,13 @@ def relative(got, exact):
     return np.sqrt(np.sum((got - exact) ** 2) / np.sum(exact**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "options", "tolerance"),
     [
         (plummer, {"method": "split"}, 3e-6),
         ("logarithmic", {"method": "split", "tolerance": 1e-4}, 3e-4),
-        pytest.param("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4, marks=pytest.mark.slow),
+        pytest.param("logarithmic", {"method": "tree", "tolerance": 1e-4}, 3e-4, marks=pytest.mark.long),
         ("quadratic_logarithmic", {"method": "split"}, 3e-6),
         ("gaussian", {"method": "fourier"}, 3e-6),
         (ending, {"method": "cells", "cutoff": 0.3}, 1e-12),
@@ -73,6 +74,7 @@ def test_few_particles_are_summed_to_round_off():
     assert (choice.method, choice.error_of_gradients) == ("direct", 0.0)
 
 
+@pytest.mark.slow
 def test_the_choice_is_in_the_record_of_every_step_and_the_energy_falls():
     F = fn.Interaction("quadratic_logarithmic", method="split", tolerance=1e-6)
     plain = fn.Interaction("quadratic_logarithmic")
@@ -83,6 +85,7 @@ def test_the_choice_is_in_the_record_of_every_step_and_the_energy_falls():
     assert np.abs(runs[0].final.positions - runs[1].final.positions).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_backward_euler_and_blob_step_on_the_host():
     F = fn.Interaction("gaussian", method="fourier", tolerance=1e-8)
     plain, mu = fn.Interaction("gaussian"), cloud(300)
@@ -97,6 +100,7 @@ def test_backward_euler_and_blob_step_on_the_host():
     assert np.abs(moved[0] - moved[1]).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_random_batches_have_no_bias_and_the_stated_variance():
     """Means over 40 seeds within 5 standard errors in 120 coordinates: false for one set of seeds in 10⁴."""
     mu = cloud(60)
@@ -117,6 +121,7 @@ def test_random_batches_have_no_bias_and_the_stated_variance():
     assert np.allclose(np.einsum("i,sid->sd", mu.weights, draws), 0.0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_random_batch_is_repeated_by_a_resumed_run_and_changes_with_the_cloud():
     F, mu = fn.Interaction("gaussian", method="random batch", seed=5), cloud(50)
     first = F.wasserstein_gradient(mu)
@@ -189,6 +194,7 @@ def test_a_kernel_without_a_gradient_at_zero_pushes_no_particle_by_itself():
     assert np.abs(got - exact).max() < 1e-13
 
 
+@pytest.mark.slow
 def test_a_changed_constant_of_ones_own_kernel_is_seen():
     mu, scale = cloud(300), 1.0
     F = fn.Interaction(lambda z: scale * jnp.exp(-jnp.sum(z**2)), method="fourier")
@@ -205,6 +211,7 @@ def test_coincident_particles_have_no_mesh(method):
     assert W(cloud) == pytest.approx(0.5, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_a_method_that_misses_gives_way_to_all_pairs_and_says_so():
     """Forces of a cloud 1e-6 wide under a kernel of unit size: they cancel to far below the tolerance."""
     mu = Particles(1e-6 * np.random.default_rng(0).normal(size=(300, 1)))

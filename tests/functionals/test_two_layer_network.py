@@ -26,6 +26,7 @@ def neurons(n=6, k=2, bias=True, seed=0):
     return problems.particles(1 + k + bias, n=n, weighted=True, seed=seed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "bias", "entries"), [("relu", True, 20), ("tanh", False, 2**20)])
 def test_the_formulas(activation, bias, entries, monkeypatch):
     """Also where only three samples are held at once, and thirteen are no multiple of that."""
@@ -50,6 +51,7 @@ def test_the_formulas(activation, bias, entries, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_it_is_an_interaction_and_a_potential():
     F, mu = fn.TwoLayerNetwork(*data(), jnp.sin), neurons()
     pairs = F.as_interaction()
@@ -69,6 +71,7 @@ def loss(parameters, inputs, targets):
     return 0.5 * jnp.mean((outputs - targets) ** 2)
 
 
+@pytest.mark.slow
 def test_forward_euler_is_gradient_descent_with_a_rate_times_the_neurons():
     inputs, targets = data()
     mu = Particles(np.random.default_rng(2).normal(size=(5, 4)))
@@ -86,6 +89,7 @@ def test_forward_euler_is_gradient_descent_with_a_rate_times_the_neurons():
     np.testing.assert_allclose(final.positions[:, 1:3], parameters[1], rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_implicit_steps_decay_by_their_certificate():
     """With weights, decay of weights, and a step beyond what an explicit one allows."""
     F = fn.TwoLayerNetwork(*data(), "tanh") + fn.Potential("quadratic", stiffness=0.01)
@@ -94,7 +98,7 @@ def test_implicit_steps_decay_by_their_certificate():
     assert np.all(np.diff(run.energy) < 0)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_noise_and_decay_of_weights_alone_keep_their_gaussian():
     """For targets 0 the output of N(0, θ/λ) neurons vanishes: it is the minimiser, and stays where it is.
 

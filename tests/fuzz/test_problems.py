@@ -8,7 +8,7 @@ from tests.fuzz.problems import problem
 from tests.fuzz.scope import KINDS, kind_of
 
 N_PROBLEMS, N_BLOCKS = 300, 20
-AT_EVERY_RUN = 5  # blocks; the others by `python -m pytest -m slow`
+AT_EVERY_RUN = 5  # blocks; the others by `python -m pytest -m long`
 N_BOUNDED = 20  # problems whose gap is held to another engine's answer, the first five at every run
 AT_ONCE = 2  # engines a problem, in turn, so that each answers seventy or so
 
@@ -19,10 +19,11 @@ def some_engines(seed: int) -> set[str]:
 
 
 def blocks():
-    marks = [[] if block < AT_EVERY_RUN else [pytest.mark.slow] for block in range(N_BLOCKS)]
+    marks = [[] if block < AT_EVERY_RUN else [pytest.mark.long] for block in range(N_BLOCKS)]
     return [pytest.param(block, marks=mark) for block, mark in enumerate(marks)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks())
 def test_no_engine_is_wrong_without_a_word(block):
     wrong = []
@@ -34,7 +35,7 @@ def test_no_engine_is_wrong_without_a_word(block):
 
 @pytest.mark.parametrize(
     "seed",
-    [pytest.param(seed, marks=[pytest.mark.slow] if seed >= 5 else []) for seed in range(N_BOUNDED)],
+    [pytest.param(seed, marks=[pytest.mark.long] if seed >= 5 else []) for seed in range(N_BOUNDED)],
 )
 def test_no_gap_is_below_what_another_engine_proves(seed):
     """The first problem from 20 seeds on that both take, on the line and without an interaction."""
@@ -50,7 +51,7 @@ def test_no_gap_is_below_what_another_engine_proves(seed):
     pytest.fail("no problem that both take")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "box"])
 def test_each_kind_of_problem_is_answered(kind):
     """The first two seeds of a kind, in units of 1: no fault, and some engine answers."""

@@ -28,6 +28,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_table_of_points_becomes_a_functional_and_a_rollout(folder, capsys):
     (folder / "well.toml").write_text(FILE.replace("held_out = 0.3\n", ""))
     assert main(["learn", str(folder / "well.toml"), "--out", str(folder / "out")]) == 0
@@ -43,6 +44,7 @@ def test_a_table_of_points_becomes_a_functional_and_a_rollout(folder, capsys):
         assert (folder / "out" / f"{name}.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_picture_that_fails_costs_no_other(folder, capsys, monkeypatch):
     def broken(*args, **options):
         raise RuntimeError("no ink")
@@ -59,6 +61,7 @@ def test_a_picture_that_fails_costs_no_other(folder, capsys, monkeypatch):
     }
 
 
+@pytest.mark.slow
 def test_a_share_of_the_points_is_held_out(folder, capsys):
     assert main(["learn", str(folder / "well.toml"), "--out", str(folder / "out")]) == 0
     assert "against held-out points" in capsys.readouterr().out

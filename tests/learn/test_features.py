@@ -27,7 +27,7 @@ FEATURES = [pytest.param(basis.potentials, d, id=f"{basis}-{d}") for basis, d in
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("make", "dimension"), FEATURES)
 def test_numbers_are_those_of_the_jax_function(make, dimension):
     features = make(POINTS[dimension])

@@ -31,7 +31,8 @@ def slope_error(found, gradient, x):
     return np.sqrt(np.mean(wrong**2) / np.mean(gradient(x) ** 2))
 
 
-@pytest.mark.parametrize("unit", [1.0, pytest.param(100.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, pytest.param(100.0, marks=pytest.mark.long)])
 def test_a_quadratic_well_and_its_temperature(unit):
     seen = ou(n=5000, unit=unit)
     found = fit(seen, potential=Quadratic(), temperature="fit")
@@ -62,7 +63,7 @@ def test_the_closed_form_is_of_second_order_in_the_gap_and_refinement_exact():
     assert errors[12, 0.4] < 0.15 * errors[0, 0.4]  # what is left is the simulation's own step
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_standard_errors_are_those_of_repeated_data():
     found = [
         fit(ou(n=400, seed=s), potential=Quadratic(), temperature="fit", refinement=4) for s in range(24)
@@ -76,7 +77,8 @@ def test_standard_errors_are_those_of_repeated_data():
     assert abs(values[:, 0].mean() - np.linalg.eigvalsh(A)[0]) < 0.1
 
 
-@pytest.mark.parametrize("basis", [RandomFeatures(count=8), pytest.param(Radial(20), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("basis", [RandomFeatures(count=8), pytest.param(Radial(20), marks=pytest.mark.long)])
 def test_a_regularised_basis_does_not_bias_the_temperature(basis):
     seen = ou(n=600)
     found = fit(seen, potential=basis, temperature="fit", refinement=4)
@@ -88,12 +90,13 @@ def double_well(x):
     return np.stack([4.0 * x[:, 0] * (x[:, 0] ** 2 - 1.0), 1.5 * x[:, 1]], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "basis",
     [
         Radial(centres=150, width=0.9),
-        pytest.param(Polynomial(degree=4), marks=pytest.mark.slow),
-        pytest.param(Splines(cells=6), marks=pytest.mark.slow),
+        pytest.param(Polynomial(degree=4), marks=pytest.mark.long),
+        pytest.param(Splines(cells=6), marks=pytest.mark.long),
     ],
     ids=str,
 )
@@ -109,6 +112,7 @@ def ridge(x):
     return np.stack([2.0 / np.cosh(4.0 * x[:, 0]) ** 2, x[:, 1]], axis=1)
 
 
+@pytest.mark.slow
 def test_a_network_bends_where_the_data_do():
     """As many units untrained miss most of the step."""
     x = np.random.default_rng(4).uniform(-1.5, 1.5, (500, 2))
@@ -120,7 +124,7 @@ def test_a_network_bends_where_the_data_do():
     assert errors[100] < 0.05 < 0.25 < errors[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_network_beside_an_interaction_and_a_temperature():
     seen = ou(n=1000)
     found = fit(seen, potential=Network(width=8, iterations=40), temperature="fit")
@@ -145,7 +149,7 @@ def test_the_order_of_the_points_is_not_read():
     assert np.allclose(one, two, rtol=1e-9)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_known_noise_is_taken_off_and_ignored_noise_is_not():
     seen = ou(n=1200, theta=0.5)
     known = fit(seen, potential=Quadratic(), temperature=0.5)
@@ -156,6 +160,7 @@ def test_known_noise_is_taken_off_and_ignored_noise_is_not():
     assert absent.V.modulus < known.V.modulus - 0.2  # what spreads the points looks like a flatter well
 
 
+@pytest.mark.slow
 def test_what_was_learnt_is_a_sum_of_registered_functionals_that_engines_run():
     found = fit(ou(n=1500), potential=Quadratic(), temperature="fit")
     assert found.functional.parts.kinds == {"potential", "entropy"}
@@ -175,6 +180,7 @@ def test_what_was_learnt_is_a_sum_of_registered_functionals_that_engines_run():
     assert np.allclose(noisy.mean(), law.mean(), atol=0.06)
 
 
+@pytest.mark.slow
 def test_explicit_and_implicit_steps_are_recovered_as_they_were_taken():
     """y = x − τ∇V(x), and x = y + τ∇V(y): exact couplings undo the shuffling, for monotone maps."""
     x = np.random.default_rng(5).normal(size=(300, 2)) + np.array([1.0, 0.5])
@@ -190,7 +196,7 @@ def test_explicit_and_implicit_steps_are_recovered_as_they_were_taken():
     assert jko.wasserstein(ahead.final, seen[1]) < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_potential_for_each_interval_and_one_that_depends_on_time():
     """V = ½(1 + t)x² on the line: its stiffness by intervals, and as a polynomial of the time."""
     times, generator = np.linspace(0.0, 1.0, 5), np.random.default_rng(0)
@@ -221,6 +227,7 @@ def test_densities_are_snapshots_too():
     assert np.isclose(found.V.modulus, 1.0, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_at_a_fixed_mean_the_gauge_is_reported_and_not_guessed():
     seen = mean_field(1.0, 0.5, 0.5, 0.0, 2.0, [0.0, 0.2, 0.4, 0.6, 0.8], 2000, seed=1)
     with pytest.warns(UserWarning, match="the gauge between V and W"):
@@ -234,12 +241,13 @@ def test_at_a_fixed_mean_the_gauge_is_reported_and_not_guessed():
     assert np.isinf(found.standard_errors[2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "basis",
     [
         RandomFeatures(count=30),
-        pytest.param(Radial(30), marks=pytest.mark.slow),
-        pytest.param(Network(width=10, iterations=100), marks=pytest.mark.slow),
+        pytest.param(Radial(30), marks=pytest.mark.long),
+        pytest.param(Network(width=10, iterations=100), marks=pytest.mark.long),
     ],
     ids=str,
 )
@@ -263,6 +271,7 @@ def test_the_gauge_is_told_whatever_the_potential_is_made_of(basis):
             assert found.W.modulus == pytest.approx(0.0, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_out_of_equilibrium_and_with_a_moving_mean_everything_is_told_apart():
     seen = mean_field(1.0, 0.5, 0.5, 3.0, 3.0, [0.0, 0.2, 0.4, 0.6, 0.8], 8000, seed=2)
     found = fit(seen, potential=Quadratic(), interaction=Quadratic(), temperature="fit")
@@ -272,6 +281,7 @@ def test_out_of_equilibrium_and_with_a_moving_mean_everything_is_told_apart():
     assert abs(found.temperature - 0.5) < 3.0 * found.temperature_error
 
 
+@pytest.mark.slow
 def test_near_equilibrium_the_potential_is_known_but_for_the_temperature():
     rest = ornstein_uhlenbeck(1.0, 0.0, 0.5, np.zeros(1), 0.5 * np.eye(1), [0.0, 0.5, 1.0], 3000, seed=0)
     with pytest.warns(UserWarning, match="V against the temperature"):

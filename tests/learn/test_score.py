@@ -23,6 +23,7 @@ def test_distances_of_two_points_and_their_shift():
     assert np.isclose(apart["energy"], 2.0)  # (2·2 − 0 − 0)^½
 
 
+@pytest.mark.slow
 def test_the_right_functional_reaches_the_floor_and_standing_still_does_not():
     seen, held = ou(1500, 0), ou(800, 1)
     found = fit(seen, potential=Quadratic(), temperature=0.3)
@@ -36,7 +37,7 @@ def test_the_right_functional_reaches_the_floor_and_standing_still_does_not():
     assert "standing still" in str(scored)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_predictions_stop_at_the_times_asked_for_and_begin_anywhere():
     seen = ou(2000, 0)
     found = fit(seen, potential=Quadratic(), temperature=0.3)

@@ -32,11 +32,12 @@ def same(theirs, ours):
     return theirs == pytest.approx(ours * LENGTH**2 / TIME, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(
     ("name", "step"),
     [
-        pytest.param(name, step, marks=() if (name, step) in COMMON else pytest.mark.slow)
+        pytest.param(name, step, marks=() if (name, step) in COMMON else pytest.mark.long)
         for name in BASES
         for step in ("flow", "explicit", "implicit")
         if (name, step) != ("polynomial", "implicit")  # stiffer than a prediction's own step

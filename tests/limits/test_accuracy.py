@@ -88,6 +88,7 @@ def cell_averages(exact, grid, time, points=64):
     return exact.density(time, samples).reshape(grid.size, points).mean(axis=1)
 
 
+@pytest.mark.slow
 def test_barenblatt():
     """Order 2 away from the front; in L1 the front's cell, met anywhere, leaves 1.85 over many grids."""
     exact = jko.exact.Barenblatt(exponent=2.0, dimension=1, start_time=0.1)
@@ -113,7 +114,7 @@ def test_barenblatt():
         fn.Power(0.6) + fn.Potential("quadratic"),
         pytest.param(
             fn.InternalEnergy(lambda s: s**2 + s**3 / 3.0) + fn.Interaction("quadratic"),
-            marks=pytest.mark.slow,
+            marks=pytest.mark.long,
         ),
         fn.Entropy() + fn.Interaction("gaussian", strength=-2.0, width=0.8),
         fn.Entropy() + fn.Potential("quadratic") + fn.Cap(0.55),
@@ -161,6 +162,7 @@ def test_keller_segel_second_moment():
     assert slope == pytest.approx(4.0 * (1.0 - 2.0 / 4.0), rel=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cap", [None, 1.2])
 def test_a_strong_drift_against_a_weak_diffusion_at_any_tau(cap):
     """One step of τ = .5, in which the drift carries mass over forty cells, against a hundred."""

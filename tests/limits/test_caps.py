@@ -51,6 +51,7 @@ def test_a_corridor_at_first_order():
     assert np.all(np.log2(np.array(errors[:-1]) / errors[1:]) > 0.9), errors
 
 
+@pytest.mark.slow
 def test_a_capped_gibbs_measure_is_reached():
     """At rest under θ Entropy + V the density is min(cap, c e^{−V/θ})."""
     grid = jko.Grid.uniform((-3.0, -3.0), (3.0, 3.0), 16)
@@ -121,6 +122,7 @@ def test_a_torus_turned_is_a_flow_turned(F):
     assert np.abs(ends[0] - ends[1]).max() < 1e-8
 
 
+@pytest.mark.slow
 def test_a_capped_diffusion_on_a_circle_agrees_with_the_dynamic_step_and_with_gibbs():
     grid = jko.Grid.uniform(-np.pi, np.pi, 60, periodic=True)
     V = lambda x: jnp.cos(x[0])  # noqa: E731, whose minimum is at the seam

@@ -13,9 +13,10 @@ def functional(m):
     return fn.Entropy() if m == 1.0 else fn.Power(m)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("m", "p"),
-    [(1.5, 1.5), (2.0, 3.0), (1.0, 1.5), (1.4, 4.0), pytest.param(1.0, 3.0, marks=pytest.mark.slow)],
+    [(1.5, 1.5), (2.0, 3.0), (1.0, 1.5), (1.4, 4.0), pytest.param(1.0, 3.0, marks=pytest.mark.long)],
 )
 def test_order_two_in_cells_and_steps_over_a_whole_run(m, p):
     law, errors = exact.Barenblatt(m, start_time=0.3, cost_exponent=p), []
@@ -32,6 +33,7 @@ def test_order_two_in_cells_and_steps_over_a_whole_run(m, p):
     assert errors[2] < 5e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [1.5, 3.0])
 def test_it_agrees_with_steps_of_that_cost_in_a_potential(p):
     grid = Grid.uniform(-3.0, 3.0, 150)
@@ -42,6 +44,7 @@ def test_it_agrees_with_steps_of_that_cost_in_a_potential(p):
     assert runs[0].final.mean() == pytest.approx(runs[1].final.mean(), abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "energy"), [(4.0, 4.0), (0.25, 16.0)])
 @pytest.mark.parametrize("p", [1.5, 3.0])
 def test_in_other_units_it_is_the_same(p, length, energy):
@@ -54,6 +57,7 @@ def test_in_other_units_it_is_the_same(p, length, energy):
     assert found[1] == pytest.approx(found[0], rel=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheme",
     [

@@ -81,7 +81,7 @@ def test_a_wind_blows_all_mass_out_of_a_door_and_nothing_back():
     assert run.final.values[15:].sum() == 0.0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crowd_in_a_corridor_leaves_at_walking_speed():
     # ρ = 1 on [0, ½] walks to the door at speed 1 and is out at t = 1
     grid = line(50)
@@ -93,7 +93,7 @@ def test_a_crowd_in_a_corridor_leaves_at_walking_speed():
     assert lost(grid, start, F, 0.02, 55)[0] < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_narrow_door_lets_no_more_than_the_cap_through():
     # Hele–Shaw: the crowd stays at the cap as it leaves
     grid = jko.Grid.uniform(

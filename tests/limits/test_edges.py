@@ -14,7 +14,7 @@ from jko.errors import UnsupportedFunctional
 
 FV = jko.limits.FiniteVolume()
 UNITS = pytest.mark.parametrize(
-    ("length", "energy"), [(1.0, 1.0), pytest.param(40.0, 3e-3, marks=pytest.mark.slow)]
+    ("length", "energy"), [(1.0, 1.0), pytest.param(40.0, 3e-3, marks=pytest.mark.long)]
 )
 
 
@@ -48,7 +48,7 @@ def errors_in_shells(exact, F, d, reach, time, cells, edges=graded):
     [
         (2, 0.0, 1.0, 1.0),
         (3, 0.0, 40.0, 3e-3),
-        pytest.param(2, 1.0, 40.0, 3e-3, marks=pytest.mark.slow),
+        pytest.param(2, 1.0, 40.0, 3e-3, marks=pytest.mark.long),
         (3, 1.0, 1.0, 1.0),
     ],
 )
@@ -75,8 +75,9 @@ def averages(exact, grid, t, length):
     return grid.density((values * np.diff(grid.volume_within(thin), axis=0)).sum(axis=0) / grid.cell_volume)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("d", "length", "energy"), [(2, 40.0, 3e-3), pytest.param(3, 1.0, 1.0, marks=pytest.mark.slow)]
+    ("d", "length", "energy"), [(2, 40.0, 3e-3), pytest.param(3, 1.0, 1.0, marks=pytest.mark.long)]
 )
 def test_barenblatt_in_shells(d, length, energy):
     """Order 2 away from the front; in L1 the front's cell, met anywhere, leaves about 2 over many grids."""
@@ -122,7 +123,7 @@ def test_log_spaced_half_line(length, energy):
     assert l1(grid, rest, maxwell(grid, 1.0, length)) < 1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_order_in_tau_alone():
     grid = jko.Grid.radial(graded(30, 8.0), 3)
     mu = jko.Gaussian.of(0.0, 1.5, dimension=3).on(grid)
@@ -132,7 +133,7 @@ def test_order_in_tau_alone():
     assert np.all(np.abs(orders(changes) - 2.0) < 0.3), changes
 
 
-@pytest.mark.parametrize("d", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("d", [3, pytest.param(1, marks=pytest.mark.long)])
 def test_transport_without_diffusion(d):
     """ρ(t, r) = e^{dt}ρ₀(e^t r) under V = r²/2."""
     errors = []
@@ -199,7 +200,7 @@ def test_a_smooth_kernel_in_shells(d):
     assert errors[-1] < 1e-3
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_radial_run_is_the_plane_s():
     """V = |x|⁴/4 and Power(2) on a square grid, counted in radial bins."""
     F = 0.3 * fn.Power(2.0) + fn.Potential(lambda x: 0.25 * jnp.sum(x**2) ** 2)

@@ -27,6 +27,7 @@ def dlss(cells, n_steps, unit=1.0):
     return np.abs(run.final.values - exact.values).sum() * grid.cell_volume, found / variance - 1.0, run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e-3])
 def test_a_gaussian_under_fisher_information(unit):
     results = [dlss(cells, cells // 6, unit) for cells in (60, 120, 240)]
@@ -59,6 +60,7 @@ def film(grid, t, unit=1.0, points=32):
     return (np.maximum(omega**2 - eta**2, 0.0) ** 2 / (120.0 * t**0.2 * unit)).mean(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unit", "sizes"), [(1.0, (50, 100, 200)), (100.0, (100, 200))])
 def test_a_thin_film_spreads_as_its_source_solution(unit, sizes):
     """∂_tρ = −∂(ρ∂³ρ) with ρ in 1/unit: time in units of unit⁵."""
@@ -97,6 +99,7 @@ def test_the_growth_rate_of_spinodal_decomposition(periodic):
     assert np.log(growth) * rate / rate == pytest.approx(1.0, rel=0.01)
 
 
+@pytest.mark.slow
 def test_spinodal_decomposition_in_the_plane_loses_energy_and_no_mass():
     grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (20, 20), periodic=True)
     noise = np.random.default_rng(0).normal(size=grid.cells)
@@ -108,6 +111,7 @@ def test_spinodal_decomposition_in_the_plane_loses_energy_and_no_mass():
     assert np.ptp(run.final.values) > 0.8  # it has parted
 
 
+@pytest.mark.slow
 def test_a_straight_interface_has_the_profile_and_energy_of_theory():
     """At rest ρ = (1 + tanh(x/ε))/2 with ε = √(2κ), and F = ∫√(2κU) a unit of interface = √(2κ)/6."""
     kappa = 0.01
@@ -129,7 +133,7 @@ def test_a_general_energy_of_the_gradient_is_the_named_one():
         np.testing.assert_allclose(finals[0], finals[1], atol=1e-11)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("F", [fn.FisherInformation(), fn.Dirichlet()], ids=repr)
 @pytest.mark.parametrize("tau", [1e-3, 10.0])
 def test_rough_data_and_long_steps_keep_the_structure(F, tau):

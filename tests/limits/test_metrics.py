@@ -13,7 +13,7 @@ import functionals as fn
 import jko
 
 FV = jko.limits.FiniteVolume
-slow = pytest.mark.slow
+long = pytest.mark.long
 EXCLUSION = FV(mobility="exclusion")
 
 
@@ -73,11 +73,12 @@ def coarse(values, n):
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dimension", "cells", "fine", "duration"),
-    [(1, (40, 80), 320, 0.3), pytest.param(2, (24, 48), 96, 0.1, marks=slow)],
+    [(1, (40, 80), 320, 0.3), pytest.param(2, (24, 48), 96, 0.1, marks=long)],
 )
-@pytest.mark.parametrize(("length", "cap"), [(1.0, 1.0), pytest.param(1e3, 2e-4, marks=slow)])
+@pytest.mark.parametrize(("length", "cap"), [(1.0, 1.0), pytest.param(1e3, 2e-4, marks=long)])
 def test_exclusion_against_its_equation(dimension, cells, fine, duration, length, cap):
     """In other units too: lengths × 10³, densities × 2·10⁻⁴, hence times × 10⁶."""
     exact = [by_lines(n, duration, dimension) for n in (fine // 2, fine)]
@@ -99,7 +100,7 @@ def test_exclusion_against_its_equation(dimension, cells, fine, duration, length
     assert errors[-1] < (3e-4 if dimension == 1 else 1e-3)
 
 
-@slow
+@long
 def test_the_order_in_tau_alone():
     F = fn.FermiDirac() + fn.Potential(well)
     grid = jko.Grid.uniform(-HALF, HALF, 40)
@@ -112,6 +113,7 @@ def test_the_order_in_tau_alone():
     assert np.all(found > 1.8), found
 
 
+@pytest.mark.slow
 def test_steep_tails_do_not_cost_the_order():
     """Where the second stage's base is negative in a tail of 1e-20 its fluxes are limited, there alone."""
     grid = jko.Grid.uniform(-2.0, 2.0, 40)
@@ -150,7 +152,7 @@ def test_exclusion_rests_at_fermis_law(dimension, cap):
 
 @pytest.mark.parametrize(
     ("tau", "attraction"),
-    [(1e-3, 0.0), (1e-3, 3.0), pytest.param(10.0, 0.0, marks=slow), pytest.param(10.0, 3.0, marks=slow)],
+    [(1e-3, 0.0), (1e-3, 3.0), pytest.param(10.0, 0.0, marks=long), pytest.param(10.0, 3.0, marks=long)],
 )
 def test_bounds_and_decay_from_rough_data(tau, attraction):
     """Cells at 0, at 1 and between; with an attraction that alone would pile them up."""
@@ -186,7 +188,7 @@ def test_exclusion_in_a_room_fills_what_can_be_reached():
 # --- other mobilities ------------------------------------------------------------------------------------
 
 
-@slow
+@long
 @pytest.mark.parametrize("length", [1.0, 50.0])
 def test_a_root_as_mobility_with_its_own_energy_is_the_heat_equation(length):
     """M = √ρ and U″ = 1/√ρ: U = 4ρ^{3/2}/3; a Gaussian's variance is s₀² + 2t."""
@@ -202,7 +204,7 @@ def test_a_root_as_mobility_with_its_own_energy_is_the_heat_equation(length):
     assert errors[-1] < 1e-3
 
 
-@slow
+@long
 def test_a_convex_mobility_with_fronts_is_a_porous_medium():
     """M = ρ² and U = ρ²: ∂_tρ = (2/3)Δρ³, Barenblatt's profile in time 2t/3; a front is of order 1."""
     exact = jko.exact.Barenblatt(3.0, start_time=0.3)
@@ -218,7 +220,7 @@ def test_a_convex_mobility_with_fronts_is_a_porous_medium():
     assert errors[-1] < 6e-3
 
 
-@slow
+@long
 def test_without_diffusion_traffic_has_its_entropy_solutions():
     """∂_tρ + ∂(ρ(1 − ρ)) = 0 of Lighthill and Whitham: the end of a queue moves as a shock at 1 − a − b,
     and a queue that has started is (1 − x/t)/2. Fluxes of order 1; the corners of a fan cost a little."""
@@ -244,6 +246,7 @@ def test_without_diffusion_traffic_has_its_entropy_solutions():
         assert np.all(orders(errors) > least), errors
 
 
+@pytest.mark.slow
 def test_a_queue_that_starts_from_full_to_empty_is_no_standing_jump():
     """M is 0 on both sides and ¼, the most that a road carries, between them."""
     grid = jko.Grid.uniform(-2.0, 2.0, 100)
@@ -269,9 +272,9 @@ def linear_law(A, t, m0, S0):
 @pytest.mark.parametrize(
     ("A", "length"),
     [
-        pytest.param(OBLIQUE, 1.0, marks=slow),
-        pytest.param(np.diag([2.0, 0.3]), 1.0, marks=slow),
-        pytest.param(OBLIQUE, 1e-3, marks=slow),
+        pytest.param(OBLIQUE, 1.0, marks=long),
+        pytest.param(np.diag([2.0, 0.3]), 1.0, marks=long),
+        pytest.param(OBLIQUE, 1e-3, marks=long),
     ],
 )
 def test_quadratic_potentials_keep_gaussians_in_a_constant_metric(A, length):
@@ -309,7 +312,8 @@ def pearson_moments(t, mean, second, bent=BENT):
     return np.exp(-RATE * t) * mean, rest + np.exp(-2.0 * (RATE - bent) * t) * (second - rest)
 
 
-@pytest.mark.parametrize(("d", "cells"), [(1, (50, 100)), pytest.param(2, (40, 80), marks=slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("d", "cells"), [(1, (50, 100)), pytest.param(2, (40, 80), marks=long)])
 def test_the_moments_in_a_metric_of_the_place(d, cells):
     F, A = pearson(d)
     t, mean = 0.3, np.array([0.6, -0.4])[:d]
@@ -343,7 +347,7 @@ def test_any_metric_rests_at_gibbs():
     np.testing.assert_allclose(run.final.values, gibbs / (gibbs.sum() * grid.cell_volume), rtol=1e-6)
 
 
-@slow
+@long
 def test_the_plain_metric_is_the_plain_flow():
     """A = 1 and M = ρ against the engine without them, which has other fluxes of order 2."""
     grid = jko.Grid.uniform(-4.0, 4.0, 160)
@@ -371,8 +375,9 @@ def mode(A, cells, length=1.0):
     return -2.0 * np.log(left), json.loads(run.info.details[-1]), run.info.note[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [1.0, 1e3])
-@pytest.mark.parametrize(("ratio", "n", "enough"), [(1e-2, 16, 29), pytest.param(1e-3, 32, 41, marks=slow)])
+@pytest.mark.parametrize(("ratio", "n", "enough"), [(1e-2, 16, 29), pytest.param(1e-3, 32, 41, marks=long)])
 def test_long_edges_lose_what_the_note_says(ratio, n, enough, length):
     """(2π share)²/12 of the rate, to the next term of the cosine; a finer grid, as told, loses 3 %."""
     rate, details, note = mode(turned(ratio), (n, n), length)

@@ -32,6 +32,7 @@ def film(grid, t, points=32):
     return (np.maximum(omega**2 - eta**2, 0.0) ** 2 / (120.0 * t**0.2)).mean(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_steps", [1, 5])
 def test_a_thin_film_arrives_where_it_says(n_steps):
     grid = jko.Grid.uniform(-4.0, 4.0, 36)

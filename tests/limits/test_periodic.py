@@ -190,6 +190,7 @@ def porous_medium_by_lines(values, length, time, slope):
     return solve_ivp(rate, (0.0, time), values, method="BDF", rtol=1e-9, atol=1e-12).y[:, -1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", [1.0, 1e3])
 def test_a_porous_medium_goes_round_to_second_order(unit):
     """Against a method of lines of this test's own on 512 cells, on a circle of length 2 in two units."""
@@ -212,6 +213,7 @@ def test_a_porous_medium_goes_round_to_second_order(unit):
     assert np.all(np.diff(np.log2(errors)) < -1.8)
 
 
+@pytest.mark.slow
 def test_a_front_crosses_the_seam_as_it_does_the_middle():
     grid, box = (Grid.uniform(-1.0, 1.0, 50, periodic=turns) for turns in (True, False))
     front = exact.Barenblatt(2.0, start_time=2e-3)

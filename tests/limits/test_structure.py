@@ -108,7 +108,7 @@ def test_structure_of_random_problems(block):
             raise AssertionError(f"seed {seed}: {F!r}, tau={tau:g}") from error
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", LATER)
 def test_structure_of_later_functionals(name):
     for seed in range(6):
@@ -119,6 +119,7 @@ def test_structure_of_later_functionals(name):
             assert_structure(F + G, rho, tau, n_steps=2)
 
 
+@pytest.mark.slow
 def test_structure_in_three_dimensions():
     grid = jko.Grid.uniform((-2.0,) * 3, (2.0,) * 3, (8, 7, 6))
     rho = jko.Density(grid, np.random.default_rng(0).random(grid.cells) ** 3)
@@ -136,6 +137,7 @@ def test_equilibrium_is_kept(tau):
     assert np.max(np.abs(run.final.values / rho.values - 1.0)) < 1e-12
 
 
+@pytest.mark.slow
 def test_a_long_run_reaches_equilibrium_of_every_solver():
     grid = jko.Grid.uniform(-2.0, 2.0, 64)
     V = fn.Potential("quadratic", stiffness=2.0)
@@ -155,7 +157,7 @@ def test_the_cap_holds_and_the_crowd_rests_at_the_bottom():
     assert np.abs(run.final.values - exact).sum() * grid.cell_volume < 2.0 * 0.8 * grid.spacing[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fallbacks_are_recorded():
     grid = GRIDS[1]
     rho = jko.Density(grid, np.random.default_rng(3).random(grid.cells) ** 4)
@@ -195,6 +197,7 @@ def walled(x):
     return jnp.where(x[0] > 1.5, jnp.inf, 0.0)
 
 
+@pytest.mark.slow
 def test_a_drift_that_moves_with_the_density_is_followed_in_a_long_step():
     """An attraction beside a weak U carries the mass over ten cells: one step is as good as 32."""
     grid = jko.Grid.uniform(-3.0, 3.0, 60)

@@ -99,7 +99,7 @@ def _tables(name, dimension):
     return (replace(table, quadratic=terms_of(name).quadratic),)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", KERNELS)
 def test_single_precision(name):
     x, w = cloud(2, "normal", dtype=np.float32)
@@ -114,7 +114,7 @@ def test_single_precision(name):
 @pytest.mark.parametrize(("kind", "tolerance"), [("normal", 1e-6), ("clusters", 1e-4)])
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 @pytest.mark.parametrize(
-    "name", [k if k == "gaussian" else pytest.param(k, marks=pytest.mark.slow) for k in KERNELS]
+    "name", [k if k == "gaussian" else pytest.param(k, marks=pytest.mark.long) for k in KERNELS]
 )
 def test_meshes_and_trees_keep_their_tolerance(name, dimension, kind, tolerance):
     """The gradients three times the tolerance at most, the values one time."""

@@ -36,6 +36,7 @@ def test_sums_and_gradients(dimension, dtype, tolerance):
     assert np.abs(gradient - exact_gradient).max() < tolerance * np.abs(exact_gradient).max()
 
 
+@pytest.mark.slow
 def test_the_gradient_is_the_derivative_of_the_sum():
     x = np.random.default_rng(1).normal(size=(30, 2))
     charges = np.full(30, 1.0 / 30)

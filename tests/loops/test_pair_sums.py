@@ -64,6 +64,7 @@ def test_blocks_do_not_matter(block):
     assert np.allclose(pair_sums.pair_sum(GAUSS, x, x, w, block=block), whole, rtol=1e-14, atol=0)
 
 
+@pytest.mark.slow
 def test_coincident_pairs_are_dropped_and_their_gradients_vanish():
     x, w = cloud(80, 2, np.float64)
     x[11] = x[3]

@@ -14,6 +14,7 @@ def gaussian_entropy(dimension, std):
     return -0.5 * dimension * math.log(2.0 * math.pi * math.e * std**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dimension", "n"), [(1, 1000), (2, 4000), (3, 20_000)])
 def test_the_error_is_what_the_uncertainty_says(dimension, n):
     """Over 60 samples: 95.4% within two standard errors in the mean, hence 52 or more but for rare luck."""

@@ -116,6 +116,7 @@ def test_files_and_checkpoints(scheme, tmp_path):
         run(other, scheme, checkpoint=tmp_path / "half")
 
 
+@pytest.mark.slow
 def test_comparison_and_pictures(tmp_path):
     exact = jko.exact.OrnsteinUhlenbeck(mean=[0.0] * 3, std=0.7)
     runs = {
@@ -132,7 +133,7 @@ def test_comparison_and_pictures(tmp_path):
     assert "<svg" in runs["jko"].final._repr_html_() or "img" in runs["jko"].final._repr_html_()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_films(tmp_path):
     jko.animate(run(shells(std=0.7), FV), tmp_path / "run.gif")
     assert (tmp_path / "run.gif").stat().st_size > 1000

@@ -48,6 +48,7 @@ def run(mu, n_steps=4, **how):
     return flow(F, mu, descent.Langevin(seed=2), tau=0.05, n_steps=n_steps, **how)
 
 
+@pytest.mark.slow
 def test_it_keeps_its_labels_through_a_run_a_checkpoint_and_a_file(start, tmp_path):
     whole = run(start)
     assert isinstance(whole.final, Labelled)

@@ -44,6 +44,7 @@ def test_resampling_keeps_every_mean(population):
     assert np.std(np.mean(counts, axis=0) - share) < 1.2 * noise
 
 
+@pytest.mark.slow
 def test_it_goes_into_a_file_whatever_its_number(tmp_path):
     cloud = Population(np.random.default_rng(0).normal(size=(40, 2)), mass=2.0)
     F = fn.Potential(lambda x: -1.0 + 0.0 * x[0])
@@ -59,7 +60,7 @@ def test_it_goes_into_a_file_whatever_its_number(tmp_path):
     assert "4.451081857" in str(jko.compare({"grown": run}))  # its mass, 2e^{0.8}
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_every_scheme_for_particles_moves_it(population):
     F = fn.Potential("quadratic", stiffness=1.0)
     for scheme in (
@@ -75,7 +76,7 @@ def test_every_scheme_for_particles_moves_it(population):
         assert np.allclose(run.final.positions, plain.final.positions, atol=1e-12)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_blobs_spread_alike_whatever_the_mass():
     """The entropy's flow does not know the mass: blobs of the same bandwidth, the same moves."""
     cloud = problems.particles(2, n=200)

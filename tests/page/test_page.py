@@ -216,6 +216,7 @@ def huge_runs():
     return runs
 
 
+@pytest.mark.slow
 def test_a_page_stays_small_whatever_the_runs(tmp_path, monkeypatch):
     free = SimpleNamespace(value=0.0, error_bound=0.0, method="", of_shapes=False)
     for name in ("w2_distance", "l1_distance"):  # distances between large clouds are no part of a page

@@ -40,7 +40,7 @@ def test_crosses_are_the_null_directions(fit):
     assert len(seen) + len(not_seen) == fit.identifiability.size
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_rollout_has_a_panel_a_time_and_a_score_a_line_a_row(fit, seen):
     run = fit.predict(seen[0], seen.times)
     figure = plotting.plot_prediction(run, seen)
@@ -51,6 +51,7 @@ def test_a_rollout_has_a_panel_a_time_and_a_score_a_line_a_row(fit, seen):
     assert len(lines) == 5
 
 
+@pytest.mark.slow
 def test_what_cannot_be_drawn_is_said(fit, seen):
     run = fit.predict(seen[0], [5.0, 5.5])
     with pytest.raises(ValueError, match="run: stored at none of the snapshots' times"):
@@ -59,6 +60,7 @@ def test_what_cannot_be_drawn_is_said(fit, seen):
         plotting.plot_score(jko.learn.score(fit, seen, most=50), "W3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [2, 4])
 def test_landscapes_in_the_plane_and_beyond(dimension):
     rng = np.random.default_rng(1)

@@ -72,6 +72,7 @@ def test_an_energy_without_a_least_value_has_one_panel():
     assert len(figure.axes) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "dimension"), KINDS, ids=IDS)
 def test_every_measure_has_its_density_plot_overview_and_film(kind, dimension, tmp_path):
     from PIL import Image

@@ -7,6 +7,7 @@ import jko
 from jko import plotting, steps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2])
 def test_each_species_has_its_own_curve_or_row(dimension, tmp_path):
     grid = jko.Grid.uniform((-3.0,) * dimension, (3.0,) * dimension, (16,) * dimension)

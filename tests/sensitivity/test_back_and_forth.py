@@ -39,7 +39,7 @@ def test_the_exact_answer_in_two_systems_of_units(length):
     assert np.abs(errors_on_gaussians(80, p, length=length)).max() < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(20))
 def test_random_gaussians(number):
     rng = np.random.default_rng(number)
@@ -48,7 +48,7 @@ def test_random_gaussians(number):
     assert np.abs(errors_on_gaussians(160, p, **start)).max() < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_polished_run_lies_where_the_run_does_to_second_order():
     p = {"stiffness": 1.3, "temperature": 0.7}
 
@@ -85,7 +85,7 @@ def radius(factor, tau, dimension, n_steps):
     return now
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("dimension", "sizes"), [(1, (100, 400)), (2, (32, 128))])
 def test_a_front_of_barenblatt(dimension, sizes):
     """∫|x|² is r²/5 on the line, r²/3 in the plane; a front is known to a cell, the derivative to less."""

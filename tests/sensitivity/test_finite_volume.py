@@ -57,6 +57,7 @@ def errors_of(length, cells, n_steps):
     return np.array([*errors, found.gradient["tau"] / n_steps / float(by_time) - 1.0])
 
 
+@pytest.mark.slow
 def test_the_flows_exact_answer_to_second_order_in_two_systems_of_units():
     coarse, fine = (np.abs(errors_of(1.0, 70 * k, 5 * k)) for k in (1, 2))
     assert np.all(fine < 5e-3)

@@ -36,8 +36,9 @@ def test_the_exact_answer_in_two_systems_of_units(length):
     assert found.record.worst_residual < 1e-13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2, 3])
-@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.slow) for k in (1, 2))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(k, marks=pytest.mark.long) for k in (1, 2))])
 def test_random_problems_against_differences(dimension, seed):
     rng = np.random.default_rng([seed, dimension])
     root = rng.normal(size=(dimension, dimension))
@@ -82,6 +83,7 @@ def test_repeated_eigenvalues_have_a_derivative_by_the_initial_measure():
     assert found.gradient["mean"][1] == pytest.approx(along, rel=1e-8)
 
 
+@pytest.mark.slow
 def test_a_trap_that_moves_is_steered_by_its_path():
     mu = jko.Gaussian.of(0.0, 0.5)
 

@@ -32,10 +32,11 @@ def loss_in(length):
     return loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHARP)
 @pytest.mark.parametrize(
     ("dimension", "length"),
-    [(1, 1e3), pytest.param(2, 1.0, marks=pytest.mark.slow), pytest.param(2, 1e3, marks=pytest.mark.slow)],
+    [(1, 1e3), pytest.param(2, 1.0, marks=pytest.mark.long), pytest.param(2, 1e3, marks=pytest.mark.long)],
 )
 def test_differences_of_the_engine(name, dimension, length):
     rng = np.random.default_rng([dimension, len(name)])
@@ -78,6 +79,7 @@ def second_moment(mu):
     return mu.integrate(lambda x: jnp.sum(x**2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "parameters"), MIXED)
 def test_interactions_and_two_energies_by_monge_ampere(make, parameters):
     settings = {"tau": 0.1, "n_steps": 1, "step": 1e-2}
@@ -102,7 +104,7 @@ def solved_to_rounding(F, mu, tau):
     )
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("make", "parameters"), MIXED)
 def test_interactions_and_two_energies_by_linearized(make, parameters):
     mu = density(1)
@@ -138,7 +140,7 @@ def test_the_exact_answer_by_monge_ampere():
 
 
 @pytest.mark.parametrize("name", SHARP)
-@pytest.mark.parametrize("dimension", [pytest.param(1, marks=pytest.mark.slow), 2])
+@pytest.mark.parametrize("dimension", [pytest.param(1, marks=pytest.mark.long), 2])
 def test_the_initial_measure(name, dimension):
     mu = density(dimension)
 

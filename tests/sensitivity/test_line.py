@@ -24,6 +24,7 @@ def moments(mu):
     return m + mu.integrate(lambda x: x[0] ** 2)
 
 
+@pytest.mark.slow
 def test_the_exact_answer_to_second_order_in_the_cells():
     exact = exact_gradient(PARAMETERS, 0.2, 1.0, 0.8, 3)
     errors = []
@@ -40,7 +41,7 @@ def test_the_exact_answer_to_second_order_in_the_cells():
     assert 0.5 * np.log2(errors[0] / errors[2]) > 1.9, errors  # cells are graded: orders of pairs vary
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_exact_answer_to_a_millionth():
     exact = exact_gradient(PARAMETERS, 0.2, 1.0, 0.8, 3)
     grid = jko.Grid.uniform(-8.0, 8.0, 8000)
@@ -68,9 +69,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("length", [pytest.param(1.0, marks=pytest.mark.slow), 1e3])
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [pytest.param(1.0, marks=pytest.mark.long), 1e3])
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[] if name == "time" else [pytest.mark.slow]) for name in CASES]
+    "name", [pytest.param(name, marks=[] if name == "time" else [pytest.mark.long]) for name in CASES]
 )
 def test_differences_of_the_engine(name, length):
     rng = np.random.default_rng(len(name))
@@ -97,7 +99,7 @@ def test_differences_of_the_engine(name, length):
     assert worst_error(make, parameters, mu, SCHEME, loss, tau=0.1, n_steps=3) < 1e-5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_an_interaction_by_conjugate_gradients():
     grid = jko.Grid.uniform(-5.0, 5.0, 100)
     mu = jko.Density.gaussian(grid, mean=0.5, std=0.8)
@@ -115,6 +117,7 @@ def test_an_interaction_by_conjugate_gradients():
     assert error < 1e-5
 
 
+@pytest.mark.slow
 def test_a_cap_moves_its_block_as_one():
     grid = jko.Grid.uniform(-6.0, 6.0, 200)
     mu = jko.Density(grid, 0.2 * (np.abs(grid.axes[0]) < 2.5)).normalized()

@@ -26,14 +26,15 @@ def cloud(dimension, n=40, length=1.0, seed=0):
     return jko.Particles(length * rng.normal(size=(n, dimension)), weights / weights.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in ("ForwardEuler", "Langevin") else [pytest.mark.slow])
+        pytest.param(name, marks=[] if name in ("ForwardEuler", "Langevin") else [pytest.mark.long])
         for name in SCHEMES
     ],
 )
-@pytest.mark.parametrize(("dimension", "length"), [pytest.param(1, 1.0, marks=pytest.mark.slow), (2, 1e3)])
+@pytest.mark.parametrize(("dimension", "length"), [pytest.param(1, 1.0, marks=pytest.mark.long), (2, 1e3)])
 def test_differences_of_the_scheme(name, dimension, length):
     rng = np.random.default_rng([len(name), dimension])
     noisy = name not in ("ForwardEuler", "BackwardEuler")
@@ -60,7 +61,7 @@ def test_differences_of_the_scheme(name, dimension, length):
     assert error < 1e-6
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCHEMES)
 def test_the_steps_are_those_of_the_scheme(name):
     def make(p):
@@ -75,6 +76,7 @@ def test_the_steps_are_those_of_the_scheme(name):
     assert found.value == pytest.approx(np.sum(run.final.positions**3), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_a_path_of_langevin_in_closed_form():
     """On ½ϑx² a path is linear in x, and its derivative a sum over the path."""
     tau, n_steps, mu = 0.1, 7, cloud(1)
@@ -94,6 +96,7 @@ def test_a_path_of_langevin_in_closed_form():
     assert found.gradient["measure"]["positions"][:, 0] == pytest.approx(kept**n_steps * mu.weights)
 
 
+@pytest.mark.slow
 def test_a_trajectory_and_its_final_measure_have_one_gradient():
     mu, scheme = cloud(2), SCHEMES["ForwardEuler"]
 
@@ -114,6 +117,7 @@ def test_a_trajectory_and_its_final_measure_have_one_gradient():
         assert np.allclose(a, b, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_clouds_of_single_precision_keep_it():
     mu = cloud(2)
     mu = jko.Particles(mu.positions.astype(np.float32))

@@ -81,10 +81,11 @@ ENGINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "number"),
     [
-        pytest.param(name, number, marks=() if (name, number) == ("FiniteVolume", 2) else pytest.mark.slow)
+        pytest.param(name, number, marks=() if (name, number) == ("FiniteVolume", 2) else pytest.mark.long)
         for name in ENGINES
         for number in range(20)
     ],

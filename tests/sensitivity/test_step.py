@@ -29,6 +29,7 @@ def size(arrays):
     return sum(jnp.sum(array**2) for array in arrays.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEASURES)
 def test_a_loop_of_ones_own_has_the_gradient_of_the_run(name):
     mu, scheme = MEASURES[name]

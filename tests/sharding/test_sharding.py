@@ -54,7 +54,7 @@ def require_goes_on(path, n_steps):
     assert np.allclose(resumed.info["spread"], whole.info["spread"], rtol=1e-13)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_eight_devices_give_the_numbers_of_one(tmp_path):
     process = start("devices", tmp_path, devices=8)
     output, _ = process.communicate(timeout=300)
@@ -64,7 +64,7 @@ def test_eight_devices_give_the_numbers_of_one(tmp_path):
     require_goes_on(tmp_path / "long.ckpt", 20)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_give_the_numbers_of_one_and_the_death_of_one_loses_nothing(tmp_path):
     path = tmp_path / "long.ckpt"
     program.long_run(10, path)
@@ -92,6 +92,7 @@ def test_the_mesh_is_that_of_the_innermost_block():
     assert jko.sharding.active() is None
 
 
+@pytest.mark.slow
 def test_one_device_of_a_mesh_is_the_plain_run():
     with jko.sharding.over(jax.devices()[:1]):
         run = program.long_run(10)

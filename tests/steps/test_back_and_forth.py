@@ -114,6 +114,7 @@ def test_splitting_mass_at_a_double_well(potential):
     assert info.relative_gap < 1e-3
 
 
+@pytest.mark.slow
 def test_crowd_round_an_obstacle():
     grid = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (64, 64))
     x = grid.centers
@@ -143,7 +144,7 @@ def test_a_pillar_too_large_for_a_step_names_the_engine_that_goes_round_it():
     assert "steps.PrimalDual" in info.note
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_errors_of_many_short_steps_do_not_add_up_to_tau_s_own():
     # τ's own error is .262 τ in W₂: the solver's may be a fiftieth of it
     mu = jko.Density.gaussian(jko.Grid.uniform(-2.2, 2.2, 1000), 0.4, std=0.35)

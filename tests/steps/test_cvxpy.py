@@ -30,6 +30,7 @@ def gaussian_run(scheme, n, initial_std, n_steps, tau=0.1, mean=1.5):
     return max(l1(a, b) for a, b in pairs), max(abs(std(a) - std(b)) for a, b in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "n", "initial_std", "distance", "width"),
     [
@@ -90,6 +91,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("scheme", [Cvxpy(), Cvxpy(formulation="eulerian")], ids=["lagrangian", "eulerian"])
 def test_first_order_in_tau(scheme, case):

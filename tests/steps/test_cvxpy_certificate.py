@@ -52,6 +52,7 @@ def step(F, mu, tau, **settings):
     return first_step(scheme, F, mu, tau)[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", range(10))
 def test_eighty_random_problems(block):
     for seed in range(8 * block, 8 * block + 8):

@@ -62,12 +62,13 @@ def test_both_find_the_same_step_to_both_gaps(name):
     assert F(after) <= F(mu)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "scheme",
     [
         PrimalDual(slices=2),
-        pytest.param(PrimalDual(), marks=pytest.mark.slow),
-        pytest.param(Cvxpy(formulation="eulerian"), marks=pytest.mark.slow),
+        pytest.param(PrimalDual(), marks=pytest.mark.long),
+        pytest.param(Cvxpy(formulation="eulerian"), marks=pytest.mark.long),
     ],
 )
 def test_data_across_the_seam_are_as_any_other(scheme):

@@ -74,7 +74,8 @@ def test_both_find_the_same_step_to_both_gaps(name):
     assert abs(after.mass - mass) > 1e-3 * mass
 
 
-@pytest.mark.parametrize("scheme", [PrimalDual, pytest.param(cvxpy, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [PrimalDual, pytest.param(cvxpy, marks=pytest.mark.long)])
 def test_its_cost_is_the_distance_to_second_order_in_the_slices(scheme):
     """HK² between ρ_k and ρ′ as a static problem over plans, with masses at the centres of cells."""
     grid, length, tau = jko.Grid.uniform(-1.0, 1.0, 60), 0.5, 0.1
@@ -114,7 +115,7 @@ def gaussian_error(scheme, steps, grid, time=0.2, length=0.8):
     return np.abs(run.final.values - exact).sum() * grid.cell_volume / mass
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_gaussians_of_free_mass_to_first_order():
     """mathematics.md 11, with the mass that follows."""
     line = jko.Grid.uniform(-4.0, 4.0, 100)
@@ -127,7 +128,7 @@ def test_gaussians_of_free_mass_to_first_order():
     assert gaussian_error(PrimalDual, 8, plane) < 0.03
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_splitting_agrees_to_first_order():
     grid, length = jko.Grid.uniform(-4.0, 4.0, 100), 0.8
     mu = jko.Density.mixture(grid, [-1.0, 1.2], [0.4, 0.6])

@@ -19,7 +19,7 @@ def bump(strength):
     return fn.Interaction("gaussian", strength=strength, width=0.5)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("tau", [1.0, 1e3])
 @pytest.mark.parametrize(
     "F",
@@ -35,6 +35,7 @@ def test_passes_reach_the_minimiser(F, tau):
     assert distance(new, reference) < 0.05
 
 
+@pytest.mark.slow
 def test_passes_that_do_not_settle_are_not_converged():
     """A repulsion that a potential alone holds: at τ = 1e3 the step is all but linear in each pass."""
     F = QUADRATIC + bump(3.0)
@@ -64,6 +65,7 @@ def test_other_units(name):
         assert list(again.status) == list(info.status)
 
 
+@pytest.mark.slow
 def test_the_corridor_of_a_crowd():
     errors = []
     for cells in (150, 300, 600):
@@ -77,6 +79,7 @@ def test_the_corridor_of_a_crowd():
     assert np.log2(errors[0] / errors[-1]) > 2 * 0.9, errors
 
 
+@pytest.mark.slow
 def test_the_ellipse_of_a_crowd():
     grid = jko.Grid.uniform((-1.25,) * 2, (1.25,) * 2, 96)
     F = fn.Potential(lambda x: 0.5 * jnp.sum(x**2)) + fn.Cap(1.0)

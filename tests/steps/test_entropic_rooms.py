@@ -104,6 +104,7 @@ def test_a_uniform_density_rests():
         assert abs(info.transport_cost) < 1e-7
 
 
+@pytest.mark.slow
 def test_it_tends_to_the_dynamic_step_as_epsilon_falls():
     """To the step of `PrimalDual`, whose cost is that of the way round as well, with its own h and slices."""
     F, grid = 0.05 * fn.Entropy() + fn.Potential(lambda x: -2.0 * x[0]), walled(24)

@@ -115,7 +115,7 @@ def test_the_mass_of_free_measures_and_its_balance():
     assert jko.compare({"HK": run}).table[0]["mass_error"] < 1e-11
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("interaction", [False, True])
 def test_every_transport_takes_a_mass_that_changes(interaction):
     """One step of each engine from a density of mass 2.5 that has grown, against finite volumes."""
@@ -171,7 +171,7 @@ def disk(grid, radius):
     return total / 256
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_tumour_under_a_cap():
     """Hele–Shaw growth: the radius of a full ball grows as e^{gt/d}, and it stays a ball."""
     errors = []

@@ -37,7 +37,7 @@ def error_in_the_box(cells, tau, time=0.25, scheme=None):
     return tau * sum(errors), run
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_fokker_planck_in_a_box_is_of_second_order_and_no_worse_than_published():
     found, run = error_in_the_box(30, 7.8125e-4)
     assert found < 5.27e-4  # the published scheme's at 30² cells
@@ -161,6 +161,7 @@ def test_refusals():
         steps.Linearized(tolerance=0.0)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_says_so_and_moves_nothing():
     grid = Grid.uniform((-3.0, -3.0), (3.0, 3.0), (64, 64))
     F = fn.Entropy() + fn.Potential(lambda x: 50.0 * (x[0] ** 2 - 1.0) ** 2 + 50.0 * x[1] ** 2)

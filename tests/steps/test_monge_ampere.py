@@ -201,6 +201,7 @@ def test_the_better_of_two_steps_is_kept():
     assert info.details["refused"] == "steps.BackAndForth"
 
 
+@pytest.mark.slow
 def test_the_solver_adds_nothing_to_what_tau_does():
     """W₂ to the flow over τ settles as τ falls: √gap adds up over a run, and must fall with τ."""
     F = 0.5 * fn.Entropy() + fn.Potential(lambda x: (x[0] ** 2 - 1.0) ** 2)
@@ -221,6 +222,7 @@ def test_the_gap_bounds_how_far_the_stored_density_is_from_the_step():
     assert wasserstein_distance(new, exact) <= np.sqrt(2.0 * 0.02 * info.gap)
 
 
+@pytest.mark.slow
 def test_a_flow_with_attraction_comes_to_rest_at_its_own_mean():
     """Curie–Weiss: ρ ∝ exp(−(x⁴/4 − x²/2 + (x − m)²)/θ), m its mean."""
     grid, theta, kappa = Grid.uniform(-3.0, 3.0, 200), 0.6, 2.0

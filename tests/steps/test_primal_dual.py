@@ -59,6 +59,7 @@ def corridor_error(n, slices):
     return l1(run.final, np.diff(filled) / grid.spacing[0])
 
 
+@pytest.mark.slow
 def test_a_corridor_fills_from_its_end():
     assert corridor_error(300, 1) <= 0.009  # .0082 of the converged steps, and a tenth for the solver
     assert corridor_error(300, 2) <= 0.0065
@@ -80,6 +81,7 @@ def test_a_barenblatt_step():
     assert l1(after, start.jko_step(0.01).on(grid, 0.0).values) <= 3e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_steps", "rate", "unit"), [(24, 160, 1.0), (32, 320, 1e3)])
 def test_over_a_run_of_short_steps_the_solver_adds_little_to_the_error_of_tau(n_steps, rate, unit):
     # steps that stop short do so on one side: by the gap alone W₂/τ is 6 to 15 % off

@@ -39,6 +39,7 @@ def test_a_crowd_in_a_corridor_leaves_at_walking_speed(scale):
     assert abs(share - 0.4) < 1.3 / 50  # a cell
 
 
+@pytest.mark.slow
 def test_a_porous_medium_decays_as_its_profile():
     # ∂_tρ = (ρ²)″ with ρ = 0 at 1: ρ = √Y/(t₀ + t), Y″ = −√Y, Y′(0) = Y(1) = 0, so that M = M₀t₀/(t₀ + t)
     # of Y(0) = 1 first, whose zero is then moved to 1: Y(x)/λ⁴ at λx
@@ -56,7 +57,7 @@ def test_a_porous_medium_decays_as_its_profile():
     assert errors[0] / errors[1] > 2.0  # of order ½ or more in τ: what is near a door is out at once
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_crowd_leaves_a_room_as_by_finite_volumes():
     room = jko.Grid.uniform(
         (0.0, 0.0),

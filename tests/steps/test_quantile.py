@@ -49,6 +49,7 @@ def test_gaussian_iterates_to_1e_5_at_1000_cells_and_order_two_in_h():
     assert np.all(np.diff(results[1][2].energy) < 0.0)
 
 
+@pytest.mark.slow
 def test_gaussian_iterates_to_1e_8_at_100_000_cells():
     assert gaussian_run(100_000)[0] < 1e-8
 

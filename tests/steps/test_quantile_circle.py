@@ -66,6 +66,7 @@ def test_in_an_arc_it_is_the_step_of_the_line():
     assert run.info.gap == pytest.approx(on_line.info.gap, rel=1e-3, abs=1e-15)
 
 
+@pytest.mark.slow
 def test_it_turns_with_its_data():
     grid, rough = circle(60, lower=-1.0), np.random.default_rng(3).uniform(0.1, 1.0, 60)
     F = 0.3 * fn.Entropy() + fn.Interaction(lambda z: -jnp.cos(z[0]))
@@ -127,6 +128,7 @@ def test_von_mises_is_at_rest():
     assert errors[-1] < 1e-3
 
 
+@pytest.mark.slow
 def test_kuramotos_branch():
     """Entropy − (K/2)∬cos(x − y), K = 3: r = I₁(Kr)/I₀(Kr) at rest, to h²."""
     r, errors = 0.5, []
@@ -153,6 +155,7 @@ def turning(theta, kappa, speed, n):
     ).normalized()
 
 
+@pytest.mark.slow
 def test_what_follows_a_turning_trap():
     """Led once round the circle, order 2 with τ and h together."""
     theta, kappa, speed = 0.5, 1.0, 0.6

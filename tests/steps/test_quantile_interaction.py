@@ -56,7 +56,7 @@ def cell_means(F, edges, points=30):
     return means
 
 
-@pytest.mark.parametrize("F", [pytest.param(KERNELS[0], marks=pytest.mark.slow), *KERNELS[1:]], ids=repr)
+@pytest.mark.parametrize("F", [pytest.param(KERNELS[0], marks=pytest.mark.long), *KERNELS[1:]], ids=repr)
 def test_the_energy_of_cells_is_the_double_integral(F):
     edges, widths, masses = random_cells(np.random.default_rng(2), 24)
     found = LineInteraction(F.parts.interaction, Grid.uniform(-6.0, 6.0, 50), 1.0).at(edges, widths, masses)

@@ -43,6 +43,7 @@ def test_a_kink_holds_the_mass_of_its_prox():
     assert info.relative_gap < 1e-9
 
 
+@pytest.mark.slow
 def test_the_energy_distance_to_a_density_ends():
     """½‖ρ − ν‖² of −|z| on the line is ∫(F_ρ − F_ν)²dx: it falls, and to 0."""
     grid = Grid.uniform(-4.0, 4.0, 100)

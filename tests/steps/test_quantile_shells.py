@@ -66,9 +66,9 @@ def test_the_energy_of_shells_and_its_derivatives():
 @pytest.mark.parametrize(
     ("d", "length", "energy"),
     [
-        pytest.param(1, 1.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(1, 1.0, 1.0, marks=pytest.mark.long),
         (2, 40.0, 3e-3),
-        pytest.param(3, 1.0, 1.0, marks=pytest.mark.slow),
+        pytest.param(3, 1.0, 1.0, marks=pytest.mark.long),
     ],
 )
 def test_steps_of_gaussians(d, length, energy):
@@ -90,7 +90,7 @@ def test_steps_of_gaussians(d, length, energy):
 
 
 @pytest.mark.parametrize(
-    ("d", "length", "energy"), [pytest.param(2, 1.0, 1.0, marks=pytest.mark.slow), (3, 40.0, 3e-3)]
+    ("d", "length", "energy"), [pytest.param(2, 1.0, 1.0, marks=pytest.mark.long), (3, 40.0, 3e-3)]
 )
 def test_steps_of_barenblatt(d, length, energy):
     """(r′ − r)/τ = c r′^{−d(m−1)−1} for the scale of the state, to second order; the outermost edge, in a
@@ -121,7 +121,7 @@ def test_steps_of_barenblatt(d, length, energy):
     assert distances[-1] < 5e-5
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_orders_in_tau():
     """1 towards the flow, and 2 by reflected steps."""
     d, exact = 3, jko.exact.OrnsteinUhlenbeck(mean=[0.0] * 3, std=0.6)
@@ -154,7 +154,7 @@ def test_balls_and_shells_of_mass(F):
         assert float(jko.wasserstein(run.final, other)) < 0.02
 
 
-@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), pytest.param(40.0, 3e-3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), pytest.param(40.0, 3e-3, marks=pytest.mark.long)])
 def test_rest_on_a_log_spaced_half_line(length, energy):
     """Maxwell's law of V = r²/2 − 2 log r, in ten long steps."""
     V = fn.Potential(lambda x: energy * (0.5 * (x[0] / length) ** 2 - 2.0 * jnp.log(x[0] / length)))

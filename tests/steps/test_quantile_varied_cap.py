@@ -79,6 +79,7 @@ def test_one_step_against_a_convex_program_with_its_gap(hold):
     assert -1e-12 < gaps[2] < 0.5 * gaps[0] < 1e-3
 
 
+@pytest.mark.slow
 def test_random_caps_with_jumps_from_starts_above_them():
     """6 random steps; gaps at least −1e-9, mass exact, no cell above."""
     generator = np.random.default_rng(6)

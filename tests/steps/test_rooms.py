@@ -17,7 +17,7 @@ def l_shape(cells, scale=1.0):
     return jko.Grid.uniform((0.0, 0.0), (scale, scale), cells, inside=lambda x: L_SHAPE(x / scale))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_room_is_the_box_with_its_walls_as_an_obstacle_to_the_last_bit():
     room, box = l_shape(12), jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), 12)
     values = jko.Density.gaussian(room, (0.3, 0.3), 0.2).values

@@ -41,7 +41,7 @@ def test_order_two_in_tau_of_a_front_above_the_noise_of_the_grid():
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.25)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_order_two_in_tau_of_a_smooth_density_in_the_plane():
     solution = exact.OrnsteinUhlenbeck((1.0, 0.5), 0.7)
     mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128)), 0.0), []
@@ -53,6 +53,7 @@ def test_order_two_in_tau_of_a_smooth_density_in_the_plane():
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx(2.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_order_two_in_tau_of_a_mixture_with_a_valley():
     solution = exact.GaussianMixture([[-1.5, 0], [1, 1], [0.5, -1.2]], [0.6, 0.5, 0.7], [0.4, 0.35, 0.25])
     mu, errors = solution.on(Grid.uniform((-6.0, -6.0), (6.0, 6.0), (128, 128))), []
@@ -100,6 +101,7 @@ def test_bdf2_on_grids_is_refused_with_its_reason():
             steps.VariationalBDF2(scheme)
 
 
+@pytest.mark.slow
 def test_a_pull_back_that_misses_mass_is_not_taken():
     """Light tails on a wide box: back-and-forth's potential is rough there, and a reflection by it wrong."""
     solution, grid = exact.OrnsteinUhlenbeck(2.0, 0.5, temperature=0.3), Grid.uniform(-6.0, 7.0, 500)

@@ -35,6 +35,7 @@ def errors_of_bound(final, t):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "sweep", "order"),
     [
@@ -58,6 +59,7 @@ def test_two_gaussians_bound(scheme, sweep, order):
     assert np.all(np.log2(np.array(errors[:-1]) / errors[1:]) > order - 0.25), errors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scheme", "order", "n", "interface", "most"),
     [
@@ -86,6 +88,7 @@ def test_segregation_is_a_barenblatt_profile_cut_in_two(scheme, order, n, interf
     assert run.final["a"].mass == pytest.approx(cut, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_another_internal_energy_of_the_sum():
     """U of the sum of two halves of one density is that of the density: the sum follows the flow of U."""
     rho = problems.density(1)
@@ -170,6 +173,7 @@ def test_in_the_plane_on_a_torus_with_a_third_species_of_particles():
     assert run.final["a"].values[8, 8] < run.final["a"].values[0, 8]
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_checkpoint_and_a_file(tmp_path):
     start = two_gaussians(80)
     mover = steps.SpeciesInTurn(
@@ -189,6 +193,7 @@ def test_it_goes_on_from_a_checkpoint_and_a_file(tmp_path):
         jko.flow(BOUND, other, mover, tau=0.05, n_steps=6, checkpoint=tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_particles_move_together():
     """Without noise Euler's own recursion for the means; with it the law of two Gaussians in the mean."""
     generator = np.random.default_rng(0)

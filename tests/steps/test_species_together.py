@@ -102,6 +102,7 @@ def test_one_species_is_the_scalar_step():
     assert same.dissipation == pytest.approx(info.dissipation, abs=info.gap + same.gap)
 
 
+@pytest.mark.slow
 def test_shares_stay_and_the_sum_is_a_barenblatt_profile():
     """F = ½∫(ρ_a + ρ_b)²: with ρ_b = 2ρ_a both move with one velocity, and the sum obeys ∂_tρ = ½Δρ²."""
     solution, grid = jko.exact.Barenblatt(exponent=2.0, start_time=0.5), Grid.uniform(-3.0, 3.0, 100)
@@ -116,6 +117,7 @@ def test_shares_stay_and_the_sum_is_a_barenblatt_profile():
     assert l1(run.final.total_values(), scalar.final.values, grid) < 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("interface", [0.0, 0.6])
 def test_segregated_species_stay_so(interface):
     """ρ_a left of ρ_b: the interface stays at its share of the mass, smeared over some cells."""
@@ -133,6 +135,7 @@ def test_segregated_species_stay_so(interface):
     assert run.info.mass_error.max() < 1e-13
 
 
+@pytest.mark.slow
 def test_a_shared_cap_is_filled():
     """Two crowds that press towards 0 fill |x| < 1 together, and none gives way to the other."""
     grid = Grid.uniform(-2.0, 2.0, 40)
@@ -227,6 +230,7 @@ def test_refusals(F, mu, settings, error, sentence):
         steps.PrimalDual(**settings).prepare(F, mu)
 
 
+@pytest.mark.slow
 def test_long_steps_have_bounds():
     # the levels that fill a well overflow an entropy, and their brackets have to keep their signs
     a, b = Density.gaussian(LINE, -0.8, 0.5), Density.gaussian(LINE, 0.9, 0.6)

@@ -140,6 +140,7 @@ def test_even_data_move_as_between_walls(scheme, most, unit):
         assert np.diff(np.log2(errors)) == pytest.approx(-2.0, abs=0.15)
 
 
+@pytest.mark.slow
 def test_a_mode_decays_at_its_exact_rate():
     """Heat on a circle, ρ = (1 + ½e^{−π²t} cos πx)/2: order 1 in τ, and 2 of the reflected steps with h."""
     rate, time, first, second = np.pi**2, 0.1, [], []
@@ -188,6 +189,7 @@ def test_fronts_cross_the_seam(scheme):
     assert np.abs(found[0] - found[1]).max() < 2e-3 * found[0].max()
 
 
+@pytest.mark.slow
 def test_kuramotos_branch():
     """Entropy − (K/2)∬cos(x − y), K = 3: the flow comes to r = I₁(Kr)/I₀(Kr)."""
     coupling, r = 3.0, 0.5

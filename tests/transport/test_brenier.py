@@ -157,6 +157,7 @@ def test_a_density_to_points_is_constant_on_power_cells():
     )
 
 
+@pytest.mark.slow
 def test_in_space_too():
     grid = Grid.uniform((-3.0,) * 3, (3.0,) * 3, (20,) * 3)
     mu, nu = Density.gaussian(grid, std=0.6), Density.gaussian(grid, mean=(0.5, 0.0, -0.3), std=0.8)

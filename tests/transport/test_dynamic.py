@@ -20,6 +20,7 @@ def line(cells):
     return tuple(m.on(grid) for m in LINE)
 
 
+@pytest.mark.slow
 def test_the_value_is_the_static_one_in_the_plane():
     run = benamou_brenier(*plane(128), n_times=32)
     assert run.value == pytest.approx(wasserstein(*TILTED) ** 2, rel=1e-4)
@@ -82,6 +83,7 @@ def test_a_cone_programme_in_the_plane_agrees():
     assert np.abs(cones.velocity - run.velocity)[heavy].max() < 0.05
 
 
+@pytest.mark.slow
 def test_the_dynamic_value_meets_back_and_forth():
     grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), (48, 48))
     away = grid.centers - [0.35, 0.4]
@@ -90,6 +92,7 @@ def test_the_dynamic_value_meets_back_and_forth():
     assert benamou_brenier(mu, nu, n_times=12).value == pytest.approx(wasserstein(mu, nu) ** 2, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_the_velocity_is_that_of_the_geodesic():
     run = benamou_brenier(*plane(64), n_times=16)
     T, (mu, nu) = brenier_map(*TILTED), TILTED
@@ -114,6 +117,7 @@ def test_the_densities_are_those_of_the_displacement():
         assert np.abs(found.values - exact.values).sum() * mu.grid.cell_volume < 1e-2
 
 
+@pytest.mark.slow
 def test_a_mass_that_splits_and_a_mass_that_stays():
     grid = Grid.uniform(-3.0, 3.0, 200)
     halves = [Density.uniform(grid, a, a + 0.5).values / 2 for a in (-2.0, 1.5)]

@@ -24,6 +24,7 @@ def test_densities_in_the_plane_displace_to_the_closed_form_with_order_two():
     assert np.log2(errors[0] / errors[1]) > 1.5
 
 
+@pytest.mark.slow
 def test_a_geodesic_in_the_plane_divides_the_distance():
     grid = Grid.uniform((0.0, 0.0), (1.0, 1.0), (64, 64))
     away = grid.centers - [0.45, 0.5]

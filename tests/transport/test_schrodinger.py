@@ -108,6 +108,7 @@ def test_paths_hit_the_target():
         assert float(wasserstein(Particles(paths[80]), bridge.marginal(0.4))) < 0.06
 
 
+@pytest.mark.slow
 def test_a_density_that_splits():
     grid = Grid.uniform(-3.0, 3.0, 240)
     mu, nu = Density.uniform(grid, -1.0, 0.0), Density.mixture(grid, [-1.8, 1.5], [0.2, 0.3])

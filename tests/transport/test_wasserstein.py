@@ -110,6 +110,7 @@ def test_the_path_of_mixtures_bounds_from_above_and_is_sharp_for_close_densities
     assert mixture_path_bound(apart, Density.uniform(grid, 2.0, 3.0)) == np.inf
 
 
+@pytest.mark.slow
 def test_density_to_cloud_and_gaussian_in_the_plane():
     mu = Density.gaussian(PLANE, mean=(0.5, 0.0), std=0.7)
     far = Gaussian(np.array([-1.5, 0.0]), np.eye(2))
