@@ -56,7 +56,7 @@ class PowerDiffusion(CoupledDiffusion):
         if self.q >= 2.0:
             return super()._searched(rho, step, before, base, psi, weight)
         new = np.maximum(rho + step, 0.1 * rho if self.steep else 0.0)  # an iteration whose residual may rise
-        return new, *self._residual(new, base, psi, weight), True
+        return new, self._residual(new, base, psi, weight), True
 
 
 def refuse(F: Any, mu: Density, beside: bool) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from functionals.parts import Parts
 from jko.limits.edges import Edges, edges_of
+from jko.limits.jacobian import Jacobian
 from jko.limits.nonlinear_diffusion import NotSolved, conserving
 from jko.limits.tolerances import TOLERANCES
 from jko.loops.elliptic.factors import factored
@@ -20,6 +21,30 @@ _FACTORING = {
     "options": {"SymmetricMode": True},
 }
 _GAMMA = 1.0 - np.sqrt(0.5)  # of the two-stage method of order 2 that forgets at once [Alexander1977]
+
+
+class Residual(NamedTuple):
+    """ρ − base − s∇·(M∇ξ) in the cells, what rounding leaves of it, and what the edges carry at ρ."""
+
+    values: np.ndarray
+    allowed: float
+    carried: Carried
+
+    @property
+    def worst(self) -> float:
+        """The largest, over what rounding leaves."""
+        return float(np.abs(self.values).max()) / self.allowed
+
+
+class Carried(NamedTuple):
+    """M on the edges with its derivatives in the lower and the higher cell, what M is multiplied by for a
+    difference of ξ, and the slope that Newton's method takes for that."""
+
+    mobility: np.ndarray
+    of_low: np.ndarray
+    of_high: np.ndarray
+    pull: np.ndarray
+    slope: np.ndarray
 
 
 class CoupledDiffusion:
@@ -44,6 +69,7 @@ class CoupledDiffusion:
         self.edges = edges or self.faces
         self.size = self.faces.size
         self.steep = not np.all(np.isfinite(self.variation(np.zeros(self.size))))
+        self.jacobian = Jacobian(self.edges, self.faces if self.gradient else None)
         full = np.full(self.size, self.cap)
         self.steep_above = np.isfinite(self.cap) and not np.all(np.isfinite(self.variation(full)))
 
@@ -54,19 +80,41 @@ class CoupledDiffusion:
             return self._field(self._stage(base, base, psi, weight))
         first = self._stage(base, base, psi, _GAMMA * weight)
         later = base + (1.0 / _GAMMA - 1.0) * (first - base)
-        drop = self.edges.jump @ (self.variation(first) + psi)
-        flux = (1.0 - 2.0 * _GAMMA) * weight * self._mobility(first, drop)[0] * self._pull(drop)[0]
-        try:
-            return self._field(self._stage(later, first, psi, _GAMMA * weight))
-        except NotSolved:
-            if self.gradient:  # shorter steps do better
-                raise
-            # where the extrapolated base is negative beyond what can flow in, its fluxes are limited
-            later = self._limited(first, flux)
-            return self._field(self._stage(later, first, psi, _GAMMA * weight))
+        stage = _GAMMA * weight
+        if self.gradient:  # where it fails, shorter steps do better
+            return self._field(self._stage(later, first, psi, stage))
+        drop = self.edges.difference(self.variation(first) + psi)
+        flux = self._carries(first[self.edges.low], first[self.edges.high], drop)
+        if not self._starves(later, first, psi, stage):
+            try:
+                return self._field(self._stage(later, first, psi, stage))
+            except NotSolved:
+                pass
+        later = self._limited(first, (1.0 - 2.0 * _GAMMA) * weight * flux)
+        return self._field(self._stage(later, first, psi, stage))
+
+    def _starves(self, base: np.ndarray, around: np.ndarray, psi: np.ndarray, weight: np.ndarray) -> bool:
+        """Whether a cell of a negative base, as good as empty, gets less than it lacks from `around` it."""
+        lacks = base < 0.0
+        if not lacks.any():
+            return False
+        low, high = self.edges.low, self.edges.high
+        empty = np.where(lacks, TOLERANCES.tail_floor * around.mean() if self.steep else 0.0, around)
+        xi, lowest = self.variation(around) + psi, self.variation(empty) + psi
+        into_low = self._carries(empty[low], around[high], xi[high] - lowest[low])
+        into_high = -self._carries(around[low], empty[high], lowest[high] - xi[low])
+        gains = np.bincount(low, weight * into_low, self.size) + np.bincount(
+            high, weight * into_high, self.size
+        )
+        return bool(np.any((base + gains)[lacks] < 0.0))
+
+    def _carries(self, low: np.ndarray, high: np.ndarray, drop: np.ndarray) -> np.ndarray:
+        """M∇ξ on the edges between these densities: what goes from the higher to the lower cell."""
+        return self._mobility(low, high, drop)[0] * self._pull(drop)[0]
 
     def _limited(self, rho: np.ndarray, flux: np.ndarray) -> np.ndarray:
-        """ρ after fluxes from the higher cells, each taken as far as 0 ≤ ρ ≤ cap lets it [Zalesak1979]."""
+        """ρ after fluxes from the higher cells, each taken as far as 0 ≤ ρ ≤ cap lets it [Zalesak1979]: where
+        an extrapolated base is negative beyond what can flow in."""
         low, high = self.edges.low, self.edges.high
         giver, taker = np.where(flux > 0.0, high, low), np.where(flux > 0.0, low, high)
         leaving, arriving = (np.bincount(cell, np.abs(flux), self.size) for cell in (giver, taker))
@@ -74,7 +122,7 @@ class CoupledDiffusion:
             out = np.where(leaving > rho, rho / leaving, 1.0)
             into = np.where(arriving > self.cap - rho, (self.cap - rho) / arriving, 1.0)
         moved = np.minimum(out[giver], into[taker]) * flux
-        return np.clip(rho - self.edges.jump.T @ moved, 0.0, self.cap)
+        return np.clip(rho - self.edges.gather(moved), 0.0, self.cap)
 
     def _of(self, field: np.ndarray) -> np.ndarray:
         """The values inside `[size]` of a field `[*cells]`."""
@@ -92,7 +140,7 @@ class CoupledDiffusion:
             total = sum((c * atom.factor(rho) * atom.derivative(rho) for c, atom in self.local), 0.0)
             for c, bent in self.gradient:
                 g = np.asarray(bent.g(rho))
-                pull = self.faces.jump.T @ (self.faces.weight * (self.faces.jump @ g))
+                pull = self.faces.gather(self.faces.weight * self.faces.difference(g))
                 total = total + c * np.asarray(bent.slope(rho)) * pull
         return np.asarray(total)
 
@@ -118,34 +166,33 @@ class CoupledDiffusion:
             rho = np.maximum(rho, floor * rho.mean())
         if self.steep_above:
             rho = np.where(rho < self.cap, rho, (1.0 - TOLERANCES.newton_floor) * self.cap)
-        residual, allowed = self._residual(rho, base, psi, weight)
+        residual = self._residual(rho, base, psi, weight)
         held, best, stalled = True, np.inf, 0  # the first step holds M: it solves a problem without it
         for _ in range(TOLERANCES.coupled_iterations):
-            worst = float(np.abs(residual).max()) / allowed
+            worst = residual.worst
             if not worst > 1.0 or stalled > (1 if worst < TOLERANCES.accepted else TOLERANCES.coupled_stall):
                 break
             stalled = stalled + 1 if worst > 0.5 * best else 0
             best = min(best, worst)
-            step = self._step(rho, residual, psi, weight, held)
-            rho, residual, allowed, whole = self._searched(rho, step, residual, base, psi, weight)
+            step = self._step(rho, residual, weight, held)
+            rho, residual, whole = self._searched(rho, step, residual, base, psi, weight)
             held = not (whole or held)
-        worst = float(np.abs(residual).max()) / allowed
-        if not worst < TOLERANCES.accepted:
-            raise NotSolved(f"residual {worst:.1e} of the tolerance")
+        if not residual.worst < TOLERANCES.accepted:
+            raise NotSolved(f"residual {residual.worst:.1e} of the tolerance")
         return conserving(base[:, None], rho[:, None], np.full((rho.size, 1), self.cap))[:, 0]
 
-    def _searched(self, rho, step, before, base, psi, weight):
+    def _searched(self, rho, step, before: Residual, base, psi, weight):
         """The step, halved until the residual falls, at the shortest whatever it does; and whether all of it
         was taken."""
-        size, least = float(np.abs(before).sum()), 0.1 * rho if self.steep else 0.0
+        size, least = float(np.abs(before.values).sum()), 0.1 * rho if self.steep else 0.0
         most = rho + 0.9 * (self.cap - rho) if self.steep_above else self.cap
         share = 1.0
         for halving in range(TOLERANCES.coupled_halvings + 1):
             new = np.clip(rho + share * step, least, most)
-            residual, allowed = self._residual(new, base, psi, weight)
-            found = float(np.abs(residual).sum())
+            residual = self._residual(new, base, psi, weight)
+            found = float(np.abs(residual.values).sum())
             if found < size or halving == TOLERANCES.coupled_halvings:
-                return new, residual, allowed, halving == 0
+                return new, residual, halving == 0
             share *= 0.5
         raise AssertionError("the last halving returns")
 
@@ -157,30 +204,28 @@ class CoupledDiffusion:
         """What rounding of a difference of ξ makes of that."""
         return rounding
 
-    def _mobility(self, rho: np.ndarray, drop: np.ndarray):
-        """M on the faces and its derivatives with respect to the lower and the higher cell."""
+    def _mobility(self, low: np.ndarray, high: np.ndarray, drop: np.ndarray):
+        """M on the edges and its derivatives with respect to the densities in the lower and higher cell."""
         falls = drop > 0.0  # from the higher cell
-        near, far = (
-            np.where(falls, rho[self.edges.high], rho[self.edges.low]),
-            np.where(falls, rho[self.edges.low], rho[self.edges.high]),
-        )
+        near, far = np.where(falls, high, low), np.where(falls, low, high)
         held = far > TOLERANCES.steepest * near
         limit = 0.5 * (1.0 + TOLERANCES.steepest)
         mobility = np.where(held, limit * near, 0.5 * (near + far))
         of_near, of_far = np.where(held, limit, 0.5), np.where(held, 0.0, 0.5)
         return mobility, np.where(falls, of_far, of_near), np.where(falls, of_near, of_far)
 
-    def _residual(self, rho, base, psi, weight):
-        """ρ − base − s∇·(M∇ξ), and what rounding leaves of it."""
+    def _residual(self, rho, base, psi, weight) -> Residual:
         xi = self.variation(rho) + psi
-        drop = self.edges.jump @ xi
-        mobility, pull = self._mobility(rho, drop)[0], self._pull(drop)[0]
+        drop, low, high = self.edges.difference(xi), self.edges.low, self.edges.high
+        mobility, of_low, of_high = self._mobility(rho[low], rho[high], drop)
+        carried = Carried(mobility, of_low, of_high, *self._pull(drop))
+        carries = weight * carried.mobility
         with np.errstate(invalid="ignore"):
-            residual = rho - base + self.edges.jump.T @ (weight * mobility * pull)
+            values = rho - base + self.edges.gather(carries * carried.pull)
         size = self._size(rho) + np.abs(psi)
-        blur = self._blur(drop, 1e-15 * (size[self.edges.low] + size[self.edges.high]))
-        allowed = 1e-13 * np.abs(base).max() + float((weight * mobility * blur).max(initial=0.0))
-        return residual, allowed
+        blur = self._blur(drop, 1e-15 * (size[low] + size[high]))
+        allowed = 1e-13 * np.abs(base).max() + float((carries * blur).max(initial=0.0))
+        return Residual(values, allowed, carried)
 
     def _size(self, rho: np.ndarray):
         """What δF/δρ sums up, without signs: whose rounding its differences hold."""
@@ -189,41 +234,38 @@ class CoupledDiffusion:
             for c, atom in self.local:
                 total += c * np.abs(atom.factor(rho) * atom.derivative(rho))
             for c, bent in self.gradient:
-                jump = abs(self.faces.jump)
-                sums = jump.T @ (self.faces.weight * (jump @ np.abs(bent.g(rho))))
+                g = np.abs(bent.g(rho))
+                sums = self.faces.around(self.faces.weight * (g[self.faces.low] + g[self.faces.high]))
                 total += c * np.abs(bent.slope(rho)) * sums
         return np.nan_to_num(total, nan=0.0, posinf=0.0)
 
-    def _step(self, rho: np.ndarray, residual, psi: np.ndarray, weight: np.ndarray, held: bool):
+    def _step(self, rho: np.ndarray, residual: Residual, weight: np.ndarray, held: bool):
         """Newton's step, in multiples of each cell's density where F is steep at 0; with M as it is if
         `held`."""
-        import scipy.sparse as sp
-
-        jump, scale = self.edges.jump, rho if self.steep else np.ones_like(rho)
+        low, high, jacobian = self.edges.low, self.edges.high, self.jacobian
+        scale = rho if self.steep else np.ones_like(rho)
         if self.steep_above:
             scale = scale * (1.0 - rho / self.cap)
-        drop = jump @ (self.variation(rho) + psi)
-        mobility, of_low, of_high = self._mobility(rho, drop)
-        pull, slope = self._pull(drop)
-        faces, shape = np.arange(drop.size), jump.shape
-        fluxes = sp.diags_array(weight * mobility * slope) @ (jump @ self._hessian(rho))
+        carried = residual.carried
+        of_jump = weight * carried.mobility * carried.slope
+        diagonal, beside = self._hessian(rho)
+        of_low, of_high = -of_jump * diagonal[low], of_jump * diagonal[high]
         if not held:
-            carried = weight * pull
-            fluxes = fluxes + sp.csr_array((carried * of_low, (faces, self.edges.low)), shape)
-            fluxes = fluxes + sp.csr_array((carried * of_high, (faces, self.edges.high)), shape)
-        matrix = (sp.eye_array(self.size) + jump.T @ fluxes) @ sp.diags_array(scale)
-        rows = np.maximum(abs(matrix).max(axis=1).toarray().ravel(), np.finfo(float).tiny)
+            of_low = of_low + weight * carried.pull * carried.of_low
+            of_high = of_high + weight * carried.pull * carried.of_high
+        entries = jacobian.entries(of_low, of_high, of_jump, beside) * scale[jacobian.column]
+        rows = np.maximum(jacobian.largest(entries), np.finfo(float).tiny)
         try:
-            factors = factored(sp.diags_array(1.0 / rows) @ matrix, **_FACTORING)
+            factors = factored(jacobian.matrix(entries / rows[jacobian.indices]), **_FACTORING)
         except (RuntimeError, ValueError) as error:  # exactly singular, or not finite
             raise NotSolved(str(error)) from error
-        step = scale * factors.solve(-residual / rows)
+        step = scale * factors.solve(-residual.values / rows)
 
         def solve(right: np.ndarray):
             return scale * factors.solve(right / rows)
 
         for c, atom in self.local:
-            step = self._of_integral(c, atom, rho, step, weight * mobility * slope, solve)
+            step = self._of_integral(c, atom, rho, step, of_jump, solve)
         if not np.all(np.isfinite(step)):
             raise NotSolved("Newton's step is not finite")
         return step
@@ -234,13 +276,13 @@ class CoupledDiffusion:
         if atom.outer is None:
             return step
         slope = np.asarray(atom.derivative(rho))
-        column = solve(c * atom.bend(rho) * (self.edges.jump.T @ (weight * (self.edges.jump @ slope))))
+        edges = self.edges
+        column = solve(c * atom.bend(rho) * edges.gather(weight * edges.difference(slope)))
         return step - column * (slope @ step) / (1.0 + slope @ column)
 
-    def _hessian(self, rho: np.ndarray):
-        """∂ξ/∂ρ, sparse, without what a function of an integral adds."""
-        import scipy.sparse as sp
-
+    def _hessian(self, rho: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """∂ξ/∂ρ, without what a function of an integral adds: its diagonal `[size]` and its entries between
+        the cells of `[faces]`."""
         low, high = self.faces.low, self.faces.high
         diagonal, beside = np.zeros(self.size), np.zeros(low.size)
         # a g or U that bends without bound at 0 or at the cap is asked a little off
@@ -250,15 +292,13 @@ class CoupledDiffusion:
             diagonal += c * atom.factor(rho) * np.asarray(atom.second_derivative(rho))
         for c, bent in self.gradient:
             g, slope, bend = (np.asarray(part(rho)) for part in (bent.g, bent.slope, bent.bend))
-            weight, jump = c * self.faces.weight, self.faces.jump @ g
-            pull = weight * jump
+            weight = c * self.faces.weight
+            pull = weight * self.faces.difference(g)
             of_low = weight * slope[low] ** 2 - pull * bend[low]
             of_high = weight * slope[high] ** 2 + pull * bend[high]
             diagonal += np.bincount(low, of_low, self.size) + np.bincount(high, of_high, self.size)
             beside -= weight * slope[low] * slope[high]
-        sides = np.concatenate([low, high]), np.concatenate([high, low])
-        off = sp.csr_array((np.concatenate([beside, beside]), sides), (self.size, self.size))
-        return sp.diags_array(diagonal) + off
+        return diagonal, beside
 
 
 class _Integral:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -73,16 +71,17 @@ class Edges:
     size: int
     reach: Reach | None = None  # of a metric
 
-    @cached_property
-    def jump(self) -> Any:
-        """Higher less lower cell of a field `[size]`, sparse `[edges, size]`."""
-        import scipy.sparse as sp
+    def difference(self, field: np.ndarray) -> np.ndarray:
+        """Higher less lower cell of a field `[size]`."""
+        return field[self.high] - field[self.low]
 
-        number, ones = np.arange(self.low.size), np.ones(self.low.size)
-        shape = (self.low.size, self.size)
-        return sp.csr_array((ones, (number, self.high)), shape) - sp.csr_array(
-            (ones, (number, self.low)), shape
-        )
+    def gather(self, flux: np.ndarray) -> np.ndarray:
+        """What cells gain where `flux` goes from the lower to the higher cell."""
+        return np.bincount(self.high, flux, self.size) - np.bincount(self.low, flux, self.size)
+
+    def around(self, weight: np.ndarray) -> np.ndarray:
+        """The sum of a weight of the edges round each cell."""
+        return np.bincount(self.high, weight, self.size) + np.bincount(self.low, weight, self.size)
 
 
 def edges_of(grid: Grid, metric: np.ndarray | None = None) -> Edges:

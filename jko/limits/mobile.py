@@ -20,7 +20,7 @@ class Carrier:
     """M and A of a flow on a grid: what carries mass down −∇ξ. M(ρ) = ρ where no mobility is given."""
 
     def __init__(self, mobility: Any, metric: Any, mu: Density):
-        self.mobility = Mobility(_density) if mobility is None else Mobility.of(mobility)
+        self.mobility = _Plain(_density) if mobility is None else Mobility.of(mobility)
         self.metric = metric
         self.require(mu)
         self.peak = self.mobility.peak(2.0 * float(mu.values.max()))
@@ -38,6 +38,19 @@ class Carrier:
     def solver(self, parts: Parts, grid: Grid) -> MobileDiffusion:
         """The implicit steps of these parts."""
         return MobileDiffusion(parts, grid, self)
+
+
+class _Plain(Mobility):
+    """M(ρ) = ρ."""
+
+    def values(self, s: np.ndarray):
+        return s
+
+    def derivative(self, s: np.ndarray):
+        return np.ones_like(s)
+
+    def require(self, largest: float) -> None:
+        """It holds by its formula."""
 
 
 def _density(s):
@@ -124,7 +137,7 @@ class MobileDiffusion(CoupledDiffusion):
     def _share_upwind(self, rho: np.ndarray, psi: np.ndarray):
         """The weight of the upwind M on each edge."""
         drift = np.abs(self._slope(0.5 * (rho[self.edges.low] + rho[self.edges.high])))
-        drift = drift * np.abs(self.edges.jump @ psi)
+        drift = drift * np.abs(self.edges.difference(psi))
         floor = TOLERANCES.singular_floor
         safe = np.clip(rho, floor * rho.mean(), (1.0 - floor) * self.cap)
         bends = sum(
@@ -141,15 +154,14 @@ class MobileDiffusion(CoupledDiffusion):
         # a root is infinitely steep at 0
         return self.mobility.derivative(np.clip(rho, TOLERANCES.singular_floor * rho.mean(), self.cap))
 
-    def _mobility(self, rho: np.ndarray, drop: np.ndarray):
+    def _mobility(self, low: np.ndarray, high: np.ndarray, drop: np.ndarray):
         falls = drop > 0.0
-        low, high = rho[self.edges.low], rho[self.edges.high]
         near, far = np.where(falls, high, low), np.where(falls, low, high)
-        at, slope = (self._values(near), self._values(far)), (self._slope(near), self._slope(far))
-        first = at[0] <= at[1]
+        asked = np.stack([near, far, 0.5 * (near + far)])
+        (*at, middle), (*slope, of_middle) = self._values(asked), self._slope(asked)
+        first, of_middle = at[0] <= at[1], 0.5 * of_middle
         least = np.where(first, *at)
         of_least = np.where(first, slope[0], 0.0), np.where(first, 0.0, slope[1])
-        middle, of_middle = self._values(0.5 * (near + far)), 0.5 * self._slope(0.5 * (near + far))
         held = (far > near) & (middle > 2.0 * least)
         parts = [
             np.where(held, 2.0 * a, b)

@@ -181,7 +181,8 @@ def test_exclusion_in_a_room_fills_what_can_be_reached():
     run = jko.flow(F, start, FV(mobility="exclusion"), tau=2.0, n_steps=12)
     rho, x = run.final.values[grid.inside], grid.centers[grid.inside][:, 0]
     level = np.log(rho / (1.0 - rho)) + x
-    assert np.ptp(level) < 1e-8
+    # a step that lowers F by rounding alone is not taken: 1e-14 of F's terms, 3, at .2 δ² above rest
+    assert np.ptp(level) < 4e-7
     assert np.all(run.final.values[~grid.inside] == 0.0)
 
 
