@@ -9,6 +9,7 @@ import functionals as fn
 import jko
 from jko.steps import Cvxpy, PrimalDual, Quantile
 from jko.steps.primal_dual.certificate import next_to_empty
+from jko.steps.primal_dual.discretisation import CellEnergies
 from jko.steps.primal_dual.grids import box_of_mass
 from tests.first_step import first_step
 
@@ -279,3 +280,20 @@ def test_a_gap_that_tails_off_below_the_tolerance_is_let_be():
     spent = int(full.iterations[0])
     short = jko.flow(F, mu, PrimalDual(max_iterations=spent - 1), tau=0.0125, n_steps=1).info
     assert full.relative_gap[0] < short.relative_gap[0] <= 1e-3
+
+
+def test_the_prox_of_an_energy_of_ones_own_ends_once_newtons_method_stands(monkeypatch):
+    """Three digits a second iteration: 16 are reached after some eight, 100 were taken."""
+    energy = fn.InternalEnergy(lambda s: s**4 / 12.0 + 0.5 * s**2)
+    cells, asked = CellEnergies(energy.parts.internal_energy), []
+    bend = energy.second_derivative
+    monkeypatch.setattr(energy, "second_derivative", lambda s: asked.append(s) or bend(s))
+    b = np.linspace(-1.0, 3.0, 50)
+    for start in (b, b[::-1]):
+        r = cells.prox(b, np.maximum(start, 0.0), np.full(50, np.inf), 2.0)
+        np.testing.assert_allclose(r**3 / 3.0 + 3.0 * r, np.maximum(2.0 * b, 0.0), rtol=1e-13, atol=1e-15)
+        assert len(asked) < 20
+        asked.clear()
+        cells.prox(b, r, np.full(50, np.inf), 2.0)  # from the answer itself
+        assert len(asked) < 4
+        asked.clear()

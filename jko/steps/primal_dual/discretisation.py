@@ -332,7 +332,7 @@ class CellEnergies:
                 value = slope(r)
                 low, high = np.where(value <= 0.0, r, low), np.where(value > 0.0, r, high)
                 new = r - value / (U.second_derivative(r) + weight)
-                inside = np.isfinite(new) & (new > low) & (new < high)
+                inside = (new == r) | np.isfinite(new) & (new > low) & (new < high)
                 new = np.where(inside, new, np.where(low > 0.0, np.sqrt(low * high), 0.1 * high))
                 settled = np.abs(new - r) <= TOLERANCES.prox_settled * new
                 r = new
