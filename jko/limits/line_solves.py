@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jko.loops.elliptic.tridiagonal import factor, solve, solve_transposed
+from jko.loops.elliptic.tridiagonal import factor, solve
 
 
 class Resolvent:
@@ -44,12 +44,6 @@ class Resolvent:
             out -= self.loop * self._around(out)
             if positive:
                 np.maximum(out, 0.0, out=out)
-        return out
-
-    def transposed(self, rhs: np.ndarray):
-        """(I − Q)⁻ᵀ rhs of lines between walls."""
-        out = np.empty_like(rhs)
-        solve_transposed(self.multiplier, self.inverse, self.left, rhs, out)
         return out
 
 

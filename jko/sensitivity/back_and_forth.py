@@ -11,7 +11,7 @@ from jko.loops.elliptic.poisson import PoissonSolver
 from jko.measures import Density, fields
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
-from jko.sensitivity.grid import DualEquation, GridStep, newton_cycle
+from jko.sensitivity.grid import DualEquation, GridStep, newton_inverse
 from jko.sensitivity.monge_ampere import MongeAmpereStep
 from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.back_and_forth.scheme import BackAndForth
@@ -86,8 +86,8 @@ class _Equation(DualEquation):
         rho, self.weight = new.values, np.ones(self.grid.cells)
         if found.ascent.full_support and rho.all():
             stiffness = rho / self.curvature
-            cycle = newton_cycle(
-                self.grid.spacing, np.log(rho), stiffness, self.diagonal, tau, self.grid.periodic
+            cycle = newton_inverse(
+                self.grid.spacing, np.log(rho), stiffness, self.diagonal, tau, self.grid.periodic, 1
             )
             self.cycle = lambda r: cycle(stiffness * r) / rho
             self.weight /= np.sqrt(rho + TOLERANCES.metric_floor * rho.max())

@@ -16,7 +16,7 @@ from jko.limits.lines import leaving, one_by_one, strang
 from jko.limits.scharfetter_gummel import GAMMA, Bound
 from jko.limits.structure import Way
 from jko.limits.tolerances import TOLERANCES as LIMITS
-from jko.loops.elliptic.tridiagonal import limit_fluxes
+from jko.loops.elliptic.tridiagonal import combine_conserving, limit_fluxes
 from jko.loops.elliptic.tridiagonal_adjoint import pull_stage
 from jko.measures import Grid, Measure
 from jko.scheme import State, StepInfo
@@ -38,6 +38,7 @@ class FiniteVolumeStep(GridStep):
 
     def __init__(self, *given):
         super().__init__(*given)
+        self._faces: tuple[Any, dict] = None, {}  # of the lines by their ids, of the problem at a time
         parts, grid = self.F.parts, self.initial.grid
         if self.scheme.reaction is not None:
             self.refuse("a reaction", "one without")
@@ -60,9 +61,13 @@ class FiniteVolumeStep(GridStep):
 
     def pull(self, tape: tuple, cotangent: dict):
         mu, new, t, tau, second_order = tape
-        problem, half = self.problem.at(t + 0.5 * tau), 0.5 * (mu.values + new.values)
-        moving = problem.moving_potential(mu.with_values(half)) if problem.moving else None
-        sweeps = _Sweeps(problem, mu.values, moving, tau, second_order)
+        problem, half, moving = self.problem.at(t + 0.5 * tau), mu.values, None
+        if problem.moving:
+            half = 0.5 * (mu.values + new.values)
+            moving = problem.moving_potential(mu.with_values(half))
+        if self._faces[0] is not problem or moving is not None:
+            self._faces = problem, {}
+        sweeps = _Sweeps(problem, mu.values, moving, tau, second_order, self._faces[1])
         apart = float(np.abs(sweeps.values - new.values).sum() / new.values.sum())
         if not apart <= TOLERANCES.apart:
             self.refuse(
@@ -84,7 +89,11 @@ class FiniteVolumeStep(GridStep):
         """(c̃, the relative residual of its equation)."""
         if not self.F.parts.interaction:
             return c, 0.0
-        return solved(lambda whole: whole - 0.5 * self.convolved(sweeps.pull(whole).psi, t), c, lambda r: r)
+
+        def operator(whole: np.ndarray):
+            return whole - 0.5 * self.convolved(sweeps.pull(whole).psi, t)
+
+        return solved(operator, c, lambda r, _: r)
 
 
 @kept
@@ -108,17 +117,34 @@ class _Cotangents(NamedTuple):
     tau: float
 
 
-class _Sweeps:
-    """The sweeps of a step from ρ along all axes, kept for their adjoint; `values` is what they end at."""
+class _Faces(NamedTuple):
+    """Of the faces of lines `[n − 1, lines]`: the jumps of Ψ/θ, and B′ there."""
 
-    def __init__(self, problem, rho: np.ndarray, moving, tau: float, second_order: bool):
-        self.taken, grid = [], problem.grid
+    jump: np.ndarray
+    slope: np.ndarray
+
+    @staticmethod
+    def of(psi: np.ndarray, lines, theta: float, right: np.ndarray) -> _Faces:
+        """Of a Ψ `[*cells]`, `right` the rates upwards."""
+        jump = np.diff(lines.of(psi), axis=0) / theta
+        return _Faces(jump, _bernoulli_slope(jump, right / (theta * lines.conductance)))
+
+
+class _Sweeps:
+    """The sweeps of a step from ρ along all axes, kept for their adjoint; `values` is what they end at.
+
+    `faces` are those of the lines at hand by the lines' ids; those that are missing are added.
+    """
+
+    def __init__(self, problem, rho: np.ndarray, moving, tau: float, second_order: bool, faces: dict):
+        self.taken, grid, theta = [], problem.grid, problem.lines.temperature
         psi, rho = problem.fixed if moving is None else problem.fixed + moving, rho.copy()
         order = (strang if second_order else one_by_one)(grid.dimension)
         for (_, share), batches in zip(order, problem.plan(moving, tau, second_order), strict=True):
             for lines, stages in batches:
-                given = lines.of(rho), lines.of(psi), stages
-                sweep = _LineSweep(*given, problem.lines.temperature, lines.conductance)
+                if id(lines) not in faces:
+                    faces[id(lines)] = _Faces.of(psi, lines, theta, stages[1].right)
+                sweep = _LineSweep(lines.of(rho), faces[id(lines)], stages, theta, lines.conductance)
                 lines.put(sweep.out, rho)
                 self.taken.append((lines, share, sweep))
         self.values = rho
@@ -126,67 +152,68 @@ class _Sweeps:
     def pull(self, cotangent: np.ndarray) -> _Cotangents:
         """The cotangents before the step, from that of `values`."""
         rho, psi, theta, tau = cotangent.copy(), np.zeros_like(cotangent), 0.0, 0.0
+        along: dict[int, tuple] = {}
         for lines, share, sweep in reversed(self.taken):
-            found = sweep.pull(lines.of(rho))
-            lines.put(found.rho, rho)
-            lines.put(lines.of(psi) + found.psi, psi)
-            theta, tau = theta + found.theta, tau + share * found.tau
+            of_psi = along.setdefault(id(lines), (lines, np.zeros_like(sweep.rho)))[1]
+            before, of_theta, of_length = sweep.pull(lines.of(rho), of_psi)
+            lines.put(before, rho)
+            theta, tau = theta + of_theta, tau + share * of_length
+        for place, (lines, of_psi) in enumerate(along.values()):
+            lines.put(lines.of(psi) + of_psi if place else of_psi, psi)
         return _Cotangents(rho, psi, theta, tau)
 
 
 class _LineSweep:
     """One sweep of lines `[n, lines]` as by `ScharfetterGummel.sweep`, and its adjoint."""
 
-    def __init__(self, rho: np.ndarray, psi: np.ndarray, stages: tuple, theta: float, conductance: float):
-        self.rho, self.theta, self.conductance = rho, theta, conductance
-        self.jump = np.diff(psi, axis=0) / theta
+    def __init__(self, rho: np.ndarray, faces: _Faces, stages: tuple, theta: float, conductance: float):
+        self.rho, self.faces, self.theta, self.conductance = rho, faces, theta, conductance
         self.fine, self.euler = stages
-        self.slope = _bernoulli_slope(self.jump, self.euler.right / (theta * conductance))
         self.low: Any = None
         self.one: Any = None
         self.high: Any = None
+        least = -np.inf
         if self.fine is not None:
             self.one = self.fine(rho)
-            self.two = self.fine(self.one)
-            self.high = _SHARE * self.two + (1.0 - _SHARE) * self.one
-        if self.fine is None or not self.high.min() > 0.0:
+            self.two, self.high = self.fine(self.one), np.empty_like(rho)
+            least = combine_conserving(rho.sum(axis=0), _SHARE, self.one, self.two, self.high)
+        if not least > 0.0:
             self.low = self.euler(rho)
         self.out = self.high if self.low is None else self.low
         if self.high is not None and self.low is not None:
             self.out = np.empty_like(rho)
             limit_fluxes(self.low, self.high, LIMITS.kept, self.out)
 
-    def pull(self, cotangent: np.ndarray) -> _Cotangents:
-        """The cotangents of ρ, of Ψ on the lines, of θ and of the length of the sweep."""
-        of_low, of_high = cotangent, cotangent
+    def pull(self, cotangent: np.ndarray, psi: np.ndarray):
+        """The cotangents of ρ, of θ and of the length of the sweep; that of Ψ on the lines is added."""
+        of_low, of_high, before, theta, tau = cotangent, cotangent, 0.0, 0.0, 0.0
         if self.high is not None and self.low is not None:
             of_low, of_high = _pull_limited(self.low, self.high, cotangent)
-        parts = []
         if self.high is not None:
-            two = self._stage(self.fine, self.one, self.two, _SHARE * of_high, GAMMA)
-            one = self._stage(self.fine, self.rho, self.one, two.rho + (1.0 - _SHARE) * of_high, GAMMA)
-            parts += [one, two._replace(rho=0.0)]
+            two, theta, tau = self._stage(self.fine, self.one, self.two, _SHARE * of_high, GAMMA, psi)
+            two += (1.0 - _SHARE) * of_high
+            before, of_theta, of_tau = self._stage(self.fine, self.rho, self.one, two, GAMMA, psi)
+            theta, tau = theta + of_theta, tau + of_tau
         if self.low is not None:
-            parts.append(self._stage(self.euler, self.rho, self.low, of_low, 1.0))
-        return _Cotangents(*(sum(column) for column in zip(*parts, strict=True)))
+            alone, of_theta, of_tau = self._stage(self.euler, self.rho, self.low, of_low, 1.0, psi)
+            before, theta, tau = before + alone, theta + of_theta, tau + of_tau
+        return before, theta, tau
 
-    def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float):
+    def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float, psi):
         """Of out = (I − sQ)⁻¹(I + δQ)ρ, s + δ the share of the sweep's length."""
-        z, psi = stage.resolvent.transposed(cotangent), np.zeros_like(rho)
-        before, numbers = np.empty_like(z), (stage.step, stage.compact, self.conductance)
-        rates = stage.right, stage.left
-        by_out, by_rho, by_rates, by_jumps = pull_stage(
-            z, out, rho, *rates, self.slope, self.jump, numbers, before, psi
-        )
+        before, rates, (jump, slope) = np.empty_like(rho), (stage.right, stage.left), self.faces
+        given = stage.resolvent.inverse, out, rho, *rates, slope, jump
+        numbers = stage.step, stage.compact, self.conductance
+        by_out, by_rho, by_jumps = pull_stage(cotangent, *given, numbers, before, psi)
         by_compact = by_rho - by_out
-        theta, tau = by_rates / self.theta - by_jumps, share * by_out
+        theta, tau = (stage.step * by_out + stage.compact * by_rho) / self.theta - by_jumps, share * by_out
         if stage.bound is Bound.SPACING:
             theta -= by_compact * stage.compact / self.theta
         elif stage.bound is Bound.LENGTH:
             tau += 0.5 * share * by_compact
         else:
             theta += self._of_largest_rate(*rates, -by_compact * stage.compact, psi)
-        return _Cotangents(before, psi, theta, tau)
+        return before, theta, tau
 
     def _of_largest_rate(self, right: np.ndarray, left: np.ndarray, of_log: float, psi: np.ndarray):
         """The cotangent of θ by the largest rate at which a cell is left, whose logarithm has `of_log`; that
@@ -196,10 +223,10 @@ class _LineSweep:
         of_rate, theta = of_log / held[i, j], 0.0
         for face, rates, bent in ((i, right, 0.0), (i - 1, left, 1.0)):
             if 0 <= face < len(right):
-                of_jump = of_rate * (self.slope[face, j] + bent) * self.conductance
+                of_jump = of_rate * (self.faces.slope[face, j] + bent) * self.conductance
                 psi[face + 1, j] += of_jump
                 psi[face, j] -= of_jump
-                theta += of_rate * rates[face, j] / self.theta - of_jump * self.jump[face, j]
+                theta += of_rate * rates[face, j] / self.theta - of_jump * self.faces.jump[face, j]
         return theta
 
 

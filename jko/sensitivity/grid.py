@@ -109,7 +109,7 @@ class DualEquation:
             return np.stack([first, size * (whole - self._sent(of_field(u, whole)))])
 
         def preconditioned(inverse: Callable):
-            return lambda pair: np.stack([inverse(pair[0]), pair[1] / size])
+            return lambda pair, _: np.stack([inverse(pair[0]), pair[1] / size])
 
         right = np.stack([np.zeros_like(c), size * c])
         weight = np.stack([self.weight, np.full_like(c, size**-0.5)])
@@ -128,17 +128,25 @@ def _paired(make_functional: Callable, grid: Grid):
     return jax.jit(jax.grad(pairing, argnums=(0, 1)))
 
 
-def newton_cycle(
-    spacing: tuple, log: np.ndarray, stiffness: np.ndarray | float, diagonal: list, tau: float, joined: tuple
+def newton_inverse(
+    spacing: tuple,
+    log: np.ndarray,
+    stiffness: np.ndarray | float,
+    diagonal: list,
+    tau: float,
+    joined: tuple,
+    iterations: int,
 ) -> Callable:
-    """The V-cycle r ↦ μ of `steps.MongeAmpere`'s Newton equations
-    u − (τκ/ρ)∇·(ρg∇u) = r/ρ, μ = ρu, in units in which single precision rounds alike; g, a field an axis, is
-    the `diagonal` of (DS)⁻¹, κ = ρU″ the stiffness, and `joined` the axes whose ends are."""
+    """(r, reduction) ↦ μ by so many conjugate gradients at most, with the V-cycle of `steps.MongeAmpere`.
+
+    The equations are its Newton method's, u − (τκ/ρ)∇·(ρg∇u) = r/ρ, μ = ρu, in units in which single
+    precision rounds alike; g, a field an axis, is the `diagonal` of (DS)⁻¹, κ = ρU″ the stiffness, and
+    `joined` the axes whose ends are.
+    """
     density = np.exp(log)
     unit = float(np.broadcast_to(stiffness, log.shape).flat[log.argmax()])
     mobility = [tau * unit / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
     multigrid = Multigrid(log - log.max(), stiffness / unit, mobility, joined)
-    shape = multigrid.levels[0].shape
     heavy = density > TOLERANCES.light * density.max()
     density = np.where(heavy, density, 1.0)
     rest = 1.0 / (1.0 + 2.0 * stiffness / unit * sum(mobility))
@@ -146,18 +154,21 @@ def newton_cycle(
     whole = bool(heavy.all())
     share = np.where(heavy, 1.0 / density, 0.0)
 
-    def cycle(r: np.ndarray):
+    def inverse(r: np.ndarray, reduction: float = TOLERANCES.inner):
         size = max(float(r.max()), -float(r.min())) or 1.0
-        of_mass = (r * share / size).astype(np.float32)
-        fine = size * density * multigrid.cycle(of_mass.reshape(shape)).reshape(r.shape)
+        scaled = r * share
+        scaled /= size
+        inner, _ = multigrid.solve(scaled, max(reduction, TOLERANCES.inner), iterations)
+        fine = density * inner
+        fine *= size
         return fine if whole else np.where(heavy, fine, rest * r)
 
-    return cycle
+    return inverse
 
 
 def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: float = 1.0):
-    """(x, |Ax − b|/|b|) of A x = b `[*cells]` by flexible GMRES, whose preconditioner may round [Saad1993],
-    in the norm of weight·x."""
+    """(x, |Ax − b|/|b|) of A x = b `[*cells]` by flexible GMRES [Saad1993] in the norm of weight·x; the
+    preconditioner takes a residual and by how much to reduce it, which it need not do better."""
     safe = np.maximum(weight, 1e-150)
     x, r = np.zeros_like(right), safe * right
     size = float(np.linalg.norm(r)) or 1.0
@@ -172,11 +183,13 @@ def solved(operator: Callable, right: np.ndarray, preconditioner: Callable, weig
 def _krylov(operator: Callable, r: np.ndarray, preconditioner: Callable, weight: np.ndarray, goal: float):
     """The correction of the least weighed residual, from weighed residual r, in one restart."""
     size, most = float(np.linalg.norm(r)), TOLERANCES.restart
+    left = size
     basis, corrections, products = np.empty((most + 1, r.size)), [], np.zeros((most + 1, most))
     right = np.zeros(most + 1)
     right[0], basis[0] = size, r.ravel() / (size or 1.0)
     for k in range(1, most + 1):
-        corrections.append(preconditioner(basis[k - 1].reshape(r.shape) / weight))
+        asked = 0.5 * goal / left if left > 0.0 else 1.0
+        corrections.append(preconditioner(basis[k - 1].reshape(r.shape) / weight, asked))
         image = (weight * operator(corrections[-1])).ravel()
         for _ in range(2):
             shares = basis[:k] @ image
@@ -217,12 +230,12 @@ def eliminated(operator: Callable, cells: tuple) -> Callable:
 def conjugate_gradients(operator: Callable, right: np.ndarray, preconditioner: Callable, weight: np.ndarray):
     """(x, |Ax − b|/|b|) of A x = b for a symmetric positive A, the norm that of weight·b; the preconditioner
     may round (Polak and Ribière's β)."""
-    x, r = np.zeros_like(right), right.copy()
-    goal = TOLERANCES.solved_grid * float(np.linalg.norm(weight * right))
+    x, r, metric = np.zeros_like(right), right.copy(), weight * weight
+    goal = TOLERANCES.solved_grid**2 * float(np.vdot(metric * r, r))
     z = preconditioner(r)
     d, rz = z.copy(), float(np.vdot(r, z))
     for _ in range(TOLERANCES.restart * TOLERANCES.rounds):
-        if not rz > 0.0 or np.linalg.norm(weight * r) <= goal:
+        if not rz > 0.0 or np.vdot(metric * r, r) <= goal:
             break
         q = operator(d)
         step = rz / float(np.vdot(d, q))

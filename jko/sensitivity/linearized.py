@@ -59,7 +59,7 @@ class _Equation(DualEquation):
         with np.errstate(all="ignore"):
             curvature = 1.0 / problem.internal.second_derivative(self.now.density)
         self.curvature = np.where(self.now.density > 0.0, curvature, 0.0)
-        self.cycle = self.newton.preconditioner(self.now)
+        self.cycle = self.newton.cycle or self.newton.preconditioner(self.now)
         self.weight = 1.0 / np.sqrt(self.now.diagonal)
 
     def advected(self, u: np.ndarray):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from functionals.programs import kept
 from jko.loops.grids.cubic_adjoint import slopes_at, spread
 from jko.loops.grids.stencil import scatter
-from jko.loops.transport.monge_ampere import TAIL, End
+from jko.loops.transport.monge_ampere import TAIL, End, transported
 from jko.measures import Density, Grid
 from jko.scheme import State
 from jko.sensitivity.engine import Pulled, Taken
-from jko.sensitivity.grid import GridStep, eliminated, newton_cycle, solved
+from jko.sensitivity.grid import GridStep, eliminated, newton_inverse, solved
 from jko.sensitivity.tolerances import TOLERANCES
 from jko.steps.monge_ampere.ladder import joined_axes, log_density
-from jko.steps.monge_ampere.newton import PressureNewton
 from jko.steps.monge_ampere.scheme import unsuited
 
 
@@ -46,33 +47,50 @@ class MongeAmpereStep(GridStep):
     def pull(self, tape: tuple, cotangent: dict):
         mu, new, found, t, tau = tape
         ladder, grid = self.problem.at(t + tau), mu.grid
-        outer = ladder.problem.outer(ladder.problem.interaction(new.values))
 
         def turned(field: np.ndarray, back: int = 1):
+            if not any(found.turn):
+                return field
             return np.roll(field, tuple(back * s for s in found.turn), tuple(range(mu.dimension)))
 
-        mu, new = (density.with_values(turned(density.values)) for density in (mu, new))
-        log, c, ends = log_density(mu.values), turned(cotangent["values"]), found.ends
-        newton = PressureNewton(ladder.energy, tau, grid.spacing, log, turned(outer), ends, np.inf, np.inf)
-        now = newton.at(turned(found.p))  # of which a constant does not count
-        apart = np.abs(now.density / now.density.sum() - new.values / new.values.sum()).sum()
+        start, values, c = turned(mu.values), turned(new.values), turned(cotangent["values"])
+        log, p = log_density(start), turned(found.p)  # of which a constant does not count
+        now = _Point.at(ladder.energy, p, log, tau, grid.spacing, found.ends)
+        apart = np.abs(now.density * (values.sum() / now.density.sum()) - values).sum() / values.sum()
         if not apart <= TOLERANCES.apart:
             self.refuse(
                 f"a step that tears mass apart (its equation's density is {apart:.1e} of the mass from the "
                 "stored one)",
                 "a smaller tau or a box that ends where the density does",
             )
-        equation = _Equation(self, grid, now, tau, log, ends, t + tau)
-        flow, residual = equation.solved(mu, c)
+        equation = _Equation(self, grid, now, tau, log, found.ends, t + tau)
+        flow, residual = equation.solved(float(start.sum()), c)
         of_field = equation.transposed(flow)
         of_log, by_tau = equation.of_log(flow), float(np.vdot(of_field, now.p)) / tau
-        whole = equation.whole(c, of_field)
-        held = mu.values > TOLERANCES.empty * mu.values.max()
-        before = np.where(held, of_log / np.where(held, mu.values, 1.0), 0.0)
-        before += np.vdot(whole, new.values) / mu.values.sum()
-        given = (turned(field, -1) for field in (now.density, new.values, of_field))
+        held = start > TOLERANCES.empty * start.max()
+        before = np.divide(of_log, start, out=np.zeros_like(of_log), where=held)
+        before += np.vdot(equation.whole(c, of_field), values) / start.sum()
+        given = (turned(field, -1) for field in (now.density, values, of_field))
         parameters, time = self.slopes(*given, t + tau)
         return Pulled({"values": turned(before, -1)}, parameters, by_tau + time, time, residual)
+
+
+class _Point(NamedTuple):
+    """A pressure p with log ρ̂, ρ̂, ρ̂U″(ρ̂), the diagonal of (DS)⁻¹ and the least eigenvalues of DS."""
+
+    p: np.ndarray
+    log: np.ndarray
+    density: np.ndarray
+    stiffness: np.ndarray | float
+    diagonal: np.ndarray
+    least: np.ndarray
+
+    @staticmethod
+    def at(energy, p: np.ndarray, log: np.ndarray, tau: float, spacing: tuple, ends: tuple) -> _Point:
+        """The point of a pressure, from log ρ_k."""
+        log, diagonal, least = transported(log, p, tau, spacing, ends)
+        density = np.exp(log)
+        return _Point(p, log, density, energy.slope(log, density)[1], diagonal, least)
 
 
 class _Equation:
@@ -126,10 +144,9 @@ class _Equation:
         """The cotangent of ρ̂ from that of ρ′ = ρ̂·Σρ_k/Σρ̂."""
         return scale * (c - np.vdot(c, self.now.density) * self.share)
 
-    def solved(self, mu: Density, c: np.ndarray):
-        """(μ, the relative residual)."""
-        scale = float(mu.values.sum()) * self.share
-        now = self.now
+    def solved(self, total: float, c: np.ndarray):
+        """(μ, the relative residual), Σρ_k the total."""
+        scale, now = total * self.share, self.now
 
         def operator(flow: np.ndarray):
             of_field = self.transposed(flow)
@@ -138,12 +155,12 @@ class _Equation:
             return out if sent is None else out - now.density * self.normalised(sent, scale)
 
         right = now.density * self.normalised(c, scale)
-        cycle = newton_cycle(self.grid.spacing, now.log, now.stiffness, now.diagonal, self.tau, self.joined)
-        flow, residual = solved(operator, right, cycle)
+        given = self.grid.spacing, now.log, now.stiffness, now.diagonal, self.tau, self.joined
+        flow, residual = solved(operator, right, newton_inverse(*given, TOLERANCES.inner_iterations))
         if residual <= TOLERANCES.enough or any(self.joined):  # elimination knows no joined ends
             return flow, residual
         alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
-        return solved(operator, right, alone)
+        return solved(operator, right, lambda r, _: alone(r))
 
 
 def _pairs(d: int):
@@ -192,7 +209,10 @@ class _Stencil:
         self.cells = tuple(n + 2 for n in cells)
         strides = np.append(np.cumprod(self.cells[:0:-1])[::-1], 1).astype(int)
         self.offsets = np.array([strides @ offset for offset in weights])
-        self.places = ((np.moveaxis(np.indices(cells), 0, -1) + 1) @ strides).ravel()
+        self.places = sum(
+            s * (np.arange(n) + 1).reshape(-1, *(1,) * (d - 1 - a))
+            for a, (s, n) in enumerate(zip(strides, cells, strict=True))
+        ).ravel()
         self.weights = np.stack([field.ravel() for field in weights.values()], axis=1)
 
     def transposed(self, field: np.ndarray, ends: tuple) -> np.ndarray:
@@ -200,7 +220,7 @@ class _Stencil:
         out = np.zeros(self.cells)
         scatter(field.ravel(), self.weights, self.places, self.offsets, out.reshape(-1))
         for axis, (lower, upper) in enumerate(ends):
-            lines = np.moveaxis(out, axis, 0)
+            lines = out.swapaxes(0, axis)
             first, last, inner = lines[0].copy(), lines[-1].copy(), lines[1:-1]
             if lower is End.JOINED:
                 first, last = last, first
@@ -211,7 +231,7 @@ class _Stencil:
                     rows[2] += layer
                 else:
                     rows[0] += layer
-            out = np.moveaxis(inner, 0, axis)
+            out = inner.swapaxes(0, axis)
         return np.ascontiguousarray(out)
 
 

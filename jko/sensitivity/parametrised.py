@@ -123,7 +123,7 @@ def potential(F: Functional, x: Array) -> jax.Array:
 
 def potentials(F: Functional, points: Array) -> jax.Array:
     """V of a traced functional at points `[n, d]`."""
-    return jax.vmap(lambda x: potential(F, x))(points)
+    return jax.vmap(lambda x: potential(F, x), in_axes=1)(points.T)  # along memory
 
 
 def first_variation(F: Functional, density: Array, rho: Array, grid: Grid) -> jax.Array:

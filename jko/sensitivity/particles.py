@@ -49,14 +49,18 @@ class ParticleStep(StepDerivative):
 
 
 class ExplicitStep(ParticleStep):
-    """x⁺ = x − τ∇_W F(α)(x), √n_steps steps at a time computed again on the way back."""
+    """x⁺ = x − τ∇_W F(α)(x), whose path is kept; of one that is too large only what lies
+    between blocks of √n_steps steps, which are taken again on the way back."""
+
+    keeps_path = True  # until `block` has seen how long it is
 
     def block(self, n_steps: int):
-        return math.isqrt(n_steps - 1) + 1
+        self.keeps_path = n_steps * self.initial.positions.nbytes <= TOLERANCES.path
+        return TOLERANCES.path_block if self.keeps_path else math.isqrt(n_steps - 1) + 1
 
-    def noise(self):
-        """(kind, size of √(2θτ) that is kept, move) of the noise."""
-        return None, 0.0, _descend
+    def moves(self):
+        """(move, kind of the noise, size of √(2θτ) that is kept)."""
+        return _descend, None, 0.0
 
     def operands(self, mu: Particles, t: float, tau: float, number: int):
         """What a block of steps is a function of, the parameters, positions and times first."""
@@ -64,16 +68,16 @@ class ExplicitStep(ParticleStep):
         return self.parameters, mu.positions, t, tau, mu.weights, number, words
 
     def step(self, mu: Particles, state: State, t: float, tau: float, count: int = 1):
-        kind, kept_noise, move = self.noise()
         operands = self.operands(mu, t, tau, state["step"])
         with jax.enable_x64(True):
-            program = _block(self.make, move, kind, kept_noise, count)
-            moved, before, after = program(*operands)
-        note = self._unstable(np.asarray(moved), float(before), float(after), tau)
+            program = _block(self.make, self.moves(), count, self.keeps_path and count > 1)
+            moved, path, before, after = program(*operands)
+        positions = np.asarray(moved)
+        note = self._unstable(positions, float(before), float(after), tau)
         if note:
             return self.failed(mu, state, Status.UNSTABLE, note)
-        new = mu.with_positions(np.asarray(moved))
-        return Taken(new, state.having(step=state["step"] + count), StepInfo(), (operands, count))
+        new, state = mu.with_positions(positions), state.having(step=state["step"] + count)
+        return Taken(new, state, StepInfo(), (operands, positions, path, count))
 
     def _unstable(self, moved: np.ndarray, before: float, after: float, tau: float) -> str:
         if not np.all(np.isfinite(moved)):
@@ -81,7 +85,7 @@ class ExplicitStep(ParticleStep):
                 f"a position became infinite: tau={tau:g} is beyond what the drift allows; take a smaller tau"
             )
         rounding = TOLERANCES.energy_rounding * np.finfo(moved.dtype).eps * abs(before)
-        if self.noise()[0] is None and not self.F.depends_on_time and not after <= before + rounding:
+        if self.moves()[1] is None and not self.F.depends_on_time and not after <= before + rounding:
             return (
                 f"the energy rose from {before:.6g} to {after:.6g}: take a tau smaller than {tau:g}, or "
                 "descent.BackwardEuler"
@@ -89,11 +93,15 @@ class ExplicitStep(ParticleStep):
         return ""
 
     def pull(self, tape: tuple, cotangent: dict):
-        operands, count = tape
-        kind, kept_noise, move = self.noise()
+        operands, moved, path, count = tape
+        alone = getattr(self.scheme, "gradients_a_step", 1) == 1
         with jax.enable_x64(True):
-            program = _pulled_block(self.make, move, kind, kept_noise, count)
-            slopes = program(jnp.asarray(cotangent["positions"], operands[1].dtype), *operands)
+            c = jnp.asarray(cotangent["positions"], operands[1].dtype)
+            if count == 1:
+                path = moved.T[None]
+            elif path is None:
+                path = _block(self.make, self.moves(), count, True)(*operands)[1]
+            slopes = _pulled_block(self.make, self.moves(), count, alone)(c, path, *operands)
         parameters, positions, time, tau = jax.tree.map(np.asarray, slopes)
         return Pulled({"positions": positions}, parameters, float(tau), float(time), 0.0)
 
@@ -101,9 +109,9 @@ class ExplicitStep(ParticleStep):
 class StochasticStep(ExplicitStep):
     """Langevin dynamics along its noise, which is held fixed: the derivative of every path."""
 
-    def noise(self):
+    def moves(self):
         kept_noise = self.scheme.coefficients(1.0, 1.0)[1] / math.sqrt(2.0)
-        return self.scheme.noise, kept_noise, type(self.scheme).move
+        return type(self.scheme).move, self.scheme.noise, kept_noise
 
 
 def _descend(gradient: Callable, carried: tuple, coefficients: tuple, kicks: Callable):
@@ -112,54 +120,87 @@ def _descend(gradient: Callable, carried: tuple, coefficients: tuple, kicks: Cal
 
 
 @kept
-def _block(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
-    """A function of `operands`: the positions after `count` steps, F without entropy before and after."""
+def _block(make_functional: Callable, moves: tuple, count: int, keeps_path: bool):
+    """A function of `operands`: the positions after `count` steps, those after each of them as columns if the
+    path is kept, F without entropy before and after."""
+    step = _step(make_functional, *moves)
 
-    def block(parameters: Any, x: Array, t: Array, tau: Array, w: Array, number: Array, words: Array):
-        moved = _steps(make_functional, move, kind, kept_noise, count)(
-            parameters, x, t, tau, w, number, words
-        )
-        if kind is not None:
-            return moved, jnp.zeros(()), jnp.zeros(())
-        field = _field(make_functional, parameters, t)
-        return moved, field.energy(x, w), field.energy(moved, w)
+    def block(parameters: Any, x: Array, t: Array, tau: Array, *rest):
+        def taken(columns: Array, k: Array):
+            moved = step(None, parameters, columns, t, tau, k, *rest)
+            return moved, moved if keeps_path else None
+
+        last, path = lax.scan(taken, x.T, jnp.arange(count))
+        if moves[1] is not None:
+            return last.T, path, jnp.zeros(()), jnp.zeros(())
+        field, w = _field(make_functional, parameters, t), rest[0]
+        return last.T, path, field.energy(x, w), field.energy(last.T, w)
 
     return jax.jit(block)
 
 
 @kept
-def _pulled_block(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
-    """A function of a cotangent and `operands`: its pull-back to (parameters, positions, t, τ)."""
-    steps = _steps(make_functional, move, kind, kept_noise, count)
+def _pulled_block(make_functional: Callable, moves: tuple, count: int, alone: bool):
+    """A function of a cotangent, the path and `operands`: its pull-back to (parameters, positions, t, τ).
 
-    def pulled(cotangent: Array, parameters: Any, x: Array, t: Array, tau: Array, *rest):
-        return jax.vjp(lambda *by: steps(*by, *rest), parameters, x, t, tau)[1](cotangent)
+    Where the noise stands `alone`, x⁺ = x⁺(ξ = 0) + √(2θτ)ξ, it is read off the path and not drawn again.
+    """
+    step = _step(make_functional, *moves)
+
+    def pulled(cotangent: Array, path: Array, parameters: Any, x: Array, t: Array, tau: Array, *rest):
+        def back(after: tuple, given: tuple):
+            c, total = after
+            columns, moved, k = given
+            noise, by = None, (parameters, columns, t, tau)
+            if alone:
+                size = _amplitude(make_functional, moves[2], parameters, t, tau)
+                kicked = moved - step(0.0, *by, k, *rest)
+                noise = jnp.where(size > 0.0, kicked / jnp.where(size > 0.0, size, 1.0), 0.0)
+            of_parameters, before, of_t, of_tau = jax.vjp(lambda *by: step(noise, *by, k, *rest), *by)[1](c)
+            return (before, jax.tree.map(jnp.add, total, (of_parameters, of_t, of_tau))), None
+
+        starts = jnp.concatenate([x.T[None], path[:-1]])
+        nothing = jax.tree.map(jnp.zeros_like, (parameters, t, tau))
+        given = starts, path, jnp.arange(count)
+        after = cotangent.T, nothing
+        if count == 1:  # XLA fuses less in a loop
+            (before, (total, of_t, of_tau)), _ = back(after, (x.T, path[0], 0))
+        else:
+            (before, (total, of_t, of_tau)), _ = lax.scan(back, after, given, reverse=True)
+        return total, before.T, of_t, of_tau
 
     return jax.jit(pulled)
 
 
-def _steps(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float, count: int):
-    def steps(parameters: Any, x: Array, t: Array, tau: Array, w: Array, number: Array, words: Array):
-        key = jax.random.wrap_key_data(words, impl="threefry2x32")
-        still = traced(make_functional, parameters, t)
-        hot = bool(still.parts.internal) and kept_noise > 0.0
-        amplitude = kept_noise * jnp.sqrt(2.0 * still.parts.temperature * tau) if hot else jnp.zeros(())
-        coefficients = jnp.asarray(tau, x.dtype), jnp.asarray(amplitude, x.dtype)
+def _step(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float):
+    """The step number k of a block: a function of its noise, None for that of the seed, of (parameters,
+    columns, t, τ, k) and of the other operands."""
 
-        def step(columns: Array, k: Array):
-            def gradient(y: Array, ahead: int = 0):
-                here = _field(make_functional, parameters, t + (k + ahead) * tau)
-                return here.columns_gradient(y, w)
+    def step(noise, parameters: Any, columns: Array, t: Array, tau: Array, k: Array, w: Array, *seed):
+        number, words = seed
+        amplitude = _amplitude(make_functional, kept_noise, parameters, t, tau)
+        coefficients = jnp.asarray(tau, columns.dtype), jnp.asarray(amplitude, columns.dtype)
 
-            def kicks(ahead: int):
-                return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
+        def gradient(y: Array, ahead: int = 0):
+            return _field(make_functional, parameters, t + (k + ahead) * tau).columns_gradient(y, w)
 
-            (moved,) = move(gradient, (columns,), coefficients, kicks)
-            return moved, None
+        def kicks(ahead: int):
+            if noise is not None:
+                return 0.0 if ahead else noise
+            key = jax.random.wrap_key_data(words, impl="threefry2x32")
+            return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
 
-        return lax.scan(step, x.T, jnp.arange(count))[0].T
+        return move(gradient, (columns,), coefficients, kicks)[0]
 
-    return steps
+    return step
+
+
+def _amplitude(make_functional: Callable, kept_noise: float, parameters: Any, t: Array, tau: Array):
+    """What a step multiplies its noise with, √(2θτ) or the share of it that is kept."""
+    parts = traced(make_functional, parameters, t).parts
+    if not parts.internal or kept_noise == 0.0:
+        return jnp.zeros(())
+    return kept_noise * jnp.sqrt(2.0 * parts.temperature * tau)
 
 
 def _field(make_functional: Callable, parameters: Any, t: Array) -> Field:

@@ -19,10 +19,15 @@ class Tolerances:
     solved_single: float = 1e-7  # as `solved`, in float32
     particle_iterations: int = 500  # of conjugate gradients for the derivative of an implicit step
 
+    path: int = 2**28  # bytes of a run's positions that are kept, a quarter of 1 GB: densities take as much
+    path_block: int = 64  # steps of one program: its call costs less than they do, also of small clouds
+
     # Steps on grids
-    solved_grid: float = 1e-10  # of the right side, the residual at which Krylov methods end
-    enough: float = 1e-9  # of the right side: above it an adjoint equation is solved by elimination
+    solved_grid: float = 1e-8  # of the right side, where Krylov methods end: so much do gradients err
+    enough: float = 1e-7  # of the right side: above it an adjoint equation is solved by elimination
     refused: float = 1e-4  # of the right side: a gradient that is wrong by more than that is no gradient
+    inner: float = 1e-3  # of the residual: single precision and the differences leave more than that
+    inner_iterations: int = 3  # of conjugate gradients with a V-cycle, cheaper than three of GMRES
     restart: int = 40  # iterations that GMRES remembers: with a V-cycle it needs ten
     rounds: int = 5  # restarts: an equation not solved by then goes to elimination
     reach: int = 2  # cells as far as the equations of a step couple along an axis

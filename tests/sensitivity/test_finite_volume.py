@@ -11,6 +11,7 @@ from jko.errors import UnsupportedFunctional
 from jko.limits.scharfetter_gummel import GAMMA
 from jko.limits.structure import Way
 from jko.sensitivity import value_and_gradient
+from jko.sensitivity.tolerances import TOLERANCES
 from tests.sensitivity.differences import along, worst_error
 from tests.sensitivity.test_grid_steps import density, interacting
 
@@ -77,7 +78,7 @@ def test_the_initial_measure():
         return value_and_gradient(second_moment, interacting, p, moved, SCHEME, **settings).value
 
     assert np.vdot(found.gradient["values"], change) == pytest.approx(along(value, 1e-3), rel=1e-6)
-    assert 0.0 < found.record.worst_residual < 1e-10
+    assert 0.0 < found.record.worst_residual <= TOLERANCES.solved_grid
 
 
 def waves(p):

@@ -8,6 +8,7 @@ import pytest
 import functionals as fn
 import jko
 from jko.sensitivity import value_and_gradient
+from jko.sensitivity.engines import derivative_of
 from tests.sensitivity.differences import worst_error
 
 DESCENT = jko.descent
@@ -133,3 +134,21 @@ def test_clouds_of_single_precision_keep_it():
     assert found.gradient["measure"]["positions"].dtype == np.float32
     assert found.gradient["parameters"] == pytest.approx(-4.0 * 0.1 * (m @ m) / 1.1**5, rel=1e-4)
     assert found.record.worst_residual < 1e-5
+
+
+@pytest.mark.parametrize("name", ["Langevin", pytest.param("StochasticHeun", marks=pytest.mark.slow)])
+def test_a_path_that_is_not_kept_is_taken_again(name):
+    def make(p):
+        return fn.Potential(lambda x: 0.5 * p["k"] * jnp.sum(x**2)) + p["theta"] * fn.Entropy()
+
+    mu, parameters = cloud(2), {"k": np.array(0.8), "theta": np.array(0.3)}
+    engine = derivative_of(make, parameters, mu, SCHEMES[name])
+    found = []
+    for keeps in (True, False):
+        engine.keeps_path = keeps
+        taken = engine.step(mu, engine.problem.start, 0.0, 0.1, 3)
+        found.append(engine.pull(taken.tape, {"positions": np.cos(mu.positions)}))
+    for key in parameters:
+        assert found[0].parameters[key] == pytest.approx(found[1].parameters[key], rel=1e-13)
+    assert found[0].tau == pytest.approx(found[1].tau, rel=1e-13)
+    np.testing.assert_allclose(found[0].before["positions"], found[1].before["positions"], rtol=1e-13)

@@ -6,9 +6,10 @@ import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
+@njit(cache=True, fastmath={"contract", "nsz", "reassoc"})
 def pull_stage(
-    z: np.ndarray,
+    cotangent: np.ndarray,
+    inverse: np.ndarray,
     out: np.ndarray,
     rho: np.ndarray,
     right: np.ndarray,
@@ -19,30 +20,39 @@ def pull_stage(
     before: np.ndarray,
     psi: np.ndarray,
 ):
-    """Of out = (I − sQ)⁻¹(I + δQ)ρ with z = (I − sQ)⁻ᵀc and `numbers` (s, δ, conductance): fills `before`
-    with the cotangent of ρ, and adds to `psi` that of Ψ, by which right and left go as `slope` B′ and B′ + 1.
+    """Of out = (I − sQ)⁻¹(I + δQ)ρ with the `inverse` of the pivots of I − sQ and `numbers` (s, δ,
+    conductance): fills `before` with the cotangent of ρ, and adds to `psi` that of Ψ, by which right and left
+    go as `slope` B′ and B′ + 1.
 
-    Returns (Σ of the fluxes of out against the rise of z, the same of ρ, Σ of the rates with their
-    cotangents, Σ of the jumps with theirs).
+    z = (I − sQ)⁻ᵀ cotangent comes from the last cell down, and the faces with it. Returns (Σ of the fluxes of
+    out against the rise of z, the same of ρ, Σ of the jumps with their cotangents).
     """
     step, compact, conductance = numbers
-    n, lines = z.shape
-    by_out = by_rho = by_rates = by_jumps = 0.0
+    n, lines = cotangent.shape
+    by_out = by_rho = by_jumps = 0.0
+    upper = np.empty(lines)
     for j in range(lines):
-        before[0, j] = z[0, j]
-    for i in range(n - 1):
+        before[0, j] = cotangent[0, j] * inverse[0, j]
+    for i in range(1, n):
         for j in range(lines):
-            rise = z[i + 1, j] - z[i, j]
+            reached = step * left[i - 1, j] * before[i - 1, j]
+            before[i, j] = (cotangent[i, j] + reached) * inverse[i, j]
+    for j in range(lines):
+        upper[j] = before[n - 1, j]
+    for i in range(n - 2, -1, -1):
+        for j in range(lines):
             r, l = right[i, j], left[i, j]
-            of_right = rise * (step * out[i, j] + compact * rho[i, j])
-            of_left = -rise * (step * out[i + 1, j] + compact * rho[i + 1, j])
+            here = before[i, j] + step * r * inverse[i, j] * upper[j]
+            rise = upper[j] - here
+            upper[j] = here
+            above = step * out[i, j] + compact * rho[i, j]
+            below = step * out[i + 1, j] + compact * rho[i + 1, j]
             by_out += rise * (r * out[i, j] - l * out[i + 1, j])
             by_rho += rise * (r * rho[i, j] - l * rho[i + 1, j])
-            by_rates += of_right * r + of_left * l
-            of_jump = (of_right * slope[i, j] + of_left * (1.0 + slope[i, j])) * conductance
+            of_jump = rise * (above * slope[i, j] - below * (1.0 + slope[i, j])) * conductance
             by_jumps += of_jump * jump[i, j]
             psi[i + 1, j] += of_jump
             psi[i, j] -= of_jump
-            before[i, j] += compact * r * rise
-            before[i + 1, j] = z[i + 1, j] - compact * l * rise
-    return by_out, by_rho, by_rates, by_jumps
+            before[i + 1, j] -= compact * l * rise
+            before[i, j] = here + compact * r * rise
+    return by_out, by_rho, by_jumps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,7 @@ class LinearizedNewton:
             internal, self.potential, self.before, self.cell_volume
         )
         self.iterations = self.linear_iterations = 0
+        self.cycle: Any = None  # the preconditioner of the last correction
         self.bandwidth = linearized_direct.bandwidth(self.shape)
         self.direct = (
             self.temperature is not None and self.before.size * self.bandwidth**2 <= TOLERANCES.direct_work
@@ -153,7 +155,7 @@ class LinearizedNewton:
 
     def _correction(self, now: Pair, reduction: float):
         """δ with AᵀU*″Aδ − τ∇·(ρ∇δ) = imbalance + AᵀU*″ mismatch, by conjugate gradients."""
-        cycle = self.preconditioner(now)
+        cycle = self.cycle = self.preconditioner(now)
         work, q, x = np.empty(self.shape), np.empty(self.shape), np.zeros(self.shape)
         bent = self.bend * now.phi
         r = self.faces.apply(adjoint, now.curvature * now.mismatch, bent, now.density, x, scale=self.scale)
