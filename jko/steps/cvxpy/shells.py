@@ -84,11 +84,24 @@ def profile(parts, grid: LineGrid):
 
 def cut_shells(mu: LineDensity) -> tuple[np.ndarray, np.ndarray]:
     """Radii `[n+1]` and masses `[n]` of the shells of the grid, as of `line.cut_edges`, constant in the
-    volume."""
+    volume; those of less than 1e-7 of the mass are one with the next."""
     edges, masses = cut(mu)
-    edges, masses = merge_empty(edges, without_tails(masses))
+    edges, masses = _weighty(*merge_empty(edges, without_tails(masses)))
     volumes, masses = split_cells(mu.grid.volume_within(edges), masses, mu.grid.size)
     return mu.grid.radius_of(volumes), masses
+
+
+def _weighty(edges: np.ndarray, masses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cells that hold less than a solver of cones tells from nothing, taken together with the next ones."""
+    least, closed, held = TOLERANCES.light * masses.sum(), [0], 0.0
+    for number, mass in enumerate(masses, 1):
+        held += mass
+        if mass == 0.0 or held >= least:
+            closed, held = [*closed, number], 0.0
+    # what is left at the end goes with the cell before it
+    ends = np.append(closed if held == 0.0 else closed[: max(len(closed) - 1, 1)], masses.size)
+    ends = ends[:-1] if held == 0.0 else ends
+    return edges[ends], np.add.reduceat(masses, ends[:-1])
 
 
 def admissible_radii(X: np.ndarray, masses: np.ndarray, grid: LineGrid, cap, start: np.ndarray):
