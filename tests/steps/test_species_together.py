@@ -72,6 +72,8 @@ PROBLEMS = {
     "nothing shared": (SPREAD + BOTH, LINE, 0.1, 1),
     "caps of each and a shared power": (CAPS + SHARED + BOTH, LINE, 0.1, 1),
     "caps of each and of both": (CAPS + fn.TotalCap(0.52) + BOTH, LINE, 0.1, 1),
+    "entropies and caps of each and of both": (SPREAD + CAPS + fn.TotalCap(0.52) + BOTH, LINE, 0.5, 1),
+    "a shared entropy in a long step": (0.5 * fn.TotalInternal(fn.Entropy()) + BOTH, LINE, 10.0, 1),
 }  # fmt: skip
 
 
@@ -160,6 +162,15 @@ def test_species_above_their_cap_come_below_it():
         values.append(F(after) + info.transport_cost)
         gaps.append(info.gap)
     assert abs(values[0] - values[1]) <= max(gaps)
+
+
+def test_a_shared_exclusion_closes_a_small_gap():
+    # alternating directions alone need 13 000 iterations: species that share an energy may change places
+    taker = steps.PrimalDual(tolerance=1e-5, max_iterations=300)
+    F, start = fn.TotalInternal(fn.FermiDirac(1.2)) + BOTH, two(Grid.uniform(-3.0, 3.0, 100))
+    _, _, info = first_step(taker, F, start, 0.1)
+    assert info.status == "converged", info.note
+    assert info.relative_gap <= 1e-5
 
 
 def test_two_gaussians_bound():

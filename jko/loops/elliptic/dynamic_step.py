@@ -387,6 +387,23 @@ def cell_prox(
 
 
 @njit(cache=True, error_model="numpy")
+def cell_proxes(
+    wanted: np.ndarray,
+    guess: np.ndarray,
+    cap: np.ndarray,
+    weights: np.ndarray,
+    temperature: float,
+    holes: tuple,
+    powers: np.ndarray,
+    factors: np.ndarray,
+    out: np.ndarray,
+):
+    """out ← cell_prox in each cell, with weights of their own; flat arrays."""
+    for i in range(out.size):
+        out[i] = cell_prox(wanted[i], guess[i], cap[i], weights[i], temperature, holes, powers, factors)
+
+
+@njit(cache=True, error_model="numpy")
 def _slope(
     r: float,
     b: float,

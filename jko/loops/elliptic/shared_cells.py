@@ -10,16 +10,18 @@ from jko.loops.elliptic.dynamic_step import _ROUNDING, _SETTLED, _slope, cell_pr
 
 
 @njit(cache=True, error_model="numpy")
-def shared_prox(wanted, guess, most, room, weight, alone, energies, out):
+def shared_prox(wanted, guess, most, room, weights, alone, energies, out):
     """out `[n, S]` ← argmin Σ_i U_i(r_i) + U(Σ r_i) + weight |r − wanted|²/2 over 0 ≤ r ≤ most, Σ r ≤ room.
 
-    energies = (T, holes, powers, factors, counts), of each species and, last, of all together, as of
-    `cell_prox`. With the pressure q = U′(Σ r), and more where there is no room, r_i is the prox of U_i at
-    wanted_i − q/weight: one equation in q, in closed form where no species has an energy `alone` nor a bound.
+    `weights` `[n]` of the cells; energies = (T, holes, powers, factors, counts), of each species and, last,
+    of all together, as of `cell_prox`. With the pressure q = U′(Σ r), and more where there is no room, r_i is
+    the prox of U_i at wanted_i − q/weight: one equation in q, in closed form where no species has an energy
+    `alone` nor a bound.
     """
     cells, S = wanted.shape
     order = np.empty(S, np.int64)
     for c in range(cells):
+        weight = weights[c]
         if not alone:
             _poured(wanted[c], guess[c], most[c], room, weight, energies, order, out[c])
             continue

@@ -7,11 +7,12 @@ import functools
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sparse
 
 import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional
-from jko.loops.elliptic.dynamic_step import cut_flows
+from jko.loops.elliptic.dynamic_step import cell_proxes, cut_flows
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, require_below
@@ -312,7 +313,27 @@ class CellEnergies:
         self.factors = np.array([c for _, c in powers], dtype=float)
 
     def prox(self, b, guess, most, weight):
-        """argmin U(r) + weight (r − b)²/2 over 0 ≤ r ≤ most, by Newton's method in a shrinking bracket."""
+        """argmin U(r) + weight (r − b)²/2 over 0 ≤ r ≤ most; a weight for all or for each cell."""
+        if self.general:
+            return self._general_prox(b, guess, most, weight)
+        out, weights = np.empty_like(b), np.ascontiguousarray(np.broadcast_to(weight, b.shape))
+        fields = (x.ravel() for x in (b, guess, most, weights))
+        cell_proxes(*fields, self.temperature, self.holes, self.powers, self.factors, out.reshape(-1))
+        return out
+
+    def density(self, r: np.ndarray) -> np.ndarray:
+        """U(r)."""
+        return np.zeros_like(r) if self.internal is None else self.internal.density(r)
+
+    def softness(self, r: np.ndarray, most: np.ndarray, weight: np.ndarray):
+        """The generalised derivative of `prox` by weight·b, sparse: 1/(U″ + weight) in free cells."""
+        with np.errstate(all="ignore"):
+            bend = 0.0 if self.internal is None else self.internal.second_derivative(r)
+            soft = 1.0 / (bend + weight)
+        return sparse.diags(np.where((r > 0.0) & (r < most), soft, 0.0).ravel(), format="csr")
+
+    def _general_prox(self, b, guess, most, weight):
+        """`prox` of any convex U by its derivatives: Newton's method in a shrinking bracket."""
         U = self.internal
 
         def slope(r):
@@ -339,6 +360,11 @@ class CellEnergies:
                 if np.all(settled | empty | full):
                     break
         return np.where(most <= 0.0, 0.0, np.where(empty, 0.0, np.where(full, np.minimum(most, high), r)))
+
+    @property
+    def curved(self) -> bool:
+        """Whether there is an internal energy."""
+        return self.internal is not None
 
     @property
     def steepest(self) -> float:

@@ -39,7 +39,7 @@ class Faces:
         self._upper = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
         self.closed = np.zeros(self.shape, bool)
         if blocked is not None:
-            lower, upper = self._sides(blocked)
+            lower, upper = self.sides(blocked)
             self.closed = np.ascontiguousarray(lower | upper)
 
     def zeros(self) -> np.ndarray:
@@ -48,12 +48,12 @@ class Faces:
 
     def drop(self, potential: np.ndarray) -> np.ndarray:
         """Dᵀp: what a potential falls by through the faces, 0 where they are closed."""
-        lower, upper = self._sides(potential)
+        lower, upper = self.sides(potential)
         return np.where(self.closed, 0.0, lower - upper)
 
     def mean(self, cells: np.ndarray) -> np.ndarray:
         """S of a field of cells."""
-        lower, upper = self._sides(cells)
+        lower, upper = self.sides(cells)
         return 0.5 * (lower + upper)
 
     def mobility(self, theta: np.ndarray) -> np.ndarray:
@@ -95,7 +95,7 @@ class Faces:
             return tuple(box)
         return tuple(slice(b.start, b.stop - 1) if a == self.axis else b for a, b in enumerate(box))
 
-    def _sides(self, cells: np.ndarray):
+    def sides(self, cells: np.ndarray):
         """A field of cells at the lower and the upper side of the faces."""
         if self.turns:
             return cells, np.roll(cells, -1, self.axis)

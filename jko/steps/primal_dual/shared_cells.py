@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import scipy.sparse as sparse
 
 from jko.loops.elliptic.shared_cells import shared_prox
 from jko.steps.primal_dual.discretisation import CellEnergies
@@ -33,20 +34,21 @@ class SharedEnergy:
 
     def derivative(self, r: np.ndarray) -> np.ndarray:
         """The first variation of each species."""
-        return self._each("derivative", r) + self.of_all(r)
+        return self.of_each("derivative", r) + self.of_all(r)
 
     def beside(self, r: np.ndarray) -> np.ndarray:
         """That of a species which is not there, beside the others."""
-        return self._each("derivative", np.zeros_like(r)) + self.of_all(r)
+        return self.of_each("derivative", np.zeros_like(r)) + self.of_all(r)
 
     def second_derivative(self, r: np.ndarray) -> np.ndarray:
         """Of each species by itself."""
-        bend = self._each("second_derivative", r)
+        bend = self.of_each("second_derivative", r)
         if self.total is None:
             return bend
         return bend + self.total.second_derivative(r.sum(axis=-1, keepdims=True))
 
-    def _each(self, method: str, r: np.ndarray) -> np.ndarray:
+    def of_each(self, method: str, r: np.ndarray) -> np.ndarray:
+        """A method of each species' own energy, 0 where it has none."""
         out = np.zeros(r.shape)
         with np.errstate(all="ignore"):
             for i, U in enumerate(self.own):
@@ -75,12 +77,44 @@ class SharedCells:
             np.array([U.powers.size for U in kinds]),
         )
 
-    def prox(self, b: np.ndarray, guess: np.ndarray, most: np.ndarray, weight: float) -> np.ndarray:
-        """argmin of the energy + weight |r − b|²/2 over 0 ≤ r ≤ most, Σ r ≤ room."""
+    def prox(self, b: np.ndarray, guess: np.ndarray, most: np.ndarray, weight) -> np.ndarray:
+        """argmin of the energy + weight |r − b|²/2 over 0 ≤ r ≤ most, Σ r ≤ room; a weight for all or, of
+        `b`'s shape, for each cell."""
         out, flat = np.empty_like(b), (-1, b.shape[-1])
         wanted, old, caps = (np.ascontiguousarray(x).reshape(flat) for x in (b, guess, most))
-        shared_prox(wanted, old, caps, self.room, weight, self._alone, self._energies, out.reshape(flat))
+        weights = np.ascontiguousarray(np.broadcast_to(weight, b.shape).reshape(flat)[:, 0])
+        shared_prox(wanted, old, caps, self.room, weights, self._alone, self._energies, out.reshape(flat))
         return out
+
+    def density(self, r: np.ndarray) -> np.ndarray:
+        """The energy in each cell."""
+        return self.energy.density(r)
+
+    def softness(self, r: np.ndarray, most: np.ndarray, weight: np.ndarray):
+        """The generalised derivative of `prox` by the force weight·b, sparse: of species that are free, less
+        what they take from one another."""
+        with np.errstate(all="ignore"):
+            alone = 1.0 / (self.energy.of_each("second_derivative", r) + weight)
+        alone = np.where((r > 0.0) & (r < most), alone, 0.0)
+        soft = sparse.diags(alone.ravel(), format="csr")
+        if self._apart:
+            return soft
+        total, cells = r.sum(axis=-1), r[..., 0].size
+        bend = np.zeros(total.shape)
+        if self.energy.total is not None:
+            bend = self.energy.total.second_derivative(np.maximum(total, np.finfo(float).tiny))
+        with np.errstate(divide="ignore"):
+            stiff = np.where(total >= self.room * (1.0 - TOLERANCES.path_excess), 0.0, 1.0 / bend)
+        both = stiff + alone.sum(axis=-1)
+        shares = np.divide(1.0, both, out=np.zeros_like(both), where=both > 0.0)
+        places = (np.arange(r.size), np.repeat(np.arange(cells), r.shape[-1]))
+        gathered = sparse.csr_matrix((alone.ravel(), places), shape=(r.size, cells))
+        return soft - gathered @ sparse.diags(shares.ravel()) @ gathered.T
+
+    @property
+    def curved(self) -> bool:
+        """Whether no species is free to move at no change of the energy."""
+        return self.energy.total is not None or all(U is not None for U in self.energy.own)
 
     @property
     def _apart(self) -> bool:
@@ -226,7 +260,8 @@ class _SharedDual:
         out = np.zeros(s.shape)
         for i in self.own:
             free = (s[:, i] > 0.0) & (s[:, i] < self.most[:, i])
-            out[free, i] = 1.0 / self.cells.own[i].internal.second_derivative(s[free, i])
+            with np.errstate(over="ignore"):
+                out[free, i] = 1.0 / self.cells.own[i].internal.second_derivative(s[free, i])
         return out
 
     def _stiffness(self, s: np.ndarray) -> np.ndarray:
@@ -263,17 +298,26 @@ class _SharedDual:
                 break
         self._guess = np.clip(np.exp(z), tiny, room)
         lowest = np.zeros(len(p)) if U is None else U.derivative(self._guess)
-        q, full = lowest, np.full(len(p), U is None) | (self._guess >= room)
-        if not np.isfinite(room):
-            return q
+        full = np.full(len(p), U is None) | (self._guess >= room)
+        return self._with_room(p, lowest, full) if np.isfinite(room) else lowest
+
+    def _with_room(self, p: np.ndarray, lowest: np.ndarray, full: np.ndarray) -> np.ndarray:
+        """q ≥ `lowest` where those species fill no more than the room, by Newton's method for log Σ s_i in a
+        bracket: at its upper end none of them would fill more than its share."""
+        room, tiny = self.cells.room, np.finfo(float).tiny
+        share = np.array(room / len(self.own))
+        gains = [p[:, i] - self.cells.own[i].internal.derivative(share) for i in self.own]
+        low, high, q = lowest, np.maximum(lowest, np.max(gains, axis=0)), lowest
+        high = np.where(full, high, lowest)
         for _ in range(TOLERANCES.level_newton):
             s = self._held(p, q)
             held = np.maximum(s.sum(axis=1), tiny)
-            slope = self._softness(s).sum(axis=1) / held
-            over = np.log(held / room)
-            step = np.divide(over, slope, out=np.zeros_like(over), where=(slope > 0.0) & full)
-            q = np.maximum(q + step, lowest)
-            if np.abs(step).max() <= TOLERANCES.level_settled * self.unit:
+            slope, over = self._softness(s).sum(axis=1) / held, np.log(held / room)
+            low, high = np.where(over > 0.0, q, low), np.where(over <= 0.0, q, high)
+            new = q + np.divide(over, slope, out=np.full_like(q, np.inf), where=slope > 0.0)
+            new = np.clip(np.where((new > low) & (new < high), new, 0.5 * (low + high)), low, high)
+            step, q = np.abs(new - q).max(), new
+            if step <= TOLERANCES.level_settled * self.unit:
                 break
         return q
 

@@ -29,6 +29,7 @@ from jko.steps.primal_dual.grids import (
     seam,
     turned,
 )
+from jko.steps.primal_dual.newton import DualNewton
 from jko.steps.primal_dual.own_error import at_the_end, at_the_start, turning
 from jko.steps.primal_dual.splitting import Splitting
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -98,7 +99,11 @@ class DynamicSolver:
         splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
         splitting.restart(potential, flow)
         self._certify(splitting)
-        self._iterate(splitting)
+        most = self.settings.max_iterations
+        self._iterate(splitting, min(self._newton_from, most))
+        if self._newton_from <= self.iterations < most:
+            self._finish(splitting)
+        self._iterate(splitting, most)
         return self._packed(splitting)
 
     def _in_box(self, data: State | dict, box: list):
@@ -257,11 +262,36 @@ class DynamicSolver:
         factor = 1.0 + 0.5 * time / self.problem.length**2 * potential
         return np.divide(potential, factor, out=potential.copy(), where=factor > 0.5)
 
-    def _iterate(self, splitting: Splitting):
+    @functools.cached_property
+    def _newton_from(self) -> float:
+        """The iterations before Newton's method: ∞ where it does not know the problem, or is large."""
+        problem = self.problem
+        known = problem.standard and problem.slices == 1 and problem.doors is None
+        if not known or self.start.size > TOLERANCES.newton_unknowns:
+            return math.inf
+        at_once = problem.grid.dimension == 1 and problem.cells.curved
+        return TOLERANCES.first_check if at_once else TOLERANCES.before_newton
+
+    def _finish(self, splitting: Splitting):
+        """Newton's method for the potential, from where the splitting is and back to it.
+
+        Its proximal term holds mass back, an error of one sign, so that it goes on until it gains no more.
+        """
+        newton = DualNewton(self.problem, self.start, self.actions, self._unit, splitting)
+        for _ in range(TOLERANCES.newton_updates):
+            before = self.gap
+            self.iterations += newton.iterate(self.field)
+            self._certify(newton)
+            settled = self.gap <= TOLERANCES.newton_beyond * self._enough() or self.gap > 0.5 * before
+            if self.iterations >= self.settings.max_iterations or (self._closed() and settled):
+                break
+        splitting.restart(newton.potential, newton.flow)
+
+    def _iterate(self, splitting: Splitting, limit: float):
         """Iterations until the gap closes or their number is spent."""
         certified = self.iterations
         check = certified + max(TOLERANCES.first_check, int(TOLERANCES.as_last * self.expected))
-        limit = 0 if not self.interacting and self._runaway() > 0.0 else self.settings.max_iterations
+        limit = 0 if not self.interacting and self._runaway() > 0.0 else limit
         closed = self._closed()
         while self.iterations < limit and not closed:
             residuals = splitting.iterate()
@@ -370,14 +400,14 @@ class DynamicSolver:
 
     def _enough(self):
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where τ's own error in the velocity is small,
-        as long as that is near."""
+        as long as that is near or Newton's method starts at once."""
         best, tolerance = self.best, self.settings.tolerance
         allowed = tolerance * best.cost
         rest = self.rest + 4.0 * self._rounding()
         if self.gap <= allowed + rest:
             self.within = min(self.within, self.iterations)
         last = min(TOLERANCES.strives * self.within, self.settings.max_iterations)
-        if self.iterations < last:
+        if self.iterations < last or self._newton_from == TOLERANCES.first_check:
             allowed = min(allowed, max(self._of_own_error(), TOLERANCES.strictest * allowed))
         return allowed + rest
 

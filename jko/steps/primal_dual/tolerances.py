@@ -28,6 +28,21 @@ class Tolerances:
     most_change: float = 4.0  # times a weight at once
     least_weight: float = 0.25  # of those, carried to the next step: from less, tails of a collapse drift
 
+    # Newton's method for the potential, where alternating directions are slow
+    before_newton: int = 500  # iterations before it, which cost what it does; on a line it starts at once
+    newton_unknowns: int = 10000  # with more a factorisation costs hundreds of iterations
+    proximal: float = 1e-2  # of the stiffness of the problem's own scales: the weight of the first update
+    proximal_fall: float = 0.25  # of the weight from one update to the next: each is a start for the next
+    thinnest: float = 1e-6  # of the largest density, below which thinner cells are not held more firmly
+    newton_steps: int = 10  # between two updates, which need no exact maximiser
+    newton_settled: float = 0.1  # of what has moved, and of all mass: what a step may still gain and miss
+    newton_beyond: float = 0.01  # of the gap that is enough: a step or two more, each of which squares it
+    newton_updates: int = 30  # of the densities at most: more than any problem tried has needed
+    armijo: float = 1e-4  # of the gain that the slope promises, which a shortened step has to reach
+    shortest: float = 1e-9  # of a Newton step: below it the value's own rounding decides
+    ridge: float = 1e-10  # of the Hessian's diagonal, added to it: cells without mass have none
+    least_ridge: float = 1e-14  # of its largest entry, added as well: for cells without any
+
     # Starts and boxes
     coarsest_cells: int = 12  # along an axis, below which it is not halved
     coarse_iterations: int = 120  # on a halved grid, which is only a start
