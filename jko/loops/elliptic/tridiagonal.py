@@ -51,22 +51,6 @@ def solve(multiplier: np.ndarray, inverse: np.ndarray, left: np.ndarray, rhs: np
 
 
 @njit(cache=True)
-def solve_transposed(
-    multiplier: np.ndarray, inverse: np.ndarray, left: np.ndarray, rhs: np.ndarray, out: np.ndarray
-):
-    """out = (diag(shift) − Q)⁻ᵀ rhs with the factors of `factor`; out may be rhs."""
-    n, lines = rhs.shape
-    for j in range(lines):
-        out[0, j] = rhs[0, j] * inverse[0, j]
-    for i in range(1, n):
-        for j in range(lines):
-            out[i, j] = (rhs[i, j] + left[i - 1, j] * out[i - 1, j]) * inverse[i, j]
-    for i in range(n - 2, -1, -1):
-        for j in range(lines):
-            out[i, j] += multiplier[i, j] * out[i + 1, j]
-
-
-@njit(cache=True)
 def _copy(a: np.ndarray, out: np.ndarray):
     """out = a; `out[:] = a` would take five seconds to compile, for shapes that do not agree."""
     for i in range(a.shape[0]):

@@ -23,7 +23,8 @@ class Potentials:
 
     `gap` is primal minus dual, the primal moving by x − ∇ψ and then along the least flux to ν;
     `residual` is ∫|T_#μ − ν|; `coarse` the value on cells twice as wide, densities averaged: how far it
-    is tells what the grid errs by.
+    is tells what the grid errs by. `smooth` ones solve an equation with differences of ψ, others are minima
+    over cells.
     """
 
     psi: np.ndarray
@@ -33,6 +34,7 @@ class Potentials:
     residual: float
     rounds: int
     coarse: float
+    smooth: bool = False
 
 
 def solve(
@@ -46,8 +48,8 @@ def solve(
     from the identity.
     """
     phi, value = None, math.nan
-    for depth, cells in reversed(list(enumerate(_levels(overlap.first.shape)))):
-        level = _Level(overlap, cells, threads)
+    for depth, cells in reversed(list(enumerate(levels(overlap.first.shape)))):
+        level = Level(overlap, cells, threads)
         phi = level.first() if phi is None else level.prolong(phi)
         psi, phi = level.climb(phi, rounds[min(depth, len(rounds) - 1)], still * 2.0**depth)
         coarse, value = value, level.value(psi, phi)
@@ -60,23 +62,24 @@ def solve(
 
 def mismatch(overlap, potentials) -> float:
     """W₂(T_#μ, ν) to first order, T = id − ∇ψ: the root of ∫|q|²/M for the least flux q between them."""
-    level = _Level(overlap, overlap.first.shape, 1)
+    level = Level(overlap, overlap.first.shape, 1)
     u, residual = level._correction(
         level.mu, level.nu, potentials.psi / level.unit**2, TOLERANCES.gap_mobility, 1e-2, 30
     )
     return level.unit * math.sqrt(max(level.volume * float(np.vdot(u, residual)), 0.0))
 
 
-def _levels(cells: tuple):
-    levels = [cells]
-    while max(levels[-1]) > 1.5 * TOLERANCES.coarsest[len(cells) - 1] or (
-        len(levels) == 1 and max(cells) > TOLERANCES.tiny
+def levels(cells: tuple):
+    """Grids of the box from the given one to the coarsest."""
+    found = [cells]
+    while max(found[-1]) > 1.5 * TOLERANCES.coarsest[len(cells) - 1] or (
+        len(found) == 1 and max(cells) > TOLERANCES.tiny
     ):
-        levels.append(tuple(n if n <= TOLERANCES.tiny else math.ceil(n / 2) for n in levels[-1]))
-    return levels
+        found.append(tuple(n if n <= TOLERANCES.tiny else math.ceil(n / 2) for n in found[-1]))
+    return found
 
 
-class _Level:
+class Level:
     """The problem on one grid of the box, in units of its longest side `unit`, for which single precision in
     the multigrid has range."""
 

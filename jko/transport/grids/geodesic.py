@@ -17,10 +17,15 @@ def displaced(mu, nu, t):
     """((1 − t) id + tT)_# mu `[*cells]` on the grid that both share, from whichever end is nearer.
 
     The inverse of x ↦ x − t∇ψ(x) is z ↦ z − t∇φ_t(z), φ_t(z) = min |x − z|²/2t − ψ(x): a change of
-    variables, smooth where pieces of cells would leave noise, and divided by what it errs in mass.
+    variables, smooth where pieces of cells would leave noise, and divided by what it errs in mass. Of the
+    smooth ψ between positive densities on a torus it is found by Newton's method.
     """
     from jko.loops.transport.push import pull_back
 
+    smooth = _smooth(mu, nu, t)
+    if smooth is not None:
+        values = smooth[0]
+        return mu.with_values(values * (mu.values.sum() / values.sum()))
     values, potential, time, rim = _from_nearer_end(mu, nu, t)
     wide = np.pad(values, [(r, r) for r in rim])
     moved, _ = pull_back(wide, potential, time, mu.grid.spacing, periodic=mu.grid.periodic)
@@ -40,6 +45,9 @@ def geodesic_velocity(mu: Density, nu: Density, t: float):
         raise ValueError("mu, nu: expected 2 or 3 dimensions, got 1; on the line take brenier_map(mu, nu)")
     if fraction("t", t) in (0.0, 1.0):
         raise ValueError(f"t: expected a number between 0 and 1, neither of them, got {t:g}")
+    smooth = _smooth(mu, nu, t)
+    if smooth is not None:
+        return smooth[1] if t <= 0.5 else -smooth[1]
     _, potential, _, rim = _from_nearer_end(mu, nu, t)
     around = tuple(int(turns) for turns in mu.grid.periodic)
     potential, rim = continued(potential, around), tuple(np.add(rim, around))
@@ -58,6 +66,21 @@ def _from_nearer_end(mu, nu, t):
     psi, phi = trusted(mu, nu).extended(rim)
     values, potential, time = (mu.values, psi, t) if t <= 0.5 else (nu.values, phi, 1.0 - t)
     return values, c_transform(potential, mu.grid.spacing, time, periodic=mu.grid.periodic), time, rim
+
+
+def _smooth(mu, nu, t):
+    """(the density at t, −∇ψ where its mass came from), from the nearer end; None where ψ is not smooth.
+
+    z = x − t∇ψ(x) is solved for x at every cell z by Newton's method, and the density is that at x over
+    det(I − tD²ψ(x)); all are cubic splines on the torus, which walls mirror.
+    """
+    first, second, t = (mu, nu, t) if t <= 0.5 else (nu, mu, 1.0 - t)
+    transport = trusted(first, second)
+    if not transport.inner.smooth:
+        return None
+    from jko.transport.grids.inverse_map import InverseMap
+
+    return InverseMap(-transport.inner.psi, np.log(first.values), first.grid).at(t)
 
 
 def _within(field, rim):

@@ -23,6 +23,25 @@ class Tolerances:
     stretch: tuple = (0.05, 20.0)  # of 1 − ∂²φ, between which the gap believes it: φ has kinks
     kept_pairs: int = 4  # of densities whose potentials are remembered, as several questions ask for them
 
+    # Newton's method on a torus
+    least_positive: float = 1e-8  # of the largest density: one that falls below is taken by back-and-forth
+    newton: float = 1e-11  # in L²(μ) of log μ: rounding of second differences is a hundredth of that
+    newton_coarse: float = 1e-3  # the same on coarser grids and on the way, where a start is wanted
+    newton_enough: float = 1e-8  # in L²(μ) of log μ, where rounding lets no step gain any more
+    newton_gap: float = 1e-3  # of ½W₂²: above, where T has layers of a cell, the lesser gap counts
+    newton_iterations: int = 60  # on one grid: some ten are needed, and forty from afar at high contrast
+    newton_shortest: float = 1e-2  # of a step: one that gains nothing by then goes a part of the way first
+    newton_share: float = 1e-2  # of that way, at least
+    newton_shrinks: float = 0.1  # by which a step may lower the least eigenvalue of DT, which stays positive
+    newton_basis: int = 20  # directions of GMRES a step
+    newton_cycles: int = 4  # V-cycles before each of them, which leave the mixed derivatives
+    forcing: float = 1e-2  # of the residual, what GMRES leaves of it: each step is that good near the end
+    difference: float = 1e-7  # of h², the root of rounding: how far derivatives look along a direction
+
+    inverse: float = 1e-10  # of a cell, to which x + t∇φ(x) = z is solved for x
+    inverse_iterations: int = 40  # of Newton's method for it, of which five are needed
+    inverse_halvings: int = 8  # of its steps, a point each
+
     # The box of both densities
     empty: float = 1e-10  # of the largest density: tails below it do not widen the box, and are left out
     margin: float = 0.06  # of the box's width, and two cells

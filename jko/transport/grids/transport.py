@@ -64,6 +64,12 @@ class GridTransport:
         periodic axes they go on by periods."""
         around = tuple(r if turns else 0 for r, turns in zip(rim, self._turning, strict=True))
         rim = tuple(r - a for r, a in zip(rim, around, strict=True))
+        if self.inner.smooth:  # on the whole torus, walls and all
+            given = (
+                np.pad(field, [(r, r) for r in rim], mode="edge")
+                for field in (self.inner.psi, self.inner.phi)
+            )
+            return tuple(torus.continued(field, around) for field in given)
         wide, inside, first, second = self._union(rim)
         psi = self._conjugate(self.inner.phi, wide, inside, first)
         phi = self._conjugate(self.inner.psi, wide, inside, second)
@@ -117,15 +123,18 @@ def grid_transport(mu: Density, nu: Density, threads: int = 1, fine: bool = Fals
     """Solved once for the last few pairs; `fine` where the map is wanted, whose error is the root of the
     value's."""
     from jko.loops.threads import loop_threads
+    from jko.transport.grids import monge_ampere
     from jko.transport.grids.back_and_forth import FINE, solve
 
     key = (mu.grid, nu.grid, _digest(mu), _digest(nu), fine)
     if key not in _solved:
         overlap = Overlap.of(mu, nu)
         with loop_threads(threads):
-            _solved[key] = GridTransport(
-                mu.grid, nu.grid, overlap, solve(overlap, threads=threads, **(FINE if fine else {}))
-            )
+            inner = monge_ampere.solve(overlap, threads) if fine and monge_ampere.takes(overlap) else None
+            if inner is None or inner.gap > TOLERANCES.newton_gap * inner.value:
+                ascent = solve(overlap, threads=threads, **(FINE if fine else {}))
+                inner = ascent if inner is None or ascent.gap < inner.gap else inner
+            _solved[key] = GridTransport(mu.grid, nu.grid, overlap, inner)
         while len(_solved) > TOLERANCES.kept_pairs:
             _solved.popitem(last=False)
     _solved.move_to_end(key)

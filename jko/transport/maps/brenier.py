@@ -72,7 +72,8 @@ def brenier_map(mu: Measure, nu: Measure) -> OptimalMap:
       (`PowerMap`).
 
     - A Density on a periodic line, to anything on it: the quantile functions, one turned (`CircleMap`). Two
-      densities on one grid of a torus: the lift to space of the map between nearest images (`GridMap`).
+      densities on one grid of a torus: the lift to space of the map between nearest images (`GridMap`), of
+      positive ones by Newton's method on ν(T)·det DT = μ, else by back-and-forth.
 
     Raises ValueError for measures of different mass or dimension, for a cloud to anything but a cloud, whose
     points would have to be torn, and for a density in space to a cloud; RuntimeError where the map found is

@@ -24,9 +24,10 @@ def interpolate(mu: Density, nu: Measure, t: float, kind: str = "displacement"):
     """The measure at t in [0, 1] of a curve from mu to nu.
 
     - `"displacement"`: ((1-t) id + t T)_# mu with T optimal, the geodesic of W₂ [McCann1997]. Densities on
-      the line by their quantile functions, elsewhere by the potentials of back-and-forth; Gaussians in closed
+      the line by their quantile functions, elsewhere by Kantorovich potentials; Gaussians in closed
       form, clouds along the exact plan; densities and `ConfinedParticles` on a torus by the shortest ways
-      round it.
+      round it. In the plane and in space it errs by min(t, 1 − t) of the map's error in L² at most, in W₂;
+      `brenier_map(mu, nu).pushforward_error`, W₂(T_# mu, nu), tells the size of that.
     - `"mixture"`: (1-t) mu + t nu. Of two Gaussians it is a Density, on a grid of seven standard deviations.
     - `"product"`: the law of (1-t) X + t Y with X and Y independent, ((1-t) P0 + t P1)_# (mu ⊗ nu). On grids
       the two dilations are deposited linearly and convolved, exact in the mean and O(h²) in the variance.
