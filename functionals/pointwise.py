@@ -6,6 +6,7 @@ jax points, traced or not, are evaluated in place and come back as jax arrays.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Number
 
@@ -16,25 +17,33 @@ import numpy as np
 from functionals.by_numpy import evaluated
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
-from functionals.time_dependence import AtTime, split
+from functionals.time_dependence import AtTime, is_traced, split
 from functionals.tolerances import TOLERANCES
 
 PointFunction = Callable[[jax.Array], jax.Array]
 
 
+class InNumpy(ABC):
+    """A function of a point that knows itself and its derivatives at many points without jax."""
+
+    @abstractmethod
+    def derivatives(self, order: int, x: np.ndarray) -> np.ndarray:
+        """f, ∇f or D²f, the order being 0, 1 or 2, at points `[n, d]`."""
+
+
 def values(f: PointFunction, x: np.ndarray):
     """f at every point: x of shape `[n, d]` gives `[n]`."""
-    return _evaluate(_batched_value, f, x)
+    return _evaluate(_batched_value, f, x, 0)
 
 
 def gradients(f: PointFunction, x: np.ndarray):
     """∇f at every point: x of shape `[n, d]` gives `[n, d]`."""
-    return _evaluate(_batched_gradient, f, x)
+    return _evaluate(_batched_gradient, f, x, 1)
 
 
 def hessians(f: PointFunction, x: np.ndarray):
     """D²f at every point: x of shape `[n, d]` gives `[n, d, d]`."""
-    return _evaluate(_batched_hessian, f, x)
+    return _evaluate(_batched_hessian, f, x, 2)
 
 
 @kept
@@ -58,10 +67,12 @@ def elementwise(f: Callable, s: np.ndarray):
         return _of_some(_batched_elementwise(f), s.ravel()).reshape(s.shape)
 
 
-def _evaluate(batched: Callable, f: Callable, x: np.ndarray):
+def _evaluate(batched: Callable, f: Callable, x: np.ndarray, order: int):
+    if isinstance(f, InNumpy) and not isinstance(x, jax.Array) and not is_traced(f):
+        return f.derivatives(order, np.asarray(x, dtype=float))
     f, time = split(f)
     f = as_it_reads_now(f)
-    if isinstance(x, jax.Array) or any(isinstance(t, jax.core.Tracer) for t in time):
+    if isinstance(x, jax.Array) or any(isinstance(t, jax.core.Tracer) for t in jax.tree.leaves(time)):
         return batched(f, len(time))(x, *time)
     with jax.enable_x64(True):
         return _of_some(batched(f, len(time)), np.asarray(x), *time)

@@ -42,10 +42,10 @@ def quadratic_form(V: Callable, dimension: int, centre: np.ndarray | None = None
     with a branch, a root or a table may be quadratic wherever one looks and not elsewhere.
     """
     declared = _declared(V, dimension)
-    function, time = split(V)
-    if declared is None and not _is_quadratic(
-        as_it_reads_now(function), dimension, tuple(np.shape(t) for t in time)
-    ):
+    function, numbers = split(V)
+    leaves, tree = jax.tree.flatten(numbers)
+    shapes = tuple(map(np.shape, leaves))
+    if declared is None and not _is_quadratic(as_it_reads_now(function), dimension, tree, shapes):
         return None
     centre = np.zeros(dimension) if centre is None else np.asarray(centre, dtype=float)
     value = float(pointwise.values(V, centre[None])[0])
@@ -74,12 +74,12 @@ def _declared(W: Callable, dimension: int):
 
 
 @kept
-def _is_quadratic(V, dimension: int, constants) -> bool:
+def _is_quadratic(V, dimension: int, tree, shapes: tuple) -> bool:
     # at all times at once: the time is a constant, as are parameters
-    operands = [jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *constants)]
+    x, *leaves = (jax.ShapeDtypeStruct(shape, np.float64) for shape in ((dimension,), *shapes))
     with jax.enable_x64(True):
-        traced = jax.make_jaxpr(pointwise.scalar(V))(*operands)
-    (degree,) = _degrees(traced.jaxpr, [_Degree(1), *[_CONSTANT] * len(constants)])
+        traced = jax.make_jaxpr(pointwise.scalar(V))(x, *jax.tree.unflatten(tree, leaves))
+    (degree,) = _degrees(traced.jaxpr, [_Degree(1), *[_CONSTANT] * len(shapes)])
     return degree.of is not None
 
 

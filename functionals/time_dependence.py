@@ -44,7 +44,8 @@ class TimeDependent(_Named):
 
 @dataclass(frozen=True, eq=False)
 class AtTime(_Named):
-    """x ↦ f(x, t). Programs are compiled once for f and take t as an operand, so t may be traced by jax."""
+    """x ↦ f(x, t), t a time or a pytree of what else f takes. Programs are compiled once for f and take t as
+    an operand, so t may be traced by jax."""
 
     function: Callable
     t: object
@@ -118,7 +119,7 @@ def checked_time(t: float):
 
 def is_traced(f: Callable) -> bool:
     """Whether f is at a time that jax traces, so that it has no values to look at."""
-    return isinstance(f, AtTime) and isinstance(f.t, jax.core.Tracer)
+    return isinstance(f, AtTime) and any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(f.t))
 
 
 def split(f: Callable) -> tuple[Callable, tuple]:

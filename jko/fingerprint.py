@@ -121,7 +121,8 @@ class _Reader:
         Without those that are filled in when asked for: cached properties, and names in the class's
         `memoised`.
         """
-        if callable(getattr(value, "__wrapped__", None)):  # jax.jit, functools.wraps
+        around = isinstance(getattr(type(value), "__wrapped__", None), property)  # and holds more
+        if callable(getattr(value, "__wrapped__", None)) and not around:  # jax.jit, functools.wraps
             return _hash("wrapped", self.digest(value.__wrapped__))
         if hasattr(value, "__array__") and hasattr(value, "dtype"):
             return self._of_array(np.asarray(value))

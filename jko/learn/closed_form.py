@@ -9,8 +9,9 @@ import numpy as np
 
 from jko.learn.couplings import MOST_ATOMS, Coupling, optimal_coupling, side_by_side
 from jko.learn.equations import Interval, Normal, normal_equations
+from jko.learn.features import ENTRIES
 from jko.learn.model import Model
-from jko.learn.moments import ENTRIES, MOST_PAIRED, Moments, moments, paired_sums
+from jko.learn.moments import MOST_PAIRED, Moments, moments, paired_sums
 from jko.measures import Particles
 
 SHARES = tuple(

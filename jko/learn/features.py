@@ -4,8 +4,11 @@ least squares, one jax function for the engines."""
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import dataclass_transform
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -13,13 +16,19 @@ from functionals import pointwise
 from functionals.array import Array
 from functionals.time_dependence import AtTime
 
+ENTRIES = 4_000_000  # numbers of functions or gradients held at once: 32 MB
+
 
 class Features:
-    """φ_1, …, φ_m on R^d: `size` m, `penalised` `[m]` (the share of the regularisation each carries)."""
+    """φ_1, …, φ_m on R^d, `size` m."""
 
     dimension: int
     size: int
-    penalised: np.ndarray
+
+    @property
+    def penalised(self) -> np.ndarray:
+        """The share of the regularisation that each function carries, `[m]`."""
+        return np.ones(self.size)
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """φ_j at points `[n, d]`: `[n, m]`."""
@@ -27,6 +36,12 @@ class Features:
 
     def gradients(self, x: np.ndarray) -> np.ndarray:
         """∇φ_j at points `[n, d]`: `[n, d, m]`."""
+        out = np.empty((len(x), self.dimension, self.size))
+        self.fill_gradients(np.asarray(x, dtype=float), out)
+        return out
+
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray) -> None:
+        """The same written to `out` `[n, d, m]`."""
         raise NotImplementedError
 
     def laplacians(self, x: np.ndarray) -> np.ndarray:
@@ -38,8 +53,8 @@ class Features:
         return self.gradients(x) @ coefficients
 
     def hessians(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
-        """D²Σ c_jφ_j at points `[n, d]`: `[n, d, d]`."""
-        return pointwise.hessians(AtTime(self.at, coefficients), x)
+        """D²Σ c_jφ_j at points `[n, d]`: `[n, d, d]`, by jax where a family has no other way."""
+        return pointwise.hessians(AtTime(_sum, (self, coefficients)), x)
 
     def at(self, x, coefficients):
         """Σ c_j φ_j at one point `[d]`, in jax; the coefficients `[m]` may be traced."""
@@ -50,13 +65,54 @@ class Features:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, eq=False)
-class Monomials(Features):
-    """Π_a z_a^{e_a} with z = (x − middle)/scale and exponents e `[m, d]`."""
+class Combination(pointwise.InNumpy, AtTime):
+    """x ↦ Σ c_jφ_j(x), its numbers operands of one program for all of its form."""
 
-    exponents: np.ndarray
+    features: Features
+    coefficients: np.ndarray
+
+    def __init__(self, features: Features, coefficients: np.ndarray):
+        super().__init__(_sum, (features, coefficients))
+        # set beside the fields of a frozen dataclass
+        self.__dict__.update(features=features, coefficients=coefficients)
+
+    def derivatives(self, order: int, x: np.ndarray):
+        f, c = self.features, self.coefficients
+        what = (lambda x, c: f.values(x) @ c), f.slopes, f.hessians
+        block = max(1, ENTRIES // f.size)
+        parts = [what[order](x[first : first + block], c) for first in range(0, max(len(x), 1), block)]
+        return np.concatenate(parts)
+
+
+def _sum(x: Array, numbers: tuple[Features, Array]):
+    features, coefficients = numbers
+    return features.at(x, coefficients)
+
+
+@dataclass_transform(frozen_default=True, eq_default=False)
+def family(*arrays: str):
+    """A frozen dataclass whose `arrays` are operands of programs; what else it holds is part of them."""
+
+    def made(cls: type):
+        cls = dataclass(frozen=True, eq=False)(cls)
+        settings = [f.name for f in fields(cls) if f.name not in arrays]
+        return jax.tree_util.register_dataclass(cls, list(arrays), settings)
+
+    return made
+
+
+@family("middle", "scale")
+class Monomials(Features):
+    """Π_a z_a^{e_a} with z = (x − middle)/scale and exponents e, `rows` `[m][d]`."""
+
+    rows: tuple[tuple[int, ...], ...]
     middle: np.ndarray
     scale: np.ndarray
+
+    @cached_property
+    def exponents(self) -> np.ndarray:
+        """The same as an array `[m, d]`."""
+        return np.array(self.rows)
 
     @classmethod
     def up_to(cls, degree: int, middle: np.ndarray, scale: np.ndarray) -> Monomials:
@@ -64,8 +120,8 @@ class Monomials(Features):
         d, rows = len(middle), []
         for total in range(1, degree + 1):
             for chosen in itertools.combinations_with_replacement(range(d), total):
-                rows.append(np.bincount(chosen, minlength=d))
-        return cls(np.array(rows), np.asarray(middle, dtype=float), np.asarray(scale, dtype=float))
+                rows.append(tuple(np.bincount(chosen, minlength=d).tolist()))
+        return cls(tuple(rows), np.asarray(middle, dtype=float), np.asarray(scale, dtype=float))
 
     @property
     def dimension(self):
@@ -106,9 +162,10 @@ class Monomials(Features):
     def values(self, x: np.ndarray):
         return self._products(self._powers(x), [0] * self.dimension)
 
-    def gradients(self, x: np.ndarray):
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
-        return np.stack([self._products(powers, row) for row in unit], axis=1)
+        for a, row in enumerate(unit):
+            out[:, a] = self._products(powers, row)
 
     def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         powers, unit = self._powers(x), np.eye(self.dimension, dtype=int)
@@ -130,9 +187,14 @@ class Monomials(Features):
         powers = [jnp.ones_like(z)]
         for _ in range(int(self.exponents.max())):
             powers.append(powers[-1] * z)
-        table, total = jnp.stack(powers), jnp.asarray(coefficients, x.dtype)
-        for a in range(self.dimension):
-            total = total * table[self.exponents[:, a], a]
+        # chosen by products with 0 and 1: entries picked by index take the compiler four times as long
+        chosen = np.equal.outer(self.exponents, np.arange(len(powers))).astype(x.dtype)
+        factors, total = (
+            jnp.einsum("map,pa->am", chosen, jnp.stack(powers)),
+            jnp.asarray(coefficients, x.dtype),
+        )
+        for factor in factors:
+            total = total * factor
         return jnp.sum(total)
 
     def describe(self, j: int):
@@ -144,7 +206,7 @@ class Monomials(Features):
         return "".join(f"{x}{powers[e] if e < 10 else f'^{e}'}" for x, e in named if e)
 
 
-@dataclass(frozen=True, eq=False)
+@family("centres", "width")
 class Bumps(Features):
     """exp(−|x − c_j|²/2w²) about centres c `[m, d]` of one width w."""
 
@@ -159,10 +221,6 @@ class Bumps(Features):
     def size(self):
         return len(self.centres)
 
-    @property
-    def penalised(self):
-        return np.ones(self.size)
-
     def values(self, x: np.ndarray):
         x = np.asarray(x, dtype=float)
         middle = self.centres.mean(axis=0)
@@ -170,13 +228,9 @@ class Bumps(Features):
         squares = np.add.outer(np.sum(a**2, axis=1), np.sum(b**2, axis=1)) - 2.0 * a @ b.T
         return np.exp(-0.5 * np.maximum(squares, 0.0))
 
-    def gradients(self, x: np.ndarray):
-        bumps = self.values(x) / self.width**2
-        x = np.asarray(x, dtype=float)
-        out = np.empty((len(x), self.dimension, self.size))
-        for a in range(self.dimension):
-            np.multiply(bumps, np.subtract.outer(-x[:, a], -self.centres[:, a]), out=out[:, a])
-        return out
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
+        np.subtract(self.centres.T, x[:, :, None], out=out)
+        out *= (self.values(x) / self.width**2)[:, None, :]
 
     def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         shares = self.values(x) * (coefficients / self.width**2)
@@ -207,7 +261,7 @@ class Bumps(Features):
         return f"the bump at ({place}{', …' if self.dimension > 4 else ''})"
 
 
-@dataclass(frozen=True, eq=False)
+@family("frequencies", "phases")
 class Waves(Features):
     """√(2/m) cos(ω_j·x + b_j), random Fourier features of a Gaussian kernel [RahimiRecht2007]."""
 
@@ -223,19 +277,15 @@ class Waves(Features):
         return len(self.frequencies)
 
     @property
-    def penalised(self):
-        return np.ones(self.size)
-
-    @property
     def _height(self):
         return np.sqrt(2.0 / self.size)
 
     def values(self, x: np.ndarray):
         return self._height * np.cos(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
 
-    def gradients(self, x: np.ndarray):
-        slopes = -self._height * np.sin(np.asarray(x, dtype=float) @ self.frequencies.T + self.phases)
-        return slopes[:, None, :] * self.frequencies.T
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
+        slopes = -self._height * np.sin(x @ self.frequencies.T + self.phases)
+        np.multiply(slopes[:, None, :], self.frequencies.T, out=out)
 
     def laplacians(self, x: np.ndarray):
         return -self.values(x) * np.sum(self.frequencies**2, axis=1)
@@ -248,7 +298,7 @@ class Waves(Features):
         return f"the wave of length {2.0 * np.pi / np.linalg.norm(self.frequencies[j]):.2g}"
 
 
-@dataclass(frozen=True, eq=False)
+@family("lower", "upper")
 class TensorSplines(Features):
     """Products of cubic B-splines on `cells` cells an axis of the box [lower, upper]; constant beyond it."""
 
@@ -263,10 +313,6 @@ class TensorSplines(Features):
     @property
     def size(self):
         return (self.cells + 3) ** self.dimension
-
-    @property
-    def penalised(self):
-        return np.ones(self.size)
 
     def _axes(self, x: np.ndarray):
         """For each axis the cell of each point `[n]` and the four splines over it, and their first and second
@@ -311,12 +357,12 @@ class TensorSplines(Features):
         products = self._products(axes, [0] * self.dimension)
         return self._spread(self._numbers(axes), products, np.zeros((len(x), self.size)))
 
-    def gradients(self, x: np.ndarray):
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
         axes = self._axes(x)
-        number, out = self._numbers(axes), np.zeros((len(x), self.dimension, self.size))
+        number = self._numbers(axes)
+        out[:] = 0.0
         for a, products in enumerate(self._derived(axes, 1)):
             self._spread(number, products, out[:, a])
-        return out
 
     def slopes(self, x: np.ndarray, coefficients: np.ndarray):
         axes = self._axes(x)
@@ -366,7 +412,7 @@ def _cubic(t: np.ndarray, order: int):
     return 1.0 - t, 3.0 * t - 2.0, -3.0 * t + 1.0, t
 
 
-@dataclass(frozen=True, eq=False)
+@family("families")
 class Together(Features):
     """The functions of several families, one after the other."""
 
@@ -387,18 +433,20 @@ class Together(Features):
     def values(self, x: np.ndarray):
         return np.concatenate([f.values(x) for f in self.families], axis=1)
 
-    def gradients(self, x: np.ndarray):
-        return np.concatenate([f.gradients(x) for f in self.families], axis=2)
+    def _parts(self, along: np.ndarray):
+        """(each family, its part of an array or a vector along its last axis)."""
+        ends = np.cumsum([f.size for f in self.families])[:-1]
+        return zip(self.families, np.split(along, ends, axis=-1), strict=True)
+
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
+        for f, part in self._parts(out):
+            f.fill_gradients(x, part)
 
     def slopes(self, x: np.ndarray, coefficients: np.ndarray):
-        ends = np.cumsum([f.size for f in self.families])[:-1]
-        parts = zip(self.families, np.split(coefficients, ends), strict=True)
-        return sum(f.slopes(x, part) for f, part in parts)
+        return sum(f.slopes(x, part) for f, part in self._parts(coefficients))
 
     def hessians(self, x: np.ndarray, coefficients: np.ndarray):
-        ends = np.cumsum([f.size for f in self.families])[:-1]
-        parts = zip(self.families, np.split(coefficients, ends), strict=True)
-        return sum(f.hessians(x, part) for f, part in parts)
+        return sum(f.hessians(x, part) for f, part in self._parts(coefficients))
 
     def laplacians(self, x: np.ndarray):
         return np.concatenate([f.laplacians(x) for f in self.families], axis=1)
@@ -418,7 +466,7 @@ class Together(Features):
         raise IndexError(f"no function {j}")
 
 
-@dataclass(frozen=True, eq=False)
+@family("scale")
 class EvenPowers(Features):
     """(|z|/s)^{2p}, p = 1 … `count`, of a difference z: smooth even kernels. The first is ½|z|² in units of
     ½s²."""
@@ -447,10 +495,9 @@ class EvenPowers(Features):
     def values(self, x: np.ndarray):
         return self._even(x)[1:].T
 
-    def gradients(self, x: np.ndarray):
-        x = np.asarray(x, dtype=float)
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
         slopes = (2.0 / self.scale**2) * np.arange(1, self.count + 1) * self._even(x)[:-1].T
-        return x[:, :, None] * slopes[:, None, :]
+        np.multiply(x[:, :, None], slopes[:, None, :], out=out)
 
     def laplacians(self, x: np.ndarray):
         p = np.arange(1, self.count + 1)
@@ -467,7 +514,7 @@ class EvenPowers(Features):
         return f"|z|{'²⁴⁶⁸'[j]}" if j < 4 else f"|z|^{2 * (j + 1)}"
 
 
-@dataclass(frozen=True, eq=False)
+@family("widths")
 class Rings(Features):
     """exp(−|z|²/2w_j²) of widths w `[m]`: radial kernels, smooth and even at 0, of every range."""
 
@@ -478,15 +525,11 @@ class Rings(Features):
     def size(self):
         return len(self.widths)
 
-    @property
-    def penalised(self):
-        return np.ones(self.size)
-
     def values(self, x: np.ndarray):
         return np.exp(-0.5 * np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2)
 
-    def gradients(self, x: np.ndarray):
-        return -np.asarray(x, dtype=float)[:, :, None] * (self.values(x) / self.widths**2)[:, None, :]
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
+        np.multiply(-x[:, :, None], (self.values(x) / self.widths**2)[:, None, :], out=out)
 
     def laplacians(self, x: np.ndarray):
         squares = np.sum(np.asarray(x, dtype=float) ** 2, axis=1)[:, None] / self.widths**2

@@ -30,6 +30,7 @@ from jko.progress import progress_bar
 from jko.trajectory import Trajectory
 
 STEPS = ("flow", "explicit", "implicit")
+REMEDIES = {"flow": 'step="explicit"', "implicit": "more rounds (refinement)"}  # where rounds do not settle
 ROUNDS = 12  # of refinement at most; it ends where the paths agree
 
 
@@ -48,6 +49,12 @@ class Part:
     rounds: list[float]
     settled: bool
     gain: float
+
+    @property
+    def leaves_out_paths(self) -> bool:
+        """Whether the covariance of W leaves out how refined paths change with the parameters."""
+        refined = bool(self.rounds) and self.model.interactions > 0
+        return refined and self.model.size > MOST_DIFFERENCED
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +158,8 @@ class Fit:
 
     @property
     def standard_errors(self) -> np.ndarray:
-        """One for each parameter; infinite where a direction that the data do not show moves it."""
+        """One for each parameter; infinite where a direction that the data do not show moves it, NaN where
+        it is not known: of W after a refinement beside many parameters."""
         part = self.parts[0]
         errors = np.sqrt(np.maximum(np.diag(part.covariance), 0.0))
         own = part.model.penalised == 0.0
@@ -159,6 +167,9 @@ class Fit:
             vector = np.abs(direction.vector)
             among = vector[own] if direction.held is not None and own.any() else vector
             errors[own & (vector > 0.1 * among.max())] = np.inf
+        if part.leaves_out_paths:
+            of_kernels = errors[part.model.first_kernel :][: part.model.interactions]
+            of_kernels[np.isfinite(of_kernels)] = np.nan
         return errors
 
     @property
@@ -263,7 +274,7 @@ def fit(
             return _finished(model, data, chosen, solved, rounds if step == "flow" else 0, seed, tick)
 
         parts = side_by_side(part, groups)
-    report = _reported(parts, begun, [plan.excess for plan in data.couplings or []])
+    report = _reported(parts, step, begun, [plan.excess for plan in data.couplings or []])
     own = potential is not None and potential.per_interval
     return Fit(snapshots, parts, step, report, {"per_interval": own})
 
@@ -275,9 +286,9 @@ def _clouds(snapshots: Snapshots, paired: bool, seed: int) -> list[Cloud]:
     ]
 
 
-def _reported(parts: list[Part], begun: float, excess: list[float]) -> Report:
+def _reported(parts: list[Part], step: str, begun: float, excess: list[float]) -> Report:
     """The report of a fit that `begun` then; its warnings are given as such too."""
-    said = _warnings(parts)
+    said = _warnings(parts, step)
     for sentence in said:
         warnings.warn(sentence, stacklevel=3)
     strengths, rounds, gains = zip(*((p.regularisation, p.rounds, p.gain) for p in parts), strict=True)
@@ -407,7 +418,7 @@ def _spread_within(within: np.ndarray, model: Model, normal: Normal, share: floa
     return inverse @ moments @ inverse.T
 
 
-def _warnings(parts: list[Part]) -> list[str]:
+def _warnings(parts: list[Part], step: str) -> list[str]:
     said = []
     for part in parts:
         where = f"interval {part.intervals[0]}: " if len(parts) > 1 else ""
@@ -429,13 +440,12 @@ def _warnings(parts: list[Part]) -> list[str]:
             left = f"{part.rounds[-1]:.1%} of the motion" if part.rounds else "the closed form"
             said.append(
                 f"{where}refinement did not settle ({left} left): the gaps are long for this basis; take "
-                'step="explicit", more snapshots, or more regularisation'
+                f"{REMEDIES[step]}, more snapshots, or more regularisation"
             )
-        if part.rounds and part.model.interactions and part.model.size > MOST_DIFFERENCED:
+        if part.leaves_out_paths:
             said.append(
-                f"{where}the standard errors of {part.model.size} parameters leave out how the paths "
-                "change with them: where gaps are long those of W may be too small; compare fits to halves "
-                "of the data"
+                f"{where}W has no standard errors: those of {part.model.size} parameters leave out how the "
+                "paths change with them, and would be too small; compare fits to halves of the data"
             )
         theta = part.model.theta(part.parameters)
         if part.model.fits_temperature and theta < 0.0:

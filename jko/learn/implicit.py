@@ -181,4 +181,5 @@ def steps_of(features: Features, c: np.ndarray, x: np.ndarray, near: np.ndarray,
             todo, length = todo[~lower], 0.5 * length
             if not len(todo):
                 break
+        active = np.delete(active, todo)  # at rounding: the same step would fail again
     return y

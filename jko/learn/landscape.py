@@ -10,26 +10,20 @@ import numpy as np
 
 import functionals as fn
 from functionals.array import Array
-from functionals.programs import kept_for_both
-from functionals.time_dependence import AtTime
-from jko.learn.features import Bumps, EvenPowers, Features, Monomials, Together
+from jko.learn.features import Combination, EvenPowers, Features, Monomials
 from jko.learn.tolerances import TOLERANCES
 
 
-@dataclass(frozen=True, eq=False)
-class Landscape:
-    """x ↦ Σ c_jφ_j(x)."""
+class Landscape(Combination):
+    """x ↦ Σ c_jφ_j(x), with a name."""
 
-    features: Features
-    coefficients: np.ndarray
-    name: str = "learnt V"
+    def __init__(self, features: Features, coefficients: np.ndarray, name: str = "learnt V"):
+        super().__init__(features, coefficients)
+        self.__dict__["name"] = name
 
     @property
     def __name__(self):
         return self.name
-
-    def __call__(self, x: Array):
-        return self.features.at(x, self.coefficients)
 
     @property
     def quadratic(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -123,61 +117,8 @@ def _potential(V: Landscape) -> fn.Potential:
     """The named quadratic potential where V is one, which is what closed forms take; else V as it is."""
     modulus = getattr(V, "modulus", None)
     if modulus is None:
-        return fn.Potential(_with_operands(V))
+        return fn.Potential(V)
     slope, stiffness = V.quadratic
     if np.linalg.cond(stiffness) > TOLERANCES.singular:
         return fn.Potential(V, modulus=modulus)
     return fn.Potential("quadratic", stiffness=stiffness, center=-np.linalg.solve(stiffness, slope))
-
-
-def _with_operands(V: Landscape | ByInterval | PolynomialInTime):
-    """V, its numbers operands of one program for all landscapes of its form: each interval has its own V."""
-    if not isinstance(V, Landscape):
-        return V
-    families = V.features.families if isinstance(V.features, Together) else (V.features,)
-    if not all(isinstance(family, (Bumps, Monomials)) for family in families):
-        return V
-    form = tuple(
-        (family.size, family.dimension) if isinstance(family, Bumps) else _Exponents.of(family)
-        for family in families
-    )
-    numbers = [np.ravel(array) for family in families for array in _arrays(family)]
-    return AtTime(_function_of(form), np.concatenate([V.coefficients, *numbers]))
-
-
-def _arrays(family: Bumps | Monomials) -> tuple:
-    return (family.centres, family.width) if isinstance(family, Bumps) else (family.middle, family.scale)
-
-
-@dataclass(frozen=True)
-class _Exponents:
-    """The exponents of monomials, as what a program is known by."""
-
-    rows: tuple[tuple[int, ...], ...]
-
-    @classmethod
-    def of(cls, family: Monomials) -> _Exponents:
-        return cls(tuple(map(tuple, family.exponents.tolist())))
-
-
-@kept_for_both
-def _function_of(form: tuple):
-    """(x, all numbers in a row) ↦ Σ c_jφ_j(x) of bumps (their number and dimension) and monomials."""
-    size = sum(len(part.rows) if isinstance(part, _Exponents) else part[0] for part in form)
-
-    def function(x: Array, numbers: Array):
-        families, place = [], size
-        for part in form:
-            d = len(part.rows[0]) if isinstance(part, _Exponents) else part[1]
-            if isinstance(part, _Exponents):
-                middle, scale = numbers[place : place + d], numbers[place + d : place + 2 * d]
-                families.append(Monomials(np.array(part.rows), middle, scale))
-                place += 2 * d
-            else:
-                after = place + part[0] * d
-                families.append(Bumps(numbers[place:after].reshape(-1, d), numbers[after]))
-                place = after + 1
-        return Together(tuple(families)).at(x, numbers[:size])
-
-    function.__name__ = "learnt V"
-    return function

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jko.learn.features import EvenPowers
+from jko.learn.features import ENTRIES, EvenPowers
 from jko.learn.model import Model
 
-ENTRIES = 4_000_000  # numbers of gradients held at once
 MOST_PAIRED = 1500  # points of a cloud whose pairs are summed: 2 million pairs
 
 

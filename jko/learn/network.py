@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from types import ModuleType
 from typing import NamedTuple, cast
@@ -13,7 +13,7 @@ import numpy as np
 
 from functionals.array import Array
 from jko.learn.closed_form import Data, coupled_clouds, solve
-from jko.learn.features import Features, Together
+from jko.learn.features import Features, Together, family
 from jko.learn.model import Model
 from jko.learn.moments import velocity
 from jko.learn.tolerances import TOLERANCES
@@ -21,7 +21,7 @@ from jko.learn.tolerances import TOLERANCES
 ENDS = {"flow": (0.5, 0.5), "explicit": (1.0, 0.0), "implicit": (0.0, 1.0)}  # of ∇V at x and at y
 
 
-@dataclass(frozen=True, eq=False)
+@family("layers", "middle", "scale")
 class Units(Features):
     """The last hidden layer of a network, u(x) = tanh(…tanh(zA₁ + b₁)…A_D + b_D), z = (x − middle)/scale."""
 
@@ -48,18 +48,14 @@ class Units(Features):
     def size(self):
         return len(self.layers[-1][1])
 
-    @property
-    def penalised(self):
-        return np.ones(self.size)
-
     def _through(self, x: np.ndarray):
         return through(np, self.layers, (np.asarray(x, dtype=float) - self.middle) / self.scale, self.scale)
 
     def values(self, x: np.ndarray):
         return self._through(x)[0]
 
-    def gradients(self, x: np.ndarray):
-        return self._through(x)[1].transpose(1, 0, 2)
+    def fill_gradients(self, x: np.ndarray, out: np.ndarray):
+        out[:] = self._through(x)[1].transpose(1, 0, 2)
 
     def laplacians(self, x: np.ndarray):
         return self._through(x)[2]

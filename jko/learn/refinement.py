@@ -77,8 +77,8 @@ def _smooth_path(slope: Callable, start: Cloud, h: float, steps: int, what: Call
         fourth = slope(x + h * third, w)
         before, x = x, x + h / 6.0 * (first + 2.0 * (second + third) + fourth)
         rate, first = first, slope(x, w)
-        total = total + 4.0 * what(0.5 * (before + x) + 0.125 * h * (rate - first), w)
-        total = total + (2.0 if s + 1 < steps else 1.0) * what(x, w)
+        total += 4.0 * what(0.5 * (before + x) + 0.125 * h * (rate - first), w)
+        total += (2.0 if s + 1 < steps else 1.0) * what(x, w)
     return Path((1.0 / (6.0 * steps)) * total, Cloud(x, w), steps)
 
 
@@ -180,13 +180,12 @@ class _Paired:
         for number, k in enumerate(self.chosen):
             start, gap = self.data.clouds[k], float(self.data.gaps[k])
             found = path(self.model, p, number, start, gap, self.steps[number], 0, self._slopes)
-            if not np.all(np.isfinite(found.along)):
+            slopes, end = found.along.reshape(-1, self.model.tests), found.end
+            if not np.all(np.isfinite(end.x)):
                 return None
             after = self.data.clouds[k + 1]
-            if self.round in TOLERANCES.coupled_anew and self._may_change(number, start, found.end, after):
-                ends = Particles(found.end.x, found.end.w), Particles(after.x, after.w)
-                self.plans[number] = optimal_coupling(*ends)
-            slopes = found.along.reshape(-1, self.model.tests)
+            if self.round in TOLERANCES.coupled_anew and self._may_change(number, start, end, after):
+                self.plans[number] = optimal_coupling(Particles(end.x, end.w), Particles(after.x, after.w))
             weighted = slopes * np.repeat(start.w, start.x.shape[1])[:, None]
             moved = (self.plans[number].images(after.x) - start.x).ravel()
             made.append(

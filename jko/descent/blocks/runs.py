@@ -10,11 +10,11 @@ import numpy as np
 
 from jko.descent.blocks.observables import averages, statistics_of
 from jko.descent.blocks.steps import BLOCK, compiled_block, host_steps
-from jko.descent.fields.sharded import mesh_of
+from jko.descent.fields.sharded import laid_out
 from jko.descent.fields.watch import EVERY_STEP, HostWatch, Watch, compiled_look, watched_steps
 from jko.descent.tolerances import TOLERANCES
 from jko.loops.random_keys import seed_words
-from jko.sharding import gather, spread
+from jko.sharding import gather
 
 
 class Thrown(Exception):
@@ -39,8 +39,8 @@ class Steps:
         particles in a potential one in 256 is, and its whole block where that one is suspicious or a particle
         is further away than noise and drift can have taken it.
         """
-        mesh, n = mesh_of(self.flow), len(self.w)
-        carried, w = tuple(spread(mesh, a, self.w)[0] for a in carried), spread(mesh, carried[0], self.w)[1]
+        n, w = len(self.w), laid_out(self.flow, carried[0], self.w)[1]
+        carried = tuple(laid_out(self.flow, array, self.w)[0] for array in carried)
         dear = n <= EVERY_STEP or any(atom.kind != "potential" for _, atom in self.flow.terms)
         carried, measured = (self._every if dear else self._sampled)(carried, w, first, last)
         columns = {k: np.concatenate([part[k] for part in measured]) for k in self.scheme.observables}

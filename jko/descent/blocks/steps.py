@@ -11,19 +11,19 @@ import numpy as np
 from jax import lax
 
 from functionals.array import Array
-from functionals.programs import kept
 from jko.descent.blocks.noise import increments
 from jko.descent.blocks.observables import measure_columns, statistics_of
+from jko.descent.fields.program import program
 from jko.descent.fields.watch import seen, watched_steps
 from jko.loops.random_keys import key_of
 
 BLOCK = 1024  # the most steps of a block: the rows of its observables
 
 
-@kept
+@program
 def compiled_block(flow, move: Callable, noise: str, observables: tuple, watched: bool = False):
     """`block_of` or `watched_block_of`, compiled; the same one for the same arguments."""
-    return jax.jit((watched_block_of if watched else block_of)(flow, move, noise, observables))
+    return (watched_block_of if watched else block_of)(flow, move, noise, observables)
 
 
 def block_of(flow, move: Callable, noise: str, observables: tuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from functionals.conjugate import GatheredInternal
 from functionals.programs import kept
-from jko.descent.fields.program import Field, Flow, at_time, readings
+from jko.descent.fields.program import Field, Flow, readings
 from jko.descent.tolerances import TOLERANCES
 from jko.loops.sums.gaussian_mesh import REACH, gaussian_mesh_sum, mesh_size
 from jko.loops.sums.pair_sums import radial_gradient_sum, radial_sum
@@ -32,13 +32,16 @@ class BlobField(Flow):
     readings: tuple = ()  # what the functions read when this was made
 
     @property
-    def depends_on_time(self) -> bool:
-        """Whether G does."""
-        return any(atom.depends_on_time for _, atom in self.outside)
+    def terms(self):
+        """Those of G."""
+        return self.outside
 
-    def frozen_at(self, t):
-        """The same with G at the time t."""
-        return replace(self, outside=at_time(self.outside, t))
+    @property
+    def settings(self):
+        return self.internal, self.bandwidth, self.mesh
+
+    def with_terms(self, terms):
+        return replace(self, outside=terms, readings=())
 
     def energy(self, x, w):
         """F_ε(α) + G(α)."""

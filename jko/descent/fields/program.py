@@ -5,58 +5,100 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from functools import cached_property
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals import Functional, pointwise
+from functionals import Functional, Potential, pointwise
 from functionals.array import Array
-from functionals.programs import kept
+from functionals.programs import PROGRAMS, kept
 from functionals.reading import what_it_reads
+from functionals.time_dependence import AtTime, TimeDependent
 from jko.descent.fields import native_terms
 from jko.measures import Particles
 from jko.scheme import Problem, State
 
 
 def program(make: Callable):
-    """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one is
-    an operand, so that one program serves all times."""
+    """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one, and
+    the numbers of its potentials, are operands, so that one program serves all of them."""
 
     @kept
-    def compiled(flow: Field, *settings):
-        if not flow.depends_on_time:
-            return jax.jit(make(flow, *settings))
-        return jax.jit(lambda t, *operands: make(flow.at(t), *settings)(*operands))
+    def compiled(form: Flow, *settings):
+        def of_operands(operands: tuple, *arrays: Array):
+            return make(form.given(operands), *settings)(*arrays)
+
+        of_operands.__name__ = make.__name__
+        return jax.jit(of_operands)
 
     @functools.wraps(make)
-    def found(flow, *settings):
-        if flow.time is None:
-            return compiled(flow, *settings)
-        return functools.partial(compiled(flow.whole, *settings), flow.time)
+    def found(flow: Flow, *settings):
+        return functools.partial(compiled(flow.form, *settings), flow.operands)
 
     return found
 
 
 class Flow:
-    """A field that may depend on time: what `program` reads.
+    """A field of `terms` (coefficient, functional), which may depend on time: what `program` reads.
 
     `at(t)` is the flow frozen at t, itself where nothing of it depends on time; `whole` is what it was frozen
     from, and `time` when, None for what is not frozen.
     """
 
+    terms: tuple
     time = None
     whole = None
-    depends_on_time = False
+
+    @property
+    def settings(self) -> tuple:
+        """What there is beside the terms."""
+        return ()
+
+    def with_terms(self, terms: tuple) -> Flow:
+        """A new flow of other terms and the same settings."""
+        return type(self)(terms, *self.settings)
+
+    @cached_property
+    def depends_on_time(self) -> bool:
+        """Whether a term does."""
+        return any(atom.depends_on_time for _, atom in self.terms)
 
     def at(self, t: float):
         """The flow at the time t."""
         if not self.depends_on_time:
             return self
-        frozen = self.frozen_at(t)
+        frozen = self.with_terms(at_time(self.terms, t))
         # set beside the fields of a frozen dataclass
         frozen.__dict__.update(time=t, whole=self, depends_on_time=False)
         return frozen
+
+    @cached_property
+    def form(self) -> Flow:
+        """The flow without its `operands`, which is the same object for all of them."""
+        if self.whole is not None:
+            return self.whole.form
+        forms = tuple((c, _form_of(atom)) for c, atom in self.terms)
+        if forms == self.terms:
+            return self
+        key = _form_of, type(self), self.settings, forms, readings(forms)
+        return PROGRAMS.get(key, lambda: self.with_terms(forms))
+
+    @property
+    def operands(self) -> tuple:
+        """(what the function of each potential takes beside the point, the time)."""
+        whole = self if self.whole is None else self.whole
+        numbers = tuple(atom.V.t if _has_numbers(atom) else None for _, atom in whole.terms)
+        return numbers, self.time
+
+    def given(self, operands: tuple) -> Flow:
+        """The flow of this form and of these operands, which jax may trace."""
+        numbers, time = operands
+        pairs = zip(self.terms, numbers, strict=True)
+        terms = tuple((c, atom if at is None else _with_numbers(atom, at)) for (c, atom), at in pairs)
+        flow = self if all(at is None for at in numbers) else self.with_terms(terms)
+        return flow if time is None else flow.at(time)
 
 
 class Field(Flow):
@@ -72,11 +114,6 @@ class Field(Flow):
 
     def __init__(self, terms: tuple):
         self.terms = terms
-        self.depends_on_time = any(atom.depends_on_time for _, atom in terms)
-
-    def frozen_at(self, t: float | Array):
-        """A new field of the terms at the time t."""
-        return Field(at_time(self.terms, t))
 
     def energy(self, x: Array, w: Array):
         """F(α), a scalar."""
@@ -183,6 +220,24 @@ def _gradient(flow: Field):
 @program
 def _product(flow: Field):
     return lambda x, w, v: jax.jvp(lambda y: flow.gradient(y, w), (x,), (v,))[1]
+
+
+def _form_of(atom: Functional) -> Functional:
+    return _without_numbers(atom.V.function) if _has_numbers(atom) else atom
+
+
+def _has_numbers(atom: Functional) -> bool:
+    """Whether a term is a potential whose function takes more than the point."""
+    return type(atom) is Potential and isinstance(atom.V, AtTime)
+
+
+@kept
+def _without_numbers(function: Callable) -> Potential:
+    return Potential(TimeDependent(function))
+
+
+def _with_numbers(atom: Potential, numbers: Any) -> Potential:
+    return Potential(AtTime(atom.V.function, numbers))
 
 
 def at_time(terms: tuple, t: float | Array):

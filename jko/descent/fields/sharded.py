@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from functionals.pointwise import program_size
 from functionals.programs import kept
-from jko.descent.fields.program import Field, at_time, field, program, readings
+from jko.descent.fields.program import Field, field, program, readings
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Measure, Particles
 from jko.sharding import AXIS, active, spread
@@ -58,9 +60,9 @@ class ShardedField(Field):
                 "pairs on many, or leave jko.sharding.over"
             )
 
-    def frozen_at(self, t):
-        """A new field of the terms at the time t."""
-        return ShardedField(at_time(self.terms, t), self.mesh)
+    @property
+    def settings(self):
+        return (self.mesh,)
 
     def native(self, x) -> bool:
         """Never: sums that one host takes are not spread."""
@@ -132,6 +134,17 @@ def mesh_of(flow: Field) -> Mesh | None:
     return mesh if isinstance(mesh, Mesh) else None
 
 
+def laid_out(flow: Field, x: np.ndarray, w: np.ndarray):
+    """Positions and weights as programs of the flow take them: in parts on the devices of its mesh; else, if
+    no particle feels another, padded by the last one, without weight, up to a size that few others have."""
+    mesh = mesh_of(flow)
+    alone = isinstance(flow, Field) and all(atom.kind == "potential" for _, atom in flow.terms)
+    if mesh is not None or not alone:
+        return spread(mesh, x, w)
+    missing = program_size(len(x)) - len(x)
+    return np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), np.append(w, np.zeros(missing, w.dtype))
+
+
 @program
 def compiled_energy(flow: Field):
     """The energy of a field, compiled once."""
@@ -143,4 +156,4 @@ def energy_at(flow: Field, mu: Particles) -> float:
     with precision(mu.positions):
         if isinstance(flow, Field) and flow.native(mu.positions):
             return float(flow.compiled_energy(mu.positions, mu.weights))
-        return float(compiled_energy(flow)(*spread(mesh_of(flow), mu.positions, mu.weights)))
+        return float(compiled_energy(flow)(*laid_out(flow, mu.positions, mu.weights)))

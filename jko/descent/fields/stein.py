@@ -50,13 +50,16 @@ class SteinField(Flow):
     bandwidth: float
 
     @property
-    def depends_on_time(self) -> bool:
-        """Whether the drift does."""
-        return self.drift.depends_on_time
+    def terms(self):
+        """Those of the drift."""
+        return self.drift.terms
 
-    def frozen_at(self, t):
-        """The field of the drift at the time t."""
-        return replace(self, drift=self.drift.at(t))
+    @property
+    def settings(self):
+        return self.drift.settings, self.temperature, self.kernel, self.bandwidth
+
+    def with_terms(self, terms):
+        return replace(self, drift=self.drift.with_terms(terms))
 
     def velocity(self, x: Array, w: Array):
         """v at the particles `[n, d]`, and S."""

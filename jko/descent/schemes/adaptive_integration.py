@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from functionals import Functional
-from functionals.programs import kept
+from jko.descent.fields.program import program
 from jko.descent.fields.sharded import energy_at
 from jko.descent.schemes.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.descent.tolerances import TOLERANCES
@@ -140,14 +139,13 @@ def _diffrax():
     return diffrax
 
 
-@kept
+@program
 def _compiled(flow, method, max_steps):
     """(x, w, m, [t, τ, first inner step, rtol, atol]) → (x⁺, accepted, rejected, whether τ was reached)."""
     diffrax = _diffrax()
     term = diffrax.ODETerm(lambda t, z, at: -flow.at(at[2] + t).gradient(z + at[1], at[0]))
     solver = getattr(diffrax, METHODS[method])()
 
-    @jax.jit
     def solve(x, w, centre, scalars):
         start, tau, inner, rtol, atol = scalars
         solution = diffrax.diffeqsolve(

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from jko.bounds import Space, gap_from_residual
+from jko.descent.fields.sharded import laid_out
 from jko.descent.newton.conjugate_gradients import proximal_step
 from jko.descent.newton.dense import has_dense_newton
 from jko.descent.newton.host import proximal_step_on_the_host
@@ -55,9 +56,10 @@ class BackwardEuler(EnergyDescent):
             else:
                 solve = proximal_step(flow, *limits)
                 scalars = np.asarray([tau, tolerance], x.dtype)
-                moved, error, count, _ = solve(x, x, w, *scalars)
-                moved, error = np.asarray(moved), float(error)
-                after = float(compiled_energy(flow)(moved, w))
+                start, weights = laid_out(flow, x, w)
+                moved, error, count, _ = solve(start, start, weights, *scalars)
+                after = float(compiled_energy(flow)(moved, weights))
+                moved, error = np.asarray(moved)[: mu.n], float(error)
         converged = error <= tolerance
         cost = transport_cost(x, moved, w, tau)
         # the residual was divided by the displacement and a floor (newton.proximal_step)

@@ -11,14 +11,14 @@ import numpy as np
 from functionals import Functional
 from functionals.array import Array
 from jko.descent.fields.program import field, outside_terms, program
-from jko.descent.fields.sharded import mesh_of, spread_field
+from jko.descent.fields.sharded import laid_out, spread_field
 from jko.descent.fields.stability import host_product, largest_curvature
 from jko.descent.schemes.energy_descent import EnergyDescent
 from jko.errors import positive_number
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Measure, Particles
 from jko.scheme import Problem, State, Status, StepInfo
-from jko.sharding import gather, spread
+from jko.sharding import gather
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def _moved(flow, mu: Particles, tau: np.ndarray):
     """(x⁺, F(α⁺), Σ w|∇_W F|²): a compiled step, or on the host where sums are taken outside jax."""
     x, w = mu.positions, mu.weights
     if not flow.native(x):
-        moved, after, squared = _step(flow)(*spread(mesh_of(flow), x, w), tau)
+        moved, after, squared = _step(flow)(*laid_out(flow, x, w), tau)
         return gather(moved, mu.n), float(after), float(squared)
     gradient = flow.compiled_gradient(x, w)
     moved = x - tau * gradient

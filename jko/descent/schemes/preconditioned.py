@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from functionals import Functional
 from functionals.array import Array
 from functionals.programs import kept
-from jko.descent.fields.program import Field, at_time, outside_terms, program, readings
+from jko.descent.fields.program import Field, outside_terms, program, readings
 from jko.descent.fields.stability import refuse_unstable
 from jko.descent.fields.watch import Watch
 from jko.descent.schemes.stochastic import StochasticDescent
@@ -83,8 +83,9 @@ class PreconditionedField(Field):
         super().__init__(terms)
         self.metric, self.temperature = metric, temperature
 
-    def frozen_at(self, t: float | Array):
-        return PreconditionedField(at_time(self.terms, t), self.metric, self.temperature)
+    @property
+    def settings(self):
+        return self.metric, self.temperature
 
     def columns_gradient(self, columns: Array, w: Array):
         return self._drift(columns, super().columns_gradient(columns, w))
