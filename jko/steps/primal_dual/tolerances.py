@@ -9,7 +9,7 @@ class Tolerances:
 
     # When the iteration is certified and ends
     first_check: int = 10  # iterations before the first certificate, and between two at least
-    as_last: float = 0.5  # of the last step's iterations, before the first certificate: few steps need less
+    as_last: float = 0.8  # of the last step's iterations, before the first certificate: few steps need less
     longest_wait: int = 100  # iterations between certificates, so that no step misses its gap by a whole tail
     wait_share: float = 0.5  # of the iterations so far, until the next certificate at most: one costs twenty
     at_rest: float = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that is rest
