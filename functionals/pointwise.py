@@ -24,7 +24,10 @@ PointFunction = Callable[[jax.Array], jax.Array]
 
 
 class InNumpy(ABC):
-    """A function of a point that knows itself and its derivatives at many points without jax."""
+    """A function of a point that knows itself and its derivatives at many points without jax. `work`
+    is how many numbers it computes for one: runs of particles choose by it whether to compile a program."""
+
+    work: int = 0
 
     @abstractmethod
     def derivatives(self, order: int, x: np.ndarray) -> np.ndarray:

@@ -10,6 +10,10 @@ class Tolerances:
     # Newton's method for an implicit step
     sufficient_decrease: float = 1e-4  # of the slope, by which the objective must fall: Armijo's usual share
     halvings: int = 30  # of a step; 2⁻³⁰ is where the objective cannot tell it from none
+    least_curvature: float = 1e-3  # of I + τD²V in absolute value, where the step folds: below, steps run off
+    objective_rounding: float = 1e-10  # of the largest objective: below, sums of many terms hide a decrease
+    largest_own: int = 32  # coordinates of particles that each solve their own equation: matrices of 8 kB
+    own_block: int = 4096  # particles whose second derivatives are taken at once, for memory
     few_products: int = 12  # conjugate gradients about as dear as a factorisation, which is tried after them
     largest_dense: int = 2000  # coordinates whose Jacobian an implicit Runge–Kutta method factorises: 32 MB
 
@@ -34,6 +38,7 @@ class Tolerances:
     worth_a_note: float = 0.05  # of a variance: a smaller bias of the bandwidth is not told
 
     # Sums over particles
+    worth_the_host: int = 32_768  # numbers that a potential computes, 2¹⁵: half a millisecond of work
     sum_tolerance: float = 1e-9  # of the largest value: densities far out are small
     difference: float = 1e-3  # of a bandwidth, over which gradients are differenced
     largest_mesh: int = 4_194_304  # points of a mesh for blobs, 2²²: beyond, sums over pairs are taken

@@ -76,6 +76,11 @@ class Combination(pointwise.InNumpy, AtTime):
         # set beside the fields of a frozen dataclass
         self.__dict__.update(features=features, coefficients=coefficients)
 
+    @property
+    def work(self) -> int:
+        """The number of functions."""
+        return self.features.size
+
     def derivatives(self, order: int, x: np.ndarray):
         f, c = self.features, self.coefficients
         what = (lambda x, c: f.values(x) @ c), f.slopes, f.hessians

@@ -19,7 +19,14 @@ from jko.learn.couplings import side_by_side
 from jko.learn.equations import Normal
 from jko.learn.identifiability import Identifiability, free_of, identifiability
 from jko.learn.implicit import takes_steps, through_steps
-from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime, assembled, time_factors
+from jko.learn.landscape import (
+    ByInterval,
+    Landscape,
+    PolynomialInTime,
+    assembled,
+    interaction_of,
+    time_factors,
+)
 from jko.learn.model import Model
 from jko.learn.refinement import MOST_DIFFERENCED, Refined, refine
 from jko.learn.snapshots import Snapshots, as_snapshots
@@ -136,15 +143,23 @@ class Fit:
     @cached_property
     def functional(self) -> Functional:
         """F = ∫V dρ + ½∬W dρdρ + θ∫ρ log ρ, of what was asked for."""
-        return assembled(self.V, self.W, self.temperature, self.snapshots.dimension)
+        return assembled(self.V, self._interaction, self.temperature)
 
     def functional_of(self, k: int) -> Functional:
-        """F as it is in the k-th interval, without time."""
+        """F as it is in the k-th interval, without time; one object, whose programs are kept."""
         whole_number("k", k, least=0)
         if k >= len(self.snapshots) - 1:
             raise ValueError(f"k: expected the number of one of {len(self.snapshots) - 1} intervals, got {k}")
-        V = None if self.V is None else self.landscape(k)
-        return assembled(V, self.W, self.temperature, self.snapshots.dimension)
+        return self._of_intervals[k]
+
+    @cached_property
+    def _interaction(self) -> Functional | None:
+        return None if self.W is None else interaction_of(self.W)
+
+    @cached_property
+    def _of_intervals(self) -> list[Functional]:
+        each = [None if self.V is None else self.landscape(k) for k in range(len(self.snapshots) - 1)]
+        return [assembled(V, self._interaction, self.temperature) for V in each]
 
     @property
     def identifiability(self) -> Identifiability:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jko.descent.newton.separable import separable_proximal_step
 from jko.learn.closed_form import SHARES, Data, Solved, solve
 from jko.learn.equations import Interval, Normal, normal_equations
-from jko.learn.features import Features
+from jko.learn.features import Combination, Features
 from jko.learn.model import Model
 from jko.learn.refinement import Refined
 from jko.learn.tolerances import TOLERANCES
@@ -124,7 +125,7 @@ class _Pairs:
     def step(self, p: np.ndarray, near: np.ndarray):
         """y(p), from the points near it on."""
         c = self.model.of_interval(self.number, p)
-        return steps_of(self.features, c, self.x, near, self.gap)
+        return steps_of(self.features, c, self.x, near, self.w, self.gap)
 
     def loss(self, y: np.ndarray):
         """Σ w|y − E[y | x]|²/τ."""
@@ -151,35 +152,10 @@ class _Pairs:
         return self.interval(self.features.gradients(y), y - x)
 
 
-def steps_of(features: Features, c: np.ndarray, x: np.ndarray, near: np.ndarray, tau: float) -> np.ndarray:
-    """argmin |y − x|²/2τ + V(y), V = Σ c_jφ_j, for each point x `[n, d]`: the local one that Newton's method
-    with positive curvatures reaches from `near`."""
-    y, active = near.copy(), np.arange(len(x))
-
-    def objective(y: np.ndarray, x: np.ndarray):
-        return 0.5 * np.sum((y - x) ** 2, axis=1) / tau + features.values(y) @ c
-
-    value = objective(y, x)
-    for _ in range(TOLERANCES.newton_steps):
-        slope = (y[active] - x[active]) / tau + features.slopes(y[active], c)
-        short = np.linalg.norm(slope, axis=1) * tau
-        going = short > TOLERANCES.stepped * np.linalg.norm(y[active] - x[active], axis=1).mean()
-        active, slope = active[going], slope[going]
-        if not len(active):
-            break
-        curved, axes = np.linalg.eigh(np.eye(x.shape[1]) + tau * features.hessians(y[active], c))
-        curved = np.maximum(np.abs(curved), TOLERANCES.least_curvature)
-        along = np.einsum("nji,nj->ni", axes, slope) / curved
-        direction = -tau * np.einsum("nij,nj->ni", axes, along)
-        descent, length, todo = np.sum(slope * direction, axis=1), 1.0, np.arange(len(active))
-        for _ in range(TOLERANCES.newton_halvings):
-            here = active[todo]
-            there = y[here] + length * direction[todo]
-            after = objective(there, x[here])
-            lower = after <= value[here] + 1e-4 * length * descent[todo] + 1e-14 * np.abs(value[here])
-            y[here[lower]], value[here[lower]] = there[lower], after[lower]
-            todo, length = todo[~lower], 0.5 * length
-            if not len(todo):
-                break
-        active = np.delete(active, todo)  # at rounding: the same step would fail again
-    return y
+def steps_of(
+    features: Features, c: np.ndarray, x: np.ndarray, near: np.ndarray, w: np.ndarray, tau: float
+) -> np.ndarray:
+    """argmin |y − x|²/2τ + V(y), V = Σ c_jφ_j, for each point x `[n, d]` of the weights w: the local one that
+    Newton's method reaches from `near`."""
+    terms = ((1.0, Combination(features, c)),)
+    return separable_proximal_step(terms, x, near, w, tau, TOLERANCES.stepped, TOLERANCES.newton_steps)[0]

@@ -97,14 +97,19 @@ def time_factors(times: np.ndarray, per_interval: bool, degree: int) -> np.ndarr
     return np.diff(s[:, None] ** (powers + 1), axis=0) / ((powers + 1) * np.diff(s)[:, None])
 
 
-def assembled(V: Landscape, W, temperature: float, dimension: int) -> fn.Functional:
+def interaction_of(W: Landscape) -> fn.Functional:
+    """½∬W dρdρ, the named quadratic one where W is one, which is what closed forms take."""
+    square = W.modulus
+    return fn.Interaction(W) if square is None else fn.Interaction("quadratic", strength=square)
+
+
+def assembled(V: Landscape | None, interaction: fn.Functional | None, temperature: float) -> fn.Functional:
     """∫V dρ + ½∬W dρdρ + θ∫ρ log ρ of what is there."""
     terms = []
     if V is not None:
         terms.append(_potential(V))
-    if W is not None:
-        square = W.modulus
-        terms.append(fn.Interaction(W) if square is None else fn.Interaction("quadratic", strength=square))
+    if interaction is not None:
+        terms.append(interaction)
     if temperature > 0.0:
         terms.append(temperature * fn.Entropy())
     total = terms[0] if terms else fn.Potential("quadratic", stiffness=0.0)

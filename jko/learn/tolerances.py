@@ -58,9 +58,7 @@ class Tolerances:
 
     # implicit steps
     newton_steps: int = 60  # of a point's implicit step; 6 are usual
-    newton_halvings: int = 25  # of each, until the objective falls
     stepped: float = 1e-9  # residual of a step, relative to the mean step
-    least_curvature: float = 1e-2  # of 1 + τD²V in absolute value, where the step folds
 
     # scoring
     most_scored: int = 2000  # points of a cloud in an exact distance: a plan of more takes a minute

@@ -11,6 +11,8 @@ from jko.descent.fields.blob import blob_field
 from jko.descent.fields.program import field
 from jko.descent.fields.sharded import compiled_energy, energy_at, laid_out
 from jko.fingerprint import fingerprint
+from jko.learn import Radial
+from jko.learn.landscape import Landscape
 
 
 def bowl(x, numbers):
@@ -68,3 +70,23 @@ def test_the_numbers_are_part_of_a_fingerprint():
         fingerprint(fn.Potential(AtTime(bowl, {"stiffness": s, "centre": np.zeros(2)}))) for s in (1.0, 2.0)
     )
     assert one != other
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    "scheme", [jko.descent.StochasticHeun(), jko.descent.BackwardEuler(), jko.descent.ForwardEuler()]
+)
+def test_a_potential_that_knows_itself_without_jax_moves_particles_as_its_program_does(scheme, dtype):
+    """The work of many bumps is done in numpy, without compiling a step; the same function alone is
+    compiled."""
+    generator = np.random.default_rng(1)
+    bumps = Radial(40, 1.0).potentials(generator.standard_normal((200, 2)))
+    V = Landscape(bumps, 0.1 * generator.standard_normal(bumps.size))
+    mu = jko.Particles(generator.standard_normal((900, 2)).astype(dtype))
+    ends, noise = [], 0.1 * fn.Entropy() if isinstance(scheme, jko.descent.StochasticHeun) else None
+    for one in (V, lambda x: bumps.at(x, V.coefficients)):
+        F = fn.Potential(one) if noise is None else fn.Potential(one) + noise
+        ends.append(jko.flow(F, mu, scheme, tau=0.1, n_steps=2, progress=False).final.positions)
+    assert field(((1.0, fn.Potential(V)),)).native(mu.positions)
+    assert ends[0].dtype == dtype
+    assert np.abs(ends[0] - ends[1]).max() < (1e-8 if dtype == np.float64 else 2e-5)

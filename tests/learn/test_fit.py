@@ -340,5 +340,6 @@ def test_errors_that_leave_out_the_paths_are_not_given():
     assert np.isnan(many.standard_errors[-1])
     assert not np.any(np.isnan(many.standard_errors[:-1]))
     few = fit(seen, Quadratic(), Quadratic(), **settings)
+    assert few.functional_of(0) is few.functional_of(0)  # whose programs are kept
     assert not any("no standard errors" in sentence for sentence in few.report.warnings)
     assert not np.any(np.isnan(few.standard_errors))

@@ -55,6 +55,6 @@ def test_a_step_that_folds_ends_at_a_minimum():
     features = Polynomial(4).potentials(x)
     powers = features.scale[0] ** features.exponents[:, 0]
     c = powers * np.array([0.0, -1.0, 0.0, 0.5])
-    y = steps_of(features, c, x, np.full_like(x, 0.01), 4.0)
+    y = steps_of(features, c, x, np.full_like(x, 0.01), np.full(20, 0.05), 4.0)
     assert np.abs(y - x + 8.0 * y * (y**2 - 1.0)).max() < 1e-7
     assert np.all(1.0 + 8.0 * (3.0 * y**2 - 1.0) > 0.0)

@@ -122,6 +122,11 @@ class Field(Flow):
             (c * jnp.asarray(atom.energy(mu)) for c, atom in self.terms), jnp.zeros((), x.dtype)
         ).astype(x.dtype)
 
+    @cached_property
+    def of_potentials(self) -> bool:
+        """Whether no particle feels another."""
+        return all(atom.kind == "potential" for _, atom in self.terms)
+
     @property
     def solves(self) -> bool:
         """Whether a term's energy and gradient come from one computation, as those of a distance to data."""

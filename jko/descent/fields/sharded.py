@@ -8,6 +8,7 @@ import numpy as np
 from jax import lax
 from jax.sharding import Mesh, PartitionSpec
 
+from functionals import pointwise
 from functionals.pointwise import program_size
 from functionals.programs import kept
 from jko.descent.fields.program import Field, field, program, readings
@@ -138,8 +139,7 @@ def laid_out(flow: Field, x: np.ndarray, w: np.ndarray):
     """Positions and weights as programs of the flow take them: in parts on the devices of its mesh; else, if
     no particle feels another, padded by the last one, without weight, up to a size that few others have."""
     mesh = mesh_of(flow)
-    alone = isinstance(flow, Field) and all(atom.kind == "potential" for _, atom in flow.terms)
-    if mesh is not None or not alone:
+    if mesh is not None or not (isinstance(flow, Field) and flow.of_potentials):
         return spread(mesh, x, w)
     missing = program_size(len(x)) - len(x)
     return np.concatenate([x, np.repeat(x[-1:], missing, axis=0)]), np.append(w, np.zeros(missing, w.dtype))
@@ -153,6 +153,9 @@ def compiled_energy(flow: Field):
 
 def energy_at(flow: Field, mu: Particles) -> float:
     """The energy of a field at particles, on the devices of its mesh where it has one."""
+    if isinstance(flow, Field) and mesh_of(flow) is None and flow.of_potentials:
+        w, x = mu.weights, mu.positions
+        return float(sum(c * (w @ pointwise.values(atom.V, x)) for c, atom in flow.terms))
     with precision(mu.positions):
         if isinstance(flow, Field) and flow.native(mu.positions):
             return float(flow.compiled_energy(mu.positions, mu.weights))

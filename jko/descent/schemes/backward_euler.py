@@ -8,11 +8,9 @@ from typing import ClassVar
 import numpy as np
 
 from jko.bounds import Space, gap_from_residual
-from jko.descent.fields.sharded import laid_out
-from jko.descent.newton.conjugate_gradients import proximal_step
-from jko.descent.newton.dense import has_dense_newton
-from jko.descent.newton.host import proximal_step_on_the_host
-from jko.descent.schemes.energy_descent import EnergyDescent, compiled_energy, transport_cost
+from jko.descent.fields.sharded import energy_at
+from jko.descent.newton.proximal import proximal_point
+from jko.descent.schemes.energy_descent import EnergyDescent, transport_cost
 from jko.errors import positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Measure
@@ -23,8 +21,9 @@ from jko.scheme import Problem, State, Status, StepInfo
 class BackwardEuler(EnergyDescent):
     """x⁺ = x − τ ∇_W F(α⁺)(x⁺), α⁺ = Σ w_i δ_{x⁺_i}: of first order in τ, stable for every τ.
 
-    Solved by minimising Σ w_i |x⁺_i − x_i|²/2τ + F(α⁺) (Newton, conjugate gradients, line search) until the
-    residual is below `tolerance` times the displacement, by default 1e-9 in float64 and 1e-4 in float32.
+    Solved by minimising Σ w_i |x⁺_i − x_i|²/2τ + F(α⁺) by Newton's method with a line search: each
+    particle alone where none feels another, else all together by conjugate gradients, until the residual is
+    below `tolerance` times the displacement, by default 1e-9 in float64 and 1e-4 in float32.
     Since W₂² ≤ Σ w_i|x⁺_i − x_i|², a `dissipation` ≥ 0 of the step proves F(α⁺) + W₂²/2τ ≤ F(α). Where F
     declares its convexity λ, the residual bounds the `gap` to the least Φ, and the run has bounds.
     """
@@ -48,19 +47,11 @@ class BackwardEuler(EnergyDescent):
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau, flow, x, w = positive_number("tau", tau), problem.at(t + tau), mu.positions, mu.weights
         tolerance = self.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
+        limits = self.max_iterations, self.max_inner_iterations
         with precision(x):
-            limits = self.max_iterations, self.max_inner_iterations
-            if flow.native(x) or has_dense_newton(flow, x):
-                moved, error, count = proximal_step_on_the_host(flow, x, w, tau, tolerance, *limits)
-                after = float(flow.compiled_energy(moved, w))
-            else:
-                solve = proximal_step(flow, *limits)
-                scalars = np.asarray([tau, tolerance], x.dtype)
-                start, weights = laid_out(flow, x, w)
-                moved, error, count, _ = solve(start, start, weights, *scalars)
-                after = float(compiled_energy(flow)(moved, weights))
-                moved, error = np.asarray(moved)[: mu.n], float(error)
-        converged = error <= tolerance
+            moved, error, count = proximal_point(flow, x, x, w, tau, tolerance, *limits)
+        new = mu.with_positions(moved)
+        after, converged = energy_at(flow, new), error <= tolerance
         cost = transport_cost(x, moved, w, tau)
         # the residual was divided by the displacement and a floor (newton.proximal_step)
         floor = 64.0 * np.finfo(x.dtype).eps * np.sqrt(transport_cost(x, 0.0 * x, w, 0.5))
@@ -76,7 +67,7 @@ class BackwardEuler(EnergyDescent):
             transport_cost=cost,
             note=state.get("note", "") if converged else _not_converged(error, tolerance, int(count)),
         )
-        return mu.with_positions(moved), state.having(energy=after), info
+        return new, state.having(energy=after), info
 
 
 def _not_converged(error, tolerance: float, count):

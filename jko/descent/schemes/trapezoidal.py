@@ -9,9 +9,7 @@ import numpy as np
 
 from jko.descent.fields.program import Field, program
 from jko.descent.fields.sharded import energy_at
-from jko.descent.newton.conjugate_gradients import proximal_step
-from jko.descent.newton.dense import has_dense_newton
-from jko.descent.newton.host import proximal_step_on_the_host
+from jko.descent.newton.proximal import proximal_point
 from jko.descent.schemes.energy_descent import RegularisedDescent, rose, transport_cost
 from jko.errors import positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
@@ -54,17 +52,12 @@ class Trapezoidal(RegularisedDescent):
         before = self.energy_before(problem, mu, t + tau, state)
         limits = self.max_iterations, self.max_inner_iterations
         with precision(x):
-            if isinstance(flow, Field) and (flow.native(x) or has_dense_newton(flow, x)):
+            if isinstance(flow, Field):
                 middle = x - x.dtype.type(0.5 * tau) * np.asarray(start.compiled_gradient(x, w))
-                moved, error, count = proximal_step_on_the_host(
-                    flow, middle, w, 0.5 * tau, tolerance, *limits
-                )
             else:
-                scalars = np.asarray([0.5 * tau, tolerance], x.dtype)
-                middle = _explicit(start)(x, w, scalars[0])
-                # the explicit half step may lie far out where the drift is stiff, x does not
-                moved, error, count, _ = proximal_step(flow, *limits)(middle, x, w, *scalars)
-            moved, error = np.asarray(moved), float(error)
+                middle = np.asarray(_explicit(start)(x, w, x.dtype.type(0.5 * tau)))
+            # the explicit half step may lie far out where the drift is stiff, x does not
+            moved, error, count = proximal_point(flow, middle, x, w, 0.5 * tau, tolerance, *limits)
         after = energy_at(flow, mu.with_positions(moved)) if np.all(np.isfinite(moved)) else np.nan
         converged = error <= tolerance
         # two forces at two times: F need not fall by more than the step is long
