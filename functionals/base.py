@@ -25,6 +25,7 @@ class Functional:
 
     kind: ClassVar[str] = "rest"
     memoised: ClassVar[frozenset[str]] = frozenset()  # attributes filled in by use, no part of what it is
+    goes_on: ClassVar[bool] = False  # whether it has `energy_from` and `unknown`
     linearly_convex: bool | None = None
     example: ClassVar[str] = ""  # code that makes one on the line, with fn, jko, jnp and np at hand
     __array_ufunc__ = None  # numpy numbers leave c * F to __rmul__
@@ -32,6 +33,14 @@ class Functional:
     def energy(self, mu):
         """F(mu) as a scalar; traceable by jax."""
         raise NotImplementedError(f"{type(self).__name__} must define energy(self, mu)")
+
+    def energy_from(self, mu, start):
+        """(F(mu), what the iteration that gives it ended at, a vector), from what it ended at nearby."""
+        raise NotImplementedError(f"{type(self).__name__} is found by no iteration that goes on")
+
+    def unknown(self, mu):
+        """The start of `energy_from` where none is known."""
+        raise NotImplementedError(f"{type(self).__name__} is found by no iteration that goes on")
 
     def first_variation(self, mu):
         """δF/δρ at the points of mu: `[*cells]` for a density, `[n]` for particles or a Gaussian's nodes."""

@@ -29,6 +29,7 @@ class SinkhornDivergence(Functional):
 
     example = "fn.SinkhornDivergence(jko.Gaussian.of(0.0, 1.0, dimension=1).sample(50, seed=1), epsilon=0.2)"
     linearly_convex = True
+    goes_on = True
     memoised = frozenset({"_own"})
 
     def __init__(self, target, epsilon: float, tolerance: float = 1e-4):
@@ -43,14 +44,12 @@ class SinkhornDivergence(Functional):
     def _own(self) -> float:
         with jax.enable_x64(True), jax.ensure_compile_time_eval():
             y, b = jnp.asarray(self._points), jnp.asarray(self._masses)
-            return float(jax.jit(_with_itself)(y, b, self.epsilon, self.tolerance)[0])
+            return float(
+                jax.jit(_with_itself)(y, b, jnp.full_like(b, jnp.nan), self.epsilon, self.tolerance)[0]
+            )
 
     def energy(self, mu):
-        require_same_dimension(self.target, mu)
-        x, w = jnp.asarray(mu.points), jnp.asarray(mu.masses)
-        y, b = jnp.asarray(self._points, x.dtype), jnp.asarray(self._masses, x.dtype)
-        w = w.astype(x.dtype) / jnp.sum(w)
-        value = _between(x, w, y, b, self.epsilon, self.tolerance) - 0.5 * self._own
+        value, _ = self.energy_from(mu, self.unknown(mu))
         if not isinstance(value, jax.core.Tracer) and np.isnan(value):
             raise ValueError(
                 f"tolerance: Sinkhorn's iteration did not bring the marginals to {self.tolerance:g} in "
@@ -58,6 +57,18 @@ class SinkhornDivergence(Functional):
                 f"{self.epsilon:g}, or a larger tolerance"
             )
         return value
+
+    def unknown(self, mu):
+        n = jnp.asarray(mu.points).shape[0]
+        return np.full(2 * n + len(self._masses), np.nan)
+
+    def energy_from(self, mu, start):
+        require_same_dimension(self.target, mu)
+        x, w = jnp.asarray(mu.points), jnp.asarray(mu.masses)
+        y, b = jnp.asarray(self._points, x.dtype), jnp.asarray(self._masses, x.dtype)
+        w, start = w.astype(x.dtype) / jnp.sum(w), jnp.asarray(start, x.dtype)
+        value, potentials = _between(x, w, y, b, start, self.epsilon, self.tolerance)
+        return value - 0.5 * self._own, potentials
 
     def __repr__(self):
         return f"SinkhornDivergence({self.target!r}, epsilon={self.epsilon:g})"
@@ -72,47 +83,63 @@ def _scaled_cost(x, y, f, g, epsilon):
     return (f[:, None] + g - 0.5 * squares) / epsilon
 
 
+def _kernel(x, y, f, g, epsilon, dtype):
+    """e^{(f + g − ½|x − y|²)/ε}, its exponent in the precision of x."""
+    # of a loop's body the compiler would take the squares out, and store them
+    x, f = jax.lax.optimization_barrier((x, f))
+    return jnp.exp(_scaled_cost(x, y, f, g, epsilon).astype(dtype))
+
+
 @jax.custom_jvp
-def _between(x, w, y, b, epsilon, tolerance):
-    """OT_ε(ρ, ν) − ½OT_ε(ρ, ρ)."""
-    return _solved(x, w, y, b, epsilon, tolerance)[0]
+def _between(x, w, y, b, start, epsilon, tolerance):
+    """(OT_ε(ρ, ν) − ½OT_ε(ρ, ρ), the potentials at both and of ρ itself, which the start is near to)."""
+    value, _, _, potentials = _solved(x, w, y, b, start, epsilon, tolerance)
+    return value, potentials
 
 
 @_between.defjvp
 def _slope(primals, tangents):
-    value, of_x, of_w = _solved(*primals)
-    # of the target and the settings there is none
-    return value, jnp.sum(of_x * tangents[0]) + jnp.sum(of_w * tangents[1])
+    value, of_x, of_w, potentials = _solved(*primals)
+    # of the target and the settings there is none, and potentials are where an iteration starts
+    slope = jnp.sum(of_x * tangents[0]) + jnp.sum(of_w * tangents[1])
+    return (value, potentials), (slope, jnp.zeros_like(potentials))
 
 
 @jax.jit
-def _solved(x, w, y, b, epsilon, tolerance):
-    """(value, its derivatives by x and by w): at the optimum those with the potentials held."""
+def _solved(x, w, y, b, start, epsilon, tolerance):
+    """(value, its derivatives by x and by w, the potentials): at the optimum those with these held."""
     a, m = jnp.sum(w[:, None] * x, axis=0), jnp.sum(b[:, None] * y, axis=0)
     x, y, shift = x - a, y - m, a - m
+    of_x, of_y, of_own = jnp.split(start, [w.size, w.size + b.size])
     # ½|x − y|² of the points is that about their means and, since plans keep means, x·s + ½|s|²
-    value, potential, mean = _to_other(x, w, y, b, epsilon, tolerance)
-    own, own_potential, own_mean = _with_itself(x, w, epsilon, tolerance)
+    value, f, g, mean = _to_other(x, w, y, b, (of_x, of_y), epsilon, tolerance)
+    own, of_own, own_mean = _with_itself(x, w, of_own, epsilon, tolerance)
     value = value + 0.5 * jnp.sum(shift**2) - 0.5 * own
-    return value, w[:, None] * (own_mean - mean + shift), potential + x @ shift - own_potential
+    slopes = w[:, None] * (own_mean - mean + shift), f + x @ shift - of_own
+    return value, *slopes, jnp.concatenate([f, g, of_own])
 
 
-def _to_other(x, w, y, b, epsilon, tolerance):
-    """(OT_ε, f, the means of the plan) by scalings of K = e^{(f + g − c)/ε}, in float32 as far as its
+def _to_other(x, w, y, b, start, epsilon, tolerance):
+    """(OT_ε, f, g, the means of the plan) by scalings of K = e^{(f + g − c)/ε}, in float32 as far as its
     rounding lets the error be seen, and to the end in the precision of x."""
-    none = jnp.zeros_like(w), jnp.zeros_like(b)
-    f = -jnp.max(_scaled_cost(x, y, *none, epsilon), axis=1) * epsilon
-    start = f, -jnp.max(_scaled_cost(x, y, f, none[1], epsilon), axis=0) * epsilon
-    near = start
+
+    def anew(_):
+        none = jnp.zeros_like(w), jnp.zeros_like(b)
+        f = -jnp.max(_scaled_cost(x, y, *none, epsilon), axis=1) * epsilon
+        return f, -jnp.max(_scaled_cost(x, y, f, none[1], epsilon), axis=0) * epsilon
+
+    def where_known(pair):
+        told = jnp.all(jnp.isfinite(pair[0])) & jnp.all(jnp.isfinite(pair[1]))
+        return jax.lax.cond(told, lambda pair: pair, anew, pair)
+
+    near = where_known(start)
     if x.dtype == jnp.float64:
-        near = _scaled(x, w, y, b, start, epsilon, _rough(tolerance), jnp.float32)[0]
         # masses below the least float32 leave no number there
-        told = jnp.all(jnp.isfinite(near[0])) & jnp.all(jnp.isfinite(near[1]))
-        near = tuple(jnp.where(told, one, other) for one, other in zip(near, start, strict=True))
-    (f, g), K, error = _scaled(x, w, y, b, near, epsilon, tolerance, x.dtype)
-    f, rows = jnp.where(error <= tolerance, f, jnp.nan), K @ b
+        near = where_known(_roughly(x, w, y, b, near, epsilon, _rough(tolerance)))
+    (f, g), sums, error = _scaled(x, w, y, b, near, epsilon, tolerance)
+    f, rows = jnp.where(error <= tolerance, f, jnp.nan), sums[:, 0]
     f = f - epsilon * jnp.log(rows)
-    return jnp.sum(w * f) + jnp.sum(b * g), f, (K @ (b[:, None] * y)) / rows[:, None]
+    return jnp.sum(w * f) + jnp.sum(b * g), f, g, sums[:, 1:] / rows[:, None]
 
 
 def _rough(tolerance):
@@ -120,60 +147,83 @@ def _rough(tolerance):
     return jnp.maximum(TOLERANCES.single_share * tolerance, TOLERANCES.single_error)
 
 
-def _scaled(x, w, y, b, start, epsilon, tolerance, dtype):
-    """((f, g), K = e^{(f + g − c)/ε}, the L1 error of its marginals) by scalings u, v of a K in `dtype`,
-    absorbed into f and g in between."""
-    w, b = w.astype(dtype), b.astype(dtype)
-
-    def kernel(f, g):
-        K = jnp.exp(_scaled_cost(x, y, f, g, epsilon).astype(dtype))
-        return K, error_of(K @ b, w @ K)
-
-    def error_of(rows, columns):
-        return jnp.sum(w * jnp.abs(rows - 1.0)) + jnp.sum(b * jnp.abs(columns - 1.0))
+def _roughly(x, w, y, b, start, epsilon, tolerance):
+    """(f, g) from a start, by a K in float32 until the L1 error of its marginals is at the tolerance."""
+    w, b = w.astype(jnp.float32), b.astype(jnp.float32)
 
     def outer(state):
-        f, g, K, _, relaxation, count = state
+        f, g, _, relaxation, count = state
+        K = _kernel(x, y, f, g, epsilon, jnp.float32)
+        error = _marginal_error(w, b, K @ b, w @ K)
+        u, v, error, relaxation, done = _scalings(K, w, b, error, relaxation, tolerance)
+        return f + epsilon * jnp.log(u), g + epsilon * jnp.log(v), error, relaxation, count + done
 
-        def inner(state):
-            u, v, before, relaxation, count = state
-            # over-relaxed once the first block has settled, as long as the error falls
-            relaxed = jnp.isfinite(before) & (before < TOLERANCES.settled)
-            power = jnp.where(relaxed, relaxation, 1.0)
-            for _ in range(TOLERANCES.between_looks):
-                rows = u * (K @ (b * v))
-                u = u * rows**-power
-                columns = v * ((w * u) @ K)
-                v = v * columns**-power
-            error = error_of(rows, columns)  # before the last iteration: what it came from costs nothing
-            more = jnp.minimum(
-                relaxation + TOLERANCES.more_relaxed * (2.0 - relaxation), TOLERANCES.most_relaxed
-            )
-            relaxation = jnp.where(relaxed & (error > TOLERANCES.slowly * before), more, relaxation)
-            return u, v, error, relaxation, count + 1
+    start = *start, jnp.asarray(jnp.inf, w.dtype), jnp.asarray(TOLERANCES.relaxation, w.dtype), 0
+    return jax.lax.while_loop(lambda s: (s[2] > tolerance) & (s[4] < TOLERANCES.most_blocks), outer, start)[
+        :2
+    ]
 
-        def going(state):
-            return (state[2] > tolerance) & (state[4] < TOLERANCES.between_absorptions)
 
-        first = jnp.ones_like(w), jnp.ones_like(b), jnp.asarray(jnp.inf, dtype), relaxation, 0
-        u, v, _, relaxation, done = jax.lax.while_loop(going, inner, first)
+def _scaled(x, w, y, b, start, epsilon, tolerance):
+    """((f, g), Kb and Kby, the L1 error of the marginals of K = e^{(f + g − c)/ε}) by scalings of K, absorbed
+    into f and g in between."""
+    with_means = jnp.concatenate([b[:, None], b[:, None] * y], axis=1)
+
+    def kernel(f, g):
+        K = _kernel(x, y, f, g, epsilon, x.dtype)
+        sums = K @ with_means
+        return K, sums, _marginal_error(w, b, sums[:, 0], w @ K)
+
+    def outer(state):
+        f, g, K, _, error, relaxation, count = state
+        u, v, _, relaxation, done = _scalings(K, w, b, error, relaxation, tolerance)
         f, g = f + epsilon * jnp.log(u), g + epsilon * jnp.log(v)
         return f, g, *kernel(f, g), relaxation, count + done
 
-    f, g, K, error, _, _ = jax.lax.while_loop(
-        lambda s: (s[3] > tolerance) & (s[5] < TOLERANCES.most_blocks),
+    f, g, _, sums, error, _, _ = jax.lax.while_loop(
+        lambda s: (s[4] > tolerance) & (s[6] < TOLERANCES.most_blocks),
         outer,
-        (*start, *kernel(*start), jnp.asarray(TOLERANCES.relaxation, dtype), 0),
+        (*start, *kernel(*start), jnp.asarray(TOLERANCES.relaxation, w.dtype), 0),
     )
-    return (f, g), K, error
+    return (f, g), sums, error
 
 
-def _with_itself(x, w, epsilon, tolerance):
+def _marginal_error(w, b, rows, columns):
+    """The L1 error of the marginals of a plan, from their ratios to w and b."""
+    return jnp.sum(w * jnp.abs(rows - 1.0)) + jnp.sum(b * jnp.abs(columns - 1.0))
+
+
+def _scalings(K, w, b, error, relaxation, tolerance):
+    """(u, v, the error of the marginals, the relaxation, blocks) after blocks of scalings of K, whose own
+    error is given."""
+
+    def block(state):
+        u, v, before, relaxation, count = state
+        # over-relaxed once it has settled, as long as the error falls
+        relaxed = before < TOLERANCES.settled
+        power = jnp.where(relaxed, relaxation, 1.0)
+        for _ in range(TOLERANCES.between_looks):
+            rows = u * (K @ (b * v))
+            u = u * rows**-power
+            columns = v * ((w * u) @ K)
+            v = v * columns**-power
+        error = _marginal_error(w, b, rows, columns)  # before the last iteration: it costs nothing
+        more = jnp.minimum(relaxation + TOLERANCES.more_relaxed * (2.0 - relaxation), TOLERANCES.most_relaxed)
+        relaxation = jnp.where(relaxed & (error > TOLERANCES.slowly * before), more, relaxation)
+        return u, v, error, relaxation, count + 1
+
+    def going(state):
+        return (state[2] > tolerance) & (state[4] < TOLERANCES.between_absorptions)
+
+    return jax.lax.while_loop(going, block, (jnp.ones_like(w), jnp.ones_like(b), error, relaxation, 0))
+
+
+def _with_itself(x, w, start, epsilon, tolerance):
     """The same of a measure with itself, where f = g: u ← (u/K(wu))^½ [FeydyEtAl2019]."""
-    near = jnp.zeros_like(w)
+    near = jnp.where(jnp.all(jnp.isfinite(start)), start, 0.0)
     if x.dtype == jnp.float64:
         rough = _scaled_alike(x, w, near, epsilon, _rough(tolerance), jnp.float32)[0]
-        near = jnp.where(jnp.all(jnp.isfinite(rough)), rough, near)
+        near = jnp.where(jnp.all(jnp.isfinite(rough)), rough, 0.0)
     f, K, u, rows, error = _scaled_alike(x, w, near, epsilon, tolerance, x.dtype)
     f = jnp.where(error <= tolerance, f, jnp.nan)
     # f of the next half step agrees with f at the fixed point; their sum is second order in the error
@@ -184,7 +234,7 @@ def _with_itself(x, w, epsilon, tolerance):
 def _scaled_alike(x, w, f, epsilon, tolerance, dtype):
     """(f + ε log u, K = e^{(f + f − c)/ε}, u, u K(wu), the L1 error of the marginal) by scalings u of a K in
     `dtype`."""
-    K, w = jnp.exp(_scaled_cost(x, x, f, f, epsilon).astype(dtype)), w.astype(dtype)
+    K, w = _kernel(x, x, f, f, epsilon, dtype), w.astype(dtype)
 
     def iterate(state):
         u, rows, _, count = state

@@ -1,5 +1,6 @@
 """Flows to data: energy distance, sliced Wasserstein, Sinkhorn divergence, W₂² itself."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -150,3 +151,13 @@ def test_a_step_keeps_the_gradient_that_it_has_paid_for(tmp_path):
         moved = moved.with_positions(moved.positions - 0.2 * np.asarray(F.wasserstein_gradient(moved)))
     np.testing.assert_allclose(whole.final.positions, moved.positions, atol=1e-12)
     assert whole.energy[-1] == pytest.approx(F(moved), rel=1e-9)
+
+
+def test_the_sinkhorn_divergence_is_the_same_from_wherever_its_iteration_starts():
+    mu, far = cloud(20, 5), jko.Particles(9.0 + 3.0 * cloud(20, 1).positions)
+    F = fn.SinkhornDivergence(cloud(20, 6), epsilon=0.3, tolerance=1e-8)
+    with jax.enable_x64(True):
+        value, end = F.energy_from(mu, F.unknown(mu))
+        _, elsewhere = F.energy_from(far, F.unknown(far))
+        for start in (end, elsewhere, 0.0 * end, np.full_like(end, np.nan)):
+            assert float(F.energy_from(mu, start)[0]) == pytest.approx(float(value), abs=1e-9)

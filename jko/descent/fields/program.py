@@ -132,12 +132,30 @@ class Field(Flow):
         """Whether a term's energy and gradient come from one computation, as those of a distance to data."""
         return self.mesh is None and any(atom.kind == "rest" for _, atom in self.terms)
 
-    def energy_and_gradient(self, x: Array, w: Array):
-        """(F(α), ∇_W F(α)), each term that is differentiated computed once."""
+    @property
+    def iterated(self) -> tuple:
+        """The functionals of the terms whose iterations go on from those of the step before."""
+        return tuple(atom for _, atom in self.terms if atom.goes_on)
+
+    def energy_and_gradient(self, x: Array, w: Array, starts: tuple):
+        """(F(α), ∇_W F(α), what iterations ended at), each term that is differentiated computed once and the
+        `iterated` ones from their starts."""
         rest = tuple(term for term in self.terms if term[1].kind == "rest")
         others = Field(tuple(term for term in self.terms if term[1].kind != "rest"))
-        value, slope = jax.value_and_grad(lambda y: Field(rest).energy(y, w))(x)
-        return value + others.energy(x, w), slope / w[:, None] + others.gradient(x, w)
+
+        def solved(y: Array):
+            mu, known, ends, total = Particles(y, w), iter(starts), [], jnp.zeros((), y.dtype)
+            for c, atom in rest:
+                if atom.goes_on:
+                    value, end = atom.energy_from(mu, next(known))
+                    ends.append(end)
+                else:
+                    value = jnp.asarray(atom.energy(mu))
+                total = total + (c * value).astype(y.dtype)
+            return total, tuple(ends)
+
+        (value, ends), slope = jax.value_and_grad(solved, has_aux=True)(x)
+        return value + others.energy(x, w), slope / w[:, None] + others.gradient(x, w), ends
 
     def gradient(self, x: Array, w: Array):
         """∇_W F(α) at the particles, `[n, d]`."""

@@ -37,7 +37,7 @@ class EnergyDescent(Scheme):
         refuse_coarse(mu, self.scheme_name())
         flow = self.field(F, mu)
         start = flow.at(0.0)
-        return ParticleProblem(F, flow, {"energy": energy_at(start, mu), **noted(start, mu)}, mu.dimension)
+        return ParticleProblem(F, flow, {**self.begun(start, mu), **noted(start, mu)}, mu.dimension)
 
     def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         """F(α); where its sums are taken outside jax or it is a solution's, the value that the step has."""
@@ -49,7 +49,11 @@ class EnergyDescent(Scheme):
         return (state["energy"] if known else problem.F(mu)), 0.0
 
     def moved(self, problem, mu: Measure, t, state: State):
-        return problem, state.having(energy=energy_at(problem.at(t), mu))
+        return problem, state.having(**self.begun(problem.at(t), mu))
+
+    def begun(self, flow, mu: Measure) -> dict:
+        """What the first step from mu is to know: F(α)."""
+        return {"energy": energy_at(flow, mu)}
 
     def energy_before(self, problem: ParticleProblem, mu: Particles, t: float, state: State) -> float:
         """F(α) at the time t of what a step starts from, which the last step has told where F stays."""

@@ -43,7 +43,7 @@ class ForwardEuler(EnergyDescent):
         before = self.energy_before(problem, mu, t, state)
         with precision(mu.positions):
             known = {}
-            if self._keeps_gradient(problem, mu):
+            if _gives_both(flow, mu):
                 moved, after, squared_gradient, known = _moved_on(flow, mu, np.asarray(tau, dtype), state)
             else:
                 moved, after, squared_gradient = _moved(flow, mu, np.asarray(tau, dtype))
@@ -63,14 +63,11 @@ class ForwardEuler(EnergyDescent):
         )
         return mu.with_positions(moved), state.having(energy=after, **known), info
 
-    def moved(self, problem: Problem, mu: Measure, t: float, state: State):
-        state = State({name: value for name, value in state.items() if name != "gradient"})
-        return super().moved(problem, mu, t, state)
-
-    def _keeps_gradient(self, problem: Problem, mu: Particles) -> bool:
-        """Whether the energy after a step comes with the gradient that the next one follows."""
-        flow = problem.flow
-        return not problem.depends_on_time and flow.solves and not flow.native(mu.positions)
+    def begun(self, flow, mu: Particles) -> dict:
+        if not _gives_both(flow, mu):
+            return super().begun(flow, mu)
+        with precision(mu.positions):
+            return _solved(flow, mu, mu.positions, {})
 
 
 def _moved(flow, mu: Particles, tau: np.ndarray):
@@ -85,14 +82,37 @@ def _moved(flow, mu: Particles, tau: np.ndarray):
     return moved, after, float(np.sum(w[:, None] * gradient**2, dtype=float))
 
 
+def _gives_both(flow, mu: Particles) -> bool:
+    """Whether the energy after a step comes with the gradient that the next one follows."""
+    return flow.whole is None and flow.solves and not flow.native(mu.positions)
+
+
 def _moved_on(flow, mu: Particles, tau: np.ndarray, state: State):
     """The same, with the gradient of the last step, and what the next one is to know."""
-    x, w = mu.positions, mu.weights
-    gradient = state["gradient"] if "gradient" in state else np.asarray(flow.compiled_gradient(x, w))
+    x, w, gradient = mu.positions, mu.weights, state["gradient"]
     moved = x - tau * gradient
-    after, new = _both(flow)(moved, w)
+    known = _solved(flow, mu, moved, state)
     squared = float(np.sum(w[:, None] * gradient**2, dtype=float))
-    return moved, float(after), squared, {"gradient": np.asarray(new)}
+    return moved, known.pop("energy"), squared, known
+
+
+def _solved(flow, mu: Particles, x: np.ndarray, state: dict) -> dict:
+    """F and its gradient at x, and the last three ends of iterations, which begin where those of the state
+    lead: their tolerance is met at every step anew."""
+    names = [f"end of iteration {k}" for k in range(len(flow.iterated))]
+    starts = tuple(
+        _ahead(state[name]) if name in state else atom.unknown(mu)
+        for name, atom in zip(names, flow.iterated, strict=True)
+    )
+    energy, gradient, ends = _both(flow)(x, mu.weights, starts)
+    past = {name: np.vstack([*state.get(name, ())[-2:], end]) for name, end in zip(names, ends, strict=True)}
+    return {"energy": float(energy), "gradient": np.asarray(gradient), **past}
+
+
+def _ahead(past: np.ndarray) -> np.ndarray:
+    """What follows the rows, one to three at equal distances, on the polynomial through them."""
+    weights = {1: (1.0,), 2: (-1.0, 2.0), 3: (1.0, -3.0, 3.0)}[len(past)]
+    return np.asarray(weights) @ past
 
 
 @program
