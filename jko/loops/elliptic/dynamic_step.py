@@ -477,19 +477,6 @@ def applied_to_modes(inverses: np.ndarray, modes: np.ndarray):
                 modes[i, n, s] = row[i]
 
 
-@njit(cache=True, fastmath=_MATH, error_model="numpy")
-def add_laplacian(field: np.ndarray, factor: float, out: np.ndarray, turns: bool):
-    """out += factor DDᵀ field along one axis, which closes on itself where it `turns`."""
-    outer, n, inner = field.shape
-    for o in range(outer):
-        for i in range(n if turns else n - 1):
-            u = i + 1 if i + 1 < n else 0
-            for j in range(inner):
-                drop = factor * (field[o, i, j] - field[o, u, j])
-                out[o, i, j] += drop
-                out[o, u, j] -= drop
-
-
 @njit(cache=True, error_model="numpy")
 def cut_flows(
     start: np.ndarray,

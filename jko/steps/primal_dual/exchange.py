@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from jko.loops.elliptic.dynamic_step import add_laplacian, face_pass, gathered, source_pass
+from jko.loops.elliptic.dynamic_step import face_pass, gathered, source_pass
 from jko.steps.grid.source import largest_source, source_cost, source_rate
 
 
@@ -139,15 +139,6 @@ class Faces:
         fields = (copy.flow, copy.flow_dual, copy.theta, copy.theta_dual)
         gathered(*(self.lined(x) for x in fields), copy.wall, self.lined(out[0]), self.lined(out[1]))
 
-    def add_laplacian(self, field: np.ndarray, factor: float, out: np.ndarray):
-        """out += factor DDᵀ field."""
-        add_laplacian(self.lined(field), factor, self.lined(out), self.turns)
-
-    def add_mean_squared(self, r: np.ndarray, out: np.ndarray):
-        """out += SᵀS r."""
-        out += r
-        self.add_laplacian(r, -0.25, out)
-
     @property
     def mean_modes(self) -> np.ndarray:
         """Eigenvalues of SᵀS."""
@@ -216,11 +207,3 @@ class Source:
         divergence, means = out
         divergence -= copy.flow - copy.flow_dual
         means += copy.theta - copy.theta_dual
-
-    def add_laplacian(self, field: np.ndarray, factor: float, out: np.ndarray):
-        """out += factor field."""
-        out += factor * field
-
-    def add_mean_squared(self, r: np.ndarray, out: np.ndarray):
-        """out += r."""
-        out += r

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import fft
 
 from jko.loops.elliptic.dynamic_step import applied_to_modes, cell_pass, inverses_of_modes
+from jko.loops.elliptic.stencils import put_laplacians
 
 RELAXATION = 1.8
 
@@ -215,27 +216,38 @@ class Splitting:
         K = self.problem.slices
         parts, before = [], self.start
         for k in range(K):
-            middle = 0.5 * (before + ahead[k])
-            parts.append(0.5 * self.g * (self._mean_squared(middle) - self._means[k]))
+            part = self._mean_squared(0.5 * (before + ahead[k]))
+            part -= self._means[k]
+            part *= 0.5 * self.g
+            parts.append(part)
             before = ahead[k]
         slopes = []
         for k in range(K):
-            t = parts[k] if k == K - 1 else parts[k] + parts[k + 1]
-            slopes.append(t + self.m * (ahead[k] - self.density[k] + self.density_dual[k]))
+            t = ahead[k] - self.density[k]
+            t += self.density_dual[k]
+            t *= self.m
+            t += parts[k]
+            if k < K - 1:
+                t += parts[k + 1]
+            slopes.append(t)
         return slopes
 
     def _mean_squared(self, r: np.ndarray):
         """Σ SᵀS r over the exchanges, with mirrored walls."""
-        out = np.zeros_like(r)
-        for exchange in self.problem.exchanges:
-            exchange.add_mean_squared(r, out)
-        return out
+        return self._laplacians(r, len(self.s), [-0.25] * self.problem.grid.dimension)
 
     def _weighted_laplacian(self, p: np.ndarray):
         """Σ D Dᵀp/s over the exchanges."""
-        out = np.zeros_like(p)
-        for exchange, s in zip(self.problem.exchanges, self.s, strict=True):
-            exchange.add_laplacian(p, 1.0 / s, out)
+        d = self.problem.grid.dimension
+        return self._laplacians(p, sum(1.0 / s for s in self.s[d:]), [1.0 / s for s in self.s[:d]])
+
+    def _laplacians(self, field: np.ndarray, base: float, factors: list):
+        """base·field + Σ factor·DDᵀ field over the axes."""
+        grid, species, out = self.problem.grid, self.problem.species, np.empty_like(field)
+        none = 3 - grid.dimension
+        rows = (*(1,) * none, *grid.cells[:-1], grid.cells[-1] * species)
+        axes = (*(0.0,) * none, *factors), (*(False,) * none, *grid.periodic)
+        put_laplacians(field.reshape(rows), float(base), *axes, species, out.reshape(rows))
         return out
 
     def _solve(self, slopes: list):
