@@ -231,9 +231,15 @@ def test_a_step_whose_slices_are_too_few_says_so():
 def test_a_way_that_an_obstacle_closes_is_no_loss():
     wall = np.zeros(150, bool)
     wall[54:56] = True  # the block would pass it
+    x = jko.Grid.uniform(-1.0, 2.0, 150).axes[0]
+    ways = x[None, :54] - x[25:50, None]
+    least = (ways - 0.5 * ways**2 / 0.4).max(axis=1).mean()  # what the exact step lowers F + W₂²/2τ by
     held, info, _ = block(0.8, wall)
-    assert info.status == "converged", info.note
     assert held.values[56:].sum() == 0.0
+    assert 0.1 < info.details["overpaid"] < 1.0 - info.dissipation / least < 0.14
+    _, info, share = block(0.8, wall, slices=2)
+    assert share * 0.2 > 0.94 * least
+    assert info.status == "converged", info.note
     far = np.zeros(150, bool)
     far[145:] = True
     assert "take slices=2" in block(2.0, far)[1].note

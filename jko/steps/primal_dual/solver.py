@@ -98,7 +98,8 @@ class DynamicSolver:
         potential = self._with_free_particles(potential, self._empty())
         splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
         splitting.restart(potential, flow)
-        self._certify(splitting)
+        if self.interacting or self._first_check() <= TOLERANCES.first_check or self._runaway() > 0.0:
+            self._certify(splitting)  # else the last step's flows are far off, and dear to cut
         most = self.settings.max_iterations
         self._iterate(splitting, min(self._newton_from, most))
         if self._newton_from <= self.iterations < most:
@@ -290,7 +291,7 @@ class DynamicSolver:
     def _iterate(self, splitting: Splitting, limit: float):
         """Iterations until the gap closes or their number is spent."""
         certified = self.iterations
-        check = certified + max(TOLERANCES.first_check, int(TOLERANCES.as_last * self.expected))
+        check = certified + self._first_check()
         limit = 0 if not self.interacting and self._runaway() > 0.0 else limit
         closed = self._closed()
         while self.iterations < limit and not closed:
@@ -303,6 +304,10 @@ class DynamicSolver:
                 self._certify(splitting)
                 check = self.iterations + self._wait(self.iterations - certified, before - self._left())
                 certified, closed = self.iterations, self._closed()
+
+    def _first_check(self) -> int:
+        """Iterations before the first certificate."""
+        return max(TOLERANCES.first_check, int(TOLERANCES.as_last * self.expected))
 
     def _left(self):
         """The powers of e that the gap has to fall by."""
@@ -447,10 +452,14 @@ class DynamicSolver:
     def _overpaid(self, potential: list):
         """By which share of the decrease the exact step may be better, 0 where that is little, or where the
         metric is not W₂."""
-        problem = self.problem
+        problem, share = self.problem, 0.0
         if not problem.standard:
-            return 0.0
+            return share
         free, total = problem.most > 0.0, problem.totals(self.start)
+        mass = float(total.sum()) * problem.grid.cell_volume
+        decrease = self.before - self.best.value
+        if not math.isfinite(decrease):
+            decrease = self.best.cost
         exact = -math.inf
         for begin, end in self._ends(potential):
             fields = map(problem.each, (self.start, begin, np.where(free, end, math.inf)))
@@ -461,25 +470,31 @@ class DynamicSolver:
             last = self.field + problem.together([last for _, last in duals])
             least = problem.least(last, total, self.best.end)[0] + sum(paid for paid, _ in duals)
             exact = max(exact, least * problem.grid.cell_volume)
-        decrease = self.before - self.best.value
-        if not math.isfinite(decrease):
-            decrease = self.best.cost
-        mass = float(total.sum()) * problem.grid.cell_volume
-        return overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
+            share = overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
+            if share == 0.0:
+                break
+        return share
 
     def _ends(self, potential: list):
-        """Candidates for (p¹ − w¹, p^K + w^K): those of the iterates, and what the first variation of F at
-        the end says."""
-        problem = self.problem
-        for p in (potential, self._with_free_particles(potential, self._empty())):
-            begin = p[0] - problem.speed_term(p[0], self.actions, self.start)
-            yield begin, p[-1] + problem.speed_term(p[-1], self.actions, self.start)
-        if problem.blocked is None and problem.doors is None:  # which need both of one constant
-            end = self.field + self.pressure
+        """Candidates for (p¹ − w¹, p^K + w^K): what the first variation of F at the end says, which knows of
+        a vacuum too, and those of the iterates."""
+        problem, r = self.problem, self.best.end
+
+        def of(p: list):
+            begin, end = (problem.speed_term(q, self.actions, self.start) for q in (p[0], p[-1]))
+            return p[0] - begin, p[-1] + end
+
+        begin, end = of(potential)
+        if problem.doors is None:
+            slope = self.field + self.pressure
             if problem.internal is not None:
                 least = self.start.max(axis=problem.axes, keepdims=True) * np.finfo(float).eps
-                end = end + problem.internal.derivative(np.maximum(self.best.end, least))
-            yield begin, end
+                slope = slope + problem.internal.derivative(np.maximum(r, least))
+            yield begin, slope - problem.totals(r * (slope - end)) / problem.totals(r)
+            if problem.blocked is not None and problem.internal is None:
+                return  # right in each cell, where others may lead all ways into an obstacle
+        yield begin, end
+        yield of(self._with_free_particles(potential, self._empty()))
 
     @functools.cached_property
     def _units(self):
