@@ -11,6 +11,9 @@ from functionals.numbers import is_number
 from functionals.pointwise import namespace
 from functionals.registry import register
 
+_EXCESS = 1e-12  # of the cap, by which quotients of masses and sizes may err
+_ROOM = 2.0**-53  # of the cap, which floats next to it leave: a full cell pushes as much
+
 
 @register("entropy")
 class Entropy(InternalEnergy):
@@ -97,13 +100,13 @@ class FermiDirac(InternalEnergy):
         xp = namespace(s)
         s = xp.asarray(s) / self.cap
         with np.errstate(divide="ignore"):
-            return xp.log(s) - xp.log(xp.maximum(1.0 - s, 0.0))
+            return xp.log(s) - xp.log(xp.maximum(1.0 - s, _ROOM))
 
     def second_derivative(self, s: np.ndarray):
         xp = namespace(s)
         s = xp.asarray(s)
         with np.errstate(divide="ignore"):
-            return 1.0 / s + 1.0 / xp.maximum(self.cap - s, 0.0)
+            return 1.0 / s + 1.0 / xp.maximum(self.cap - s, _ROOM * self.cap)
 
     def conjugate_derivative(self, p: np.ndarray):
         xp = namespace(p)
@@ -128,7 +131,7 @@ def _fermi_dirac(xp, s: np.ndarray, cap: float):
     inner = (share > 0.0) & (share < 1.0)
     held = xp.where(inner, share, 0.5)
     value = cap * (held * xp.log(held) + (1.0 - held) * xp.log1p(-held))
-    return xp.where(inner, value, xp.where(share > 1.0, xp.inf, 0.0))
+    return xp.where(inner, value, xp.where(share > 1.0 + _EXCESS, xp.inf, 0.0))
 
 
 @register("power")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from functionals import pointwise
+from functionals.algebra import Sum
 from functionals.base import Functional
 from functionals.constraint import Cap
 from functionals.entropies import Power
@@ -155,10 +156,16 @@ class TotalInternal(SpeciesFunctional):
 
     A species sees U(R + ρ), R the others' density. For `Power(2.0)` that is Power(2.0) and the potential 2R,
     which every engine takes; for other U the part U(R + ρ) − U(ρ) is known by its values and its first
-    variation, which `limits.FiniteVolume` and `steps.FisherRao` take. On densities that share a grid.
+    variation, which `limits.FiniteVolume` and `steps.FisherRao` take. On densities that share a grid. Of a
+    sum of internal energies with positive weights it is the sum of theirs.
     """
 
-    def __init__(self, U: InternalEnergy):
+    def __new__(cls, U=None):
+        if isinstance(U, Sum) and all(isinstance(atom, InternalEnergy) for _, atom in U.terms):
+            return Sum(tuple((c, cls(atom)) for c, atom in U.terms))
+        return super().__new__(cls)
+
+    def __init__(self, U: InternalEnergy | Sum):
         if not isinstance(U, InternalEnergy):
             raise TypeError(f"U: expected an internal energy such as fn.Power(2.0), got {U!r}")
         self.U = U

@@ -96,7 +96,12 @@ def read(path: Path | str):
 
 
 def _require_whole(path: Path) -> None:
-    """Refuse a file that once had a checksum and is not what was written then."""
+    """Refuse an empty file, and one that once had a checksum and is not what was written then."""
+    if path.is_file() and path.stat().st_size == 0:
+        raise ValueError(
+            f"path: {str(path)!r} is empty, expected a netCDF file of a run: save the run again, or take "
+            "another file"
+        )
     try:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             if content.find(_WORD) < 0:
@@ -105,7 +110,7 @@ def _require_whole(path: Path) -> None:
                 kept = hashlib.sha256(view[:-_LINE])
             if content[-_LINE:] == _last_line(kept):
                 return
-    except (OSError, ValueError) as error:  # a folder, an empty file, one that may not be read
+    except (OSError, ValueError) as error:  # a folder, a file that may not be read
         raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {shortened(error)}") from error
     raise ValueError(
         f"path: {str(path)!r} is damaged, or was changed by another tool: its bytes are not those that "

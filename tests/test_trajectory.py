@@ -211,7 +211,7 @@ def emptied_netcdf(path):
     [
         (lambda path: None, "no file"),
         (lambda path: path.write_text("time,energy\n0,1\n"), "is not a netCDF file of a run"),
-        (lambda path: path.write_bytes(b""), "is not a netCDF file of a run"),
+        (lambda path: path.write_bytes(b""), "is empty, expected a netCDF file of a run"),
         (lambda path: path.mkdir(), "is not a netCDF file of a run"),
         (other_netcdf, "not one that Trajectory.save wrote"),
         (emptied_netcdf, "not one that Trajectory.save wrote"),

@@ -33,6 +33,8 @@ class Species(Measure):
                 "species: expected one measure or more by name, such as Species(prey=mu), got none"
             )
         for name, mu in species.items():
+            if not name or set(name) & set("/\0"):
+                raise ValueError(f"species: expected a word for a name, without '/', got {name!r}")
             if not isinstance(mu, Measure) or isinstance(mu, Species):
                 raise TypeError(
                     f"{name}: expected a Density, Particles or a Gaussian, got {type(mu).__name__}"

@@ -207,3 +207,20 @@ def test_the_certificate_closes_where_the_tails_reach_a_wall():
     for functional, n_steps in ((fn.Entropy(), 9), (F, 30)):  # the box holds six and eight deviations of it
         run = jko.flow(functional, mu, Cvxpy(), tau=0.05, n_steps=n_steps, store_every=n_steps)
         assert run.info.gap.max() < 5e-8
+
+
+@pytest.mark.parametrize("formulation", [None, "eulerian"])
+@pytest.mark.parametrize("values", [np.ones(12), np.where(np.arange(12) < 6, 1.0, 0.2)], ids=["all", "half"])
+def test_full_cells_under_fermi_and_dirac(values, formulation):
+    """Where all is full nothing moves; where half is, the step is that of a density just below the cap."""
+    grid, scheme, F = (
+        jko.Grid.uniform(0.0, 1.0, 12),
+        jko.steps.Cvxpy(formulation=formulation),
+        fn.FermiDirac(1.0),
+    )
+    new, _, info = first_step(scheme, F, jko.Density(grid, values), 0.1)
+    below, _, _ = first_step(
+        jko.steps.Cvxpy(formulation="eulerian"), F, jko.Density(grid, (1.0 - 1e-8) * values), 0.1
+    )
+    assert info.converged
+    assert np.allclose(new.values, below.values, atol=1e-5)

@@ -96,3 +96,32 @@ def test_what_the_solver_leaves_open_is_sent_to_the_quantiles():
     run = flow(fn.Entropy() + fn.Potential("quadratic"), mu, scheme, tau=0.1, n_steps=1, throw=False)
     assert run.info.status[0] != "converged"
     assert "steps.Quantile" in run.info.note[0]
+
+
+def ring(n, d=2):
+    grid = Grid.radial(np.linspace(0.0, 4.0, n + 1), d)
+    return grid.density(np.where(np.abs(grid.axes[0] - 1.25) < 0.25, 1.0, 0.0)).normalized()
+
+
+@pytest.mark.parametrize("d", [2, 3])
+def test_tails_into_a_vacuum_come_with_the_shells(d):
+    """The step of the quantiles on many shells: 160 of them keep what lies far out, as 40 do."""
+    exact, _, _ = first_step(steps.Quantile(), fn.Entropy(), ring(1280, d), 0.1)
+    apart = [
+        jko.wasserstein(first_step(steps.Cvxpy(), fn.Entropy(), ring(n, d), 0.1)[0], exact) for n in (40, 160)
+    ]
+    assert apart[1] < 0.5 * apart[0]
+    assert apart[1] < 3e-4
+
+
+@pytest.mark.parametrize("d", [2, 4, 6])
+@pytest.mark.parametrize("tau", [0.1, 10.0])
+def test_an_entropy_and_a_power_close_together(d, tau):
+    """Light shells at the wall, under a power that weighs 1e-14 of the entropy there, are solved and bounded
+    as heavy ones are."""
+    F, grid = fn.Entropy() + fn.Power(2.0), Grid.radial(np.linspace(0.0, 4.0, 41), d)
+    mu = grid.density(np.exp(-1.4 * grid.axes[0] ** 2)).normalized()
+    _, _, exact = first_step(steps.Quantile(), F, mu, tau)
+    _, _, info = first_step(steps.Cvxpy(), F, mu, tau)
+    assert info.converged
+    assert -1e-9 < exact.dissipation - info.dissipation < info.gap + 1e-6  # cells of less than 1e-7 apart

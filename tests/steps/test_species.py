@@ -243,6 +243,7 @@ def test_runs_are_compared(tmp_path):
         (lambda mu: fn.each(a=3.0), TypeError, "a: expected a Functional, got float"),
         (lambda mu: mu["c"], KeyError, "there is no 'c', there are 'a', 'b'"),
         (lambda mu: Species(), ValueError, "expected one measure or more by name"),
+        (lambda mu: Species(**{"a/b": mu}), ValueError, "without '/', got 'a/b'"),
         (lambda mu: Species(a=1.0), TypeError, "a: expected a Density, Particles or a Gaussian, got float"),
         (lambda mu: Species(a=problems.density(1), b=problems.density(2)), ValueError, "of one dimension"),
         (lambda mu: fn.Entropy()(mu), TypeError, "of which species"),
@@ -257,6 +258,14 @@ def test_refusals(make, error, sentence):
     mu = two_gaussians(40)
     with pytest.raises(error, match=sentence):
         jko.flow(make(mu), mu, steps.SpeciesInTurn(limits.FiniteVolume()), tau=0.1, n_steps=1)
+
+
+def test_multiples_and_sums_of_internal_energies_of_the_total():
+    mu, powers = two_gaussians(40), (fn.Power(2.0), fn.Entropy())
+    F = fn.TotalInternal(2.0 * powers[0] + 0.5 * powers[1])
+    same = 2.0 * fn.TotalInternal(powers[0]) + 0.5 * fn.TotalInternal(powers[1])
+    assert F(mu) == same(mu)
+    assert repr(F) == repr(same)
 
 
 def test_what_the_schemes_do_not_move():

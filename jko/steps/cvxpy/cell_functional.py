@@ -110,8 +110,10 @@ class CellFunctional:
             linear += self._rest_variation(r) - curvature * r
             diagonal += curvature
         if self.modelled is not None:
-            # U″ may be infinite in a vacuum: the model is taken at a floor that sinks with every renewal
-            at = np.maximum(r, r.max() * 10.0 ** (-4 - 2 * min(renewal, 6)))
+            # U″ may be infinite in a vacuum and at a cap: the model is taken off both by a share that sinks
+            # with every renewal
+            off = 10.0 ** (-4 - 2 * min(renewal, 6))
+            at = np.minimum(np.maximum(r, r.max() * off), self.modelled.cap * (1.0 - off))
             bend = self.modelled.second_derivative(at)
             linear += self.modelled.derivative(at) - bend * at
             diagonal += bend

@@ -52,6 +52,8 @@ class Lagrangian:
         )
         caps = [atom.cap for atom in parts.constraints]
         self.cap = min(caps) if caps else None
+        # cells that a cap bounds are the grid's own: smoothed ones could exceed it
+        self.plain = bool(caps) or (self.internal is not None and self.internal.cap < np.inf)
         room = float(np.sum(mu.grid.cell_volume)) if self.shells else self.box[1] - self.box[0]
         if self.cap is not None and self.cap * room < mu.mass:
             raise ValueError(
@@ -80,6 +82,9 @@ class Lagrangian:
             return f"the Lagrangian form knows no walls, got {mu.grid!r}"
         for _, atom in parts.interaction + parts.local + parts.gradient + parts.rest:
             return f"the Lagrangian form does not take {atom!r}"
+        U = parts.internal_energy
+        if U is not None and mu.values.max() >= U.cap * (1.0 - TOLERANCES.full):
+            return f"the Lagrangian form takes densities below {U.cap:g}, got one that fills cells"
         for atom in parts.constraints:
             if getattr(atom, "cap", None) is None or callable(atom.cap):
                 return f"the Lagrangian form takes a constant cap, got {atom!r}"
@@ -107,7 +112,10 @@ class Lagrangian:
 
     def first_data(self, mu: Density):
         """The edges and the masses between them."""
-        edges, masses = shells.cut_shells(mu) if self.shells else cut_edges(mu, plain=self.cap is not None)
+        if self.shells:
+            edges, masses = shells.cut_shells(mu, None if self.cap is not None else self.internal)
+        else:
+            edges, masses = cut_edges(mu, plain=self.plain)
         return {"edges": edges, "masses": masses}
 
     def step(self, mu: Measure, tau: float, data: State):
@@ -165,7 +173,7 @@ class Lagrangian:
     def _density(self, X: np.ndarray, masses: np.ndarray):
         if self.shells:
             return remap(X, masses, self.shells, cap=self.cap)
-        return density_on(self.grid, X, masses, plain=self.cap is not None)
+        return density_on(self.grid, X, masses, plain=self.plain)
 
     @property
     def _exact(self):

@@ -116,15 +116,15 @@ class Line:
     bend = 0.0  # −d log area / d log s at the length of a given mass of density s
     full = False  # whether the first position is the centre of a ball, which stays
 
-    def wall_forces(self, X: np.ndarray, force: np.ndarray, first: float, last: float):
-        """Pairs (a, b) worth trying: one wall or both balance the forces, `first` and `last` being the
-        pressures there.
+    def wall_forces(self, X: np.ndarray, force: np.ndarray, present: np.ndarray):
+        """Pairs (a, b) worth trying: one wall or both balance the forces, beside the pressures of the cells
+        there.
 
         Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
         interior-point solver stays away from it by more than any distance that would tell.
         """
         total = float(force.sum())
-        first = max(first + float(force[0]), 0.0)
+        first = max(float(present[0] + force[0]), 0.0)
         return sorted({(0.0, 0.0), (max(total, 0.0), max(-total, 0.0)), (first, max(first - total, 0.0))})
 
     def pressures(self, X: np.ndarray, balance: np.ndarray):
@@ -206,10 +206,10 @@ def cut_edges(mu: CellDensity, plain: bool = False) -> tuple[np.ndarray, np.ndar
     return edges, sharpen(edges, masses)
 
 
-def split_cells(edges: np.ndarray, masses: np.ndarray, most: int):
-    """The same piecewise constant density by more cells, up to `most`, where few have mass."""
+def split_cells(edges: np.ndarray, masses: np.ndarray, most: int, few: int = TOLERANCES.few_cells):
+    """The same piecewise constant density by more cells, up to `most`, where fewer than `few` have mass."""
     held = masses > 0.0
-    if np.count_nonzero(held) >= TOLERANCES.few_cells:
+    if np.count_nonzero(held) >= few:
         return edges, masses
     parts = np.where(held, max(most // np.count_nonzero(held), 1), 1)
     shares = np.concatenate([np.arange(1, n + 1) / n for n in parts])

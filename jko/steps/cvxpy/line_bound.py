@@ -22,7 +22,7 @@ def lagrangian_bound(line, X: np.ndarray, start: np.ndarray, tau: float, box: tu
     force = line.mass_times(X - start) / tau + line.potential_force(X)
     smooth = line.cost(X - start, tau) + line.potential_energy(X)
     present = _present_pressure(line, X, cap)
-    walls = line.wall_forces(X, force, float(present[0]), float(present[-1]))
+    walls = line.wall_forces(X, force, present)
     tried = [(a, b, trust) for a, b in walls for trust in (TOLERANCES.pressure_trust, np.inf)]
     return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
 

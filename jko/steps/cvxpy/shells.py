@@ -15,6 +15,7 @@ from jko.measures import LineDensity, LineGrid
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.line import Line, LinePotential, split_cells, without_tails
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.steps.quantile.cells import feathered
 from jko.transport.grids.remap import cut, merge_empty
 
 
@@ -39,16 +40,19 @@ class Shells(Line):
     def longest(self, box: tuple) -> float:
         return box[1]
 
-    def wall_forces(self, X: np.ndarray, force: np.ndarray, first: float, last: float):
+    def wall_forces(self, X: np.ndarray, force: np.ndarray, present: np.ndarray):
         areas = self.areas(X)
-        outer = max(last * float(areas[-1] - force[-1] / max(last, 1e-300)), 0.0)
+        beyond = present - np.cumsum((force[1:] / areas[1:])[::-1])[::-1]
+        # of the last shell, and of all by their masses, where a solver hardly sees the last
+        at_wall = float(beyond[-1]), float(beyond @ self.masses / self.masses.sum())
+        outer = [max(pressure, 0.0) * float(areas[-1]) for pressure in at_wall]
         if areas[0] <= 0.0 or self.full:
             inner = 0.0 if self.full else max(float(force[0]), 0.0)
-            return sorted({(inner, 0.0), (inner, outer)})
+            return sorted({(inner, 0.0), *((inner, b) for b in outer)})
         total = float(force[0] + areas[0] * np.sum(force[1:] / areas[1:]))
         one = max(total, 0.0), max(-total, 0.0) * areas[-1] / areas[0]
-        both = max(total + areas[0] * outer / areas[-1], 0.0), outer
-        return sorted({(0.0, 0.0), tuple(map(float, one)), tuple(map(float, both))})
+        both = [(max(total + areas[0] * b / areas[-1], 0.0), b) for b in outer]
+        return sorted({(0.0, 0.0), *(tuple(map(float, pair)) for pair in (one, *both))})
 
     def pressures(self, X: np.ndarray, balance: np.ndarray):
         areas = self.areas(X)
@@ -82,12 +86,16 @@ def profile(parts, grid: LineGrid):
     return lambda r: parts.potential_values(np.pad(r, [(0, 0), (0, grid.dimension - 1)]))
 
 
-def cut_shells(mu: LineDensity) -> tuple[np.ndarray, np.ndarray]:
+def cut_shells(mu: LineDensity, internal) -> tuple[np.ndarray, np.ndarray]:
     """Radii `[n+1]` and masses `[n]` of the shells of the grid, as of `line.cut_edges`, constant in the
-    volume; those of less than 1e-7 of the mass are one with the next."""
+    volume; ever lighter ones beside a vacuum that U fills at once, down to 1e-7 of the mass, and those of
+    less are one with the next."""
     edges, masses = cut(mu)
-    edges, masses = _weighty(*merge_empty(edges, without_tails(masses)))
-    volumes, masses = split_cells(mu.grid.volume_within(edges), masses, mu.grid.size)
+    edges, masses = merge_empty(edges, without_tails(masses))
+    volumes, masses = split_cells(mu.grid.volume_within(edges), masses, mu.grid.size, few=mu.grid.size)
+    walls = tuple(mu.grid.volume_within(np.array([mu.grid.lower[0], mu.grid.upper[0]])).tolist())
+    volumes, _, masses = feathered(volumes, masses, internal, walls)
+    volumes, masses = _weighty(volumes, masses)
     return mu.grid.radius_of(volumes), masses
 
 
@@ -129,13 +137,14 @@ def power_of_lengths(atom, masses: np.ndarray, lengths, usual: np.ndarray, grid:
     import cvxpy as cp
 
     m, one, rate = atom.m, np.ones(masses.size), grid.dimension * abs(atom.m - 1.0)
-    t = cp.Variable(masses.size)
-    weighted = (masses * (masses / grid.volume_within(usual)) ** (m - 1.0)) @ t / abs(m - 1.0)
+    weights = masses * (masses / grid.volume_within(usual)) ** (m - 1.0)
+    least, share = weights / weights.max(), 1.0 / (1.0 + rate)
+    t = cp.Variable(masses.size)  # in sizes of the energies: else light shells weigh nothing
     if m > 1.0:
-        cone = cp.PowCone3D(t, lengths, one, one / (1.0 + rate))
-        return conic.Term(weighted, (cone,), implies_positive=True)
+        cone = cp.PowCone3D(t, lengths, least**share, one * share)
+        return conic.Term(weights.max() / (m - 1.0) * cp.sum(t), (cone,), implies_positive=True)
     cones = (cp.PowCone3D(lengths, one, t, one * rate),) if rate < 1.0 else (t <= lengths,)
-    return conic.Term(-weighted, cones, implies_positive=True)
+    return conic.Term(-(weights @ t) / (1.0 - m), cones, implies_positive=True)
 
 
 FORMS = {fn.Entropy: entropy_of_lengths, fn.Power: power_of_lengths}

@@ -27,6 +27,7 @@ class Tolerances:
     tail: float = 1e-12  # fraction of the mass: a tail of less at either end is emptied
     dust: float = 1e-15  # fraction of the mass: a cell of less is emptied
     light: float = 1e-7  # fraction of the mass: shells of less weigh as little as a solver's last digits
+    full: float = 1e-9  # of the cap of an energy: cells as near push more than edges can tell
     few_cells: int = 16  # with mass, below which a step could not shape a density: they are cut
     most_nodes: int = 100_000  # cells for the spline of V where edges of one's own are narrow somewhere
     nodes_per_cell: int = 4  # coefficients of the spline of V: its error is far below the cells' own

@@ -14,6 +14,9 @@ from jko.steps.quantile.lagrangian import kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
 BEYOND_CONVEXITY = "the gap is that to all densities, with what the cells cost"
+COARSE = (
+    "it is more than W2^2/2tau: take more cells, or a smaller tau, to tell whether a lower minimum exists"
+)
 SECOND_START = "from the convex step in the cumulative mass"
 
 
@@ -33,7 +36,8 @@ def certified(problem, solve: Callable, solution, note: str, tolerance: float, g
             if lower or (again.closed and not best.closed):
                 best = again._replace(details={**again.details, "start": "rough"})
                 note = "; ".join(filter(None, (why, SECOND_START)))
-    return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY)))
+    coarse = COARSE if best.gap > best.cost else ""
+    return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY, coarse)))
 
 
 def _second(problem, solve: Callable, tolerance: float, faces: np.ndarray):

@@ -367,7 +367,7 @@ def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo
     if not kept:
         note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
     return StepInfo(
-        status=Status.of(solution.closed and kept),
+        status=Status.of(solution.closed and kept and not np.isinf(gap)),
         gap=gap,
         relative_gap=gap / cost if cost > TOLERANCES.still * solution.magnitude else np.nan,
         iterations=solution.iterations,
