@@ -37,7 +37,7 @@ class Tolerances:
     sharp_gap: float = 1e-15  # of W₂²/2τ: where a potential counts as that of the stored density
     metric_floor: float = 1e-4  # of the largest density: below it a residual weighs no more
     folded: float = 1e-2  # least eigenvalue of DS: what an ascent leaves folded weighs no more
-    polished: float = 1e-12  # of W₂²/2τ: the gap of a polished ascent, its velocity is off by 1e-6 of itself
+    polished: float = 1e-14  # of W₂²/2τ: the gap of a polished ascent, its velocity is off by 1e-7 of itself
     polish: int = 3  # Newton iterations towards it, each of which doubles the digits
 
 

@@ -172,6 +172,30 @@ def test_steep_tails_are_eliminated():
     assert error < 1e-5
 
 
+@pytest.mark.parametrize("length", [1.0, pytest.param(1e3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("scheme", "hill"), [(SHARP["MongeAmpere"], 0.05), (jko.steps.Linearized(), 0.0)], ids=list(SHARP)
+)
+def test_tails_in_a_wide_box(scheme, hill, length):
+    """Where V is steep at a wall, at which p is mirrored, S folds and leaves the box; `Linearized` as it
+    comes."""
+    grid = jko.Grid.uniform((-4.0 * length,) * 2, (4.0 * length,) * 2, 20)
+    mu = jko.Density.gaussian(grid, mean=(0.6 * length, 0.0), std=0.8 * length)
+
+    def make(p):
+        def V(x):
+            well = 0.5 * p["stiffness"] * jnp.sum((x - 0.2 * length) ** 2)
+            return well + hill * jnp.sum((x / length) ** 4) * length**2
+
+        return fn.Potential(V) + p["theta"] * length**2 * fn.Entropy()
+
+    def loss(mu):
+        return mu.integrate(lambda x: jnp.sum((x / length) ** 2))
+
+    parameters = {"stiffness": 1.3, "theta": 0.7}
+    assert worst_error(make, parameters, mu, scheme, loss, tau=0.1, n_steps=1) < 1e-5
+
+
 @pytest.mark.parametrize("middle", [0.3, 3.8])
 def test_a_torus_is_differentiated_as_it_was_cut(middle):
     """A narrow bump in the middle of the array, and one astride its seam."""

@@ -1,4 +1,5 @@
-"""Cubic interpolation between cell centres: its slopes at given places, and its transposed."""
+"""Cubic interpolation between cell centres, continued along its slope beyond the walls of the box: its slopes
+at given places, and its transposed."""
 
 from __future__ import annotations
 
@@ -9,32 +10,38 @@ _FAST = {"contract", "nsz"}
 
 
 @njit(inline="always")
+def _weights(t):
+    """Those of the four neighbours at −1, 0, 1 and 2, of the value at t."""
+    a, b, c = t + 1.0, t - 1.0, t - 2.0
+    return -t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0
+
+
+@njit(inline="always")
 def _taps(s, n, joined):
-    """(the four neighbours of s, in cells from the first centre, their weights, those of the derivative,
-    which is 0 where s is kept within half a cell of the centres); along an axis of one cell the first counts
-    alone."""
+    """(the four neighbours of s, in cells from the first centre, their weights, those of the derivative), the
+    field going on from half a cell beyond the centres along its slope; along an axis of one cell the first
+    counts alone."""
     if n == 1:
         return (0, 0, 0, 0), (1.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0)
     kept = s if joined else min(max(s, -0.5), n - 0.5)
     base = int(np.floor(kept))
     if not joined:
         base = min(max(base, 1), n - 3)
-    t = kept - base
-    a, b, c = t + 1.0, t - 1.0, t - 2.0
     first, second, third, fourth = base - 1, base, base + 1, base + 2
     if joined:
         first, second, third, fourth = first % n, second % n, third % n, fourth % n
-    free = 1.0 if kept == s else 0.0
-    return (
-        (first, second, third, fourth),
-        (-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0),
-        (
-            -free * (b * c + t * (b + c)) / 6.0,
-            free * (b * c + a * (b + c)) / 2.0,
-            -free * (t * c + a * (t + c)) / 2.0,
-            free * (t * b + a * (t + b)) / 6.0,
-        ),
-    )
+    t = kept - base
+    w0, w1, w2, w3 = _weights(t)
+    if kept == s:
+        a, b, c = t + 1.0, t - 1.0, t - 2.0
+        d0, d1 = -(b * c + t * (b + c)) / 6.0, (b * c + a * (b + c)) / 2.0
+        d2, d3 = -(t * c + a * (t + c)) / 2.0, (t * b + a * (t + b)) / 6.0
+    else:
+        away, d = 1.0 if s > kept else -1.0, s - kept
+        v0, v1, v2, v3 = _weights(t - away)
+        d0, d1, d2, d3 = away * (w0 - v0), away * (w1 - v1), away * (w2 - v2), away * (w3 - v3)
+        w0, w1, w2, w3 = w0 + d * d0, w1 + d * d1, w2 + d * d2, w3 + d * d3
+    return (first, second, third, fourth), (w0, w1, w2, w3), (d0, d1, d2, d3)
 
 
 @njit(cache=True, fastmath=_FAST)
