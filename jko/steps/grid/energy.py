@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, positive_number
 from jko.measures import Density, Grid
@@ -97,6 +98,8 @@ class GridEnergy:
             fields.append(self.parts.internal_energy.derivative(np.where(held, values, 1.0)))
         for f in fields:
             mean = float(np.vdot(f, values) / values.sum())
+            if not np.isfinite(mean):  # some cell is full
+                return np.inf
             total += float(np.vdot(np.abs(f - mean), values))
         return total * self.grid.cell_volume
 
@@ -126,9 +129,11 @@ class GridEnergy:
 
     def require_room(self, mu: Density, blocked=None):
         """Raises ValueError where the cap leaves no room for the mass."""
-        if self.cap is None:
+        cap = np.minimum(np.inf if self.cap is None else self.cap, fullest(self.parts.internal_energy))
+        if np.isinf(cap).all():
             return
-        room = self.cap if blocked is None else np.where(blocked, 0.0, self.cap)
+        cap = np.broadcast_to(cap, self.grid.cells)
+        room = cap if blocked is None else np.where(blocked, 0.0, cap)
         most = room.sum() * self.grid.cell_volume
         if mu.mass >= most:
             raise ValueError(
@@ -137,12 +142,21 @@ class GridEnergy:
             )
 
 
+def fullest(internal) -> float:
+    """The density at which an internal energy ends, U′ = ∞: the least cap of its `fn.FermiDirac`, or ∞."""
+    terms = () if internal is None else internal.terms
+    return min((atom.cap for _, atom in terms if type(atom) is fn.FermiDirac), default=np.inf)
+
+
 def energy_size(internal, outer: np.ndarray, values: np.ndarray, volume: float) -> float:
     """∫(f − min f)ρ + ∫ρU′(ρ) − U(ρ) of the field f: the size of F, in which no constant takes part."""
     total = float(np.vdot(outer - outer.min(), values))
     if internal is not None:
         s = values[values > 0.0]
-        total += float(np.sum(s * internal.derivative(s) - internal.density(s)))
+        with np.errstate(divide="ignore"):
+            slope = internal.derivative(s)
+        # infinite in cells that are full
+        total += float(np.sum(s * np.where(np.isfinite(slope), slope, 0.0) - internal.density(s)))
     return total * volume
 
 

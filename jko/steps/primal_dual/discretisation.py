@@ -408,7 +408,7 @@ class CellEnergies:
         tiny = np.finfo(float).tiny
         s = np.where(s < tiny, 0.0, s)  # where p < U′(tiny) the supremum is less than tiny
         slack = np.abs(p - self.internal.derivative(np.maximum(s, tiny)))
-        free = (s > 0.0) & (s < most)
+        free = (s > 0.0) & (s < most) & np.isfinite(slack)  # where U′ is infinite s is full
         return p * s - self.internal.density(s) + np.where(free, slack * np.minimum(most, total), 0.0)
 
     def _level(self, field: np.ndarray, most: np.ndarray, total: float):
@@ -417,10 +417,12 @@ class CellEnergies:
         def excess(level: float):
             with np.errstate(over="ignore", invalid="ignore"):
                 mass = float(np.sum(self._densities(level - field, most)))
-            return min(mass / total, 1e6) - 1.0
+            return min(mass / total, 1e6) - 1.0 + full
 
+        full = 4.0 * np.finfo(float).eps  # what rounding may leave where all cells are
         mean = total / field.size
-        low = high = float(field.min()) + float(self.internal.derivative(np.array([mean]))[0])
+        first = self.internal.derivative(np.array([mean, 0.5 * mean]))
+        low = high = float(field.min()) + float(first[np.isfinite(first)][0])
         step = max(1e-3 * float(np.ptp(field)), 1e-6 * abs(low), np.finfo(float).tiny)
         width = step
         while excess(low) > 0.0:

@@ -19,14 +19,20 @@ class DualNewton:
     Hessian that of the w beside the generalised one of Φ* [LiSunToh2018].
     """
 
-    def __init__(self, problem, start: np.ndarray, actions: list, stiffness: float, splitting):
+    def __init__(self, problem, start: np.ndarray, actions: list, stiffness: float, first: np.ndarray):
         self.problem, self.stiffness, self._start = problem, stiffness, start.ravel()
-        self._p, self._r = splitting.potential[0].ravel(), splitting.density[0]
-        self._centre, self._share = self._r, TOLERANCES.proximal
+        self._r = self._centre = first
+        self._share, self._damping = TOLERANCES.proximal, TOLERANCES.least_ridge
         matrices = [_matrices(exchange, start.shape) for exchange in problem.exchanges]
         self._drop, self._mean = (sparse.vstack(found, format="csr") for found in zip(*matrices, strict=True))
         self._sizes = [exchange.closed.size for exchange in problem.exchanges]
         self._alpha = np.repeat(actions, self._sizes)
+
+    def start_from(self, potentials: list, field: np.ndarray):
+        """Take the potential with the largest maximand: alternating directions may have strayed far."""
+        fixed = (field, self._centre, self._weight())
+        values = [self._value(p.ravel(), *fixed)[0] for p in potentials]
+        self._p = potentials[int(np.argmax(np.nan_to_num(values, nan=-np.inf)))].ravel()
 
     @property
     def potential(self) -> list:
@@ -48,9 +54,8 @@ class DualNewton:
         while steps < TOLERANCES.newton_steps and share > 0.0 and not settled:
             steps += 1
             gradient = self._start - self._drop.T @ self._flow() - self._r.ravel()
-            way = self._direction(gradient, weight)
-            gain, moved = float(gradient @ way), float(np.vdot(weight, (self._r - self._centre) ** 2))
-            share = self._share_of(way, gain, value, fixed)
+            way, gain, share = self._step(gradient, value, fixed)
+            moved = float(np.vdot(weight, (self._r - self._centre) ** 2))
             self._p = self._p + share * way
             value, self._r = self._value(self._p, *fixed)
             near = np.abs(gradient).sum() <= limit * self._start.sum()
@@ -58,6 +63,20 @@ class DualNewton:
         if settled:
             self._centre, self._share = self._r, self._share * TOLERANCES.proximal_fall
         return steps
+
+    def _step(self, gradient: np.ndarray, value: float, fixed: tuple) -> tuple:
+        """The Newton step, what its slope promises and the share of it to take, damped until that is no small
+        one [Levenberg1944]: where no mass is, the maximand has no curvature and a step may lead anywhere."""
+        while True:
+            way = self._direction(gradient, fixed[2])
+            gain = float(gradient @ way)
+            share = self._share_of(way, gain, value, fixed)
+            if share >= TOLERANCES.damped_below or self._damping >= 1.0:
+                break
+            self._damping *= TOLERANCES.damping
+        if share == 1.0:
+            self._damping = max(self._damping / TOLERANCES.damping, TOLERANCES.least_ridge)
+        return way, gain, share
 
     def _share_of(self, way: np.ndarray, gain: float, value: float, fixed: tuple) -> float:
         """The first of halved shares of a step that keeps to Armijo's rule; 0 where none does."""
@@ -91,14 +110,14 @@ class DualNewton:
         return float(self._start @ (p - w) + paid), r
 
     def _direction(self, gradient: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """The Newton step for p, a little of the diagonal added: where no mass is, there is no curvature."""
+        """The Newton step for p, with the damping on the diagonal."""
         speed = self._mean.T @ sparse.diags(self._drop @ self._p / (4.0 * self._alpha)) @ self._drop
         moves = sparse.identity(self._p.size, format="csr") + speed
         soft = self.problem.cells.softness(self._r, self.problem.most, weight)
         flows = self._drop.T @ sparse.diags(self._theta() / (2.0 * self._alpha)) @ self._drop
         hessian = flows + moves.T @ soft @ moves
         held = hessian.diagonal()
-        hessian = hessian + sparse.diags(TOLERANCES.ridge * held + TOLERANCES.least_ridge * held.max())
+        hessian = hessian + sparse.diags(TOLERANCES.ridge * held + self._damping * held.max())
         options = {"SymmetricMode": True}
         factors = splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
         return factors.solve(gradient)

@@ -27,7 +27,8 @@ def at_the_end(problem, path, start: np.ndarray, potential: np.ndarray, actions:
 
 def at_the_start(problem, values: np.ndarray) -> np.ndarray | None:
     """U′(ρ) + V + W∗ρ, of the first step's start; None where a pressure is part of the velocity's potential,
-    or what mass pays in doors."""
+    or what mass pays in doors, or where a full cell makes U′ infinite."""
     if problem.cap is not None or problem.doors is not None:
         return None
-    return problem.slope(values, problem.interaction(values)).reshape(problem.shape)
+    slope = problem.slope(values, problem.interaction(values)).reshape(problem.shape)
+    return slope if np.isfinite(slope).all() else None

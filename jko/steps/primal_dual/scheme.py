@@ -38,7 +38,8 @@ class PrimalDual(Scheme):
     velocity after ρ_k and before, or 2 % of F(ρ_k) − F(ρ′) − W²/τ in another metric, and five times as many
     iterations are enough for it: the velocity error √(2·gap/τ) of that integral is τ's own, and so a run's
     solver adds little to τ's error; plus a hundredth of it relative to
-    (τ/2)∫|∇(V + W∗ρ_k)|² + |∇U′(ρ_k)|² dρ_k, what the step would gain if nothing held the forces in balance.
+    (τ/2)∫|∇(V + W∗ρ′)|² + |∇U′(ρ′)|² dρ′, what a step from ρ′ would gain if nothing held the forces in
+    balance, or from ρ_k where that is less.
     obstacle: boolean array over the cells (or a Density, positive
     there): no mass enters, and none passes, so the cost is that of the way round, in any number of slices.
     The walls of a room are such obstacles. Through doors mass leaves for V + W∗ρ_k + U′(0), at which there

@@ -68,10 +68,9 @@ class DynamicSolver:
         self.interacting = problem.interacts
         if problem.doors is not None:
             self.prices = problem.prices(problem.interaction(values))
-        pull = self._linearize(values)
-        # what unbalanced forces would gain grows with τ, what F has to give does not
-        self.rest = TOLERANCES.at_rest * settings.tolerance * problem.gain(values, pull, tau)
+        self._linearize(values)
         self.best, self.bound, self.gap, self.own = self._staying(), -math.inf, math.inf, math.inf
+        self.rest = self._share_of_forces()
 
     def solve(self, data: State) -> Outcome:
         """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
@@ -131,6 +130,7 @@ class DynamicSolver:
             for a, place in enumerate(faces):
                 flows[k][a][place] = inner.best.flows[k][a]
         self.best = Path(densities, flows, inner.best.cost, self._energy(densities[-1]))
+        self.rest = min(self.rest, self._share_of_forces())
         self._bound_by(potential)
         found["potential"] = np.stack(potential) + self.shift
         found["end"] = self._end(potential)
@@ -197,7 +197,11 @@ class DynamicSolver:
         pull = problem.interaction(values)
         self.shift = np.zeros_like(total)
         if problem.internal is not None and problem.length is None:
-            self.shift = problem.internal.derivative(problem.totals(self.start**2) / total)
+            mean = problem.totals(self.start**2) / total
+            with np.errstate(divide="ignore"):
+                slope = problem.internal.derivative(mean)
+            # where the mean density is full U′ is infinite, at half of it not
+            self.shift = slope if np.isfinite(slope).all() else problem.internal.derivative(0.5 * mean)
         outer = problem.outer(pull)
         if problem.doors is not None:
             outer = outer.copy()
@@ -212,6 +216,14 @@ class DynamicSolver:
         inside = self.problem.inside(values)
         energy = self.problem.energy(inside, self.problem.interaction(inside))
         return energy + (0.0 if inside is values else self.paid_in_doors(values))
+
+    def _share_of_forces(self) -> float:
+        """The gap at which a density is at rest, by the forces that hold each other at the end of the best
+        path: those at a steep start say nothing of it. What unbalanced forces would gain grows with τ, what F
+        has to give does not."""
+        values = self.problem.inside(self.best.end.reshape(self.problem.layout))
+        gain = self.problem.gain(values, self.problem.interaction(values), self.tau)
+        return TOLERANCES.at_rest * self.settings.tolerance * gain if math.isfinite(gain) else 0.0
 
     def paid_in_doors(self, values: np.ndarray) -> float:
         """What the mass in doors pays there."""
@@ -278,7 +290,8 @@ class DynamicSolver:
 
         Its proximal term holds mass back, an error of one sign, so that it goes on until it gains no more.
         """
-        newton = DualNewton(self.problem, self.start, self.actions, self._unit, splitting)
+        newton = DualNewton(self.problem, self.start, self.actions, self._unit, self.best.end)
+        newton.start_from([splitting.potential[0], self._first_variation(), 0.0 * self.field], self.field)
         for _ in range(TOLERANCES.newton_updates):
             before = self.gap
             self.iterations += newton.iterate(self.field)
@@ -329,6 +342,7 @@ class DynamicSolver:
             found = self._mixed(found)
         if self._merit(found) < self._merit(self.best):
             self.best = found
+            self.rest = min(self.rest, self._share_of_forces())
             if self.interacting:
                 self._renew(splitting)
         self._bound_by(splitting.potential)
@@ -401,7 +415,7 @@ class DynamicSolver:
         return TOLERANCES.rounding * (abs(self.best.cost) + size)
 
     def _closed(self):
-        return self.gap <= self._enough() and self._beyond(self.best) == 0.0
+        return self.gap < math.inf and self.gap <= self._enough() and self._beyond(self.best) == 0.0
 
     def _enough(self):
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where τ's own error in the velocity is small,
@@ -486,15 +500,24 @@ class DynamicSolver:
 
         begin, end = of(potential)
         if problem.doors is None:
-            slope = self.field + self.pressure
-            if problem.internal is not None:
-                least = self.start.max(axis=problem.axes, keepdims=True) * np.finfo(float).eps
-                slope = slope + problem.internal.derivative(np.maximum(r, least))
+            slope = self._first_variation()
             yield begin, slope - problem.totals(r * (slope - end)) / problem.totals(r)
             if problem.blocked is not None and problem.internal is None:
                 return  # right in each cell, where others may lead all ways into an obstacle
         yield begin, end
         yield of(self._with_free_particles(potential, self._empty()))
+
+    def _first_variation(self):
+        """f + U′ and the pressure, at the end of the best path, next to full where U′ is infinite."""
+        if self.problem.internal is None:
+            return self.field + self.pressure
+        eps = np.finfo(float).eps
+        r = np.maximum(self.best.end, self.start.max(axis=self.problem.axes, keepdims=True) * eps)
+        with np.errstate(divide="ignore"):
+            slope = self.problem.internal.derivative(r)
+        if not np.isfinite(slope).all():
+            slope = np.where(np.isfinite(slope), slope, self.problem.internal.derivative(r * (1.0 - eps)))
+        return self.field + self.pressure + slope
 
     @functools.cached_property
     def _units(self):
@@ -524,7 +547,10 @@ class DynamicSolver:
         if self.problem.internal is not None:
             if self.problem.mobility is not None:  # an entropy of exclusion has no stiffness at the cap
                 density = min(density, 0.5 * self.problem.mobility.cap)
-            bend = self.problem.internal.second_derivative(np.full((1, 1, self.problem.species), density))
+            alone = np.full((1, 1, self.problem.species), density)
+            bend = self.problem.internal.second_derivative(alone)
+            if not np.isfinite(bend).all():
+                bend = self.problem.internal.second_derivative(0.5 * alone)
             energy += density * float(bend.max())
         energy = energy if energy > 0.0 else max(self.actions)
         return energy / density

@@ -13,7 +13,7 @@ from jko.loops.elliptic.dynamic_step import cut_flows
 from jko.loops.elliptic.shared_cells import cut_shared_flows
 from jko.measures import Density, Species
 from jko.scheme import require_finite
-from jko.steps.grid.energy import blocked_cells, potential_inside
+from jko.steps.grid.energy import blocked_cells, fullest, potential_inside
 from jko.steps.primal_dual.discretisation import CellEnergies, DynamicProblem
 from jko.steps.primal_dual.shared_cells import SharedCells, SharedEnergy
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -43,8 +43,8 @@ class SpeciesProblem(DynamicProblem):
         self.cap = self._stacked(limits) if any(map(len, caps)) else None
         self.blocked = blocked_cells(obstacle, self.grid)
         values = self.values_of(mu)
-        self._require_room(values)
         self.internal = SharedEnergy([part.internal_energy for part in own], self.parts.total)
+        self._require_room(values)
         self._set_grid(self.grid)
         self.most = self._most()
         self.cells = SharedCells(self.internal, self.room, self.most)
@@ -99,7 +99,9 @@ class SpeciesProblem(DynamicProblem):
                 "obstacle: expected no mass in it, some species has mass there, which could never leave: "
                 "start outside, or make the obstacle smaller"
             )
-        rooms = [(ones.sum() * volume, self.room * free.sum() * volume)]
+        rooms = [(ones.sum() * volume, min(self.room, fullest(self.internal.total)) * free.sum() * volume)]
+        full = [fullest(U) * free.sum() for U in self.internal.own]
+        rooms += [(ones[..., i].sum() * volume, most * volume) for i, most in enumerate(full)]
         if self.cap is not None:
             caps = self.cap.reshape(ones.shape)[free].sum(axis=0)
             rooms += [(ones[..., i].sum() * volume, caps[i] * volume) for i in range(self.species)]

@@ -42,6 +42,8 @@ class Tolerances:
     shortest: float = 1e-9  # of a Newton step: below it the value's own rounding decides
     ridge: float = 1e-10  # of the Hessian's diagonal, added to it: cells without mass have none
     least_ridge: float = 1e-14  # of its largest entry, added as well: for cells without any
+    damped_below: float = 0.1  # of a Newton step: where less is taken, more of that entry is added
+    damping: float = 100.0  # times what is added, up to that entry, and back after each full step
 
     # Starts and boxes
     coarsest_cells: int = 12  # along an axis, below which it is not halved

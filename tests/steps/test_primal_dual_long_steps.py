@@ -1,0 +1,85 @@
+"""Steps of `PrimalDual` from spikes, from empty cells and from full ones, and at rest in two parts."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import functionals as fn
+import jko
+
+GRID = jko.Grid.uniform(0.0, 1.0, 12)
+
+
+def spike(unit: float) -> jko.Density:
+    grid = jko.Grid.uniform((0.0, 0.0), (unit, unit), 8)
+    values = np.exp(-((grid.centers / unit - 0.4) ** 2).sum(axis=-1) / (2 * 0.05**2)) + 1e-3
+    return jko.Density(grid, values / (values.sum() * grid.cell_volume))
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(("m", "tau"), [(5.0, 0.3), (3.0, 30.0)])
+def test_the_gap_of_a_step_from_a_spike_is_small_beside_its_cost(m, tau, unit):
+    mu = spike(unit)
+    F = unit ** (2 * (m - 1)) * fn.Power(m)
+    run = jko.flow(F, mu, jko.steps.PrimalDual(), tau=tau * unit**2, n_steps=1)
+    assert run.info.relative_gap[0] < 2e-3
+    # of all densities the uniform one has the least F, 1/(m − 1), and is reached at W²/2τ of about .08/τ
+    assert 0.0 < run.energy[1] - 1.0 / (m - 1.0) + run.info.transport_cost[0] < 0.1 / tau
+
+
+def test_the_gap_below_a_cap_is_small_as_well():
+    mu = spike(1.0)
+    F = fn.Cap(1.1 * float(mu.values.max())) + fn.Power(3.0)
+    run = jko.flow(F, mu, jko.steps.PrimalDual(), tau=30.0, n_steps=1)
+    assert run.info.relative_gap[0] < 2e-3
+
+
+@pytest.mark.parametrize("tau", [1e-2, 1.0, 100.0])
+def test_two_cells_one_of_them_empty_have_the_closed_form(tau):
+    mu = jko.Density(jko.Grid.uniform(0.0, 1.0, 2), np.array([2.0, 0.0]))
+    run = jko.flow(fn.Power(2.0), mu, jko.steps.PrimalDual(tolerance=1e-8), tau=tau, n_steps=1)
+    # h²v²/2τ + (2 − v)² + v², since θ = 1
+    assert run.final.values[1] == pytest.approx(4.0 / (4.0 + 0.25 / tau), rel=1e-5)
+
+
+@pytest.mark.parametrize("tau", [1.0, 10.0])
+def test_a_block_spreads_in_a_long_step(tau):
+    block = jko.Density.uniform(jko.Grid.uniform(0.0, 1.0, 60), 0.2, 0.5)
+    run = jko.flow(fn.Power(2.0), block, jko.steps.PrimalDual(), tau=tau, n_steps=1)
+    assert run.info.relative_gap[0] < 1e-3
+    assert 0.0 < run.energy[1] - 1.0 < 0.01 / tau  # the uniform density has F = 1
+
+
+@pytest.mark.parametrize("tau", [0.1, 1.0])
+def test_species_with_empty_cells_share_an_energy(tau):
+    values = {name: np.zeros(12) for name in "ab"}
+    values["a"][[0, 3, 5, 8]] = 3.0
+    values["b"][[2, 7, 8]] = 4.0
+    both = jko.Species(**{name: jko.Density(GRID, v) for name, v in values.items()})
+    run = jko.flow(fn.TotalInternal(fn.Power(2.0)), both, jko.steps.PrimalDual(), tau=tau, n_steps=1)
+    assert run.info.relative_gap[0] < 1e-3
+    assert 4.0 < run.energy[1] < 4.01
+
+
+@pytest.mark.parametrize("thin", [0.0, 1e-12, 0.5])
+def test_two_parts_of_a_room_stay_at_rest(thin):
+    room = jko.Grid.uniform(0.0, 1.0, 20, inside=lambda x: abs(x[0] - 0.5) > 0.1)
+    mu = jko.Density.from_function(room, lambda x: jnp.where(x[0] < 0.5, 1.0, thin))
+    run = jko.flow(fn.Power(2.0), mu, jko.steps.PrimalDual(), tau=10.0, n_steps=1)
+    np.testing.assert_allclose(run.final.values, mu.values, rtol=1e-6, atol=1e-12)
+
+
+def test_a_box_that_is_everywhere_full_is_refused():
+    with pytest.raises(ValueError, match=r"mass of 1.*raise the cap"):
+        jko.flow(fn.FermiDirac(1.0), jko.Density.uniform(GRID), jko.steps.PrimalDual(), tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize("low", [0.0, 0.5])
+def test_steps_from_full_cells_agree_with_a_conic_program(low):
+    mu = jko.Density(GRID, np.repeat([1.0, low], 6))
+    engines = jko.steps.PrimalDual(), jko.steps.Cvxpy(formulation="eulerian")
+    runs = [jko.flow(fn.FermiDirac(1.0), mu, engine, tau=0.1, n_steps=1) for engine in engines]
+    values = [float(run.energy[1] + run.info.transport_cost[0]) for run in runs]
+    gaps = [float(run.info.gap[0]) for run in runs]
+    assert max(gaps) < 1e-4
+    assert abs(values[0] - values[1]) <= sum(gaps) + 1e-10
