@@ -60,7 +60,7 @@ class Barycentre(Functional):
     """F(ρ) = (k/2)|∫x dρ − a|²: holds the mean near a; δF/δρ = k(m − a)·x, ∇_W F = k(m − a).
 
     `target` is a, a number or one an axis, `strength` k: the penalty of the constraint m = a. Convex along
-    mixtures and along geodesics; m follows m′ = −k(m − a).
+    mixtures and along geodesics; m follows m′ = −k(m − a). Raises ValueError on a torus, which has no means.
     """
 
     example = "fn.Barycentre(1.0)"
@@ -72,6 +72,11 @@ class Barycentre(Functional):
     def _offset(self, mu):
         if self.target.ndim and self.target.shape != (mu.dimension,):
             raise ValueError(f"target: expected {mu.dimension} numbers, one an axis, got {self.target.size}")
+        if mu.is_periodic:
+            raise ValueError(
+                f"measure: on a torus points have no mean for Barycentre to hold, got {mu!r}: "
+                "take fn.Moment of a function that goes round, or a grid without periodic axes"
+            )
         return mu.masses @ mu.points - self._wanted(mu) * mu.masses.sum()
 
     def _wanted(self, mu):

@@ -134,6 +134,10 @@ class ConfinedParticles(Particles):
     def layout(self):
         return (*super().layout, self.domain)
 
+    @property
+    def is_periodic(self):
+        return self.domain.is_periodic
+
     def subsample(self, n: int, seed: int) -> ConfinedParticles:
         drawn = super().subsample(n, seed)
         return drawn if drawn is self else ConfinedParticles.of(drawn, self.domain)

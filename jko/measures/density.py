@@ -73,6 +73,10 @@ class Density(DensityConstructors, CellDensity):
         return [cls(grid, v) for v in values]
 
     @property
+    def is_periodic(self):
+        return self.grid.is_periodic
+
+    @property
     def size(self):
         return f"{'x'.join(map(str, self.grid.cells))} cells"
 

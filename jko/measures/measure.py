@@ -69,6 +69,11 @@ class Measure:
         return (self.dimension,)
 
     @property
+    def is_periodic(self) -> bool:
+        """Whether it lies on a torus, where points have no mean."""
+        return False
+
+    @property
     def extent(self) -> tuple[np.ndarray, np.ndarray]:
         """The corners of a box `[d]` that holds what is to be seen of it."""
         return self.points.min(axis=0), self.points.max(axis=0)

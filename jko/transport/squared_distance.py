@@ -67,9 +67,9 @@ class SquaredDistance(Functional):
         from jko.transport.wasserstein import wasserstein
 
         require_same_dimension(self.target, mu)
-        if mu.dimension == 1 and getattr(getattr(mu, "grid", None), "is_periodic", False):
+        if mu.is_periodic:
             raise ValueError(
-                f"measure: {self!r} has no potentials on a circle, got one on {mu.grid!r}: take a box, or "
+                f"measure: {self!r} has no potentials on a torus, got {mu!r}: take a box, or "
                 "fn.EnergyDistance or fn.MMD with a periodic kernel"
             )
         potential = wasserstein(_of_mass_one(mu), self.target).potentials[0]

@@ -103,6 +103,12 @@ def test_the_mean_under_a_spring_relaxes_at_its_strength():
     np.testing.assert_allclose(run.final.covariance(), cloud.covariance(), rtol=1e-9)
 
 
+def test_a_torus_has_no_mean_to_hold():
+    circle = jko.Grid.uniform(-6.0, 6.0, 24, periodic=True)
+    with pytest.raises(ValueError, match=r"^measure: on a torus points have no mean for Barycentre"):
+        jko.flow(fn.Barycentre(1.0), NORMAL.on(circle), FV, tau=0.1, n_steps=1)
+
+
 def test_a_second_moment_under_a_spring():
     """M = ∫|x|²: M′ = −4k(M − c)M."""
     cloud = NORMAL.sample(300, seed=2)
