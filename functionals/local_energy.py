@@ -96,6 +96,8 @@ class LocalEnergy(Functional):
 class LocalDensity:
     """u(x, s) at fixed points as a function of densities of their number, with derivatives and conjugate."""
 
+    cap: float = np.inf  # density beyond which U is infinite
+
     def density(self, s: np.ndarray):
         """u(x, s), 0 at s = 0 where u is."""
         raise NotImplementedError

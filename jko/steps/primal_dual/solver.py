@@ -221,7 +221,10 @@ class DynamicSolver:
         """The gap at which a density is at rest, by the forces that hold each other at the end of the best
         path: those at a steep start say nothing of it. What unbalanced forces would gain grows with τ, what F
         has to give does not."""
-        values = self.problem.inside(self.best.end.reshape(self.problem.layout))
+        r = self.best.end
+        least = TOLERANCES.next_to_nothing * r.max(axis=self.problem.axes, keepdims=True)
+        # cells without mass to speak of may hold rounding, whose slopes are large
+        values = self.problem.inside(np.where(r > least, r, 0.0).reshape(self.problem.layout))
         gain = self.problem.gain(values, self.problem.interaction(values), self.tau)
         return TOLERANCES.at_rest * self.settings.tolerance * gain if math.isfinite(gain) else 0.0
 
