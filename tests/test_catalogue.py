@@ -78,7 +78,7 @@ def test_laws_tell_a_step_that_is_wrong_from_one_that_is_right(monkeypatch):
     whole = laws.duration(cell)
     monkeypatch.setattr(laws, "duration", lambda cell: 2.0 * whole)
     assert "first variation" in matrix._first_variation(cell, start, run)
-    half = cells.law(Place.BOX)
+    half = cells.law(Place.BOX, 1)
     run.measures[-1] = half.with_values(0.5 * (half.values + run.final.values))
     assert "away" in matrix._agreement(cell, start, run)
     run.energy[-1] = run.energy[0] + 1.0

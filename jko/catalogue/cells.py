@@ -1,4 +1,4 @@
-"""A cell of the matrix: a functional, an engine, a place and whether mass is kept; what is asked of whom."""
+"""A cell of the matrix: a functional, an engine, a place, whether mass is kept, and a dimension."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from jko.catalogue.registry import engine_classes, example
 from jko.measures import ConfinedParticles, Density, Gaussian, Grid, Measure, Particles, Population
 from jko.scheme import Scheme
 
-CELLS = 96  # of the grid: a step moves the mass by about one of them, so that errors of h are a few per cent
-POINTS = {False: 200, True: 4000}  # of a cloud, with noise more: a rate's noise is then a part of the rate
+DIMENSIONS = (1, 2)
+CELLS = {1: 96, 2: 32}  # of a side, by dimension: errors of h are then a few per cent of a step
+LEAST_POINTS = {1: 200, 2: 1000}  # of a cloud, by dimension
+NOISY_POINTS = 4000  # of one with noise: a rate's noise is then a part of the rate
 LENGTH = 1.0  # δ of Hellinger and Kantorovich: moving and growing are then of one size on this law
-WIDTH = 6.0  # of the box and the circle, in the unit of the law: six of its widths
+WIDTH = 6.0  # of a side of the box and the torus, in the unit of the law: six of its widths
 _WALLS = (-2.75, 0.75, 1.0, 2.75)  # the room's two parts, from the first to the second and third to fourth
+_CORNER = (-1.0, 1.0)  # in the plane the first part lacks what lies left of the first and above the second
 PARTICLE_STEPS = 4  # for each step of a density: what is late by half a step is then late by an eighth
 OWN_METRIC = {  # engines that move mass otherwise than down ∇ξ, and what they do
     "descent.NoiseInjection": "reads forces beside the particles",
@@ -28,7 +31,7 @@ OWN_METRIC = {  # engines that move mass otherwise than down ∇ξ, and what the
 
 
 class Place(StrEnum):
-    """Where the mass is: between two walls, in a room of two parts within, on a circle."""
+    """Where the mass is: between walls, in a room of two parts within, on a torus."""
 
     BOX = "box"
     ROOM = "room"
@@ -45,12 +48,13 @@ class Balance(StrEnum):
 @dataclass(frozen=True)
 class Cell:
     """What is asked: an `engine` by name to take a functional by name, in a place, with a balance; in a step
-    that is so many times `shorter`."""
+    on the line or in the plane by `dimension`, in a step that is so many times `shorter`."""
 
     functional: str
     engine: str
     place: Place
     balance: Balance
+    dimension: int = 1
     shorter: int = 1
 
     @property
@@ -61,7 +65,7 @@ class Cell:
     @property
     def F(self) -> Functional:
         """The functional's example."""
-        return example(self.functional)
+        return example(self.functional, self.dimension)
 
     @property
     def moves_particles(self) -> bool:
@@ -74,6 +78,11 @@ class Cell:
         from jko.descent.schemes.stochastic import StochasticDescent
 
         return issubclass(self.cls, StochasticDescent) and self.F.parts.temperature > 0.0
+
+    @property
+    def points(self) -> int:
+        """The number of points of a cloud."""
+        return NOISY_POINTS if self.is_random else LEAST_POINTS[self.dimension]
 
     @property
     def steps(self) -> int:
@@ -100,49 +109,65 @@ class Cell:
 
     def start(self) -> Measure:
         """The law of the place as what the engine moves: a box is all of space to clouds and Gaussians."""
-        if Gaussian in self.cls.measures:
-            return bell() if self.place is Place.BOX else law(self.place)
+        if Gaussian in self.cls.measures and self.place is Place.BOX:
+            return bell(self.dimension)
         if not self.moves_particles:
-            return law(self.place)
-        cloud = Particles(quantiles(self.place, POINTS[self.is_random]))
+            return law(self.place, self.dimension)
+        cloud = Particles(quantiles(self.place, self.dimension, self.points))
         if self.place is not Place.BOX:
-            cloud = ConfinedParticles.of(cloud, grid(self.place))
+            cloud = ConfinedParticles.of(cloud, grid(self.place, self.dimension))
         grows = Population in self.cls.measures or self.balance is Balance.CHANGING
         return Population.of(cloud) if grows else cloud
 
 
-def bell() -> Gaussian:
+def bell(dimension: int) -> Gaussian:
     """The Gaussian that closed forms start from."""
-    return Gaussian.of(0.2, 0.8, dimension=1)
+    return Gaussian.of(0.2, 0.8, dimension=dimension)
 
 
 @cache
-def grid(place: Place, finer: int = 1) -> Grid:
-    """The grid of a place, each cell cut into `finer`."""
-    n = CELLS * finer
-    x = Grid.uniform(-0.5 * WIDTH, 0.5 * WIDTH, n).axes[0]
+def grid(place: Place, dimension: int, finer: int = 1) -> Grid:
+    """The grid of a place, each side of a cell cut into `finer`."""
+    lower, upper, n = (-0.5 * WIDTH,) * dimension, (0.5 * WIDTH,) * dimension, CELLS[dimension] * finer
+    box = Grid.uniform(lower, upper, n)
+    inside = np.any(parts(box.points), axis=0).reshape(box.cells) if place is Place.ROOM else None
+    return Grid.uniform(lower, upper, n, periodic=place is Place.TORUS, inside=inside)
+
+
+def parts(x: np.ndarray) -> list[np.ndarray]:
+    """Which of the points `[n, d]` lie in each part of the room: on the line two stretches, in the plane a
+    room with a corner cut off and one beside it."""
     a, b, c, d = _WALLS
-    inside = ((a < x) & (x < b)) | ((c < x) & (x < d)) if place is Place.ROOM else None
-    return Grid.uniform(-0.5 * WIDTH, 0.5 * WIDTH, n, periodic=place is Place.TORUS, inside=inside)
+    left, right = (a < x[:, 0]) & (x[:, 0] < b), (c < x[:, 0]) & (x[:, 0] < d)
+    if x.shape[1] == 1:
+        return [left, right]
+    between = (a < x[:, 1]) & (x[:, 1] < d)
+    cut = (x[:, 0] < _CORNER[0]) & (x[:, 1] > _CORNER[1])
+    return [left & between & ~cut, right & between]
 
 
 @cache
-def law(place: Place, finer: int = 1) -> Density:
-    """ρ ∝ e^{2 cos π(x − 1/5)/3} inside: positive, smooth on the circle, level near the box's walls."""
-    cells = grid(place, finer)
-    values = np.exp(2.0 * np.cos(2.0 * np.pi * (cells.axes[0] - 0.2) / WIDTH))
+def law(place: Place, dimension: int, finer: int = 1) -> Density:
+    """ρ ∝ exp(2 cos π(x − 1/5)/3) inside, positive, smooth on the torus, level near the box's walls; in the
+    plane ρ ∝ exp(cos π(x − 1/5)/3 + cos π(y + 2/5)/3 + ½ cos π(x − y)/3), of which no factor stands alone."""
+    cells = grid(place, dimension, finer)
+    waves = [(2.0, (1.0,), 0.2)] if dimension == 1 else _IN_THE_PLANE
+    exponents = [height * np.cos(2.0 * np.pi * (cells.points @ k - at) / WIDTH) for height, k, at in waves]
+    values = np.exp(np.sum(exponents, axis=0)).reshape(cells.cells)
     return Density(cells, np.where(cells.inside, values, 0.0)).normalized()
 
 
-def quantiles(place: Place, count: int) -> np.ndarray:
-    """Points `[count, 1]` at the law's levels (i + ½)/n."""
-    rho = law(place, 8)
-    levels = np.concatenate([[0.0], np.cumsum(rho.masses)])
+_IN_THE_PLANE = [(1.0, (1.0, 0.0), 0.2), (1.0, (0.0, 1.0), -0.4), (0.5, (1.0, -1.0), 0.0)]
+
+
+def quantiles(place: Place, dimension: int, count: int) -> np.ndarray:
+    """Points `[count, d]` at the law's levels (i + ½)/n, along columns of cells one after the other, across
+    them by multiples of the golden section."""
+    rho = law(place, dimension, 8 if dimension == 1 else 1)
+    levels = np.concatenate([[0.0], np.cumsum(rho.masses.reshape(-1))])
     wanted = (np.arange(count) + 0.5) / count
-    return np.interp(wanted, levels, rho.grid.edges[0])[:, None]
-
-
-def parts(place: Place) -> list[tuple[float, float]]:
-    """The stretches between walls."""
-    a, b, c, d = _WALLS
-    return [(a, b), (c, d)] if place is Place.ROOM else [(-0.5 * WIDTH, 0.5 * WIDTH)]
+    at = np.clip(np.searchsorted(levels, wanted, side="right") - 1, 0, rho.grid.size - 1)
+    shares = np.empty((count, dimension))
+    shares[:, 0] = np.arange(count) * (0.5 * np.sqrt(5.0) - 0.5) % 1.0
+    shares[:, -1] = (wanted - levels[at]) / (levels[at + 1] - levels[at])
+    return rho.grid.points[at] + (shares - 0.5) * rho.grid.spacing

@@ -7,8 +7,10 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from scipy.sparse import coo_matrix, diags
+from scipy.sparse.linalg import spsolve
 
-from jko.catalogue.cells import LENGTH, POINTS, WIDTH, Balance, Cell, Place, bell, law, parts
+from jko.catalogue.cells import LENGTH, WIDTH, Balance, Cell, Place, bell, law, parts
 from jko.catalogue.registry import example
 from jko.catalogue.tolerances import TOLERANCES
 from jko.measures import Density, Gaussian, Grid, Measure
@@ -22,51 +24,73 @@ class Expected(NamedTuple):
 
 
 class Probe(NamedTuple):
-    """φ = cos kπ(x − a)/(b − a) on a stretch [a, b] between walls, `wave` on a circle, or 1; 0 beyond."""
+    """φ of points `[n, d]`: a wave, in a `part` of the room alone where one is named."""
 
     wave: Callable[[np.ndarray], np.ndarray]
-    between: tuple[float, float] | None = None
+    part: int | None = None
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        if self.between is None:
-            return self.wave(x)
-        return np.where((self.between[0] < x) & (x < self.between[1]), self.wave(x), 0.0)
+        values = self.wave(x)
+        return values if self.part is None else np.where(parts(x)[self.part], values, 0.0)
 
 
-def probes(place: Place, balance: Balance) -> list[Probe]:
-    """Functions φ of points `[n]`, whose slope is 0 at the walls; 1 where mass changes."""
-    if place is Place.TORUS:
-        turn = 2.0 * np.pi / WIDTH
-        waves = (lambda x: np.sin(turn * x), lambda x: np.cos(turn * x), lambda x: np.cos(2.0 * turn * x))
-        found = [Probe(wave) for wave in waves]
-    else:
-        found = [_cosine(a, b, k, place) for a, b in parts(place) for k in (1, 2)]
-    if balance is Balance.CHANGING:
-        found += [_cosine(a, b, 0, place) for a, b in parts(place)]
-    return found
+def probes(cell: Cell) -> list[Probe]:
+    """Functions φ: cosines that are level at the box's walls, waves on a torus; 1 where mass changes."""
+    if cell.place is Place.TORUS:
+        found = [Probe(wave) for wave in _waves(cell.dimension, 2.0 * np.pi / WIDTH)]
+        return [*found, Probe(_one)] if cell.balance is Balance.CHANGING else found
+    rooms = range(2) if cell.place is Place.ROOM else (None,)
+    found = [Probe(wave, room) for room in rooms for wave in _cosines(cell.dimension, np.pi / WIDTH)]
+    return found + [Probe(_one, room) for room in rooms if cell.balance is Balance.CHANGING]
 
 
-def _cosine(a: float, b: float, k: int, place: Place) -> Probe:
-    return Probe(lambda x: np.cos(k * np.pi * (x - a) / (b - a)), (a, b) if place is Place.ROOM else None)
+def _one(x: np.ndarray) -> np.ndarray:
+    return np.ones(len(x))
+
+
+def _waves(dimension: int, k: float) -> list[Callable]:
+    last = dimension - 1
+    along = [lambda x: np.sin(k * x[:, 0]), lambda x: np.cos(k * x[:, 0])]
+    return [*along, lambda x: np.cos(2.0 * k * x[:, last]), lambda x: np.sin(k * x.sum(-1))][: 2 + dimension]
+
+
+def _cosines(dimension: int, k: float) -> list[Callable]:
+    start = -0.5 * WIDTH
+    first = [lambda x: np.cos(k * (x[:, 0] - start)), lambda x: np.cos(2.0 * k * (x[:, 0] - start))]
+    others = [lambda x: np.cos(k * (x[:, -1] - start)), lambda x: np.cos(k * (x - start)).prod(-1)]
+    return first if dimension == 1 else first + others
+
+
+class Faces:
+    """The faces between cells inside of a grid: the cells on both sides, and their distance."""
+
+    def __init__(self, grid: Grid):
+        index = np.arange(grid.size).reshape(grid.cells)
+        inside = np.asarray(grid.inside).reshape(-1)
+        low, up, apart = [], [], []
+        for axis, (turns, h) in enumerate(zip(grid.periodic, grid.spacing, strict=True)):
+            starts, ends = (np.moveaxis(cells, axis, 0) for cells in (index, np.roll(index, -1, axis)))
+            starts, ends = (starts, ends) if turns else (starts[:-1], ends[:-1])
+            joined = inside[starts] & inside[ends]
+            low.append(starts[joined])
+            up.append(ends[joined])
+            apart.append(np.full(joined.sum(), h))
+        self.low, self.up, self.apart = (np.concatenate(part) for part in (low, up, apart))
+
+    def slope(self, field: np.ndarray) -> np.ndarray:
+        """The difference quotient across each face of a field `[cells]`."""
+        return (field[self.up] - field[self.low]) / self.apart
 
 
 class Slopes:
     """ξ of F and ∇ξ at a law, in the inner products of the law."""
 
-    def __init__(self, functional: str, rho: Density):
-        self.rho, self.h = rho, rho.grid.spacing[0]
-        turns, inside = rho.grid.periodic[0], rho.grid.inside
-        self.xi = np.where(inside, np.asarray(example(functional).first_variation(rho)), 0.0)
-        up = np.roll(np.arange(rho.grid.size), -1)
-        joined = inside & inside[up]
-        joined[-1] &= turns
-        self.low, self.up = np.flatnonzero(joined), up[joined]
-        self.carried = 0.5 * (rho.values[self.low] + rho.values[self.up]) * self.h
-        self.masses, self.slope = np.asarray(rho.masses), self.difference(self.xi)
-
-    def difference(self, field: np.ndarray) -> np.ndarray:
-        """The slope on the faces."""
-        return (field[self.up] - field[self.low]) / self.h
+    def __init__(self, F, rho: Density):
+        self.rho, self.faces = rho, Faces(rho.grid)
+        values, inside = np.asarray(rho.values).reshape(-1), np.asarray(rho.grid.inside).reshape(-1)
+        self.xi = np.where(inside, np.asarray(F.first_variation(rho)).reshape(-1), 0.0)
+        self.carried = 0.5 * (values[self.faces.low] + values[self.faces.up]) * rho.grid.cell_volume
+        self.masses, self.slope = np.asarray(rho.masses).reshape(-1), self.faces.slope(self.xi)
 
     @property
     def speed(self) -> float:
@@ -76,22 +100,25 @@ class Slopes:
 
 def slopes(cell: Cell) -> Slopes:
     """Those of the cell's functional, at the law that its engine starts from."""
-    return _slopes(cell.functional, cell.place, Gaussian in cell.cls.measures)
+    return _slopes(cell.functional, cell.place, cell.dimension, Gaussian in cell.cls.measures)
 
 
 @cache
-def _slopes(functional: str, place: Place, gaussian: bool) -> Slopes:
-    return Slopes(functional, _as_density(bell()) if gaussian else law(place, TOLERANCES.finer))
+def _slopes(functional: str, place: Place, dimension: int, gaussian: bool) -> Slopes:
+    rho = _as_density(bell(dimension)) if gaussian else law(place, dimension, TOLERANCES.finer)
+    return Slopes(example(functional, dimension), rho)
 
 
 def _as_density(mu: Gaussian) -> Density:
-    return mu.on(Grid.uniform(-WIDTH, WIDTH, 768))  # as fine as the laws, and wider than the Gaussian
+    """A Gaussian on a grid that is as fine as the laws, and wider than the Gaussian."""
+    d = mu.dimension
+    return mu.on(Grid.uniform((-WIDTH,) * d, (WIDTH,) * d, {1: 768, 2: 256}[d]))
 
 
 def duration(cell: Cell) -> float:
     """The time over which mass moves by `moved`, or grows by `grown` where that is sooner."""
     found = slopes(cell)
-    tau = TOLERANCES.moved / max(found.speed, TOLERANCES.slowest)
+    tau = TOLERANCES.moved[cell.dimension] / max(found.speed, TOLERANCES.slowest)
     if cell.balance is Balance.CHANGING or not cell.cls.transports:
         tau = min(tau, TOLERANCES.grown * LENGTH**2 / np.abs(found.xi).max(initial=TOLERANCES.slowest))
     return float(tau) / cell.shorter
@@ -104,9 +131,9 @@ def expected(cell: Cell) -> Expected:
     if cell.balance is Balance.KEPT:
         growth = np.zeros_like(growth) if transports else growth - masses @ growth / masses.sum()
     rates, sizes = [], []
-    for phi in probes(cell.place, cell.balance):
-        values = phi(found.rho.grid.axes[0])
-        slope = transports * found.difference(values)
+    for phi in probes(cell):
+        values = phi(found.rho.grid.points)
+        slope = transports * found.faces.slope(values)
         rates.append(-found.carried @ (slope * found.slope) - masses @ (values * growth))
         moving = (found.carried @ slope**2) * (found.carried @ found.slope**2)
         sizes.append(np.sqrt(moving) + np.sqrt((masses @ values**2) * (masses @ growth**2)))
@@ -116,20 +143,40 @@ def expected(cell: Cell) -> Expected:
 def averages(mu: Measure, cell: Cell) -> np.ndarray:
     """∫φ dμ of every probe."""
     mu = _as_density(mu) if isinstance(mu, Gaussian) else mu
-    x, masses = np.asarray(mu.points, dtype=float)[:, 0], np.asarray(mu.masses, dtype=float)
-    return np.array([masses @ phi(x) for phi in probes(cell.place, cell.balance)])
+    x, masses = np.asarray(mu.points, dtype=float), np.asarray(mu.masses, dtype=float).reshape(-1)
+    return np.array([masses @ phi(x) for phi in probes(cell)])
 
 
 def steepness(cell: Cell) -> np.ndarray:
     """max |∇φ| of every probe."""
     found = slopes(cell)
-    fields = (phi(found.rho.grid.axes[0]) for phi in probes(cell.place, cell.balance))
-    return np.array([np.abs(found.difference(field)).max() for field in fields])
+    fields = (phi(found.rho.grid.points) for phi in probes(cell))
+    return np.array([np.abs(found.faces.slope(field)).max() for field in fields])
 
 
 def noise(cell: Cell, tau: float) -> np.ndarray:
     """The standard deviation of a rate ∫φ of a cloud with noise, √(2θ∫|∇φ|²dρ/nτ)."""
     found, theta = slopes(cell), cell.F.parts.temperature
-    fields = (phi(found.rho.grid.axes[0]) for phi in probes(cell.place, cell.balance))
-    bends = [found.carried @ found.difference(field) ** 2 for field in fields]
-    return np.sqrt(2.0 * theta * np.array(bends) / (POINTS[cell.is_random] * tau))
+    fields = (phi(found.rho.grid.points) for phi in probes(cell))
+    bends = [found.carried @ found.faces.slope(field) ** 2 for field in fields]
+    return np.sqrt(2.0 * theta * np.array(bends) / (cell.points * tau))
+
+
+def distance(mu: Density, nu: Density) -> float:
+    """∫|∇u| + ∫|u|/δ with u/δ² − Δu = μ − ν: what a flow costs that carries μ to ν, one unit of mass and
+    length each, where mass may be made at δ; on the line, of one mass and a large δ, W₁."""
+    grid = mu.grid
+    faces, volume = _faces(grid), grid.cell_volume
+    weights = volume / faces.apart**2
+    ends = np.concatenate([faces.low, faces.up])
+    shape = (grid.size, grid.size)
+    off = coo_matrix((np.tile(weights, 2), (ends, np.concatenate([faces.up, faces.low]))), shape)
+    loss = volume / LENGTH**2 + np.bincount(ends, np.tile(weights, 2), grid.size)
+    between = (np.asarray(mu.values) - np.asarray(nu.values)).reshape(-1) * volume
+    u = spsolve((diags(loss) - off).tocsc(), between)
+    return float(np.abs(faces.slope(u)).sum() * volume + np.abs(u).sum() * volume / LENGTH)
+
+
+@cache
+def _faces(grid: Grid) -> Faces:
+    return Faces(grid)

@@ -18,12 +18,13 @@ _ROOMS = ("steps", "limits", "descent")
 
 
 @cache
-def example(name: str) -> Functional:
-    """The functional that stands for a registered name: its `example`, evaluated."""
+def example(name: str, dimension: int = 1) -> Functional:
+    """The functional that stands for a registered name: its `example`, with data of a dimension."""
     code = functional_class(name).example
     if not code:
         raise ValueError(f"{name}: {functional_class(name).__name__} has no `example`: give the class one")
     # our own text, one line a class
+    code = code.replace("dimension=1", f"dimension={dimension}")
     return eval(code, {"fn": fn, "jko": import_module("jko"), "jnp": jnp, "np": np})
 
 
