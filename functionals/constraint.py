@@ -14,7 +14,7 @@ from functionals.registry import register
 from functionals.time_dependence import without_time
 
 # fraction of the cap by which a density may exceed it: solvers of many cells end within less
-_TOLERANCE = 1e-6
+EXCESS = 1e-6  # over a cap, relative: what quotients of masses and sizes, and solvers, leave
 
 
 @register("cap")
@@ -43,7 +43,7 @@ class Cap(Functional):
     def energy(self, mu):
         density = mu.density_values()
         cap = self.values(mu.points).reshape(np.shape(density))
-        return jnp.where((density <= cap * (1.0 + _TOLERANCE)).all(), 0.0, jnp.inf)
+        return jnp.where((density <= cap * (1.0 + EXCESS)).all(), 0.0, jnp.inf)
 
     def first_variation(self, mu):
         return np.zeros(np.shape(mu.density_values()))

@@ -12,7 +12,6 @@ from functionals.pointwise import namespace
 from functionals.registry import register
 
 _EXCESS = 1e-12  # of the cap, by which quotients of masses and sizes may err
-_ROOM = 2.0**-53  # of the cap, which floats next to it leave: a full cell pushes as much
 
 
 @register("entropy")
@@ -100,13 +99,13 @@ class FermiDirac(InternalEnergy):
         xp = namespace(s)
         s = xp.asarray(s) / self.cap
         with np.errstate(divide="ignore"):
-            return xp.log(s) - xp.log(xp.maximum(1.0 - s, _ROOM))
+            return xp.log(s) - xp.log(xp.maximum(1.0 - s, np.finfo(float).epsneg))
 
     def second_derivative(self, s: np.ndarray):
         xp = namespace(s)
         s = xp.asarray(s)
         with np.errstate(divide="ignore"):
-            return 1.0 / s + 1.0 / xp.maximum(self.cap - s, _ROOM * self.cap)
+            return 1.0 / s + 1.0 / xp.maximum(self.cap - s, np.finfo(float).epsneg * self.cap)
 
     def conjugate_derivative(self, p: np.ndarray):
         xp = namespace(p)

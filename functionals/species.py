@@ -12,7 +12,7 @@ import numpy as np
 from functionals import pointwise
 from functionals.algebra import Sum
 from functionals.base import Functional
-from functionals.constraint import Cap
+from functionals.constraint import EXCESS, Cap
 from functionals.entropies import Power
 from functionals.gridded import GriddedFunction
 from functionals.interaction import Interaction
@@ -20,8 +20,6 @@ from functionals.internal import InternalEnergy
 from functionals.numbers import is_number
 from functionals.potential import Potential
 from functionals.time_dependence import AtTime
-
-_EXCESS = 1e-6  # over a cap of the total, relative, as Cap itself allows
 
 
 class SpeciesFunctional(Functional):
@@ -195,7 +193,7 @@ class TotalCap(SpeciesFunctional):
 
     def energy(self, mu):
         require_named(mu, self)
-        return jnp.where((mu.total_values() <= self.cap * (1.0 + _EXCESS)).all(), 0.0, jnp.inf)
+        return jnp.where((mu.total_values() <= self.cap * (1.0 + EXCESS)).all(), 0.0, jnp.inf)
 
     def seen_by(self, name: str, species):
         return FrozenCap(np.maximum(self.cap - species.total_values(without=name), 0.0), species[name])

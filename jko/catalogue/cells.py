@@ -16,12 +16,10 @@ from jko.scheme import Scheme
 
 DIMENSIONS = (1, 2)
 CELLS = {1: 96, 2: 32}  # of a side, by dimension: errors of h are then a few per cent of a step
-LEAST_POINTS = {1: 200, 2: 1000}  # of a cloud, by dimension
-NOISY_POINTS = 4000  # of one with noise: a rate's noise is then a part of the rate
+POINTS = {False: 200, True: 4000}  # of a cloud, with noise more: a rate's noise is then a part of the rate
 LENGTH = 1.0  # δ of Hellinger and Kantorovich: moving and growing are then of one size on this law
 WIDTH = 6.0  # of a side of the box and the torus, in the unit of the law: six of its widths
 _WALLS = (-2.75, 0.75, 1.0, 2.75)  # the room's two parts, from the first to the second and third to fourth
-_CORNER = (-1.0, 1.0)  # in the plane the first part lacks what lies left of the first and above the second
 PARTICLE_STEPS = 4  # for each step of a density: what is late by half a step is then late by an eighth
 OWN_METRIC = {  # engines that move mass otherwise than down ∇ξ, and what they do
     "descent.NoiseInjection": "reads forces beside the particles",
@@ -82,7 +80,7 @@ class Cell:
     @property
     def points(self) -> int:
         """The number of points of a cloud."""
-        return NOISY_POINTS if self.is_random else LEAST_POINTS[self.dimension]
+        return POINTS[self.is_random]
 
     @property
     def steps(self) -> int:
@@ -142,7 +140,7 @@ def parts(x: np.ndarray) -> list[np.ndarray]:
     if x.shape[1] == 1:
         return [left, right]
     between = (a < x[:, 1]) & (x[:, 1] < d)
-    cut = (x[:, 0] < _CORNER[0]) & (x[:, 1] > _CORNER[1])
+    cut = (x[:, 0] < -1.0) & (x[:, 1] > 1.0)
     return [left & between & ~cut, right & between]
 
 
@@ -151,13 +149,12 @@ def law(place: Place, dimension: int, finer: int = 1) -> Density:
     """ρ ∝ exp(2 cos π(x − 1/5)/3) inside, positive, smooth on the torus, level near the box's walls; in the
     plane ρ ∝ exp(cos π(x − 1/5)/3 + cos π(y + 2/5)/3 + ½ cos π(x − y)/3), of which no factor stands alone."""
     cells = grid(place, dimension, finer)
-    waves = [(2.0, (1.0,), 0.2)] if dimension == 1 else _IN_THE_PLANE
+    waves: list = [(2.0, (1.0,), 0.2)]  # height, direction, place of the crest
+    if dimension == 2:
+        waves = [(1.0, (1.0, 0.0), 0.2), (1.0, (0.0, 1.0), -0.4), (0.5, (1.0, -1.0), 0.0)]
     exponents = [height * np.cos(2.0 * np.pi * (cells.points @ k - at) / WIDTH) for height, k, at in waves]
     values = np.exp(np.sum(exponents, axis=0)).reshape(cells.cells)
     return Density(cells, np.where(cells.inside, values, 0.0)).normalized()
-
-
-_IN_THE_PLANE = [(1.0, (1.0, 0.0), 0.2), (1.0, (0.0, 1.0), -0.4), (0.5, (1.0, -1.0), 0.0)]
 
 
 def quantiles(place: Place, dimension: int, count: int) -> np.ndarray:

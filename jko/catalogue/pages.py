@@ -14,7 +14,6 @@ from jko.catalogue.matrix import Outcome, Verdict, key
 from jko.catalogue.registry import engine_classes, example, functional_class, names
 from jko.scheme import Scheme
 
-_WHERE = {1: "on the line", 2: "in the plane"}
 _COMMON = 3  # functionals that an engine refuses in the same words: it is the place that it refuses
 
 
@@ -115,7 +114,11 @@ def _where(cells: list[Cell]) -> str:
     told = {d: _places({(c.place, c.balance) for c in cells if c.dimension == d}) for d in DIMENSIONS}
     if len(set(told.values())) == 1:
         return told[DIMENSIONS[0]]
-    return "; ".join(f"{where} {_WHERE[d]}" for d, where in told.items() if where)
+    return "; ".join(f"{where} {_where_is(d)}" for d, where in told.items() if where)
+
+
+def _where_is(dimension: int) -> str:
+    return "on the line" if dimension == 1 else "in the plane"
 
 
 def _places(pairs: set[tuple[Place, Balance]]) -> str:
@@ -131,7 +134,7 @@ def document(outcomes: dict[str, Outcome]) -> str:
     common, own = refusals(outcomes)
     head = [_HEAD]
     for d, place in product(DIMENSIONS, Place):
-        head.append(f"## A {place} {_WHERE[d]}\n\n{table(place, d, outcomes)}\n")
+        head.append(f"## A {place} {_where_is(d)}\n\n{table(place, d, outcomes)}\n")
     head += ["## What engines refuse of several functionals", "", *_listed(common), ""]
     pages = ["\n".join([*facts(name), "", *_refused(own[name]), ""]) for name in names()]
     return "\n".join([*head, *(text.replace("|", "\\|") for text in pages)])

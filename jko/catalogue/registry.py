@@ -42,6 +42,7 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(fn.available()))
 
 
+@cache
 def engine_classes() -> dict[str, Any]:
     """The schemes that need no setting, by name: those that move one measure."""
     for room in _ROOMS:

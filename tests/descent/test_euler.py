@@ -192,6 +192,7 @@ def test_bad_settings():
             BackwardEuler(**settings)
 
 
+@pytest.mark.slow
 def test_a_step_of_many_particles_on_the_line_solves_its_equation():
     """From the zeros' far-off arcsine law, by factors of the whole matrix: few iterations, where x⁺ solves
     x⁺_i − x_i = −τ(x⁺_i − (1/n)Σ_j 1/(x⁺_i − x⁺_j))."""

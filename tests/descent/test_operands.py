@@ -72,6 +72,7 @@ def test_the_numbers_are_part_of_a_fingerprint():
     assert one != other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize(
     "scheme", [jko.descent.StochasticHeun(), jko.descent.BackwardEuler(), jko.descent.ForwardEuler()]

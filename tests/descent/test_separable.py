@@ -36,6 +36,7 @@ def test_a_step_of_a_quadratic_is_exact_and_one_iteration(length, time, d):
     assert run.info.dissipation[0] > 0.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "time"), [(1.0, 1.0), (1e4, 1e-3)])
 @pytest.mark.parametrize("d", [1, 2])
 def test_each_for_itself_goes_where_all_together_go(length, time, d):

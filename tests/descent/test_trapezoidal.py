@@ -65,6 +65,7 @@ def test_order_two_in_tau_with_falling_energy(functional, start, horizon, kind):
         assert run.info.dissipation.min() > 0.0
 
 
+@pytest.mark.slow
 def test_it_follows_the_blob_method():
     start = Particles(gaussian_quantiles(24, 1.0, 0.5))
     ours = jko.flow(DIFFUSION, start, Trapezoidal(), tau=0.02, n_steps=40, store_every=40)

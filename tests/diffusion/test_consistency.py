@@ -37,6 +37,7 @@ def test_of_one_gaussian_it_is_the_affine_map():
     np.testing.assert_allclose(closed(points, t), solved(points, t), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_one_step_samples_the_law():
     noise = LAW.sample(120, 1.0, seed=1)
     cloud = jko.Particles(f(noise.positions, 1.0)[:, :1])

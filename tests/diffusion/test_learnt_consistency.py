@@ -101,6 +101,7 @@ def test_two_evaluations_of_the_exact_function_keep_the_law():
     assert abs(cloud.var() - variance) < 4.0 * variance * (2.0 / n) ** 0.5
 
 
+@pytest.mark.slow
 def test_other_units_scale_the_answer():
     points = LAW.sample(500, 0.0, seed=0).positions
     found = []

@@ -21,6 +21,7 @@ def exact():
     return flow.transport(CLOUD, [START, END], substeps=800).final.positions
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "order"), [("euler", 1), ("heun", 2), ("dpm-solver-1", 1), ("dpm-solver-2", 2)]
 )

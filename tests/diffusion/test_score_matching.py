@@ -57,6 +57,7 @@ def test_a_gradient_is_conservative_and_a_plain_field_is_seen_not_to_be(learnt):
     assert np.sqrt(np.sum((found - exact) ** 2) / np.sum(exact**2)) < 0.25
 
 
+@pytest.mark.slow
 def test_line_integrals_give_the_density_up_to_a_constant(learnt):
     points = LAW.sample(60, 0.3, seed=3).positions
     found = diffusion.log_density_difference(learnt, points[:30], points[30:], 0.3)

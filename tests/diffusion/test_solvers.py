@@ -168,6 +168,7 @@ def test_churn_adds_noise_where_it_is_asked_for_and_never_beyond_the_start():
     assert np.abs(apart).max() < 1e-12
 
 
+@pytest.mark.slow
 def test_seeds_and_refusals():
     for method, options in (("sde-dpm-solver++2m", {}), ("karras-heun", {"churn": diffusion.Churn()})):
         one, two, other = (final(method, 4, seed=seed, **options) for seed in (1, 1, 2))

@@ -153,6 +153,7 @@ def test_a_step_keeps_the_gradient_that_it_has_paid_for(tmp_path):
     assert whole.energy[-1] == pytest.approx(F(moved), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_sinkhorn_divergence_is_the_same_from_wherever_its_iteration_starts():
     mu, far = cloud(20, 5), jko.Particles(9.0 + 3.0 * cloud(20, 1).positions)
     F = fn.SinkhornDivergence(cloud(20, 6), epsilon=0.3, tolerance=1e-8)

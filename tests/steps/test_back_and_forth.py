@@ -207,6 +207,7 @@ def squeezed(tau, n_steps):
     return F, found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tau", [1e-8, 1e-4, 1e-2, 0.1])
 def test_the_energy_never_rises(tau):
     F, found = squeezed(tau, 20)

@@ -57,6 +57,7 @@ def test_second_order_in_the_mesh_width(scheme):
     assert np.all(orders >= 1.9)
 
 
+@pytest.mark.slow
 def test_plane_iterates():
     grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), (32, 32))
     exact = jko.exact.GaussianJKO(mean=(0.5, -0.3), std=0.9, tau=0.1)
@@ -66,6 +67,7 @@ def test_plane_iterates():
     assert np.all(run.info.relative_gap <= 1e-6)
 
 
+@pytest.mark.slow
 def test_space_is_stepped_in_three_dimensions():
     grid = jko.Grid.uniform((-3.0,) * 3, (3.0,) * 3, (9, 8, 7))
     mu = jko.Density.gaussian(grid, mean=(0.6, 0.0, -0.3), std=0.9)

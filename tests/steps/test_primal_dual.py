@@ -68,6 +68,7 @@ def test_a_corridor_fills_from_its_end():
     assert np.abs(two).sum() <= 0.0065
 
 
+@pytest.mark.slow
 def test_a_corridor_is_of_order_one_where_mass_is():
     moved = []
     for n, slices in ((75, 2), (150, 3)):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sparse
-from scipy.sparse.linalg import splu
 
+from jko.loops.elliptic.factors import factored
 from jko.steps.primal_dual.exchange import Faces
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
@@ -119,7 +119,7 @@ class DualNewton:
         held = hessian.diagonal()
         hessian = hessian + sparse.diags(TOLERANCES.ridge * held + self._damping * held.max())
         options = {"SymmetricMode": True}
-        factors = splu(hessian.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
+        factors = factored(hessian, permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options=options)
         return factors.solve(gradient)
 
 
