@@ -62,10 +62,11 @@ def corridor(n, slices):
 
 @pytest.mark.slow
 def test_a_corridor_fills_from_its_end():
-    # .0082 of the converged steps in L1 at the contact that the drift carries, and a tenth for the solver
+    # .0082 and .0057 of the converged steps in L1 at the contact that the drift carries; a tenth and a
+    # seventh for the solver
     (_, one), (_, two) = corridor(300, 1), corridor(300, 2)
     assert np.abs(one).sum() <= 0.009
-    assert np.abs(two).sum() <= 0.0065
+    assert np.abs(two).sum() <= 8 / 7 * 0.0057155
 
 
 @pytest.mark.slow

@@ -293,7 +293,9 @@ class DynamicSolver:
 
         Its proximal term holds mass back, an error of one sign, so that it goes on until it gains no more.
         """
-        newton = DualNewton(self.problem, self.start, self.actions, self._unit, self.best.end)
+        # a path's density is right where U bends; under caps alone it is the iterate's that keeps below them
+        first = self.best.end if self.problem.cells.curved else splitting.density[0]
+        newton = DualNewton(self.problem, self.start, self.actions, self._unit, first)
         newton.start_from([splitting.potential[0], self._first_variation(), 0.0 * self.field], self.field)
         for _ in range(TOLERANCES.newton_updates):
             before = self.gap
