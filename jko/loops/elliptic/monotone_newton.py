@@ -29,9 +29,8 @@ def direction(
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
     The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
-    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, `[n − 1, lines]`; where ρ_s is 0
-    the share `touch` of what the faces of its own cell let through stands for it, so that a line whose cells
-    are all held at 0 or cap can move as a whole.
+    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces; where ρ_s is 0 the share `touch`
+    of what its own faces let through stands for it: a line held at 0 or cap then moves as a whole.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
@@ -67,8 +66,7 @@ def direction(
     for j in range(lines):
         tolerance = 1e-13 * largest[j] + 1e-15 * rounding[j]
         residual[j] = residual[j] / tolerance if tolerance > 0.0 else 0.0
-    multiplier = np.empty((n - 1, lines))
-    inverse = np.empty((n, lines))
+    multiplier, inverse = np.empty((n - 1, lines)), np.empty((n, lines))
     factor(slope, right, left, multiplier, inverse)
     solve(multiplier, inverse, left, rhs, rhs)
     for i in range(n):
