@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from contextlib import contextmanager
+from importlib import import_module
 
 LONGEST = 600  # letters of a sentence
 _MOST_WARNINGS = 5  # lines of warnings beside a result; more of them would hide it
@@ -144,10 +145,8 @@ def _command(commands, name: str, help: str):
     command = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
 
     def call(options):
-        from jko.cli import commands, learning, listing, theorem
-
-        rooms = {"functionals": listing, "schemes": listing, "learn": learning, "film": theorem}
-        return getattr(rooms.get(name, commands), name)(options)
+        rooms = {"functionals": "listing", "schemes": "listing", "learn": "learning", "film": "theorem"}
+        return getattr(import_module(f"jko.cli.{rooms.get(name, 'commands')}"), name)(options)
 
     command.set_defaults(command=call)
     return command

@@ -28,7 +28,7 @@ class Resolvent:
     def _factor(self, right: np.ndarray):
         shape = (right.shape[0] + 1, right.shape[1])
         self.multiplier, self.inverse = np.empty_like(right), np.empty(shape)
-        factor(np.ones(shape), right, self.left, self.multiplier, self.inverse)
+        factor(np.ones(shape), right, self.left, self.multiplier, self.inverse, np.zeros(shape[1]))
 
     def _solved(self, rhs: np.ndarray):
         solve(self.multiplier, self.inverse, self.left, rhs, rhs)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jko.plotting import style
-from jko.stationary import Branch
+
+if TYPE_CHECKING:
+    from jko.stationary import Branch
 
 
 def plot_branch(
@@ -26,6 +29,8 @@ def plot_branch(
     unless `parameter` and `ordinate`, their labels, say otherwise. Returns the figure, or the axes `ax` where
     they were given, and writes it to `path`.
     """
+    from jko.stationary import Branch
+
     named = branches if isinstance(branches, dict) else {"": branches}
     if not named or not all(isinstance(branch, Branch) for branch in named.values()):
         raise TypeError(

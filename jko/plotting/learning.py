@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from functionals import pointwise
-from jko.learn import Fit, Identifiability, Score, Snapshots
-from jko.learn.landscape import Landscape
 from jko.measures import Particles
 from jko.plotting import draw, style
 from jko.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from jko.learn import Fit, Identifiability, Score, Snapshots
+    from jko.learn.landscape import Landscape
 
 _MARGIN = 0.08  # of the data's width, on either side
 _ABOVE = 0.97  # quantile of V at the data up to which V is shaded: a few cells on a steep slope hide no well

@@ -67,7 +67,7 @@ def direction(
         tolerance = 1e-13 * largest[j] + 1e-15 * rounding[j]
         residual[j] = residual[j] / tolerance if tolerance > 0.0 else 0.0
     multiplier, inverse = np.empty((n - 1, lines)), np.empty((n, lines))
-    factor(slope, right, left, multiplier, inverse)
+    factor(slope, right, left, multiplier, inverse, np.zeros(lines))
     solve(multiplier, inverse, left, rhs, rhs)
     for i in range(n):
         for j in range(lines):
