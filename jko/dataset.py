@@ -61,10 +61,6 @@ def labelled(run) -> Labelled:
     return Labelled(variables, coordinates, attributes | of_measures)
 
 
-def _tuple(dimensions: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (dimensions,) if isinstance(dimensions, str) else tuple(dimensions)
-
-
 def fields_of(dataset) -> dict:
     """The fields of the Trajectory that an xarray.Dataset holds; raises KeyError where one is missing."""
     attributes = dict(dataset.attrs)

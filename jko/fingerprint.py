@@ -166,11 +166,6 @@ def _names(code) -> set[str]:
     return set(code.co_names).union(*map(_names, nested))
 
 
-def _filled_in(cls, name: str) -> bool:
-    cached = isinstance(getattr(cls, name, None), functools.cached_property)
-    return cached or name in getattr(cls, "memoised", ())
-
-
 def _package(thing) -> str:
     return (getattr(thing, "__module__", None) or "").partition(".")[0]
 

@@ -58,10 +58,6 @@ class Population(Particles):
         weights = np.asarray(self.weights, dtype=float)
         return Particles(self.positions, (weights / weights.sum()).astype(self.weights.dtype))
 
-    def reweighted(self, weights: np.ndarray) -> Population:
-        """Other weights at the same positions."""
-        return Population(self.positions, weights)
-
     def packed(self):
         return {"positions": self.positions, "weights": self.weights}
 

@@ -84,13 +84,12 @@ class DualSolution:
 
 @dataclass(frozen=True)
 class Certificate:
-    """The Fenchel–Young gap, the cost W₂²/2τ along S = id − τ∇φ, the relative mass that the pull-back adds,
-    how far mass moves, root mean square, in cells of the widest axis, and h²/8τ summed over the axes: what
-    the minimum over a grid may add to |x − y|²/2τ."""
+    """The Fenchel–Young gap, the cost W₂²/2τ along S = id − τ∇φ, how far mass moves, root mean square,
+    in cells of the widest axis, and h²/8τ summed over the axes: what the minimum over a grid may add to
+    |x − y|²/2τ."""
 
     gap: float
     transport: float
-    pull_back_defect: float
     cells_moved: float
     grid_bias: float
     pushed: np.ndarray  # T_#ρ_k, of the mass of ρ_k
@@ -110,7 +109,6 @@ def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volum
     pressure = -phi - ascent.potential
     pushed, _ = ascent.push(phi)
     found = float(pushed.sum())
-    defect = found / ascent.total - 1.0
     gap = math.inf
     if 0.0 < found < math.inf:  # a far potential may move all mass out of the box
         pushed *= ascent.total / found
@@ -123,7 +121,7 @@ def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volum
     mass = ascent.total * cell_volume
     cells_moved = float(np.sqrt(moved / mass)) / max(ascent.spacing)
     bias = mass * sum(h * h for h in ascent.spacing) / (8.0 * ascent.tau)
-    return Certificate(gap, moved / (2.0 * ascent.tau), defect, cells_moved, bias, pushed)
+    return Certificate(gap, moved / (2.0 * ascent.tau), cells_moved, bias, pushed)
 
 
 def _centred_slope(phi: np.ndarray, axis: int, h: float, turns: bool):

@@ -65,7 +65,7 @@ class PressureNewton:
         self.periodic = tuple(lower is End.JOINED for lower, _ in ends)
         self.limit, self.tail = limit, tail
         self.mass = float(np.exp(log_density).sum() * np.prod(spacing))
-        self.linear_iterations = self.iterations = 0
+        self.iterations = 0
 
     def at(self, p: np.ndarray) -> Iterate:
         """The iterate of a pressure."""
@@ -165,8 +165,7 @@ class PressureNewton:
             np.clip(fade, 0.0, 1.0, out=fade)
             right *= fade * fade * (3.0 - 2.0 * fade)
         grid = Multigrid(now.log - now.log.max(), stiffness, mobility, self.periodic)
-        correction, spent = grid.solve(right, reduction)
-        self.linear_iterations += spent
+        correction, _ = grid.solve(right, reduction)
         return unit * correction
 
 
@@ -306,6 +305,5 @@ class SteepNewton(PressureNewton):
         mobility = [self.tau / h**2 * g for g, h in zip(now.diagonal, self.spacing, strict=True)]
         log = np.log(np.maximum(now.full, 1e-300))
         grid = WeightedMultigrid(log, now.stiffness, mobility, self.periodic)
-        correction, spent = grid.solve(now.residual, reduction)
-        self.linear_iterations += spent
+        correction, _ = grid.solve(now.residual, reduction)
         return correction
