@@ -10,8 +10,7 @@ from functionals.internal import InternalEnergy
 from functionals.numbers import is_number
 from functionals.pointwise import namespace
 from functionals.registry import register
-
-_EXCESS = 1e-12  # of the cap, by which quotients of masses and sizes may err
+from functionals.tolerances import TOLERANCES
 
 
 @register("entropy")
@@ -130,7 +129,7 @@ def _fermi_dirac(xp, s: np.ndarray, cap: float):
     inner = (share > 0.0) & (share < 1.0)
     held = xp.where(inner, share, 0.5)
     value = cap * (held * xp.log(held) + (1.0 - held) * xp.log1p(-held))
-    return xp.where(inner, value, xp.where(share > 1.0 + _EXCESS, xp.inf, 0.0))
+    return xp.where(inner, value, xp.where(share > 1.0 + TOLERANCES.quotient, xp.inf, 0.0))
 
 
 @register("power")

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 class Tolerances:
     """Thresholds of this room: a field with its value and its reason each."""
 
+    # A cap
+    quotient: float = 1e-12  # of a cap, by which quotients of masses and sizes err: so near, a cell is full
+
     # A declared convexity
     asked_points: int = 64  # at which a function of the place is checked, spread over those it is used at
     asked_densities: int = 257  # between 0 and the largest, at which a mobility is checked

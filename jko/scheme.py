@@ -12,6 +12,7 @@ import numpy as np
 
 import jko.sharding as sharding
 from functionals.species import SpeciesFunctional, require_named
+from functionals.tolerances import TOLERANCES
 from jko import inline
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
@@ -276,7 +277,7 @@ class Wrapper(Scheme):
 def require_finite(terms, values) -> None:
     """Refuse densities beyond what one of the internal energies `terms`, (c, atom), is finite at."""
     for _, U in terms if values is not None else ():
-        if math.isfinite(U.cap) and (most := np.max(values)) > U.cap:
+        if math.isfinite(U.cap) and (most := np.max(values)) > U.cap * (1.0 + TOLERANCES.quotient):
             raise ValueError(
                 f"measure: expected a density of at most {U.cap:g}, where {U!r} is of finite energy, got one "
                 f"of {most:g}: raise its cap, or start flatter"

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
+from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity, Measure
 from jko.metric import frozen_metric
 from jko.mobility import Mobility
@@ -235,6 +236,8 @@ class FiniteVolume(Scheme):
     def _transport(self, problem, mu: Measure, t, tau: float, state: State):
         from jko.limits.structure import evolve
 
+        if is_full(problem.F.at(t + 0.5 * tau).parts, mu):
+            return mu, state, at_rest(mu)
         # of second order with F at the middle of the step
         middle = problem.at(t + 0.5 * tau)
         energy = middle.F(mu) if problem.depends_on_time else float(state["energy"])

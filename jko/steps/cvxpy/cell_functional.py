@@ -10,6 +10,7 @@ import numpy as np
 import functionals as fn
 from functionals import Functional, pointwise
 from functionals.conjugate import GatheredInternal
+from jko.full import fits
 from jko.measures import Density, Grid, fields
 from jko.mobility import Exclusion
 from jko.steps.cvxpy import conic
@@ -45,7 +46,7 @@ class CellFunctional:
             require_below(mobility, mu)
             caps.append(np.full(self.held.size, mobility.cap))
         self.cap = functools.reduce(np.minimum, caps) if caps else None
-        if not free and self.cap is not None and self.cap.sum() * self.volume < mu.mass:
+        if not free and self.cap is not None and not fits(self.cap.sum() * self.volume, mu):
             raise ValueError(
                 f"functional: the cap leaves room for a mass of {self.cap.sum() * self.volume:g}, got "
                 f"{mu.mass:g}; raise the cap or widen the grid"

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
+from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity, Measure
 from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
@@ -108,6 +109,8 @@ class Cvxpy(Scheme):
         return problem.starting(problem.at(0.0).first_data(mu))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+        if self.length is None and is_full(problem.F.at(t + tau).parts, mu):
+            return mu, state, at_rest(mu)
         mu, data, info = problem.at(t + tau).step(mu, positive_number("tau", tau), state)
         return mu, State(data), info
 

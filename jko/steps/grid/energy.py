@@ -7,6 +7,7 @@ import numpy as np
 import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, positive_number
+from jko.full import is_full
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion, Mobility
 from jko.steps.grid.tolerances import TOLERANCES
@@ -135,7 +136,7 @@ class GridEnergy:
         cap = np.broadcast_to(cap, self.grid.cells)
         room = cap if blocked is None else np.where(blocked, 0.0, cap)
         most = room.sum() * self.grid.cell_volume
-        if mu.mass >= most:
+        if mu.mass >= most and not is_full(self.parts, mu, blocked):
             raise ValueError(
                 f"cap: the box holds a mass of {most:g} at most, the density has {mu.mass:g}: widen the grid "
                 "or raise the cap"

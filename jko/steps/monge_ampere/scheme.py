@@ -10,6 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
+from jko.full import at_rest, is_full
 from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.monge_ampere.tolerances import TOLERANCES
@@ -87,6 +88,8 @@ class MongeAmpere(Scheme):
         return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
 
     def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+        if is_full(problem.F.at(t + tau).parts, mu):
+            return mu, state, at_rest(mu)
         return self.solved(problem, mu, t, tau, state)[:3]
 
     def solved(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):

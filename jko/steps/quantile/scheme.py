@@ -10,6 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
+from jko.full import at_rest, is_full
 from jko.measures import Density, Grid, LineDensity, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import circle, interaction_passes, newton, repulsion, safeguard
@@ -133,7 +134,8 @@ class Quantile(Scheme):
                 f"steps.Quantile(cost_exponent={self.cost_exponent:g}) takes internal energies, potentials "
                 f"and a cap that is a number, got {F!r}: leave the rest out, or take cost_exponent=2"
             )
-        if energy.cap is not None and mu.mass >= (room := _room(energy.cap, mu.grid)):
+        full = energy.cap is None or is_full(F.at(0.0).parts, mu)
+        if not full and mu.mass >= (room := _room(energy.cap, mu.grid)):
             raise ValueError(
                 f"cap: {F.parts.constraints[0]} holds a mass of {room:g} on the grid, got {mu.mass:g}; "
                 "raise the cap"
@@ -142,6 +144,8 @@ class Quantile(Scheme):
         return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
     def step(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
+        if is_full(prepared.F.at(t + tau).parts, mu):
+            return mu, state, at_rest(mu)
         solved = self.solved(prepared, mu, t, tau, state)
         info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
         return solved.density, solved.state, info
