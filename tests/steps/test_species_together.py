@@ -29,19 +29,23 @@ def least(F, species, tau, slices):
     shape, parts = Faces.of(grid, slices), SpeciesParts.of(F, species.names)
     action = slices * volume * shape.spacing**2 / (2.0 * tau)
     total, constraints, ends = 0.0, [], []
+    held = sum(mu.values.ravel() for _, mu in species.items())
+    together = shape.front_shares(held, np.full(grid.size, parts.cap))
     for name, mu in species.items():
         own, r = parts.own[name], mu.values.ravel()
+        caps = [cap.values(grid.points) for cap in own.constraints]
+        weight = action * np.minimum.reduce([together, *(shape.front_shares(r, cap) for cap in caps)])
         for _ in range(slices):
             v, s = (cp.Variable(shape.spacing.size) for _ in range(2))
             after = cp.Variable(grid.size, nonneg=True)
             theta = shape.mean @ (0.5 * (r + after))
             constraints += [after == r - shape.divergence @ v]
             constraints += [cp.SOC(s + theta, cp.vstack([2.0 * v, s - theta]), axis=0)]
-            total, r = total + action @ s, after
+            total, r = total + weight @ s, after
         total = total + volume * (
             own.potential_values(grid.points) @ r - own.temperature * cp.sum(cp.entr(r))
         )
-        constraints += [r <= cap.values(grid.points) for cap in own.constraints]
+        constraints += [r <= cap for cap in caps]
         ends.append(r)
     crowd = sum(ends)
     for c, U in () if parts.total is None else parts.total.terms:

@@ -113,7 +113,7 @@ def crowded_prox(v0, t0, action, s, g, crowding, guess):
 def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall, closed, action, weights,
               crowding, relaxation, divergence, means, sums):  # fmt: skip
     """One axis: (v, θ) ← prox of action·v²/M(θ) at the relaxed projection plus the scaled dual, in place, for
-    M = θ − crowding·θ².
+    M = θ − crowding·θ², each face with an `action` of its own.
 
     weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with
     mirrored walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass
@@ -121,13 +121,13 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
     """
     outer, n, inner = after.shape
     s, g = weights
-    offset, stiffness = 2.0 * action / s, action / g
     keep = 1.0 - relaxation
     primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
     for o in range(outer):
         for i in range(flow.shape[1]):
             u = i + 1 if i + 1 < n else 0
             for j in range(inner):
+                own = action[o, i, j]
                 x = flow[o, i, j] - flow_dual[o, i, j] + (potential[o, i, j] - potential[o, u, j]) / s
                 y = 0.25 * (before[o, i, j] + after[o, i, j] + before[o, u, j] + after[o, u, j])
                 v0 = relaxation * x + keep * flow[o, i, j] + flow_dual[o, i, j]
@@ -135,9 +135,9 @@ def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall
                 if closed[o, i, j]:
                     v, t = 0.0, max(t0, 0.0)
                 elif crowding > 0.0:
-                    v, t = crowded_prox(v0, t0, action, s, g, crowding, theta[o, i, j])
+                    v, t = crowded_prox(v0, t0, own, s, g, crowding, theta[o, i, j])
                 else:
-                    v, t = action_prox(v0, t0, offset, stiffness, theta[o, i, j])
+                    v, t = action_prox(v0, t0, 2.0 * own / s, own / g, theta[o, i, j])
                 primal_v += (x - v) ** 2
                 dual_v += (v - flow[o, i, j]) ** 2
                 primal_t += (y - t) ** 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from jko.measures import Grid
 from jko.steps.cvxpy.tolerances import TOLERANCES
+from jko.steps.grid.full_fronts import front_shares
 from jko.steps.grid.source import largest_source, lowered, source_cost, source_rate
 
 
@@ -284,6 +285,13 @@ class Faces:
     def theta(self, before: np.ndarray, after: np.ndarray):
         """The density on the faces during a slice."""
         return self.mean @ (0.5 * (before + after))
+
+    def front_shares(self, r: np.ndarray, most: np.ndarray) -> np.ndarray:
+        """`full_fronts.front_shares` of the faces beside densities r below `most`; 1 of sources."""
+        leaves, enters = (end.T for end in self._ends)
+        shares = front_shares((leaves @ r, leaves @ most), (enters @ r, enters @ most))
+        shares[self.outside] = 1.0
+        return shares
 
     def limited(self, r: np.ndarray, v: np.ndarray):
         """v with flows scaled down where they would take more than a cell holds and receives."""

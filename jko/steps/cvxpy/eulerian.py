@@ -34,7 +34,7 @@ _TANGENT = "the gap is that of the step with the concave part of the interaction
 
 class Eulerian:
     """minimise K h^{d+2}/(2τ) Σ v²/θ + F(r^K), r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2
-    [BenamouBrenier2000].
+    [BenamouBrenier2000], of which faces beside full cells pay a share (`jko.steps.grid.full_fronts`).
 
     What has no conic form enters by models at the current density (quadratic for an internal energy or a
     convex functional given as an energy, a tangent for the concave part of an interaction), renewed until
@@ -53,7 +53,7 @@ class Eulerian:
         proximal = self._standard and not mu.grid.is_periodic  # in W₂ of a box
         self.space = Space.GRID if proximal else Space.NONE
         self._density = float(mu.values.max())
-        self.programs: dict[float, object] = {}
+        self.programs: dict[float, tuple] = {}  # the actions of faces and the program for them, by τ
         self._touch: np.ndarray | None = None  # where the last bound took the tangent of ∇ρ's energies
 
     @staticmethod
@@ -93,6 +93,8 @@ class Eulerian:
         """One step: (mu′, data, StepInfo)."""
         F, settings, start = self.functional, self.settings, self.functional.of(mu)
         action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
+        if F.cap is not None and settings.mobility is None:
+            action = action * self.faces.front_shares(start, F.cap)
         path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
         # a steep transport cost leaves continuity inexact: solvers weigh it against the objective
         unit = max(F.size(start), float(action.max() * start.max()))
@@ -163,13 +165,12 @@ class Eulerian:
         return _TORN.format(self._bend, "one slice" if slices == 1 else f"{slices} slices")
 
     def _program(self, tau: float, action: np.ndarray):
-        if tau not in self.programs:
+        if tau not in self.programs or not np.array_equal(self.programs[tau][0], action):
             F = self.functional
             terms = F.conic_terms, F.cap, F.factor, self._density
-            self.programs[tau] = self._new_program(
-                functools.partial(conic.eulerian_problem, self.faces, action, *terms, gradient=F.gradient)
-            )
-        return self.programs[tau]
+            form = functools.partial(conic.eulerian_problem, self.faces, action, *terms, gradient=F.gradient)
+            self.programs[tau] = action, self._new_program(form)
+        return self.programs[tau][1]
 
     def _path(self, densities: list, flows: list, action: np.ndarray):
         cost = self.faces.cost(densities, flows, action)

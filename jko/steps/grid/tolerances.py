@@ -12,6 +12,7 @@ class Tolerances:
     farthest: float = 1e20  # of the box's squared length above τ, of h² below it: their quotients fit float32
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
     flat: float = 0.1  # of U″ at the largest density: less at a thousandth of it, and U* is stiff
+    short_of_full: float = 1e-3  # of the cap: cells so near to it are full, gaps of steps leave a part of it
     wall_pressure: float = 1e200  # a pressure beyond it is that of a blocked cell
 
     # Grids and masses

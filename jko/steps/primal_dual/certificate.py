@@ -54,7 +54,7 @@ def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list
     for r, v in zip(densities, flows, strict=True):
         middle = 0.5 * (before + r)
         for exchange, flow, action in zip(problem.exchanges, v, actions, strict=True):
-            total += action * float(exchange.cost(flow, exchange.mean(middle)).sum())
+            total += float((action * exchange.cost(flow, exchange.mean(middle))).sum())
         before = r
     return total * problem.grid.cell_volume
 

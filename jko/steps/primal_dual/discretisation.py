@@ -16,6 +16,7 @@ from jko.loops.elliptic.dynamic_step import cell_proxes, cut_flows
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, require_below
+from jko.steps.grid.full_fronts import front_shares
 from jko.steps.grid.source import steepest
 from jko.steps.primal_dual.exchange import Faces, Source
 from jko.steps.primal_dual.tolerances import TOLERANCES
@@ -274,9 +275,22 @@ class DynamicProblem(GridEnergy):
         """As for every grid; a kernel is declared convex for masses that stay."""
         return super().tangents_are_bounds and not (self.length and self.parts.interaction)
 
-    def actions(self, tau: float):
-        """α of each exchange."""
-        return [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
+    def actions(self, tau: float, start: np.ndarray) -> list:
+        """α of each exchange: of sources a number, of faces an array, of which those beside full cells of
+        `start` pay their share alone; no concave mobility moves what is full."""
+        actions = [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
+        for axis in range(self.grid.dimension):
+            faces = self.exchanges[axis]
+            shares = np.ones(faces.shape)
+            for filled in () if self.mobility is not None else self.fillings(start):
+                sides = zip(*map(faces.sides, filled), strict=True)
+                shares = np.minimum(shares, front_shares(*sides))
+            actions[axis] = actions[axis] * np.where(faces.closed, 1.0, shares)
+        return actions
+
+    def fillings(self, r: np.ndarray) -> list:
+        """(densities, most) that fill cells, `shape` or one for all species."""
+        return [] if self.cap is None else [(r, self.most)]
 
     def speed_term(self, potential: np.ndarray, actions: list, middle: np.ndarray):
         """½Sᵀ of the rates of all exchanges, (Dᵀp)²M′(θ)/4α of faces: what the kinetic energy adds to a
@@ -292,7 +306,7 @@ class DynamicProblem(GridEnergy):
         for exchange, action in zip(self.exchanges, actions, strict=True):
             if exchange.crowding > 0.0:
                 square = (exchange.drop(potential) * exchange.mean(middle)) ** 2
-                lost += exchange.crowding * float(square.sum()) / (4.0 * action)
+                lost += exchange.crowding * float((square / (4.0 * action)).sum())
         return lost
 
 

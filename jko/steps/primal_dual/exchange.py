@@ -66,12 +66,12 @@ class Faces:
         with np.errstate(over="ignore"):
             return np.divide(square, theta, out=np.where(square > 0.0, np.inf, 0.0), where=theta > 0.0)
 
-    def rate(self, drop: np.ndarray, action: float, theta: np.ndarray) -> np.ndarray:
+    def rate(self, drop: np.ndarray, action: np.ndarray, theta: np.ndarray) -> np.ndarray:
         """g²M′(θ)/4α, which the least α v²/M(θ) − g v falls by with θ."""
         paid = drop**2 / (4.0 * action)
         return paid * (1.0 - 2.0 * self.crowding * theta) if self.crowding > 0.0 else paid
 
-    def largest(self, theta: np.ndarray, drop: float, action: float) -> np.ndarray:
+    def largest(self, theta: np.ndarray, drop: float, action: np.ndarray) -> np.ndarray:
         """The flow of a drop."""
         return self.mobility(theta) * (drop / (2.0 * action))
 
@@ -131,7 +131,8 @@ class Faces:
             self.lined(before), self.lined(after), self.lined(potential),
             self.lined(copy.flow), self.lined(copy.flow_dual),
             self.lined(copy.theta), self.lined(copy.theta_dual), copy.wall, self.lined(self.closed),
-            action, weights, self.crowding, relaxation, self.lined(out[0]), self.lined(out[1]), sums,
+            self.lined(action), weights, self.crowding, relaxation, self.lined(out[0]), self.lined(out[1]),
+            sums,
         )  # fmt: skip
 
     def gather(self, copy, out):

@@ -26,7 +26,7 @@ class DualNewton:
         matrices = [_matrices(exchange, start.shape) for exchange in problem.exchanges]
         self._drop, self._mean = (sparse.vstack(found, format="csr") for found in zip(*matrices, strict=True))
         self._sizes = [exchange.closed.size for exchange in problem.exchanges]
-        self._alpha = np.repeat(actions, self._sizes)
+        self._alpha = np.concatenate([action.ravel() for action in actions])
 
     def start_from(self, potentials: list, field: np.ndarray):
         """Take the potential with the largest maximand: alternating directions may have strayed far."""

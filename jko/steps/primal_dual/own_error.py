@@ -15,7 +15,7 @@ def turning(problem, start: np.ndarray, before: np.ndarray, potential: np.ndarra
     turned = potential - problem.speed_term(potential, actions, start) - before
     total = 0.0
     for exchange, action in zip(problem.exchanges, actions, strict=True):
-        total += float(np.vdot(exchange.drop(turned) ** 2, exchange.mean(start))) / (16.0 * action)
+        total += float(np.vdot(exchange.drop(turned) ** 2 / (16.0 * action), exchange.mean(start)))
     return problem.slices * total * problem.grid.cell_volume
 
 

@@ -61,7 +61,7 @@ class DynamicSolver:
         self.problem, self.settings, self.tau = problem, settings, tau
         self.start = np.ascontiguousarray(values.reshape(problem.shape))
         self.pressure = np.zeros_like(problem.excess(self.start))
-        self.actions = problem.actions(tau)
+        self.actions = problem.actions(tau, self.start)
         self.iterations, self.changes, self.expected = 0, 0, 0
         self.within = math.inf  # the iterations that `tolerance` itself took
         self.turned_from: np.ndarray | None = None  # the potential of the last velocity
@@ -557,7 +557,7 @@ class DynamicSolver:
             if not np.isfinite(bend).all():
                 bend = self.problem.internal.second_derivative(0.5 * alone)
             energy += density * float(bend.max())
-        energy = energy if energy > 0.0 else max(self.actions)
+        energy = energy if energy > 0.0 else max(float(np.max(action)) for action in self.actions)
         return energy / density
 
     def _nested(self):

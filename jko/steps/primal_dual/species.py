@@ -78,6 +78,11 @@ class SpeciesProblem(DynamicProblem):
         if found.total is not None:
             require_finite(found.total.terms, mu.total_values())
 
+    def fillings(self, r: np.ndarray) -> list:
+        """As of one species, and all of them together below the room."""
+        total = r.sum(axis=-1, keepdims=True)
+        return [*super().fillings(r), (total, np.full_like(total, self.room))]
+
     def _stacked(self, fields: list) -> np.ndarray:
         """Fields over the grid `[*cells]`, as one `layout`, which of one species has no axis more."""
         return fields[0] if self.species == 1 else np.stack(fields, axis=-1)

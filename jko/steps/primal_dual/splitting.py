@@ -62,7 +62,7 @@ class Splitting:
 
     def __init__(self, problem, start: np.ndarray, tau: float, field: np.ndarray, weights: tuple):
         self.problem, self.start = problem, start
-        self.actions = problem.actions(tau)
+        self.actions = problem.actions(tau, start)
         self.field = np.ascontiguousarray(field)
         self.s, self.g, self.m = list(weights[0]), *weights[1:]
         K, shape = problem.slices, problem.shape
