@@ -109,8 +109,8 @@ def value_and_gradient(
     A step that solves an optimality G(ρ′; ρ, ϑ) = 0 is differentiated there: Hλ = ∂L/∂ρ′ with the step's own
     Hessian H, dL/dϑ = −λ·∂_ϑG, and the cotangent of ρ is −λ·∂_ρG [BlondelEtAl2022]: memory does not grow with
     the iterations of a step. Explicit steps of particles are differentiated by jax along their path, which is
-    kept up to 256 MB; beyond, √n_steps of them at a time are taken again on the way back. What the derivative
-    means at a front, at a wall and under a cap is told in the documentation.
+    kept with its slopes up to 256 MB; beyond, √n_steps of them at a time are taken again on the way back.
+    What the derivative means at a front, at a wall and under a cap is told in the documentation.
 
     The pair has a `record`: the residual of every adjoint equation. `progress` shows a bar, by default on a
     terminal when it takes more than a second. Raises TypeError and ValueError, before any work, for what has

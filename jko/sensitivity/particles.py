@@ -49,13 +49,14 @@ class ParticleStep(StepDerivative):
 
 
 class ExplicitStep(ParticleStep):
-    """x⁺ = x − τ∇_W F(α)(x), whose path is kept; of one that is too large only what lies
-    between blocks of √n_steps steps, which are taken again on the way back."""
+    """x⁺ = x − τ∇_W F(α)(x), whose path is kept with the slopes along it; of one that is too large only what
+    lies between blocks of √n_steps steps, which are taken again on the way back."""
 
     keeps_path = True  # until `block` has seen how long it is
 
     def block(self, n_steps: int):
-        self.keeps_path = n_steps * self.initial.positions.nbytes <= TOLERANCES.path
+        kept_arrays = 1 + getattr(self.scheme, "gradients_a_step", 1)
+        self.keeps_path = n_steps * kept_arrays * self.initial.positions.nbytes <= TOLERANCES.path
         return TOLERANCES.path_block if self.keeps_path else math.isqrt(n_steps - 1) + 1
 
     def moves(self):
@@ -63,21 +64,21 @@ class ExplicitStep(ParticleStep):
         return _descend, None, 0.0
 
     def operands(self, mu: Particles, t: float, tau: float, number: int):
-        """What a block of steps is a function of, the parameters, positions and times first."""
-        words = seed_words(getattr(self.scheme, "seed", 0))
-        return self.parameters, mu.positions, t, tau, mu.weights, number, words
+        """What a block of steps is a function of: the parameters, positions `[d, n]` and times first."""
+        words, columns = seed_words(getattr(self.scheme, "seed", 0)), np.ascontiguousarray(mu.positions.T)
+        return self.parameters, columns, t, tau, mu.weights, number, words
 
     def step(self, mu: Particles, state: State, t: float, tau: float, count: int = 1):
         operands = self.operands(mu, t, tau, state["step"])
         with jax.enable_x64(True):
-            program = _block(self.make, self.moves(), count, self.keeps_path and count > 1)
+            program = _block(self.make, self.moves(), count, self.keeps_path or count == 1)
             moved, path, before, after = program(*operands)
-        positions = np.asarray(moved)
+        positions = np.ascontiguousarray(np.asarray(moved).T)
         note = self._unstable(positions, float(before), float(after), tau)
         if note:
             return self.failed(mu, state, Status.UNSTABLE, note)
         new, state = mu.with_positions(positions), state.having(step=state["step"] + count)
-        return Taken(new, state, StepInfo(), (operands, positions, path, count))
+        return Taken(new, state, StepInfo(), (operands, moved, path, count))
 
     def _unstable(self, moved: np.ndarray, before: float, after: float, tau: float) -> str:
         if not np.all(np.isfinite(moved)):
@@ -94,16 +95,13 @@ class ExplicitStep(ParticleStep):
 
     def pull(self, tape: tuple, cotangent: dict):
         operands, moved, path, count = tape
-        alone = getattr(self.scheme, "gradients_a_step", 1) == 1
+        c = np.ascontiguousarray(cotangent["positions"].T, operands[1].dtype)
         with jax.enable_x64(True):
-            c = jnp.asarray(cotangent["positions"], operands[1].dtype)
-            if count == 1:
-                path = moved.T[None]
-            elif path is None:
+            if path is None:
                 path = _block(self.make, self.moves(), count, True)(*operands)[1]
-            slopes = _pulled_block(self.make, self.moves(), count, alone)(c, path, *operands)
-        parameters, positions, time, tau = jax.tree.map(np.asarray, slopes)
-        return Pulled({"positions": positions}, parameters, float(tau), float(time), 0.0)
+            slopes = _pulled_block(self.make, self.moves(), count)(c, moved, path, *operands)
+        parameters, columns, time, tau = jax.tree.map(np.asarray, slopes)
+        return Pulled({"positions": columns.T}, parameters, float(tau), float(time), 0.0)
 
 
 class StochasticStep(ExplicitStep):
@@ -121,78 +119,110 @@ def _descend(gradient: Callable, carried: tuple, coefficients: tuple, kicks: Cal
 
 @kept
 def _block(make_functional: Callable, moves: tuple, count: int, keeps_path: bool):
-    """A function of `operands`: the positions after `count` steps, those after each of them as columns if the
-    path is kept, F without entropy before and after."""
-    step = _step(make_functional, *moves)
+    """A function of `operands`: the columns after `count` steps, those before each of them and the slopes
+    along it if the path is kept, F without entropy before and after."""
+    move, kind, kept_noise = moves
 
-    def block(parameters: Any, x: Array, t: Array, tau: Array, *rest):
+    def block(parameters: Any, x: Array, t: Array, tau: Array, w: Array, number: Array, words: Array):
         def taken(columns: Array, k: Array):
-            moved = step(None, parameters, columns, t, tau, k, *rest)
-            return moved, moved if keeps_path else None
+            slopes = []
 
-        last, path = lax.scan(taken, x.T, jnp.arange(count))
-        if moves[1] is not None:
-            return last.T, path, jnp.zeros(()), jnp.zeros(())
-        field, w = _field(make_functional, parameters, t), rest[0]
-        return last.T, path, field.energy(x, w), field.energy(last.T, w)
+            def gradient(y: Array, ahead: int = 0):
+                slopes.append(
+                    _field(make_functional, parameters, t + (k + ahead) * tau).columns_gradient(y, w)
+                )
+                return slopes[-1]
+
+            def kicks(ahead: int):
+                key = jax.random.wrap_key_data(words, impl="threefry2x32")
+                return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
+
+            size = _amplitude(make_functional, kept_noise, parameters, t, tau)
+            moved = move(gradient, (columns,), _coefficients(tau, size, columns), kicks)[0]
+            return moved, (columns, tuple(slopes)) if keeps_path else None
+
+        if count == 1:  # XLA fuses less in a loop
+            last, path = taken(x, 0)
+        else:
+            last, path = lax.scan(taken, x, jnp.arange(count))
+        if kind is not None:
+            return last, path, jnp.zeros(()), jnp.zeros(())
+        field = _field(make_functional, parameters, t)
+        return last, path, field.energy(x.T, w), field.energy(last.T, w)
 
     return jax.jit(block)
 
 
 @kept
-def _pulled_block(make_functional: Callable, moves: tuple, count: int, alone: bool):
-    """A function of a cotangent, the path and `operands`: its pull-back to (parameters, positions, t, τ).
+def _pulled_block(make_functional: Callable, moves: tuple, count: int):
+    """A function of a cotangent, the columns at the end, the path and `operands`: its pull-back to
+    (parameters, columns, t, τ). The slopes are those of the path, and so is the noise, the sum of a step's
+    kicks: x⁺ is what the same slopes make without it, and amplitude times noise."""
+    move, _, kept_noise = moves
 
-    Where the noise stands `alone`, x⁺ = x⁺(ξ = 0) + √(2θτ)ξ, it is read off the path and not drawn again.
-    """
-    step = _step(make_functional, *moves)
+    def pulled(c: Array, last: Array, path: tuple, parameters: Any, x: Array, t: Array, tau: Array, w, *_):
+        def step(
+            kick, size: Array, slopes: tuple, columns: Array, k: Array, parameters: Any, t: Array, tau: Array
+        ):
+            known = iter(slopes)
 
-    def pulled(cotangent: Array, path: Array, parameters: Any, x: Array, t: Array, tau: Array, *rest):
+            def gradient(y: Array, ahead: int = 0):
+                return slope(parameters, t + (k + ahead) * tau, y, w, next(known))
+
+            given = (columns,), _coefficients(tau, size, columns), lambda ahead: 0.0 if ahead else kick
+            return move(gradient, *given)[0]
+
         def back(after: tuple, given: tuple):
-            c, total = after
-            columns, moved, k = given
-            noise, by = None, (parameters, columns, t, tau)
-            if alone:
-                size = _amplitude(make_functional, moves[2], parameters, t, tau)
-                kicked = moved - step(0.0, *by, k, *rest)
-                noise = jnp.where(size > 0.0, kicked / jnp.where(size > 0.0, size, 1.0), 0.0)
-            of_parameters, before, of_t, of_tau = jax.vjp(lambda *by: step(noise, *by, k, *rest), *by)[1](c)
-            return (before, jax.tree.map(jnp.add, total, (of_parameters, of_t, of_tau))), None
+            c, total, moved = after
+            columns, slopes, k = given
+            kick = moved - step(0.0, 0.0, slopes, columns, k, parameters, t, tau)
+            size = _amplitude(make_functional, kept_noise, parameters, t, tau)
 
-        starts = jnp.concatenate([x.T[None], path[:-1]])
-        nothing = jax.tree.map(jnp.zeros_like, (parameters, t, tau))
-        given = starts, path, jnp.arange(count)
-        after = cotangent.T, nothing
-        if count == 1:  # XLA fuses less in a loop
-            (before, (total, of_t, of_tau)), _ = back(after, (x.T, path[0], 0))
+            def along(columns: Array, *by):
+                grown = _amplitude(make_functional, kept_noise, *by)
+                share = jnp.where(size > 0.0, grown / jnp.where(size > 0.0, size, 1.0), 0.0)
+                return step(kick, share, slopes, columns, k, *by)
+
+            before, *found = jax.vjp(along, columns, parameters, t, tau)[1](c)
+            return (before, jax.tree.map(jnp.add, total, tuple(found)), columns), None
+
+        slope = _slope(make_functional)
+        after = c, jax.tree.map(jnp.zeros_like, (parameters, t, tau)), last
+        if count == 1:
+            (before, total, _), _ = back(after, (*path, 0))
         else:
-            (before, (total, of_t, of_tau)), _ = lax.scan(back, after, given, reverse=True)
-        return total, before.T, of_t, of_tau
+            (before, total, _), _ = lax.scan(back, after, (*path, jnp.arange(count)), reverse=True)
+        parameters, t, tau = total
+        return parameters, before, t, tau
 
     return jax.jit(pulled)
 
 
-def _step(make_functional: Callable, move: Callable, kind: str | None, kept_noise: float):
-    """The step number k of a block: a function of its noise, None for that of the seed, of (parameters,
-    columns, t, τ, k) and of the other operands."""
+def _slope(make_functional: Callable):
+    """∇_W F in columns where it is known, as a function of (parameters, t, columns) that can be pulled back:
+    by the derivative of Σ c_i·∇_W F(x_i), which is cheaper than that of the vector."""
 
-    def step(noise, parameters: Any, columns: Array, t: Array, tau: Array, k: Array, w: Array, *seed):
-        number, words = seed
-        amplitude = _amplitude(make_functional, kept_noise, parameters, t, tau)
-        coefficients = jnp.asarray(tau, columns.dtype), jnp.asarray(amplitude, columns.dtype)
+    @jax.custom_vjp
+    def slope(parameters: Any, t: Array, columns: Array, w: Array, known: Array):
+        return known
 
-        def gradient(y: Array, ahead: int = 0):
-            return _field(make_functional, parameters, t + (k + ahead) * tau).columns_gradient(y, w)
+    def forth(parameters: Any, t: Array, columns: Array, w: Array, known: Array):
+        return known, (parameters, t, columns, w)
 
-        def kicks(ahead: int):
-            if noise is not None:
-                return 0.0 if ahead else noise
-            key = jax.random.wrap_key_data(words, impl="threefry2x32")
-            return increments(kind, key, number + k + ahead, columns.shape, columns.dtype)
+    def back(operands: tuple, c: Array):
+        *by, w = operands
 
-        return move(gradient, (columns,), coefficients, kicks)[0]
+        def pairing(parameters: Any, t: Array, columns: Array):
+            return _field(make_functional, parameters, t).columns_pairing(columns, w, c)
 
-    return step
+        return *jax.grad(pairing, argnums=(0, 1, 2))(*by), None, None
+
+    slope.defvjp(forth, back)
+    return slope
+
+
+def _coefficients(tau: Array, amplitude: Array, columns: Array):
+    return jnp.asarray(tau, columns.dtype), jnp.asarray(amplitude, columns.dtype)
 
 
 def _amplitude(make_functional: Callable, kept_noise: float, parameters: Any, t: Array, tau: Array):

@@ -19,7 +19,7 @@ class Tolerances:
     solved_single: float = 1e-7  # as `solved`, in float32
     particle_iterations: int = 500  # of conjugate gradients for the derivative of an implicit step
 
-    path: int = 2**28  # bytes of a run's positions that are kept, a quarter of 1 GB: densities take as much
+    path: int = 2**28  # bytes of a run's positions and slopes, a quarter of 1 GB: densities take as much
     path_block: int = 64  # steps of one program: its call costs less than they do, also of small clouds
 
     # Steps on grids

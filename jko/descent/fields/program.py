@@ -168,6 +168,18 @@ class Field(Flow):
             total = total + c * _term_gradient(atom, columns, w).astype(columns.dtype)
         return total
 
+    def columns_pairing(self, columns: Array, w: Array, c: Array):
+        """Σ c_i·∇_W F(α)(x_i), of columns: a potential's without its gradient."""
+        total = jnp.zeros((), columns.dtype)
+        for a, atom in self.terms:
+            if atom.kind == "potential":
+                V = pointwise.scalar(atom.V)
+                along = jax.vmap(lambda x, u, V=V: jax.jvp(V, (x,), (u,))[1], in_axes=1)(columns, c)
+            else:
+                along = c * _term_gradient(atom, columns, w)
+            total = total + a * jnp.sum(along)
+        return total.astype(columns.dtype)
+
     def native(self, x: np.ndarray) -> bool:
         """Whether a term sums over these particles outside jax."""
         return self.mesh is None and any(native_terms.is_native(atom, *x.shape) for _, atom in self.terms)
