@@ -10,7 +10,7 @@ import numpy as np
 from jko.limits.line_solves import Resolvent, circulate, limit_around
 from jko.limits.lines import Lines, jumps, leaving
 from jko.limits.tolerances import TOLERANCES
-from jko.loops.elliptic.tridiagonal import combine_conserving, generate, limit_fluxes
+from jko.loops.elliptic.tridiagonal import advance, combine_conserving, limit_fluxes
 
 GAMMA = 1.0 - math.sqrt(0.5)  # of the step: both stages of the L-stable Runge–Kutta method of order 2
 
@@ -103,9 +103,13 @@ class _Stage:
     def __call__(self, rho: np.ndarray):
         if self.resolvent is None:
             self.resolvent = Resolvent(self.step * self.right, self.step * self.left, self.periodic)
-        out = np.empty_like(rho)
-        (circulate if self.periodic else generate)(self.right, self.left, self.compact, rho, out)
-        return self.resolvent(out, self.positive)
+        out, rates = np.empty_like(rho), (self.right, self.left)
+        if self.periodic:
+            circulate(*rates, self.compact, rho, out)
+            return self.resolvent(out, self.positive)
+        factors = self.resolvent.multiplier, self.resolvent.inverse
+        advance(*factors, *rates, self.step, self.compact, rho, out, np.zeros(rho.shape[1]))
+        return out
 
 
 def _absorbed(jump: np.ndarray, lines: Lines, theta: float) -> tuple[np.ndarray, np.ndarray]:

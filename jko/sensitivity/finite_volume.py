@@ -154,11 +154,15 @@ class _Sweeps:
         rho, psi, theta, tau = cotangent.copy(), np.zeros_like(cotangent), 0.0, 0.0
         along: dict[int, tuple] = {}
         for lines, share, sweep in reversed(self.taken):
-            of_psi = along.setdefault(id(lines), (lines, np.zeros_like(sweep.rho)))[1]
-            before, of_theta, of_length = sweep.pull(lines.of(rho), of_psi)
+            of_jumps = along.setdefault(id(lines), (lines, sweep, np.zeros_like(sweep.faces.jump)))[2]
+            before, of_theta, of_length = sweep.pull(lines.of(rho), of_jumps)
             lines.put(before, rho)
             theta, tau = theta + of_theta, tau + share * of_length
-        for place, (lines, of_psi) in enumerate(along.values()):
+        for place, (lines, sweep, of_jumps) in enumerate(along.values()):
+            of_jumps *= lines.conductance
+            theta -= float(np.vdot(of_jumps, sweep.faces.jump))
+            of_psi = np.diff(of_jumps, axis=0, prepend=0.0, append=0.0)
+            np.negative(of_psi, out=of_psi)
             lines.put(lines.of(psi) + of_psi if place else of_psi, psi)
         return _Cotangents(rho, psi, theta, tau)
 
@@ -184,49 +188,47 @@ class _LineSweep:
             self.out = np.empty_like(rho)
             limit_fluxes(self.low, self.high, LIMITS.kept, self.out)
 
-    def pull(self, cotangent: np.ndarray, psi: np.ndarray):
-        """The cotangents of ρ, of θ and of the length of the sweep; that of Ψ on the lines is added."""
+    def pull(self, cotangent: np.ndarray, jumps: np.ndarray):
+        """The cotangents of ρ, of θ at fixed jumps of Ψ/θ and of the length of the sweep; that of the jumps
+        over the faces, per conductance, is added."""
         of_low, of_high, before, theta, tau = cotangent, cotangent, 0.0, 0.0, 0.0
         if self.high is not None and self.low is not None:
             of_low, of_high = _pull_limited(self.low, self.high, cotangent)
         if self.high is not None:
-            two, theta, tau = self._stage(self.fine, self.one, self.two, _SHARE * of_high, GAMMA, psi)
+            two, theta, tau = self._stage(self.fine, self.one, self.two, _SHARE * of_high, GAMMA, jumps)
             two += (1.0 - _SHARE) * of_high
-            before, of_theta, of_tau = self._stage(self.fine, self.rho, self.one, two, GAMMA, psi)
+            before, of_theta, of_tau = self._stage(self.fine, self.rho, self.one, two, GAMMA, jumps)
             theta, tau = theta + of_theta, tau + of_tau
         if self.low is not None:
-            alone, of_theta, of_tau = self._stage(self.euler, self.rho, self.low, of_low, 1.0, psi)
+            alone, of_theta, of_tau = self._stage(self.euler, self.rho, self.low, of_low, 1.0, jumps)
             before, theta, tau = before + alone, theta + of_theta, tau + of_tau
         return before, theta, tau
 
-    def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float, psi):
+    def _stage(self, stage, rho: np.ndarray, out: np.ndarray, cotangent: np.ndarray, share: float, jumps):
         """Of out = (I − sQ)⁻¹(I + δQ)ρ, s + δ the share of the sweep's length."""
-        before, rates, (jump, slope) = np.empty_like(rho), (stage.right, stage.left), self.faces
-        given = stage.resolvent.inverse, out, rho, *rates, slope, jump
-        numbers = stage.step, stage.compact, self.conductance
-        by_out, by_rho, by_jumps = pull_stage(cotangent, *given, numbers, before, psi)
+        before, rates = np.empty_like(rho), (stage.right, stage.left)
+        given = stage.resolvent.inverse, out, rho, *rates, self.faces.slope, stage.step, stage.compact
+        by_out, by_rho = pull_stage(cotangent, *given, before, jumps)
         by_compact = by_rho - by_out
-        theta, tau = (stage.step * by_out + stage.compact * by_rho) / self.theta - by_jumps, share * by_out
+        theta, tau = (stage.step * by_out + stage.compact * by_rho) / self.theta, share * by_out
         if stage.bound is Bound.SPACING:
             theta -= by_compact * stage.compact / self.theta
         elif stage.bound is Bound.LENGTH:
             tau += 0.5 * share * by_compact
         else:
-            theta += self._of_largest_rate(*rates, -by_compact * stage.compact, psi)
+            theta += self._of_largest_rate(*rates, -by_compact * stage.compact, jumps)
         return before, theta, tau
 
-    def _of_largest_rate(self, right: np.ndarray, left: np.ndarray, of_log: float, psi: np.ndarray):
+    def _of_largest_rate(self, right: np.ndarray, left: np.ndarray, of_log: float, jumps: np.ndarray):
         """The cotangent of θ by the largest rate at which a cell is left, whose logarithm has `of_log`; that
-        of Ψ is added to `psi`."""
+        of the jumps is added."""
         held = leaving(right, left, False)
         i, j = np.unravel_index(held.argmax(), held.shape)
         of_rate, theta = of_log / held[i, j], 0.0
         for face, rates, bent in ((i, right, 0.0), (i - 1, left, 1.0)):
             if 0 <= face < len(right):
-                of_jump = of_rate * (self.faces.slope[face, j] + bent) * self.conductance
-                psi[face + 1, j] += of_jump
-                psi[face, j] -= of_jump
-                theta += of_rate * rates[face, j] / self.theta - of_jump * self.faces.jump[face, j]
+                jumps[face, j] += of_rate * (self.faces.slope[face, j] + bent)
+                theta += of_rate * rates[face, j] / self.theta
         return theta
 
 

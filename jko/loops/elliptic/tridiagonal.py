@@ -11,8 +11,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-_BLOCK = 128  # lines eliminated together: a few arrays of n × 128 stay in the second-level cache
-_ENTRIES = 32_768  # fluxes made at a time: they stay in the cache
 _SMALLEST = 1e-280  # a pivot below belongs to cells cut off from all others, where nothing moves
 
 
@@ -44,32 +42,52 @@ def factor(
 def solve(multiplier: np.ndarray, inverse: np.ndarray, left: np.ndarray, rhs: np.ndarray, out: np.ndarray):
     """out = (diag(shift) − Q)⁻¹ rhs with the factors of `factor`; out may be rhs."""
     n, lines = rhs.shape
-    for start in range(0, lines, _BLOCK):
-        end = min(lines, start + _BLOCK)
-        for j in range(start, end):
-            out[0, j] = rhs[0, j]
-        for i in range(1, n):
-            for j in range(start, end):
-                out[i, j] = rhs[i, j] + multiplier[i - 1, j] * out[i - 1, j]
-        for j in range(start, end):
-            out[n - 1, j] *= inverse[n - 1, j]
-        for i in range(n - 2, -1, -1):
-            for j in range(start, end):
-                out[i, j] = (out[i, j] + left[i, j] * out[i + 1, j]) * inverse[i, j]
+    for j in range(lines):
+        out[0, j] = rhs[0, j]
+    for i in range(1, n):
+        for j in range(lines):
+            out[i, j] = rhs[i, j] + multiplier[i - 1, j] * out[i - 1, j]
+    _substitute(inverse, left, 1.0, out)
 
 
-def generate(right: np.ndarray, left: np.ndarray, share: float, rho: np.ndarray, out: np.ndarray):
-    """out = rho + share·Q rho."""
-    faces, lines = right.shape
-    out[:] = rho
-    rows = max(1, _ENTRIES // lines)
-    for start in range(0, faces, rows):
-        end = min(start + rows, faces)
-        flux = right[start:end] * rho[start:end]
-        flux -= left[start:end] * rho[start + 1 : end + 1]
-        flux *= share
-        out[start + 1 : end + 1] += flux
-        out[start:end] -= flux
+@njit(cache=True)
+def _substitute(inverse: np.ndarray, left: np.ndarray, step: float, out: np.ndarray):
+    n, lines = out.shape
+    for j in range(lines):
+        out[n - 1, j] *= inverse[n - 1, j]
+    for i in range(n - 2, -1, -1):
+        for j in range(lines):
+            out[i, j] = (out[i, j] + step * left[i, j] * out[i + 1, j]) * inverse[i, j]
+
+
+@njit(cache=True)
+def advance(
+    multiplier: np.ndarray,
+    inverse: np.ndarray,
+    right: np.ndarray,
+    left: np.ndarray,
+    step: float,
+    compact: float,
+    rho: np.ndarray,
+    out: np.ndarray,
+    carried: np.ndarray,
+):
+    """out = (I − step·Q)⁻¹(I + compact·Q) rho with the factors of I − step·Q; out is not rho, `carried` as by
+    `factor`."""
+    n, lines = rho.shape
+    for i in range(n):
+        if i < n - 1:
+            for j in range(lines):
+                flux = compact * (right[i, j] * rho[i, j] - left[i, j] * rho[i + 1, j])
+                out[i, j] = rho[i, j] + carried[j] - flux
+                carried[j] = flux
+        else:
+            for j in range(lines):
+                out[i, j] = rho[i, j] + carried[j]
+        if i > 0:
+            for j in range(lines):
+                out[i, j] += multiplier[i - 1, j] * out[i - 1, j]
+    _substitute(inverse, left, step, out)
 
 
 def combine_conserving(mass: np.ndarray, weight: float, one: np.ndarray, two: np.ndarray, out: np.ndarray):

@@ -15,44 +15,41 @@ def pull_stage(
     right: np.ndarray,
     left: np.ndarray,
     slope: np.ndarray,
-    jump: np.ndarray,
-    numbers: tuple,
+    step: float,
+    compact: float,
     before: np.ndarray,
-    psi: np.ndarray,
+    faces: np.ndarray,
 ):
-    """Of out = (I − sQ)⁻¹(I + δQ)ρ with the `inverse` of the pivots of I − sQ and `numbers` (s, δ,
-    conductance): fills `before` with the cotangent of ρ, and adds to `psi` that of Ψ, by which right and left
-    go as `slope` B′ and B′ + 1.
+    """Of out = (I − sQ)⁻¹(I + δQ)ρ with the `inverse` of the pivots of I − sQ, s = `step`, δ = `compact`:
+    fills `before` with the cotangent of ρ, and adds to `faces` that of their jumps, by which right and left
+    go as the conductance times `slope` B′ and B′ + 1; the conductance is left out.
 
-    z = (I − sQ)⁻ᵀ cotangent comes from the last cell down, and the faces with it. Returns (Σ of the fluxes of
-    out against the rise of z, the same of ρ, Σ of the jumps with their cotangents).
+    Returns (Σ of the fluxes of out against the rise of z = (I − sQ)⁻ᵀ cotangent, the same of ρ). Loops that
+    hold few arrays each take less time than one that holds all.
     """
-    step, compact, conductance = numbers
     n, lines = cotangent.shape
-    by_out = by_rho = by_jumps = 0.0
-    upper = np.empty(lines)
+    by_out = by_rho = 0.0
+    z, carried = np.empty((n, lines)), np.zeros(lines)
     for j in range(lines):
-        before[0, j] = cotangent[0, j] * inverse[0, j]
+        z[0, j] = cotangent[0, j] * inverse[0, j]
     for i in range(1, n):
         for j in range(lines):
-            reached = step * left[i - 1, j] * before[i - 1, j]
-            before[i, j] = (cotangent[i, j] + reached) * inverse[i, j]
-    for j in range(lines):
-        upper[j] = before[n - 1, j]
+            z[i, j] = (cotangent[i, j] + step * left[i - 1, j] * z[i - 1, j]) * inverse[i, j]
     for i in range(n - 2, -1, -1):
         for j in range(lines):
-            r, l = right[i, j], left[i, j]
-            here = before[i, j] + step * r * inverse[i, j] * upper[j]
-            rise = upper[j] - here
-            upper[j] = here
+            z[i, j] += step * right[i, j] * inverse[i, j] * z[i + 1, j]
+    for i in range(n - 1):
+        for j in range(lines):
+            r, l, rise = right[i, j], left[i, j], z[i + 1, j] - z[i, j]
             above = step * out[i, j] + compact * rho[i, j]
             below = step * out[i + 1, j] + compact * rho[i + 1, j]
             by_out += rise * (r * out[i, j] - l * out[i + 1, j])
             by_rho += rise * (r * rho[i, j] - l * rho[i + 1, j])
-            of_jump = rise * (above * slope[i, j] - below * (1.0 + slope[i, j])) * conductance
-            by_jumps += of_jump * jump[i, j]
-            psi[i + 1, j] += of_jump
-            psi[i, j] -= of_jump
-            before[i + 1, j] -= compact * l * rise
-            before[i, j] = here + compact * r * rise
-    return by_out, by_rho, by_jumps
+            faces[i, j] += rise * ((above - below) * slope[i, j] - below)
+        for j in range(lines):
+            rise = compact * (z[i + 1, j] - z[i, j])
+            before[i, j] = z[i, j] + right[i, j] * rise - carried[j]
+            carried[j] = left[i, j] * rise
+    for j in range(lines):
+        before[n - 1, j] = z[n - 1, j] - carried[j]
+    return by_out, by_rho
