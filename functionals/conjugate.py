@@ -33,15 +33,37 @@ class Ladder(NamedTuple):
         ends = self.logarithms[rung], self.logarithms[rung + 1]
         return *ends, self.slopes[rung] - p, self.slopes[rung + 1] - p
 
+    def guess(self, p: np.ndarray) -> tuple:
+        """(log s, dU′/d log s) where U′(s) is about p, and the mean of the latter between the rungs beside p.
+
+        From a + bsᵏ through three rungs, exact for powers and the logarithm, once with the rung below and
+        once with that above; NaN where U′ is not that smooth.
+        """
+        sought = np.where(np.isnan(p), -np.inf, p)
+        rung = np.clip(np.searchsorted(self.slopes, sought, side="right") - 1, 1, len(self.slopes) - 3)
+        rises = np.diff([self.slopes[rung + k] for k in (-1, 0, 1, 2)], axis=0)
+        share, apart = (p - self.slopes[rung]) / rises[1], self.logarithms[1] - self.logarithms[0]
+        fits = []
+        for ratio, part in ((rises[1] / rises[0], share), (rises[2] / rises[1], share)):
+            even = np.abs(ratio - 1.0) < TOLERANCES.even
+            bent, power = np.where(even, 1.0, ratio - 1.0), np.where(even, 1.0, np.log(ratio))
+            place = np.where(even, part, np.log1p(bent * part) / power)
+            fits.append((place, np.where(even, 1.0, (1.0 + bent * part) * power / bent)))
+        (below, slope), (above, other) = fits
+        place = (1.0 - below) * below + below * above
+        mean = rises[1] / apart
+        return self.logarithms[rung] + apart * place, 0.5 * (slope + other) * mean, mean
+
 
 def invert_derivative(derivative: Callable, p: np.ndarray, ladder: Ladder | None = None) -> np.ndarray:
     """The s ≥ 0 with U′(s) = p, for U′ non-decreasing; 0 where p ≤ U′(0+), inf where p ≥ sup U′.
 
-    By the method of Anderson and Björck [AndersonBjorck1973] in log s once an interval is narrow, by halving
-    before and where that is slow: no derivative of U′ is needed and an essentially flat or infinite U′ at 0
-    does no harm. It starts from the rungs of a `ladder` of the same U′, or from all densities.
+    By secants in log s from between the rungs of a `ladder` of the same U′, where that is smooth; elsewhere,
+    and without a ladder, by the method of Anderson and Björck [AndersonBjorck1973] once an interval is
+    narrow, by halving before and where that is slow: no derivative of U′ is needed and an essentially flat or
+    infinite U′ at 0 does no harm.
     """
-    p = np.asarray(p, dtype=float)
+    p, near, found = np.asarray(p, dtype=float), 0.0, False
     with np.errstate(all="ignore"):
         if ladder is not None:
             low, high, f_low, f_high = ladder.bracket(p)
@@ -51,8 +73,32 @@ def invert_derivative(derivative: Callable, p: np.ndarray, ladder: Ladder | None
         empty, unbounded = f_low >= 0, (f_high <= 0) | (p == np.inf)
         if ladder is not None:
             empty = ladder.slopes[0] >= p
-        s = np.exp(_root(derivative, p, (low, high), (f_low, f_high), empty | unbounded))
+            near, found = _by_secants(derivative, p, ladder, empty | unbounded)
+        far = _root(derivative, p, (low, high), (f_low, f_high), empty | unbounded | found)
+        s = np.exp(np.where(found, near, far))
     return np.where(empty, 0.0, np.where(unbounded, np.inf, s))
+
+
+def _by_secants(derivative: Callable, p: np.ndarray, ladder: Ladder, known: np.ndarray):
+    """(log s, where U′(s) = p to rounding there), but for those `known` otherwise."""
+    at, slope, mean = ladder.guess(p)
+    usable = np.isfinite(at) & ~known
+    at = np.where(usable, at, 0.0)
+    value = derivative(np.exp(at)) - p
+    for _ in range(TOLERANCES.secants):
+        # steeper than between the rungs it may be a jump, which a secant takes for a root
+        usable &= (slope > 0.0) & (slope <= TOLERANCES.steep * mean)
+        step = np.where(usable, -value / slope, 0.0)
+        found = usable & (np.abs(step) <= TOLERANCES.of_logarithm * np.maximum(1.0, np.abs(at)))
+        if np.all(found | ~usable):
+            break
+        moves = usable & ~found
+        new = at + np.where(moves, step, 0.0)
+        after = derivative(np.exp(new)) - p
+        slope = np.where(moves, (after - value) / (new - at), slope)
+        usable &= ~moves | (np.abs(after) < np.abs(value))
+        at, value = new, np.where(moves, after, value)
+    return at, found
 
 
 def _root(derivative: Callable, p: np.ndarray, ends: tuple, values: tuple, known: np.ndarray):

@@ -23,6 +23,9 @@ class Tolerances:
     # The solution of U′(s) = p
     most_log: float = 350.0  # of a density, and minus it the least: squares stay finite
     rungs: int = 701  # densities at which U′ is known, half a power of e apart, where secants do well
+    even: float = 1e-6  # of 1, by which rises of U′ differ where it goes like log s: their ratio has no root
+    secants: int = 6  # from between rungs, each with 1.6 times the digits: what takes more is no smooth U′
+    steep: float = 8.0  # times the slope from rung to rung: a steeper secant may lie across a jump
     narrow: float = 4.0  # powers of e, within which U′ is close enough to a line for a secant
     slow: float = 8.0  # times the bracket that halving at each third iteration leaves: more is halved
     of_logarithm: float = 1e-15  # of log s, or of 1: its rounding

@@ -259,3 +259,35 @@ def test_refusals():
         steps.Quantile().prepare(fn.Interaction(lambda z: jnp.exp(-(z[0] ** 2)) - jnp.log(jnp.abs(z[0]))), mu)
     with pytest.raises(ValueError, match="must be even"):
         steps.Quantile().prepare(fn.Interaction(lambda z: jnp.sum(z) ** 3), mu)
+
+
+@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), (1e-3, 1e6)])
+def test_repulsion_shares_mass_between_two_wells(length, energy):
+    """V = k(|x| − 1)², W = −cz²/2, a uniform start on [l, r]: x goes right where x > cτm, to (x/τ − cm ±
+    2k)/(1/τ + 2k − c), and the mean m of where all go solves a linear equation. Cells do not cross the
+    ridge."""
+    k, c, tau, left, right = 0.7, 0.9, 1.4, -0.8, 2.4
+    share = 2.0 * k / (right - left)
+    mean = (0.5 * (left + right) / tau + 2.0 * k + 2.0 * left * share) / (
+        1.0 / tau + 2.0 * k + 2.0 * c * tau * share
+    )
+    V = fn.Potential(lambda x: k * (jnp.abs(x[0] / length) - 1.0) ** 2)
+    W = fn.Interaction(lambda z: -0.5 * c * jnp.sum((z / length) ** 2))
+    grid = Grid.uniform(-3.0 * length, 3.0 * length, 60)
+    x = grid.axes[0] / length
+    mu = Density(grid, ((x > left) & (x < right)).astype(float)).normalized()
+    run = flow(energy * V + energy * W, mu, steps.Quantile(), tau=tau * length**2 / energy, n_steps=1)
+    h = grid.spacing[0] / length
+    assert run.final.mean()[0] / length == pytest.approx(mean, abs=0.5 * h**2)
+    low = float(run.final.masses[x < 0.0].sum())
+    assert low == pytest.approx((c * tau * mean - left) / (right - left), abs=0.5 * h**2)
+
+
+@pytest.mark.parametrize("atom", KERNELS, ids=repr)
+def test_the_field_of_cells_is_that_of_their_gauss_points(atom):
+    sums = LineInteraction(atom.parts.interaction, Grid.uniform(-2.0, 2.0, 40), 1.0)
+    edges, masses = np.array([-0.7, -0.25, 0.4]), np.array([0.3, 0.7])
+    x = np.linspace(1.0, 2.0, 9)
+    points = banded.gauss_points(edges).ravel()
+    expected = w(atom, np.abs(x[:, None] - points)) @ np.tile(0.5 * masses, 2)
+    np.testing.assert_allclose(sums.field(edges, masses, x), expected, rtol=1e-6, atol=1e-6)

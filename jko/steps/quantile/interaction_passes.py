@@ -80,16 +80,16 @@ def _positive(widths):
     return np.maximum(widths, 1e-140)
 
 
-def minimise(problem, solve: Callable, tolerance: float):
+def minimise(problem, solve: Callable, tolerance: float, first: tuple | None = None):
     """(Solution, note): passes X → argmin of W₂²/2τ + cells + model at X, Anderson mixed, until the gap
-    closes.
+    closes; from `start`, or from `first` (edges, widths).
 
     `solve(problem, tolerance, first)` answers a step of single cells. A mixed iterate [WalkerNi2011] is
     taken where it lowers the objective; else what the pass found, with a stiffer model until that does. The
     certificate is that of the pass plus by what the interaction's true forces differ from the model's:
     ½(|r| + |δ|)² in the metric ((1/τ + λ)M)⁻¹, λ that of V and W.
     """
-    at = _iterate(problem, problem.start, problem.widths)
+    at = iterate(problem, *(first or (problem.start, problem.widths)))
     past, factor, iterations, change = [], 1.0, 0, np.nan
     stall, stalled = Stall(TOLERANCES.stalled_passes), False
     for passes in range(1, TOLERANCES.most_passes + 1):
@@ -102,11 +102,11 @@ def minimise(problem, solve: Callable, tolerance: float):
             past = [*past[1 - TOLERANCES.pass_memory :], (at, found)]
             mixed = _mixed(problem, past)
         if mixed is not None:
-            new = _iterate(problem, *mixed)
+            new = iterate(problem, *mixed)
             if new.value <= at.value + TOLERANCES.pair_rounding * at.magnitude:
                 at, factor = new, max(1.0, 0.5 * factor)
                 continue
-        new = _iterate(problem, found.edges, found.widths)
+        new = iterate(problem, found.edges, found.widths)
         gap = _gap(problem, found, model, new)
         closed = found.closed and gap <= enough
         if closed or stalled or passes == TOLERANCES.most_passes:
@@ -125,7 +125,8 @@ def minimise(problem, solve: Callable, tolerance: float):
     return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed, details=details), note
 
 
-def _iterate(problem, edges: np.ndarray, widths: np.ndarray):
+def iterate(problem, edges: np.ndarray, widths: np.ndarray):
+    """The Iterate at these edges."""
     pairs = problem.energy.interaction.at(edges, widths, problem.masses)
     cells = problem.energy.at(edges, widths, problem.masses)
     cost = problem.cost(edges)

@@ -45,6 +45,17 @@ class LineKernel:
         """Whether W repels so much at 0 that no cell ever closes."""
         return self.logarithm > 0.0 or any(s * (a - 1.0) > 0.0 and a < 1.0 for a, s in self.powers)
 
+    def value(self, z: np.ndarray):
+        """W at distances z > 0, the table read along straight lines."""
+        out = self.constant + 0.5 * self.quadratic * z**2 + self.absolute * z
+        if self.logarithm:
+            out -= self.logarithm * np.log(z)
+        for a, s in self.powers:
+            out += s * z**a / a
+        if len(self.table):
+            out += np.interp(z, self.spacing * np.arange(len(self.table)), self.table[:, 0])
+        return out
+
     def barrier(self, z):
         """(B, B′, B″) of the convex part of W that is singular at 0: where W″ cannot be integrated."""
         value, slope, bend = np.zeros_like(z), np.zeros_like(z), np.zeros_like(z)

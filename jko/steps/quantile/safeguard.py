@@ -4,12 +4,14 @@ wide."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
 from jko.measures import Grid
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.duality import duality_gap
+from jko.steps.quantile.interaction_passes import iterate
 from jko.steps.quantile.lagrangian import kept_apart
 from jko.steps.quantile.tolerances import TOLERANCES
 
@@ -31,32 +33,73 @@ def certified(problem, solve: Callable, solution, note: str, tolerance: float, g
     if problem.exponent == 2.0 and not (best.closed and best.gap <= TOLERANCES.proved * best.cost):
         again, why = _second(problem, solve, tolerance, faces)
         if again is not None and (again.closed or not best.closed):
-            again = _with_gap(problem, again, faces)
-            lower = _value(problem, again) < _value(problem, best) - TOLERANCES.same_value * best.magnitude
-            if lower or (again.closed and not best.closed):
-                best = again._replace(details={**again.details, "start": "rough"})
-                note = "; ".join(filter(None, (why, SECOND_START)))
+            best, note = _lower(best, note, _with_gap(problem, again, faces), why)
     coarse = COARSE if best.gap > best.cost else ""
     return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY, coarse)))
 
 
+def lowest_found(problem, solve: Callable, solution, note: str, tolerance: float, grid: Grid):
+    """(Solution, note) of the lowest of some stationary points where cells feel each other; no gap is known.
+
+    Cells do not cross the ridge of a V on whose other side their own repulsion wants them: the next begins at
+    the lowest of mixtures of the last with the convex step in its field W ∗ ρ.
+    """
+    for _ in range(TOLERANCES.second_starts):
+        first = _mixed(problem, solution, grid.edges[0])
+        if first is None:
+            break
+        again, why = solve(problem, tolerance, first)
+        before = solution.energy + solution.cost
+        solution, note = _lower(solution, note, again, why)
+        if not before - solution.energy - solution.cost > TOLERANCES.proved * solution.cost:
+            break
+    return solution, note
+
+
+def _mixed(problem, solution, faces: np.ndarray):
+    """The edges and widths of the lowest objective among mixtures of a solution and the convex step in its
+    field; None where that does not settle."""
+    coarse, cap = _coarse(problem, faces)
+    field = partial(problem.energy.interaction.field, solution.edges, problem.masses)
+    program = _Program(problem, coarse, cap, field)
+    G = program.minimum()
+    if G is None:
+        return None
+    here = np.interp(coarse, solution.edges, program.levels)
+    shares = 0.5 ** np.arange(TOLERANCES.mixtures)
+    tried = [_apart(problem, program.placed(np.diff(here + share * (G - here))), faces) for share in shares]
+    return min(tried, key=lambda edges: iterate(problem, *edges).value)
+
+
+def _lower(best, note: str, again, why: str):
+    lower = again.energy + again.cost < best.energy + best.cost - TOLERANCES.same_value * best.magnitude
+    if lower or (again.closed and not best.closed):
+        best = again._replace(details={**again.details, "start": "rough"})
+        note = "; ".join(filter(None, (why, SECOND_START)))
+    return best, note
+
+
 def _second(problem, solve: Callable, tolerance: float, faces: np.ndarray):
-    stride = -(-(faces.size - 1) // TOLERANCES.rough_cells)
-    coarse = faces[::stride] if (faces.size - 1) % stride == 0 else faces
-    cap = problem.energy.cap
-    varied = isinstance(cap, VariedCap)
-    means = cap if cap is None or not varied else np.diff(cap.integral(coarse)) / np.diff(coarse)
-    rough = rough_step(problem, coarse, means)
+    rough = rough_step(problem, *_coarse(problem, faces))
     if rough is None:
         return None, ""
-    if varied:
-        return solve(problem, tolerance, rough)
-    least = (
-        (TOLERANCES.open_width * (faces[1] - faces[0]) * (problem.masses > 0.0))
-        if cap is None
-        else problem.masses / cap
-    )
-    return solve(problem, tolerance, kept_apart(*rough, least, problem.masses, problem.walls))
+    return solve(problem, tolerance, _apart(problem, rough, faces))
+
+
+def _coarse(problem, faces: np.ndarray):
+    """The faces of a rough step, and the cap between them."""
+    stride = -(-(faces.size - 1) // TOLERANCES.rough_cells)
+    coarse, cap = faces[::stride] if (faces.size - 1) % stride == 0 else faces, problem.energy.cap
+    return coarse, np.diff(cap.integral(coarse)) / np.diff(coarse) if isinstance(cap, VariedCap) else cap
+
+
+def _apart(problem, rough: tuple, faces: np.ndarray):
+    cap = problem.energy.cap
+    if isinstance(cap, VariedCap):
+        return rough
+    open_width = TOLERANCES.open_width * (faces[1] - faces[0])
+    least = open_width * (problem.masses > 0.0) if cap is None else problem.masses / cap
+    return kept_apart(*rough, least, problem.masses, problem.walls)
 
 
 def _with_gap(problem, solution, faces: np.ndarray):
@@ -66,49 +109,59 @@ def _with_gap(problem, solution, faces: np.ndarray):
     return solution._replace(gap=gap, closed=closed)
 
 
-def _value(problem, solution):
-    return solution.energy + solution.cost
-
-
 def rough_step(problem, faces: np.ndarray, cap: float | np.ndarray | None = None):
-    """(edges, widths) between which the problem's masses lie after a step, to the resolution of `faces`.
+    """(edges, widths) between which the problem's masses lie after a step, to the resolution of `faces`;
+    None where it does not settle. `cap` `[faces − 1]` are means over the cells."""
+    program = _Program(problem, faces, cap)
+    G = program.minimum()
+    return None if G is None else program.placed(np.diff(G))
 
-    With G the cumulative mass, ½W₂² = ∫ h₀(G) − xG dx + const, h₀′ the quantile function of the start. For
-    every V, every convex U and every cap c(x) the step is convex in G,
+
+class _Program:
+    """A step as a convex program in the cumulative mass G.
+
+    ½W₂² = ∫ h₀(G) − xG dx + const, h₀′ the quantile function of the start. For every V, every convex U and
+    every cap c(x) the step is convex in G,
 
         min Σ h (h₀(G) − xG)/τ + Σ h U(ΔG/h) + V ΔG,   0 ≤ ΔG ≤ h c,
 
     so that there are no local minima; the Hessian is tridiagonal. By a barrier method, the start smoothed
-    over a share of its mass that falls with the barrier. `cap` `[faces − 1]` are means over the cells.
-    Returns None where it does not settle.
+    over a share of its mass that falls with the barrier. A `field` of positions stands beside V.
     """
-    program = _Program(problem, faces, cap)
-    G, blur = program.begin(), 0.1
-    with np.errstate(all="ignore"):
-        for _ in range(TOLERANCES.phases):
-            G = program.descended(G, blur)
-            if G is None:
-                return None
-            program.barrier, blur = (
-                TOLERANCES.phase_fall * program.barrier,
-                max(TOLERANCES.phase_fall * blur, TOLERANCES.least_blur),
-            )
-    return program.placed(np.diff(G))
 
-
-class _Program:
-    def __init__(self, problem, faces: np.ndarray, cap: float | np.ndarray | None):
+    def __init__(
+        self,
+        problem,
+        faces: np.ndarray,
+        cap: float | np.ndarray | None,
+        field: Callable[[np.ndarray], np.ndarray] | None = None,
+    ):
         self.problem, self.faces, self.h = problem, faces, np.diff(faces)
         self.mass, position = problem.masses.sum(), problem.start
         self.levels = np.append(0.0, np.cumsum(problem.masses))
         middle = 0.5 * (position[1:] + position[:-1])
         self.integral = np.append(0.0, np.cumsum(middle * problem.masses))
         self.U, V = problem.energy.internal, problem.energy.potential
-        self.V = np.zeros(self.h.size) if V is None else V(0.5 * (faces[1:] + faces[:-1]))[0]
+        centres = 0.5 * (faces[1:] + faces[:-1])
+        self.V = np.zeros(self.h.size) if V is None else V(centres)[0]
+        if field is not None:
+            self.V = self.V + field(centres)
         self.most = np.full(self.h.size, np.inf) if cap is None else self.h * cap
         self.weight = 0.5 * (self.h[1:] + self.h[:-1]) / problem.tau
         rates = np.ptp(self.V), (faces[-1] - faces[0]) ** 2 / problem.tau
         self.barrier = self.mass / self.h.size * max(min(rates), 1e-3 * max(rates))
+
+    def minimum(self):
+        """G at the faces, None where it does not settle."""
+        G, blur = self.begin(), 0.1
+        with np.errstate(all="ignore"):
+            for _ in range(TOLERANCES.phases):
+                G = self.descended(G, blur)
+                if G is None:
+                    return None
+                self.barrier = TOLERANCES.phase_fall * self.barrier
+                blur = max(TOLERANCES.phase_fall * blur, TOLERANCES.least_blur)
+        return G
 
     def begin(self):
         share = self.h if np.isinf(self.most[0]) else self.most

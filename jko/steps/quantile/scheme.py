@@ -72,7 +72,8 @@ class Quantile(Scheme):
     averaged over half a cell.
 
     An interaction ½ΣΣ w w W̄ is summed in time proportional to the cells, its model minimised by passes
-    until the gap of the whole step closes; the note says how many.
+    until the gap of the whole step closes; the note says how many. With 1/τ + λ ≤ 0, λ that of V and W,
+    others begin at convex steps in the field of the last, and the lowest is taken.
 
     cost_exponent: p in W_p^p/(pτ^{p−1}), the cost of moves |y − x|^p, of which the flow is ∂_tρ =
     ∇·(ρ|∇ξ|^{q−2}∇ξ), q = p/(p − 1) [Agueh2005]: doubly nonlinear diffusion, the Laplacian of q. The cost is
@@ -241,7 +242,7 @@ class Quantile(Scheme):
             # at the cap they would be narrower than rounding
             problem = without_light(problem, LIGHT[isinstance(energy.cap, VariedCap)])
         if energy.interaction is not None:
-            return problem, *self._interacting(problem)
+            return problem, *self._interacting(problem, _from_origin(mu).grid)
         grid = _from_origin(mu).grid
         solution, note = self._certified(problem, grid)
         for share in () if solution.closed else LIGHT:
@@ -252,12 +253,19 @@ class Quantile(Scheme):
                     return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
         return problem, solution, note
 
-    def _interacting(self, problem):
+    def _interacting(self, problem, grid: Grid):
         if repulsion.takes(problem):
             solution, note = repulsion.minimise(problem, self.tolerance)
             if solution.closed:
                 return solution, note
-        return interaction_passes.minimise(problem, self._minimise, self.tolerance)
+
+        def passes(problem, tolerance, first=None):
+            return interaction_passes.minimise(problem, self._minimise, tolerance, first)
+
+        found = passes(problem, self.tolerance)
+        if problem.convexity > 0.0 or grid.is_periodic or problem.energy.shells is not None:
+            return found
+        return safeguard.lowest_found(problem, passes, *found, self.tolerance, grid)
 
     def _certified(self, problem, grid: Grid):
         if problem.convexity <= 0.0 and grid.is_periodic:

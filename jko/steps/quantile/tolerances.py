@@ -111,6 +111,8 @@ class Tolerances:
     # The second start, from a convex program on the grid
     proved: float = 1e-3  # fraction of W₂²/2τ: a gap below it needs no second start
     certain: float = 1e-6  # fraction of W₂²/2τ: a gap that proves a step, stationary or not
+    second_starts: int = 8  # where cells feel each other, each lower than the last: two or three do
+    mixtures: int = 4  # by halves of the way to the step in a fixed field, which goes too far where W repels
     same_value: float = 1e-12  # fraction of J's summands by which the second point must be lower to be taken
     open_width: float = 1e-9  # of the grid's spacing: the least width of a cell from a rough step
     rough_cells: int = 4096  # of the rough step, at most: it is only a start
