@@ -62,8 +62,8 @@ class FiniteVolume(Scheme):
     G, g = −(δG/δρ)/δ² with δ the `length`, which for G = F is the Hellinger–Kantorovich flow; or g itself, a
     jax function g(x, ρ) of a point `[d]` and a density. `details` then hold what was `made` and what `left`,
     and mass after = mass before + made − left to `mass_error`; decay of F is that of the transport alone.
-    Under a cap what has grown is pushed on, at most a cell beyond the front in a step: a τ that asks for more
-    is not converged.
+    The growth of a G with a cap ends at it. Under a cap of F alone what has grown is pushed on, at most a
+    cell beyond the front in a step: a τ that asks for more is not converged.
 
     Doors, ρ = 0 in their cells [Redner2001]: what comes there is gone, and `details` hold it as `out`, with
     mass after = mass before − out to `mass_error`. F may rise as mass leaves, and no step is shortened for

@@ -24,6 +24,10 @@ class TooFast(Exception):
 class Reaction:
     """∂_t log ρ = g, g = −η/δ² with η the first variation of a functional, or a function g(x, ρ).
 
+    Where the functional has a cap, growth ends at it: that is the flow of the functional, whose pressure
+    there undoes what η would add. Under a cap of the transport's alone cells grow beyond it, and are pushed
+    on.
+
     Runge–Kutta's method of order 4 for log ρ, so that ρ > 0 stays so and empty cells stay empty
     [HairerNorsettWanner1993]. Raises TypeError for what is neither a functional nor a function.
     """
@@ -51,6 +55,12 @@ class Reaction:
             )
         return np.asarray(found, dtype=float).reshape(self.grid.cells)
 
+    def _cap(self, t: float):
+        """The least cap of the functional in the cells, inf for none."""
+        caps = self.source.at(t).parts.constraints if isinstance(self.source, Functional) else ()
+        values = [atom.values(self.grid.points).reshape(self.grid.cells) for atom in caps]
+        return np.minimum.reduce(values) if values else np.inf
+
     def evolve(self, mu: Density, t: float, duration: float):
         """(ρ after that time with g at the time t, mass made, mass left): sums over cells and substeps."""
         held, made, left, done = mu.values > 0.0, 0.0, 0.0, 0.0
@@ -64,7 +74,8 @@ class Reaction:
             ):  # NaN, or beyond the range of floats
                 break
             parts = math.ceil(rest * fastest / TOLERANCES.growth) or 1
-            after = mu.with_values(mu.values * np.exp(self._change(mu, first, t, rest / parts, held)))
+            grown = mu.values * np.exp(self._change(mu, first, t, rest / parts, held))
+            after = mu.with_values(np.minimum(grown, np.maximum(self._cap(t), mu.values)))
             change = (after.values - mu.values) * self.grid.cell_volume
             made, left = made + float(change[change > 0.0].sum()), left - float(change[change < 0.0].sum())
             mu, done = after, duration if parts == 1 else done + rest / parts

@@ -93,3 +93,25 @@ def test_what_is_no_reaction_is_refused():
         limits.FiniteVolume(length=0.5)
     with pytest.raises(ValueError, match="length: expected a positive number"):
         jko.flow(fn.Entropy(), problems.density(1), limits.FiniteVolume(length=0.0), tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize(("dimension", "unit", "energy"), [(1, 1.0, 1.0), (2, 1e-3, 1e6)])
+def test_growth_ends_at_the_cap_of_the_functional_that_grows(dimension, unit, energy):
+    """F = −a∫ρ under a cap c: the Hellinger–Kantorovich flow of a uniform density is min(c, ρ₀ exp(at/δ²));
+    beside a slope and from one half of the box F falls and the cap holds."""
+    rate, volume = 0.7, (2.0 * unit) ** dimension
+    cap = 1.3 / volume
+    V = fn.Potential(lambda x: -rate + 0.0 * x[0])
+    F = energy * V + fn.Cap(cap)
+    grid = jko.Grid.uniform((-unit,) * dimension, (unit,) * dimension, (8,) * dimension)
+    start = jko.Density(grid, np.full(grid.cells, 1.0 / volume))
+    scheme = limits.FiniteVolume(reaction=F, length=unit)
+    tau = 0.125 * unit**2 / energy
+    run = jko.flow(F, start, scheme, tau=tau, n_steps=8)
+    expected = np.minimum(1.3, np.exp(rate * run.times * energy / unit**2)) / volume
+    for mu, value in zip(run.measures, expected, strict=True):
+        np.testing.assert_allclose(mu.values, value, rtol=1e-9)
+    half = jko.Density(grid, np.where(grid.centers[..., 0] < 0.0, 1.0, 0.01) / volume)
+    run = jko.flow(F + energy * fn.Potential(lambda x: x[0] / unit), half, scheme, tau=tau, n_steps=8)
+    assert np.all(np.diff(run.energy) <= 0.0)
+    assert max(mu.values.max() for mu in run.measures) <= cap * (1.0 + 1e-9)
