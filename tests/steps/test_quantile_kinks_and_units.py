@@ -7,6 +7,7 @@ import pytest
 import functionals as fn
 from jko import Density, Gaussian, Grid, flow, steps
 from jko.steps.quantile.duality import duality_gap
+from jko.steps.quantile.energy import AveragedPotential
 from tests.first_step import first_step
 
 
@@ -41,6 +42,45 @@ def test_a_kink_holds_the_mass_of_its_prox():
     assert info.converged
     assert state["edges"] == pytest.approx(exact, abs=0.02)  # V is averaged over half a cell
     assert info.relative_gap < 1e-9
+
+
+@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), (1e3, 1e-9)])
+def test_a_kink_within_cells_of_ones_own(length, energy):
+    """∫ρ² + |x − a| at rest is ρ = (√2 − |x − a|)₊/2, a within a cell; steps of all lengths lead there."""
+    widths = np.exp(np.cumsum(np.random.default_rng(3).normal(0.0, 0.1, 60)))
+    faces, a = np.append(0.0, np.cumsum(widths)) / widths.sum() * 6.0 - 3.0, 0.17
+    grid = Grid.from_edges(length * faces)
+    mu = grid.density(np.where(np.abs(grid.points[:, 0] / length + 0.5) < 1.2, 1.0, 0.0)).normalized()
+    V = fn.Potential(lambda x: jnp.abs(x[0] / length - a))
+    F = energy * (length * fn.Power(2.0) + V)
+    run = flow(F, mu, steps.Quantile(), tau=4.0 * length**2 / energy, n_steps=12)
+    assert np.all(run.info.relative_gap[:2] < 1e-6)  # before it rests
+    z = np.linspace(-3.0, 3.0, 60_001)
+    rest = np.maximum(np.sqrt(2.0) - np.abs(z - a), 0.0) / 2.0
+    cells = np.histogram(z, faces, weights=rest)[0] / np.histogram(z, faces)[0]
+    off = np.abs(run.final.values * length - cells) @ np.diff(faces)
+    assert off < 2.0 * np.diff(faces).max() ** 2
+
+
+def test_averages_over_unequal_nodes_keep_lines_and_convexity():
+    nodes = np.cumsum(np.random.default_rng(1).uniform(0.5, 1.5, 40))
+
+    def line(x):
+        return 2.0 - 3.0 * x, np.full_like(x, -3.0), np.zeros_like(x)
+
+    def kink(x):
+        return np.abs(x - 17.3), np.sign(x - 17.3), np.zeros_like(x)
+
+    x = np.linspace(nodes[0], nodes[-1], 1001)
+    for part, expected in zip(AveragedPotential(line, nodes)(x), line(x), strict=True):
+        np.testing.assert_allclose(part, expected, atol=1e-10)
+    averaged = AveragedPotential(kink, nodes)
+    value, slope, bend = averaged(x)
+    assert -1e-12 < averaged.modulus <= bend.min() + 1e-12
+    far = np.abs(x - 17.3) > 4.5
+    np.testing.assert_allclose(value[far], kink(x)[0][far], atol=1e-10)
+    assert np.trapezoid(bend, x) == pytest.approx(2.0, abs=1e-3)  # the change of slope
+    assert np.all(np.diff(slope) >= -1e-12)
 
 
 @pytest.mark.slow

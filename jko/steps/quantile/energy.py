@@ -147,7 +147,7 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
         level = float(_evaluated(batched, 0.0, capacity, origin, np.array([middle]))[0][0])
         level = level if np.isfinite(level) else 0.0
         batched = partial(_evaluated, batched, level, capacity, origin)
-        return (without_kinks(batched, grid) if grid.is_uniform else batched), None
+        return (batched if grid.is_radial else without_kinks(batched, grid)), None
     a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
     def quadratic(x: np.ndarray):
@@ -230,22 +230,28 @@ def _cap(parts, grid: Grid, points: np.ndarray):
 
 
 class AveragedPotential:
-    """Σ V(x_i) B((x − x_i)/δ), B the cubic B-spline, over nodes δ apart: V averaged over 2δ to each side.
+    """Σ V(ξ_i) B_i(x), B_i the cubic B-splines of nodes, ξ_i the means of their three inner knots: V averaged
+    over two nodes to each side, by Schoenberg's operator [deBoor2001, ch. XI].
 
     Twice continuously differentiable, and as convex as V: its second derivative is an average of second
-    differences of V, whose least is `modulus`. Differs from V by δ²V″/6, and by about a third of δ times
-    the change of slope at a kink.
+    differences of V, whose least is `modulus`. Nodes δ apart, it differs from V by δ²V″/6, and by about a
+    third of δ times the change of slope at a kink.
     """
 
-    def __init__(self, nodes, values):
+    def __init__(self, potential: Callable, nodes: np.ndarray):
         from scipy.interpolate import BSpline
 
-        spacing = nodes[1] - nodes[0]
-        self.modulus = float(np.diff(values, 2).min() / spacing**2)
-        ahead, behind = 2.0 * values[-1] - values[-2], 2.0 * values[0] - values[1]
-        coefficients = np.concatenate([[behind], values, [ahead]])
-        knots = nodes[0] + spacing * np.arange(-3.0, values.size + 3.0)
-        spline = BSpline(knots, coefficients, 3)
+        apart = np.arange(3, 0, -1)
+        first, last = nodes[1] - nodes[0], nodes[-1] - nodes[-2]
+        knots = np.concatenate([nodes[0] - first * apart, nodes, nodes[-1] + last * apart[::-1]])
+        means = (knots[1:-3] + knots[2:-2] + knots[3:-1]) / 3.0
+        means[[1, -2]] = nodes[[0, -1]]  # beyond the walls V may have no value
+        values = potential(means[1:-1])[0]
+        slopes = np.diff(values) / np.diff(means[1:-1])
+        behind = values[0] - slopes[0] * (means[1] - means[0])
+        ahead = values[-1] + slopes[-1] * (means[-1] - means[-2])
+        self.modulus = float((2.0 * np.diff(slopes) / (nodes[2:] - nodes[:-2])).min())
+        spline = BSpline(knots, np.concatenate([[behind], values, [ahead]]), 3)
         self._parts = spline, spline.derivative(1), spline.derivative(2)
 
     def __call__(self, x):
@@ -253,18 +259,18 @@ class AveragedPotential:
         return tuple(part(x) for part in self._parts)
 
 
-def without_kinks(potential: Callable, grid: Grid):
+def without_kinks(potential: Callable, grid: Grid | LineGrid):
     """The potential, or an `AveragedPotential` where V″ at a node is not what the second differences round it
-    say."""
-    walls = grid.lower[0], grid.upper[0]
-    nodes = np.linspace(*walls, TOLERANCES.averaging_nodes * grid.size + 1)
-    spacing = nodes[1] - nodes[0]
+    say. The nodes divide each cell into as many parts."""
+    faces, parts = np.asarray(grid.edges[0]), TOLERANCES.averaging_nodes
+    nodes = np.interp(np.arange(parts * grid.size + 1) / parts, np.arange(faces.size), faces)
     value, _, bend = potential(nodes)
     if not np.all(np.isfinite(value)):
         return potential
-    second = np.diff(value, 2) / spacing**2
+    slopes, spacing = np.diff(value) / np.diff(nodes), 0.5 * (nodes[2:] - nodes[:-2])
+    second = np.diff(slopes) / spacing
     largest = np.abs(np.lib.stride_tricks.sliding_window_view(np.pad(second, 2), 5)).max(axis=1)
     missed = np.abs(second - bend[1:-1])
-    steepest = np.abs(np.diff(value)).max() / spacing
-    kinks = (missed > TOLERANCES.kink * largest) & (missed * spacing > TOLERANCES.least_kink * steepest)
-    return AveragedPotential(nodes, value) if np.any(kinks | ~np.isfinite(missed)) else potential
+    kinks = missed > TOLERANCES.kink * largest
+    kinks &= missed * spacing > TOLERANCES.least_kink * np.abs(slopes).max()
+    return AveragedPotential(potential, nodes) if np.any(kinks | ~np.isfinite(missed)) else potential
