@@ -59,7 +59,7 @@ class BackAndForthStep(GridStep):
         equation = _Equation(self, new, found, t + tau, tau)
         u, of_field, residual = equation.solved(cotangent["values"])
         by_tau = float(np.vdot(u, equation.spread(equation.phi))) / tau
-        held = mu.values > TOLERANCES.empty * mu.values.max()
+        held = mu.values > TOLERANCES.told * mu.values.max()
         before = np.where(held, equation.at_targets(u), 0.0)
         parameters, time = self.slopes(new.values, new.values, of_field, t + tau)
         return Pulled({"values": before}, parameters, by_tau + time, time, residual)
@@ -89,7 +89,7 @@ class _Equation(DualEquation):
             cycle = newton_inverse(
                 self.grid.spacing, np.log(rho), stiffness, self.diagonal, tau, self.grid.periodic, 1
             )
-            self.cycle = lambda r: cycle(stiffness * r) / rho
+            self.cycle = lambda r: cycle(r / self.curvature)
             self.weight /= np.sqrt(rho + TOLERANCES.metric_floor * rho.max())
         else:
             level, spread = (float(np.vdot(field, rho)) / rho.sum() for field in (self.curvature, rho))

@@ -137,31 +137,25 @@ def newton_inverse(
     joined: tuple,
     iterations: int,
 ) -> Callable:
-    """(r, reduction) ↦ μ by so many conjugate gradients at most, with the V-cycle of `steps.MongeAmpere`.
+    """(r, reduction) ↦ u by so many conjugate gradients at most, with the V-cycle of `steps.MongeAmpere`.
 
-    The equations are its Newton method's, u − (τκ/ρ)∇·(ρg∇u) = r/ρ, μ = ρu, in units in which single
-    precision rounds alike; g, a field an axis, is the `diagonal` of (DS)⁻¹, κ = ρU″ the stiffness, and
-    `joined` the axes whose ends are.
+    The equations are its Newton method's, u − (τκ/ρ)∇·(ρg∇u) = r, in units in which single precision rounds
+    alike; g, a field an axis, is the `diagonal` of (DS)⁻¹, κ = ρU″ the stiffness, and `joined` the axes whose
+    ends are. Cells that are empty keep r.
     """
-    density = np.exp(log)
     unit = float(np.broadcast_to(stiffness, log.shape).flat[log.argmax()])
     mobility = [tau * unit / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
-    multigrid = Multigrid(log - log.max(), stiffness / unit, mobility, joined)
-    heavy = density > TOLERANCES.light * density.max()
-    density = np.where(heavy, density, 1.0)
-    rest = 1.0 / (1.0 + 2.0 * stiffness / unit * sum(mobility))
-
-    whole = bool(heavy.all())
-    share = np.where(heavy, 1.0 / density, 0.0)
+    below = log - log.max()
+    multigrid = Multigrid(below, stiffness / unit, mobility, joined)
+    held = below > np.log(TOLERANCES.empty)
+    whole = bool(held.all())
 
     def inverse(r: np.ndarray, reduction: float = TOLERANCES.inner):
-        size = max(float(r.max()), -float(r.min())) or 1.0
-        scaled = r * share
-        scaled /= size
-        inner, _ = multigrid.solve(scaled, max(reduction, TOLERANCES.inner), iterations)
-        fine = density * inner
-        fine *= size
-        return fine if whole else np.where(heavy, fine, rest * r)
+        seen = r if whole else np.where(held, r, 0.0)
+        size = max(float(seen.max()), -float(seen.min())) or 1.0
+        inner, _ = multigrid.solve(seen / size, max(reduction, TOLERANCES.inner), iterations)
+        u = size * inner.astype(float)
+        return u if whole else np.where(held, u, r)
 
     return inverse
 

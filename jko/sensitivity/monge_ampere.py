@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ class MongeAmpereStep(GridStep):
         flow, residual = equation.solved(float(start.sum()), c)
         of_field = equation.transposed(flow)
         of_log, by_tau = equation.of_log(flow), float(np.vdot(of_field, now.p)) / tau
-        held = start > TOLERANCES.empty * start.max()
+        held = start > TOLERANCES.told * start.max()
         before = np.divide(of_log, start, out=np.zeros_like(of_log), where=held)
         before += np.vdot(equation.whole(c, of_field), values) / start.sum()
         given = (turned(field, -1) for field in (now.density, values, of_field))
@@ -145,22 +146,28 @@ class _Equation:
         return scale * (c - np.vdot(c, self.now.density) * self.share)
 
     def solved(self, total: float, c: np.ndarray):
-        """(μ, the relative residual), Σρ_k the total."""
+        """(μ, the relative residual), Σρ_k the total; solved for u = μ/ρ̂, which is of one size all over, with
+        ρ̂ as the weight of residuals. Empty cells, where p is only continued, are to others as those are."""
         scale, now = total * self.share, self.now
+        held = now.log > now.log.max() + math.log(TOLERANCES.empty)
+        density = np.maximum(now.density, np.finfo(float).tiny)
+        masses, slope = np.where(held, density, 0.0), np.where(held, now.stiffness / density, 0.0)
+        beside = 0.0 if held.all() else self.transposed(density - masses)
 
-        def operator(flow: np.ndarray):
-            of_field = self.transposed(flow)
-            out = flow - now.stiffness * of_field
-            sent = self.step.convolved(of_field, self.t)
-            return out if sent is None else out - now.density * self.normalised(sent, scale)
+        def operator(u: np.ndarray, alone: bool = False):
+            of_field = self.transposed(masses * u)
+            sent = None if alone else self.step.convolved(of_field, self.t)
+            out = u - slope * (of_field + beside * u)
+            return out if sent is None else out - self.normalised(sent, scale)
 
-        right = now.density * self.normalised(c, scale)
+        right, weight = self.normalised(c, scale), density / density.max()
         given = self.grid.spacing, now.log, now.stiffness, now.diagonal, self.tau, self.joined
-        flow, residual = solved(operator, right, newton_inverse(*given, TOLERANCES.inner_iterations))
-        if residual <= TOLERANCES.enough or any(self.joined):  # elimination knows no joined ends
-            return flow, residual
-        alone = eliminated(lambda flow: flow - now.stiffness * self.transposed(flow), self.grid.cells)
-        return solved(operator, right, lambda r, _: alone(r))
+        inverse = newton_inverse(*given, TOLERANCES.inner_iterations)
+        u, residual = solved(operator, right, inverse, weight)
+        if residual > TOLERANCES.enough and not any(self.joined):  # elimination knows no joined ends
+            exact = eliminated(lambda u: operator(u, True), self.grid.cells)
+            u, residual = solved(operator, right, lambda r, _: exact(r), weight)
+        return density * u, residual
 
 
 def _pairs(d: int):

@@ -32,8 +32,8 @@ class Tolerances:
     rounds: int = 5  # restarts: an equation not solved by then goes to elimination
     reach: int = 2  # cells as far as the equations of a step couple along an axis
     apart: float = 1e-6  # of the mass: farther from the stored density, the equation is not the step's
-    light: float = 1e-10  # of the largest density: the V-cycle, in single precision, sees what is above
-    empty: float = 1e-13  # of the largest density: below, a derivative by ρ_k is rounding over nothing
+    empty: float = 1e-12  # of the largest density: below, a step's p is continued, and solves no equation
+    told: float = 1e-11  # of the largest density: below, a derivative by ρ_k is that of a continuation, and 0
     sharp_gap: float = 1e-15  # of W₂²/2τ: where a potential counts as that of the stored density
     metric_floor: float = 1e-4  # of the largest density: below it a residual weighs no more
     folded: float = 1e-2  # least eigenvalue of DS: what an ascent leaves folded weighs no more

@@ -160,6 +160,62 @@ def test_the_initial_measure(name, dimension):
     assert np.vdot(found.gradient["values"], change) == pytest.approx(along(value, 1e-3), rel=1e-6)
 
 
+def quadratic(p):
+    V = fn.Potential(lambda x: 0.5 * p["stiffness"] * jnp.sum(x**2))
+    return V + p["temperature"] * fn.Entropy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [1.0, 1e3])
+def test_the_initial_measure_in_tails(length):
+    """On Gaussians the derivative of m + m² + σ² by ρ₀ is αx + βx² + const: β = ∂/∂σ₀², α = ∂/∂m₀ − 2βm₀. To
+    second order in h wherever ρ₀ is above 1e-10 of its maximum."""
+    tau, std, errors = 0.2, 0.8, []
+    parameters = {"stiffness": 1.3, "temperature": 0.7 * length**2}
+    growth, root = 1.0 + 1.3 * tau, np.sqrt(std**2 + 4.0 * tau * 0.7 * (1.0 + 1.3 * tau))
+    beta = (std + root) ** 2 / (4.0 * growth**2 * std * root)  # σ′² by σ², σ′ = (σ + root)/2(1 + τϑ)
+    alpha = (1.0 + 2.0 / growth) / growth - 2.0 * beta
+    for cells in (160, 320):
+        grid = jko.Grid.uniform(-7.0 * length, 7.0 * length, cells)
+        mu = jko.Density.gaussian(grid, mean=length, std=std * length)
+        found = value_and_gradient(
+            lambda mu: mu.integrate(lambda y: y[0] / length + (y[0] / length) ** 2),
+            quadratic, parameters, mu, SHARP["MongeAmpere"], tau=tau, n_steps=1, by="measure",
+        )  # fmt: skip
+        x = grid.axes[0] / length
+        wrong = found.gradient["values"] / grid.cell_volume - alpha * x - beta * x**2
+        wrong -= np.vdot(wrong, mu.values) / mu.values.sum()
+        errors.append(np.abs(wrong[mu.values > 1e-10 * mu.values.max()]).max())
+    assert errors[1] < 1.5  # of up to 30
+    assert errors[0] / errors[1] > 3.2
+
+
+@pytest.mark.parametrize("length", [1.0, pytest.param(1e3, marks=pytest.mark.slow)])
+def test_differences_in_a_tail(length):
+    """Of the mean logarithm of the density where it is 1e-8 to 1e-6 of its maximum, by relative changes of
+    what lies around."""
+    grid = jko.Grid.uniform(-7.0 * length, 7.0 * length, 160)
+    mu = jko.Density.gaussian(grid, mean=length, std=0.8 * length)
+    share = mu.values / mu.values.max()
+    seen = (share > 1e-8) & (share < 1e-6)
+    parameters = {"stiffness": 1.3, "temperature": 0.7 * length**2}
+    settings = {"tau": 0.1, "n_steps": 2}
+
+    def loss(mu):
+        return jnp.sum(jnp.where(seen, jnp.log(mu.values * length), 0.0)) / seen.sum()
+
+    change = np.where(share > 1e-10, mu.values * np.sin(grid.axes[0] / length), 0.0)
+
+    def value(by):
+        moved = jko.Density(grid, mu.values + by * change)
+        return value_and_gradient(loss, quadratic, parameters, moved, SHARP["MongeAmpere"], **settings).value
+
+    found = value_and_gradient(
+        loss, quadratic, parameters, mu, SHARP["MongeAmpere"], by="measure", **settings
+    )
+    assert np.vdot(found.gradient["values"], change) == pytest.approx(along(value, 0.1), rel=1e-3)
+
+
 def test_steep_tails_are_eliminated():
     """Where log ρ falls by hundreds the V-cycle does not help, and the adjoint is solved directly."""
     grid = jko.Grid.uniform(-6.0, 6.0, 120)
