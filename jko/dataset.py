@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 
 from jko.bounds import Space
 from jko.dataset_attributes import restored, stored
 from jko.measures import Measure
 from jko.netcdf import Labelled
-from jko.records import Records
+from jko.records import TEXTS, Records, StepInfo
 
 FORMAT = 1
 _TEXTS = np.dtype("O", metadata={"element_type": str, "vlen": str})  # texts, also where there are none
 _OWN = frozenset(
     {"format", "measure", "functional", "scheme", "tau", "energy_kind", "units", "displacement_modulus"}
     | {"observed_modulus", "space", "error_bound_kind", "flow_error_bound_kind"}
-    | {"grid_lower", "grid_upper", "grid_periodic", "checksum"}
+    | {"grid_lower", "grid_upper", "grid_periodic", "grid_dimension", "grid_radial", "checksum"}
 )  # attributes of the file that are parts of the run, not of its `attributes`
 
 
@@ -62,7 +64,8 @@ def labelled(run) -> Labelled:
 
 
 def fields_of(dataset) -> dict:
-    """The fields of the Trajectory that an xarray.Dataset holds; raises KeyError where one is missing."""
+    """The fields of the Trajectory that an xarray.Dataset holds; raises KeyError where one is missing, and
+    ValueError where together they are no run."""
     attributes = dict(dataset.attrs)
     columns = {name[5:]: dataset[name].values for name in dataset if name.startswith("step_")}
     columns = {
@@ -72,7 +75,7 @@ def fields_of(dataset) -> dict:
         name: None if attributes.get(name) is None else float(attributes[name])
         for name in ("displacement_modulus", "observed_modulus")
     }
-    return {
+    fields = {
         "times": dataset["time"].values,
         "energy": dataset["energy"].values,
         "measures": _kind_of(attributes["measure"]).from_fields(dataset),
@@ -86,6 +89,36 @@ def fields_of(dataset) -> dict:
         "space": Space(attributes.get("space", "")),
         "attributes": {name: restored(value) for name, value in attributes.items() if not _is_own(name)},
     }
+    _require_run(fields)
+    return fields
+
+
+def _require_run(fields: dict):
+    """Refuse what another tool may have left: numbers of unlike length, times that do not rise, records that
+    are none."""
+    stored, records = len(fields["measures"]), fields["info"]
+    for name in ("times", "energy", "energy_uncertainty"):
+        values = np.asarray(fields[name])
+        if values.shape != (stored,) or values.dtype.kind not in "iuf" or not stored:
+            raise ValueError(f"{name}: expected {stored} numbers, one a measure, got {_described(values)}")
+    if not (np.isfinite(fields["times"]).all() and (np.diff(fields["times"]) > 0.0).all()):
+        raise ValueError("times: expected finite numbers that rise")
+    if not 0.0 < fields["tau"] < np.inf:
+        raise ValueError(f"tau: expected a positive number, got {fields['tau']:g}")
+    for name, column in records.items():
+        kinds = "U" if name in TEXTS else "iuf"
+        own = name in StepInfo.__dataclass_fields__
+        good = column.ndim == 1 and column.dtype.kind in kinds if own else column.ndim > 0
+        if not good or len(column) != len(records["iterations"]):
+            raise ValueError(f"step_{name}: expected one entry a step, got {_described(column)}")
+    for status in np.unique(records["status"]):
+        StepInfo(status=str(status))
+    if not all(isinstance(json.loads(text), dict) for text in np.unique(records["details"])):
+        raise ValueError("step_details: expected names and values as JSON")
+
+
+def _described(values: np.ndarray) -> str:
+    return f"shape {values.shape} of {values.dtype}"
 
 
 def _is_own(name) -> bool:

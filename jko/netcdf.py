@@ -87,7 +87,7 @@ def read(path: Path | str):
         raise ValueError(f"path: no file {str(path)!r}")
     _require_whole(path)
     try:
-        with xarray.open_dataset(path, engine="h5netcdf") as stored:
+        with xarray.open_dataset(path, engine="h5netcdf", phony_dims="access") as stored:
             dataset = stored.load()
     except Exception as error:  # h5py, h5netcdf and xarray raise errors of any kind on bytes of any kind
         raise ValueError(f"path: {str(path)!r} is not a netCDF file of a run: {shortened(error)}") from error

@@ -14,7 +14,7 @@ _LATER = {
     "transport_cost": math.nan,
     "details": "{}",
 }  # stand for columns that 0.1 did not save
-_TEXTS = ("status", "note", "details")
+TEXTS = ("status", "note", "details")
 
 
 class Status(StrEnum):
@@ -159,6 +159,6 @@ class Records(Mapping):
 def _column(name: str, values: list) -> np.ndarray:
     if name == "details":
         values = [json.dumps(value, default=float) for value in values]
-    if name in _TEXTS:
+    if name in TEXTS:
         return np.array(values, dtype=str)
     return np.array(values, dtype=int if name == "iterations" else float)

@@ -1,7 +1,8 @@
 """Damaged results by the hundred: `python -m tests.fuzz.damaged --count 500`; one by `--seed N`.
 
 A saved run, a checkpoint or a results folder, some of whose bytes are other, missing or new: it is refused in
-one sentence, or what comes of it is the same to the last bit.
+one sentence, or what comes of it is the same to the last bit. A saved run that another tool has written again
+without its checksum, other than it was: it is refused in one sentence, or what comes of it is a run.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections import Counter
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
+
+import numpy as np
 
 import functionals as fn
 import jko
@@ -43,14 +46,94 @@ def outcome(seed: int) -> str:
     """What came of damaged results: "refused", "same", or what is wrong."""
     rng = random.Random(seed)
     with tempfile.TemporaryDirectory() as folder:
-        return rng.choice((_netcdf, _netcdf, _checkpoint, _results))(rng, Path(folder))
+        return rng.choice((_netcdf, _rewritten, _checkpoint, _results))(rng, Path(folder))
 
 
 def _netcdf(rng, folder) -> str:
-    number = rng.randrange(3)
+    number = rng.randrange(len(_runs()))
     path, run = folder / "run.nc", _runs()[number]
     path.write_bytes(damaged(rng, _saved(number)))
     return _judged(lambda: _everything(jko.Trajectory.load(path)), _everything(run), ValueError)
+
+
+def _rewritten(rng, folder) -> str:
+    """A run's file as another tool may have left it: no checksum, and a part that is missing, renamed, of
+    another kind or length, or holds no numbers."""
+    import h5py
+
+    number = rng.randrange(len(_runs()))
+    path, whole = folder / "run.nc", _everything(_runs()[number])
+    _runs()[number].to_xarray().to_netcdf(path, engine="h5netcdf")
+    with h5py.File(path, "r+") as file:
+        done = _changed(rng, file)
+    found, said, printed = _said(lambda: jko.Trajectory.load(path))
+    if isinstance(found, ValueError):
+        return _judged_refusal(found, said, printed)
+    if isinstance(found, BaseException):
+        return f"fault: {done}: {type(found).__name__}: {found}"[:300]
+    if _everything(found) == whole:
+        return "same"
+    wrong = _no_run(found)
+    return f"fault: {done}: {wrong}" if wrong else "another run"
+
+
+def _changed(rng, file) -> str:
+    """Change one part of an HDF5 file, and say which."""
+    import h5py
+
+    name, kind = rng.choice(sorted(file)), rng.randrange(9)
+    values = file[name][()]
+    if kind == 0:
+        attribute = rng.choice(sorted(file.attrs))
+        del file.attrs[attribute]
+        return f"no attribute {attribute}"
+    if kind == 1:
+        attribute = rng.choice(sorted(file.attrs))
+        value = rng.choice(("", "x", "json: {", -1, 3.5, float("nan"), [1.0, 2.0, 3.0], [], b"\xff", True))
+        file.attrs[attribute] = value
+        return f"{attribute} = {value!r}"
+    if kind == 2:
+        other = rng.choice((f"{name}_", f"group/{name}", f"step_{name}", "times"))
+        file.move(name, other)
+        return f"{name} is {other}"
+    if kind == 3 and values.dtype.kind in "iuf" and values.size:
+        values = values.astype(float)
+        values.flat[rng.randrange(values.size)] = rng.choice((float("nan"), float("inf"), -1.0, 1e300))
+    elif kind == 4:
+        values = values[: rng.randrange(len(values))] if values.ndim and len(values) else values
+    elif kind == 5:
+        values = np.concatenate([values, values[-1:]]) if values.ndim else values
+    elif kind == 6:
+        texts = np.array([str(v) for v in np.ravel(values)], dtype=h5py.string_dtype())
+        values = rng.choice(
+            (texts.reshape(values.shape), np.ones(values.shape, complex), np.zeros(values.shape, "i1"))
+        )
+    elif kind == 7:
+        values = rng.choice(
+            (np.float64(3.0), np.zeros((0,) * max(values.ndim, 1)), values[None], np.ravel(values))
+        )
+    del file[name]
+    if kind == 8:
+        if rng.random() < 0.5:
+            file.create_group(name)
+        return f"{name} deleted"
+    file[name] = values
+    return f"{name} changed ({kind})"
+
+
+def _no_run(run) -> str:
+    """Why what was loaded is no run, "" where it is one."""
+    steps, stored = run.info.n_steps, len(run.measures)
+    if not (np.all(np.isfinite(run.times)) and np.all(np.diff(run.times) > 0.0)):
+        return f"times {run.times}"
+    if not run.times.shape == run.energy.shape == run.energy_uncertainty.shape == (stored,):
+        return f"{stored} measures, times {run.times.shape}, energies {run.energy.shape}"
+    if not (stored and run.tau > 0.0 and all(len(column) == steps for column in run.info.values())):
+        return f"tau {run.tau}, columns {[column.shape for column in run.info.values()]}"
+    for index in range(steps):
+        run.info.row(index)
+    repr(run), run._repr_html_(), run.error_bound, run.flow_error_bound
+    return ""
 
 
 def _checkpoint(rng, folder) -> str:
@@ -82,14 +165,16 @@ def _results(rng, folder) -> str:
 def _judged(call, whole, refusal) -> str:
     found, said, printed = _said(call)
     if isinstance(found, refusal):
-        sentence = str(found)
-        good = "\n" not in sentence and len(sentence) <= SENTENCE and not said and not printed
-        return (
-            "refused" if good else f"fault: no sentence: {sentence[:300]!r} {said[:300]!r} {printed[:300]!r}"
-        )
+        return _judged_refusal(found, said, printed)
     if isinstance(found, BaseException):
         return f"fault: {type(found).__name__}: {found}"[:300]
     return "same" if found == whole else "fault: other numbers"
+
+
+def _judged_refusal(found, said: str, printed: str) -> str:
+    sentence = str(found)
+    good = "\n" not in sentence and len(sentence) <= SENTENCE and not said and not printed
+    return "refused" if good else f"fault: no sentence: {sentence[:300]!r} {said[:300]!r} {printed[:300]!r}"
 
 
 def _everything(run) -> str:
@@ -112,7 +197,34 @@ def _walk(path=None, scheme=None):
 def _runs() -> tuple:
     heat = jko.flow(fn.Entropy(), problems.density(1), own_schemes.Smoothing(), tau=0.125, n_steps=3)
     gaussian = jko.flow(fn.Entropy(), problems.gaussian(2), own_schemes.HeatOnLine(), tau=0.125, n_steps=3)
-    return _walk(), heat, gaussian
+    return _walk(), heat, gaussian, *(_standing(mu) for mu in _measures())
+
+
+def _measures() -> list:
+    """One of each other kind of measure that files know."""
+    torus = jko.Grid.uniform((-1.0, 0.0), (1.0, 3.0), (4, 3), periodic=(True, False))
+    inside = np.arange(12).reshape(4, 3) != 5
+    doors = np.arange(12).reshape(4, 3) == 11
+    room = jko.Grid.uniform((-1.0, 0.0), (1.0, 3.0), (4, 3), inside=inside, doors=doors)
+    values = np.random.default_rng(0).uniform(0.5, 1.0, (4, 3))
+    densities = jko.Density(torus, values), jko.Density(room, np.where(inside & ~doors, values, 0.0))
+    lines = jko.Grid.from_edges([0.0, 0.5, 0.7, 2.0]), jko.Grid.radial([0.0, 0.5, 0.7, 2.0], 3)
+    cloud = np.random.default_rng(1).uniform(-0.9, 0.9, (5, 2))
+    box = jko.Grid.uniform((-1.0, -1.0), (1.0, 1.0), (3, 3))
+    return [
+        *densities,
+        *(grid.density(np.array([1.0, 0.5, 0.2])) for grid in lines),
+        jko.ConfinedParticles(cloud, box),
+        jko.Population(cloud, mass=0.7),
+        jko.Species(a=densities[0], b=densities[0]),
+    ]
+
+
+def _standing(mu):
+    """A run in which nothing moves, with records of every kind."""
+    columns = {"single": np.float32([0.1, 3.0]), "taken": np.array([True, False])}
+    records = jko.Records.constant(2, note="σ ≤ ∞", details={"cells": 3}).with_columns(**columns)
+    return jko.trajectory.Trajectory([0.0, 0.5, 1.0], [1.0, np.inf, np.nan], [mu] * 3, records, 0.5)
 
 
 @cache

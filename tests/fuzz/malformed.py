@@ -284,11 +284,11 @@ def companions() -> dict[str, bytes]:
 
 
 def damaged(rng: random.Random, content: bytes) -> bytes:
-    """Bytes of which some are other, missing, zero, repeated, or new."""
+    """Bytes of which some are other, missing, zero, repeated, exchanged, or new."""
     content = bytearray(content or b"\0")
     start = rng.randrange(len(content))
     length = rng.choice((1, 4, 16, 64, 512, 4096))
-    kind = rng.randrange(7)
+    kind = rng.randrange(9)
     if kind == 0:
         content[start] ^= 1 << rng.randrange(8)
     elif kind == 1:
@@ -302,6 +302,12 @@ def damaged(rng: random.Random, content: bytes) -> bytes:
             content[rng.randrange(len(content))] = rng.randrange(256)
     elif kind == 5:
         del content[start : start + rng.randrange(1, 200)]
+    elif kind == 6:
+        del content[len(content) * rng.randrange(16) // 16 :]
+    elif kind == 7:  # two blocks, as a disk or a transfer may order them
+        block = max(1, min(length, len(content) // 2))
+        i, j = (block * rng.randrange(len(content) // block) for _ in range(2))
+        content[i : i + block], content[j : j + block] = content[j : j + block], content[i : i + block]
     else:
         content[start:start] = rng.choice((rng.randbytes(length), bytes(content[start : start + length])))
     return bytes(content)

@@ -33,6 +33,14 @@ def test_no_engine_is_wrong_without_a_word(block):
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.slow
+def test_a_step_that_newton_left_early_is_held_to_the_densities_of_the_grid():
+    """A rough density under a steep energy: MongeAmpere kept a third of the decrease, by its own record."""
+    _, _, found, _, answers = examine(802556, only={"steps.MongeAmpere", "steps.Quantile"})
+    assert not found
+    assert len([said for said in answers if said.run is not None]) == 2
+
+
 @pytest.mark.parametrize(
     "seed",
     [pytest.param(seed, marks=[pytest.mark.long] if seed >= 5 else []) for seed in range(N_BOUNDED)],

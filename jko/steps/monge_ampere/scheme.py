@@ -140,10 +140,10 @@ class MongeAmpere(Scheme):
         if found.before - found.after < TOLERANCES.dissipated * found.transport - rounding:
             fall = found.before - found.after
             return Rejection(f"the energy would fall by {fall:.1e}, less than W₂²/2τ")
-        if found.gap > self.accept * found.transport + rounding:
-            return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
         if not found.lack <= TOLERANCES.lack * found.transport + rounding:
             return Rejection(f"the densities of the grid leave a gap of {found.lack:.1e}")
+        if found.gap > self.accept * found.transport + rounding:
+            return Rejection(f"Newton's method stopped at a relative gap of {found.relative_gap:.1e}", True)
         if not abs(found.defect) <= TOLERANCES.defect:
             return Rejection(f"the transported density misses {found.defect:.1e} of the mass", True)
         return None
