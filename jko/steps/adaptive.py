@@ -22,8 +22,9 @@ class Adaptive(Wrapper):
 
     Each δ is taken once whole and once in halves; the halves are kept. Their error is estimated as the
     distance of the two over 2ᵖ − 1, p the scheme's order [HairerNorsettWanner1993], and held to tolerance ·
-    δ: where the flow contracts, the error of a run at time t is then about tolerance · t at most. The
-    distance is W₂ between Gaussians and L1 between densities. Costs three solves for two steps of δ/2.
+    δ, the tolerance being that of a unit of time: where the flow contracts, the error of a run at time t is
+    then about tolerance · t at most. The distance is W₂ between Gaussians and L1 between densities. Costs
+    three solves for two steps of δ/2.
 
     The length goes over to the next τ and into checkpoints. A step that fails is tried shorter. Where the
     error does not fall with δ it is the grid's, and δ is accepted. `details`: steps, shortest, longest, the
@@ -139,9 +140,8 @@ class _Journey:
         infos = [info for kept in self.kept for info in kept.infos]
         if self.failed is not None or not infos:
             last = self.failed or StepInfo()
-            note = (
-                f"{self.solves} solves were not enough for tolerance {self.settings.tolerance:g}; {last.note}"
-            )
+            few = f"{self.solves} solves were not enough for tolerance {self.settings.tolerance:g}"
+            note = "; ".join(filter(None, (few, last.note)))
             return replace(last, status=Status.NOT_CONVERGED, note=note)
         lengths = [0.5 * kept.length for kept in self.kept]
         error = sum(kept.error for kept in self.kept)

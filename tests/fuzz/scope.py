@@ -354,7 +354,7 @@ def wrapped(seed, generator, units) -> Problem:
             **named(inner),
             "second order": Trial(steps.SecondOrder(inner)),
             "BDF2": Trial(steps.VariationalBDF2(inner), 2),
-            "adaptive": Trial(steps.Adaptive(inner, tolerance=0.05)),
+            "adaptive": Trial(steps.Adaptive(inner, tolerance=0.05 / posed.units.time)),
         }
     else:
         inner = (steps.MongeAmpere(), steps.BackAndForth())[generator.integers(2)]
