@@ -102,7 +102,8 @@ class HellingerKantorovich(Wrapper):
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         self.check(F, mu)
         transport = self.scheme.prepare(F, mu)
-        kept = [name for name, value in transport.start.items() if _one_a_particle(value, mu)]
+        first, renewed = transport.start, self.scheme.renewed
+        kept = [name for name in first if name not in renewed and _one_a_particle(first[name], mu)]
         if kept:
             raise ValueError(
                 f"scheme: {self.scheme.scheme_name()} keeps {', '.join(kept)} for each particle, which has "

@@ -78,3 +78,21 @@ def test_steps_from_full_cells_agree_with_a_conic_program(low):
     gaps = [float(run.info.gap[0]) for run in runs]
     assert max(gaps) < 1e-4
     assert abs(values[0] - values[1]) <= sum(gaps) + 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(("dimension", "tau", "slices"), [(1, 10.0, 2), (1, 100.0, 4), (2, 10.0, 2)])
+def test_long_steps_in_several_slices_close_their_gap(dimension, tau, slices, unit):
+    """A block under a power and waves: 2000 iterations left gaps of twice to a hundred times the cost."""
+    grid = jko.Grid.uniform((0.0,) * dimension, (unit,) * dimension, 60 if dimension == 1 else 12)
+    block = jko.Density.uniform(grid, (0.2 * unit,) * dimension, (0.5 * unit,) * dimension)
+    waves = fn.Potential(lambda x: jnp.cos(5.0 * x[0] / unit) + 0.3 * x[0] / unit)
+    F = unit ** (2 * dimension) * fn.Power(3.0) + waves
+    rest = jko.equilibrium(F, block)
+    run = jko.flow(F, block, jko.steps.PrimalDual(slices=slices), tau=tau * unit**2, n_steps=1)
+    assert run.info.relative_gap[0] < 2e-3
+    lost = run.energy[1] - rest.energy
+    assert lost > 0.0  # and by no more than the way to rest costs, a tenth of it for h and the slices
+    cost = jko.wasserstein(block, rest.measure) ** 2 / (2.0 * tau * unit**2)
+    assert lost + run.info.transport_cost[0] < 1.1 * cost

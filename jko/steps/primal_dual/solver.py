@@ -282,8 +282,8 @@ class DynamicSolver:
     def _newton_from(self) -> float:
         """The iterations before Newton's method: ∞ where it does not know the problem, or is large."""
         problem = self.problem
-        known = problem.standard and problem.slices == 1 and problem.doors is None
-        if not known or self.start.size > TOLERANCES.newton_unknowns:
+        known = problem.standard and problem.doors is None
+        if not known or problem.slices**2 * self.start.size > TOLERANCES.newton_unknowns:
             return math.inf
         at_once = problem.grid.dimension == 1 and problem.cells.curved
         return TOLERANCES.first_check if at_once else TOLERANCES.before_newton
@@ -294,9 +294,10 @@ class DynamicSolver:
         Its proximal term holds mass back, an error of one sign, so that it goes on until it gains no more.
         """
         # a path's density is right where U bends; under caps alone it is the iterate's that keeps below them
-        first = self.best.end if self.problem.cells.curved else splitting.density[0]
+        first = self.best.densities if self.problem.cells.curved else splitting.density
         newton = DualNewton(self.problem, self.start, self.actions, self._unit, first)
-        newton.start_from([splitting.potential[0], self._first_variation(), 0.0 * self.field], self.field)
+        ends = ([field] * self.problem.slices for field in (self._first_variation(), 0.0 * self.field))
+        newton.start_from([splitting.potential, *ends], self.field)
         for _ in range(TOLERANCES.newton_updates):
             before = self.gap
             self.iterations += newton.iterate(self.field)

@@ -30,7 +30,7 @@ class Tolerances:
 
     # Newton's method for the potential, where alternating directions are slow
     before_newton: int = 500  # iterations before it, which cost what it does; on a line it starts at once
-    newton_unknowns: int = 10000  # with more a factorisation costs hundreds of iterations
+    newton_unknowns: int = 66000  # of one slice, by K² with K: with more a factorisation takes over a second
     proximal: float = 1e-2  # of the stiffness of the problem's own scales: the weight of the first update
     proximal_fall: float = 0.25  # of the weight from one update to the next: each is a start for the next
     thinnest: float = 1e-6  # of the largest density, below which thinner cells are not held more firmly
