@@ -72,8 +72,9 @@ class Scheme:
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
     `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, and
-    particles that are `confined` to a box, which one that says nothing does not, and whether it
-    `transports`, so that a message may name it in the place of another. Where steps are cheap it may define
+    particles that are `confined` to a box, which one that says nothing does not, whether it `transports`, so
+    that a message may name it in the place of another, and which entries of its state are `renewed` by
+    `prepare` from the measure alone. Where steps are cheap it may define
     `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
@@ -81,6 +82,7 @@ class Scheme:
     """
 
     takes: ClassVar[frozenset[str]] = frozenset()
+    renewed: ClassVar[frozenset[str]] = frozenset()
     measures: ClassVar[tuple[type, ...]] = ()
     order: ClassVar[int] = 1
     energy_kind: ClassVar[str] = "exact"

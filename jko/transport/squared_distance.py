@@ -10,7 +10,12 @@ import numpy as np
 
 import functionals as fn
 from functionals import Functional
-from functionals.sliced import require_measure, require_same_dimension, squared_distance_on_the_line
+from functionals.sliced import (
+    order_of,
+    require_measure,
+    require_same_dimension,
+    squared_distance_on_the_line,
+)
 from jko.measures import Measure, Particles
 
 
@@ -47,8 +52,9 @@ class SquaredDistance(Functional):
         w = jnp.asarray(mu.weights, x.dtype)
         w = w / jnp.sum(w)
         if mu.dimension == 1:
-            order = jnp.argsort(y[:, 0])
-            return 0.5 * squared_distance_on_the_line(x[:, 0], w, y[order, 0], b[order])
+            order = order_of(y[:, 0])
+            line = x[:, 0]
+            return 0.5 * squared_distance_on_the_line(line, order_of(line), w, y[order, 0], b[order])
         size = mu.n + self.target.n
         shapes = (
             *(jax.ShapeDtypeStruct((size,), jnp.int32),) * 2,
@@ -73,8 +79,8 @@ class SquaredDistance(Functional):
                 "fn.EnergyDistance or fn.MMD with a periodic kernel"
             )
         potential = wasserstein(_of_mass_one(mu), self.target).potentials[0]
-        values = np.asarray(potential(mu.points) if callable(potential) else potential)
-        masses = np.asarray(mu.masses, dtype=float)
+        values = np.ravel(potential(mu.points) if callable(potential) else potential)
+        masses = np.asarray(mu.masses, dtype=float).ravel()
         return mu.at_points((values - masses @ values / masses.sum()) / masses.sum())
 
     def wasserstein_gradient(self, mu):

@@ -57,6 +57,29 @@ def test_a_shifted_cloud_comes_back_as_a_whole(make, share, energy):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_the_squared_distance_of_a_density_in_the_plane_has_its_potential(unit):
+    """To itself shifted by s, δF/δρ = −s·x up to a constant: a target's own grid was read as a line."""
+    grid = jko.Grid.uniform((-4.0 * unit, -4.0 * unit), (4.0 * unit, 4.0 * unit), 48)
+    here, there = (jko.Density.gaussian(grid, s * unit, 0.7 * unit) for s in (np.zeros(2), SHIFT))
+    xi = jko.transport.SquaredDistance(there).first_variation(here)
+    wanted = -unit * grid.centers @ SHIFT
+    error = xi - wanted - np.vdot(here.masses, (xi - wanted).ravel())
+    assert np.sqrt(np.vdot(here.masses, error.ravel() ** 2)) < 0.02 * unit**2
+
+
+@pytest.mark.slow
+def test_the_sliced_distance_of_a_density_in_the_plane_has_its_potential():
+    """To itself shifted by s, δF/δρ = −s·x/2 up to a constant, as the mean of θ(θ·s) is s/2."""
+    grid = jko.Grid.uniform((-4.0, -4.0), (4.0, 4.0), 48)
+    here, there = (jko.Density.gaussian(grid, s, 0.7) for s in (np.zeros(2), SHIFT))
+    xi = fn.SlicedWasserstein(there, directions=16).first_variation(here)
+    error = xi + 0.5 * grid.centers @ SHIFT
+    error -= np.vdot(here.masses, error.ravel())
+    assert np.sqrt(np.vdot(here.masses, error.ravel() ** 2)) < 0.02
+
+
+@pytest.mark.slow
 def test_the_sinkhorn_divergence_tends_to_half_the_squared_distance():
     mu, nu = cloud(30, 1), cloud(30, 2)
     exact = 0.5 * jko.wasserstein(mu, nu) ** 2

@@ -209,6 +209,21 @@ def test_settings_that_make_no_sense(make, sentence):
         make()
 
 
+@pytest.mark.slow
+def test_explicit_steps_that_keep_a_gradient_are_the_two_parts_in_turn():
+    """Down a Sinkhorn divergence `ForwardEuler` keeps what follows from the cloud alone: it was refused."""
+    cloud = jko.Population.of(problems.particles(2, n=40))
+    F = fn.SinkhornDivergence(jko.Gaussian.of(1.0, 0.5, dimension=2).sample(30, seed=1), epsilon=0.3)
+    both = steps.HellingerKantorovich(descent.ForwardEuler(), length=2.0, reaction=descent.BirthDeath())
+    run = jko.flow(F, cloud, both, tau=0.05, n_steps=2)
+    expected = cloud
+    for _ in range(2):
+        for part in (descent.BirthDeath(length=2.0), descent.ForwardEuler()):
+            expected = jko.flow(F, expected, part, tau=0.05, n_steps=1).final
+    np.testing.assert_allclose(run.final.weights, expected.weights, rtol=1e-4)
+    np.testing.assert_allclose(run.final.positions, expected.positions, atol=1e-4)
+
+
 def test_what_it_does_not_take():
     with pytest.raises(TypeError, match=r"expected a scheme such as steps\.Quantile"):
         steps.HellingerKantorovich(steps.Quantile)

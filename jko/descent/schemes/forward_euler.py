@@ -31,6 +31,7 @@ class ForwardEuler(EnergyDescent):
     """
 
     takes: ClassVar = frozenset({"potential", "interaction", "rest"})
+    renewed: ClassVar = frozenset({"gradient"})
     order: ClassVar[int] = 1
     on_many_devices: ClassVar[bool] = True
     confined: ClassVar[bool] = True
