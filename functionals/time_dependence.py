@@ -43,6 +43,18 @@ class TimeDependent(_Named):
 
 
 @dataclass(frozen=True, eq=False)
+class NumbersInTime(TimeDependent):
+    """f(x, (numbers, t)), the numbers a pytree that programs take as an operand, as they take the time."""
+
+    numbers: object
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+    def at(self, t: float) -> AtTime:
+        """The function of points at the time t."""
+        return AtTime(self.function, (self.numbers, t))
+
+
+@dataclass(frozen=True, eq=False)
 class AtTime(_Named):
     """x ↦ f(x, t), t a time or a pytree of what else f takes. Programs are compiled once for f and take t as
     an operand, so t may be traced by jax."""

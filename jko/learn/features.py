@@ -54,7 +54,7 @@ class Features:
 
     def hessians(self, x: np.ndarray, coefficients: np.ndarray) -> np.ndarray:
         """D²Σ c_jφ_j at points `[n, d]`: `[n, d, d]`, by jax where a family has no other way."""
-        return pointwise.hessians(AtTime(_sum, (self, coefficients)), x)
+        return pointwise.hessians(AtTime(combined, (self, coefficients)), x)
 
     def at(self, x, coefficients):
         """Σ c_j φ_j at one point `[d]`, in jax; the coefficients `[m]` may be traced."""
@@ -72,7 +72,7 @@ class Combination(pointwise.InNumpy, AtTime):
     coefficients: np.ndarray
 
     def __init__(self, features: Features, coefficients: np.ndarray):
-        super().__init__(_sum, (features, coefficients))
+        super().__init__(combined, (features, coefficients))
         # set beside the fields of a frozen dataclass
         self.__dict__.update(features=features, coefficients=coefficients)
 
@@ -89,7 +89,8 @@ class Combination(pointwise.InNumpy, AtTime):
         return np.concatenate(parts)
 
 
-def _sum(x: Array, numbers: tuple[Features, Array]):
+def combined(x: Array, numbers: tuple[Features, Array]):
+    """Σ c_jφ_j(x) of `numbers` (φ, c)."""
     features, coefficients = numbers
     return features.at(x, coefficients)
 

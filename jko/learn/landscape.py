@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,8 @@ import numpy as np
 
 import functionals as fn
 from functionals.array import Array
-from jko.learn.features import Combination, EvenPowers, Features, Monomials
+from functionals.time_dependence import NumbersInTime
+from jko.learn.features import Combination, EvenPowers, Features, Monomials, combined
 from jko.learn.tolerances import TOLERANCES
 
 
@@ -44,47 +45,51 @@ class Landscape(Combination):
         return None if self.quadratic is None else float(np.linalg.eigvalsh(self.quadratic[1]).min())
 
 
-@dataclass(frozen=True, eq=False)
-class ByInterval:
-    """(x, t) ↦ V_k(x) for t_k ≤ t < t_{k+1}: the first one before, the last one after."""
+class _InTime(NumbersInTime):
+    """A function of a point and the time, with a name and numbers that are operands of programs."""
 
-    landscapes: tuple[Landscape, ...]
-    times: np.ndarray
-    name: str = "learnt V, an interval each"
-
-    depends_on_time = True
+    def __init__(self, function: Callable, numbers: object, name: str):
+        super().__init__(function, numbers)
+        self.__dict__["name"] = name  # beside the fields of a frozen dataclass
 
     @property
     def __name__(self):
         return self.name
 
     def __call__(self, x: Array, t: float):
-        inner = jnp.asarray(self.times[1:-1] - TOLERANCES.early * np.diff(self.times)[:-1])
-        index = jnp.sum(t >= inner)
-        return jax.lax.switch(index, [lambda x, f=f: f(x) for f in self.landscapes], x)
+        return self.function(x, (self.numbers, t))
 
 
-@dataclass(frozen=True, eq=False)
-class PolynomialInTime:
+class ByInterval(_InTime):
+    """(x, t) ↦ V_k(x) for t_k ≤ t < t_{k+1}: the first one before, the last one after."""
+
+    def __init__(self, landscapes: tuple[Landscape, ...], times: np.ndarray):
+        inner = times[1:-1] - TOLERANCES.early * np.diff(times)[:-1]
+        numbers = tuple(V.t for V in landscapes), inner
+        super().__init__(_by_interval, numbers, "learnt V, an interval each")
+        self.__dict__.update(landscapes=landscapes, times=times)
+
+
+def _by_interval(x: Array, numbers: tuple):
+    (landscapes, inner), t = numbers
+    branches = [lambda x, given=given: combined(x, given) for given in landscapes]
+    return jax.lax.switch(jnp.sum(t >= jnp.asarray(inner)), branches, x)
+
+
+class PolynomialInTime(_InTime):
     """(x, t) ↦ Σ_p s^p Σ_j c_pjφ_j(x), s = (t − middle)/half the span of the data, held at its ends
     outside."""
 
-    features: Features
-    table: np.ndarray
-    first: float
-    last: float
-    name: str = "learnt V(x, t)"
+    def __init__(self, features: Features, table: np.ndarray, first: float, last: float):
+        super().__init__(_polynomial, (features, table, first, last), "learnt V(x, t)")
+        self.__dict__.update(features=features, table=table)
 
-    depends_on_time = True
 
-    @property
-    def __name__(self):
-        return self.name
-
-    def __call__(self, x: Array, t: float):
-        s = jnp.clip(2.0 * (t - self.first) / (self.last - self.first) - 1.0, -1.0, 1.0)
-        powers = jnp.stack([jnp.asarray(s**p, x.dtype) for p in range(len(self.table))])
-        return self.features.at(x, powers @ jnp.asarray(self.table, x.dtype))
+def _polynomial(x: Array, numbers: tuple):
+    (features, table, first, last), t = numbers
+    s = jnp.clip(2.0 * (t - first) / (last - first) - 1.0, -1.0, 1.0)
+    powers = jnp.stack([jnp.asarray(s**p, x.dtype) for p in range(len(table))])
+    return features.at(x, powers @ jnp.asarray(table, x.dtype))
 
 
 def time_factors(times: np.ndarray, per_interval: bool, degree: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -214,5 +214,5 @@ class OfDifference:
 def _composed(f: Callable, around: Callable):
     """The function with another around it; one that depends on time stays one."""
     if isinstance(f, TimeDependent):
-        return TimeDependent(around(f.function))
+        return replace(f, function=around(f.function))
     return AtTime(around(f.function), f.t) if isinstance(f, AtTime) else around(f)

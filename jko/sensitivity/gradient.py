@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -47,12 +48,16 @@ class GradientRecord:
     The gradient is that of the steps as they were solved: an error of the step of size ε, (2τ·gap)^½ at most
     in W₂, makes one of the order of ε in the gradient, which no residual of the adjoint shows, and moves
     central differences of runs with a step e by ε/e. Particles have no linear solve but in
-    implicit steps; their residuals are 0. `n_steps` steps, some of which may share an entry.
+    implicit steps; their residuals are 0. `n_steps` steps, some of which may share an entry. `open_steps` are
+    the numbers of steps that ended above the scheme's own `tolerance`, `open_adjoints` those of steps whose
+    adjoint equation did above its own; a warning tells of both.
     """
 
     residuals: np.ndarray
     gaps: np.ndarray
     n_steps: int
+    open_steps: tuple[int, ...] = ()
+    open_adjoints: tuple[int, ...] = ()
 
     @property
     def worst_residual(self) -> float:
@@ -129,9 +134,28 @@ def value_and_gradient(
         value, cotangents = _loss(loss, mu0, path.measures, of)
         found, residuals = _backward(engine, path, cotangents, tau, tick)
     gaps = np.concatenate(path.gaps)
-    record = GradientRecord(np.array(residuals), gaps, n_steps)
+    record = GradientRecord(np.array(residuals), gaps, n_steps, *_left_open(path, residuals, mu0))
     chosen = {str(name): found[name] for name in wanted}
     return ValueAndGradient(value, chosen if not isinstance(by, str) else chosen[by], record)
+
+
+def _left_open(path: _Path, residuals: list, mu0: Measure):
+    """(steps above the scheme's tolerance, those whose adjoint equation is above its own), with a warning."""
+    single = any(np.asarray(array).dtype == np.float32 for array in mu0.packed().values())
+    enough = TOLERANCES.enough_single if single else TOLERANCES.enough
+    adjoints = [n + 1 for n, left in zip(path.numbers, residuals, strict=True) if left > enough]
+    for steps, what in (
+        (path.unsolved, "the step ended above the tolerance of its scheme, and differences of runs scatter"),
+        (adjoints, "the adjoint equation was left at more than its tolerance, and the gradient errs"),
+    ):
+        if steps:
+            warnings.warn(
+                f"value_and_gradient: in {len(steps)} of {sum(map(len, path.gaps))} steps, first number "
+                f"{steps[0]}, {what} as the record says: take a smaller tau, or a box that ends where the "
+                "density does",
+                stacklevel=3,
+            )
+    return tuple(path.unsolved), tuple(adjoints)
 
 
 def _wanted(by: By) -> tuple[By, ...]:
@@ -149,6 +173,7 @@ class _Path:
     tapes: list
     numbers: list[int]
     gaps: list[np.ndarray]
+    unsolved: list[int]  # steps whose gap is above the scheme's tolerance
 
     def steps(self, place: int) -> int:
         """The number of steps of a block."""
@@ -157,7 +182,7 @@ class _Path:
 
 def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, tick: Callable) -> _Path:
     mu, state, done = mu0, engine.problem.start, 0
-    path = _Path([mu0], [], [], [])
+    path, asked = _Path([mu0], [], [], [], []), getattr(engine.scheme, "tolerance", None)
     block = 1 if of is Of.TRAJECTORY else engine.block(n_steps)
     while done < n_steps:
         count = min(block, n_steps - done)
@@ -168,6 +193,8 @@ def _forward(engine, mu0: Measure, tau: float, n_steps: int, of: Of, tick: Calla
         path.tapes.append(taken.tape)
         path.numbers.append(done)
         path.gaps.append(np.full(count, taken.info.gap))
+        if asked is not None and taken.info.relative_gap > asked:
+            path.unsolved.append(done + 1)
         if of is Of.TRAJECTORY:
             path.measures.append(mu)
         done += count

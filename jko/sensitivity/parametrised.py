@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -17,7 +16,7 @@ from functionals.base import Functional
 from functionals.pointwise import describe
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
-from functionals.time_dependence import AtTime, TimeDependent
+from functionals.time_dependence import AtTime, NumbersInTime
 from jko.errors import shown
 from jko.measures import Grid
 
@@ -61,7 +60,7 @@ def compiled_once(make_functional: MakeFunctional, parameters: Any) -> Functiona
         if name is not None:
             timed, atom = atom.depends_on_time, copy.copy(atom)
             function = _parametrised(reading, place, name, tree, shapes, timed)
-            setattr(atom, name, _Parametrised(function, flat) if timed else AtTime(function, flat))
+            setattr(atom, name, NumbersInTime(function, flat) if timed else AtTime(function, flat))
         terms.append((c, atom))
     return Sum(tuple(terms))
 
@@ -74,25 +73,16 @@ def _function_of(atom: Functional) -> str | None:
     return None if named else "W"
 
 
-@dataclass(frozen=True, eq=False)
-class _Parametrised(TimeDependent):
-    """A function of points and of the time at parameters `flat` `[p]`."""
-
-    flat: np.ndarray
-
-    def at(self, t: float):
-        return AtTime(self.function, np.append(self.flat, t) if np.isscalar(t) else jnp.append(self.flat, t))
-
-
 @kept
 def _parametrised(make_functional: Callable, place: int, name: str, tree, shapes: tuple, timed: bool):
-    """(x, all parameters in a row, and then the time) ↦ V(x) or W(x) of the term number `place`."""
+    """(x, all parameters in a row, or that and the time) ↦ V(x) or W(x) of the term number `place`."""
     sizes = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
-    def function(x: Array, row: Array):
-        parts = jnp.split(row[: sizes[-1]], sizes[:-1])
+    def function(x: Array, numbers: Any):
+        row, t = numbers if timed else (numbers, 0.0)
+        parts = jnp.split(row, sizes[:-1])
         parameters = jax.tree.unflatten(tree, [p.reshape(s) for p, s in zip(parts, shapes, strict=True)])
-        F = traced(make_functional, parameters, row[-1] if timed else 0.0)
+        F = traced(make_functional, parameters, t)
         return value_of(getattr(F.primitives()[place][1], name), x)
 
     function.__name__ = f"{name} in {describe(make_functional)}(parameters)"

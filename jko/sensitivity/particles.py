@@ -13,14 +13,15 @@ import numpy as np
 from jax import lax
 
 from functionals import Functional
+from functionals.algebra import Sum
 from functionals.array import Array
 from functionals.programs import kept
 from functionals.reading import as_it_reads_now
+from functionals.summation import Summation
 from functionals.time_dependence import AtTime
 from jko.descent.blocks.noise import increments
 from jko.descent.fields.program import Field
 from jko.descent.fields.stability import refuse_coarse
-from jko.descent.newton.conjugate_gradients import proximal_step
 from jko.loops.random_keys import seed_words
 from jko.measures import Measure, Particles
 from jko.scheme import Problem, State, Status, StepInfo
@@ -250,45 +251,32 @@ def _unasked(atom: Functional, t: Array):
     return here
 
 
-class ImplicitStep(ParticleStep):
-    """x⁺ + τ∇_W F(α⁺)(x⁺) = x: (w + τD²F)u = c by conjugate gradients, λ = wu the cotangent of x."""
+class ImplicitStep(StepDerivative):
+    """x⁺ + τ∇_W F(α⁺)(x⁺) = x: (w + τD²F)u = c by conjugate gradients, λ = wu the cotangent of x. The steps
+    are the scheme's own, with sums over all pairs."""
 
-    def step(self, mu: Particles, state: State, t: float, tau: float, count: int = 1):
-        x, w, scheme = mu.positions, mu.weights, self.scheme
-        tolerance = scheme.tolerance or (1e-9 if x.dtype == np.float64 else 1e-4)
-        with jax.enable_x64(True):
-            solve = _proximal(self.make, scheme.max_iterations, scheme.max_inner_iterations)
-            moved, error, iterations = solve(self.parameters, x, w, t, *np.asarray([tau, tolerance], x.dtype))
-        error, iterations = float(error), int(iterations)
-        if not error <= tolerance:
-            note = (
-                f"the relative residual is {error:.2g} after {iterations} Newton iterations, above "
-                f"tolerance={tolerance:g}: raise max_iterations or take a smaller tau"
-            )
-            return self.failed(mu, state, Status.NOT_CONVERGED, note, iterations)
-        new = mu.with_positions(np.asarray(moved))
-        return Taken(new, state, StepInfo(iterations=iterations), (mu, new, t, tau))
+    def prepared(self):
+        self.F = Sum(tuple((c, _over_all_pairs(atom)) for c, atom in self.F.primitives()))
+        return super().prepared()
 
     def pull(self, tape: tuple, cotangent: dict):
         _, new, t, tau = tape
-        x, w, c, make = new.positions, new.weights, cotangent["positions"], self.make
+        x, w, c = new.positions, new.weights, cotangent["positions"]
+        make = as_it_reads_now(self.make_functional)
         with jax.enable_x64(True):
             u, left = _solved(make)(self.parameters, x, w, t, tau, jnp.asarray(c, x.dtype))
             slopes = _implicit_slopes(make)(self.parameters, t, tau, x, w, u)
         parameters, time, by_tau = jax.tree.map(lambda g: -np.asarray(g), slopes)
-        before = {"positions": np.asarray(w[:, None] * u)}
+        before = {"positions": w[:, None] * np.asarray(u)}
         return Pulled(before, parameters, float(by_tau), float(time), relative(np.asarray(left), c))
 
 
-@kept
-def _proximal(make_functional: Callable, *limits):
-    """The step of `descent.BackwardEuler` by its own Newton's method: (x⁺, relative residual, iterations)."""
-
-    def solve(parameters: Any, x: Array, w: Array, t: Array, tau: Array, tolerance: Array):
-        field = _field(make_functional, parameters, t + tau)
-        return proximal_step.__wrapped__(field, *limits)(x, x, w, tau, tolerance)[:3]
-
-    return jax.jit(solve)
+def _over_all_pairs(atom: Functional):
+    if atom.kind != "interaction":
+        return atom
+    here = copy.copy(atom)
+    here.summation = Summation("direct")
+    return here
 
 
 @kept

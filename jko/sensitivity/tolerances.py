@@ -25,6 +25,7 @@ class Tolerances:
     # Steps on grids
     solved_grid: float = 1e-8  # of the right side, where Krylov methods end: so much do gradients err
     enough: float = 1e-7  # of the right side: above it an adjoint equation is solved by elimination
+    enough_single: float = 1e-5  # the same for particles in float32, a hundred roundings
     refused: float = 1e-4  # of the right side: a gradient that is wrong by more than that is no gradient
     inner: float = 1e-3  # of the residual: single precision and the differences leave more than that
     inner_iterations: int = 3  # of conjugate gradients with a V-cycle, cheaper than three of GMRES

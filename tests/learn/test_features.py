@@ -5,8 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import functionals as fn
+import jko
 from jko.learn import Network, Polynomial, Quadratic, Radial, RandomFeatures, Splines
-from jko.learn.landscape import Landscape
+from jko.learn.features import EvenPowers, Monomials
+from jko.learn.landscape import ByInterval, Landscape, PolynomialInTime
 
 POINTS = {d: np.random.default_rng(d).normal(size=(60, d)) * 1.5 + 0.3 for d in (1, 2, 3)}
 POTENTIALS = [
@@ -71,3 +74,29 @@ def test_splines_of_four_dimensions_and_kernels_of_splines_are_refused():
         Splines().potentials(np.zeros((5, 4)))
     with pytest.raises(ValueError, match="interaction: Splines has no even functions"):
         Splines().kernels(POINTS[2])
+
+
+@pytest.mark.slow
+def test_numbers_of_what_was_learnt_are_operands_of_programs():
+    """A W and a V(x, t) of other coefficients compile nothing anew, and are not taken for one another."""
+    compiled, generator = [], np.random.default_rng(0)
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda name, seconds, **_: compiled.append(name) if "backend_compile" in name else None
+    )
+    cloud = jko.Particles(generator.normal(size=(50, 2)))
+    features, times = Monomials.up_to(2, np.zeros(2), np.ones(2)), np.arange(3.0)
+    even = EvenPowers(2, 2, 1.0)
+    finals = []
+    for scale in (1.0, 1.0, 0.5):
+        c = scale * np.array([0.1, -0.2, 0.5, 0.1, 0.4])
+        W = Landscape(even, scale * np.array([0.3, 0.01]), "learnt W")
+        each = ByInterval((Landscape(features, c), Landscape(features, 2.0 * c)), times)
+        for V in (each, PolynomialInTime(features, np.stack([c, 0.1 * c]), 0.0, 2.0)):
+            F = fn.Potential(V) + fn.Interaction(W)
+            if scale == 0.5:
+                compiled.clear()
+            finals.append(jko.flow(F, cloud, jko.descent.ForwardEuler(), tau=0.1, n_steps=15).final.positions)
+    assert not compiled
+    for first, same, other in zip(finals[:2], finals[2:4], finals[4:], strict=True):
+        np.testing.assert_array_equal(first, same)
+        assert np.abs(first - other).max() > 1e-2

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from functionals import Functional, Potential, pointwise
+from functionals import Functional, Interaction, Potential, pointwise
 from functionals.array import Array
 from functionals.programs import PROGRAMS, kept
 from functionals.reading import what_it_reads
-from functionals.time_dependence import AtTime, TimeDependent
+from functionals.summation import Summation
+from functionals.time_dependence import AtTime, NumbersInTime, TimeDependent
 from jko.descent.fields import native_terms
 from jko.measures import Particles
 from jko.scheme import Problem, State
@@ -23,7 +24,7 @@ from jko.scheme import Problem, State
 
 def program(make: Callable):
     """`make(flow, *settings)` compiled and kept: a function of arrays. The time of a flow that has one, and
-    the numbers of its potentials, are operands, so that one program serves all of them."""
+    the numbers of its potentials and kernels, are operands, so that one program serves all of them."""
 
     @kept
     def compiled(form: Flow, *settings):
@@ -87,10 +88,9 @@ class Flow:
 
     @property
     def operands(self) -> tuple:
-        """(what the function of each potential takes beside the point, the time)."""
+        """(what the function of each potential or kernel takes beside the point and the time, the time)."""
         whole = self if self.whole is None else self.whole
-        numbers = tuple(atom.V.t if _has_numbers(atom) else None for _, atom in whole.terms)
-        return numbers, self.time
+        return tuple(_numbers(atom) for _, atom in whole.terms), self.time
 
     def given(self, operands: tuple) -> Flow:
         """The flow of this form and of these operands, which jax may trace."""
@@ -257,22 +257,45 @@ def _product(flow: Field):
     return lambda x, w, v: jax.jvp(lambda y: flow.gradient(y, w), (x,), (v,))[1]
 
 
+def _function(atom: Functional) -> Callable | None:
+    """The function of a potential or of an even kernel; of other terms programs know no numbers."""
+    if type(atom) is Potential:
+        return atom.V
+    return atom.W if type(atom) is Interaction and not atom.general else None
+
+
+def _numbers(atom: Functional):
+    """What a term's function takes beside the point and the time, None where it takes nothing."""
+    f = _function(atom)
+    return f.t if isinstance(f, AtTime) else f.numbers if isinstance(f, NumbersInTime) else None
+
+
 def _form_of(atom: Functional) -> Functional:
-    return _without_numbers(atom.V.function) if _has_numbers(atom) else atom
-
-
-def _has_numbers(atom: Functional) -> bool:
-    """Whether a term is a potential whose function takes more than the point."""
-    return type(atom) is Potential and isinstance(atom.V, AtTime)
+    f = _function(atom)
+    if _numbers(atom) is None:
+        return atom
+    return _without_numbers(f.function, isinstance(f, NumbersInTime), getattr(atom, "summation", None))
 
 
 @kept
-def _without_numbers(function: Callable) -> Potential:
-    return Potential(TimeDependent(function))
+def _without_numbers(function: Callable, timed: bool, summation: Summation | None) -> Functional:
+    empty = NumbersInTime(function, None) if timed else TimeDependent(function)
+    if summation is None:
+        return Potential(empty)
+    form = Interaction(empty)
+    form.summation = summation
+    return form
 
 
-def _with_numbers(atom: Potential, numbers: Any) -> Potential:
-    return Potential(AtTime(atom.V.function, numbers))
+def _with_numbers(atom: Functional, numbers: Any) -> Functional:
+    f = _function(atom)
+    timed = isinstance(f, NumbersInTime)
+    given = NumbersInTime(f.function, numbers) if timed else AtTime(f.function, numbers)
+    if type(atom) is Potential:
+        return Potential(given)
+    whole = Interaction(given)
+    whole.summation = atom.summation
+    return whole
 
 
 def at_time(terms: tuple, t: float | Array):
