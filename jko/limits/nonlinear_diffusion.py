@@ -113,13 +113,16 @@ class NonlinearDiffusion:
     ):
         """ρ′ of one implicit stage; raises NotSolved.
 
-        Where Newton's method fails the stage is made more convex by ε‖ρ − base‖²/2: as a
-        proximal step, it lowers the energy of base for any ε, and moves the less the larger ε is.
+        Where Newton's method fails it begins again at the stage made more convex by ε‖ρ − base‖²/2: that
+        moves the less the larger ε is, so that it is a start and no answer.
         """
         jump = np.max(np.abs(np.diff(psi, axis=0)), initial=0.0) / max(base.max(), TINY)
         for relative in (0.0, 0.1, 10.0, 1e3) if base.min() >= 0.0 else (0.0,):
             try:
-                return self._implicit(LineNewton(self, base, start, psi, cap, relative * jump), step, rounds)
+                if relative:
+                    convex = LineNewton(self, base, start, psi, cap, relative * jump)
+                    start = self._implicit(convex, step, rounds)
+                return self._implicit(LineNewton(self, base, start, psi, cap, 0.0), step, rounds)
             except NotSolved as error:
                 failure = error
         raise failure
