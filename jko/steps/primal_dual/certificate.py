@@ -188,7 +188,8 @@ def next_to_empty(problem, r: np.ndarray) -> np.ndarray:
     modes = ["wrap" if turning else "nearest" for turning in problem.grid.periodic]
     around = [TOLERANCES.neighbourhood] * problem.grid.dimension
     near = uniform_filter(r, [*around, *(1,) * others], mode=[*modes, *("nearest",) * others])
-    return (r < least) | ((near < least) & (r < TOLERANCES.residue * largest))
+    residue = TOLERANCES.residue * largest
+    return (r < least) | ((near < residue) & (r < residue))
 
 
 def _bound(problem, ends: list, middles: list, potentials: list, actions: list, field: np.ndarray):

@@ -22,8 +22,8 @@ class Tolerances:
 
     # The weights of flows, θ and densities
     weights: tuple = (1.0, 1.0, 2.0, 1.0)  # times the units of the problem's own scales; the last of sources
-    patience: int = 50  # iterations with these before they are changed at all
-    balance: int = 10  # iterations between changes of the weights
+    patience: int = 20  # iterations with these before they are changed at all
+    balance: int = 5  # iterations between changes of the weights
     settling: float = 10.0  # changes after which their size falls: their product stays bounded
     most_change: float = 4.0  # times a weight at once
     least_weight: float = 0.25  # of those, carried to the next step: from less, tails of a collapse drift
@@ -72,7 +72,7 @@ class Tolerances:
     attempts: int = 20  # at flows that the density on their faces can carry; each cuts what the last left
     flow_noise: float = 1e-16  # of the largest density: smaller flows are rounding
     next_to_nothing: float = 1e-3  # of the largest density: with less no mass to speak of starts in a cell
-    residue: float = 1e-2  # of the largest density: so little alone in a vacuum says nothing of its potential
+    residue: float = 1e-2  # of the largest density: so little among as little says nothing of its potential
     neighbourhood: int = 5  # cells along each axis, over which a residue is alone
     polishes: int = 12  # passes that lower the potential where next to no mass starts
     polished: float = 0.03  # of what they have gained: a pass that gains less ends them, each gains an eighth
