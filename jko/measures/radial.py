@@ -57,6 +57,7 @@ class Radial:
 
 
 _PROBES = 4096  # random points at which a function must be even, or one of |z|
+_DECADES = np.arange(-9, 9)  # of lengths, each asked by itself: far below its own unit any W looks like |z|²
 _refuted: set = set()  # kernels that a cloud's own differences showed not to be functions of |z|
 
 
@@ -97,19 +98,22 @@ def _alike(function: Callable, z: np.ndarray):
     there = pointwise.values(function, z)
     along = pointwise.values(function, lengths[:, None] * _first(z.shape[1]))
     size = np.nanmax(np.abs(along[np.isfinite(along)]), initial=0.0)
-    return np.allclose(there, along, rtol=1e-10, atol=1e-13 * size, equal_nan=True)
+    slope = np.abs(pointwise.gradients(function, lengths[:, None] * _first(z.shape[1]))[:, 0])
+    rounded = 8.0 * np.finfo(float).eps * lengths * np.where(np.isfinite(slope), slope, 0.0)
+    return np.allclose(there, along, rtol=1e-10, atol=1e-13 * size + rounded, equal_nan=True)
 
 
 @kept
 def _radial(function: Callable, dimension: int, of_square: Callable | None):
     generator = np.random.default_rng(20260104)
-    z = generator.normal(size=(_PROBES, dimension)) * 10.0 ** generator.uniform(-2.0, 1.0, size=(_PROBES, 1))
-    if not _alike(function, z):
+    z = generator.normal(size=(_DECADES.size, _PROBES // _DECADES.size, dimension))
+    z *= 10.0 ** (_DECADES[:, None, None] + generator.uniform(size=(*z.shape[:2], 1)))
+    if not all(_alike(function, decade) for decade in z):
         return None
     at_zero = float(pointwise.values(function, np.zeros((1, dimension)))[0])
     small = np.array([[1e-12], [1e-6]]) * _first(dimension)
     slopes = np.abs(pointwise.gradients(function, small)[:, 0]) / small[:, 0]
-    bounded = bool(np.all(np.isfinite(slopes)) and slopes[0] <= 10.0 * slopes[1] + 1e-6)
+    bounded = bool(np.all(np.isfinite(slopes)) and slopes[0] <= 10.0 * slopes[1])
     return Radial(function, dimension, at_zero if np.isfinite(at_zero) else None, bounded, of_square)
 
 

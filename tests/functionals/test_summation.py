@@ -250,3 +250,20 @@ def test_kernels_and_particles_that_are_none_are_refused_by_name():
     three = cloud(3)
     with pytest.raises(ValueError, match="the recorded energy estimates the entropy"):
         jko.flow(fn.Entropy(), three, jko.descent.Langevin(), tau=0.1, n_steps=1)
+
+
+@pytest.mark.parametrize("length", [1e-6, 1.0, 1e6])
+@pytest.mark.parametrize("kernel", ["of each axis", "of the length"])
+def test_a_kernel_is_asked_at_its_own_lengths_whether_it_is_radial(length, kernel):
+    """Σ cos(z_a/L) is |z|² to rounding far below L: as one it gave other energies from L = 3e4 on."""
+    x = np.random.default_rng(0).normal(size=(34, 2))
+    z = x[:, None] - x[None]
+    if kernel == "of each axis":
+        W = fn.Interaction(lambda z: -jnp.sum(jnp.cos(z / length)))
+        expected = -0.5 * np.cos(z).sum(axis=-1).mean()
+    else:
+        W = fn.Interaction(lambda z: jnp.cos(jnp.sqrt(jnp.sum((z / length) ** 2) + 1.0)))
+        expected = 0.5 * np.cos(np.sqrt((z**2).sum(axis=-1) + 1.0)).mean()
+    assert (radial(W.W, 2) is None) == (kernel == "of each axis")
+    start = jko.descent.ForwardEuler().prepare(W, jko.Particles(length * x)).start
+    assert start["energy"] == pytest.approx(expected, rel=1e-12)
