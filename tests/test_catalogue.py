@@ -1,5 +1,6 @@
 """The pages of functionals, and the matrix: a cell runs and keeps its laws, or is refused in a sentence."""
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ from jko.catalogue.registry import engine_classes
 DOCS = Path(__file__).parent.parent / "docs"
 OUTCOMES = matrix.read(DOCS / "matrix.json")
 QUICK = ("steps.PrimalDual", "steps.MongeAmpere", "steps.Linearized", "steps.FisherRao", "steps.Quantile")
-SAMPLE = 12  # of the cells of quick engines in each run of the tests, of the seed below
+CLOUDS = ("descent.ForwardEuler", "descent.Langevin", "descent.BirthDeath")
+SAMPLE = {QUICK: 12, CLOUDS: 6}  # of the cells of quick engines in each run of the tests, of the seed below
 
 
 def test_every_functional_has_an_example_on_the_line():
@@ -46,13 +48,33 @@ def test_the_documentation_is_what_the_functionals_and_the_matrix_say():
 
 def sampled() -> list[Cell]:
     """Cells of quick engines, drawn evenly among those that ran and those that were refused."""
-    of_engines = matrix.cells(engines=QUICK)
     generator = np.random.default_rng(20261129)
     drawn = []
-    for verdict in (Verdict.RUNS, Verdict.REFUSES):
-        group = [cell for cell in of_engines if OUTCOMES[matrix.key(cell)].verdict is verdict]
-        drawn += [group[i] for i in generator.choice(len(group), SAMPLE // 2, replace=False)]
+    for (engines, number), verdict in product(SAMPLE.items(), (Verdict.RUNS, Verdict.REFUSES)):
+        cells = matrix.cells(engines=engines)
+        group = [cell for cell in cells if OUTCOMES[matrix.key(cell)].verdict is verdict]
+        drawn += [group[i] for i in generator.choice(len(group), number // 2, replace=False)]
     return drawn
+
+
+def test_a_refusal_is_a_sentence_of_ours_and_no_librarys_complaint(monkeypatch):
+    cell = Cell("potential", "descent.ForwardEuler", Place.BOX, Balance.KEPT, 2)
+    monkeypatch.setattr(cells, "quantiles", lambda *_: np.ones(2) @ np.ones(3))
+    assert matrix.outcome(cell).verdict is Verdict.FAILS
+    assert "mismatch" in matrix.outcome(cell).said
+    refused = Cell("cap", "descent.ForwardEuler", Place.TORUS, Balance.KEPT, 2)
+    monkeypatch.undo()
+    assert matrix.outcome(refused).verdict is Verdict.REFUSES
+
+
+def test_a_cloud_whose_rates_are_not_the_densitys_is_told():
+    cell = Cell("potential", "descent.ForwardEuler", Place.BOX, Balance.KEPT, 2)
+    start, run = matrix._run(cell)
+    assert matrix._agreement(cell, start, run) == ""
+    moved = run.final.positions - start.positions
+    run.measures[-1] = start.with_positions(start.positions + 2.0 * moved)
+    assert "of the step away from that of limits.FiniteVolume" in matrix._agreement(cell, start, run)
+    matrix._run.cache_clear()
 
 
 @pytest.mark.slow

@@ -79,8 +79,10 @@ class Cell:
 
     @property
     def points(self) -> int:
-        """The number of points of a cloud."""
-        return POINTS[self.is_random]
+        """The number of points of a cloud: without noise in the plane as many times more as a step is
+        shorter, since a law that is missed may be so by either."""
+        more = self.shorter if self.dimension == 2 and not self.is_random else 1
+        return POINTS[self.is_random] * more
 
     @property
     def steps(self) -> int:
@@ -158,13 +160,26 @@ def law(place: Place, dimension: int, finer: int = 1) -> Density:
 
 
 def quantiles(place: Place, dimension: int, count: int) -> np.ndarray:
-    """Points `[count, d]` at the law's levels (i + ½)/n, along columns of cells one after the other, across
-    them by multiples of the golden section."""
-    rho = law(place, dimension, 8 if dimension == 1 else 1)
-    levels = np.concatenate([[0.0], np.cumsum(rho.masses.reshape(-1))])
-    wanted = (np.arange(count) + 0.5) / count
-    at = np.clip(np.searchsorted(levels, wanted, side="right") - 1, 0, rho.grid.size - 1)
-    shares = np.empty((count, dimension))
-    shares[:, 0] = np.arange(count) * (0.5 * np.sqrt(5.0) - 0.5) % 1.0
-    shares[:, -1] = (wanted - levels[at]) / (levels[at + 1] - levels[at])
-    return rho.grid.points[at] + (shares - 0.5) * rho.grid.spacing
+    """Points `[count, d]` at the law's levels (i + ½)/n along the first axis, and at multiples of the golden
+    section modulo 1 along the second, at the levels of the column that they are in: their averages err by
+    log n/n [Niederreiter1992]."""
+    rho = law(place, dimension, 8 if dimension == 1 else 4)
+    columns = np.asarray(rho.masses).reshape(rho.grid.cells[0], -1)
+    number = np.arange(count)
+    first, x = _inverted(columns.sum(axis=1), (number + 0.5) / count)
+    found = [x]
+    if dimension == 2:
+        levels = number * (0.5 * np.sqrt(5.0) - 0.5) % 1.0
+        found.append(
+            np.array([_inverted(columns[k], level)[1] for k, level in zip(first, levels, strict=True)])
+        )
+    return np.stack(
+        [lower + h * x for lower, h, x in zip(rho.grid.lower, rho.grid.spacing, found, strict=True)], axis=1
+    )
+
+
+def _inverted(masses: np.ndarray, levels):
+    """The cells in which a law on a line passes levels in (0, 1), and the places, in cells from the start."""
+    ends = np.concatenate([[0.0], np.cumsum(masses)]) / masses.sum()
+    at = np.clip(np.searchsorted(ends, levels, side="right") - 1, 0, masses.size - 1)
+    return at, at + (levels - ends[at]) / (ends[at + 1] - ends[at])

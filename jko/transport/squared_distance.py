@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -58,11 +59,12 @@ class SquaredDistance(Functional):
         size = mu.n + self.target.n
         shapes = (
             *(jax.ShapeDtypeStruct((size,), jnp.int32),) * 2,
-            jax.ShapeDtypeStruct((size,), x.dtype),
-            jax.ShapeDtypeStruct((mu.n,), x.dtype),
+            *(jax.ShapeDtypeStruct((n, x.dtype.itemsize // 4), jnp.uint32) for n in (size, mu.n)),
         )
-        frozen = (jax.lax.stop_gradient(a) for a in (x, w, y, b))
-        rows, columns, sent, potential = jax.pure_callback(_plan, shapes, *frozen, vmap_method="sequential")
+        frozen = (_as_bits(jax.lax.stop_gradient(a)) for a in (x, w, y, b))
+        plan = partial(_plan, x.dtype)
+        rows, columns, *bits = jax.pure_callback(plan, shapes, *frozen, vmap_method="sequential")
+        sent, potential = (_from_bits(a, x.dtype) for a in bits)
         cost = 0.5 * jnp.sum(sent * jnp.sum((x[rows] - y[columns]) ** 2, axis=1))
         # the plan is optimal, so that weights change the cost by the potential
         return cost + jnp.sum(potential * (w - jax.lax.stop_gradient(w)))
@@ -105,16 +107,30 @@ def _of_mass_one(mu: Any) -> Any:
     return mu if float(getattr(mu, "mass", 1.0)) == 1.0 else mu.normalized()
 
 
-def _plan(x, w, y, b):
-    """An optimal plan for ½|x − y|² as (rows, columns, weights), padded to n + m, and the potential at x."""
+def _as_bits(x):
+    """The bits of x `[...]` as words `[..., 1 or 2]`: jax hands float64 to a callback, and takes it back, as
+    float32 where the thread that calls has not been told of it."""
+    words = jax.lax.bitcast_convert_type(x, jnp.uint32)
+    return words if x.dtype.itemsize == 8 else words[..., None]
+
+
+def _from_bits(words, dtype):
+    """What `_as_bits` was made of."""
+    return jax.lax.bitcast_convert_type(words if dtype.itemsize == 8 else words[..., 0], dtype)
+
+
+def _plan(dtype, *bits):
+    """An optimal plan for ½|x − y|² between weights w at x and b at y, as (rows, columns, weights), padded to
+    n + m, and the potential at x; numbers come and go as bits."""
     from jko.transport.distances.atoms import plan_between_atoms
 
-    first, second = (np.asarray(a, dtype=float) for a in (x, y))
-    found = plan_between_atoms(first, _of_sum_one(w), second, _of_sum_one(b))
+    words = (np.ascontiguousarray(a) for a in bits)
+    x, w, y, b = (a.view(dtype)[..., 0].astype(float) for a in words)
+    found = plan_between_atoms(x, _of_sum_one(w), y, _of_sum_one(b))
     missing = len(x) + len(y) - len(found.rows)
     rows, columns = (np.pad(a, (0, missing)).astype(np.int32) for a in (found.rows, found.columns))
-    weights = np.pad(found.weights, (0, missing)).astype(x.dtype)
-    return rows, columns, weights, (0.5 * found.first).astype(x.dtype)
+    numbers = np.pad(found.weights, (0, missing)), 0.5 * found.first
+    return rows, columns, *(a.astype(dtype)[:, None].view(np.uint32) for a in numbers)
 
 
 def _of_sum_one(weights) -> np.ndarray:

@@ -96,3 +96,14 @@ def test_long_steps_in_several_slices_close_their_gap(dimension, tau, slices, un
     assert lost > 0.0  # and by no more than the way to rest costs, a tenth of it for h and the slices
     cost = jko.wasserstein(block, rest.measure) ** 2 / (2.0 * tau * unit**2)
     assert lost + run.info.transport_cost[0] < 1.1 * cost
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_a_crowd_below_its_cap_that_nothing_pushes_stays(dimension, unit):
+    """F is 0 on both sides and W = 0: a gap of rounding stayed above an allowed one of 0."""
+    grid = jko.Grid.uniform((0.0,) * dimension, (unit,) * dimension, 16)
+    mu = jko.Density.from_function(grid, lambda x: 1.0 + 0.5 * jnp.cos(3.0 * x[0] / unit)).normalized()
+    crowd = fn.Cap(2.0 * float(mu.values.max()))
+    run = jko.flow(crowd, mu, jko.steps.PrimalDual(), tau=0.1 * unit**2, n_steps=1)
+    np.testing.assert_allclose(run.final.values, mu.values, rtol=1e-9)

@@ -416,6 +416,8 @@ class DynamicSolver:
     def _rounding(self):
         volume = self.problem.grid.cell_volume
         size = self.problem.size_in(self.field, self.best.end)
+        # where a cap alone holds nothing, all mass by a cell is the scale
+        size += max(float(np.max(a)) for a in self.actions) * float(self.start.sum()) * volume
         if self.problem.length is not None:
             size += abs(float(self.field.min())) * float(self.best.end.sum()) * volume
         return TOLERANCES.rounding * (abs(self.best.cost) + size)
