@@ -32,15 +32,15 @@ def test_it_is_the_step_of_the_quantiles_to_the_gap(d, m, length, energy):
     assert apart < 2.0 * tau * found.gap
 
 
-@pytest.mark.parametrize("d", [2, 3])
-def test_steps_of_gaussians(d):
+@pytest.mark.parametrize(("d", "length"), [(2, 1.0), (3, 1e3)])
+def test_steps_of_gaussians(d, length):
     """(1 + λτ)σ′² − σσ′ − θτ = 0, to second order in the cells."""
-    theta, stiffness, tau, errors = 0.7, 0.3, 0.5, []
+    theta, stiffness, tau, errors = 0.7, 0.3 / length**2, 0.5 * length**2, []
     F, a = theta * fn.Entropy() + fn.Potential("quadratic", stiffness=stiffness), 1.0 + stiffness * tau
-    sigma = (1.0 + np.sqrt(1.0 + 4.0 * a * theta * tau)) / (2.0 * a)
+    sigma = (length + np.sqrt(length**2 + 4.0 * a * theta * tau)) / (2.0 * a)
     for n in (30, 60):
-        grid = Grid.radial(np.linspace(0.0, 6.0, n + 1), d)
-        new, _, _ = first_step(steps.Cvxpy(), F, jko.Gaussian.of(0.0, 1.0, dimension=d).on(grid), tau)
+        grid = Grid.radial(length * np.linspace(0.0, 6.0, n + 1), d)
+        new, _, _ = first_step(steps.Cvxpy(), F, jko.Gaussian.of(0.0, length, dimension=d).on(grid), tau)
         exact = jko.Gaussian.of(0.0, sigma, dimension=d).on(grid)
         errors.append(np.abs(new.values - exact.values) @ grid.cell_volume)
     assert np.log2(errors[0] / errors[1]) > 1.8, errors
@@ -98,29 +98,29 @@ def test_what_the_solver_leaves_open_is_sent_to_the_quantiles():
     assert "steps.Quantile" in run.info.note[0]
 
 
-def ring(n, d=2):
-    grid = Grid.radial(np.linspace(0.0, 4.0, n + 1), d)
-    return grid.density(np.where(np.abs(grid.axes[0] - 1.25) < 0.25, 1.0, 0.0)).normalized()
+def ring(n, d, length):
+    grid = Grid.radial(length * np.linspace(0.0, 4.0, n + 1), d)
+    return grid.density(np.where(np.abs(grid.axes[0] / length - 1.25) < 0.25, 1.0, 0.0)).normalized()
 
 
-@pytest.mark.parametrize("d", [2, 3])
-def test_tails_into_a_vacuum_come_with_the_shells(d):
+@pytest.mark.parametrize(("d", "length"), [(2, 1.0), (3, 1e3)])
+def test_tails_into_a_vacuum_come_with_the_shells(d, length):
     """The step of the quantiles on many shells: 160 of them keep what lies far out, as 40 do."""
-    exact, _, _ = first_step(steps.Quantile(), fn.Entropy(), ring(1280, d), 0.1)
-    apart = [
-        jko.wasserstein(first_step(steps.Cvxpy(), fn.Entropy(), ring(n, d), 0.1)[0], exact) for n in (40, 160)
-    ]
+    F, tau = fn.Entropy(), 0.1 * length**2
+    exact, _, _ = first_step(steps.Quantile(), F, ring(1280, d, length), tau)
+    found = (first_step(steps.Cvxpy(), F, ring(n, d, length), tau)[0] for n in (40, 160))
+    apart = [jko.wasserstein(mu, exact) / length for mu in found]
     assert apart[1] < 0.5 * apart[0]
     assert apart[1] < 3e-4
 
 
-@pytest.mark.parametrize("d", [2, 4, 6])
+@pytest.mark.parametrize(("d", "length"), [(2, 1.0), (4, 1e-3), (6, 1.0), (3, 1e3)])
 @pytest.mark.parametrize("tau", [0.1, 10.0])
-def test_an_entropy_and_a_power_close_together(d, tau):
+def test_an_entropy_and_a_power_close_together(d, length, tau):
     """Light shells at the wall, under a power that weighs 1e-14 of the entropy there, are solved and bounded
     as heavy ones are."""
-    F, grid = fn.Entropy() + fn.Power(2.0), Grid.radial(np.linspace(0.0, 4.0, 41), d)
-    mu = grid.density(np.exp(-1.4 * grid.axes[0] ** 2)).normalized()
+    F, grid = fn.Entropy() + length**d * fn.Power(2.0), Grid.radial(length * np.linspace(0.0, 4.0, 41), d)
+    mu, tau = grid.density(np.exp(-1.4 * (grid.axes[0] / length) ** 2)).normalized(), tau * length**2
     _, _, exact = first_step(steps.Quantile(), F, mu, tau)
     _, _, info = first_step(steps.Cvxpy(), F, mu, tau)
     assert info.converged
