@@ -267,3 +267,10 @@ def test_a_kernel_is_asked_at_its_own_lengths_whether_it_is_radial(length, kerne
     assert (radial(W.W, 2) is None) == (kernel == "of each axis")
     start = jko.descent.ForwardEuler().prepare(W, jko.Particles(length * x)).start
     assert start["energy"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("length", [1e-6, 1.0, 1e6])
+def test_a_kernel_is_asked_at_its_own_lengths_whether_it_is_even(length):
+    W = fn.Interaction(lambda z: jnp.cos(z[0] / length) + 0.3 * jnp.sin(z[0] / length) ** 3)
+    with pytest.raises(ValueError, match="W must be even"):
+        W.require_even(1)
