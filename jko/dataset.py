@@ -10,7 +10,7 @@ from jko.bounds import Space
 from jko.dataset_attributes import restored, stored
 from jko.measures import Measure
 from jko.netcdf import Labelled
-from jko.records import TEXTS, Records, StepInfo
+from jko.records import TEXTS, Records, StepInfo, status_named
 
 FORMAT = 1
 _TEXTS = np.dtype("O", metadata={"element_type": str, "vlen": str})  # texts, also where there are none
@@ -112,7 +112,7 @@ def _require_run(fields: dict):
         if not good or len(column) != len(records["iterations"]):
             raise ValueError(f"step_{name}: expected one entry a step, got {_described(column)}")
     for status in np.unique(records["status"]):
-        StepInfo(status=str(status))
+        status_named(str(status))
     if not all(isinstance(json.loads(text), dict) for text in np.unique(records["details"])):
         raise ValueError("step_details: expected names and values as JSON")
 

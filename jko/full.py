@@ -32,12 +32,19 @@ def is_full(parts, mu: Measure, obstacle=None) -> bool:
     return bool(((rho >= (1.0 - TOLERANCES.quotient) * cap) & (rho <= (1.0 + EXCESS) * cap)).all())
 
 
-def fits(room: float, mu: Measure) -> bool:
+def fits(room: float, mu: Density | LineDensity) -> bool:
     """Whether the mass of mu is at most the `room` below a cap, but for rounding."""
     return float(mu.mass) <= room * (1.0 + TOLERANCES.quotient)
 
 
-def at_rest(mu: Measure) -> StepInfo:
+def at_rest(mu: Density | LineDensity) -> StepInfo:
     """The record of a step that stays."""
-    exact = dict.fromkeys(("gap", "relative_gap", "mass_error", "dissipation", "transport_cost"), 0.0)
-    return StepInfo(min_density=float(np.min(mu.values)), **exact, note="the box is full: nothing can move")
+    return StepInfo(
+        gap=0.0,
+        relative_gap=0.0,
+        mass_error=0.0,
+        dissipation=0.0,
+        transport_cost=0.0,
+        min_density=float(np.min(mu.values)),
+        note="the box is full: nothing can move",
+    )

@@ -63,7 +63,7 @@ class StepInfo:
 
     def __post_init__(self):
         if not isinstance(self.status, Status):
-            object.__setattr__(self, "status", _status(self.status))
+            object.__setattr__(self, "status", status_named(self.status))
 
     @property
     def converged(self) -> bool:
@@ -71,7 +71,8 @@ class StepInfo:
         return self.status is Status.CONVERGED
 
 
-def _status(text: str) -> Status:
+def status_named(text: str) -> Status:
+    """The status of a text; ValueError where there is none."""
     try:
         return Status(text)
     except ValueError:

@@ -278,14 +278,17 @@ class DynamicProblem(GridEnergy):
     def actions(self, tau: float, start: np.ndarray) -> list:
         """α of each exchange: of sources a number, of faces an array, of which those beside full cells of
         `start` pay their share alone; no concave mobility moves what is full."""
-        actions = [self.slices * exchange.length**2 / (2.0 * tau) for exchange in self.exchanges]
-        for axis in range(self.grid.dimension):
-            faces = self.exchanges[axis]
-            shares = np.ones(faces.shape)
+        actions: list = []
+        for exchange in self.exchanges:
+            action = self.slices * exchange.length**2 / (2.0 * tau)
+            if isinstance(exchange, Source):
+                actions.append(action)
+                continue
+            shares = np.ones(exchange.shape)
             for filled in () if self.mobility is not None else self.fillings(start):
-                sides = zip(*map(faces.sides, filled), strict=True)
+                sides = zip(*map(exchange.sides, filled), strict=True)
                 shares = np.minimum(shares, front_shares(*sides))
-            actions[axis] = actions[axis] * np.where(faces.closed, 1.0, shares)
+            actions.append(action * np.where(exchange.closed, 1.0, shares))
         return actions
 
     def fillings(self, r: np.ndarray) -> list:
