@@ -202,9 +202,35 @@ def test_far_from_the_identity_the_gap_closes_and_turns_do_not_show():
     assert found.gap < 1e-4 * found.squared
     T = brenier_map(mu, nu)
     assert T.least_stretch > 0.1
+    assert T.method == "newton"
+    assert T.relative_gap == found.gap / found.squared
     turned = [d.with_values(np.roll(d.values, (7, 11), (0, 1))) for d in (mu, nu)]
     middle = np.roll(interpolate(*turned, 0.5).values, (-7, -11), (0, 1))
     assert np.allclose(middle, interpolate(mu, nu, 0.5).values, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+def test_a_map_that_turns_with_the_cells_says_so(unit):
+    """Bumps of a ratio of 18 000, between which potentials ascend: the map turned back differs, by less than
+    its gap allows."""
+    grid = torus(48, 48, length=unit)
+    mu, nu = (
+        Density.from_function(
+            grid, lambda x, c=c: jnp.exp(2.45 * jnp.sum(jnp.cos(2.0 * jnp.pi * (x / unit - c))))
+        ).normalized()
+        for c in (0.1, 0.45)
+    )
+    maps = [
+        brenier_map(*(d.with_values(np.roll(d.values, by, (0, 1))) for d in (mu, nu)))
+        for by in ((0, 0), (7, 11))
+    ]
+    assert [T.method for T in maps] == ["back-and-forth"] * 2
+    assert 1e-4 < maps[0].relative_gap < 1e-3
+    x, shift = grid.points, np.multiply((7, 11), grid.spacing)
+    off = maps[1](x + shift) - shift - maps[0](x)
+    rms = np.sqrt(mu.masses.ravel() @ np.sum(off**2, axis=1)) / float(jko.wasserstein(mu, nu))
+    assert 1e-4 < rms < np.sqrt(maps[0].relative_gap), rms
 
 
 def test_walls_across_a_torus():
