@@ -290,3 +290,43 @@ def test_what_is_stored_pays_what_the_map_says():
     values = [F(nu) + wasserstein_distance(mu, nu) ** 2 / (2.0 * tau) for nu in (new, best)]
     assert values[0] - values[1] < 0.05 * (F(mu) - values[1])
     assert info.transport_cost == pytest.approx(wasserstein_distance(mu, new) ** 2 / (2.0 * tau), rel=0.1)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize(("length", "energy"), [(1.0, 1.0), (2.0**-20, 2.0**40)])
+def test_the_gap_bounds_what_a_front_at_a_wall_lacks(dimension, length, energy):
+    """A step that draws [0, k] into [0, 1], p = by²/2, S = ky, k = 1 + b, τ = 1, under ax and a power of
+    order m: ρ′ = ((m − 1)/m·(a(1 − y) − b(1 − y²)/2))^{1/(m−1)} on [0, 1], and ρ_k = ρ′(x/k)/k. In the
+    plane all is constant along y, and no grid engine closes the gap."""
+    m, k, cells, spread = 6.0, 12.0, 100, (1,) * (dimension - 1)
+    b = k - 1.0
+    a = 1.1 * b
+
+    def answer(y):
+        pressure = np.maximum(a * (1.0 - y) - 0.5 * b * (1.0 - y**2), 0.0)
+        return ((m - 1.0) / m * pressure * (y < 1.0)) ** (1.0 / (m - 1.0))
+
+    x = ((np.arange(64 * cells) + 0.5) * k / (64 * cells)).reshape(cells, 64)
+    line = Grid.uniform(0.0, k * length, cells)
+    start, best = (Density(line, answer(y).mean(axis=1)).normalized() for y in (x / k, x))
+    mass = answer(x).mean() * k  # of unit width
+    upper = (k * length, 2.0 * length)[:dimension]
+    grid = Grid.uniform((0.0,) * dimension, upper, (cells, 8)[:dimension])
+    area = 2.0 * length if dimension == 2 else 1.0
+    mu, nu = (
+        Density(grid, np.broadcast_to(rho.values.reshape(-1, *spread) / area, grid.cells))
+        for rho in (start, best)
+    )
+    # U(ρ) of the density of unit mass, its unit of length and the strip's width taken out
+    scale = energy * mass ** (m - 1.0) * (length * area) ** (m - 1.0)
+    F = scale * fn.Power(m) + energy / length * a * fn.Potential(lambda x: x[0])
+    tau = length**2 / energy
+    new, info = one_step(F, mu, tau)
+    cost = [
+        wasserstein_distance(start, start.with_values(rho.values.reshape(cells, -1).mean(axis=1) * area))
+        for rho in (new, nu)
+    ]
+    missed = np.subtract(*(F(rho) + w**2 / (2.0 * tau) for rho, w in zip((new, nu), cost, strict=True)))
+    bias = sum(h**2 for h in grid.spacing) / (8.0 * tau)
+    assert -bias < missed < info.gap + bias
+    assert info.converged == (info.relative_gap < 5e-3) == (dimension == 1)

@@ -27,11 +27,11 @@ from jko.steps.monge_ampere.tolerances import TOLERANCES
 
 @dataclass(frozen=True)
 class Found:
-    """A pressure of the mass of ρ_k, its density, and what the two prove; `own` is the gap whose velocity
-    error is τ's own, `size` the sum of the energies' absolute terms, which rounding is relative to, `lack`
-    what F(ρ′) + W₂²/2τ of the stored densities, W₂² as far as marginals or the map tell, exceeds the dual
-    value and the grid's bias by. It was solved with these `ends`, the fields of a torus turned by `turn`
-    cells."""
+    """A pressure of the mass of ρ_k, its density, and what the two prove: `gap` of the equation, `lack` of
+    what is stored, F(ρ′) + W₂²/2τ, W₂² as far as marginals or the map tell, less the dual value and the
+    grid's bias; `own` is the gap whose velocity error is τ's own, `size` the sum of the energies' absolute
+    terms, which rounding is relative to. It was solved with these `ends`, the fields of a torus turned by
+    `turn` cells."""
 
     p: np.ndarray
     values: np.ndarray
@@ -49,11 +49,22 @@ class Found:
     turn: tuple[int, ...] = ()
 
     @property
-    def relative_gap(self) -> float:
-        """gap/(W₂²/2τ); 0 of 0."""
+    def rounding(self) -> float:
+        """What rounding may make of the energies' sums."""
+        return TOLERANCES.energy_rounding * self.size
+
+    @property
+    def bound(self) -> float:
+        """The larger of both certificates: Newton's equation may be solved where its differences miss what
+        the stored density lacks."""
+        return float(np.maximum(self.gap, self.lack - self.rounding))
+
+    @property
+    def relative_bound(self) -> float:
+        """bound/(W₂²/2τ); 0 of 0."""
         if self.transport > 0.0:
-            return self.gap / self.transport
-        return math.inf if self.gap > 0.0 else 0.0
+            return self.bound / self.transport
+        return math.inf if self.bound > 0.0 else 0.0
 
 
 class PressureLadder:
@@ -320,7 +331,7 @@ def settle(ladder, mu: Measure, tau: float, settings, caution):
         if not np.isfinite(found.gap):
             break
         lag = passes.answer(found.values)
-        gap = (sqrt(found.gap) + sqrt(lag)) ** 2
+        gap = (sqrt(found.bound) + sqrt(lag)) ** 2
         if best is None or gap < best.gap:
             after = problem.energy(found.values, passes.image)
             size = found.size + abs(after - found.after) + abs(before - found.before)

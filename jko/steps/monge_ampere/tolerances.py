@@ -59,7 +59,6 @@ class Tolerances:
     folded: float = 1e-4  # fraction of the mass, what may lie where the map folds
     defect: float = 0.02  # fraction of the mass, the most that the transported density may miss
     dissipated: float = 0.9  # of W₂²/2τ, what F must fall by: all but the differences' error
-    lack: float = 0.05  # of W₂²/2τ, the largest duality gap of what is stored: differences miss some
     fewest_cells: int = 8  # along an axis, below which fourth-order differences have no room
     least_density: float = 1e-100  # of the largest: beside smaller ones zeros are underflow, no vacuum
 
