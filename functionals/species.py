@@ -178,6 +178,9 @@ class TotalInternal(SpeciesFunctional):
             return self.U + FrozenField(2.0 * others, species[name], repr(self))
         return self.U + OnTop(self.U, others)
 
+    def probe(self, mu):
+        return self.U.probe(mu[mu.names[0]])
+
     def __repr__(self):
         return f"TotalInternal({self.U!r})"
 

@@ -8,6 +8,7 @@ from jko.descent.schemes.forward_euler import ForwardEuler
 from jko.descent.schemes.noise_injection import NoiseInjection
 from jko.descent.schemes.overdamped import Langevin, LeimkuhlerMatthews, StochasticHeun
 from jko.descent.schemes.preconditioned import PreconditionedLangevin
+from jko.descent.schemes.species_blob import SpeciesBlob
 from jko.descent.schemes.species_euler import SpeciesEuler
 from jko.descent.schemes.svgd import SVGD
 from jko.descent.schemes.trapezoidal import Trapezoidal
@@ -24,6 +25,7 @@ __all__ = [
     "LeimkuhlerMatthews",
     "NoiseInjection",
     "PreconditionedLangevin",
+    "SpeciesBlob",
     "SpeciesEuler",
     "StochasticHeun",
     "Trapezoidal",

@@ -215,7 +215,7 @@ def _measure(table: Table, scheme: Scheme, initial: Initial, grid: Grid | None) 
     kinds = _moved_kinds(scheme) or (Density, Particles)
     several, name = initial.kind == "species", scheme.scheme_name()
     if several and Species not in kinds:
-        able = "steps.PrimalDual, steps.SpeciesInTurn or descent.SpeciesEuler"
+        able = "steps.PrimalDual, steps.SpeciesInTurn, descent.SpeciesEuler or descent.SpeciesBlob"
         table.refuse("scheme", f"{name} moves one measure: species move by {able}")
     if not several and {*kinds} == {Species}:
         table.refuse("scheme", f"{name} moves species: write tables [species.NAME] in place of [initial]")

@@ -21,8 +21,8 @@ class Species(Measure):
     """Named measures of one dimension, `Species(prey=mu, predator=nu)`; `species["prey"]` is one of them.
 
     A functional says which of them it speaks of: `fn.on`, `fn.Cross`, `fn.TotalInternal`, `fn.TotalCap`, and
-    `fn.each` for couplings that are no gradient. `steps.PrimalDual`, `steps.SpeciesInTurn` and
-    `descent.SpeciesEuler` move them.
+    `fn.each` for couplings that are no gradient. `steps.PrimalDual`, `steps.SpeciesInTurn`,
+    `descent.SpeciesEuler` and `descent.SpeciesBlob` move them.
     Points and masses are those of all, one after the other. Raises TypeError for what is no measure,
     ValueError for no species, names that are no words, and measures of unlike dimensions.
     """

@@ -96,6 +96,6 @@ def _temperature(F: Functional, name: str) -> float:
         return temperature(F, name)
     except ValueError as refusal:
         raise UnsupportedFunctional(
-            f"descent.SpeciesEuler moves {name!r}, but {refusal}: put the species on a grid and take "
-            "steps.SpeciesInTurn"
+            f"descent.SpeciesEuler moves {name!r}, but {refusal}: take descent.SpeciesBlob for "
+            "fn.TotalInternal, or put the species on a grid and take steps.SpeciesInTurn"
         ) from None
