@@ -88,8 +88,9 @@ def test_segregation_is_a_barenblatt_profile_cut_in_two(scheme, order, n, interf
     assert run.final["a"].mass == pytest.approx(cut, rel=1e-12)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(
+    "unit", [pytest.param(1.0, marks=pytest.mark.long), pytest.param(1e3, marks=pytest.mark.slow)]
+)
 def test_segregated_particles_are_a_barenblatt_profile_cut_in_two(unit):
     """The same law by 1600 blobs, the mass between the middles of neighbours counted in 400 cells: L1 to
     1e-3, and nobody passes another."""

@@ -209,8 +209,9 @@ def test_far_from_the_identity_the_gap_closes_and_turns_do_not_show():
     assert np.allclose(middle, interpolate(mu, nu, 0.5).values, rtol=1e-6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(
+    "unit", [pytest.param(1.0, marks=pytest.mark.long), pytest.param(1e3, marks=pytest.mark.slow)]
+)
 def test_a_map_that_turns_with_the_cells_says_so(unit):
     """Bumps of a ratio of 18 000, between which potentials ascend: the map turned back differs, by less than
     its gap allows."""

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from functionals.algebra import Sum
 from functionals.base import Functional
 from functionals.species import On, TotalInternal, require_species
 from jko.descent.schemes.blob import Blob
@@ -74,9 +75,9 @@ class SpeciesBlob(Wrapper):
 
     def step(self, problem: Problem, mu: Species, t: float, tau: float, state: State):
         all_of_them, inner, info = self.scheme.step(problem.at(t), _together(mu), t, tau, self.inner(state))
-        moved = {
-            name: mu[name].with_positions(all_of_them.positions[part]) for name, part in _parts(mu).items()
-        }
+        moved: dict[str, Any] = dict(mu.items())
+        for name, part in _parts(mu).items():
+            moved[name] = moved[name].with_positions(all_of_them.positions[part])
         return mu.having(**moved), state.having(inner=inner), info
 
 
@@ -117,7 +118,7 @@ def _together(mu: Species) -> Population:
 
 def _of_all(F: Functional, mu: Species) -> Functional:
     """F as a functional of the cloud of all."""
-    parts, total = _parts(mu), 0
-    for c, term in F.terms:
-        total = total + c * (term.U if isinstance(term, TotalInternal) else _OfPart(term.F, parts[term.name]))
-    return total
+    parts = _parts(mu)
+    totals = [(c, term.U) for c, term in F.terms if isinstance(term, TotalInternal)]
+    alone = [(c, _OfPart(term.F, parts[term.name])) for c, term in F.terms if isinstance(term, On)]
+    return Sum((*totals, *alone))
