@@ -88,6 +88,8 @@ def test_the_order_on_gaussians(order, conserving):
             assert abs(run.final.mass - 1.0) < 1e-12
     rates = np.log2(np.array(errors[:-1]) / errors[1:])
     assert np.all(np.abs(rates - order) < 0.2), rates
+    if order == 2:
+        assert errors[-1] < 1e-4
 
 
 @pytest.mark.parametrize("order", [1, 2])
