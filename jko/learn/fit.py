@@ -179,9 +179,11 @@ class Fit:
         errors = np.sqrt(np.maximum(np.diag(part.covariance), 0.0))
         own = part.model.penalised == 0.0
         for direction in part.identifiability.null_directions:
-            vector = np.abs(direction.vector)
-            among = vector[own] if direction.held is not None and own.any() else vector
-            errors[own & (vector > 0.1 * among.max())] = np.inf
+            shares = np.abs(direction.shares)
+            least = TOLERANCES.much * np.linalg.norm(shares)
+            if direction.held is not None and own.any():
+                least = 0.1 * shares[own].max()
+            errors[own & (shares > least)] = np.inf
         if part.leaves_out_paths:
             of_kernels = errors[part.model.first_kernel :][: part.model.interactions]
             of_kernels[np.isfinite(of_kernels)] = np.nan

@@ -15,10 +15,12 @@ from jko.learn.tolerances import TOLERANCES
 class Direction:
     """One direction `vector` `[size]` of the parameters: `information`, the mean square velocity that a
     unit of it makes, over the largest; `noise`, the standard error of its coefficient over the size that the
-    observed motion would give it: above 1 the data do not tell it from 0. Where no regularisation decides
+    observed motion would give it: above 1 the data do not tell it from 0. `shares` `[size]` are the same
+    vector, each parameter in units of which one makes a unit velocity. Where no regularisation decides
     either, the parameters p are those with `held`·p = 0."""
 
     vector: np.ndarray = field(repr=False)
+    shares: np.ndarray = field(repr=False)
     information: float
     noise: float
     words: str
@@ -67,8 +69,9 @@ def identifiability(
 
     What W and θ do that a potential imitates comes first, whatever the functions that it is made of: a null
     direction of many of these alike is none of the eigenvectors, which lie anyhow among each other. The
-    eigenvectors are those of what is left. `means` `[K + 1, d]` are those of the snapshots, for the gauge
-    between V and W.
+    eigenvectors are those of what is left, and those of them that move nothing are turned among each other to
+    those of the regularisation, which sets what it penalises. `means` `[K + 1, d]` are those of the
+    snapshots, for the gauge between V and W.
     """
     from scipy.linalg import eigh, null_space
 
@@ -82,15 +85,23 @@ def identifiability(
     left = null_space(imitated.T) if imitated.shape[1] else np.eye(model.size)
     values, vectors = eigh(left.T @ white.matrix @ left)
     values, vectors = np.maximum(values[::-1], 0.0), left @ vectors[:, ::-1]
-    null = (values <= TOLERANCES.null_rounding * values[0]) | (white.noise(vectors) > 1.0)
+    still = values <= TOLERANCES.null_rounding * values[0]
+    resting = vectors[:, still]
+    vectors[:, still] = resting @ np.linalg.eigh(-resting.T @ (penalty[:, None] * resting))[1]
+    null = still | (white.noise(vectors) > 1.0)
     own = model.penalised == 0.0
     unscaled = np.where(scale > 0.0, 1.0 / np.where(scale > 0.0, scale, 1.0), 0.0)
 
     def direction(vector: np.ndarray, term: np.ndarray):
+        information = white.information(vector[:, None])[0]
+        decided = information + term @ (penalty * term)
+        shaken = white.shaken(vector[:, None])[0]
         unset = np.sum(term[own] ** 2) >= TOLERANCES.own * np.sum(term**2)
+        unset &= shaken > decided or decided <= TOLERANCES.null_rounding * values[0]
         return Direction(
             scale * vector,
-            float(vector @ white.matrix @ vector / (vector @ vector) / values[0]),
+            vector,
+            float(information / (vector @ vector) / values[0]),
             float(white.noise(vector[:, None])[0]),
             _words(model, scale * vector, term, unscaled, means),
             np.where(scale > 0.0, unscaled, 1.0) * term if unset else None,
@@ -113,11 +124,18 @@ class _White:
     spread: np.ndarray
     motion: float
 
+    def information(self, vectors: np.ndarray) -> np.ndarray:
+        """The mean square velocity that each column makes."""
+        return np.maximum(np.sum(vectors * (self.matrix @ vectors), axis=0), 0.0)
+
+    def shaken(self, vectors: np.ndarray) -> np.ndarray:
+        """The standard deviation of the residual along each column, over the motion."""
+        return np.sqrt(np.maximum(np.sum(vectors * (self.spread @ vectors), axis=0), 0.0)) / self.motion
+
     def noise(self, vectors: np.ndarray) -> np.ndarray:
         """The standard errors of the coefficients of the columns, each alone, over the motion."""
-        shaken = np.sqrt(np.maximum(np.sum(vectors * (self.spread @ vectors), axis=0), 0.0))
-        seen = np.sum(vectors * (self.matrix @ vectors), axis=0)
-        return shaken / np.maximum(seen, np.finfo(float).tiny) / self.motion
+        # below the rounding of a matrix of unit diagonal there is no information
+        return self.shaken(vectors) / np.maximum(self.information(vectors), np.finfo(float).eps)
 
 
 def _imitated(white: _White, penalty: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:

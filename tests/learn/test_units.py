@@ -64,6 +64,19 @@ def test_a_potential_and_a_temperature(name, step):
     assert np.abs(further / LENGTH - moved).max() < 1e-6
 
 
+@pytest.mark.parametrize("step", ["explicit", "flow"])
+def test_what_the_regularisation_sets_is_not_set_to_nothing(step):
+    """Splines make any quadratic: directions that move nothing, in which V and θ followed rounding."""
+    seen = ornstein_uhlenbeck(1.0, 0.0, 0.3, np.array([2.0]), 0.2 * np.eye(1), [0.0, 0.2, 0.5], 200, 0)
+    settings = {"temperature": "fit", "step": step, "refinement": 0, "progress": False}
+    with pytest.warns(UserWarning, match="rests on the regularisation"):
+        ours, theirs = (fit(s, Splines(cells=5), **settings) for s in (seen, in_other_units(seen)))
+    assert same(theirs.parameters, ours.parameters)
+    for found in (ours, theirs):
+        assert sum(d.information < 1e-12 for d in found.identifiability.null_directions) >= 2
+        assert not any("set to 0" in sentence for sentence in found.report.warnings)
+
+
 def test_time_courses():
     seen = mean_field(1.0, 0.5, 0.5, 2.0, 2.0, [0.0, 0.2], 100, 0)
     ours, theirs = jko.learn.interpolate(seen), jko.learn.interpolate(in_other_units(seen))
