@@ -50,3 +50,17 @@ def test_a_stage_that_newton_left_is_solved_from_a_more_convex_one(monkeypatch):
     np.testing.assert_allclose(stage.implicit(*arguments), expected, atol=1e-8)
     assert failed == [0.0]
     assert np.abs(expected - base).max() > 1e-3
+
+
+@pytest.mark.parametrize("unit", [1.0, 2.0**20, 2.0**-20])
+def test_a_cell_that_lets_nothing_through_keeps_its_base(unit):
+    """Empty cells without a way out, in units of ρ and p, beside two that are joined: ρ′ − base = ∂²(2ρ′)."""
+    base = np.array([0.3, 0.0, 0.5, 0.2, 0.4])[:, None] / unit
+    start = np.array([0.0, 0.0, 0.0, 0.1, 0.4])[:, None] / unit
+    solver = NonlinearDiffusion((unit**2 * fn.Power(2)).parts.internal_energy, np.full_like(base, np.inf))
+    line = LineNewton(solver, base, start, 0.0 * base, solver.cap, 0.0)
+    line.side[:3], line.p[:3] = -1, -unit
+    mobility = np.array([0.0, 0.0, 0.0, 1.0])[:, None] / unit**2
+    assert line.newton(mobility, 20)
+    assert np.array_equal(line.rho[:3], base[:3])
+    np.testing.assert_allclose(unit * line.rho[3:, 0], [0.28, 0.32], rtol=1e-12)

@@ -28,9 +28,11 @@ def direction(
 ):
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
-    The unknown is an arc along the graph with slopes ρ_s = 1/(1+U″), p_s = U″/(1+U″): bounded however steep
-    or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces; where ρ_s is 0 the share `touch`
-    of what its own faces let through stands for it: a line held at 0 or cap then moves as a whole.
+    The unknown is an arc along the graph with slopes ρ_s = 1/(1+wU″), p_s = U″/(1+wU″): bounded however
+    steep or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, w what those of a cell let
+    through, by which the matrix has the diagonal 1 in all units; where ρ_s is 0 the share `touch` of w stands
+    for it: a line held at 0 or cap then moves as a whole. A cell that lets nothing through has its base as
+    its ρ, and no pressure tells it so.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
@@ -41,12 +43,12 @@ def direction(
     rounding = np.zeros(lines)
     for i in range(n):
         for j in range(lines):
-            if side[i, j] != 0 or not np.isfinite(curvature[i, j]):
-                through = _conductance(mobility, i, j)
+            through = _conductance(mobility, i, j)
+            if side[i, j] != 0 or not np.isfinite(through * curvature[i, j]):
                 slope[i, j] = touch * through if through > 0.0 else 1.0
-                step_p[i, j] = 1.0
+                step_p[i, j] = 1.0 if through > 0.0 or side[i, j] == 0 else 0.0
             else:
-                slope[i, j] = 1.0 / (1.0 + curvature[i, j])
+                slope[i, j] = 1.0 / (1.0 + through * curvature[i, j])
                 step_p[i, j] = curvature[i, j] * slope[i, j]
             rhs[i, j] = base[i, j] - rho[i, j]
             largest[j] = max(largest[j], abs(base[i, j]))
@@ -94,7 +96,8 @@ def advance(
 
     Newton allows ρ + δρ and the ρ of p + δp alike; the more cautious is taken, since the first overshoots
     downwards and the second upwards where U′ is concave. A cell that leaves 0 or cap moves by no more than
-    its faces deliver at p = U′(0) or U′(cap), by their `conductance`, the sum of τM/h².
+    its faces deliver at p = U′(0) or U′(cap), by their `conductance`, the sum of τM/h²; where that is 0 the
+    step is exact.
     """
     n, lines = rho.shape
     for i in range(n):
@@ -103,7 +106,9 @@ def advance(
             if done[j]:
                 continue
             old, linear, pressure = rho[i, j], rho[i, j] + step_rho[i, j], p[i, j] + step_p[i, j]
-            if side[i, j] == -1:
+            if conductance[i, j] == 0.0 and 0.0 < linear < cap[i, j]:
+                rho[i, j], side[i, j], by_pressure[i, j] = linear, 0, False
+            elif side[i, j] == -1:
                 p[i, j] = pressure
                 if pressure > p_empty[i, j]:
                     inflow = (pressure - p_empty[i, j]) * conductance[i, j]
