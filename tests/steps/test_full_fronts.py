@@ -36,6 +36,22 @@ def test_a_full_block_falls_as_fast_as_one_particle(unit):
     assert fallen == pytest.approx(0.3, rel=0.003)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1000.0])
+@pytest.mark.parametrize("slices", [2, 4])
+def test_slices_bring_a_block_that_moves_five_cells_near_its_place(unit, slices):
+    """A front that leaves its first cell on the way: with shares in all slices a block of ten cells came 2 to
+    4 % too far, with a record below the minimum of the exact step."""
+    grid = jko.Grid.uniform(0.0, 6.0 * unit, 60)
+    values = np.where((grid.points[:, 0] > unit) & (grid.points[:, 0] < 2.0 * unit), 1.0 / unit, 0.0)
+    mu = jko.Density(grid, values)
+    F = fn.Cap(1.0 / unit) + fn.Potential(lambda x: -x[0] / unit)
+    after, _, info = first_step(PrimalDual(slices=slices, tolerance=1e-5), F, mu, 0.5 * unit**2)
+    assert info.converged
+    way = (after.mean()[0] - mu.mean()[0]) / unit
+    assert 0.96 * 0.5 <= way <= 0.5
+    assert info.dissipation <= 0.25  # τ/2: F + W₂²/2τ is no lower than an exact step's
+
+
 def steps_of_an_ellipse(tau, n):
     """Variances after n exact JKO steps of a full ellipse (1, ½): a = a′(1 + τ) − 2cτ/a′, ab kept."""
     a, b = 1.0, 0.5

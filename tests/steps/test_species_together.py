@@ -34,7 +34,9 @@ def least(F, species, tau, slices):
     for name, mu in species.items():
         own, r = parts.own[name], mu.values.ravel()
         caps = [cap.values(grid.points) for cap in own.constraints]
-        weight = action * np.minimum.reduce([together, *(shape.front_shares(r, cap) for cap in caps)])
+        weight = action
+        if slices == 1:
+            weight = weight * np.minimum.reduce([together, *(shape.front_shares(r, cap) for cap in caps)])
         for _ in range(slices):
             v, s = (cp.Variable(shape.spacing.size) for _ in range(2))
             after = cp.Variable(grid.size, nonneg=True)

@@ -34,7 +34,8 @@ _TANGENT = "the gap is that of the step with the concave part of the interaction
 
 class Eulerian:
     """minimise K h^{d+2}/(2τ) Σ v²/θ + F(r^K), r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2
-    [BenamouBrenier2000], of which faces beside full cells pay a share (`jko.steps.grid.full_fronts`).
+    [BenamouBrenier2000], of which faces beside full cells pay a share in one slice
+    (`jko.steps.grid.full_fronts`).
 
     What has no conic form enters by models at the current density (quadratic for an internal energy or a
     convex functional given as an energy, a tangent for the concave part of an interaction), renewed until
@@ -93,7 +94,7 @@ class Eulerian:
         """One step: (mu′, data, StepInfo)."""
         F, settings, start = self.functional, self.settings, self.functional.of(mu)
         action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
-        if F.cap is not None and settings.mobility is None:
+        if F.cap is not None and settings.mobility is None and settings.slices == 1:
             action = action * self.faces.front_shares(start, F.cap)
         path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
         # a steep transport cost leaves continuity inexact: solvers weigh it against the objective

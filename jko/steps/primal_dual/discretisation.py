@@ -276,16 +276,17 @@ class DynamicProblem(GridEnergy):
         return super().tangents_are_bounds and not (self.length and self.parts.interaction)
 
     def actions(self, tau: float, start: np.ndarray) -> list:
-        """α of each exchange: of sources a number, of faces an array, of which those beside full cells of
-        `start` pay their share alone; no concave mobility moves what is full."""
+        """α of each exchange: of sources a number, of faces an array, of which in one slice those beside full
+        cells of `start` pay their share alone; no concave mobility moves what is full."""
         actions: list = []
+        filled_by = self.fillings(start) if self.slices == 1 and self.mobility is None else []
         for exchange in self.exchanges:
             action = self.slices * exchange.length**2 / (2.0 * tau)
             if isinstance(exchange, Source):
                 actions.append(action)
                 continue
             shares = np.ones(exchange.shape)
-            for filled in () if self.mobility is not None else self.fillings(start):
+            for filled in filled_by:
                 sides = zip(*map(exchange.sides, filled), strict=True)
                 shares = np.minimum(shares, front_shares(*sides))
             actions.append(action * np.where(exchange.closed, 1.0, shares))

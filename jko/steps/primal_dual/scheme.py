@@ -31,7 +31,7 @@ class PrimalDual(Scheme):
     The discrete problem of `Cvxpy(formulation="eulerian")`: densities r^k on the cells, flows v^k through the
     faces, K = `slices` inner slices, r^k = r^{k−1} − Dv^k, θ^k = S(r^{k−1} + r^k)/2, minimise
     K h^{d+2}/(2τ) Σ v²/θ + F(r^K) [BenamouBrenier2000], of which faces beside full cells pay a share
-    (`jko.steps.grid.full_fronts`). It is solved by the alternating direction method of
+    where K = 1 (`jko.steps.grid.full_fronts`). It is solved by the alternating direction method of
     multipliers: a projection onto continuity, diagonal under cosine transforms, in turn with a prox in each
     face and each cell [PapadakisPeyreOudet2014].
 
