@@ -42,6 +42,8 @@ class ProcessLost(ConnectionError):
 
 def file_path(name: str, value: str | os.PathLike) -> Path:
     """value as a Path, refused unless it is one or a string."""
+    if value == "":
+        raise ValueError(f"{name}: expected the name of a file or a folder, got ''")
     if isinstance(value, str | os.PathLike) and not isinstance(value, bytes):
         return Path(value)
     raise TypeError(f"{name}: expected the name of a file or a folder, got {shown(value)}")

@@ -65,9 +65,8 @@ def load(
     """
     path = Path(path)
     if not path.is_file():
-        raise ExperimentError(
-            f"no file {str(path)!r}: give the path of an experiment, such as examples/fokker_planck.toml"
-        )
+        found = f"{str(path)!r} is a folder" if path.is_dir() else f"no file {str(path)!r}"
+        raise ExperimentError(f"{found}: give the path of an experiment, such as examples/fokker_planck.toml")
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

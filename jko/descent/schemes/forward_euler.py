@@ -139,6 +139,6 @@ def _unstable(tau: float, before: float, after: float, curvature: float):
             "step, so take a smaller tau or descent.BackwardEuler"
         )
     return (
-        f"{raised}, though the curvature where it began allows tau={tau:g}: a particle crossed a kink or a "
-        "steep wall, so take a smaller tau or descent.BackwardEuler"
+        f"{raised}, though the curvature where it began allows tau={tau:g}: a particle crossed a kink, a "
+        "steep wall or a side of its box, so take a smaller tau or, outside of boxes, descent.BackwardEuler"
     )

@@ -223,8 +223,9 @@ def _matched(problem, middles: list, potentials: list, actions: list):
     """
     K, best, least = len(potentials), potentials, np.inf
     for _ in range(TOLERANCES.matches + 1):
-        speeds = [problem.speed_term(p, actions, m) for p, m in zip(potentials, middles, strict=True)]
-        size = max(float(np.abs(_slack(potentials, speeds, k)).max()) for k in range(K - 1))
+        with np.errstate(over="ignore", invalid="ignore"):
+            speeds = [problem.speed_term(p, actions, m) for p, m in zip(potentials, middles, strict=True)]
+            size = max(float(np.abs(_slack(potentials, speeds, k)).max()) for k in range(K - 1))
         if not size < least:
             break
         best, least, potentials = potentials, size, list(potentials)
