@@ -269,19 +269,14 @@ class LinearizedLadder:
                 return found, spent
         return newton.at(found.phi), spent
 
-    def descend(self, mu: Density, tau: float, field: np.ndarray | None, floor: float, tolerance: float):
-        """The same step by `FluxNewton`, which does not diverge: (the Pair, iterations)."""
-        from jko.steps.linearized.flux_newton import FluxNewton
+    def follow(self, mu: Density, tau: float, field: np.ndarray | None, floor: float, tolerance: float):
+        """The same step along a path from rest, by `LogNewton`: (the Pair, iterations)."""
+        from jko.steps.linearized.log_newton import LogNewton
 
-        potentials, rho, newton = self._finest(mu, tau, field, floor, 1.0)
-        inside = np.ones(newton.shape, bool) if newton.inside is None else newton.inside
+        _, _, newton = self._finest(mu, tau, field, floor, 1.0)
         turns = (False,) * (3 - len(self.grid.cells)) + tuple(self.grid.periodic)
-        fluxes = FluxNewton(newton.internal, rho, potentials[0], newton.scale, inside, turns)
-        volume = newton.cell_volume
-        found = fluxes.solve(tolerance, newton.floor / volume, TOLERANCES.flux_iterations)
-        phi = np.zeros(rho.size)
-        phi[fluxes.held] = np.nan if found is None else found
-        return newton.at(phi), fluxes.iterations
+        path = LogNewton(newton, turns)
+        return path.solve(tolerance, TOLERANCES.path_iterations), path.iterations
 
     def _finest(self, mu: Density, tau: float, field: np.ndarray | None, floor: float, bend: float):
         """(V + W∗ρ on all grids, ρ_k raised to `floor` of its maximum, Newton's method on the finest)."""

@@ -141,7 +141,7 @@ class Linearized(Scheme):
         ]
         if bend != 1.0:  # no minimisation, in which a step would know whether it goes down
             return climbs
-        return [climbs[0], (ladder.descend, climbs[0][1], self.tolerance), *climbs[1:]]
+        return [climbs[0], (ladder.follow, climbs[0][1], self.tolerance), *climbs[1:]]
 
     def _failed(self, solved):
         solved.notes.append("Newton's method did not converge: take tau smaller or the box tighter")

@@ -19,12 +19,10 @@ class Tolerances:
     diagonal_range: float = 1e12  # of ρ over the zeroth-order coefficient, up and down, to the preconditioner
     coarsest: tuple = (64, 32, 16)  # cells along the longest axis of the coarsest grid, by dimension
 
-    # Newton's method in fluxes
-    flux_iterations: int = 100  # 10 to 30 being usual
-    towards_empty: float = 0.95  # of the way to the first empty cell, as far as an iteration goes
-    empty: float = 1e-16  # of the largest density: the fluxes into a cell round to more than it holds
-    sufficient: float = 1e-4  # of the fall that the slope promises, what counts as one
-    flux_halvings: int = 40  # of a step that does not lower the objective: more is rounding
+    # Newton's method in log ρ
+    path_iterations: int = 300  # 10 to 40 being usual, 120 with V over 300 temperatures
+    stride: float = 3.0  # of log ρ along the path in one iteration: 6 came to no end on a rough torus
+    near: float = 1.0  # of log ρ in the balance's correction: above, that is made before V is moved on
 
     # The step
     attempts: tuple = ((1e-9, True), (1e-6, True), (1e-6, False))  # ρ_k raised to, of its maximum; nested?
