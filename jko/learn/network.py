@@ -85,14 +85,13 @@ def through(numbers: ModuleType, layers: tuple, z: Array, scale: np.ndarray):
 
 class Pairs(NamedTuple):
     """Pairs of an interval: both ends together `[2n, d]` as z, weights `[n]`, the velocity `[n, d]` that −∇V
-    has to explain, the slopes `[n, d, r]` and Laplacians `[n, r]` of the functions beside the network, the
-    gap, and `spread` `[m + r, size]`, by which the parameters of V give those of the interval."""
+    has to explain, the slopes `[n, d, r]` of the functions beside the network, the gap, and
+    `spread` `[m + r, size]`, by which the parameters of V give those of the interval."""
 
     ends: np.ndarray
     weights: np.ndarray
     velocity: np.ndarray
     slopes: np.ndarray
-    laplacians: np.ndarray
     gap: float
     spread: np.ndarray
 
@@ -105,7 +104,6 @@ class Objective(NamedTuple):
     scale: np.ndarray
     penalised: np.ndarray
     shares: np.ndarray
-    theta: float
     unit: float
 
 
@@ -114,7 +112,9 @@ def trained(model: Model, data: Data, chosen: list[int], iterations: int, seed: 
 
     For each w the last layer is that of the closed form (variable projection [GolubPereyra1973]): minimised
     is −hᵀ(N + R)⁻¹h of the normal equations, by L-BFGS from random layers; kept are those that do best on a
-    third of the pairs, which is held out. W and a fitted θ are meanwhile what random layers made of them.
+    third of the pairs, which is held out. W is meanwhile what random layers made of it, and noise is not
+    taken off: the score of finitely many points has no bound among units that bend as they please, and
+    what moves them bends as V does.
     """
     from scipy.optimize import minimize
 
@@ -151,10 +151,9 @@ def _families(model: Model) -> tuple[Units, Features]:
 
 def _objective(model: Model, data: Data, chosen: list[int], seed: int) -> Objective:
     units, others = _families(model)
-    theta, kernel = model.temperature, np.zeros(model.interactions)
-    if model.fits_temperature or model.kernels is not None:
-        start = solve(model, data, chosen, None, seed).parameters
-        theta, kernel = max(model.theta(start), 0.0), model.kernel_part(start)
+    kernel = np.zeros(model.interactions)
+    if model.kernels is not None:
+        kernel = model.kernel_part(solve(model, data, chosen, None, seed).parameters)
     alone, (first, last) = replace(model, potential=None), ENDS[data.step]
     made, unit = [], 0.0
     for number, k in enumerate(chosen):
@@ -166,13 +165,12 @@ def _objective(model: Model, data: Data, chosen: list[int], seed: int) -> Object
         pulled = [velocity(alone, kernel, c.x, c.w) for c in (here, there)]
         moved = (y - x) / gap - first * pulled[0][rows] - last * pulled[1][columns]
         slopes = first * others.gradients(x) + last * others.gradients(y)
-        bend = first * others.laplacians(x) + last * others.laplacians(y)
         both = (np.concatenate([x, y]) - units.middle) / units.scale
         spread = model.spread(number)[: model.potentials, : model.first_kernel]
-        made.append(Pairs(both, w, moved, slopes, bend, gap, spread))
+        made.append(Pairs(both, w, moved, slopes, gap, spread))
         unit += gap * float(w @ np.sum(moved**2, axis=1))
     penalised = model.penalised[: model.first_kernel]
-    return Objective(made, units.scale, penalised, np.array([first, last]), theta, unit or 1.0)
+    return Objective(made, units.scale, penalised, np.array([first, last]), unit or 1.0)
 
 
 @jax.jit
@@ -195,15 +193,14 @@ def _normal(layers: tuple, objective: Objective, part: int):
     for each in objective.intervals:
         n = len(each.weights)
         some = slice(None, 2 * n // 3) if part == 0 else slice(2 * n // 3, None)
-        _, slopes, bend = through(jnp, layers, each.ends, objective.scale)
+        slopes = through(jnp, layers, each.ends, objective.scale)[1]
         first, last = objective.shares
         own = jnp.moveaxis(first * slopes[:, :n] + last * slopes[:, n:], 0, 1)
         slopes = jnp.concatenate([own, each.slopes], axis=2)[some]
-        bend = jnp.concatenate([first * bend[:n] + last * bend[n:], each.laplacians], axis=1)[some]
         w = each.weights[some] / each.weights[some].sum()
         weighted = slopes * w[:, None, None]
         change = jnp.tensordot(weighted, each.velocity[some], axes=((0, 1), (0, 1)))
         gram = jnp.tensordot(weighted, slopes, axes=((0, 1), (0, 1)))
         matrix = matrix + each.gap * each.spread.T @ gram @ each.spread
-        right = right - each.gap * each.spread.T @ (change - objective.theta * (w @ bend))
+        right = right - each.gap * each.spread.T @ change
     return matrix, right
