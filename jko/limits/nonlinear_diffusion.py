@@ -15,6 +15,10 @@ class NotSolved(Exception):
     """Newton's method did not reach its tolerance on some line."""
 
 
+class Frozen(NotSolved):
+    """M is 0 beside a cell that holds mass on a slope: shorter steps follow it, no other start does."""
+
+
 class NonlinearDiffusion:
     """Lines of ρ′ − base = s ∂(M∂ξ), ξ ∈ ∂(U + ι_[0, cap])(ρ′) + Ψ.
 
@@ -123,6 +127,8 @@ class NonlinearDiffusion:
                     convex = LineNewton(self, base, start, psi, cap, relative * jump)
                     start = self._implicit(convex, step, rounds)
                 return self._implicit(LineNewton(self, base, start, psi, cap, 0.0), step, rounds)
+            except Frozen:
+                raise
             except NotSolved as error:
                 failure = error
         raise failure
@@ -140,7 +146,24 @@ class NonlinearDiffusion:
         solved = line.newton(step * mobility, 40) or line.newton(step * mobility, 200, guarded=True)
         if not (solved or line.worst < TOLERANCES.accepted):
             raise NotSolved(f"residual {line.worst:.1e} of the tolerance")
-        return conserving(line.base, line.rho, line.cap)
+        rho = conserving(line.base, line.rho, line.cap)
+        if self._frozen(line, rho, step, mobility):
+            raise Frozen
+        return rho
+
+    def _frozen(self, line: LineNewton, rho: np.ndarray, step: float | np.ndarray, mobility: np.ndarray):
+        """Whether a face lets nothing through where M(ρ′) would empty the cell beside it.
+
+        A cell that a long step empties has M(0) = 0, with which it keeps all it had: of the iteration of M
+        that is a cycle, and either end of it satisfies an equation that is not the one asked for.
+        """
+        level = np.maximum(line.p, line.p_empty)
+        level = np.where(np.isfinite(level), level, 0.0) + line.psi
+        due, density = self.mobility(rho, level - line.psi, line.psi), rho / self.volumes
+        beside = np.maximum(rho[1:], rho[:-1])
+        mass = np.maximum(density[1:], density[:-1]) > TOLERANCES.mobility_settled * density.max(axis=0)
+        leaves = step * due * np.abs(np.diff(level, axis=0)) > beside
+        return bool(np.any(mass & leaves & (mobility < TOLERANCES.capped_settled * due)))
 
 
 def _admissible(stage: np.ndarray, base: np.ndarray, cap: np.ndarray):

@@ -205,3 +205,23 @@ def test_a_drift_that_moves_with_the_density_is_followed_in_a_long_step():
     F = 0.02 * fn.Power(2) + 4.0 * fn.Interaction("quadratic") + fn.Potential("quadratic", stiffness=2.0)
     one, many = (jko.flow(F, rho, jko.limits.FiniteVolume(), tau=0.2 / n, n_steps=n).final for n in (1, 32))
     assert np.abs(one.values - many.values).sum() * grid.spacing[0] < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("tau", "mirrored", "unit"),
+    [(10.0, False, 1.0), (10.0, True, 1e3), (100.0, True, 1.0), (1e4, False, 1.0)],
+)
+def test_a_cell_alone_on_a_slope_is_emptied_however_long_the_step(tau, mirrored, unit):
+    """At rest ξ = U′(ρ) + V is one number where mass is: 8 and 2 in the two lowest cells, F = 0.76."""
+    grid = jko.Grid.uniform(0.0, unit, 10)
+    start = np.zeros(10)
+    start[0], start[7] = 9.99, 0.01
+    height = (lambda x: 6.0 - 6.0 * x[0] / unit) if mirrored else (lambda x: 6.0 * x[0] / unit)
+    F = 0.05 * unit * fn.Power(2.0) + fn.Potential(height)
+    mu = jko.Density(grid, (start[::-1] if mirrored else start) / unit)
+    run = jko.flow(F, mu, jko.limits.FiniteVolume(), tau=tau * unit**2, n_steps=2)
+    after = run.final.values * unit
+    expected = np.array([8.0, 2.0, *[0.0] * 8])
+    np.testing.assert_allclose(after[::-1] if mirrored else after, expected, atol=1e-6)
+    assert run.energy[-1] == pytest.approx(0.76, abs=1e-9)
