@@ -27,10 +27,8 @@ def test_damaged_results_are_refused_or_the_same(seed):
 
 def test_a_run_of_every_kind_of_measure_is_loaded_as_it_was(tmp_path):
     runs = damaged._runs()
-    assert {type(run.final).__name__ for run in runs} >= set(jko.measures.Measure.known) - {
-        "CellDensity",
-        "Shard",
-    }
+    ours = {name for name, kind in jko.measures.Measure.known.items() if kind.__module__.startswith("jko.")}
+    assert {type(run.final).__name__ for run in runs} >= ours - {"CellDensity", "Shard"}
     for run in runs:
         loaded = jko.Trajectory.load(run.save(tmp_path / "run.nc"))
         assert damaged._everything(loaded) == damaged._everything(run), run.final

@@ -262,7 +262,7 @@ def test_runs_that_can_not_be_compared_are_refused_before_they_run():
 def test_a_file_that_is_none(tmp_path: Path):
     with pytest.raises(ExperimentError, match=r"no file .*none.toml"):
         load(tmp_path / "none.toml")
-    with pytest.raises(ExperimentError, match="no file"):
+    with pytest.raises(ExperimentError, match="is a folder"):
         load(tmp_path)
     (tmp_path / "binary.toml").write_bytes(bytes(range(256)))
     with pytest.raises(ExperimentError, match="cannot be read as a text file"):
