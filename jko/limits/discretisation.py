@@ -39,9 +39,14 @@ class GridProblem:
     def crossed(self, mu: Density, tau: float) -> float:
         """Over how many cells a drift that moves with the density carries it in τ, where a sweep of implicit
         lines is to follow: 0 where sweeps see to that themselves."""
-        if not (self.moving and hasattr(self.lines, "crossed")):
+        return self.carried(mu, tau) if self.moving else 0.0
+
+    def carried(self, mu: Density, tau: float) -> float:
+        """Over how many cells the drift of `mu` carries mass in τ, where implicit lines take substeps for it;
+        0 elsewhere."""
+        if not hasattr(self.lines, "crossed"):
             return 0.0
-        psi = self.fixed + self.moving_potential(mu)
+        psi = self.fixed + (self.moving_potential(mu) if self.moving else 0.0)
         return max(
             (
                 self.lines.crossed(self._held(mu.values, lines), lines.of(psi), tau * lines.conductance)

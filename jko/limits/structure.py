@@ -19,6 +19,7 @@ class Way(StrEnum):
     IMPLICIT_EULER = "implicit Euler"
     FROZEN = "Ψ of the start"
     STATIONARY = "stationary to rounding"
+    OUTRUN = "drift over more cells than substeps"
 
 
 @dataclass
@@ -45,6 +46,8 @@ def evolve(problem, mu: Density, energy: float, tau: float) -> Outcome:
     Shares of τ are dyadic, so that their sum is exact.
     """
     now, streak, tries = Outcome(mu, energy, done=0.0), 0, 0
+    if problem.carried(mu, tau) > TOLERANCES.line_substeps:
+        now.counted(Way.OUTRUN)
     share = _followed(problem, mu, tau, 1.0)
     while now.done < 1.0:
         share = min(share, 1.0 - now.done)
