@@ -189,7 +189,7 @@ def _told(layers: tuple, objective: Objective):
 
 def _normal(layers: tuple, objective: Objective, part: int):
     """(N, h) of two thirds of the pairs of each interval, or of the rest."""
-    matrix, right = 0.0, 0.0
+    matrix, right = jnp.zeros(()), jnp.zeros(())
     for each in objective.intervals:
         n = len(each.weights)
         some = slice(None, 2 * n // 3) if part == 0 else slice(2 * n // 3, None)
