@@ -28,19 +28,17 @@ def direction(
 ):
     """The Newton direction, on `step_rho` and `step_p`; residual[line] is the largest, over its tolerance.
 
-    The unknown is an arc along the graph with slopes ρ_s = 1/(1+wU″), p_s = U″/(1+wU″): bounded however
-    steep or flat the graph [BrennerCances2017]. `mobility` is τM/h² on the faces, w what those of a cell let
-    through, by which the matrix has the diagonal 1 in all units; where ρ_s is 0 the share `touch` of w stands
-    for it: a line held at 0 or cap then moves as a whole. A cell that lets nothing through has its base as
-    its ρ, and no pressure tells it so.
+    The unknown is an arc with slopes ρ_s = 1/(1+wU″), p_s = U″/(1+wU″), bounded however steep the graph
+    [BrennerCances2017]. `mobility` is τM/h² on the faces, w what those of a cell let through: the diagonal is
+    1 in all units; where ρ_s is 0 the share `touch` of w stands for it, so that a line held at 0 or cap moves
+    as a whole. A cell that lets nothing through has its base as its ρ.
     """
     n, lines = rho.shape
     slope = np.empty((n, lines))
     right = np.zeros((n - 1, lines))
     left = np.zeros((n - 1, lines))
     rhs = np.empty((n, lines))
-    largest = np.zeros(lines)
-    rounding = np.zeros(lines)
+    largest, rounding = np.zeros(lines), np.zeros(lines)
     for i in range(n):
         for j in range(lines):
             through = _conductance(mobility, i, j)
@@ -135,10 +133,8 @@ def advance(
                 rho[i, j], side[i, j] = 0.0, -1
                 p[i, j] = pressure + min(0.0, linear) * (step_p[i, j] == 0.0)
             else:
-                rho[i, j] = min(
-                    _at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j]), 0.1 * old
-                )
-                by_pressure[i, j] = False
+                new = _at_pressure(old, step_rho[i, j], step_p[i, j], p[i, j] - p_empty[i, j])
+                rho[i, j], by_pressure[i, j] = min(new, 0.1 * old), False
 
 
 @njit(cache=True, error_model="numpy")
