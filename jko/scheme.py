@@ -16,6 +16,7 @@ from functionals.tolerances import TOLERANCES
 from jko import inline
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
+from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity
 from jko.records import Records, Status, StepInfo
 
@@ -74,7 +75,8 @@ class Scheme:
     `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, and
     particles that are `confined` to a box, which one that says nothing does not, whether it `transports`, so
     that a message may name it in the place of another, and which entries of its state are `renewed` by
-    `prepare` from the measure alone. Where steps are cheap it may define
+    `prepare` from the measure alone. One whose densities may fill a box defines `moving_step` in the place
+    of `step`, which is asked where something can move. Where steps are cheap it may define
     `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
@@ -92,6 +94,7 @@ class Scheme:
     doors: ClassVar[bool] = False
     confined: ClassVar[bool] = False
     transports: ClassVar[bool] = True
+    obstacle: Any = None
     known: ClassVar[dict[str, type[Scheme]]] = {}
 
     def __init_subclass__(cls, **kwargs):
@@ -112,8 +115,19 @@ class Scheme:
         return Problem(F)
 
     def step(self, problem: Problem, mu, t: float, tau: float, state: State):
-        """One step from the time t: (mu′, state, StepInfo)."""
+        """One step from the time t: (mu′, state, StepInfo). A full box stays."""
+        if not self.changes_mass and is_full(problem.F.at(t + tau).parts, mu, self.obstacle):
+            return mu, state, at_rest(mu)
+        return self.moving_step(problem, mu, t, tau, state)
+
+    def moving_step(self, problem: Problem, mu, t: float, tau: float, state: State):
+        """The step of a measure that fills no box."""
         raise NotImplementedError(f"{type(self).__name__} must define step")
+
+    @property
+    def changes_mass(self) -> bool:
+        """Whether mass is made and lost: by a reaction, or in a metric whose length compares it to moving."""
+        return getattr(self, "reaction", getattr(self, "length", None)) is not None
 
     def moved(self, problem: Problem, mu, t: float, state: State) -> tuple[Problem, State]:
         """(problem, state) for going on at the time t from a measure that something else has moved, such as
@@ -144,7 +158,7 @@ class Scheme:
         if getattr(mu, "domain", None) is not None:
             return None
         around = grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}
-        if around or (grid is not None and grid.is_room) or getattr(self, "obstacle", None) is not None:
+        if around or (grid is not None and grid.is_room) or self.obstacle is not None:
             return None
         return F.displacement_modulus(mu.dimension)
 
@@ -252,6 +266,24 @@ class Wrapper(Scheme):
     def rooms(self) -> bool:  # type: ignore[override]
         """As the scheme."""
         return self.scheme.rooms
+
+    @property
+    def obstacle(self):  # type: ignore[override]
+        """As the scheme."""
+        return self.scheme.obstacle
+
+    @property
+    def changes_mass(self) -> bool:
+        """As the scheme."""
+        return self.scheme.changes_mass
+
+    @property
+    def transports(self) -> bool:  # type: ignore[override]
+        """As the scheme."""
+        return self.scheme.transports
+
+    def displacement_modulus(self, F, mu) -> float | None:
+        return self.scheme.displacement_modulus(F, mu)
 
     def check(self, F, mu) -> None:
         self.scheme.check(F, mu)

@@ -9,15 +9,21 @@ import jko
 from jko.full import is_full
 from jko.limits import FiniteVolume
 from jko.steps import (
+    Adaptive,
     BackAndForth,
     Cvxpy,
     Entropic,
+    FisherRao,
+    HellingerKantorovich,
     Linearized,
     MongeAmpere,
     PrimalDual,
     Quantile,
     SecondOrder,
+    SpeciesInTurn,
+    VariationalBDF2,
 )
+from jko.steps.choice import Chosen
 
 UNDER_A_CAP = (FiniteVolume(), Cvxpy(), PrimalDual(), PrimalDual(slices=2), Entropic(), Quantile())
 OF_ENERGIES = (BackAndForth(), Linearized(), MongeAmpere(), SecondOrder(BackAndForth()))
@@ -54,6 +60,44 @@ def test_nothing_moves_in_a_box_that_is_full(bound, dimension, place, unit):
         np.testing.assert_array_equal(run.final.values, mu.values, err_msg=repr(scheme))
         assert run.info.gap.max() == 0.0 or isinstance(scheme, FiniteVolume), scheme
         assert set(run.info.status) == {"converged"}
+
+
+@pytest.mark.parametrize(
+    "scheme",
+    [
+        FisherRao(conserving=True),
+        SecondOrder(Quantile()),
+        VariationalBDF2(Quantile()),
+        Adaptive(Quantile()),
+        Chosen(Quantile(), "asked"),
+        HellingerKantorovich(Quantile(), reaction=FisherRao(conserving=True)),
+    ],
+)
+def test_wrappers_of_a_full_box_stay_and_so_does_mass_that_is_held(scheme):
+    mu = full(grid_of(1, 1.0, "box"))
+    F = fn.FermiDirac(float(mu.values.max())) + fn.Potential(lambda x: 3.0 * x[0])
+    run = jko.flow(F, mu, scheme, tau=0.1, n_steps=2)
+    np.testing.assert_allclose(run.final.values, mu.values, rtol=1e-12)
+    both = jko.Species(a=mu, b=mu)
+    run = jko.flow(fn.on("a", F) + fn.on("b", F), both, SpeciesInTurn(Quantile()), tau=0.1, n_steps=1)
+    np.testing.assert_array_equal(run.final["b"].values, mu.values)
+
+
+def test_a_wrapper_knows_the_obstacle_of_its_scheme_and_a_reaction_moves_a_full_box():
+    grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), 8)
+    pillar = grid.centers[..., 0] < 0.3
+    mu = jko.Density(grid, np.where(pillar, 0.0, 1.0)).normalized()
+    F = fn.FermiDirac(float(mu.values.max())) + fn.Potential("quadratic")
+    scheme = SecondOrder(BackAndForth(obstacle=pillar))
+    run = jko.flow(F, mu, scheme, tau=0.1, n_steps=1)
+    np.testing.assert_array_equal(run.final.values, mu.values)
+    assert scheme.displacement_modulus(F, mu) is None
+    line = full(grid_of(1, 1.0, "box"))
+    F = fn.Cap(float(line.values.max())) + fn.Potential(lambda x: 1.0 + x[0])
+    assert FiniteVolume(reaction=F).changes_mass
+    assert HellingerKantorovich(FiniteVolume()).changes_mass
+    for dying in (PrimalDual(length=1.0), FiniteVolume(reaction=F)):
+        assert jko.flow(F, line, dying, tau=0.1, n_steps=1).final.mass < 0.95 * line.mass
 
 
 def test_a_box_is_full_but_for_obstacles_and_never_with_doors():

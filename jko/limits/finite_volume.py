@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity, Measure
 from jko.metric import frozen_metric
 from jko.mobility import Mobility
@@ -202,7 +201,7 @@ class FiniteVolume(Scheme):
             )
         return problem.starting({"energy": energy})
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         if self.reaction is None:
             return self._transport(problem, mu, t, tau, state)
@@ -214,11 +213,10 @@ class FiniteVolume(Scheme):
         from jko.limits.reaction import TooFast
 
         middle, first = t + 0.5 * tau, 1.0 if problem.F.parts.constraints else 0.5
+        transport = replace(self, reaction=None, length=1.0)
         try:
             half, made, left = problem.reaction.evolve(mu, middle, first * tau)
-            moved, state, info = self._transport(
-                problem, half, t, tau, self.moved(problem, half, t, state)[1]
-            )
+            moved, state, info = transport.step(problem, half, t, tau, self.moved(problem, half, t, state)[1])
             after, more, less = problem.reaction.evolve(moved, middle, (1.0 - first) * tau)
         except TooFast as reason:
             return mu, state, StepInfo(status=Status.NOT_CONVERGED, note=str(reason))
@@ -237,8 +235,6 @@ class FiniteVolume(Scheme):
     def _transport(self, problem, mu: Measure, t, tau: float, state: State):
         from jko.limits.structure import evolve
 
-        if is_full(problem.F.at(t + 0.5 * tau).parts, mu):
-            return mu, state, at_rest(mu)
         # of second order with F at the middle of the step
         middle = problem.at(t + 0.5 * tau)
         energy = middle.F(mu) if problem.depends_on_time else float(state["energy"])

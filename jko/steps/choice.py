@@ -44,9 +44,6 @@ class Chosen(Wrapper):
     def space_of_steps(self, problem: Problem, mu: Measure):
         return self.scheme.space_of_steps(problem, mu)
 
-    def displacement_modulus(self, F: Functional, mu: Measure):
-        return self.scheme.displacement_modulus(F, mu)
-
 
 def auto(F: Functional, mu: Measure) -> Chosen:
     """The JKO step for this functional from this measure, with `.scheme` and the `.reason`.

@@ -62,6 +62,11 @@ class FisherRao(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
+    @property
+    def changes_mass(self) -> bool:
+        """Unless it is held."""
+        return not self.conserving
+
     def prepare(self, F: Functional, mu: Density) -> Problem:
         self.check(F, mu)
         return Problem(F, lambda F: CellProblem(F, mu.grid))
@@ -69,7 +74,7 @@ class FisherRao(Scheme):
     def moved(self, problem: Problem, mu: Density, t: float, state: State):
         return problem, state
 
-    def step(self, problem: Problem, mu: Density, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Density, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         if self.order == 1:
             new, info = self._proximal(problem.at(t + tau), mu, tau)

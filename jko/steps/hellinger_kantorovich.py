@@ -57,12 +57,13 @@ class HellingerKantorovich(Wrapper):
     reaction_functional: Functional | None = None
 
     first: ClassVar = {}
+    changes_mass: ClassVar = True
 
     def __post_init__(self):
         positive_number("length", self.length)
         if self.order not in (1, 2):
             raise ValueError(f"order: expected 1 or 2, got {self.order!r}")
-        if isinstance(self.scheme, Scheme) and _reacts(self.scheme):
+        if isinstance(self.scheme, Scheme) and (self.scheme.changes_mass or not self.scheme.transports):
             raise TypeError(
                 f"scheme: expected a transport alone, got {self.scheme!r}, which makes and loses mass "
                 "already: take steps.Quantile(), say"
@@ -128,13 +129,6 @@ class HellingerKantorovich(Wrapper):
     def energy(self, problem: Problem, mu: Measure, t: float, state: State):
         transport, inner = self.scheme.moved(problem.transport, mu, t, self.inner(state))
         return self.scheme.energy(transport, mu, t, inner)
-
-
-def _reacts(scheme: Scheme) -> bool:
-    """Whether a scheme, or one that it takes its steps by, changes mass."""
-    own = not scheme.transports or getattr(scheme, "reaction", getattr(scheme, "length", None)) is not None
-    inner = getattr(scheme, "scheme", None)
-    return own or isinstance(scheme, HellingerKantorovich) or (isinstance(inner, Scheme) and _reacts(inner))
 
 
 class _Halves:

@@ -8,7 +8,6 @@ from typing import ClassVar
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State, StepInfo, Wrapper
 from jko.steps.reflection import require
@@ -47,10 +46,8 @@ class SecondOrder(Wrapper):
         if self.plain_steps is not None:
             whole_number("plain_steps", self.plain_steps, least=0)
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
-        if is_full(problem.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
         inner, taken = self.inner(state), state["taken"]
         if taken < (self.plain_steps or 0):
             new, inner, info = _thirds(self.scheme, problem, mu, t, tau, inner, "as asked")

@@ -50,8 +50,7 @@ class SpeciesInTurn(Wrapper):
         one_of("sweep", self.sweep, SWEEPS)
         if self.order not in (1, 2):
             raise ValueError(f"order: expected 1 or 2, got {self.order!r}")
-        inner = self.scheme.values() if isinstance(self.scheme, Mapping) else [self.scheme]
-        for scheme in inner:
+        for scheme in self._schemes:
             if not isinstance(scheme, Scheme):
                 raise TypeError(f"scheme: expected a scheme such as steps.Quantile(), got {scheme!r}")
             if scheme.order < self.order:
@@ -62,6 +61,15 @@ class SpeciesInTurn(Wrapper):
                 )
         if self.order == 2 and self.sweep == "jacobi":
             raise ValueError('sweep: "jacobi" has order 1; leave it out with order=2')
+
+    @property
+    def _schemes(self) -> list[Scheme]:
+        return list(self.scheme.values()) if isinstance(self.scheme, Mapping) else [self.scheme]
+
+    @property
+    def changes_mass(self) -> bool:
+        """Whether one of the schemes does."""
+        return any(scheme.changes_mass for scheme in self._schemes)
 
     def check(self, F: Functional, mu: Species) -> None:
         if not isinstance(mu, Species):

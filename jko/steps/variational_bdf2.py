@@ -49,7 +49,7 @@ class VariationalBDF2(Wrapper):
         problem, state = super().moved(problem, mu, t, state)
         return problem, state.having(past={}, tau=0.0)
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         inner = self.inner(state)
         refusal = ""

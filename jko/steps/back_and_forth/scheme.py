@@ -11,7 +11,6 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State
 
@@ -103,9 +102,7 @@ class BackAndForth(Scheme):
             )
         return Problem(F, lambda F: DualProblem(F, mu, self.obstacle, self.scheme_name()))
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
-        if is_full(problem.F.at(t + tau).parts, mu, self.obstacle):
-            return mu, state, at_rest(mu)
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         values, info, _, _ = self.solved(problem, mu, t, tau)
         return Density(mu.grid, values), state, info
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity, Measure
 from jko.mobility import Mobility
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
@@ -108,9 +107,7 @@ class Cvxpy(Scheme):
         problem = Problem(F, form)
         return problem.starting(problem.at(0.0).first_data(mu))
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
-        if self.length is None and is_full(problem.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         mu, data, info = problem.at(t + tau).step(mu, positive_number("tau", tau), state)
         return mu, State(data), info
 

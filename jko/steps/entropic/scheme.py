@@ -9,7 +9,6 @@ import numpy as np
 
 from functionals import Functional
 from jko.errors import positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Grid, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.entropic.tolerances import TOLERANCES
@@ -94,11 +93,9 @@ class Entropic(Scheme):
             )
         return float(self.epsilon)
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.entropic.interaction_passes import by_passes
 
-        if is_full(problem.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
         scaling = problem.at(t + tau)
         tau = scaling.checked(tau)
         found = by_passes(scaling, mu.values, tau, 0.5 if self.debias else 0.0, self)

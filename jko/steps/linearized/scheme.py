@@ -10,7 +10,6 @@ import numpy as np
 
 from functionals import Functional
 from jko.errors import positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import energy_size
@@ -69,9 +68,7 @@ class Linearized(Scheme):
         self.check(F, mu)
         return Problem(F, lambda F: LinearizedLadder(F, mu, self.scheme_name()))
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
-        if is_full(problem.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         new, info, _ = self.solved(problem, mu, t, tau)
         return new, state, info
 

@@ -10,7 +10,6 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.monge_ampere.tolerances import TOLERANCES
@@ -86,9 +85,7 @@ class MongeAmpere(Scheme):
         self.check(F, mu)
         return Problem(F, lambda F: PressureLadder(F, mu, self.scheme_name()))
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
-        if is_full(problem.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         return self.solved(problem, mu, t, tau, state)[:3]
 
     def solved(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):

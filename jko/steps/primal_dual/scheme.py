@@ -13,7 +13,6 @@ from functionals import Functional
 from functionals.species import require_species
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
-from jko.full import at_rest, is_full
 from jko.measures import Density, Measure, Species
 from jko.mobility import Mobility
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
@@ -145,11 +144,9 @@ class PrimalDual(Scheme):
         standard = alone and self.length is None and self.mobility is None and not mu.grid.is_periodic
         return Space.GRID if standard else Space.NONE
 
-    def step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
+    def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver
 
-        if self.length is None and is_full(problem.F.at(t + tau).parts, mu, self.obstacle):
-            return mu, state, at_rest(mu)
         dynamic = problem.at(t + tau)
         start = dynamic.values_of(mu)
         outcome = DynamicSolver(dynamic, self, start, dynamic.checked(tau)).solve(state)

@@ -10,7 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
-from jko.full import at_rest, is_full
+from jko.full import is_full
 from jko.measures import Density, Grid, LineDensity, Measure
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import circle, interaction_passes, newton, repulsion, safeguard
@@ -144,9 +144,7 @@ class Quantile(Scheme):
         edges, widths, masses = _cells(mu, energy.internal)
         return problem.starting({"edges": edges, "widths": widths, "masses": masses})
 
-    def step(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
-        if is_full(prepared.F.at(t + tau).parts, mu):
-            return mu, state, at_rest(mu)
+    def moving_step(self, prepared: Problem, mu: Measure, t: float, tau: float, state: State):
         solved = self.solved(prepared, mu, t, tau, state)
         info = record(solved.problem, solved.solution, mu, solved.density, solved.note)
         return solved.density, solved.state, info
