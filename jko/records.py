@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 
@@ -69,6 +69,24 @@ class StepInfo:
     def converged(self) -> bool:
         """Whether the step may be used."""
         return self.status is Status.CONVERGED
+
+    @classmethod
+    def summed(cls, infos: Sequence[StepInfo], **other) -> StepInfo:
+        """The record of steps taken as one, with `other` fields: sums of gaps, iterations, dissipations and
+        costs, the worst relative gap, the least density of the last, and how the first that failed ended."""
+        sums = {name: sum(getattr(info, name) for info in infos) for name in _SUMMED}
+        least = infos[-1].min_density if infos else math.nan
+        status = next((info.status for info in infos if not info.converged), Status.CONVERGED)
+        relative = max((info.relative_gap for info in infos), default=math.nan)
+        return cls(**sums | {"status": status, "relative_gap": relative, "min_density": least} | other)
+
+
+_SUMMED = ("gap", "iterations", "dissipation", "transport_cost")
+
+
+def joined(*notes: str) -> str:
+    """The sentences of notes that are not empty, one after the other."""
+    return "; ".join(filter(None, notes))
 
 
 def status_named(text: str) -> Status:

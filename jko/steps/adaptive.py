@@ -10,6 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Gaussian, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Status, StepInfo, Wrapper
 from jko.steps.tolerances import TOLERANCES
 from jko.transport.distances.gaussian import bures_wasserstein
@@ -141,8 +142,7 @@ class _Journey:
         if self.failed is not None or not infos:
             last = self.failed or StepInfo()
             few = f"{self.solves} solves were not enough for tolerance {self.settings.tolerance:g}"
-            note = "; ".join(filter(None, (few, last.note)))
-            return replace(last, status=Status.NOT_CONVERGED, note=note)
+            return replace(last, status=Status.NOT_CONVERGED, note=joined(few, last.note))
         lengths = [0.5 * kept.length for kept in self.kept]
         error = sum(kept.error for kept in self.kept)
         said = f"{len(infos)} steps of {min(lengths):.3g} to {max(lengths):.3g}, error about {error:.1e}"
@@ -151,14 +151,9 @@ class _Journey:
         if self.at_floor:
             said += f", {self.at_floor} accepted where the error is the grid's and does not fall with tau"
         notes = dict.fromkeys(info.note for info in infos if info.note)
-        return StepInfo(
-            gap=float(sum(info.gap for info in infos)),
-            relative_gap=max(info.relative_gap for info in infos),
-            iterations=sum(info.iterations for info in infos),
+        return StepInfo.summed(
+            infos,
             mass_error=abs(new.mass - old.mass),
-            min_density=infos[-1].min_density,
-            dissipation=float(sum(info.dissipation for info in infos)),
-            transport_cost=float(sum(info.transport_cost for info in infos)),
             note="; ".join([said, *list(notes)[:2]]),
             details={
                 "steps": len(infos),

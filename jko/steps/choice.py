@@ -12,6 +12,7 @@ from functionals import Functional
 from jko import measures
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Wrapper
 from jko.steps.back_and_forth import BackAndForth
 from jko.steps.cvxpy import Cvxpy
@@ -20,7 +21,6 @@ from jko.steps.gaussian import Gaussian
 from jko.steps.monge_ampere import MongeAmpere
 from jko.steps.primal_dual import PrimalDual
 from jko.steps.quantile import Quantile
-from jko.steps.second_order import joined
 from jko.steps.tolerances import TOLERANCES
 
 

@@ -13,6 +13,7 @@ from functionals.conjugate import invert_derivative
 from jko.errors import positive_number, whole_number
 from jko.loops.anderson import Anderson
 from jko.measures import Density, Grid
+from jko.records import joined
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.grid.energy import TANGENT
 from jko.steps.tolerances import TOLERANCES
@@ -352,13 +353,5 @@ def _summed(old: Density, new: Density, first: StepInfo, second: StepInfo, conse
     """The record of two half steps as one."""
     told = balance(old, new, conserving)
     told["details"]["halves"] = 1
-    return replace(
-        second,
-        gap=first.gap + second.gap,
-        relative_gap=max(first.relative_gap, second.relative_gap),
-        iterations=first.iterations + second.iterations,
-        dissipation=first.dissipation + second.dissipation,
-        transport_cost=first.transport_cost + second.transport_cost,
-        note="; ".join(filter(None, ("two half steps: the reflection is no density of less F", second.note))),
-        **told,
-    )
+    note = joined("two half steps: the reflection is no density of less F", second.note)
+    return StepInfo.summed([first, second], note=note, **told)

@@ -11,7 +11,7 @@ import numpy as np
 from functionals.base import Functional
 from jko.errors import positive_number
 from jko.measures import Measure
-from jko.scheme import Problem, Scheme, State, Status, StepInfo, Wrapper
+from jko.scheme import Problem, Scheme, State, StepInfo, Wrapper
 from jko.steps.fisher_rao import FisherRao
 
 
@@ -165,27 +165,17 @@ class _Halves:
     def record(self, before: Measure) -> StepInfo:
         """The parts as one: sums, and the balance of mass of the whole."""
         parts = self.moved + self.grown
-        status = next((info.status for info in parts if not info.converged), Status.CONVERGED)
         made, left = (sum(info.details.get(name, 0.0) for info in self.grown) for name in ("made", "left"))
         details = {k: v for info in parts for k, v in info.details.items() if k not in ("made", "left")}
         named = [("transport", info) for info in self.moved] + [("reaction", info) for info in self.grown]
         notes = dict.fromkeys(f"{name}: {info.note}" for name, info in named if info.note)
-        return StepInfo(
-            status=status,
-            gap=_sum(parts, "gap"),
-            relative_gap=max((info.relative_gap for info in parts), default=math.nan),
-            iterations=sum(info.iterations for info in parts),
+        return StepInfo.summed(
+            parts,
             mass_error=abs(float(self.mu.mass) - float(before.mass) - made + left),
             min_density=float(self.mu.values.min()) if hasattr(self.mu, "values") else math.nan,
-            dissipation=_sum(parts, "dissipation"),
-            transport_cost=_sum(parts, "transport_cost"),
             note="; ".join(notes),
             details={**details, "made": made, "left": left},
         )
-
-
-def _sum(parts: list, name: str) -> float:
-    return float(sum(getattr(info, name) for info in parts))
 
 
 def _one_a_particle(value, mu: Measure) -> bool:

@@ -9,6 +9,7 @@ from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, StepInfo, Wrapper
 from jko.steps.reflection import require
 from jko.steps.tolerances import TOLERANCES
@@ -137,25 +138,9 @@ def _plain(
         records.append(info)
         if not info.converged:
             break
-    summed = StepInfo(
-        status=info.status,
-        gap=sum(r.gap for r in records),
-        relative_gap=max(r.relative_gap for r in records),
-        iterations=sum(r.iterations for r in records),
-        mass_error=abs(new.mass - mu.mass),
-        min_density=info.min_density,
-        dissipation=sum(r.dissipation for r in records),
-        transport_cost=sum(r.transport_cost for r in records),
-        note=joined(note, info.note),
-        details={"plain_steps": len(records)},
-    )
-    return new, state, summed
+    told = {"note": joined(note, info.note), "details": {"plain_steps": len(records)}}
+    return new, state, StepInfo.summed(records, mass_error=abs(new.mass - mu.mass), **told)
 
 
 def _least(measure: Density, info: StepInfo):
     return float(measure.values.min()) if hasattr(measure, "values") else info.min_density
-
-
-def joined(*notes):
-    """One sentence after the other."""
-    return "; ".join(filter(None, notes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -13,7 +12,7 @@ from functionals.base import Functional
 from functionals.species import SpeciesFunctional, require_species, seen
 from jko.errors import one_of, positive_number
 from jko.measures import Particles, Species
-from jko.scheme import Problem, Scheme, State, Status, StepInfo, Wrapper
+from jko.scheme import Problem, Scheme, State, StepInfo, Wrapper
 
 SWEEPS = ("gauss-seidel", "jacobi")
 
@@ -154,7 +153,6 @@ def _with_reaction_of(scheme: Any, name: str, species: Species):
 
 def _record(before: Species, after: Species, infos: list) -> StepInfo:
     parts = [info for _, info in infos]
-    status = next((info.status for info in parts if not info.converged), Status.CONVERGED)
     details = {f"{name} {key}": v for name, info in infos for key, v in info.details.items()}
     for key in ("made", "left"):
         if any(key in info.details for info in parts):
@@ -162,21 +160,13 @@ def _record(before: Species, after: Species, infos: list) -> StepInfo:
     made = details.get("made", 0.0) - details.get("left", 0.0)
     notes = dict.fromkeys(f"{name}: {info.note}" for name, info in infos if info.note)
     errors = [info.mass_error for info in parts]
-    return StepInfo(
-        status=status,
-        gap=_sum(parts, "gap"),
-        relative_gap=max((info.relative_gap for info in parts), default=math.nan),
+    return StepInfo.summed(
+        parts,
         iterations=sum(info.iterations for info in parts),
         mass_error=max([abs(after.mass - before.mass - made), *errors]),
         min_density=float(
             min((mu.values.min() for _, mu in after.items() if hasattr(mu, "values")), default=np.nan)
         ),
-        dissipation=_sum(parts, "dissipation"),
-        transport_cost=_sum(parts, "transport_cost"),
         note="; ".join(notes),
         details=details,
     )
-
-
-def _sum(parts: list, name: str) -> float:
-    return float(sum(getattr(info, name) for info in parts))

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 from jko.errors import positive_number
 from jko.measures import Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Wrapper
 from jko.steps.reflection import require
-from jko.steps.second_order import joined, reflect_or_halve, risen
+from jko.steps.second_order import reflect_or_halve, risen
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from jko.measures import Density, Measure
+from jko.records import joined
 from jko.scheme import Scheme, Status, StepInfo
 from jko.steps.back_and_forth.nested import NestedAscent
 from jko.steps.back_and_forth.solution import DualSolution
@@ -171,7 +172,7 @@ def record(
         min_density=float(values.min()),
         dissipation=taken.dissipation,
         transport_cost=taken.cost,
-        note="; ".join(filter(None, [note, *cautions, *failures])),
+        note=joined(note, *cautions, *failures),
         details={**details, "share": taken.share, "cells_moved": float(certificate.cells_moved)},
     )
 

@@ -12,7 +12,7 @@ from functionals import Functional
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.measures import Density, Measure
-from jko.records import Status
+from jko.records import Status, joined
 from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic
 from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
@@ -123,7 +123,7 @@ class Eulerian:
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
             **measured, min_density=float(path.end.min()),
-            form="eulerian", remedy=self._remedy(path.end, gap, tau), note="; ".join(filter(None, notes)),
+            form="eulerian", remedy=self._remedy(path.end, gap, tau), note=joined(*notes),
         )  # fmt: skip
         if lost > 0.0:
             note = "; ".join(

@@ -14,6 +14,7 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
 from jko.full import fits
 from jko.measures import Density, Grid, LineGrid, Measure
+from jko.records import joined
 from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic, shells
 from jko.steps.cvxpy.eulerian import Eulerian
@@ -205,7 +206,7 @@ class Lagrangian:
     def _eulerian_step(self, mu: Density, tau: float):
         """A step of the other form, which is convex whatever the potential, and the edges cut anew."""
         mu, _, info = self._other.step(mu, tau, {})
-        note = "; ".join(filter(None, (_NOT_CONVEX, info.note)))
+        note = joined(_NOT_CONVEX, info.note)
         return mu, self.first_data(mu), replace(info, note=note)
 
     def _value(self, line: Line, X: np.ndarray, start: np.ndarray, tau: float):

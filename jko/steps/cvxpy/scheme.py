@@ -12,6 +12,7 @@ from functionals import Functional
 from jko.errors import UnsupportedFunctional, one_of, positive_number, whole_number
 from jko.measures import Density, LineDensity, Measure
 from jko.mobility import Mobility
+from jko.records import joined
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import exclusion
@@ -198,7 +199,7 @@ def record(
         status = Status.INACCURATE
         note = f"{said}, but the gap is {gap:.2g} where W2^2/2tau is {cost:.2g}; {remedy}"
     elif solution.status != "optimal":
-        note = "; ".join(filter(None, (f"{said}, and the certificate closed", note)))
+        note = joined(f"{said}, and the certificate closed", note)
     relative = gap / cost if cost > 0.0 else math.inf
     return StepInfo(
         status=status,

@@ -10,6 +10,7 @@ import numpy as np
 from functionals import Functional
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Grid, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.entropic.tolerances import TOLERANCES
 
@@ -144,7 +145,7 @@ class Entropic(Scheme):
             min_density=float(values.min()),
             dissipation=dissipation,
             transport_cost=transport,
-            note="; ".join(filter(None, [*notes, *failures])),
+            note=joined(*notes, *failures),
             details={"alpha": alpha, "exact_gap": gap + certificate.plan_slack, "passes": found.passes},
         )
 

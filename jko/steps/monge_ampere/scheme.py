@@ -11,6 +11,7 @@ from functionals import Functional
 from jko.bounds import Space
 from jko.errors import positive_number, whole_number
 from jko.measures import Density, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.monge_ampere.tolerances import TOLERANCES
 
@@ -100,7 +101,7 @@ class MongeAmpere(Scheme):
                 rejection = self._rejects(found)
                 if rejection is None:
                     if isinstance(caution, int):
-                        note, details = "; ".join(filter(None, (_STEEP, note))), {**details, "steep": caution}
+                        note, details = joined(_STEEP, note), {**details, "steep": caution}
                     record = self._record(found, mu, note, details)
                     return Density(mu.grid, found.values), state, record, found
                 reason = rejection.reason
@@ -169,13 +170,13 @@ class MongeAmpere(Scheme):
         if nearest is not None and nearest[0].bound < info.gap:
             found, note, reason, details = nearest
             kept = f"{reason}; kept, for {scheme.scheme_name()} leaves a gap of {info.gap:.1e}"
-            own = self._record(found, mu, "; ".join(filter(None, (note, kept))), details)
+            own = self._record(found, mu, joined(note, kept), details)
             status = Status.of(info.converged and abs(found.defect) <= TOLERANCES.defect)
             told = {**own.details, "refused": scheme.scheme_name()}
             return Density(mu.grid, found.values), state, replace(own, status=status, details=told)
         note = f"taken by {scheme.scheme_name()}: {reason}"
         told = {**info.details, "fallback": scheme.scheme_name()}
-        return new, state, replace(info, note="; ".join(filter(None, (note, info.note))), details=told)
+        return new, state, replace(info, note=joined(note, info.note), details=told)
 
 
 def unsuited(mu: Density) -> str | None:

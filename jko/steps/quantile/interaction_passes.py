@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jko.records import joined
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.energy import CellTerms
 from jko.steps.quantile.lagrangian import Stall, allowed_gap, certified_gap
@@ -120,7 +121,7 @@ def minimise(problem, solve: Callable, tolerance: float, first: tuple | None = N
             factor, past = 4.0 * factor, []
     details = {"passes": passes, "last_move": float(change)}
     passes = f"{passes} passes of the interaction, the last by {change:.0e} in W2"
-    note = "; ".join(filter(None, (passes, model.note, note)))
+    note = joined(passes, model.note, note)
     energy = new.value - found.cost
     return found._replace(energy=energy, gap=gap, iterations=iterations, closed=closed, details=details), note
 

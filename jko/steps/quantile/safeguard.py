@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from jko.measures import Grid
+from jko.records import joined
 from jko.steps.quantile.cap import VariedCap
 from jko.steps.quantile.duality import duality_gap
 from jko.steps.quantile.interaction_passes import iterate
@@ -35,7 +36,7 @@ def certified(problem, solve: Callable, solution, note: str, tolerance: float, g
         if again is not None and (again.closed or not best.closed):
             best, note = _lower(best, note, _with_gap(problem, again, faces), why)
     coarse = COARSE if best.gap > best.cost else ""
-    return best, "; ".join(filter(None, (note, BEYOND_CONVEXITY, coarse)))
+    return best, joined(note, BEYOND_CONVEXITY, coarse)
 
 
 def lowest_found(problem, solve: Callable, solution, note: str, tolerance: float, grid: Grid):
@@ -75,7 +76,7 @@ def _lower(best, note: str, again, why: str):
     lower = again.energy + again.cost < best.energy + best.cost - TOLERANCES.same_value * best.magnitude
     if lower or (again.closed and not best.closed):
         best = again._replace(details={**again.details, "start": "rough"})
-        note = "; ".join(filter(None, (why, SECOND_START)))
+        note = joined(why, SECOND_START)
     return best, note
 
 

@@ -12,6 +12,7 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, positive_number, whole_number
 from jko.full import is_full
 from jko.measures import Density, Grid, LineDensity, Measure
+from jko.records import joined
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.quantile import circle, interaction_passes, newton, repulsion, safeguard
 from jko.steps.quantile.cap import VariedCap, minimise_under
@@ -162,7 +163,7 @@ class Quantile(Scheme):
         new, data, kept = _settled(problem, solution, mu)
         resolved = not is_unresolved(prepared.F.at(t + tau), mu, new)
         if not resolved:
-            new, note = mu, "; ".join(filter(None, (note, _UNRESOLVED)))
+            new, note = mu, joined(note, _UNRESOLVED)
         return Solved(problem, solution, new, State(data), kept, resolved, note)
 
     def space_of_steps(self, problem: Problem, mu: Measure):
@@ -248,7 +249,7 @@ class Quantile(Scheme):
             if fewer.masses.size < problem.masses.size:
                 again, why = self._certified(fewer, grid)
                 if again.closed:
-                    return fewer, again, "; ".join(filter(None, (_JOINED.format(share), why)))
+                    return fewer, again, joined(_JOINED.format(share), why)
         return problem, solution, note
 
     def _interacting(self, problem, grid: Grid):
@@ -368,14 +369,14 @@ def record(problem, solution, old: Density, new: Density, note: str) -> StepInfo
     if problem.convexity <= 0.0 and problem.energy.interaction is not None:
         gap, why = np.nan, f"no certificate, since 1/tau + lambda = {problem.convexity:.3g}"
         remedy = ": take tau smaller to have one" if np.isfinite(problem.convexity) else ""
-        note = "; ".join(filter(None, (note, why + remedy)))
+        note = joined(note, why + remedy)
     elif not solution.closed:
-        note = "; ".join(filter(None, (note, "the gap did not close: take tau smaller")))
+        note = joined(note, "the gap did not close: take tau smaller")
     convexity = {"convexity": problem.convexity} if problem.exponent == 2.0 else {}
     mass_error = abs(new.mass - old.mass)
     kept = mass_error <= TOLERANCES.mass * old.mass
     if not kept:
-        note = "; ".join(filter(None, (note, f"the mass changed by {mass_error:.1e}")))
+        note = joined(note, f"the mass changed by {mass_error:.1e}")
     return StepInfo(
         status=Status.of(solution.closed and kept and not np.isinf(gap)),
         gap=gap,
