@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.special import wrightomega
 
-from jko.loops.elliptic.dynamic_step import applied_to_modes, inverses_of_modes, wright
+from jko.loops.elliptic.dynamic_step import _proxes, applied_to_modes, inverses_of_modes, wright
 
 
 def test_the_wright_function_from_any_guess():
@@ -30,3 +30,25 @@ def test_the_inverses_of_modes_of_slices():
         wanted = np.einsum("nij,jns->ins", exact, modes)
         applied_to_modes(found, modes)
         assert np.allclose(modes, wanted, rtol=1e-8, atol=1e-12)
+
+
+def test_the_proxes_of_the_action_solve_their_cubic_in_any_unit():
+    """t = y − c ≥ 0 with y²(y − t₀ − c) = κ, v = v₀t/y: the largest root by numpy, from any guess."""
+    rng = np.random.default_rng(0)
+    n = 400
+    v0, t0 = (
+        rng.normal(size=n) * 10.0 ** rng.uniform(-6, 3, n),
+        rng.normal(size=n) * 10.0 ** rng.uniform(-6, 3, n),
+    )
+    v0[:20], closed = 0.0, np.arange(n) >= n - 20
+    guess, action, s, g = 10.0 ** rng.uniform(-9, 4, n), 10.0 ** rng.uniform(-3, 3, n), 0.7, 30.0
+    c, kappa = 2.0 * action / s, action * v0**2 / g
+    root = [np.roots([1.0, -(a + b), 0.0, -k]).real.max() for a, b, k in zip(t0, c, kappa, strict=True)]
+    t = np.where(closed, np.maximum(t0, 0.0), np.maximum(np.array(root) - c, 0.0))
+    v = np.where(closed, 0.0, v0 * t / (t + c))
+    for unit in (1.0, 1e20):  # of densities and flows: actions and weights are energies, over one
+        work, held = np.zeros((7, n)), (guess, guess, unit * guess, guess)
+        work[2], work[3] = unit * v0, unit * t0
+        _proxes(held, closed, unit * action, (s, g, 1.8), work)
+        assert np.allclose(work[4] / unit, v, rtol=1e-9, atol=1e-12 * np.abs(v0))
+        assert np.allclose(work[5] / unit, t, rtol=1e-9, atol=1e-12 * (c + np.abs(t0)))

@@ -1,8 +1,7 @@
 """Loops of the dynamic step: proxes of the action at the faces and of the energy in the cells, and flows
 cut down until the densities that they lead to are admissible.
 
-Fields of one axis are seen as `[outer, n, inner]`, faces of that axis as `[outer, n − 1, inner]`, or `[outer,
-n, inner]` where it closes on itself and the last face leads to the first cell.
+An axis may close on itself; its last face then leads to the first cell.
 """
 
 from __future__ import annotations
@@ -13,34 +12,6 @@ from numba import njit
 _MATH = {"contract", "nsz", "reassoc", "arcp"}
 _SETTLED = 1e-14  # of a density, its last change by Newton's method: earlier stops differ in other units
 _ROUNDING = 1e-14  # of what a cell holds and exchanges: no flow is cut for less
-
-
-@njit(cache=True, fastmath=_MATH, error_model="numpy", inline="always")
-def root_of_cubic(y0, kappa, guess):
-    """The root of y²(y − y₀) = κ > 0 above max(y₀, 0), by Newton's method.
-
-    The cubic is convex there, so that from the second iterate on all lie above the root.
-    """
-    y = max(guess, y0)
-    for _ in range(100):
-        step = (y * y * (y - y0) - kappa) / (y * (3.0 * y - 2.0 * y0))
-        y -= step
-        if step * step <= 1e-15 * y * y:
-            break
-    return y
-
-
-@njit(cache=True, fastmath=_MATH, error_model="numpy", inline="always")
-def action_prox(v0, t0, offset, stiffness, guess):
-    """(v, t) of least action·v²/t + s(v − v₀)²/2 + g(t − t₀)²/2; offset 2 action/s, stiffness action/g."""
-    v, t = 0.0, 0.0
-    kappa = stiffness * v0 * v0
-    # else the root lies below the offset, and (0, 0) is the prox
-    if kappa > -t0 * offset * offset:
-        root = root_of_cubic(t0 + offset, kappa, guess + offset) if kappa > 0.0 else t0 + offset
-        t = root - offset
-        v = v0 * t / root
-    return v, t
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
@@ -110,83 +81,146 @@ def crowded_prox(v0, t0, action, s, g, crowding, guess):
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def face_pass(before, after, potential, flow, flow_dual, theta, theta_dual, wall, closed, action, weights,
-              crowding, relaxation, divergence, means, sums):  # fmt: skip
+def face_pass(cells, copy, wall, closed, action, stride, weights, crowding, block, divergence, means, sums):
     """One axis: (v, θ) ← prox of action·v²/M(θ) at the relaxed projection plus the scaled dual, in place, for
     M = θ − crowding·θ², each face with an `action` of its own.
 
-    weights = (s, g) of (v − v₀)²/2 and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with
-    mirrored walls; sums gain |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass
-    passes.
+    Lines `[outer, cells]` whose neighbours stand `stride` apart, and of faces `[outer, faces]`, those between
+    the last cells and the first at the end where the axis closes on itself. `cells` are the densities before
+    and after and the potential, `copy` is (v, θ) with its duals, weights = (s, g, relaxation) of (v − v₀)²/2
+    and (θ − θ₀)²/2. `divergence` gains D(v − u), `means` Sᵀ(θ − u) with mirrored walls; sums gain
+    |v_projected − v|², |v − v_old|² and the same of θ. Where `closed` no mass passes. `block` faces are taken
+    at once, so that what is between stays near.
     """
-    outer, n, inner = after.shape
-    s, g = weights
-    keep = 1.0 - relaxation
-    primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
+    outer, count = divergence.shape
+    faces, within, relaxation = closed.shape[1], count - stride, weights[2]
+    work = np.empty((7, block))
     for o in range(outer):
-        for i in range(flow.shape[1]):
-            u = i + 1 if i + 1 < n else 0
-            for j in range(inner):
-                own = action[o, i, j]
-                x = flow[o, i, j] - flow_dual[o, i, j] + (potential[o, i, j] - potential[o, u, j]) / s
-                y = 0.25 * (before[o, i, j] + after[o, i, j] + before[o, u, j] + after[o, u, j])
-                v0 = relaxation * x + keep * flow[o, i, j] + flow_dual[o, i, j]
-                t0 = relaxation * y + keep * theta[o, i, j] + theta_dual[o, i, j]
-                if closed[o, i, j]:
-                    v, t = 0.0, max(t0, 0.0)
-                elif crowding > 0.0:
-                    v, t = crowded_prox(v0, t0, own, s, g, crowding, theta[o, i, j])
-                else:
-                    v, t = action_prox(v0, t0, 2.0 * own / s, own / g, theta[o, i, j])
-                primal_v += (x - v) ** 2
-                dual_v += (v - flow[o, i, j]) ** 2
-                primal_t += (y - t) ** 2
-                dual_t += (t - theta[o, i, j]) ** 2
-                flow[o, i, j], theta[o, i, j] = v, t
-                flow_dual[o, i, j], theta_dual[o, i, j] = v0 - v, t0 - t
-                a = 2.0 * v - v0
-                b = 0.5 * (2.0 * t - t0)
-                divergence[o, i, j] += a
-                divergence[o, u, j] -= a
-                means[o, i, j] += b
-                means[o, u, j] += b
-        for j in range(inner):
-            for side in range(wall.shape[1]):
-                i = side * (n - 1)
-                value = relaxation * 0.5 * (before[o, i, j] + after[o, i, j]) + keep * wall[o, side, j]
-                wall[o, side, j] = value
-                means[o, i, j] += 0.5 * value
+        first = 0
+        while first < faces:
+            last = min(first + block, within if first < within else faces)
+            shift = stride if first < within else -within
+            at, beyond = (o, slice(first, last)), (o, slice(first + shift, last + shift))
+            lower = (cells[0][at], cells[1][at], cells[2][at])
+            upper = (cells[0][beyond], cells[1][beyond], cells[2][beyond])
+            held = (copy[0][at], copy[1][at], copy[2][at], copy[3][at])
+            _project(lower, upper, held, weights, work)
+            if crowding > 0.0:
+                _crowded_proxes(held, closed[at], action[at], weights, crowding, work)
+            else:
+                _proxes(held, closed[at], action[at], weights, work)
+            _renew(held, work, sums)
+            out = (divergence[at], divergence[beyond], means[at], means[beyond])
+            _hand_on(held, out)
+            first = last
+        for side in range(wall.shape[1]):
+            for j in range(stride):
+                i = side * within + j
+                value = relaxation * 0.5 * (cells[0][o, i] + cells[1][o, i])
+                wall[o, side, j] = value + (1.0 - relaxation) * wall[o, side, j]
+                means[o, i] += 0.5 * wall[o, side, j]
+
+
+# Loops over the faces of a block, of few arrays each: with more of them none would be vectorised.
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def _project(lower, upper, held, weights, work):
+    """work ← the projected (x, y) of (v, θ), and relaxed with the duals (v₀, t₀)."""
+    (before, after, potential), (flow, flow_dual, theta, theta_dual) = lower, held
+    before_up, after_up, potential_up = upper
+    s, _, relaxation = weights
+    x, y, v0, t0 = work[0], work[1], work[2], work[3]
+    keep, slope = 1.0 - relaxation, 1.0 / s
+    for i in range(flow.size):
+        x[i] = flow[i] - flow_dual[i] + slope * (potential[i] - potential_up[i])
+    for i in range(flow.size):
+        v0[i] = relaxation * x[i] + keep * flow[i] + flow_dual[i]
+    for i in range(flow.size):
+        y[i] = 0.25 * (before[i] + after[i] + before_up[i] + after_up[i])
+    for i in range(flow.size):
+        t0[i] = relaxation * y[i] + keep * theta[i] + theta_dual[i]
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def _proxes(held, closed, action, weights, work):
+    """work ← (v, t) of least action·v²/t + s(v − v₀)²/2 + g(t − t₀)²/2.
+
+    t = y − c, c = 2 action/s, with the root of y²(y − y₀) = κ, y₀ = t₀ + c, κ = action·v₀²/g, above c; where
+    there is none (0, 0) is the prox. By Halley's method, which never leaves y ≥ max(y₀, 0): its step is a
+    decreasing function of κ, which for κ = 0 ends at or above y₀.
+    """
+    s, g, _ = weights
+    v0, t0, v, t, root = work[2], work[3], work[4], work[5], work[6]
+    theta = held[2]
+    a, b = 2.0 / s, 1.0 / g
+    for i in range(theta.size):
+        c, kappa = a * action[i], b * action[i] * v0[i] * v0[i]
+        root[i] = max(theta[i], t0[i]) + c if kappa > -t0[i] * c * c else c
+    for _ in range(100):
+        unsettled = 0.0
+        for i in range(theta.size):
+            c, kappa = a * action[i], b * action[i] * v0[i] * v0[i]
+            some = kappa > -t0[i] * c * c
+            y0, kappa, y = c + (t0[i] if some else 0.0), kappa if some else 0.0, root[i]
+            value, slope = y * y * (y - y0) - kappa, y * (3.0 * y - 2.0 * y0)
+            step = value * slope / (slope * slope - value * (3.0 * y - y0))
+            y -= step
+            unsettled += 1.0 if step * step > 1e-10 * y * y else 0.0  # of third order
+            root[i] = y
+        if unsettled == 0.0:
+            break
+    for i in range(theta.size):
+        t[i] = max(t0[i], 0.0) if closed[i] else max(root[i] - a * action[i], 0.0)
+    for i in range(theta.size):
+        v[i] = 0.0 if closed[i] else v0[i] * (t[i] / root[i])
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def _crowded_proxes(held, closed, action, weights, crowding, work):
+    """The same under the mobility t − crowding·t²."""
+    s, g, _ = weights
+    v0, t0, v, t = work[2], work[3], work[4], work[5]
+    for i in range(closed.size):
+        v[i], t[i] = 0.0, max(t0[i], 0.0)
+        if not closed[i]:
+            v[i], t[i] = crowded_prox(v0[i], t0[i], action[i], s, g, crowding, held[2][i])
+
+
+@njit(cache=True, fastmath=_MATH, error_model="numpy")
+def _renew(held, work, sums):
+    """(v, θ) and their duals ← those found; sums gain the squares of what they are off by and of what they
+    have changed by."""
+    flow, flow_dual, theta, theta_dual = held
+    x, y, v0, t0, v, t = work[0], work[1], work[2], work[3], work[4], work[5]
+    primal_v, dual_v, primal_t, dual_t = 0.0, 0.0, 0.0, 0.0
+    for i in range(flow.size):
+        primal_v += (x[i] - v[i]) ** 2
+        dual_v += (v[i] - flow[i]) ** 2
+        primal_t += (y[i] - t[i]) ** 2
+        dual_t += (t[i] - theta[i]) ** 2
     sums[0] += primal_v
     sums[1] += dual_v
     sums[2] += primal_t
     sums[3] += dual_t
+    for i in range(flow.size):
+        flow[i], flow_dual[i] = v[i], v0[i] - v[i]
+    for i in range(flow.size):
+        theta[i], theta_dual[i] = t[i], t0[i] - t[i]
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def gathered(
-    flow: np.ndarray,
-    flow_dual: np.ndarray,
-    theta: np.ndarray,
-    theta_dual: np.ndarray,
-    wall: np.ndarray,
-    divergence: np.ndarray,
-    means: np.ndarray,
-):
-    """`divergence` gains D(v − u), `means` Sᵀ(θ − u): what face_pass leaves, from given variables."""
-    outer, n, inner = divergence.shape
-    for o in range(outer):
-        for i in range(flow.shape[1]):
-            u = i + 1 if i + 1 < n else 0
-            for j in range(inner):
-                a = flow[o, i, j] - flow_dual[o, i, j]
-                b = 0.5 * (theta[o, i, j] - theta_dual[o, i, j])
-                divergence[o, i, j] += a
-                divergence[o, u, j] -= a
-                means[o, i, j] += b
-                means[o, u, j] += b
-        for side in range(wall.shape[1]):
-            for j in range(inner):
-                means[o, side * (n - 1), j] += 0.5 * wall[o, side, j]
+def _hand_on(held, out):
+    """out gains D(v − u) and Sᵀ(θ − u) in the cells below and above the faces."""
+    (flow, flow_dual, theta, theta_dual), (lost, won, mean, mean_up) = held, out
+    for i in range(flow.size):
+        lost[i] += flow[i] - flow_dual[i]
+    for i in range(flow.size):
+        won[i] -= flow[i] - flow_dual[i]
+    for i in range(flow.size):
+        mean[i] += 0.5 * (theta[i] - theta_dual[i])
+    for i in range(flow.size):
+        mean_up[i] += 0.5 * (theta[i] - theta_dual[i])
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")

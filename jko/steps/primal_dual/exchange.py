@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from jko.loops.elliptic.dynamic_step import face_pass, gathered, source_pass
+from jko.loops.elliptic.dynamic_step import face_pass, source_pass
 from jko.steps.grid.source import largest_source, source_cost, source_rate
+from jko.steps.primal_dual.tolerances import TOLERANCES
 
 
 class Faces:
@@ -117,28 +118,32 @@ class Faces:
 
     def walls(self, cells: np.ndarray) -> np.ndarray:
         """The cells at the walls, which are their own mirror images, `[outer, 2 or 0, inner]`."""
-        lines = self.lined(cells)
+        lines = cells.reshape(self._outer, self.cells[self.axis], -1)
         return np.ascontiguousarray(lines[:, [] if self.turns else [0, -1], :])
 
-    def lined(self, field: np.ndarray) -> np.ndarray:
-        """A field of cells or faces as `[outer, n, inner]` along the axis."""
-        return field.reshape(self._outer, field.shape[self.axis], -1)
+    def _lined(self, field: np.ndarray) -> np.ndarray:
+        """A field of cells or faces as lines `[outer, ..]` along the axis."""
+        return field.reshape(self._outer, -1)
 
     def proximal(self, before, after, potential, copy, action, weights, relaxation, out, sums):
         """The prox of the cost at the relaxed projection, in place of `copy`; what it gives to the next
         projection into `out` (the divergence and the means)."""
+        lined = self._lined
         face_pass(
-            self.lined(before), self.lined(after), self.lined(potential),
-            self.lined(copy.flow), self.lined(copy.flow_dual),
-            self.lined(copy.theta), self.lined(copy.theta_dual), copy.wall, self.lined(self.closed),
-            self.lined(action), weights, self.crowding, relaxation, self.lined(out[0]), self.lined(out[1]),
-            sums,
+            (lined(before), lined(after), lined(potential)),
+            (lined(copy.flow), lined(copy.flow_dual), lined(copy.theta), lined(copy.theta_dual)),
+            copy.wall, lined(self.closed), lined(action), math.prod(self.cells[self.axis + 1 :]),
+            (*weights, relaxation), self.crowding, TOLERANCES.block, lined(out[0]), lined(out[1]), sums,
         )  # fmt: skip
 
     def gather(self, copy, out):
         """What a copy gives to the next projection."""
-        fields = (copy.flow, copy.flow_dual, copy.theta, copy.theta_dual)
-        gathered(*(self.lined(x) for x in fields), copy.wall, self.lined(out[0]), self.lined(out[1]))
+        divergence, means = out
+        self.move(copy.flow_dual - copy.flow, divergence)
+        self.spread(copy.theta - copy.theta_dual, means)
+        lines = means.reshape(self._outer, self.cells[self.axis], -1)
+        for side in range(copy.wall.shape[1]):
+            lines[:, -side] += 0.5 * copy.wall[:, side]
 
     @property
     def mean_modes(self) -> np.ndarray:

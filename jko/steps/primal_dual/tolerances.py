@@ -28,6 +28,8 @@ class Tolerances:
     most_change: float = 4.0  # times a weight at once
     least_weight: float = 0.25  # of those, carried to the next step: from less, tails of a collapse drift
 
+    block: int = 256  # faces that a loop takes at once: what is between their passes stays in the next cache
+
     # Newton's method for the potential, where alternating directions are slow
     before_newton: int = 500  # iterations before it, which cost what it does; on a line it starts at once
     newton_unknowns: int = 66000  # of one slice, by K² with K: with more a factorisation takes over a second
@@ -56,6 +58,7 @@ class Tolerances:
     least_share: float = 1e-3  # of a move with an interaction that is tried: shorter ones gain nothing
     prox_iterations: int = 100  # of Newton's method for the prox of a general U; most cells need five
     prox_settled: float = 1e-14  # of a density, its last change in that method
+    sample: int = 64  # cells whose median halves those in which the level of a mass without energy is sought
     level_sweeps: int = 8  # of the levels of several species, by Newton's method or along all and each
     level_settled: float = 1e-10  # of what fields vary by: the bound is flat in the levels at the best ones
     level_first: float = 1e-4  # of what fields vary by, the first step of a search: iterates are near
