@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import contextmanager
 from pathlib import Path
 
 from jko.errors import file_path
@@ -115,14 +116,33 @@ def save(figure, path: Path | None, dpi: float = DPI):
     if kind not in figure.canvas.get_supported_filetypes():
         known = ", ".join(sorted(figure.canvas.get_supported_filetypes()))
         raise ValueError(f"path: {path.name!r} does not end as a picture does; known endings are {known}")
-    with whole(path) as beside:
+    with whole(path) as beside, _laid_out(figure):
         figure.savefig(beside, format=kind, dpi=dpi)
     return figure
+
+
+@contextmanager
+def _laid_out(figure):
+    """The figure's layout as it is now; an engine left in place draws every picture twice."""
+    from matplotlib import rc_context
+
+    engine = figure.get_layout_engine()
+    if engine is None or not figure.axes:
+        yield
+        return
+    engine.execute(figure)
+    with rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
 
 
 def _png(figure) -> bytes:
     import io
 
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
+    with _laid_out(figure):
+        figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()

@@ -41,6 +41,15 @@ def test_a_step_that_newton_left_early_is_held_to_the_densities_of_the_grid():
     assert len([said for said in answers if said.run is not None]) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [905381, 905641])
+def test_rounding_is_neither_a_width_nor_a_gap(seed):
+    """All mass drawn to one place, its last edge below its first by rounding; a full cap, a gap of −1e-15."""
+    _, _, found, _, answers = examine(seed, only={"steps.Quantile"}, in_units=True)
+    assert not found
+    assert answers[0].run.info.row(-1).converged
+
+
 @pytest.mark.parametrize(
     "seed",
     [pytest.param(seed, marks=[pytest.mark.long] if seed >= 5 else []) for seed in range(N_BOUNDED)],

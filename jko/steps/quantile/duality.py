@@ -41,7 +41,7 @@ def duality_gap(problem, edges: np.ndarray, widths: np.ndarray, faces: np.ndarra
     with np.errstate(all="ignore"):
         own = 0.0 if U is None else U.density(rho) - np.where(s > 0.0, U.density(s), 0.0)
         defect = own + np.where(s > 0.0, p * s, 0.0) - np.where(rho > 0.0, p * rho, 0.0)
-    return float(np.sum(weights * defect))
+    return max(float(np.sum(weights * defect)), 0.0)  # each is ≥ 0, up to rounding
 
 
 class _Shape:

@@ -100,8 +100,8 @@ class LineInteraction:
 
     def _mean_curvature(self, points: np.ndarray, masses: np.ndarray):
         # W″ ∗ ρ on few points, without what is singular at 0: only a model
-        lower, upper = points[0, 0], points[1, -1]
-        faces = np.linspace(lower, upper, TOLERANCES.curvature_cells + 1)
+        points = points - points[0, 0]  # where all mass is at one place, its width is of rounding
+        faces = np.linspace(0.0, max(points[1, -1], 0.0), TOLERANCES.curvature_cells + 1)
         centre = 0.5 * (points[0] + points[1])
         bins, _ = np.histogram(centre, faces, weights=masses)
         middle = 0.5 * (faces[1:] + faces[:-1])
