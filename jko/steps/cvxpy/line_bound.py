@@ -22,9 +22,15 @@ def lagrangian_bound(line, X: np.ndarray, start: np.ndarray, tau: float, box: tu
     force = line.mass_times(X - start) / tau + line.potential_force(X)
     smooth = line.cost(X - start, tau) + line.potential_energy(X)
     present = _present_pressure(line, X, cap)
-    walls = line.wall_forces(X, force, present)
-    tried = [(a, b, trust) for a, b in walls for trust in (TOLERANCES.pressure_trust, np.inf)]
-    return smooth + max(_bound(line, X, force, present, *forces, box, cap, modulus) for forces in tried)
+    best = -np.inf
+    for a, b in line.wall_forces(X, force, present):
+        balance = force.copy()
+        balance[0] -= a
+        balance[-1] += b
+        pushed = a * (X[0] - box[0]) + b * (box[1] - X[-1])
+        for p in _pressures(line, X, balance, present, cap):
+            best = max(best, _bound(line, X, balance, p, box, cap, modulus) - pushed)
+    return smooth + best
 
 
 def _present_pressure(line, X: np.ndarray, cap):
@@ -34,28 +40,19 @@ def _present_pressure(line, X: np.ndarray, cap):
     return np.where(line.held, line.pressure(line.internal, np.maximum(s, 1e-300)), 0.0)
 
 
-def _bound(
-    line,
-    X: np.ndarray,
-    force: np.ndarray,
-    present: np.ndarray,
-    a: float,
-    b: float,
-    trust: float,
-    box: tuple,
-    cap,
-    modulus: float,
-):
-    balance = force.copy()
-    balance[0] -= a
-    balance[-1] += b
+def _pressures(line, X: np.ndarray, balance: np.ndarray, present: np.ndarray, cap) -> list:
+    """Pressures that balance the forces, within a factor of what the cells have, and as they are where that
+    cuts some off: the better of two bounds is known by computing both."""
     p = line.pressures(X, balance)
-    least = np.where(line.held, present / TOLERANCES.pressure_trust, 0.0)
-    free = cap is not None or trust == np.inf
-    most = np.inf if free else np.where(line.held, present * trust, np.inf)
     if line.internal is None and cap is None:
-        p = np.zeros_like(p)
-    p = np.clip(p, least, np.maximum(most, least))
+        return [np.zeros_like(p)]
+    least = np.where(line.held, present / TOLERANCES.pressure_trust, 0.0)
+    p = np.maximum(p, least)
+    most = np.where(line.held, np.maximum(present * TOLERANCES.pressure_trust, least), np.inf)
+    return [p] if cap is not None or np.all(p <= most) else [np.minimum(p, most), p]
+
+
+def _bound(line, X: np.ndarray, balance: np.ndarray, p: np.ndarray, box: tuple, cap, modulus: float) -> float:
     residual, areas, lengths = balance.copy(), line.areas(X), line.lengths(line.sizes(X))
     residual[:-1] += p * areas[:-1]
     residual[1:] -= p * areas[1:]
@@ -66,8 +63,6 @@ def _bound(
         _least_of_cells(line, push, X, cap, box)
         - float(push @ lengths)
         - 0.5 * float(residual @ _solve_mass(line, residual)) / modulus
-        - a * (X[0] - box[0])
-        - b * (box[1] - X[-1])
     )
 
 
