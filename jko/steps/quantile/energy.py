@@ -96,8 +96,9 @@ class LineEnergy:
             none = np.zeros((2, masses.size))
             return CellTerms(energy, pressure, rigidity, none, none, size, at_edges)
         value, slope, curvature = self.potential(banded.gauss_points(edges))
-        energy += 0.5 * float(masses @ (value[0] + value[1]))
-        size += 0.5 * float(masses @ (np.abs(value[0]) + np.abs(value[1])))
+        both = value[0] + value[1]
+        energy += 0.5 * float(masses @ both)
+        size += 0.5 * float(masses @ np.abs(both))
         return CellTerms(energy, pressure, rigidity, slope, curvature, size, at_edges)
 
     def value(self, edges: np.ndarray, widths: np.ndarray, masses: np.ndarray) -> float:
@@ -151,7 +152,7 @@ def line_potential(parts, grid: Grid, capacity: int = 0, origin: float = 0.0):
     a, b = (sum(c * float(np.ravel(form[i])[0]) for c, form in forms) for i in range(2))
 
     def quadratic(x: np.ndarray):
-        z = x - middle
+        z = x - middle if middle else x
         return (0.5 * a * z + b) * z, a * z + b, np.full_like(z, a)
 
     return quadratic, QuadraticForm(np.array([[a]]), np.array([b]), 0.0)
