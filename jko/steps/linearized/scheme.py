@@ -136,7 +136,8 @@ class Linearized(Scheme):
             (ladder.climb, floor, nested, self.tolerance, self.max_iterations, bend)
             for floor, nested in TOLERANCES.attempts
         ]
-        if bend != 1.0:  # no minimisation, in which a step would know whether it goes down
+        costly = ladder.inside is None and ladder.grid.size > TOLERANCES.path_cells
+        if bend != 1.0 or costly:  # without a minimisation a step would not know whether it goes down
             return climbs
         return [climbs[0], (ladder.follow, climbs[0][1], self.tolerance), *climbs[1:]]
 

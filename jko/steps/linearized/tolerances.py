@@ -21,6 +21,7 @@ class Tolerances:
 
     # Newton's method in log ρ
     path_iterations: int = 300  # 10 to 40 being usual, 120 with V over 300 temperatures
+    path_cells: int = 40_000  # beyond these its eliminations take seconds each, and a step minutes
     stride: float = 3.0  # of log ρ along the path in one iteration: 6 came to no end on a rough torus
     near: float = 1.0  # of log ρ in the balance's correction: above, that is made before V is moved on
 
