@@ -519,6 +519,7 @@ def cut_flows(
     upward: np.ndarray,
     cap: np.ndarray,
     order: np.ndarray,
+    right: np.ndarray,
     visits: int,
 ):
     """Flows of the three axes scaled down, in place, until 0 ≤ start − Dv ≤ cap up to rounding. An axis with
@@ -527,7 +528,7 @@ def cut_flows(
     A cell that would give more than it has gives less, one that would hold more than its cap takes less;
     flows only shrink, and where start ≤ cap none at all is admissible. The cells that may need
     it are visited in `order`, downstream first is best, and any after a neighbour has changed, `visits` times
-    all cells at most.
+    all cells at most. Those that are `right` before any change need no look until a neighbour changes.
     Returns how many still wait.
     """
     a, b, c = start.shape
@@ -546,6 +547,8 @@ def cut_flows(
         waits[at] = False
         i, rest = at // (b * c), at % (b * c)
         j, k = rest // c, rest % c
+        if right[i, j, k]:
+            continue
         below = (
             i - 1 if i > 0 or across.shape[0] < a else a - 1,
             j - 1 if j > 0 or along.shape[1] < b else b - 1,
@@ -566,6 +569,7 @@ def cut_flows(
             if x < 0 or y < 0 or z < 0 or x >= a or y >= b or z >= c:
                 continue
             other = (x * b + y) * c + z
+            right[x, y, z] = False
             if not waits[other]:
                 waits[other] = True
                 queue[(head + count) % size] = other

@@ -9,17 +9,15 @@ _MATH = {"contract", "nsz", "reassoc", "arcp"}
 
 
 @njit(cache=True, fastmath=_MATH, error_model="numpy")
-def put_laplacians(
-    field: np.ndarray, base: float, factors: tuple, turns: tuple, stride: int, out: np.ndarray
-):
-    """out ← base·field + Σ factor·DDᵀ field over the axes of `[planes, rows, places]`, each closed on itself
-    where it `turns`; places that stand `stride` apart are neighbours."""
+def put_laplacians(field, base, factors, turns, stride, share, added, out):
+    """out ← base·field + Σ factor·DDᵀ field + share·added over the axes of `[planes, rows, places]`, each
+    closed on itself where it `turns`; places that stand `stride` apart are neighbours."""
     planes, rows, places = field.shape
     for o in range(planes):
         for i in range(rows):
-            row, res = field[o, i], out[o, i]
+            row, plus, res = field[o, i], added[o, i], out[o, i]
             for j in range(places):
-                res[j] = base * row[j]
+                res[j] = base * row[j] + share * plus[j]
             _add_along(row, factors[2], turns[2], stride, res)
             for step in (-1, 1):
                 other = _beside(o + step, planes, turns[0])

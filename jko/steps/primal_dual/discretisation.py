@@ -159,7 +159,11 @@ class DynamicProblem(GridEnergy):
         shape, d = self.shape, self.grid.dimension
         none = [np.zeros([n - (a == b) for b, n in enumerate(shape)]) for a in range(d, 3)]
         across, along, upward = (*flows[:d], *none)[:3]
-        cut_flows(before, across, along, upward, most, order, TOLERANCES.sweeps)
+        r = before.copy()
+        for faces, flow in zip(self.exchanges[:d], flows, strict=False):
+            faces.move(flow, r)
+        right = (r >= 0.0) & (r <= most)
+        cut_flows(before, across, along, upward, most, order, right, TOLERANCES.sweeps)
 
     def fits(self, r: np.ndarray, start: np.ndarray) -> bool:
         """Whether r exceeds the cap, or the density that it came from, by rounding alone."""
@@ -336,8 +340,13 @@ class CellEnergies:
             return self._general_prox(b, guess, most, weight)
         out, weights = np.empty_like(b), np.ascontiguousarray(np.broadcast_to(weight, b.shape))
         fields = (x.ravel() for x in (b, guess, most, weights))
-        cell_proxes(*fields, self.temperature, self.holes, self.powers, self.factors, out.reshape(-1))
+        cell_proxes(*fields, *self.known, out.reshape(-1))
         return out
+
+    @property
+    def known(self) -> tuple:
+        """(T, (S, c), mᵢ, cᵢ)."""
+        return self.temperature, self.holes, self.powers, self.factors
 
     def density(self, r: np.ndarray) -> np.ndarray:
         """U(r)."""

@@ -209,7 +209,8 @@ class SpeciesProblem(DynamicProblem):
         both = [v.sum(axis=-1, keepdims=True) for v in flows]
         kept = [v.copy() for v in both]
         none = np.zeros((*total.shape[:2], 0))
-        cut_flows(total, kept[0], kept[1], none, np.full(total.shape, room), cells, TOLERANCES.sweeps)
+        most, right = np.full(total.shape, room), np.zeros(total.shape, bool)
+        cut_flows(total, kept[0], kept[1], none, most, cells, right, TOLERANCES.sweeps)
         for flow, v, w in zip(flows, both, kept, strict=True):
             flow *= np.divide(w, v, out=np.ones_like(v), where=v != 0.0)
         return any((v != w).any() for v, w in zip(both, kept, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,24 +27,24 @@ class Copy:
 
 
 class Transform:
-    """Fields in the eigenvectors of DDᵀ: cosines along axes with walls, complex waves along those that
-    turn."""
+    """Fields `[.., *shape]` in the eigenvectors of DDᵀ: cosines along axes with walls, complex waves along
+    those that turn."""
 
-    def __init__(self, periodic: tuple):
-        self._walled = tuple(a for a, turns in enumerate(periodic) if not turns)
-        self._turned = tuple(a for a, turns in enumerate(periodic) if turns)
+    def __init__(self, periodic: tuple, shape: tuple):
+        self._walled = tuple(a - 3 for a, turns in enumerate(periodic) if not turns)
+        self._turned = tuple(a - 3 for a, turns in enumerate(periodic) if turns)
+        self._cells = tuple(shape[a] for a in self._turned)
 
-    def forward(self, field: np.ndarray) -> np.ndarray:
-        """The modes of a field."""
+    def forward(self, fields: np.ndarray) -> np.ndarray:
+        """The modes of fields, which may be overwritten."""
         if self._walled:
-            field = fft.dctn(field, axes=self._walled, workers=1)
-        return fft.rfftn(field, axes=self._turned, workers=1) if self._turned else field
+            fields = fft.dctn(fields, axes=self._walled, workers=1, overwrite_x=True)
+        return fft.rfftn(fields, axes=self._turned, workers=1) if self._turned else fields
 
-    def backward(self, modes: np.ndarray, shape: tuple) -> np.ndarray:
-        """The field of modes, which may be overwritten."""
+    def backward(self, modes: np.ndarray) -> np.ndarray:
+        """The fields of modes, which may be overwritten."""
         if self._turned:
-            cells = tuple(shape[a] for a in self._turned)
-            modes = fft.irfftn(modes, cells, axes=self._turned, workers=1, overwrite_x=True)
+            modes = fft.irfftn(modes, self._cells, axes=self._turned, workers=1, overwrite_x=True)
         if self._walled:
             modes = fft.idctn(modes, axes=self._walled, workers=1, overwrite_x=True)
         return np.ascontiguousarray(modes)
@@ -53,7 +54,7 @@ class Transform:
         if not self._turned:
             return modes
         last = self._turned[-1]
-        return modes[(slice(None),) * last + (slice(modes.shape[last] // 2 + 1),)]
+        return np.moveaxis(np.moveaxis(modes, last, 0)[: modes.shape[last] // 2 + 1], 0, last)
 
 
 class Splitting:
@@ -71,12 +72,10 @@ class Splitting:
             [Copy(e.zeros(), e.mean(start), e.zeros(), e.zeros(), e.walls(start)) for e in problem.exchanges]
             for _ in range(K)
         ]
-        self.density = [np.minimum(start, self.most[k]) for k in range(K)]
-        self.density_dual = [np.zeros(shape) for _ in range(K)]
-        self.potential = [np.zeros(shape) for _ in range(K)]
-        self._divergence = [np.zeros(shape) for _ in range(K)]
-        self._means = [np.zeros(shape) for _ in range(K)]
-        self._transform = Transform(problem.grid.periodic)
+        self.density = np.minimum(start, self.most)
+        self.density_dual, self.potential = np.zeros((K, *shape)), np.zeros((K, *shape))
+        self._divergence, self._means = np.zeros((K, *shape)), np.zeros((K, *shape))
+        self._transform = Transform(problem.grid.periodic, shape)
         self._factor_inverse()
 
     @property
@@ -99,26 +98,19 @@ class Splitting:
 
     def gather(self):
         """Recompute what one iteration hands to the next from the variables."""
-        for k, copies in enumerate(self.copies):
-            out = self._emptied(k)
+        self._divergence[...] = self._means[...] = 0.0
+        for copies, *out in zip(self.copies, self._divergence, self._means, strict=True):
             for exchange, copy in zip(self.problem.exchanges, copies, strict=True):
                 exchange.gather(copy, out)
-
-    def _emptied(self, k: int):
-        """The divergence and the means of a slice, to be summed anew."""
-        out = self._divergence[k], self._means[k]
-        for field in out:
-            field[...] = 0.0
-        return out
 
     def restart(self, potential: list, flow: list):
         """Set all variables to those of a saddle point with this potential and these flows."""
         problem, r = self.problem, self.start
         K = problem.slices
         kinetic = []
+        self.potential = np.stack(potential)
         for k in range(K):
             new = np.maximum(problem.advance(r, flow[k]), 0.0)
-            self.potential[k] = potential[k].copy()
             self.density[k] = np.minimum(new, self.most[k])
             middle = 0.5 * (r + self.density[k])
             speed = np.zeros(problem.shape)
@@ -143,29 +135,30 @@ class Splitting:
     def iterate(self):
         """One iteration; returns the squared residuals of each kind of flow, of θ and of densities as
         (primal, dual) pairs."""
-        problem, K = self.problem, self.problem.slices
+        problem = self.problem
         sums, cell_sums = np.zeros((len(self.s), 4)), np.zeros(2)
-        ahead, before = [], self.start
-        for k in range(K):
-            before = before - self._divergence[k]
-            ahead.append(before)
-        slopes = self._slopes(ahead)
-        self._solve(slopes)
-        before, densities = self.start, []
-        for k in range(K):
-            shift = self._weighted_laplacian(self.potential[k])
-            base = self.start if k == 0 else densities[-1]
-            densities.append(base - self._divergence[k] - shift)
-        for k in range(K):
-            out = self._emptied(k)
+        self._solve()
+        d = problem.grid.dimension
+        factors = (sum(1.0 / s for s in self.s[d:]), [1.0 / s for s in self.s[:d]])
+        densities = self._reached(self._laplacians(self.potential, *factors, 1.0, self._divergence))
+        self._divergence[...] = self._means[...] = 0.0
+        for k, (before, after) in enumerate(itertools.pairwise(densities)):
+            out = self._divergence[k], self._means[k]
             for e, exchange in enumerate(problem.exchanges):
                 exchange.proximal(
-                    before, densities[k], self.potential[k], self.copies[k][e], self.actions[e],
+                    before, after, self.potential[k], self.copies[k][e], self.actions[e],
                     (self.s[e], self.g), RELAXATION, out, sums[e],
                 )  # fmt: skip
-            self._cells(k, densities[k], cell_sums)
-            before = densities[k]
+            self._cells(k, after, cell_sums)
         return self._blocks(sums, cell_sums)
+
+    def _reached(self, moved: np.ndarray) -> np.ndarray:
+        """r⁰ … r^K, of which `moved` is what each slice takes away."""
+        densities = np.empty((len(moved) + 1, *self.start.shape))
+        densities[0] = self.start
+        for k, taken in enumerate(moved):
+            np.subtract(densities[k], taken, out=densities[k + 1])
+        return densities
 
     def _blocks(self, sums: np.ndarray, cell_sums: np.ndarray):
         """Residuals of flows through faces, of θ, of densities, and of sources where there are any."""
@@ -174,96 +167,66 @@ class Splitting:
         return np.concatenate(parts)
 
     def _cells(self, k: int, projected: np.ndarray, sums: np.ndarray):
-        energies, none = self.problem.cells, np.zeros(0)
-        last = k == self.problem.slices - 1
-        field = self.field if last else np.zeros_like(self.field)
+        """r ← the prox of the energy at the relaxed projection, that of 0 ≤ r ≤ most in slices before the
+        last."""
+        energies, last = self.problem.cells, k == self.problem.slices - 1
+        density, dual, most = self.density[k], self.density_dual[k], self.most[k]
+        free = self.problem.doors if last and energies.curved else None
+        before = None if free is None else (density.copy(), dual.copy())
         if last and energies.general:
-            self._general_cells(projected, sums)
-            return
-        T, holes, powers, factors = (0.0, (0.0, np.inf), none, none)
-        if last:
-            T, holes = energies.temperature, energies.holes
-            powers, factors = energies.powers, energies.factors
-        doors = self.problem.doors if last and energies.internal is not None else None
-        before = None if doors is None else (self.density[k].copy(), self.density_dual[k].copy())
-        cell_pass(
-            projected.ravel(), self.density[k].ravel(), self.density_dual[k].ravel(), field.ravel(),
-            self.most[k].ravel(), self.m, RELAXATION, T, holes, powers, factors, sums,
-        )  # fmt: skip
+            r0 = RELAXATION * projected + (1.0 - RELAXATION) * density + dual
+            r = energies.prox(r0 - self.field / self.m, density, most, self.m)
+            sums += [float(np.vdot(projected - r, projected - r)), float(np.vdot(r - density, r - density))]
+            density[...], dual[...] = r, r0 - r
+        else:
+            none = np.zeros(0)
+            paid, field = (0.0, (0.0, np.inf), none, none), np.zeros_like(self.field)
+            if last:
+                paid, field = energies.known, self.field
+            flat = (x.ravel() for x in (projected, density, dual, field, most))
+            cell_pass(*flat, self.m, RELAXATION, *paid, sums)
         if before is not None:
-            self._free_of_charge(k, projected, *before)
+            self._free_of_charge(projected, *before)
 
-    def _free_of_charge(self, k: int, projected: np.ndarray, old: np.ndarray, dual: np.ndarray):
-        """The cells of doors in slice k anew, where no internal energy is paid."""
+    def _free_of_charge(self, projected: np.ndarray, old: np.ndarray, dual: np.ndarray):
+        """The cells of doors anew, where no internal energy is paid."""
         at = self.problem.doors.reshape(self.problem.shape)
         r0 = RELAXATION * projected[at] + (1.0 - RELAXATION) * old[at] + dual[at]
         r = np.maximum(r0 - self.field[at] / self.m, 0.0)
-        self.density[k][at], self.density_dual[k][at] = r, r0 - r
+        self.density[-1][at], self.density_dual[-1][at] = r, r0 - r
 
-    def _general_cells(self, projected, sums):
-        """The same for any convex U, through its derivatives."""
-        old = self.density[-1]
-        r0 = RELAXATION * projected + (1.0 - RELAXATION) * old + self.density_dual[-1]
-        r = self.problem.cells.prox(r0 - self.field / self.m, old, self.most[-1], self.m)
-        sums += [float(np.vdot(projected - r, projected - r)), float(np.vdot(r - old, r - old))]
-        dual = self.density_dual[-1]
-        self.density[-1], self.density_dual[-1] = r, r0 - r
-        if self.problem.doors is not None:
-            self._free_of_charge(self.problem.slices - 1, projected, old, dual)
-
-    def _slopes(self, ahead: list):
-        """t^k = ½g Sᵀ(θ − θ₀) of both slices that r^k is part of + m (r − r₀), at densities `ahead`."""
-        K = self.problem.slices
-        parts, before = [], self.start
-        for k in range(K):
-            part = self._mean_squared(0.5 * (before + ahead[k]))
-            part -= self._means[k]
-            part *= 0.5 * self.g
-            parts.append(part)
-            before = ahead[k]
-        slopes = []
-        for k in range(K):
-            t = ahead[k] - self.density[k]
-            t += self.density_dual[k]
-            t *= self.m
-            t += parts[k]
-            if k < K - 1:
-                t += parts[k + 1]
-            slopes.append(t)
-        return slopes
-
-    def _mean_squared(self, r: np.ndarray):
-        """Σ SᵀS r over the exchanges, with mirrored walls."""
-        return self._laplacians(r, len(self.s), [-0.25] * self.problem.grid.dimension)
-
-    def _weighted_laplacian(self, p: np.ndarray):
-        """Σ D Dᵀp/s over the exchanges."""
-        d = self.problem.grid.dimension
-        return self._laplacians(p, sum(1.0 / s for s in self.s[d:]), [1.0 / s for s in self.s[:d]])
-
-    def _laplacians(self, field: np.ndarray, base: float, factors: list):
-        """base·field + Σ factor·DDᵀ field over the axes."""
-        grid, species, out = self.problem.grid, self.problem.species, np.empty_like(field)
-        none = 3 - grid.dimension
-        rows = (*(1,) * none, *grid.cells[:-1], grid.cells[-1] * species)
-        axes = (*(0.0,) * none, *factors), (*(False,) * none, *grid.periodic)
-        put_laplacians(field.reshape(rows), float(base), *axes, species, out.reshape(rows))
-        return out
-
-    def _solve(self, slopes: list):
-        """p = (I + L T M Tᵀ)^{-1} T t."""
-        K = self.problem.slices
-        transform, shape = self._transform, self.problem.shape
-        later, sums = 0.0, [None] * K
-        for k in reversed(range(K)):
-            later = slopes[k] + later
-            sums[k] = transform.forward(later)
+    def _solve(self):
+        """p = (I + L T M Tᵀ)^{-1} T t at what the copies would make of the densities, T summing over later
+        slices, t^k = ½g Sᵀ(θ − θ₀) of both slices that r^k is part of + m (r − r₀)."""
+        K, d = self.problem.slices, self.problem.grid.dimension
+        ahead, g = self._reached(self._divergence), self.g
+        # SᵀS is 1 − DDᵀ/4 along each axis
+        factors = (0.25 * g * len(self.s), [-0.0625 * g] * d)
+        lacking = self._laplacians(ahead[:-1] + ahead[1:], *factors, -0.5 * g, self._means)
+        slopes = ahead[1:]
+        slopes -= self.density
+        slopes += self.density_dual
+        slopes *= self.m
+        slopes += lacking
+        slopes[:-1] += lacking[1:]
+        for k in reversed(range(K - 1)):
+            slopes[k] += slopes[k + 1]
+        modes = self._transform.forward(slopes)
         if K == 1:
-            solved = [sums[0] * self._inverse]
+            modes *= self._inverse
         else:
-            solved = np.stack(sums)
-            applied_to_modes(self._inverse, solved.reshape(K, len(self._inverse), -1))
-        self.potential = [transform.backward(p, shape) for p in solved]
+            applied_to_modes(self._inverse, modes.reshape(K, len(self._inverse), -1))
+        self.potential = self._transform.backward(modes)
+
+    def _laplacians(self, fields, base: float, factors: list, share: float, others) -> np.ndarray:
+        """base·field + Σ factor·DDᵀ field over the axes + share·other, of each slice."""
+        grid, species, out = self.problem.grid, self.problem.species, np.empty_like(fields)
+        none = 3 - grid.dimension
+        rows = (-1, *(1,) * none, *grid.cells[:-1], grid.cells[-1] * species)
+        axes = (*(0.0,) * none, *factors), (*(False,) * none, *grid.periodic)
+        for field, other, found in zip(*(x.reshape(rows) for x in (fields, others, out)), strict=True):
+            put_laplacians(field, float(base), *axes, species, share, other, found)
+        return out
 
     def rescale(self, flow: float, theta: float, density: float, *sources: float):
         """Multiply the weights; scaled duals keep what they stand for."""
@@ -271,10 +234,10 @@ class Splitting:
         self.s = [s * factor for s, factor in zip(self.s, flows, strict=True)]
         self.g *= theta
         self.m *= density
-        for copies, dual in zip(self.copies, self.density_dual, strict=True):
+        self.density_dual /= density
+        for copies in self.copies:
             for copy, factor in zip(copies, flows, strict=True):
                 copy.flow_dual /= factor
                 copy.theta_dual /= theta
-            dual /= density
         self._factor_inverse()
         self.gather()
