@@ -9,6 +9,8 @@ periods.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from numba import njit
 
@@ -49,10 +51,19 @@ def pull_back(
 def _extended(phi: np.ndarray, periodic: tuple):
     """φ with two cells more at each end, which differences look at, mirrored at walls and repeated round
     periodic axes."""
+    out = np.empty([n + 4 for n in phi.shape])
+    out[(slice(2, -2),) * phi.ndim] = phi
     for axis, turns in enumerate(periodic):
-        width = [(2, 2) if a == axis else (0, 0) for a in range(phi.ndim)]
-        phi = np.pad(phi, width, mode="wrap" if turns else "symmetric")
-    return phi
+        along = out.swapaxes(0, axis)
+        along[:2], along[-2:] = (along[those] for those in _continued(phi.shape[axis], turns))
+    return out
+
+
+@lru_cache
+def _continued(cells: int, turns: bool):
+    """Which of an axis with two cells more at each end the first two repeat, and the last two."""
+    cells_of = 2 + np.pad(np.arange(cells), 2, mode="wrap" if turns else "symmetric")
+    return cells_of[:2], cells_of[-2:]
 
 
 @njit(inline="always")
