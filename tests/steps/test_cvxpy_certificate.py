@@ -7,8 +7,10 @@ import pytest
 import functionals as fn
 import jko
 from jko.steps import Cvxpy
-from jko.steps.cvxpy.cell_bound import CellEnergy, Faces, eulerian_bound
 from jko.steps.cvxpy.cell_functional import CellFunctional
+from jko.steps.cvxpy.faces import FaceMatrices
+from jko.steps.primal_dual.certificate import admissible_path, lower_bound
+from jko.steps.primal_dual.discretisation import CellEnergies, DynamicProblem
 from tests.first_step import first_step
 
 SLOPPY = {"tol_gap_abs": 1e-4, "tol_gap_rel": 1e-4, "tol_feas": 1e-4}
@@ -72,40 +74,54 @@ def test_eighty_random_problems(block):
 
 def test_any_potential_bounds_any_admissible_path():
     rng = np.random.default_rng(5)
-    grid = jko.Grid.uniform((-2.0, -1.0), (2.0, 1.0), (7, 5))
-    faces, tau = Faces.of(grid, 3), 0.3
-    action = 3 * grid.cell_volume * faces.spacing**2 / (2.0 * tau)
+    grid, tau = jko.Grid.uniform((-2.0, -1.0), (2.0, 1.0), (7, 5)), 0.3
     for F in (fn.Entropy() + POTENTIALS[0], fn.Power(2.0) + REPULSION, fn.Cap(0.9) + POTENTIALS[1]):
-        start = jko.Density.gaussian(grid, mean=(0.3, 0.0), std=0.6)
-        cells = CellFunctional(F, start)
+        mu = jko.Density.gaussian(grid, mean=(0.3, 0.0), std=0.6)
+        problem = DynamicProblem(F, mu, None, slices=3)
+        cells, faces, start = CellFunctional(problem), FaceMatrices.of(problem), mu.values.reshape(7, 5, 1)
+        actions = problem.actions(tau, start)
         for _ in range(20):
-            flows = [0.05 * rng.standard_normal(faces.spacing.size) for _ in range(3)]
-            densities, flows = faces.admissible(start.values.ravel(), flows, action, 1e9)
-            end = densities[-1]
-            potentials = [rng.uniform(0.0, 0.5) * rng.standard_normal(grid.size) for _ in range(3)]
-            field, constant = cells.tangent(end)
-            level = cells.level(end, field)
-            bound, _ = eulerian_bound(
-                faces,
-                action,
-                potentials,
-                densities,
-                cells.on_cells(start.mass),
-                field,
-                lambda _, level=level: level,
+            flows = [faces.flows(0.05 * rng.standard_normal(faces.spacing.size)) for _ in range(3)]
+            potentials = [rng.uniform(0.0, 0.5) * rng.standard_normal((7, 5, 1)) for _ in range(3)]
+            path = admissible_path(
+                problem, start, flows, potentials, actions, lambda r, F=cells: F.energy(F.of(r))
             )
-            assert bound + constant <= faces.cost(densities, flows, action) + cells.energy(end)
+            field, constant = cells.tangent(cells.of(path.end))
+            bound, _ = lower_bound(problem, start, path, potentials, actions, field.reshape(7, 5, 1))
+            assert bound + constant <= path.value < np.inf
+
+
+@pytest.mark.parametrize("place", ["torus", "room"])
+def test_matrices_of_faces_do_what_exchanges_do(place):
+    rng = np.random.default_rng(2)
+    inside = (lambda x: jnp.abs(x[0]) > 0.4) if place == "room" else None
+    turns = (place == "torus", False)
+    grid = jko.Grid.uniform((-2.0, -1.0), (2.0, 1.0), (7, 5), periodic=turns, inside=inside)
+    mu = jko.Density(grid, np.where(grid.inside, rng.uniform(1.0, 2.0, grid.cells), 0.0))
+    problem = DynamicProblem(fn.Entropy(), mu, None, slices=2, length=0.7)
+    faces, held = FaceMatrices.of(problem), grid.inside.ravel()
+    r, v = mu.values.reshape(problem.shape), rng.standard_normal(faces.spacing.size)
+    moved = problem.advance(r, faces.flows(v)).ravel()
+    np.testing.assert_allclose(moved[held], r.ravel()[held] - faces.divergence @ v, rtol=1e-13)
+    np.testing.assert_array_equal(moved[~held], 0.0)
+    means = [exchange.mean(r).ravel()[~exchange.closed.ravel()] for exchange in problem.exchanges]
+    np.testing.assert_allclose(faces.mean @ r.ravel()[held], np.concatenate(means), rtol=1e-13)
+    actions = problem.actions(0.3, r)
+    np.testing.assert_allclose(faces.weights(actions), grid.cell_volume * faces.spacing**2 / 0.3)
 
 
 def test_the_least_cell_energy_is_attained_in_closed_form():
     # ∫ρ log ρ + fρ of unit mass is least at the Gibbs density, with value −log ∫e^{−f}
     grid = jko.Grid.uniform(-3.0, 3.0, 50)
-    field = 0.5 * grid.points[:, 0] ** 2
-    energy = CellEnergy((fn.Entropy() + fn.Power(2)).parts.internal_energy, None, grid.cell_volume, 1.0)
-    single = CellEnergy(fn.Entropy().parts.internal_energy, None, grid.cell_volume, 1.0)
-    gibbs = -np.log(np.sum(np.exp(-field)) * grid.cell_volume)
-    np.testing.assert_allclose(single.least(field, 0.0)[0], gibbs, rtol=1e-12)
-    assert energy.least(field, 0.0)[0] > gibbs
+    field, volume = 0.5 * grid.points[:, 0] ** 2, grid.cell_volume
+    most = np.full(50, np.inf)
+
+    def least(F):
+        return volume * CellEnergies(F.parts.internal_energy).least(field, most, 1.0 / volume)[0]
+
+    gibbs = -np.log(np.sum(np.exp(-field)) * volume)
+    np.testing.assert_allclose(least(fn.Entropy()), gibbs, rtol=1e-12)
+    assert least(fn.Entropy() + fn.Power(2)) > gibbs
 
 
 def test_a_wrong_optimal_is_caught_and_raises():

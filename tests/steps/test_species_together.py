@@ -9,7 +9,7 @@ import functionals as fn
 import jko
 from functionals.species_parts import SpeciesParts
 from jko import Density, Grid, Species, steps
-from jko.steps.cvxpy.cell_bound import Faces
+from jko.steps.grid.full_fronts import front_shares
 from tests.first_step import first_step
 
 LINE = Grid.uniform(-3.0, 3.0, 30)
@@ -23,10 +23,29 @@ CAPS = fn.on("a", fn.Cap(0.45)) + fn.on("b", fn.Cap(0.25))
 SHARED = fn.TotalInternal(fn.Power(2.0))
 
 
+class Shape:
+    """Matrices of the faces of a box or a torus, axis by axis: what a flow leaves and where it arrives."""
+
+    def __init__(self, grid):
+        cells, ends, spacing = np.arange(grid.size).reshape(grid.cells), [], []
+        for axis, (h, turns) in enumerate(zip(grid.spacing, grid.periodic, strict=True)):
+            after = np.roll(cells, -1, axis)
+            keep = [slice(None if turns or a != axis else n - 1) for a, n in enumerate(grid.cells)]
+            ends.append([side[tuple(keep)].ravel() for side in (cells, after)])
+            spacing.append(np.full(ends[-1][0].size, h))
+        self.spacing, one = np.concatenate(spacing), np.eye(grid.size)
+        self.low, self.high = (np.concatenate(side) for side in zip(*ends, strict=True))
+        self.divergence = (one[self.low] - one[self.high]).T
+        self.mean = 0.5 * (one[self.low] + one[self.high])
+
+    def front_shares(self, r, most):
+        return front_shares((r[self.low], most[self.low]), (r[self.high], most[self.high]))
+
+
 def least(F, species, tau, slices):
     """min W₂² of both/2τ + F by one conic program, F of entropies, potentials, a total and a cap."""
     grid, volume = species.grid, species.grid.cell_volume
-    shape, parts = Faces.of(grid, slices), SpeciesParts.of(F, species.names)
+    shape, parts = Shape(grid), SpeciesParts.of(F, species.names)
     action = slices * volume * shape.spacing**2 / (2.0 * tau)
     total, constraints, ends = 0.0, [], []
     held = sum(mu.values.ravel() for _, mu in species.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +9,12 @@ import numpy as np
 import functionals as fn
 from functionals import Functional, pointwise
 from functionals.conjugate import GatheredInternal
-from jko.full import fits
 from jko.measures import Density, Grid, fields
-from jko.mobility import Exclusion
 from jko.steps.cvxpy import conic
-from jko.steps.cvxpy.cell_bound import CellEnergy
+from jko.steps.cvxpy.faces import FaceMatrices
 from jko.steps.cvxpy.tolerances import TOLERANCES
-from jko.steps.grid.energy import energy_size, finite_potential, require_below
+from jko.steps.grid.energy import energy_size
+from jko.steps.primal_dual.discretisation import DynamicProblem
 
 
 class CellFunctional:
@@ -28,30 +26,18 @@ class CellFunctional:
     `model` renews. Where the mass is `free` no constant is left out, and convexity is that at all masses.
     """
 
-    def __init__(self, F: Functional, mu: Density, free: bool = False, mobility: Exclusion | None = None):
-        self.grid, self.volume, parts = mu.grid, mu.grid.cell_volume, F.parts
-        self.held = np.flatnonzero(mu.grid.inside)
-        points = mu.grid.points[self.held]
-        local = tuple((c, atom.on(points)) for c, atom in parts.local)
-        self.internal = GatheredInternal(parts.internal + local) if parts.internal or local else None
+    def __init__(self, problem: DynamicProblem):
+        self.grid, self.volume, parts = problem.grid, problem.grid.cell_volume, problem.parts
+        self.held, self.free = np.flatnonzero(problem.grid.inside), problem.length is not None
+        self.internal = with_local(parts, problem.grid.points[self.held])
         self.rest, self.gradient = parts.rest, parts.gradient
-        self.conic_terms, modelled = conic.split_internal(parts.internal)
-        modelled += local
+        self.conic_terms, modelled = conic.split_internal(
+            () if self.internal is None else self.internal.terms
+        )
         self.modelled = GatheredInternal(modelled) if modelled else None
-        potential = finite_potential(parts.potential_values(points))
-        self.potential = potential if free else potential - potential.min()
-        self.free = free
-        caps = [atom.values(points) for atom in parts.constraints]
-        if mobility is not None:
-            require_below(mobility, mu)
-            caps.append(np.full(self.held.size, mobility.cap))
-        self.cap = functools.reduce(np.minimum, caps) if caps else None
-        if not free and self.cap is not None and not fits(self.cap.sum() * self.volume, mu):
-            raise ValueError(
-                f"functional: the cap leaves room for a mass of {self.cap.sum() * self.volume:g}, got "
-                f"{mu.mass:g}; raise the cap or widen the grid"
-            )
-        self.pair = PairEnergy.of(mu.grid, parts.interaction, free) if parts.interaction else None
+        self.potential = self.of(problem.potential)
+        self.cap = None if problem.cap is None else self.of(problem.cap)
+        self.pair = PairEnergy.of(problem.grid, parts.interaction, self.free) if parts.interaction else None
         held = None if self.pair is None else self.pair.factor
         self.factor = None if held is None else held * self.volume
 
@@ -70,9 +56,9 @@ class CellFunctional:
             least = min(least, float(np.fmin.reduce(second, axis=None, initial=np.inf)) / h**2)
         return least
 
-    def of(self, mu: Density) -> np.ndarray:
-        """The values r `[cells]` of a density."""
-        return mu.values.ravel()[self.held]
+    def of(self, field: np.ndarray) -> np.ndarray:
+        """A field on the whole grid in the cells `[cells]`."""
+        return field.ravel()[self.held]
 
     def field(self, r: np.ndarray, outside: float = 0.0) -> np.ndarray:
         """r on the whole grid `[*cells]`, with a value for walls."""
@@ -143,19 +129,14 @@ class CellFunctional:
         alone = self.internal is None and self.cap is None and bool(self.gradient)
         return alone and all(type(atom) is fn.FisherInformation for _, atom in self.gradient)
 
-    def ground_state(self, field: np.ndarray) -> np.ndarray:
+    def ground_state(self, field: np.ndarray, faces: FaceMatrices) -> np.ndarray:
         """The r > 0 of the least Σ|c|(2θ|∇√r|² + f r) for its mass: √r is the ground state of −2θΔ + f."""
         import scipy.sparse as sp
         from scipy.sparse.linalg import eigsh
 
-        theta, index = sum(c for c, _ in self.gradient), np.arange(self.grid.size).reshape(self.grid.cells)
-        matrix = sp.csc_array(sp.diags_array(field - field.min()))
-        for (low, high), h in zip(fields.faces(self.grid), self.grid.spacing, strict=True):
-            ends, ones = (index[low].ravel(), index[high].ravel()), np.ones(index[low].size)
-            faces = np.arange(ones.size)
-            jump = sp.csc_array((ones, (faces, ends[1])), (ones.size, self.grid.size))
-            jump = jump - sp.csc_array((ones, (faces, ends[0])), (ones.size, self.grid.size))
-            matrix = matrix + (2.0 * theta / h**2) * (jump.T @ jump)
+        theta, D = sum(c for c, _ in self.gradient), faces.divergence
+        stiffness = D @ sp.diags_array(2.0 * theta / faces.spacing**2) @ D.T
+        matrix = sp.csc_array(sp.diags_array(field - field.min()) + stiffness)
         # the form is ≥ 0: a shift a little below makes the inverse exist and its largest pole the least
         shift = -TOLERANCES.shift * float(np.abs(matrix.diagonal()).max())
         start = np.ones(self.grid.size)
@@ -168,15 +149,6 @@ class CellFunctional:
         if self.pair is not None:
             field = field + self.pair.variation(r * self.volume)
         return field + self._rest_variation(r) if self.rest else field
-
-    def on_cells(self, mass: float) -> CellEnergy:
-        """The internal energies and the cap, for a bound."""
-        return CellEnergy(self.internal, self.cap, self.volume, None if self.free else mass)
-
-    def level(self, r: np.ndarray, field: np.ndarray) -> float:
-        """The mean over r of U′(r) + field, near the multiplier of the mass."""
-        slope = 0.0 if self.internal is None else self.internal.derivative(np.maximum(r, 1e-300))
-        return float(np.sum(r * (slope + field)) / r.sum())
 
     def secant(self, before: np.ndarray, after: np.ndarray) -> float:
         """The curvature of the rest along a move, for the next model."""
@@ -215,18 +187,22 @@ class CellFunctional:
         )
 
 
+def with_local(parts, points: np.ndarray):
+    """The internal energies and those of the place at points `[cells, d]`, None where there are none."""
+    terms = parts.internal + tuple((c, atom.on(points)) for c, atom in parts.local)
+    return GatheredInternal(terms) if terms else None
+
+
 @dataclass(frozen=True)
 class PairEnergy:
     """½ aᵀWa of cell masses a of total mass M, as ½(āᵀWā) + (Wā)ᵀ(a − ā) + ½ aᵀ(W₊ − W₋)a, ā uniform.
 
     W₊ and W₋ are the positive and negative parts of PWP, P the projection on mean zero, where linear
     convexity is decided: the mass is fixed; where it is free, of W. `factor` B has ½|Bᵀa|² ≤ ½aᵀW₊a, with
-    equality unless the spectrum is cut.
+    equality unless the spectrum is cut; `convex` is whether W₋ = 0.
     """
 
     matrix: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
     factor: np.ndarray | None
     exact_factor: bool
     convex: bool
@@ -240,13 +216,11 @@ class PairEnergy:
         projected = matrix if free else matrix - mean[:, None] - mean[None, :] + matrix.mean()
         values, vectors = np.linalg.eigh(0.5 * (projected + projected.T))
         scale = np.abs(values).max() + 1e-300
-        up, down = values > TOLERANCES.matrix_noise * scale, values < -TOLERANCES.matrix_noise * scale
-        positive = (vectors[:, up] * values[up]) @ vectors[:, up].T
-        negative = (vectors[:, down] * -values[down]) @ vectors[:, down].T
+        up = values > TOLERANCES.matrix_noise * scale
         order = np.argsort(-values)[: min(int(up.sum()), TOLERANCES.most_columns)]
         factor = vectors[:, order] * np.sqrt(values[order]) if order.size else None
         convex = not np.any(values < TOLERANCES.concave * scale)
-        return cls(matrix, positive, negative, factor, order.size == up.sum(), convex)
+        return cls(matrix, factor, order.size == up.sum(), convex)
 
     def energy(self, a: np.ndarray) -> float:
         """½ aᵀWa."""

@@ -15,15 +15,16 @@ from jko.measures import Density, Measure
 from jko.records import Status, joined
 from jko.scheme import Scheme, State
 from jko.steps.cvxpy import conic
-from jko.steps.cvxpy.cell_bound import Faces, eulerian_bound
-from jko.steps.cvxpy.cell_functional import CellFunctional
+from jko.steps.cvxpy.cell_functional import CellFunctional, with_local
+from jko.steps.cvxpy.faces import FaceMatrices
 from jko.steps.cvxpy.scheme import closed, record, rounding
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.fisher_rao import made_and_left
 from jko.steps.grid.source import runaway, together
 from jko.steps.grid.source import told as no_bound
-from jko.steps.grid.time_error import exact_bound, overpaid, told
-from jko.steps.primal_dual.certificate import Path
+from jko.steps.grid.time_error import lost_to_slices, told
+from jko.steps.primal_dual.certificate import Path, admissible_path, lower_bound, mixed, path_of
+from jko.steps.primal_dual.discretisation import CellEnergies, DynamicProblem
 
 _TORN = (
     "V'' falls to {:.2g} < -1/tau, where mass is torn apart: the gap is that of the discrete step and does "
@@ -45,13 +46,14 @@ class Eulerian:
     has_slices = True
 
     def __init__(self, F: Functional, mu: Density, settings: Scheme, program: Callable):
-        self.settings, self._new_program = settings, program
-        self.functional = CellFunctional(F, mu, settings.length is not None, settings.mobility)
-        crowding = 0.0 if settings.mobility is None else 1.0 / settings.mobility.cap
+        self.settings, self._new_program, self.grid = settings, program, mu.grid
+        given = mu, None, settings.slices, settings.length, settings.mobility
+        self.problem = problem = DynamicProblem(F, *given)
+        if F.parts.local:
+            problem.cells = CellEnergies(with_local(F.parts, mu.grid.points[problem.held.ravel()]))
+        self.functional, self.faces = CellFunctional(problem), FaceMatrices.of(problem)
         self._bend = self.functional.most_concave()
-        self.grid, self.faces = mu.grid, Faces.of(mu.grid, settings.slices, settings.length, crowding)
-        self._standard = settings.length is None and settings.mobility is None
-        proximal = self._standard and not mu.grid.is_periodic  # in W₂ of a box
+        proximal = problem.standard and not mu.grid.is_periodic  # in W₂ of a box
         self.space = Space.GRID if proximal else Space.NONE
         self._density = float(mu.values.max())
         self.programs: dict[float, tuple] = {}  # the actions of faces and the program for them, by τ
@@ -92,38 +94,40 @@ class Eulerian:
 
     def step(self, mu: Measure, tau: float, data: State | dict):
         """One step: (mu′, data, StepInfo)."""
-        F, settings, start = self.functional, self.settings, self.functional.of(mu)
-        action = settings.slices * F.volume * self.faces.spacing**2 / (2.0 * tau)
-        if F.cap is not None and settings.mobility is None and settings.slices == 1:
-            action = action * self.faces.front_shares(start, F.cap)
-        path = self._path([start] * (settings.slices + 1), [np.zeros(action.size)] * settings.slices, action)
+        F, settings, problem = self.functional, self.settings, self.problem
+        start = mu.values.reshape(problem.shape)
+        actions = problem.actions(tau, start)
+        path = path_of(problem, start, problem.no_flows(), actions, self._energy)
+        begun, action = F.of(start), self.faces.weights(actions)
         # a steep transport cost leaves continuity inexact: solvers weigh it against the objective
-        unit = max(F.size(start), float(action.max() * start.max()))
-        scale = F.size(start) or unit  # a cap alone has no size
+        unit = max(F.size(begun), float(action.max() * begun.max()))
+        scale = F.size(begun) or unit  # a cap alone has no size
         before, gap, iterations, curvature, tight = path.energy, np.inf, 0, 0.0, False
         for renewal in range(settings.passes):
-            linear, quadratic = F.model(path.end, renewal, curvature)
-            solution = self._program(tau, action).solve(start, linear, quadratic, unit, tight=tight)
+            linear, quadratic = F.model(F.of(path.end), renewal, curvature)
+            solution = self._program(tau, action).solve(begun, linear, quadratic, unit, tight=tight)
             iterations += solution.iterations
             if solution.values is None:
                 break
-            previous, path = path, self._better(path, self._admissible(solution, start, action), action)
-            bound = self._bound(solution.duals, start, path, action)
+            flows, potentials = map(self.faces.flows, solution.values["flow"]), self._potentials(solution)
+            found = admissible_path(problem, start, list(flows), potentials, actions, self._energy)
+            previous, path = path, self._better(start, path, found, actions)
+            bound = self._bound(potentials, start, path, actions)
             earlier, gap = gap, path.value - bound + rounding(path.cost, path.energy, scale)
             gap = min(earlier, gap) if F.is_convex else gap
             stalled = F.is_conic or path.value >= previous.value
             if closed(settings, gap, earlier, path.cost, scale, final=F.is_conic) or (stalled and tight):
                 break
-            tight, curvature = tight or stalled, F.secant(previous.end, path.end)
+            tight, curvature = tight or stalled, F.secant(F.of(previous.end), F.of(path.end))
         lost = 0.0  # of what the exact step decreases by
-        if solution.values is not None and self._standard:
-            lost = self._overpaid(solution.duals, start, path, path.value - gap, before, tau, action)
+        if solution.values is not None and problem.standard:
+            lost = self._overpaid(potentials, start, path, path.value - gap, before, tau, actions)
         measured = self._balance(start, path)
         notes = "" if F.is_convex else _TANGENT, self._torn(tau), measured.pop("note", "")
         info = record(
             settings, solution, gap, path.cost, path.energy, before, scale, iterations,
             **measured, min_density=float(path.end.min()),
-            form="eulerian", remedy=self._remedy(path.end, gap, tau), note=joined(*notes),
+            form="eulerian", remedy=self._remedy(F.of(path.end), gap, tau), note=joined(*notes),
         )  # fmt: skip
         if lost > 0.0:
             note = "; ".join(
@@ -131,7 +135,7 @@ class Eulerian:
             )
             lost_too = {**info.details, "overpaid": lost}
             info = replace(info, status=Status.NOT_CONVERGED, note=note, details=lost_too)
-        return F.density(path.end), data, info
+        return problem.measure(mu, path.end), data, info
 
     def _remedy(self, r: np.ndarray, gap: float, tau: float):
         F, length = self.functional, self.settings.length
@@ -147,11 +151,11 @@ class Eulerian:
         change, volume = float(path.end.sum() - start.sum()), self.functional.volume
         if not self.functional.free:
             return {"mass_error": abs(change) * volume}
-        sources = [self.faces.sources(v) for v in path.flows]
+        sources = [v[-1] for v in path.flows]
         told = made_and_left(sources, volume)
         error, both = (
             abs(change * volume - told["made"] + told["left"]),
-            together(start, path.densities[1:], sources),
+            together(start, path.densities, sources),
         )
         return {
             "mass_error": error,
@@ -173,90 +177,63 @@ class Eulerian:
             self.programs[tau] = action, self._new_program(form)
         return self.programs[tau][1]
 
-    def _path(self, densities: list, flows: list, action: np.ndarray):
-        cost = self.faces.cost(densities, flows, action)
-        return Path(densities, flows, cost, self.functional.energy(densities[-1]))
+    def _energy(self, r: np.ndarray):
+        return self.functional.energy(self.functional.of(r))
 
-    def _admissible(self, solution, start: np.ndarray, action: np.ndarray):
-        slope = 4.0 * max(
-            float(np.abs(self.faces.gradient(p)).max()) for p in self._potentials(solution.duals)
-        )
-        return self._path(*self.faces.admissible(start, solution.values["flow"], action, slope), action)
+    def _field(self, r: np.ndarray):
+        """A field of the cells as the problem has it."""
+        return self.functional.field(r).reshape(self.problem.shape)
 
-    def _better(self, path: Path, found: Path, action: np.ndarray):
+    def _potentials(self, solution) -> list:
+        """p¹ … p^K of the problem, of which continuity's duals are the negative."""
+        return [self._field(-dual / self.functional.volume) for dual in solution.duals]
+
+    def _better(self, start: np.ndarray, path: Path, found: Path, actions: list):
         """The first of halved moves towards `found` that lowers the value, or `path` where none does."""
         share = 1.0
         while share > TOLERANCES.least_share:
-            mixed = found if share == 1.0 else self._mixed(path, found, share, action)
-            if mixed.value < path.value:
-                return mixed
+            tried = mixed(self.problem, start, (path, found), share, actions, self._energy)
+            if tried.value < path.value:
+                return tried
             share *= 0.5
         return path
 
-    def _mixed(self, path: Path, found: Path, share: float, action: np.ndarray):
-        def mix(first: list, second: list):
-            return [(1.0 - share) * a + share * b for a, b in zip(first, second, strict=True)]
-
-        return self._path(mix(path.densities, found.densities), mix(path.flows, found.flows), action)
-
-    def _speed(self, potential: np.ndarray, path: Path, action: np.ndarray):
-        """w of the last slice."""
-        return self.faces.speed_term(potential, action, self.faces.middles(path.densities[-2:])[0])
-
-    def _potentials(self, duals: tuple):
-        return [dual / self.faces.volume for dual in duals]
-
-    def _bound(self, duals: tuple, start: np.ndarray, path: Path, action: np.ndarray) -> float:
+    def _bound(self, potentials: list, start: np.ndarray, path: Path, actions: list) -> float:
         """A lower bound on the value; all but internal energies enter by the tangent at the path's end."""
-        F, r = self.functional, path.end
-        potentials = self._potentials(duals)
+        F, r = self.functional, self.functional.of(path.end)
         if F.is_fisher:
-            outer = F.without_gradient(r) + potentials[-1] - self._speed(potentials[-1], path, action)
-            self._touch = F.ground_state(outer)
+            before = [start, *path.densities][-2]
+            speed = self.problem.speed_term(potentials[-1], actions, 0.5 * (before + path.end))
+            outer = F.without_gradient(r) - F.of(potentials[-1] + speed)
+            self._touch = F.ground_state(outer, self.faces)
         field, constant = F.tangent(r, self._touch)
-        cells = F.on_cells(float(start.sum()) * F.volume)
-
-        def guess(shift: np.ndarray):
-            return F.level(r, field + shift)
-
-        bound, pressure = eulerian_bound(
-            self.faces, action, potentials, [start, *path.densities[1:]], cells, field, guess
+        bound, self._pressure = lower_bound(
+            self.problem, start, path, potentials, actions, self._field(field)
         )
-        self._pressure = pressure
-        excess = 0.0 if F.cap is None else float(pressure @ np.maximum(r - F.cap, 0.0)) * F.volume
-        return bound + constant - excess
+        over = float(np.vdot(self._pressure, self.problem.excess(path.end)))
+        return bound + constant - over * F.volume
 
     def _overpaid(
         self,
-        duals: tuple,
+        potentials: list,
         start: np.ndarray,
         path: Path,
         bound: float,
         before: float,
         tau: float,
-        action: np.ndarray,
+        actions: list,
     ) -> float:
         """The share of the exact step's decrease that the inner slices may lose, 0 where it is little."""
-        F, r, grid = self.functional, path.end, self.grid
+        F, problem, r = self.functional, self.problem, self.functional.of(path.end)
         field, constant = F.tangent(r, self._touch)
-        mass = float(start.sum()) * F.volume
-        cells = F.on_cells(mass)
-
-        def least(last: np.ndarray):
-            shift = last.ravel()[F.held]
-            return cells.least(field + shift, F.level(r, field + shift))[0] / F.volume
-
-        variation = field + self._pressure
-        if cells.internal is not None:
+        variation = field + F.of(self._pressure)
+        if F.internal is not None:
             lowest = np.finfo(float).eps * start.max()
-            variation = variation + cells.internal.derivative(np.maximum(r, lowest))
-        first, last = self._potentials(duals)[0], self._potentials(duals)[-1]
-        end, begun = self._speed(last, path, action) - last, F.field(start)
-        if grid.room is None:
-            ends = [F.field(x) for x in (end, variation)]
-            exact = max(exact_bound(grid, tau, begun, None, end, least) for end in ends)
-        else:  # ways round walls count as exact
-            begin = F.field(-first - self._speed(first, path, action))
-            exact = exact_bound(grid, tau, begun, begin, F.field(end, np.inf), least, ~grid.inside)
+            variation = variation + F.internal.derivative(np.maximum(r, lowest))
+        speeds = [problem.speed_term(p, actions, start) for p in (potentials[0], potentials[-1])]
+        begin, end = potentials[0] - speeds[0], potentials[-1] + speeds[1]
+        ends = (begin, end), (begin, self._field(variation))
         decrease = before - path.value if np.isfinite(before) else path.cost
-        return overpaid(grid, tau, mass, bound - constant - exact, decrease)
+        return lost_to_slices(
+            problem, tau, start, path.end, ends, self._field(field), bound - constant, decrease
+        )

@@ -40,13 +40,5 @@ class Tolerances:
     pressure_trust: float = 100.0  # times what presses at X: more is rounding, but for cells at a wall
     pressure_settled: float = 1e-13  # of log s, the last change of that method
 
-    # The bound on a grid
-    repairs: int = 6  # passes that raise a potential of an inner slice until the bound holds
-    shifts: int = 8  # of the whole potential after them: one does, but for rounding
-    level_halvings: int = 200  # of a bracket of levels, more than floats have digits
-    sweeps: int = 60  # of flows being cut to what cells hold; the last lets a cell give only what it had
-    flow_excess: float = 1e-9  # of what a face's density can carry: a flow of more is cut
-    rounding: float = 1e-15  # of the largest cell, by which one may fall below 0
-
 
 TOLERANCES = Tolerances()

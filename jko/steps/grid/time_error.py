@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -32,26 +32,40 @@ def told(share: float, slices: int, form: str = "") -> str:
     )
 
 
-def exact_bound(
-    grid: Grid,
+def lost_to_slices(
+    problem,
     tau: float,
     start: np.ndarray,
-    begin: np.ndarray | None,
     end: np.ndarray,
-    least: Callable,
-    blocked=None,
+    ends: Iterable,
+    field: np.ndarray,
+    bound: float,
+    decrease: float,
 ) -> float:
-    """A lower bound on the least W₂²(start, ρ)/2τ + E(ρ), by the dual of W₂ itself: Σ φ₀ρ_k + min_ρ E + φ₁ρ.
+    """What is `overpaid` of a step of a `DynamicProblem` from `start` to `end`, 0 where that is little.
 
-    least: the bound on the cells' energy in a field −φ₁ that is added to theirs, per volume; the others as
-    of `dual_of_transport`.
+    `bound` is a lower bound on the discrete step in the `field` of F without U. On the exact one it is the
+    dual of W₂ itself, Σ φ₀ρ_k + min_ρ E + φ₁ρ, E the cells' energy in the field, the best of those of the
+    `ends`, candidates for (p¹ − w¹, p^K + w^K).
     """
-    paid, last = dual_of_transport(grid, tau, start, begin, end, blocked)
-    return (paid + least(last)) * grid.cell_volume
+    free, total, share, exact = problem.most > 0.0, problem.totals(start), 0.0, -math.inf
+    mass = float(total.sum()) * problem.grid.cell_volume
+    for first, last in ends:
+        fields = map(problem.each, (start, first, np.where(free, last, math.inf)))
+        duals = [
+            dual_of_transport(problem.grid, tau, *ones, problem.blocked) for ones in zip(*fields, strict=True)
+        ]
+        seen = field + problem.together([last for _, last in duals])
+        least = problem.least(seen, total, end)[0] + sum(paid for paid, _ in duals)
+        exact = max(exact, least * problem.grid.cell_volume)
+        share = overpaid(problem.grid, tau, mass, bound - exact, decrease)
+        if share == 0.0:
+            break
+    return share
 
 
 def dual_of_transport(
-    grid: Grid, tau: float, start: np.ndarray, begin: np.ndarray | None, end: np.ndarray, blocked=None
+    grid: Grid, tau: float, start: np.ndarray, begin: np.ndarray, end: np.ndarray, blocked=None
 ) -> tuple[float, np.ndarray]:
     """Σ φ₀ρ_k and −φ₁ of potentials with φ₀(x) + φ₁(y) ≤ |x − y|²/2τ.
 

@@ -47,6 +47,23 @@ def path_of(problem, start: np.ndarray, flows: list, actions: list, energy_of: C
     return Path(densities, flows, cost(problem, start, densities, flows, actions), energy_of(r))
 
 
+def mixed(
+    problem, start: np.ndarray, paths: tuple[Path, Path], share: float, actions: list, energy_of: Callable
+) -> Path:
+    """`share` of the way from one path to another, the other itself at 1."""
+    first, second = paths
+    if share == 1.0:
+        return second
+
+    def between(a: np.ndarray, b: np.ndarray):
+        return (1.0 - share) * a + share * b
+
+    densities = list(map(between, first.densities, second.densities))
+    flows = [list(map(between, v, w)) for v, w in zip(first.flows, second.flows, strict=True)]
+    paid = cost(problem, start, densities, flows, actions)
+    return Path(densities, flows, paid, energy_of(densities[-1]))
+
+
 def cost(problem, start: np.ndarray, densities: list, flows: list, actions: list) -> float:
     """Σ α v²/M(θ), or α times a source's cost, over slices, exchanges and their places, times |c|: W₂²/2τ of
     the discrete step."""

@@ -448,8 +448,10 @@ class CellEnergies:
 
         full = 4.0 * np.finfo(float).eps  # what rounding may leave where all cells are
         mean = total / field.size
-        first = self.internal.derivative(np.array([mean, 0.5 * mean]))
-        low = high = float(field.min()) + float(first[np.isfinite(first)][0])
+        first = self.internal.derivative(np.full(field.size, mean))
+        if not np.isfinite(first).all():  # at half of what is full it is
+            first = self.internal.derivative(np.full(field.size, 0.5 * mean))
+        low = high = float((field + first).min())
         step = max(1e-3 * float(np.ptp(field)), 1e-6 * abs(low), np.finfo(float).tiny)
         width = step
         while excess(low) > 0.0:

@@ -27,7 +27,7 @@ class DualNewton:
         self.problem, self.stiffness, self._start = problem, stiffness, start.ravel()
         self._r = self._centre = np.stack(first)
         self._share, self._damping = TOLERANCES.proximal, TOLERANCES.least_ridge
-        matrices = [_matrices(exchange, start.shape) for exchange in problem.exchanges]
+        matrices = [face_matrices(exchange, start.shape) for exchange in problem.exchanges]
         self._drop, self._mean = (sparse.vstack(found, format="csr") for found in zip(*matrices, strict=True))
         self._sizes = [exchange.closed.size for exchange in problem.exchanges]
         self._alpha = np.concatenate([action.ravel() for action in actions])
@@ -161,7 +161,7 @@ class DualNewton:
         return factors.solve(gradient.ravel()).reshape(gradient.shape)
 
 
-def _matrices(exchange: Faces, shape: tuple) -> tuple:
+def face_matrices(exchange: Faces, shape: tuple) -> tuple:
     """Dᵀ, with nothing for closed faces, and S, from cells `shape` to faces."""
     cells = np.arange(np.prod(shape)).reshape(shape)
     sides = np.concatenate([side.ravel() for side in exchange.sides(cells)])

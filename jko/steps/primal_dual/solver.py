@@ -11,12 +11,12 @@ import numpy as np
 from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
 from jko.steps.grid.source import runaway
-from jko.steps.grid.time_error import dual_of_transport, overpaid
+from jko.steps.grid.time_error import lost_to_slices
 from jko.steps.primal_dual.certificate import (
     Path,
     admissible_path,
-    cost,
     lower_bound,
+    mixed,
     next_to_empty,
     path_of,
 )
@@ -390,21 +390,9 @@ class DynamicSolver:
         """The first of halved moves from the best path towards `found` that lowers the value, or `found`."""
         share, best = 1.0, self.best
         while share > TOLERANCES.least_share and math.isfinite(best.value):
-            if share == 1.0:
-                mixed = found
-            else:
-                densities = [
-                    (1.0 - share) * a + share * b
-                    for a, b in zip(best.densities, found.densities, strict=True)
-                ]
-                flows = [
-                    [(1.0 - share) * a + share * b for a, b in zip(v, w, strict=True)]
-                    for v, w in zip(best.flows, found.flows, strict=True)
-                ]
-                paid = cost(self.problem, self.start, densities, flows, self.actions)
-                mixed = Path(densities, flows, paid, self._energy(densities[-1]))
-            if self._merit(mixed) < self._merit(best):
-                return mixed
+            tried = mixed(self.problem, self.start, (best, found), share, self.actions, self._energy)
+            if self._merit(tried) < self._merit(best):
+                return tried
             share *= 0.5
         return found
 
@@ -474,28 +462,14 @@ class DynamicSolver:
     def _overpaid(self, potential: list):
         """By which share of the decrease the exact step may be better, 0 where that is little, or where the
         metric is not W₂."""
-        problem, share = self.problem, 0.0
+        problem = self.problem
         if not problem.standard:
-            return share
-        free, total = problem.most > 0.0, problem.totals(self.start)
-        mass = float(total.sum()) * problem.grid.cell_volume
+            return 0.0
         decrease = self.before - self.best.value
         if not math.isfinite(decrease):
             decrease = self.best.cost
-        exact = -math.inf
-        for begin, end in self._ends(potential):
-            fields = map(problem.each, (self.start, begin, np.where(free, end, math.inf)))
-            duals = [
-                dual_of_transport(problem.grid, self.tau, *ones, problem.blocked)
-                for ones in zip(*fields, strict=True)
-            ]
-            last = self.field + problem.together([last for _, last in duals])
-            least = problem.least(last, total, self.best.end)[0] + sum(paid for paid, _ in duals)
-            exact = max(exact, least * problem.grid.cell_volume)
-            share = overpaid(problem.grid, self.tau, mass, self.bound - self.constant - exact, decrease)
-            if share == 0.0:
-                break
-        return share
+        ends, bound = self._ends(potential), self.bound - self.constant
+        return lost_to_slices(problem, self.tau, self.start, self.best.end, ends, self.field, bound, decrease)
 
     def _ends(self, potential: list):
         """Candidates for (p¹ − w¹, p^K + w^K): what the first variation of F at the end says, which knows of
