@@ -209,6 +209,17 @@ def test_the_certificate_closes_where_the_tails_reach_a_wall():
         assert run.info.gap.max() < 5e-8
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(("mean", "std"), [(0.3, 0.5), (-0.8, 0.4)])
+def test_a_cell_at_a_wall_that_a_solver_hardly_sees_does_not_open_the_gap(mean, std, unit):
+    """Of 2e-11 of the mass its width was off by a factor, and with it what the wall pushes: 3e-6 of a gap."""
+    grid = jko.Grid.uniform(-3.0 * unit, 3.0 * unit, 100)
+    mu = jko.Density.gaussian(grid, mean * unit, std * unit)
+    for F in (fn.Entropy(), fn.Entropy() + fn.Potential("quadratic", stiffness=unit**-2)):
+        run = jko.flow(F, mu, Cvxpy(), tau=0.1 * unit**2, n_steps=4)
+        assert run.info.gap.max() < 1e-8
+
+
 @pytest.mark.parametrize("formulation", [None, "eulerian"])
 @pytest.mark.parametrize("values", [np.ones(12), np.where(np.arange(12) < 6, 1.0, 0.2)], ids=["all", "half"])
 def test_full_cells_under_fermi_and_dirac(values, formulation):

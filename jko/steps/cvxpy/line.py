@@ -123,9 +123,11 @@ class Line:
         Any a, b ≥ 0 give a bound. Whether a wall is touched is not asked: where it pushes little, an
         interior-point solver stays away from it by more than any distance that would tell.
         """
-        total = float(force.sum())
-        first = max(float(present[0] + force[0]), 0.0)
-        return sorted({(0.0, 0.0), (max(total, 0.0), max(-total, 0.0)), (first, max(first - total, 0.0))})
+        total, beyond = float(force.sum()), present + np.cumsum(force)[:-1]
+        # of the first cell, and of most, where a solver hardly sees the first
+        at_wall = float(beyond[0]), float(np.median(beyond))
+        firsts = [max(total, 0.0), *(max(first, total, 0.0) for first in at_wall)]
+        return sorted({(0.0, 0.0), *((first, max(first - total, 0.0)) for first in firsts)})
 
     def pressures(self, X: np.ndarray, balance: np.ndarray):
         """The pressures `[n]` that balance forces at the edges `[n+1]`, but for what all mass shares."""

@@ -43,8 +43,8 @@ class Shells(Line):
     def wall_forces(self, X: np.ndarray, force: np.ndarray, present: np.ndarray):
         areas = self.areas(X)
         beyond = present - np.cumsum((force[1:] / areas[1:])[::-1])[::-1]
-        # of the last shell, and of all by their masses, where a solver hardly sees the last
-        at_wall = float(beyond[-1]), float(beyond @ self.masses / self.masses.sum())
+        # of the last shell, and of most, where a solver hardly sees the last
+        at_wall = float(beyond[-1]), float(np.median(beyond))
         outer = [max(pressure, 0.0) * float(areas[-1]) for pressure in at_wall]
         if areas[0] <= 0.0 or self.full:
             inner = 0.0 if self.full else max(float(force[0]), 0.0)
