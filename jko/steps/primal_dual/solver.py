@@ -62,7 +62,7 @@ class DynamicSolver:
         self.start = np.ascontiguousarray(values.reshape(problem.shape))
         self.pressure = np.zeros_like(problem.excess(self.start))
         self.actions = problem.actions(tau, self.start)
-        self.iterations, self.changes, self.expected = 0, 0, 0
+        self.iterations, self.changes, self.expected, self.stayed = 0, 0, 0, 0
         self.within = math.inf  # the iterations that `tolerance` itself took
         self.turned_from: np.ndarray | None = None  # the potential of the last velocity
         self.interacting = problem.interacts
@@ -92,6 +92,14 @@ class DynamicSolver:
 
     def _run(self, data: State | dict) -> dict:
         """Iterations from `data`, and what the next step starts from."""
+        self.stayed = int(data.get("stayed", not data))
+        if self.stayed:
+            rest = self._at_rest(data)
+            # what is just enough would be so for ever
+            share = 1.0 if self.stayed > TOLERANCES.stays else TOLERANCES.rested
+            if self._closed() and self.gap <= share * self._enough():
+                return rest
+            self.bound, self.gap = -math.inf, math.inf
         potential, flow = self._unpacked(data) if data else self._nested()
         self.expected = min(int(data.get("iterations", 0)), TOLERANCES.longest_wait)
         potential = self._with_free_particles(potential, self._empty())
@@ -104,7 +112,18 @@ class DynamicSolver:
         if self._newton_from <= self.iterations < most:
             self._finish(splitting)
         self._iterate(splitting, most)
-        return self._packed(splitting)
+        weights = [*splitting.s[:1], splitting.g, splitting.m, *splitting.s[-1:]]
+        weights = np.array(weights[: len(self._units)]) / self._units
+        return self._packed(splitting.potential, splitting.flow, weights)
+
+    def _at_rest(self, data: State | dict) -> dict:
+        """The bound that staying gets from the potential of a last step that stayed, or from 0, which says
+        that the start is a minimiser of F; and what the next step would start from."""
+        potential, flow = np.zeros((self.problem.slices, *self.problem.shape)), self.problem.no_flows()
+        if data:
+            potential = data["potential"] - self.shift
+        self._bound_by(potential)
+        return self._packed(potential, flow, data.get("weights", np.ones(len(self._units))))
 
     def _in_box(self, data: State | dict, box: list):
         """The same in a box, outside of which all stays, bounded on the whole grid; and whether it closed
@@ -140,19 +159,16 @@ class DynamicSolver:
             found[f"flow{a}"] = whole
         return found, inner._closed()
 
-    def _packed(self, splitting: Splitting) -> dict:
+    def _packed(self, potential: np.ndarray, flow: list, weights: np.ndarray) -> dict:
         """What the next step starts from, as arrays."""
-        flows = len(self._units) - 2
-        weights = np.array([*splitting.s[:1], splitting.g, splitting.m, *splitting.s[-1:]])[: flows + 2]
-        weights /= self._units
         data = {
-            "potential": np.stack(splitting.potential) + self.shift,
-            "end": self._end(splitting.potential),
+            "potential": np.stack(potential) + self.shift,
+            "end": self._end(potential),
             "weights": weights,
             "iterations": self.iterations,
+            "stayed": self.stayed + 1 if self.best.cost == 0.0 else 0,
         }
-        flows = {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*splitting.flow, strict=True))}
-        return data | flows
+        return data | {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*flow, strict=True))}
 
     def _unpacked(self, data: dict):
         """(potential, flow) of `_packed`."""

@@ -13,6 +13,8 @@ class Tolerances:
     longest_wait: int = 100  # iterations between certificates, so that no step misses its gap by a whole tail
     wait_share: float = 0.5  # of the iterations so far, until the next certificate at most: one costs twenty
     at_rest: float = 1e-2  # times the tolerance: the share of what unbalanced forces would gain that is rest
+    rested: float = 0.1  # of the gap that is enough: from a start with less nothing is sought
+    stays: int = 2  # steps in turn that found no better place than the start, after which enough is enough
     own_error: float = 0.1  # of the gap of τ's own error: as measured, W₂ of a run is then within 2 %
     of_time_error: float = 0.02  # of τ's own error in F, where the metric is not W₂: a tenth, as measured
     strictest: float = 1e-3  # times the tolerance, where τ itself costs nothing: below it are tails
