@@ -32,6 +32,17 @@ def test_it_is_the_step_of_the_quantiles_to_the_gap(d, m, length, energy):
     assert apart < 2.0 * tau * found.gap
 
 
+def test_a_resumed_run_has_the_same_bits():
+    mu, F, scheme = wave(Grid.radial(np.linspace(0.0, 2.0, 13), 2)), fn.Entropy(), steps.Cvxpy()
+    problem, states = scheme.prepare(F, mu), [(mu, None)]
+    state = problem.start
+    for _ in range(3):
+        after, state, _ = scheme.step(problem, states[-1][0], 0.0, 0.2, state)
+        states.append((after, state))
+    again, _, _ = scheme.step(scheme.prepare(F, mu), states[2][0], 0.0, 0.2, states[2][1])
+    np.testing.assert_array_equal(again.values, states[3][0].values)
+
+
 @pytest.mark.parametrize(("d", "length"), [(2, 1.0), (3, 1e3)])
 def test_steps_of_gaussians(d, length):
     """(1 + λτ)σ′² − σσ′ − θτ = 0, to second order in the cells."""

@@ -15,7 +15,6 @@ import numpy as np
 
 import functionals as fn
 from functionals import Functional
-from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.transport import SquaredDistance
 
 HANDLED = {
@@ -80,11 +79,11 @@ def entropy_of_density(atom: Functional, r, scale: float):
     return Term(-scale * cp.sum(cp.entr(r)), implies_positive=True)
 
 
-def entropy_of_widths(atom: Functional, masses: np.ndarray, widths, scale: float):
-    """−Σ w log ΔX by exponential cones; the constant Σ w log(w/scale) is left out."""
+def entropy_of_lengths(atom: Functional, masses: np.ndarray, lengths, sizes: np.ndarray, d: int):
+    """−Σ w log u^d by exponential cones; constants of the masses are left out."""
     import cvxpy as cp
 
-    return Term(-cp.sum(cp.multiply(masses, cp.log(widths))), implies_positive=True)
+    return Term(-d * cp.sum(cp.multiply(masses, cp.log(lengths))), implies_positive=True)
 
 
 def power_of_density(atom: Functional, r, scale: float):
@@ -100,19 +99,25 @@ def power_of_density(atom: Functional, r, scale: float):
     return Term(weight / (m - 1.0) * cp.sum(t), (cp.PowCone3D(r, one, t, one * m),), implies_positive=True)
 
 
-def power_of_widths(atom, masses, widths, scale):
-    """Σ w^m (scale ΔX)^{1−m}/(m−1) by power cones t^{1/m}ΔX^{1−1/m} ≥ 1, or ΔX^{1−m} ≥ t for m < 1."""
+def power_of_lengths(atom: Functional, masses: np.ndarray, lengths, sizes: np.ndarray, d: int):
+    """Σ w^m v^{1−m}/(m−1), v = u^d times a usual size, by power cones t ≥ u^{d(1−m)}, or t ≤ for m < 1."""
     import cvxpy as cp
 
-    m, one = atom.m, np.ones(masses.size)
-    t = cp.Variable(masses.size)
-    weighted = (masses * (masses / scale) ** (m - 1.0)) @ t / abs(m - 1.0)
+    m, one, rate = atom.m, np.ones(masses.size), d * abs(atom.m - 1.0)
+    weights = masses * (masses / sizes) ** (m - 1.0)
+    least, share = weights / weights.max(), 1.0 / (1.0 + rate)
+    t = cp.Variable(masses.size)  # in sizes of the energies: else light cells weigh nothing
     if m > 1.0:
-        return Term(weighted, (cp.PowCone3D(t, widths, one, one / m),), implies_positive=True)
-    return Term(-weighted, (cp.PowCone3D(widths, one, t, one * (1.0 - m)),), implies_positive=True)
+        cone = cp.PowCone3D(t, lengths, least**share, one * share)
+        return Term(weights.max() / (m - 1.0) * cp.sum(t), (cone,), implies_positive=True)
+    cones = (cp.PowCone3D(lengths, one, t, one * rate),) if rate < 1.0 else (t <= lengths,)
+    return Term(-(weights @ t) / (1.0 - m), cones, implies_positive=True)
 
 
-FORMS = {fn.Entropy: (entropy_of_density, entropy_of_widths), fn.Power: (power_of_density, power_of_widths)}
+FORMS = {
+    fn.Entropy: (entropy_of_density, entropy_of_lengths),
+    fn.Power: (power_of_density, power_of_lengths),
+}
 
 
 def dirichlet_of_density(atom: Functional, r, shape, scale: float):
@@ -215,43 +220,57 @@ def eulerian_problem(
     return Model(problem, first, r[-1], outputs, tuple(continuity), scale, unit=unit)
 
 
+def _below(u, a, b, d: int) -> list:
+    """Cones for u^d + a^d ≤ b^d: second-order ones in the plane, else those of powers, a^d ≤ s b^{d−1} and
+    u^d ≤ (b − s) b^{d−1}."""
+    import cvxpy as cp
+
+    if d == 2:
+        return [cp.SOC(b, cp.vstack([u, a]), axis=0)]
+    s, share = cp.Variable(u.size), np.full(u.size, 1.0 / d)
+    return [cp.PowCone3D(s, b, a, share), cp.PowCone3D(b - s, b, u, share)]
+
+
 def lagrangian_problem(
-    masses: np.ndarray,
+    line: Any,
     terms: tuple,
-    least_widths: np.ndarray,
+    usual: np.ndarray,
+    least: np.ndarray,
     box: tuple,
-    width: float,
     start: np.ndarray,
     linear=None,
     quadratic=None,
     unit: float = 1.0,
 ) -> Model:
-    """The Lagrangian step on the line: edges X = start + d, widths ΔX ≥ least_widths, `box` = (lower, upper).
+    """The Lagrangian step of a `Line`, or its `Shells`: edges X = start + d between the walls of the `box`,
+    cells of lengths u ≥ `least`; of a ball that is full the first edge stays.
 
-    Edges and `start` are counted from the middle of the box in tenths of it, and the cones see ΔX in
-    multiples of `width`, a typical one. `linear` and `quadratic` act on the displacement d so counted; the
+    Edges and `start` are counted from an origin in a tenth of the box, and the cones of energies see u in
+    multiples of the `usual` ones. `linear` and `quadratic` act on the displacement d so counted; the
     transport cost is part of `quadratic`.
     """
     import cvxpy as cp
 
-    middle, unit_length = 0.5 * (box[0] + box[1]), TOLERANCES.unit_length * (box[1] - box[0])
-    wall = 0.5 / TOLERANCES.unit_length
-
+    masses, dimension, (origin, unit_length) = line.masses, line.dimension, line.frame
+    lower, upper = ((wall - origin) / unit_length for wall in box)
     X, d = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1)
-    first = X - d == start
-    constraints = [first, X[0] >= -wall, X[-1] <= wall]
-    widths, held = cp.diff(X), np.flatnonzero(masses > 0.0)
-    objective, seen = 0.0, widths[held] * (unit_length / width)
-    cones = [(c, FORMS[type(atom)][1](atom, masses[held], seen, width)) for c, atom in terms]
+    first, u = X - d == start, cp.diff(X)
+    constraints = [first, X[0] == lower if line.full else X[0] >= lower, X[-1] <= upper]
+    if dimension > 1:
+        u = cp.Variable(masses.size)
+        constraints += [cp.diff(X) >= 0.0, *_below(u, X[:-1], X[1:], dimension)]
+    held = np.flatnonzero(masses > 0.0)
+    seen, sizes = cp.multiply(unit_length / usual[held], u[held]), line.sizes_of(usual[held])
+    cones = [(c, FORMS[type(atom)][1](atom, masses[held], seen, sizes, dimension)) for c, atom in terms]
+    objective = linear_and_quadratic(d, linear, quadratic)
     for c, term in cones:
         objective = objective + c * term.objective
         constraints += term.constraints
     implied = any(term.implies_positive for _, term in cones) and held.size == masses.size
-    if not implied or np.any(least_widths > 0.0):
-        constraints.append(widths >= least_widths / unit_length)
-    objective = unit * (objective + linear_and_quadratic(d, linear, quadratic))
-    problem = cp.Problem(cp.Minimize(objective), constraints)
-    return Model(problem, first, d, {"edges": (X,)}, scale=unit_length, origin=middle, unit=unit)
+    if not implied or np.any(least > 0.0):
+        constraints.append(u >= least / unit_length)
+    problem = cp.Problem(cp.Minimize(unit * objective), constraints)
+    return Model(problem, first, d, {"edges": (X,)}, scale=unit_length, origin=origin, unit=unit)
 
 
 def solve(problem, solver: str, options: dict) -> str | None:

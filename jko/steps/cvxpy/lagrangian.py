@@ -63,6 +63,7 @@ class Lagrangian:
                 f"got {mu.mass:g}; raise the cap or widen the grid"
             )
         self.programs: dict[float, tuple] = {}
+        self._first = self.first_data(mu)
         self._new_other = functools.partial(Eulerian, F, mu, settings, program)
 
     @staticmethod
@@ -165,7 +166,9 @@ class Lagrangian:
 
     def _line(self, masses: np.ndarray, start: np.ndarray) -> Line:
         given = masses, self.potential, self.internal
-        return shells.Shells(*given, self.shells, start[0] <= 0.0) if self.shells else Line(*given)
+        if self.shells:
+            return shells.Shells(*given, self.shells, bool(start[0] <= 0.0))
+        return Line(*given, self.box)
 
     def _admissible(self, X: np.ndarray, masses: np.ndarray, start: np.ndarray):
         if self.shells:
@@ -219,18 +222,20 @@ class Lagrangian:
         return float(masses.sum()) * self.grid.spacing[0] ** 2 / (2.0 * tau)
 
     def _program(self, tau: float, masses: np.ndarray, start: np.ndarray):
-        held, full = self.programs.get(tau), self.shells is not None and bool(start[0] <= 0.0)
-        if held is None or held[1] != full or not np.array_equal(held[0], masses):
-            least = np.zeros(masses.size) if self.cap is None else masses / self.cap
-            if self.shells:
-                lengths = self.shells.radius_of(self._line(masses, start).sizes(start))
-                given = self.shells, self.conic_terms, lengths, self.shells.radius_of(least), full
-                program = self._new_program(functools.partial(shells.shells_problem, masses, *given))
-            else:
-                given = self.conic_terms, least, self.box, self.grid.spacing[0]
-                program = self._new_program(functools.partial(conic.lagrangian_problem, masses, *given))
-            self.programs[tau] = held = (masses, full, program)
+        held, line = self.programs.get(tau), self._line(masses, start)
+        if held is None or held[1] != line.full or not np.array_equal(held[0], masses):
+            least = np.zeros(masses.size) if self.cap is None else line.lengths(masses / self.cap)
+            usual = self._usual(line)
+            form = functools.partial(conic.lagrangian_problem, line, self.conic_terms, usual, least, self.box)
+            self.programs[tau] = held = (masses, line.full, self._new_program(form))
         return held[2]
+
+    def _usual(self, line: Line) -> np.ndarray:
+        """Lengths in which cones see the cells: those of the run's first, which one that goes on has too."""
+        spacing = self.grid.spacing[0]
+        if not np.array_equal(line.masses, self._first["masses"]):  # cut anew
+            return np.full(line.masses.size, spacing)
+        return np.maximum(line.lengths(line.sizes(self._first["edges"])), TOLERANCES.unit_length * spacing)
 
     def _better(
         self, line: Line, X: np.ndarray, value: float, found: np.ndarray, start: np.ndarray, tau: float

@@ -22,8 +22,10 @@ class Line:
     a potential with V″ ≥ λ contributes at least λM to the Hessian.
     """
 
-    def __init__(self, masses: np.ndarray, potential: LinePotential | None, internal):
-        self.masses, self.potential, self.internal = masses, potential, internal
+    def __init__(
+        self, masses: np.ndarray, potential: LinePotential | None, internal, box: tuple = (0.0, 1.0)
+    ):
+        self.masses, self.potential, self.internal, self.box = masses, potential, internal, box
         self.held = masses > 0.0
 
     def nodes(self, X: np.ndarray):
@@ -97,6 +99,11 @@ class Line:
         return np.where(self.held, self.masses / np.maximum(self.sizes(X), 1e-300), 0.0)
 
     # what differs in shells
+    @property
+    def frame(self) -> tuple[float, float]:
+        """(origin, unit) in which a program counts positions: of a box of ten from its middle."""
+        return 0.5 * (self.box[0] + self.box[1]), TOLERANCES.unit_length * (self.box[1] - self.box[0])
+
     def sizes(self, X: np.ndarray):
         """What cells measure, `[n]`."""
         return np.diff(X)
@@ -104,6 +111,10 @@ class Line:
     def lengths(self, sizes: np.ndarray):
         """u of a cell of some size, in which its energy is convex and falling: on the line the size."""
         return sizes
+
+    def sizes_of(self, lengths: np.ndarray):
+        """The size of a cell of such a length."""
+        return lengths
 
     def areas(self, X: np.ndarray):
         """What a pressure pushes at positions: 1 on the line."""
@@ -113,6 +124,7 @@ class Line:
         """The length of a cell that fills the box."""
         return box[1] - box[0]
 
+    dimension = 1
     bend = 0.0  # −d log area / d log s at the length of a given mass of density s
     full = False  # whether the first position is the centre of a ball, which stays
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-import functionals as fn
 from functionals import Functional
 from jko.measures import LineDensity, LineGrid
 from jko.steps.cvxpy import conic
@@ -27,12 +26,20 @@ class Shells(Line):
     ):
         super().__init__(masses, potential, internal)
         self.grid, self.bend, self.full = grid, 1.0 - 1.0 / grid.dimension, full
+        self.dimension = grid.dimension
+
+    @property
+    def frame(self) -> tuple[float, float]:
+        return 0.0, TOLERANCES.unit_length * self.grid.upper[0]
 
     def sizes(self, X: np.ndarray):
         return self.grid.volume_between(X[:-1], np.diff(X))
 
     def lengths(self, sizes: np.ndarray):
         return self.grid.radius_of(sizes)
+
+    def sizes_of(self, lengths: np.ndarray):
+        return self.grid.volume_within(lengths)
 
     def areas(self, X: np.ndarray):
         return self.grid.area(X)
@@ -71,7 +78,7 @@ class Shells(Line):
 def refusal(F: Functional, grid: LineGrid) -> str | None:
     """Why shells do not take F, or None; raises ValueError for a potential that is not radial."""
     for _, atom in F.parts.internal:
-        if type(atom) not in FORMS or atom.displacement_modulus(grid.dimension) is None:
+        if type(atom) not in conic.FORMS or atom.displacement_modulus(grid.dimension) is None:
             return (
                 f"shells takes the entropy and powers that are displacement convex in {grid.dimension} "
                 f"dimensions, got {atom!r}"
@@ -123,75 +130,3 @@ def admissible_radii(X: np.ndarray, masses: np.ndarray, grid: LineGrid, cap, sta
     within = tuple(grid.volume_within(np.array(box)).tolist())
     volumes = admissible_edges(grid.volume_within(X), masses, within, cap)
     return np.clip(grid.radius_of(volumes), *box)
-
-
-def entropy_of_lengths(atom: Functional, masses: np.ndarray, lengths, usual: np.ndarray, grid: LineGrid):
-    """−Σ w log u^d by exponential cones; constants of the masses are left out."""
-    import cvxpy as cp
-
-    return conic.Term(-grid.dimension * cp.sum(cp.multiply(masses, cp.log(lengths))), implies_positive=True)
-
-
-def power_of_lengths(atom, masses: np.ndarray, lengths, usual: np.ndarray, grid: LineGrid):
-    """Σ w^m v^{1−m}/(m−1), v = ω(usual u)^d/d, by power cones t ≥ u^{d(1−m)}, or t ≤ for m < 1."""
-    import cvxpy as cp
-
-    m, one, rate = atom.m, np.ones(masses.size), grid.dimension * abs(atom.m - 1.0)
-    weights = masses * (masses / grid.volume_within(usual)) ** (m - 1.0)
-    least, share = weights / weights.max(), 1.0 / (1.0 + rate)
-    t = cp.Variable(masses.size)  # in sizes of the energies: else light shells weigh nothing
-    if m > 1.0:
-        cone = cp.PowCone3D(t, lengths, least**share, one * share)
-        return conic.Term(weights.max() / (m - 1.0) * cp.sum(t), (cone,), implies_positive=True)
-    cones = (cp.PowCone3D(lengths, one, t, one * rate),) if rate < 1.0 else (t <= lengths,)
-    return conic.Term(-(weights @ t) / (1.0 - m), cones, implies_positive=True)
-
-
-FORMS = {fn.Entropy: entropy_of_lengths, fn.Power: power_of_lengths}
-
-
-def _below(u, a, b, d: int) -> list:
-    """Cones for u^d + a^d ≤ b^d: second-order ones in the plane, else those of powers, a^d ≤ s b^{d−1} and
-    u^d ≤ (b − s) b^{d−1}."""
-    import cvxpy as cp
-
-    if d == 1:
-        return [u + a <= b]
-    if d == 2:
-        return [cp.SOC(b, cp.vstack([u, a]), axis=0)]
-    s, share = cp.Variable(u.size), np.full(u.size, 1.0 / d)
-    return [cp.PowCone3D(s, b, a, share), cp.PowCone3D(b - s, b, u, share)]
-
-
-def shells_problem(
-    masses: np.ndarray,
-    grid: LineGrid,
-    terms: tuple,
-    lengths: np.ndarray,
-    least_lengths: np.ndarray,
-    full: bool,
-    start: np.ndarray,
-    linear=None,
-    quadratic=None,
-    unit: float = 1.0,
-) -> conic.Model:
-    """The Lagrangian step in shells, as `conic.lagrangian_problem`: radii R = start + d counted in tenths of
-    the last, lengths u ≥ least_lengths; the first radius of a ball that is `full` stays at 0.
-    The cones of energies see u in multiples of `lengths`, the first ones."""
-    import cvxpy as cp
-
-    unit_length = TOLERANCES.unit_length * grid.upper[0]
-    inner, wall = grid.lower[0] / unit_length, 1.0 / TOLERANCES.unit_length
-    X, d, u = cp.Variable(masses.size + 1), cp.Variable(masses.size + 1), cp.Variable(masses.size)
-    first = X - d == start
-    constraints = [first, X[0] == 0.0 if full else X[0] >= inner, X[-1] <= wall, cp.diff(X) >= 0.0]
-    constraints += [*_below(u, X[:-1], X[1:], grid.dimension), u >= least_lengths / unit_length]
-    held, objective = np.flatnonzero(masses > 0.0), 0.0
-    usual = np.maximum(lengths[held], TOLERANCES.unit_length * grid.spacing[0])
-    for c, atom in terms:
-        term = FORMS[type(atom)](atom, masses[held], cp.multiply(unit_length / usual, u[held]), usual, grid)
-        objective = objective + c * term.objective
-        constraints += term.constraints
-    objective = unit * (objective + conic.linear_and_quadratic(d, linear, quadratic))
-    problem = cp.Problem(cp.Minimize(objective), constraints)
-    return conic.Model(problem, first, d, {"edges": (X,)}, scale=unit_length, unit=unit)
