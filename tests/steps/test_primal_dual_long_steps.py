@@ -69,14 +69,20 @@ def test_two_parts_of_a_room_stay_at_rest(thin):
     np.testing.assert_allclose(run.final.values, mu.values, rtol=1e-6, atol=1e-12)
 
 
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize("length", [None, 1.0])
 @pytest.mark.parametrize("low", [0.0, 0.5])
-def test_steps_from_full_cells_agree_with_a_conic_program(low):
-    mu = jko.Density(GRID, np.repeat([1.0, low], 6))
-    engines = jko.steps.PrimalDual(), jko.steps.Cvxpy(formulation="eulerian")
-    runs = [jko.flow(fn.FermiDirac(1.0), mu, engine, tau=0.1, n_steps=1) for engine in engines]
+def test_steps_from_full_cells_agree_with_a_conic_program(low, length, unit):
+    """Where U′ and U″ are infinite the weights come from half of that density; with sources too."""
+    mu = jko.Density(jko.Grid.uniform(0.0, unit, 12), np.repeat([1.0, low], 6) / unit)
+    settings = {"length": None if length is None else length * unit}
+    engines = jko.steps.PrimalDual(**settings), jko.steps.Cvxpy(formulation="eulerian", **settings)
+    F = fn.FermiDirac(1.0 / unit)
+    runs = [jko.flow(F, mu, engine, tau=0.1 * unit**2, n_steps=1) for engine in engines]
     values = [float(run.energy[1] + run.info.transport_cost[0]) for run in runs]
     gaps = [float(run.info.gap[0]) for run in runs]
     assert max(gaps) < 1e-4
+    assert runs[0].info.iterations[0] < 100
     assert abs(values[0] - values[1]) <= sum(gaps) + 1e-10
 
 

@@ -15,7 +15,7 @@ from jko.errors import UnsupportedFunctional
 from jko.loops.elliptic.dynamic_step import cell_proxes, cut_flows
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
-from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, require_below
+from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, fullest, require_below
 from jko.steps.grid.full_fronts import front_shares
 from jko.steps.grid.source import steepest
 from jko.steps.primal_dual.exchange import Faces, Source
@@ -240,6 +240,11 @@ class DynamicProblem(GridEnergy):
         total = None if total is None else total.item()
         value, pressure[held], level = self.cells.least(field[held], self.most[held], total, ceiling)
         return value, pressure, level, field
+
+    @property
+    def fullest(self) -> float:
+        """The density of each species at which its energy or its mobility ends."""
+        return min(fullest(self.internal), np.inf if self.mobility is None else self.mobility.cap)
 
     @property
     def standard(self) -> bool:

@@ -214,10 +214,7 @@ class DynamicSolver:
         self.shift = np.zeros_like(total)
         if problem.internal is not None and problem.length is None:
             mean = problem.totals(self.start**2) / total
-            with np.errstate(divide="ignore"):
-                slope = problem.internal.derivative(mean)
-            # where the mean density is full U′ is infinite, at half of it not
-            self.shift = slope if np.isfinite(slope).all() else problem.internal.derivative(0.5 * mean)
+            self.shift = problem.internal.derivative(np.minimum(mean, 0.5 * problem.fullest))
         outer = problem.outer(pull)
         if problem.doors is not None:
             outer = outer.copy()
@@ -534,22 +531,17 @@ class DynamicSolver:
         first variation from 0 where there are sources, plus the stiffness of U, or else what a move by one
         cell costs."""
         r, totals = self.start, self.problem.totals(self.start)
-        total = float(totals.sum())
-        density = float(np.vdot(r, r)) / total
+        total, half = float(totals.sum()), 0.5 * self.problem.fullest
+        density = min(float(np.vdot(r, r)) / total, half)  # U′ and U″ of what is full are infinite
         if self.problem.length is None:
             change = self.field - self.problem.totals(r * self.field) / totals
         else:
-            values = r.reshape(self.problem.layout)
+            values = np.minimum(r, half).reshape(self.problem.layout)
             change = self.problem.slope(values, self.problem.interaction(values)).reshape(r.shape)
         energy = math.sqrt(float(np.vdot(r, change**2)) / total)
         if self.problem.internal is not None:
-            if self.problem.mobility is not None:  # an entropy of exclusion has no stiffness at the cap
-                density = min(density, 0.5 * self.problem.mobility.cap)
             alone = np.full((1, 1, self.problem.species), density)
-            bend = self.problem.internal.second_derivative(alone)
-            if not np.isfinite(bend).all():
-                bend = self.problem.internal.second_derivative(0.5 * alone)
-            energy += density * float(bend.max())
+            energy += density * float(self.problem.internal.second_derivative(alone).max())
         energy = energy if energy > 0.0 else max(float(np.max(action)) for action in self.actions)
         return energy / density
 

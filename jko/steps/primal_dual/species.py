@@ -117,6 +117,10 @@ class SpeciesProblem(DynamicProblem):
                     "the cap"
                 )
 
+    @property
+    def fullest(self) -> float:
+        return min(fullest(self.internal.total) / self.species, *map(fullest, self.internal.own))
+
     def within(self, box: list):
         part = super().within(box)
         part.cells = SharedCells(self.internal, self.room, part.most)
