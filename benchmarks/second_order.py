@@ -41,7 +41,7 @@ def line():
             for n in COUNTS:
                 moved = flow(F, solution.on(grid), wrap(steps.Quantile()), tau=end / n, n_steps=n)
                 errors.append(wasserstein(moved.final, solution.on(grid, end)))
-                fallbacks.append(sum(map(bool, moved.info.detail("plain_steps"))))
+                fallbacks.append(sum(map(bool, moved.info.detail("plain_steps", 0))))
             report(name, label, errors, fallbacks, (time.process_time() - start) / sum(COUNTS))
 
 

@@ -15,6 +15,7 @@ from functionals.pointwise import describe, elementwise, namespace
 from functionals.programs import kept
 from functionals.registry import register
 from functionals.time_dependence import without_time
+from functionals.tolerances import TOLERANCES
 
 _TINY = 1e-120  # a density so near to 0 that U must be all but 0 there, and U′ at its limit
 _DENSITIES = np.geomspace(1e-18, 1e18, 3601)  # a hundred a decade
@@ -140,8 +141,11 @@ class InternalEnergy(Functional):
 
     @cached_property
     def _slope_at_zero(self) -> float:
-        near, nearer = elementwise(_derivative_of(self.U, 1), np.array([np.sqrt(_TINY), _TINY]))
-        return float(-np.inf if nearer < near - 1.0 else nearer)
+        """−∞ where U′ falls from power to power of s by no less than before, as a logarithm does."""
+        values = elementwise(_derivative_of(self.U, 1), _TINY ** (np.arange(1.0, 4.0) / 3.0))
+        before, last = values[0] - values[1], values[1] - values[2]
+        falls = last >= (1.0 - TOLERANCES.even) * before and last > TOLERANCES.quotient * abs(values[1])
+        return float(-np.inf if falls else values[2])
 
     def second_derivative(self, s: np.ndarray):
         """U″(s), elementwise."""

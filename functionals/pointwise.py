@@ -6,6 +6,7 @@ jax points, traced or not, are evaluated in place and come back as jax arrays.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Number
@@ -203,5 +204,5 @@ def with_own_constants(f: Callable):
 
 
 def describe(f: Callable) -> str:
-    """How a function is named in a message."""
-    return getattr(f, "__name__", None) or repr(f)
+    """How a function is named in a message, without an address in memory."""
+    return getattr(f, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(f))

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -167,9 +168,14 @@ class Records(Mapping):
         values = {f.name: self._columns[f.name][index].item() for f in fields(StepInfo)}
         return StepInfo(**values | {"details": json.loads(values["details"])})
 
-    def detail(self, name: str) -> list:
-        """The entry `name` of the details of every step, None where a step has none."""
-        return [json.loads(text).get(name) for text in self._columns["details"]]
+    def detail(self, name: str, default: Any = ...) -> list:
+        """The entry `name` of the details of every step, `default` or None where a step has none; raises
+        KeyError where no step has it and no default is given."""
+        details = [json.loads(text) for text in self._columns["details"]]
+        if default is ... and details and not any(name in each for each in details):
+            known = ", ".join(repr(key) for key in dict.fromkeys(key for each in details for key in each))
+            raise KeyError(f"no step has a detail {name!r}; there are {known or 'none'}")
+        return [each.get(name, None if default is ... else default) for each in details]
 
     def __repr__(self) -> str:
         return f"Records of {self.n_steps} steps: {', '.join(self._columns)}"

@@ -1,5 +1,7 @@
 """What is declared of a mobility is checked, and what cannot be one is refused in a sentence."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,3 +72,9 @@ def test_blobs_denser_than_the_cap_are_refused():
 def test_refusals(made, error, match):
     with pytest.raises(error, match=match):
         made()
+
+
+def test_a_refusal_names_no_address_in_memory():
+    with pytest.raises(ValueError, match="expected M") as refusal:
+        jko.Mobility(functools.partial(lambda factor, s: factor * s, -1.0)).require(1.0)
+    assert "0x" not in str(refusal.value)

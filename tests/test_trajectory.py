@@ -13,6 +13,7 @@ import functionals as fn
 import jko
 from jko.errors import NotWritten
 from jko.measures import Density, Gaussian, Grid, Particles
+from jko.records import Records, StepInfo
 from jko.trajectory import Trajectory
 from tests import own_schemes, problems
 
@@ -252,3 +253,13 @@ def test_what_is_no_file_name_is_refused_in_a_sentence(place):
     for use in (run.save, run.film, jko.Trajectory.load, jko.compare({"run": run}).report):
         with pytest.raises(TypeError, match="path: expected the name of a file"):
             use(place)
+
+
+def test_a_detail_that_no_step_has_is_an_error_unless_a_default_says_what_it_is():
+    records = Records.of([StepInfo(details={"made": 1.0}), StepInfo(details={"passes": 2})])
+    assert records.detail("made") == [1.0, None]
+    assert records.detail("made", 0.0) == [1.0, 0.0]
+    assert records.detail("left", 0.0) == [0.0, 0.0]
+    with pytest.raises(KeyError, match="no step has a detail 'left'; there are 'made', 'passes'"):
+        records.detail("left")
+    assert Records.of([]).detail("left") == []

@@ -117,7 +117,7 @@ def _certificates(run) -> dict:
 
 def _made(info) -> float:
     """What all steps say of mass that was made, less what left."""
-    made, left = (sum(v or 0.0 for v in info.detail(name)) for name in ("made", "left"))
+    made, left = (sum(info.detail(name, 0.0)) for name in ("made", "left"))
     return made - left
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jko.errors import shortened
 from jko.experiment.table import Table, nearest, show
+from jko.measures.number_table import read_table
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif")
 
@@ -61,9 +62,9 @@ def read_array(path: Path, table: Table, where: str) -> np.ndarray:
             with open(path, "rb") as file:
                 array = np.lib.format.read_array(file, allow_pickle=False)
         else:
-            array = np.loadtxt(path, delimiter=",", ndmin=2)
+            array = read_table(path)
     except Exception as error:  # damaged bytes raise errors of any kind in numpy and what it uses
-        table.refuse(where, f"{path.name!r} cannot be read as numbers: {shortened(error)}")
+        table.refuse(where, f"{path.name!r} cannot be read as numbers: {shortened(error, 400)}")
     return _numeric(array, table, where)
 
 

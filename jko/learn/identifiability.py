@@ -44,17 +44,24 @@ class Identifiability:
     size: int
 
     @property
+    def counted(self) -> str:
+        """How many directions the data have seen, and how many the regularisation leaves free."""
+        return (
+            f"{self.size} parameters: the data see {int(self.seen.sum())} directions, the "
+            f"regularisation leaves {self.effective_parameters:.3g} free"
+        )
+
+    @property
     def sentences(self) -> list[str]:
         """The null directions in words, the least known first."""
         return [str(direction) for direction in self.null_directions]
 
     def __str__(self) -> str:
-        head = f"{self.size} parameters, {self.effective_parameters:.3g} of them set by the data"
         if not self.null_directions:
-            return f"{head}; every direction is seen"
+            return f"{self.counted}; every direction is seen"
         shown = "\n".join(f"  {sentence}" for sentence in self.sentences[:6])
         more = len(self.null_directions) - 6
-        return f"{head}; not seen:\n{shown}" + (f"\n  and {more} more" if more > 0 else "")
+        return f"{self.counted}; not seen:\n{shown}" + (f"\n  and {more} more" if more > 0 else "")
 
 
 def identifiability(

@@ -65,14 +65,15 @@ class Snapshots:
         """
         from jko.measures.number_table import header_of, read_table
 
-        table, names = read_table(path), header_of(path)
-        column = _column("time", time, names, table.shape[1])
-        others = [k for k in range(table.shape[1]) if k != column]
+        names, width = header_of(path), read_table(path, finite=False).shape[1]
+        column = _column("time", time, names, width)
+        others = [k for k in range(width) if k != column]
         if columns is not None:
-            others = [_column("columns", name, names, table.shape[1]) for name in columns]
+            others = [_column("columns", name, names, width) for name in columns]
         if not others:
             raise ValueError(f"columns: {str(path)!r} has no column beside the time; add the coordinates")
-        return cls._grouped(table[:, column], table[:, others])
+        table = read_table(path, [column, *others])
+        return cls._grouped(table[:, 0], table[:, 1:])
 
     @classmethod
     def from_anndata(

@@ -113,8 +113,7 @@ def plot_identifiability(found: Identifiability, *, path: Path | None = None, ax
     """
     (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 3.7).subplots())
     count, seen = len(found.eigenvalues), found.seen
-    title = f"{found.size} parameters, {found.effective_parameters:.3g} set by the data"
-    style.tidy(axes, "direction, the best known first", "information, over the largest", title)
+    style.tidy(axes, "direction, the best known first", "information, over the largest", found.counted)
     relative = np.maximum(found.eigenvalues / found.eigenvalues[0], np.finfo(float).eps)
     order = np.arange(1, count + 1)
     axes.semilogy(order[seen], relative[seen], "o", color=style.colour(0), markersize=5, label="seen")

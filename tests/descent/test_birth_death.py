@@ -1,5 +1,6 @@
 """Birth and death of particles: closed forms, order, laws in the mean, populations."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
@@ -7,6 +8,7 @@ from scipy.integrate import solve_ivp
 import functionals as fn
 import jko
 from jko import Population, descent, steps
+from jko.descent.schemes import birth_death
 from jko.experiment.experiment import parse
 from tests import problems
 
@@ -153,3 +155,30 @@ def test_refusals():
         jko.flow(
             fn.Potential("quadratic", stiffness=1e3), population(), descent.BirthDeath(), tau=1.0, n_steps=1
         )
+
+
+@pytest.mark.slow
+def test_a_changing_population_is_compiled_for_few_sizes_and_feels_none_of_it(monkeypatch):
+    start, F = population(100), 0.5 * fn.Entropy() + fn.Interaction("gaussian", width=0.5)
+    F = F + fn.Potential(lambda x: 0.1 * jnp.sum(x**2) - 8.0)
+    scheme, sizes = descent.BirthDeath(population="changing", bandwidth=0.4, length=2.0), set()
+
+    def run():
+        sizes.clear()
+        return jko.flow(F, start, scheme, tau=0.1, n_steps=12, store_every=3)
+
+    variation = birth_death._variation
+
+    def recorded(flow):
+        return lambda x, w: (sizes.add(len(x)), variation(flow)(x, w))[1]
+
+    monkeypatch.setattr(birth_death, "_variation", recorded)
+    padded = run()
+    numbers = set(padded.info.detail("particles"))
+    assert len(sizes) < len(numbers)
+    assert all(birth_death.pointwise.program_size(size) == size for size in sizes)
+    monkeypatch.setattr(birth_death.pointwise, "program_size", lambda n: n)
+    plain = run()
+    assert len(sizes) == len(numbers | {100} - {padded.final.n})
+    np.testing.assert_allclose(padded.energy, plain.energy, rtol=1e-12)
+    np.testing.assert_allclose(padded.final.weights, plain.final.weights, rtol=1e-12)

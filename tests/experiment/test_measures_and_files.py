@@ -146,7 +146,7 @@ def test_points(tmp_path: Path, suffix):
     ("content", "says"),
     [
         (b"1,2\n3\n", "initial.file: "),
-        (b"1,nan\n3,4\n", "initial.file.positions: expected finite numbers"),
+        (b"1,nan\n3,4\n", "initial.file: "),
         (b"1,a\n3,4\nb,c\n", "initial.file: "),
         (b"", "initial.file"),
         (b"9,9\n8,8\n", "runs.PDE.particles: 2 of 2 lie outside the grid"),

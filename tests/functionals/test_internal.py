@@ -172,6 +172,17 @@ def test_the_limits_at_vacuum_of_a_function_that_is_not_defined_there():
             ) == pytest.approx(float(jax.grad(U)(1.0)))
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_whether_vacuum_is_filled_knows_no_unit(unit):
+    """U′(0) = −∞ of a logarithm and of a root at any temperature; of powers, also weak ones, it is finite."""
+    zero = np.zeros(1)
+    for U in (lambda s: unit * s * jnp.log(s), lambda s: -unit * jnp.sqrt(s)):
+        assert fn.InternalEnergy(U).derivative(zero)[0] == -np.inf
+    for power in (1.01, 1.5, 3.0):
+        U = fn.InternalEnergy(lambda s, power=power: unit * (s**power + s))
+        assert U.derivative(zero)[0] == pytest.approx(unit, rel=0.2)
+
+
 def test_a_function_that_is_not_convex_is_refused_and_a_declared_fact_is_checked():
     for U, where in ((lambda s: s**2 * (s - 1.0) ** 2, "0.21"), (lambda s: s**3 - 1e-6 * s**2, "1.02e-18")):
         with pytest.raises(ValueError, match=rf"U must be convex.*above its chord at s = {where}"):

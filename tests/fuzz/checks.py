@@ -146,7 +146,7 @@ def _imbalance(problem, run) -> list[str]:
     """Mass that comes from nowhere or is lost without a word."""
     change, found = run.measures[-1].mass - run.measures[0].mass, []
     for name, sign in (("made", -1.0), ("left", 1.0), ("out", 1.0)):
-        change += sign * sum(amount or 0.0 for amount in run.info.detail(name))
+        change += sign * sum(run.info.detail(name, 0.0))
     largest = max(mu.mass for mu in run.measures)
     if abs(change) > 1e-8 * largest:
         found.append(f"mass changed by {change:.2g}")

@@ -237,6 +237,7 @@ def test_at_a_fixed_mean_the_gauge_is_reported_and_not_guessed():
         "the gauge between V and W"
         in found.identifiability.sentences[-1] + found.identifiability.sentences[0]
     )
+    assert str(found.identifiability).startswith("4 parameters: the data see 3 directions")
     a, b = found.V.modulus, found.W.modulus
     assert np.isclose(a + b, 1.5, atol=0.25)  # what the data do tell
     assert np.isinf(found.standard_errors[2])

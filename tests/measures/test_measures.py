@@ -275,7 +275,9 @@ def test_particles_from_csv(tmp_path):
     path.write_text("1.5\n2.5\n")
     assert Particles.from_csv(path).positions.tolist() == [[1.5], [2.5]]
     for text, message in (
-        ("x,y\n1,2\n3,oops\n", "points.csv.*oops"),
+        ("x,y\n1,2\n\n3,oops\n", "points.csv.*line 4, column 1 holds 'oops'"),
+        ("1,2\n3,4,5\n", "points.csv.*line 2 has 3 entries, those before have 2"),
+        ("x,y\n1,2\n\n3,nan\n", "points.csv.*expected finite numbers, got nan in line 4, column 1"),
         ("", "points.csv.*no numbers"),
         ("x,y\n", "points.csv.*no numbers"),
     ):
@@ -287,6 +289,10 @@ def test_particles_from_csv(tmp_path):
     path.write_text("1,2\n")
     with pytest.raises(ValueError, match="columns"):
         Particles.from_csv(path, columns=(0, 5))
+    path.write_text("1,2\n# a remark\n3,nan\n")
+    assert Particles.from_csv(path, columns=0).positions.tolist() == [[1.0], [3.0]]
+    with pytest.raises(ValueError, match="line 3, column 1"):
+        Particles.from_csv(path, columns=1)
 
 
 def test_a_gaussian():

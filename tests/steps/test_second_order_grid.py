@@ -29,7 +29,7 @@ def test_five_steps_of_the_porous_medium():
     assert np.all(np.diff(run.energy) < 0.0)
     assert run.info.dissipation.min() > 0.0
     assert run.info.mass_error.max() < 1e-10
-    assert not any(run.info.detail("plain_steps"))
+    assert not any(run.info.detail("plain_steps", 0))
 
 
 def test_order_two_in_tau_of_a_front_above_the_noise_of_the_grid():

@@ -8,7 +8,7 @@ from typing import ClassVar
 import jax
 import numpy as np
 
-from functionals import Functional
+from functionals import Functional, pointwise
 from jko.descent.fields.bandwidth import chosen_bandwidth
 from jko.descent.fields.blob import blob_field, mesh_for
 from jko.descent.fields.program import ParticleProblem, field, outside_terms, program
@@ -79,7 +79,7 @@ class BirthDeath(Scheme):
         return problem, state
 
     def energy(self, problem: Problem, mu: Population, t: float, state: State):
-        return energy_at(problem.at(t), mu), 0.0
+        return energy_at(problem.at(t), self._padded(mu)), 0.0
 
     def energy_kind_of(self, F: Functional):
         return "regularised" if F.parts.internal else "exact"
@@ -101,7 +101,7 @@ class BirthDeath(Scheme):
         info = StepInfo(
             iterations=2,
             mass_error=abs(new.mass - mu.mass - made + left),
-            dissipation=energy_at(flow, mu) - energy_at(flow, grown),
+            dissipation=energy_at(flow, self._padded(mu)) - energy_at(flow, self._padded(grown)),
             details={**details, "resampled": int(new is not grown)},
         )
         return new, state.having(step=state["step"] + 1), info
@@ -110,7 +110,8 @@ class BirthDeath(Scheme):
         """`start` with its weights after s at the rates of `here`; None where they leave the range of
         floats."""
         with precision(here.positions):
-            rates = -np.asarray(_variation(flow)(here.positions, here.weights), dtype=float)
+            padded = self._padded(here)
+            rates = -np.asarray(_variation(flow)(padded.positions, padded.weights), dtype=float)[: here.n]
         weights = np.asarray(start.weights, dtype=float)
         if self.conserving:
             rates = rates - np.average(rates, weights=weights)
@@ -121,6 +122,15 @@ class BirthDeath(Scheme):
             grown *= weights.sum() / grown.sum()
         dtype = start.weights.dtype
         return Population(start.positions, np.maximum(grown, np.finfo(dtype).tiny).astype(dtype))
+
+    def _padded(self, mu: Population):
+        """The population; one that changes, which programs would be compiled for at each size, up to one of
+        few sizes: its particles once more, with next to no weight."""
+        size = pointwise.program_size(mu.n)
+        if self.population != "changing" or size == mu.n:
+            return mu
+        tiny = np.full(size - mu.n, np.finfo(mu.weights.dtype).tiny, dtype=mu.weights.dtype)
+        return Population(np.resize(mu.positions, (size, mu.dimension)), np.concatenate([mu.weights, tiny]))
 
     def _resampled(self, mu: Population, state: State):
         """(the population drawn anew where it is to be, its effective number)."""
