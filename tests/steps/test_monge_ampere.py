@@ -330,3 +330,17 @@ def test_the_gap_bounds_what_a_front_at_a_wall_lacks(dimension, length, energy):
     bias = sum(h**2 for h in grid.spacing) / (8.0 * tau)
     assert -bias < missed < info.gap + bias
     assert info.converged == (info.relative_gap < 5e-3) == (dimension == 1)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e3])
+@pytest.mark.parametrize(("F", "std", "mean"), [("ou", 0.6, (1.0, 0.0)), ("entropy", 1.2, (1.0, 0.0))])
+def test_the_transport_cost_of_the_record_is_that_between_the_densities(F, std, mean, unit):
+    """W₂²/2τ of what is stored before and after, 2.4 and 5 cells a standard deviation: by the mean of the
+    squared slopes at both faces it was 2 and 1.5 % too large."""
+    grid = Grid.uniform((-4.0 * unit,) * 2, (4.0 * unit,) * 2, 32)
+    mu = Density.gaussian(grid, mean=tuple(unit * a for a in mean), std=unit * std)
+    energy = fn.Entropy() if F == "entropy" else fn.Potential("quadratic", stiffness=unit**-2) + fn.Entropy()
+    tau = 0.1 * unit**2
+    run = flow(energy, mu, steps.MongeAmpere(), tau=tau, n_steps=1)
+    between = wasserstein_distance(mu, run.final) ** 2 / (2.0 * tau)
+    assert run.info.transport_cost[0] == pytest.approx(between, rel=2e-3)

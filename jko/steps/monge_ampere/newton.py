@@ -219,27 +219,19 @@ class LogEnergy:
 
 
 def squared_slope(p: np.ndarray, spacing: tuple, periodic: tuple[bool, ...]):
-    """|∇p|² in the cells, along each axis the mean of the squares at both faces."""
+    """|∇p|² in the cells, by the slope across both neighbours, with mirrored walls: that of a quadratic p is
+    exact, where the mean of the squares at both faces is off by (h ∂²p/2)² along each axis."""
     total = np.zeros(p.shape)
     for axis, (h, turns) in enumerate(zip(spacing, periodic, strict=True)):
-        slope = np.diff(p, axis=axis)
-        slope *= slope
-        slope *= 0.5 / (h * h)
-        low, high, first, last = (
-            tuple(side if a == axis else slice(None) for a in range(p.ndim))
-            for side in (slice(None, -1), slice(1, None), slice(None, 1), slice(-1, None))
-        )
-        total[low] += slope
-        total[high] += slope
-        if turns:
-            seam = (0.5 / (h * h)) * (p[first] - p[last]) ** 2
-            total[first] += seam
-            total[last] += seam
+        lines = np.moveaxis(p, axis, 0)
+        ends = (lines[-1:], lines[:1]) if turns else (lines[:1], lines[-1:])
+        widened = np.concatenate([ends[0], lines, ends[1]])
+        total += np.moveaxis(((widened[2:] - widened[:-2]) * (0.5 / h)) ** 2, 0, axis)
     return total
 
 
 def transport_cost(p: np.ndarray, density: np.ndarray, tau: float, spacing: tuple, periodic: tuple) -> float:
-    """(τ/2)∫|∇p|²ρ, by the mean of the squared slopes at both faces of a cell."""
+    """(τ/2)∫|∇p|²ρ."""
     return 0.5 * tau * float(np.vdot(squared_slope(p, spacing, periodic), density)) * float(np.prod(spacing))
 
 
