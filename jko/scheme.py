@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from html import escape
 from typing import Any, ClassVar
+from zlib import crc32
 
 import numpy as np
 
@@ -108,6 +109,15 @@ class Scheme:
         package = cls.__module__.split(".")
         room = package[1] if package[0] == "jko" and len(package) > 2 else package[0]
         return f"{room}.{cls.__name__}"
+
+    def __repr__(self) -> str:
+        """The settings; an obstacle is told from another of the same shape, as a checkpoint must."""
+        names: list[str] = [f.name for f in fields(self)] if is_dataclass(self) else []
+        shown = {name: getattr(self, name) for name in names}
+        if self.obstacle is not None:
+            mask = np.asarray(getattr(self.obstacle, "values", self.obstacle)) > 0
+            shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask).tobytes()):08x}>"
+        return f"{type(self).__name__}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def prepare(self, F, mu) -> Problem:
         """F made ready for steps from mu; refuses what the scheme cannot take, before any work."""

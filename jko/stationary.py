@@ -11,10 +11,12 @@ import numpy as np
 
 from functionals import Functional
 from jko.errors import UnsupportedFunctional, whole_number
+from jko.loops.elliptic.room_flux import faces_between
 from jko.measures import Density, Measure
 from jko.records import Status
 from jko.steps.grid.dual_energy import DualEnergy
 from jko.steps.grid.energy import DualProblem
+from jko.steps.grid.marginals import components
 
 
 @dataclass(frozen=True)
@@ -238,27 +240,14 @@ class _Linearised:
         if capped or not problem.full_support or self.pieces() > 1:
             return math.nan
         held = rho > TOLERANCES.tail * rho.max()
-        index = np.full(rho.shape, -1)
-        index[held] = np.arange(int(held.sum()))
-        left, right, root = [], [], []
-        for axis, (h, turns) in enumerate(zip(problem.grid.spacing, problem.grid.periodic, strict=True)):
-            a, b = np.moveaxis(index, axis, 0), np.moveaxis(np.roll(index, -1, axis), axis, 0)
-            ra, rb = np.moveaxis(rho, axis, 0), np.moveaxis(np.roll(rho, -1, axis), axis, 0)
-            if not turns:
-                a, b, ra, rb = a[:-1], b[:-1], ra[:-1], rb[:-1]
-            face = (a >= 0) & (b >= 0)
-            left.append(a[face])
-            right.append(b[face])
-            root.append(np.sqrt(0.5 * (ra + rb)[face]) / h)
-        left, right, root = (np.concatenate(x) for x in (left, right, root))
-        if root.size > TOLERANCES.most_modes:
+        place = np.cumsum(held.ravel()) - 1
+        lower, upper, axis = faces_between(held, problem.grid.periodic)
+        if lower.size > TOLERANCES.most_modes:
             return math.nan
+        root = np.sqrt(0.5 * (rho.flat[lower] + rho.flat[upper])) / np.array(problem.grid.spacing)[axis]
         faces = np.arange(root.size)
         difference = coo_array(
-            (
-                np.concatenate([-root, root]),
-                (np.concatenate([faces, faces]), np.concatenate([left, right])),
-            ),
+            (np.append(-root, root), (np.tile(faces, 2), place[np.append(lower, upper)])),
             shape=(root.size, int(held.sum())),
         ).tocsr()
         middle = np.diag(problem.internal.second_derivative(rho[held]))
@@ -271,17 +260,7 @@ class _Linearised:
 
     def pieces(self) -> int:
         """The number of parts of the support, the ends of periodic axes joined."""
-        from scipy.ndimage import label
-
-        held = self.rho > TOLERANCES.tail * self.rho.max()
-        parts, number = label(held, np.ones((3,) * held.ndim))
-        joined = list(range(number + 1))
-        for axis, turns in enumerate(self.equation.grid.periodic):
-            if turns:
-                for a, b in zip(parts.take(0, axis).ravel(), parts.take(-1, axis).ravel(), strict=True):
-                    if a and b:
-                        joined = [joined[a] if part == joined[b] else part for part in joined]
-        return len(set(joined[1:]))
+        return components(self.rho > TOLERANCES.tail * self.rho.max(), self.equation.grid.periodic)[1]
 
     def _kernel(self, held: np.ndarray) -> np.ndarray:
         columns = np.empty((int(held.sum()), int(held.sum())))

@@ -9,6 +9,21 @@ import numpy as np
 from jko.loops.elliptic.linearized_flux import adjoint, advected, balance, hamilton_jacobi
 
 
+def faces_between(held: np.ndarray, periodic: tuple) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(lower cells, higher cells, axes) of the faces between two cells that are `held`, booleans of any
+    dimension, periodic axes joined; cells as flat indices."""
+    number = np.arange(held.size).reshape(held.shape)
+    lows, highs, axes = [], [], []
+    for axis, turns in enumerate(periodic):
+        opened = held & np.roll(held, -1, axis)
+        if not turns:
+            opened[tuple(slice(-1, None) if a == axis else slice(None) for a in range(held.ndim))] = False
+        lows.append(number[opened])
+        highs.append(np.roll(number, -1, axis)[opened])
+        axes.append(np.full(lows[-1].size, axis))
+    return np.concatenate(lows), np.concatenate(highs), np.concatenate(axes)
+
+
 class RoomFaces:
     """The faces of a room, boolean `[planes, rows, n]`, through which mass passes, periodic axes joined.
 
@@ -16,18 +31,8 @@ class RoomFaces:
     """
 
     def __init__(self, inside: np.ndarray, periodic: tuple):
-        number = np.arange(inside.size).reshape(inside.shape)
-        lows, highs, axes = [], [], []
-        for axis, turns in enumerate(periodic):
-            low, high = number, np.roll(number, -1, axis)
-            open_ = inside & np.roll(inside, -1, axis)
-            if not turns:
-                open_[tuple(slice(-1, None) if a == axis else slice(None) for a in range(3))] = False
-            lows.append(low[open_])
-            highs.append(high[open_])
-            axes.append(np.full(lows[-1].size, axis))
-        self._low, self._high = np.concatenate(lows), np.concatenate(highs)
-        self._axis, self._size = np.concatenate(axes), inside.size
+        self._low, self._high, self._axis = faces_between(inside, periodic)
+        self._size = inside.size
         self._loops: dict[Callable, Callable] = {
             hamilton_jacobi: self._hamilton_jacobi,
             balance: self._balance,
@@ -51,11 +56,6 @@ class RoomFaces:
         return self._to_both(np.where(self._axis == axis, self._jump(phi.reshape(-1)) ** 2, 0.0)).reshape(
             phi.shape
         )
-
-    @property
-    def ends(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(lower cells, higher cells, axes) of the faces, cells as flat indices."""
-        return self._low, self._high, self._axis
 
     def _jump(self, field: np.ndarray) -> np.ndarray:
         return field[self._high] - field[self._low]

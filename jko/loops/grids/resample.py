@@ -11,6 +11,19 @@ from numba import njit
 TILE = 16  # lines finished together, so that transposed writes fill whole cache lines
 
 
+def halved(cells: tuple, few: int) -> tuple:
+    """Half as many cells along each axis, rounded up, where there are more than `few`."""
+    return tuple(n if n <= few else -(-n // 2) for n in cells)
+
+
+def halvings(cells: tuple, most: float, few: int = 2) -> list[tuple]:
+    """Numbers of cells from the given ones down, halved while an axis has more than `most`."""
+    sizes = [tuple(cells)]
+    while max(sizes[-1]) > most:
+        sizes.append(halved(sizes[-1], few))
+    return sizes
+
+
 def interpolate(field: np.ndarray, shapes: tuple, starts: Sequence, ratios: list, periodic=None):
     """Cubic values of a field at other cell centres; even-mirrored beyond the walls, repeated along axes
     that are periodic.

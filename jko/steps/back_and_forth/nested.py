@@ -63,7 +63,4 @@ class NestedAscent:
         if np.prod(box_cells) > TOLERANCES.worthwhile_box * np.prod(region.cells):
             return region, sizes
         box = region.box(low, high)
-        finer = [box.cells]
-        while len(finer) < len(sizes):
-            finer.append(tuple(-(-n // 2) if n > 8 else n for n in finer[-1]))
-        return box, finer
+        return box, box.halved(len(sizes))

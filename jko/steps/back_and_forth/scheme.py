@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
-from zlib import crc32
-
-import numpy as np
 
 from functionals import Functional
 from jko.bounds import Space
@@ -82,14 +79,6 @@ class BackAndForth(Scheme):
         whole_number("max_extra", self.max_extra, least=0)
         whole_number("interaction_passes", self.interaction_passes)
         whole_number("threads", self.threads)
-
-    def __repr__(self) -> str:
-        # an obstacle is told from another of the same shape, as a checkpoint must
-        shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        if self.obstacle is not None:
-            mask = np.asarray(getattr(self.obstacle, "values", self.obstacle)) > 0
-            shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
-        return f"BackAndForth({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.grid.energy import DualProblem

@@ -162,14 +162,11 @@ def _prox(step: EntropicStep):
 
 
 def _levels(step: EntropicStep):
-    from jko.loops.grids.resample import average
+    from jko.loops.grids.resample import average, halvings
 
-    shapes = [step.rho.shape]
     coarsest = TOLERANCES.coarsest_turning if any(step.periodic or ()) else TOLERANCES.coarsest
-    while max(shapes[0]) > coarsest:
-        shapes.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in shapes[0]))
     extent = [n * h for n, h in zip(step.rho.shape, step.spacing, strict=True)]
-    for shape in shapes[:-1]:
+    for shape in halvings(step.rho.shape, coarsest)[:0:-1]:
         spacing = tuple(e / n for e, n in zip(extent, shape, strict=True))
         yield EntropicStep(
             average(step.rho, shape),

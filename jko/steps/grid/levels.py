@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from jko.loops.grids.resample import average, interpolate
+from jko.loops.grids.resample import average, halved, halvings, interpolate
 from jko.measures import Grid
 from jko.steps.grid.tolerances import TOLERANCES
 
@@ -17,11 +17,7 @@ class Levels:
 
     def __init__(self, grid: Grid, coarsest: int):
         self.extent = tuple(n * h for n, h in zip(grid.cells, grid.spacing, strict=True))
-        self.sizes = [grid.cells]
-        while max(self.sizes[-1]) > 1.5 * coarsest:
-            self.sizes.append(
-                tuple(n if n <= TOLERANCES.few_cells else math.ceil(n / 2) for n in self.sizes[-1])
-            )
+        self.sizes = halvings(grid.cells, 1.5 * coarsest, TOLERANCES.few_cells)
 
     def coarsened(self, field: np.ndarray):
         """The means of a field on all levels."""
@@ -108,10 +104,14 @@ class Region:
         return tuple(slice(f, f + n) for f, n in zip(self.first, self.cells, strict=True))
 
     def levels(self, coarsest: int) -> list[tuple[int, ...]]:
-        """Numbers of cells from the finest grid down, halved upwards while an axis exceeds `coarsest`."""
+        """Numbers of cells from the finest grid down, as those of `Levels`."""
+        return halvings(self.cells, 1.5 * coarsest, TOLERANCES.few_cells)
+
+    def halved(self, count: int) -> list[tuple[int, ...]]:
+        """So many of them, whatever is coarse."""
         sizes = [self.cells]
-        while max(sizes[-1]) > 1.5 * coarsest:
-            sizes.append(tuple(n if n <= 8 else math.ceil(n / 2) for n in sizes[-1]))
+        while len(sizes) < count:
+            sizes.append(halved(sizes[-1], TOLERANCES.few_cells))
         return sizes
 
 

@@ -72,7 +72,7 @@ def _parts(before: np.ndarray, after: np.ndarray, periodic: tuple[bool, ...]):
     held = (before > TOLERANCES.empty * before.max()) | (after > TOLERANCES.empty * after.max())
     if held.all():
         return None, None, None
-    parts, number = _components(held, periodic)
+    parts, number = components(held, periodic)
     if number == 1:
         return None, None, None
     parts = _spread(parts, held, periodic)
@@ -82,7 +82,7 @@ def _parts(before: np.ndarray, after: np.ndarray, periodic: tuple[bool, ...]):
     return parts, *masses
 
 
-def _components(held: np.ndarray, periodic: tuple[bool, ...]):
+def components(held: np.ndarray, periodic: tuple[bool, ...]) -> tuple[np.ndarray, int]:
     """(for each cell the number of its connected part, 0 for empty ones, how many parts); on periodic axes
     parts are joined across the ends."""
     from scipy.ndimage import label

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from jko.loops.elliptic.factors import NotFinite, factored
-from jko.loops.elliptic.room_flux import RoomFaces
+from jko.loops.elliptic.room_flux import faces_between
 from jko.steps.linearized.tolerances import TOLERANCES
 
 
@@ -27,7 +27,7 @@ class LogNewton:
         held = np.flatnonzero(inside)
         place = np.full(inside.size, -1)
         place[held] = np.arange(held.size)
-        low, high, axis = RoomFaces(inside, turns).ends
+        low, high, axis = faces_between(inside, turns)
         low, high, number = place[low], place[high], np.arange(low.size)
         shape, ones = (held.size, low.size), np.ones(low.size)
         lower, upper = (sp.csr_array((ones, (cells, number)), shape) for cells in (low, high))

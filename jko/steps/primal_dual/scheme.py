@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar
-from zlib import crc32
 
 import numpy as np
 
@@ -92,14 +91,6 @@ class PrimalDual(Scheme):
             positive_number("length", self.length)
         if self.mobility is not None:
             object.__setattr__(self, "mobility", exclusion(self, self.mobility))
-
-    def __repr__(self) -> str:
-        # an obstacle is told from another of the same shape, as a checkpoint must
-        shown = {f.name: getattr(self, f.name) for f in fields(self)}
-        if self.obstacle is not None:
-            mask = np.asarray(getattr(self.obstacle, "values", self.obstacle)) > 0
-            shown["obstacle"] = f"<{mask.sum()} cells, {crc32(np.packbits(mask)):08x}>"
-        return f"PrimalDual({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.primal_dual.discretisation import DynamicProblem

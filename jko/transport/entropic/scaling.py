@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -199,11 +198,11 @@ def scale_on_grid(
 ) -> Scaling:
     """Between masses mu and nu `[*cells]` of sum 1; nu None is mu with itself. Halved grids, whose
     temperatures are no less than their h², start the finer ones."""
-    from jko.loops.grids.resample import average, interpolate
+    from jko.loops.grids.resample import average, halvings, interpolate
 
     potential = None
     extent = [n * h for n, h in zip(mu.shape, spacing, strict=True)]
-    for cells in _levels(mu.shape):
+    for cells in reversed(halvings(mu.shape, TOLERANCES.coarsest)):
         sides = [e / n for e, n in zip(extent, cells, strict=True)]
         last = cells == mu.shape
         temperature = epsilon if last else max(epsilon, TOLERANCES.coarse_temperature * max(sides) ** 2)
@@ -268,13 +267,6 @@ def _scale(
         if nu is None:
             return scale_symmetric(kernel, np.log(mu), start, tolerance, max_iterations)
         return scale(kernel, np.log(mu), np.log(nu), start, tolerance, max_iterations)
-
-
-def _levels(cells: tuple):
-    levels = [tuple(cells)]
-    while max(levels[0]) > TOLERANCES.coarsest:
-        levels.insert(0, tuple(math.ceil(n / 2) if n > 2 else n for n in levels[0]))
-    return levels
 
 
 def _unit(masses: np.ndarray):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jko.loops.elliptic.multigrid import Multigrid
-from jko.loops.grids.resample import average, interpolate
+from jko.loops.grids.resample import average, halved, halvings, interpolate
 from jko.loops.transport.c_transform import c_transform
 from jko.loops.transport.deposit import deposit
 from jko.transport.grids.tolerances import TOLERANCES
@@ -71,11 +71,9 @@ def mismatch(overlap, potentials) -> float:
 
 def levels(cells: tuple):
     """Grids of the box from the given one to the coarsest."""
-    found = [cells]
-    while max(found[-1]) > 1.5 * TOLERANCES.coarsest[len(cells) - 1] or (
-        len(found) == 1 and max(cells) > TOLERANCES.tiny
-    ):
-        found.append(tuple(n if n <= TOLERANCES.tiny else math.ceil(n / 2) for n in found[-1]))
+    found = halvings(cells, 1.5 * TOLERANCES.coarsest[len(cells) - 1], TOLERANCES.tiny)
+    if len(found) == 1 and max(cells) > TOLERANCES.tiny:
+        found.append(halved(cells, TOLERANCES.tiny))
     return found
 
 
