@@ -12,7 +12,8 @@ import scipy.sparse as sparse
 import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional
-from jko.loops.elliptic.dynamic_step import cell_proxes, cut_flows
+from jko.loops.elliptic.cut_flows import cut_flows
+from jko.loops.elliptic.dynamic_step import cell_proxes
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, fullest, require_below
@@ -155,15 +156,24 @@ class DynamicProblem(GridEnergy):
         return np.stack([field.ravel() for field in fields], axis=-1).reshape(self.shape)
 
     def cut(self, before: np.ndarray, flows: list, most: np.ndarray, order: np.ndarray, room=np.inf):
-        """Scale flows down, in place, until 0 ≤ before − Dv ≤ most, from the cells in `order` on."""
-        shape, d = self.shape, self.grid.dimension
-        none = [np.zeros([n - (a == b) for b, n in enumerate(shape)]) for a in range(d, 3)]
-        across, along, upward = (*flows[:d], *none)[:3]
+        """Scale flows down, in place, until 0 ≤ before − Dv ≤ most and all species keep below the room, from
+        the places of `shape` in `order` on."""
+        d, species = self.grid.dimension, most.size // self.grid.size
+        shape: tuple = (*self.grid.cells, *(1,) * (3 - d), species)
         r = before.copy()
         for faces, flow in zip(self.exchanges[:d], flows, strict=False):
             faces.move(flow, r)
-        right = (r >= 0.0) & (r <= most)
-        cut_flows(before, across, along, upward, most, order, right, TOLERANCES.sweeps)
+        held, limits = r.reshape(-1, species), most.reshape(-1, species)
+        right = np.all((held >= 0.0) & (held <= limits), axis=1) & (held.sum(axis=1) <= room)
+        if self.species > 1:
+            first = np.unique(order // self.species, return_index=True)[1]
+            order = order[np.sort(first)] // self.species  # each cell once, in their order
+        given = [*flows[:d], *(np.zeros(0) for _ in range(3 - d))]
+        counts = [*(flow.shape[axis] for axis, flow in enumerate(flows[:d])), *(0 for _ in range(3 - d))]
+        sides = enumerate(zip(given, counts, strict=True))
+        axes = [flow.reshape(*shape[:axis], n, *shape[axis + 1 :]) for axis, (flow, n) in sides]
+        fields = (before.reshape(shape), tuple(axes), most.reshape(shape))
+        cut_flows(*fields, float(room), order, right, TOLERANCES.sweeps)
 
     def fits(self, r: np.ndarray, start: np.ndarray) -> bool:
         """Whether r exceeds the cap, or the density that it came from, by rounding alone."""

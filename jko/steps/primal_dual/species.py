@@ -9,8 +9,6 @@ import numpy as np
 from functionals import Functional
 from functionals.species_parts import SpeciesParts
 from jko.errors import UnsupportedFunctional
-from jko.loops.elliptic.dynamic_step import cut_flows
-from jko.loops.elliptic.shared_cells import cut_shared_flows
 from jko.measures import Density, Species
 from jko.scheme import require_finite
 from jko.steps.grid.energy import blocked_cells, fullest, potential_inside
@@ -196,25 +194,20 @@ class SpeciesProblem(DynamicProblem):
         return super().fits(r, start) and bool(np.all(r.sum(axis=-1) <= most))
 
     def cut(self, before: np.ndarray, flows: list, most: np.ndarray, order: np.ndarray, room=np.inf):
-        along = flows[1] if self.grid.dimension == 2 else np.zeros((self.shape[0], 0, self.species))
-        cells = np.unique(order // self.species, return_index=True)[1]  # each once, in their order
-        cells = order[np.sort(cells)] // self.species
         for _ in range(TOLERANCES.cut_rounds if np.isfinite(room) else 0):
-            cut_shared_flows(before, flows[0], along, most, np.inf, cells, TOLERANCES.sweeps)
-            if not self._cut_together(before, [flows[0], along], room, cells):
+            super().cut(before, flows, most, order)
+            if not self._cut_together(before, flows, room, order):
                 return
-            cells = np.arange(before[..., 0].size)
-        cut_shared_flows(before, flows[0], along, most, room, cells, TOLERANCES.sweeps)
+            order = np.arange(before.size)
+        super().cut(before, flows, most, order, room)
 
-    def _cut_together(self, before: np.ndarray, flows: list, room: float, cells: np.ndarray) -> bool:
+    def _cut_together(self, before: np.ndarray, flows: list, room: float, order: np.ndarray) -> bool:
         """Flows of all species through a face scaled alike until their sum keeps below the room; whether any
         were. Species that pass each other where it is full count as what they carry together."""
         total = before.sum(axis=-1, keepdims=True)
         both = [v.sum(axis=-1, keepdims=True) for v in flows]
         kept = [v.copy() for v in both]
-        none = np.zeros((*total.shape[:2], 0))
-        most, right = np.full(total.shape, room), np.zeros(total.shape, bool)
-        cut_flows(total, kept[0], kept[1], none, most, cells, right, TOLERANCES.sweeps)
+        super().cut(total, kept, np.full(total.shape, room), order)
         for flow, v, w in zip(flows, both, kept, strict=True):
             flow *= np.divide(w, v, out=np.ones_like(v), where=v != 0.0)
         return any((v != w).any() for v, w in zip(both, kept, strict=True))
