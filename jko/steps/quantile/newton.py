@@ -33,7 +33,7 @@ def minimise(problem, tolerance: float, most_iterations: int, first=None) -> Sol
         at_end = iteration == most_iterations or direction is None
         last, gap = closed, np.inf
         if last or at_end or _may_be_closed(problem, point, direction):
-            gap = certified_gap(problem, point.edges, _without(point.gradient, held))
+            gap = certified_gap(problem, point.edges, without(point.gradient, held))
         closed = is_closed(problem, point, gap, tolerance)
         moved = None if at_end or (last and closed) else _line_search(problem, point, direction)
         if moved is None:
@@ -46,7 +46,7 @@ def _assembled(problem, point: Point):
     """Which walls hold, and the Newton direction: with the Hessian as it is where that is positive."""
     for positive in (False, True) if problem.convexity <= 0.0 else (True,):
         point.assemble(problem, positive)
-        held = _pushed(point, problem.walls)
+        held = pushed(point, problem.walls)
         direction = _newton_direction(problem, point, held)
         if direction is not None:
             break
@@ -67,7 +67,8 @@ def is_closed(problem, point: Point, gap: float, tolerance: float) -> bool:
     return bool(gap <= allowed_gap(problem, point.cost, tolerance, TOLERANCES.rounding * point.magnitude))
 
 
-def _pushed(point: Point, walls: tuple):
+def pushed(point: Point, walls: tuple):
+    """Whether the first and the last edge are pushed against their walls."""
     gradient, edges = point.gradient, point.edges
     return [
         bool(edges[0] <= walls[0] and gradient[0] > 0.0),
@@ -75,7 +76,8 @@ def _pushed(point: Point, walls: tuple):
     ]
 
 
-def _without(gradient: np.ndarray, held: list):
+def without(gradient: np.ndarray, held: list):
+    """The gradient without what pushes the edges that are held against their walls."""
     free = gradient.copy()
     for index, stays in zip((0, -1), held, strict=True):
         if stays:
@@ -132,7 +134,7 @@ def _line_search(problem, point: Point, direction: np.ndarray):
     growth = np.diff(direction)
     step = _to_wall(point.edges, direction, _longest_step(point.widths, growth), problem.walls)
     if step < TOLERANCES.short:
-        bent = arc_search(problem, point, direction, (1.0 - TOLERANCES.given_up) * point.widths)
+        bent, _ = arc_search(problem, point, direction, (1.0 - TOLERANCES.given_up) * point.widths)
         if bent is not None:
             return bent
     return _searched(problem, point, direction, growth, step, TOLERANCES.halvings)
@@ -152,21 +154,23 @@ def _searched(problem, point: Point, direction: np.ndarray, growth: np.ndarray, 
     return None
 
 
-def arc_search(problem, point: Point, direction: np.ndarray, least: np.ndarray):
-    """A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
-    `least`: light cells on the way of heavy ones, crushed by many orders of magnitude at a wall, would
-    shorten a straight step for all."""
+def arc_search(
+    problem, point: Point, direction: np.ndarray, least: np.ndarray, halvings: int = TOLERANCES.bendings
+):
+    """(A point of lower J on the arc t ↦ the edges nearest to X + t·direction whose cells keep the widths
+    `least`, and t), (None, 0) where there is none: light cells on the way of heavy ones, crushed by many
+    orders of magnitude at a wall, would shorten a straight step for all."""
     growth, step, noise = np.diff(direction), 1.0, TOLERANCES.search_noise * point.magnitude
-    for _ in range(TOLERANCES.bendings):
+    for _ in range(halvings):
         target = point.edges + step * direction, point.widths + step * growth
         edges, widths = problem.apart(*target, least)
         descent = float(point.gradient @ (edges - point.edges))
         if descent < 0.0:
-            moved = Point(problem, edges, widths)
+            moved = type(point)(problem, edges, widths)
             if moved.value <= point.value + TOLERANCES.sufficient_decrease * descent + noise:
-                return moved
+                return moved, step
         step *= 0.5
-    return None
+    return None, 0.0
 
 
 def _longest_step(widths: np.ndarray, growth: np.ndarray):
@@ -283,8 +287,8 @@ class _Limits:
     def search(self, point: Point, direction: np.ndarray):
         """A point of lower J on the arc along the direction, or else along the gradient."""
         least = np.where(self.bounded, self.floor, TOLERANCES.kept_width * point.widths)
-        moved = arc_search(self.problem, point, direction, least)
+        moved, _ = arc_search(self.problem, point, direction, least)
         if moved is not None:
             return moved
         diagonal = point.rows - np.append(point.upper, 0.0) - np.append(0.0, point.upper)
-        return arc_search(self.problem, point, -point.gradient / diagonal, least)
+        return arc_search(self.problem, point, -point.gradient / diagonal, least)[0]

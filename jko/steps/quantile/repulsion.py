@@ -8,7 +8,8 @@ from math import gamma
 import numpy as np
 
 from jko.steps.quantile.interaction_passes import edge_forces
-from jko.steps.quantile.lagrangian import Point, Solution, certified_gap, kept_apart
+from jko.steps.quantile.lagrangian import Point, Solution, certified_gap
+from jko.steps.quantile.newton import arc_search, pushed, without
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -31,20 +32,20 @@ def minimise(problem, tolerance: float):
     at = _Iterate(problem, problem.start, problem.widths)
     steps, turns = [], []
     for iteration in range(TOLERANCES.repulsion_steps + 1):
-        gap, cost = certified_gap(problem, at.point.edges, at.free_gradient()), at.point.cost
-        closed = bool(gap <= max(tolerance * cost, TOLERANCES.pair_rounding * at.magnitude))
+        gap = certified_gap(problem, at.edges, at.free)
+        closed = bool(gap <= max(tolerance * at.cost, TOLERANCES.pair_rounding * at.magnitude))
         if closed or iteration == TOLERANCES.repulsion_steps:
             break
         metric = _Metric(problem, at)
-        moved, share = at.searched(_direction(at.free_gradient(), metric, steps, turns))
+        moved, share = _searched(problem, at, _direction(at.free, metric, steps, turns))
         if moved is None and steps:
             steps, turns = [], []
-            moved, share = at.searched(_direction(at.free_gradient(), metric, steps, turns))
+            moved, share = _searched(problem, at, _direction(at.free, metric, steps, turns))
         if moved is None:
             break
         if share < TOLERANCES.forgotten:
             steps, turns = [], []
-        step, turn = moved.point.edges - at.point.edges, moved.gradient - at.gradient
+        step, turn = moved.edges - at.edges, moved.gradient - at.gradient
         if float(step @ turn) > 0.0:
             steps, turns = (
                 [*steps[1 - TOLERANCES.repulsion_memory :], step],
@@ -53,49 +54,29 @@ def minimise(problem, tolerance: float):
         at = moved
     rough = problem.energy.interaction.kernel.tolerance
     note = f"W summed to {rough:.0e} of its range" if rough > 1e-9 else ""
-    energy = at.value - cost
-    point = at.point
-    ended = Solution(point.edges, point.widths, energy, cost, gap, iteration, closed, at.magnitude)
-    return ended, note
+    energy = at.value - at.cost
+    return Solution(at.edges, at.widths, energy, at.cost, gap, iteration, closed, at.magnitude), note
 
 
-class _Iterate:
-    """Edges with the whole objective and its gradient there."""
+class _Iterate(Point):
+    """Edges with the whole objective and its gradient there, and `free`, the gradient without what pushes an
+    outermost edge against its wall."""
 
-    def __init__(self, problem, edges, widths):
-        self.problem = problem
-        self.point = Point(problem, edges, widths)
-        self.point.assemble(problem)
+    def __init__(self, problem, edges: np.ndarray, widths: np.ndarray):
+        super().__init__(problem, edges, widths)
+        self.assemble(problem)
         self.pairs = problem.energy.interaction.at(edges, widths, problem.masses)
-        self.value = self.point.value + self.pairs.energy
-        self.magnitude = self.point.magnitude + abs(self.pairs.energy)
-        self.gradient = self.point.gradient + edge_forces(problem.masses, self.pairs.slope)
+        self.value += self.pairs.energy
+        self.magnitude += abs(self.pairs.energy)
+        self.gradient = self.gradient + edge_forces(problem.masses, self.pairs.slope)
+        self.free = without(self.gradient, pushed(self, problem.walls))
 
-    def free_gradient(self):
-        """The gradient without what pushes an outermost edge against its wall."""
-        free, edges, walls = self.gradient.copy(), self.point.edges, self.problem.walls
-        if edges[0] <= walls[0] and free[0] > 0.0:
-            free[0] = 0.0
-        if edges[-1] >= walls[1] and free[-1] < 0.0:
-            free[-1] = 0.0
-        return free
 
-    def searched(self, direction):
-        """A point of lower J on the arc of the nearest edges that keep a tenth of every width, and how far
-        along; None where there is none."""
-        problem, point = self.problem, self.point
-        growth, least = np.diff(direction), TOLERANCES.kept_width * point.widths
-        noise, step = TOLERANCES.search_noise * self.magnitude, 1.0
-        for _ in range(TOLERANCES.repulsion_halvings):
-            target = point.edges + step * direction, point.widths + step * growth
-            edges, widths = kept_apart(*target, least, problem.masses, problem.walls)
-            descent = float(self.gradient @ (edges - point.edges))
-            if descent < 0.0:
-                moved = _Iterate(problem, edges, widths)
-                if moved.value <= self.value + TOLERANCES.sufficient_decrease * descent + noise:
-                    return moved, step
-            step *= 0.5
-        return None, 0.0
+def _searched(problem, at: _Iterate, direction: np.ndarray):
+    """As `arc_search`, of edges that keep a tenth of every width."""
+    return arc_search(
+        problem, at, direction, TOLERANCES.kept_width * at.widths, TOLERANCES.repulsion_halvings
+    )
 
 
 class _Metric:
@@ -103,12 +84,12 @@ class _Metric:
     dt/(x + t), by the trapezoidal rule in log t, a tridiagonal solve each."""
 
     def __init__(self, problem, at):
-        masses, widths, kernel = problem.masses, at.point.widths, problem.energy.interaction.kernel
+        masses, widths, kernel = problem.masses, at.widths, problem.energy.interaction.kernel
         order, strength = _singularity(kernel)
         density = masses / widths
         self.stiffness = -((strength * density ** (1.0 + order)) ** (2.0 / order)) / masses
         self.masses = 0.5 * (np.append(masses, 0.0) + np.append(0.0, masses))
-        bend = at.pairs.curvature + np.maximum(at.point.terms.curvature, 0.0)
+        bend = at.pairs.curvature + np.maximum(at.terms.curvature, 0.0)
         shift = 1.0 / problem.tau + 0.5 * float(masses @ bend.sum(axis=0)) / masses.sum()
         theta = 0.5 * order
         largest = 4.0 * float(np.max(-self.stiffness / np.minimum(self.masses[1:], self.masses[:-1])))
