@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jko.loops.elliptic import banded
 from jko.measures import CellDensity, Grid, LineGrid
 from jko.steps.cvxpy.tolerances import TOLERANCES
 from jko.steps.grid.energy import finite_potential
+from jko.steps.quantile.interaction_passes import edge_forces
 from jko.transport.grids.remap import add_fluxes, cut, merge_empty, remap
-
-_GAUSS = 0.5 - 0.5 / np.sqrt(3.0)  # of a cell, the first of its two Gauss points
 
 
 class Line:
@@ -30,7 +30,7 @@ class Line:
 
     def nodes(self, X: np.ndarray):
         """The two Gauss points of every cell, `[2, n]`."""
-        return np.stack([(1.0 - s) * X[:-1] + s * X[1:] for s in (_GAUSS, 1.0 - _GAUSS)])
+        return banded.gauss_points(X)
 
     def mass_times(self, d: np.ndarray):
         """Md."""
@@ -42,8 +42,7 @@ class Line:
 
     def bands(self, node_weights: np.ndarray):
         """Diagonal `[n+1]` and off-diagonal `[n]` of Σ weight (δx)² over the Gauss points, `[2, n]`."""
-        first, second = node_weights
-        a, b = 1.0 - _GAUSS, _GAUSS
+        (first, second), a, b = node_weights, banded.FAR, banded.NEAR
         diagonal = np.zeros(self.masses.size + 1)
         diagonal[:-1] += first * a * a + second * b * b
         diagonal[1:] += first * b * b + second * a * a
@@ -61,12 +60,9 @@ class Line:
 
     def potential_force(self, X: np.ndarray):
         """Its gradient in the edges, `[n+1]`."""
-        out = np.zeros(X.size)
-        if self.potential is not None:
-            slope = 0.5 * self.masses * self.potential.derivative(self.nodes(X))
-            out[:-1] += (1.0 - _GAUSS) * slope[0] + _GAUSS * slope[1]
-            out[1:] += _GAUSS * slope[0] + (1.0 - _GAUSS) * slope[1]
-        return out
+        if self.potential is None:
+            return np.zeros(X.size)
+        return edge_forces(self.masses, self.potential.derivative(self.nodes(X)))
 
     def internal_energy(self, X: np.ndarray, internal=None) -> float:
         """Σ ΔX U(w/ΔX), +∞ where a cell of positive mass has no width and U grows faster than linearly."""

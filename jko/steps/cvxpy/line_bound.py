@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from jko.loops.elliptic import banded
 from jko.steps.cvxpy.tolerances import TOLERANCES
 
 
@@ -62,7 +63,7 @@ def _bound(line, X: np.ndarray, balance: np.ndarray, p: np.ndarray, box: tuple, 
     return (
         _least_of_cells(line, push, X, cap, box)
         - float(push @ lengths)
-        - 0.5 * float(residual @ _solve_mass(line, residual)) / modulus
+        - 0.5 * banded.dual_norm_squared(line.masses, residual) / modulus
     )
 
 
@@ -94,13 +95,3 @@ def _density_at(line, w: np.ndarray, push: np.ndarray, s: np.ndarray):
             if np.all(np.abs(change) < TOLERANCES.pressure_settled):
                 break
     return s
-
-
-def _solve_mass(line, r: np.ndarray):
-    """M⁻¹r."""
-    from scipy.linalg import solveh_banded
-
-    diagonal, off = line.bands(np.stack([line.masses, line.masses]) / 2.0)
-    scale = 1.0 / np.sqrt(diagonal)
-    bands = np.stack([diagonal * scale**2, np.append(off * scale[:-1] * scale[1:], 0.0)])
-    return scale * solveh_banded(bands, scale * r, lower=True)

@@ -6,7 +6,8 @@ import numpy as np
 
 from jko.errors import UnsupportedFunctional
 from jko.measures import Grid
-from jko.steps.quantile.lagrangian import Point, Stall, allowed_gap, certified_gap, kept_apart, solution
+from jko.steps.quantile.lagrangian import Point, certified_gap, kept_apart
+from jko.steps.quantile.newton import minimised
 from jko.steps.quantile.tolerances import TOLERANCES
 
 
@@ -82,87 +83,81 @@ def minimise_under(
     that pressures z ≥ 0 leave, in x.
     """
     edges, _ = cap.entered(np.maximum.accumulate((first or (problem.start,))[0]), problem.masses)
-    at, closed, stall = _At(problem, cap, edges), False, Stall(TOLERANCES.stalled_iterations)
-    active = np.zeros(problem.masses.size + 2, bool)
-    for iteration in range(most_iterations + 1):
-        direction = at.direction(active)
-        gap = at.stationarity(active)
-        enough = allowed_gap(problem, at.point.cost, tolerance, TOLERANCES.rounding * at.point.magnitude)
-        last, closed = closed, gap <= enough
-        if not closed and stall.reached(at.point.value, enough):
-            break
-        if (last and closed) or iteration == most_iterations or direction is None:
-            break
-        moved = at.searched(direction)
-        if moved is None:
-            break
-        at = moved
-    return solution(at.point, gap, iteration, bool(closed))
+    return minimised(problem, _Limits(problem, cap), _At(problem, cap, edges), tolerance, most_iterations)
 
 
-class _At:
-    """Edges, with the gradient and the Hessian in Y."""
+class _At(Point):
+    """A point with the gradient and the Hessian in Y."""
 
     def __init__(self, problem, cap: VariedCap, edges: np.ndarray, y: np.ndarray | None = None):
-        self.problem, self.cap = problem, cap
+        super().__init__(problem, edges, np.diff(edges))
         self.y = cap.integral(edges) if y is None else y
-        self.point = Point(problem, edges, np.diff(edges))
 
-    def assemble(self, convex: bool):
-        point = self.point
-        point.assemble(self.problem, convex)
-        c, slope = self.cap.at(point.edges)
-        self.c, self.gradient = c, point.gradient / c
-        bend = -point.gradient * slope / c**3  # of the inverse of C
-        diagonal = point.rows - np.append(point.upper, 0.0) - np.append(0.0, point.upper)
-        self.upper = point.upper / (c[1:] * c[:-1])
-        diagonal = diagonal / c**2 + (np.maximum(bend, 0.0) if convex else bend)
+    def assemble_in(self, problem, cap: VariedCap, convex: bool):
+        """The gradient and the Hessian, which is made convex or left as it is."""
+        self.assemble(problem, convex)
+        self.c, slope = cap.at(self.edges)
+        bend = -self.gradient * slope / self.c**3  # of the inverse of C
+        diagonal = self.rows - np.append(self.upper, 0.0) - np.append(0.0, self.upper)
+        self.gradient, self.upper = self.gradient / self.c, self.upper / (self.c[1:] * self.c[:-1])
+        diagonal = diagonal / self.c**2 + (np.maximum(bend, 0.0) if convex else bend)
         self.rows = diagonal + np.append(self.upper, 0.0) + np.append(0.0, self.upper)
 
-    def slack(self):
-        ends = self.y[:1], np.array([self.cap.total - self.y[-1]])
-        room = np.concatenate([ends[0], np.diff(self.y) - self.problem.masses, ends[1]])
+
+class _Limits:
+    """The bounds of the n + 2 distances in Y: wall to first edge, w ≤ Y′ − Y, last edge to wall."""
+
+    def __init__(self, problem, cap: VariedCap):
+        self.problem, self.cap, self.masses = problem, cap, problem.masses
+        self.active = np.zeros(problem.masses.size + 2, bool)
+
+    def room(self, at: _At):
+        """Distances less their bounds."""
+        ends = at.y[:1], np.array([self.cap.total - at.y[-1]])
+        room = np.concatenate([ends[0], np.diff(at.y) - self.masses, ends[1]])
         least = (
-            TOLERANCES.cap_tight * np.concatenate([[0.0], self.problem.masses, [0.0]])
+            TOLERANCES.cap_tight * np.concatenate([[0.0], self.masses, [0.0]])
             + TOLERANCES.cap_tight_point * self.cap.total
         )
         return np.where(room <= least, 0.0, room)
 
-    def direction(self, active: np.ndarray):
+    def direction(self, at: _At):
+        """Where the quadratic model under the bounds is least; None where it has no minimum."""
         from jko.loops.elliptic import rigid_blocks
 
-        out, room, masses = np.empty(self.y.size), self.slack(), self.problem.masses
+        out, room = np.empty(at.y.size), self.room(at)
         for convex in (False, True):
-            self.assemble(convex)
-            tried = active.copy()
+            at.assemble_in(self.problem, self.cap, convex)
+            tried = self.active.copy()
             if rigid_blocks.bounded_direction(
-                self.rows, self.upper, self.gradient, masses, room, tried, TOLERANCES.active_set_rounds, out
+                at.rows, at.upper, at.gradient, self.masses, room, tried, TOLERANCES.active_set_rounds, out
             ):
-                active[:] = tried
-                if float(self.gradient @ out) <= 0.0:
+                self.active = tried
+                if float(at.gradient @ out) <= 0.0:
                     return out
         return None
 
-    def stationarity(self, active: np.ndarray):
+    def gap(self, at: _At):
+        """½rᵀ(M/τ)⁻¹r + Σ z s."""
         from jko.loops.elliptic import rigid_blocks
 
-        room = self.slack()
-        tight = active & (room <= 0.0)
+        room = self.room(at)
+        tight = self.active & (room <= 0.0)
         pressure, residual = np.empty(room.size), np.empty(room.size - 1)
-        wrong = rigid_blocks.multipliers(self.gradient, self.problem.masses, tight, pressure, residual)
-        return certified_gap(self.problem, self.point.edges, self.c * residual) + wrong * self.cap.total
+        wrong = rigid_blocks.multipliers(at.gradient, self.masses, tight, pressure, residual)
+        return certified_gap(self.problem, at.edges, at.c * residual) + wrong * self.cap.total
 
-    def searched(self, direction: np.ndarray):
+    def search(self, at: _At, direction: np.ndarray):
         """A point of lower J on the arc of nearest admissible Y along the direction."""
-        masses, step = self.problem.masses, 1.0
-        noise = TOLERANCES.search_noise * self.point.magnitude
+        masses, step = self.masses, 1.0
+        noise = TOLERANCES.search_noise * at.magnitude
         for _ in range(TOLERANCES.cap_bendings):
-            target = self.y + step * direction
+            target = at.y + step * direction
             y, _ = kept_apart(target, np.diff(target), masses, masses, (0.0, self.cap.total))
-            descent = float(self.gradient @ (y - self.y))
+            descent = float(at.gradient @ (y - at.y))
             if descent < 0.0:
                 moved = _At(self.problem, self.cap, self.cap.position(y), y)
-                if moved.point.value <= self.point.value + TOLERANCES.sufficient_decrease * descent + noise:
+                if moved.value <= at.value + TOLERANCES.sufficient_decrease * descent + noise:
                     return moved
             step *= 0.5
         return None

@@ -200,13 +200,14 @@ def minimise_bounded(
     """
     limits = _Limits(problem, bounds)
     point = Point(problem, *limits.entered(*(first or (problem.start, problem.widths))))
+    return minimised(problem, limits, point, tolerance, most_iterations)
+
+
+def minimised(problem, limits, point: Point, tolerance: float, most_iterations: int) -> Solution:
+    """The minimiser from a point within the limits, which give the direction, the gap and the search."""
     closed, stall = False, Stall(TOLERANCES.stalled_iterations)
     for iteration in range(most_iterations + 1):
-        for positive in (False, True) if problem.convexity <= 0.0 else (True,):
-            point.assemble(problem, positive)
-            direction = limits.direction(point)
-            if direction is not None:
-                break
+        direction = limits.direction(point)
         gap = limits.gap(point)
         enough = allowed_gap(problem, point.cost, tolerance, TOLERANCES.rounding * point.magnitude)
         last, closed = closed, gap <= enough
@@ -250,7 +251,16 @@ class _Limits:
         return np.where(bounded, np.where(slack <= least, 0.0, slack), np.inf)
 
     def direction(self, point: Point):
-        """Where the quadratic model under the bounds is least; None where it has no minimum."""
+        """Where the quadratic model under the bounds is least, with the Hessian as it is where that will do;
+        None where it has no minimum."""
+        for positive in (False, True) if self.problem.convexity <= 0.0 else (True,):
+            point.assemble(self.problem, positive)
+            direction = self._of_model(point)
+            if direction is not None:
+                break
+        return direction
+
+    def _of_model(self, point: Point):
         from jko.loops.elliptic import banded, rigid_blocks
 
         out, stiffening = np.empty_like(point.gradient), np.zeros(self.masses.size)
