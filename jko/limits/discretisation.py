@@ -31,30 +31,24 @@ class GridProblem:
         else:
             self.lines = carrier.solver(parts, grid)
             self.cap = np.minimum(self.cap, self.lines.cap)
-        if self.moving:
-            self.lines.most_substeps = 1  # its sweeps are repeated, and its checks shorten τ already
+        # on lines by themselves substeps grow as ρ comes to rest, and rest is seen where −∂ξ is 0
+        self.rests = not (self.moving or hasattr(self.lines, "evolve")) and hasattr(self.lines, "crossed")
         self._plans: dict = {}
         self._last = None, None  # a measure and its moving potential: a step asks for it more than once
 
-    def crossed(self, mu: Density, tau: float) -> float:
-        """Over how many cells a drift that moves with the density carries it in τ, where a sweep of implicit
-        lines is to follow: 0 where sweeps see to that themselves."""
-        return self.carried(mu, tau) if self.moving else 0.0
-
-    def carried(self, mu: Density, tau: float) -> float:
-        """Over how many cells the drift of `mu` carries mass in τ, where implicit lines take substeps for it;
-        0 elsewhere."""
-        if not hasattr(self.lines, "crossed"):
-            return 0.0
+    def crossed(self, mu: Density, tau: float) -> tuple[float, float]:
+        """(Over how many cells −∂ξ carries mass in τ on implicit lines, by how much cells change); 1 where
+        solvers see to that themselves."""
+        if not (self.rests or (self.moving and hasattr(self.lines, "crossed"))):
+            return 1.0, 1.0
         psi = self.fixed + (self.moving_potential(mu) if self.moving else 0.0)
-        return max(
-            (
-                self.lines.crossed(self._held(mu.values, lines), lines.of(psi), tau * lines.conductance)
-                for batches in self.batches
-                for lines in batches
-            ),
-            default=0.0,
-        )
+        volumes = 1.0 if self.batches[0][0].volumes is None else self.batches[0][0].volumes
+        crossed = changed = 0.0
+        for lines in (lines for batches in self.batches for lines in batches):
+            fields = self._held(mu.values, lines), lines.of(psi), lines.of(self.cap) * volumes
+            one, other = self.lines.crossed(*fields, tau * lines.conductance)
+            crossed, changed = max(crossed, one), max(changed, other)
+        return crossed, changed
 
     def moving_potential(self, mu: Density) -> np.ndarray:
         """The first variation of the interactions and of what else is no internal energy and no potential."""

@@ -50,8 +50,9 @@ class FiniteVolume(Scheme):
     [BailoCarrilloHu2020], are checked at every step for positivity and for F(ρ′) ≤ F(ρ); where a check
     fails, implicit Euler, then as many shorter steps as τ needs take their place, counted in `details`;
     a τ that would need thousands is not converged, and nothing of it is done. An interaction beside a U that
-    is no entropy is taken in substeps from the start, up to 128, that carry mass over a cell. Lines of such
-    a U take up to 100 for a drift; that it crosses more cells is in `details` as well (`Way.OUTRUN`).
+    is no entropy is taken in substeps from the start that carry mass over a cell. Lines of such
+    a U are taken in substeps as −∂ξ carries mass over cells, the first 100 of one cell each, later ones as
+    long as cells change little: at rest ∂ξ is 0, so that a long step costs what it takes to come to rest.
 
     Guaranteed by construction: mass to rounding; ρ ≥ 0, and ρ > 0 under an entropy up to underflow; of
     implicit Euler with V, any U and caps, decay of F for any τ. By check and fallback: decay with two

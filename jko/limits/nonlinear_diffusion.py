@@ -5,18 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from jko.limits.line_newton import TINY, LineNewton
-from jko.limits.lines import Lines, substeps
+from jko.limits.lines import Lines
 from jko.limits.tolerances import TOLERANCES
+from jko.limits.upwind_stage import UpwindStage
 from jko.loops.elliptic.face_mobility import blended
 from jko.loops.elliptic.tridiagonal import limit_fluxes
 
 
 class NotSolved(Exception):
-    """Newton's method did not reach its tolerance on some line."""
-
-
-class Frozen(NotSolved):
-    """M is 0 beside a cell that holds mass on a slope: shorter steps follow it, no other start does."""
+    """A stage has no answer to its tolerance on some line: a shorter one may."""
 
 
 class NonlinearDiffusion:
@@ -30,8 +27,6 @@ class NonlinearDiffusion:
     |c|U(m/|c|), and M that of the density m/|c|.
     """
 
-    most_substeps = TOLERANCES.line_substeps
-
     def __init__(self, internal, cap: np.ndarray, volumes: np.ndarray | float = 1.0):
         self.internal = internal
         self.cap = cap
@@ -39,8 +34,9 @@ class NonlinearDiffusion:
         self.p_empty = float(np.ravel(self.slope(np.zeros(1)))[0])
 
     def slope(self, rho: np.ndarray):
-        """U′."""
-        return np.asarray(self.internal.derivative(rho / self.volumes))
+        """U′, inf where an iterate is beyond numbers."""
+        with np.errstate(over="ignore"):
+            return np.asarray(self.internal.derivative(rho / self.volumes))
 
     def curvature(self, rho: np.ndarray):
         """U″ ≥ 0, inf where the graph is vertical."""
@@ -76,35 +72,62 @@ class NonlinearDiffusion:
         return lines.of(psi), lines.of(self.cap) * self.volumes, tau * lines.conductance, second_order
 
     def sweep(self, rho: np.ndarray, prepared: tuple):
-        """One step of every line of `[n, lines]`: SDIRK of order 2, or implicit Euler [Alexander1977]."""
+        """One step of every line of `[n, lines]`: SDIRK of order 2 [Alexander1977], or implicit Euler,
+        with an upwind M where the other does not settle; raises NotSolved."""
         psi, cap, step, second_order = prepared
-        count = substeps(self.crossed(rho, psi, step), self.most_substeps)
-        for _ in range(count):
-            rho = self._sweep(rho, psi, cap, step / count, second_order)
-        return rho
+        if second_order:
+            return self._two_stages(rho, psi, cap, step)
+        after, settled = self.implicit(rho, rho, psi, cap, step)
+        if not settled.all():
+            rest = np.flatnonzero(~settled)
+            lines = (np.ascontiguousarray(field[:, rest]) for field in (rho, psi, cap))
+            after[:, rest], solved = UpwindStage(self, *lines, step).solve()
+            if not solved.all():
+                raise NotSolved("Newton's method did not reach its tolerance")
+        return after
 
-    def crossed(self, rho: np.ndarray, psi: np.ndarray, step: float | np.ndarray):
-        """Over how many cells the drift carries mass where it outweighs the diffusion, M being upwind there:
-        as many substeps follow it."""
-        density = rho / self.volumes
-        drift, held = np.abs(np.diff(psi, axis=0)), density > TOLERANCES.held * density.max()
-        diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
-        alone = (drift > diffusivity[:-1] + diffusivity[1:]) & (held[:-1] | held[1:])
-        volumes = np.broadcast_to(self.volumes, rho.shape)
-        crossed = step * drift / np.minimum(volumes[1:], volumes[:-1])
-        return np.max(crossed[alone], initial=0.0) / TOLERANCES.carried
-
-    def _sweep(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step, second_order: bool):
-        if not second_order:
-            return self.implicit(rho, rho, psi, cap, step)
+    def _two_stages(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step):
         gamma = 1.0 - np.sqrt(0.5)
-        stage = self.implicit(rho, rho, psi, cap, gamma * step)
-        base = rho + (1.0 / gamma - 1.0) * (stage - rho)
-        try:
-            return self.implicit(base, stage, psi, cap, gamma * step)
-        except NotSolved:
-            # Where the extrapolated base is negative beyond what can flow in, its fluxes are limited.
-            return self.implicit(_admissible(stage, base, cap), stage, psi, cap, gamma * step)
+        stage, settled = self.implicit(rho, rho, psi, cap, gamma * step)
+        if settled.all():
+            base = rho + (1.0 / gamma - 1.0) * (stage - rho)
+            after, settled = self.implicit(base, stage, psi, cap, gamma * step)
+            if not settled.all():
+                # Where the extrapolated base is negative beyond what can flow in, its fluxes are limited.
+                base = _admissible(stage, base, cap)
+                after, settled = self.implicit(base, stage, psi, cap, gamma * step)
+        if not settled.all():
+            raise NotSolved("M does not settle at that of the answer")
+        return after
+
+    def crossed(self, rho: np.ndarray, psi: np.ndarray, cap: np.ndarray, step: float | np.ndarray):
+        """(Over how many cells −∂ξ carries mass where the drift outweighs the diffusion, what share of its
+        mass, or of its neighbours', a cell gains or loses); differences of ξ that are rounding are none.
+
+        At rest both are 0, as a drift is not, and where a thin film runs steadily the second is. Nothing runs
+        into full cells.
+        """
+        density = rho / self.volumes
+        held, full = density > TOLERANCES.held * density.max(), rho >= cap * (1.0 - TOLERANCES.capped_settled)
+        floor = 0.0 if np.isfinite(self.p_empty) else TOLERANCES.newton_floor * rho.mean() + TINY
+        level = self.slope(np.maximum(rho, floor)) + psi
+        fall, size = -np.diff(level, axis=0), np.abs(level) + 2.0 * np.abs(psi)
+        fall = np.where(np.abs(fall) > TOLERANCES.level_rounding * (size[1:] + size[:-1]), fall, 0.0)
+        right = step * np.where(full[1:], 0.0, np.maximum(fall, 0.0))
+        left = step * np.where(full[:-1], 0.0, np.maximum(-fall, 0.0))
+        diffusivity = np.where(held, self.diffusion(rho)[2], 0.0)
+        alone = np.abs(np.diff(psi, axis=0)) > diffusivity[:-1] + diffusivity[1:]
+        volumes = np.broadcast_to(self.volumes, rho.shape)
+        crossed = held[:-1] * right / volumes[:-1] + held[1:] * left / volumes[1:]
+        crossed += step * _pushed(psi, full) / np.minimum(volumes[1:], volumes[:-1])
+        flux, change = right * density[:-1] - left * density[1:], np.zeros(rho.shape)
+        change[:-1] -= flux
+        change[1:] += flux
+        around = np.maximum(density, TOLERANCES.held * density.max())
+        around[1:] = np.maximum(around[1:], density[:-1])
+        around[:-1] = np.maximum(around[:-1], density[1:])
+        changed = np.abs(change) / (self.volumes * around)
+        return np.max(crossed[alone], initial=0.0) / TOLERANCES.carried, np.max(changed, initial=0.0)
 
     def implicit(
         self,
@@ -115,25 +138,8 @@ class NonlinearDiffusion:
         step: float | np.ndarray,
         rounds: int = 24,
     ):
-        """ρ′ of one implicit stage; raises NotSolved.
-
-        Where Newton's method fails it begins again at the stage made more convex by ε‖ρ − base‖²/2: that
-        moves the less the larger ε is, so that it is a start and no answer.
-        """
-        jump = np.max(np.abs(np.diff(psi, axis=0)), initial=0.0) / max(base.max(), TINY)
-        for relative in (0.0, 0.1, 10.0, 1e3) if base.min() >= 0.0 else (0.0,):
-            try:
-                if relative:
-                    convex = LineNewton(self, base, start, psi, cap, relative * jump)
-                    start = self._implicit(convex, step, rounds)
-                return self._implicit(LineNewton(self, base, start, psi, cap, 0.0), step, rounds)
-            except Frozen:
-                raise
-            except NotSolved as error:
-                failure = error
-        raise failure
-
-    def _implicit(self, line: LineNewton, step: float | np.ndarray, rounds: int):
+        """(ρ′ of one implicit stage, which lines it holds on with M(ρ′))."""
+        line = LineNewton(self, base, start, psi, cap, 0.0)
         mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()
@@ -145,25 +151,41 @@ class NonlinearDiffusion:
             mobility = new if count < 6 else 0.5 * (mobility + new)
         solved = line.newton(step * mobility, 40) or line.newton(step * mobility, 200, guarded=True)
         if not (solved or line.worst < TOLERANCES.accepted):
-            raise NotSolved(f"residual {line.worst:.1e} of the tolerance")
+            return line.rho, np.zeros(base.shape[1], dtype=bool)
         rho = conserving(line.base, line.rho, line.cap)
-        if self._frozen(line, rho, step, mobility):
-            raise Frozen
-        return rho
+        with np.errstate(invalid="ignore"):
+            return rho, self._settled(line, rho, step)
 
-    def _frozen(self, line: LineNewton, rho: np.ndarray, step: float | np.ndarray, mobility: np.ndarray):
-        """Whether a face lets nothing through where M(ρ′) would empty the cell beside it.
+    def _settled(self, line: LineNewton, rho: np.ndarray, step: float | np.ndarray):
+        """On which lines ρ′ − base = s div(M(ρ′)∂ξ) holds, ξ as low in an empty cell as holds it at 0."""
+        level = line.p + line.psi
+        through = step * self.mobility(rho, line.p, line.psi)
+        flux, size = through * np.diff(level, axis=0), np.abs(level) + 2.0 * np.abs(line.psi)
+        missing, blur = line.base - rho, np.zeros(rho.shape)
+        missing[:-1] += flux
+        missing[1:] -= flux
+        rounding = TOLERANCES.level_rounding * through * (size[1:] + size[:-1])
+        blur[:-1] += rounding
+        blur[1:] += rounding
+        lost = np.abs((line.base - line.rho).sum(axis=0)) <= TOLERANCES.lost * line.base.sum(axis=0).max()
+        density = np.maximum(rho, np.abs(line.base)) / self.volumes
+        cell = TOLERANCES.settled * density + TOLERANCES.mobility_settled * density.max()
+        return lost & np.all(np.abs(missing) <= cell * self.volumes + blur, axis=0)
 
-        A cell that a long step empties has M(0) = 0, with which it keeps all it had: of the iteration of M
-        that is a cycle, and either end of it satisfies an equation that is not the one asked for.
-        """
-        level = np.maximum(line.p, line.p_empty)
-        level = np.where(np.isfinite(level), level, 0.0) + line.psi
-        due, density = self.mobility(rho, level - line.psi, line.psi), rho / self.volumes
-        beside = np.maximum(rho[1:], rho[:-1])
-        mass = np.maximum(density[1:], density[:-1]) > TOLERANCES.mobility_settled * density.max(axis=0)
-        leaves = step * due * np.abs(np.diff(level, axis=0)) > beside
-        return bool(np.any(mass & leaves & (mobility < TOLERANCES.capped_settled * due)))
+
+def _pushed(psi: np.ndarray, full: np.ndarray):
+    """|∂ξ| on the faces inside blocks of full cells between walls: ξ is linear there between their ends."""
+    if not full.any():
+        return 0.0
+    n = len(psi)
+    number = np.arange(n)[:, None]
+    before = np.maximum.accumulate(np.where(full, -1, number), axis=0)
+    after = np.minimum.accumulate(np.where(full, n, number)[::-1], axis=0)[::-1]
+    first, last = np.minimum(before + 1, n - 1), np.maximum(after - 1, 0)
+    rise = np.take_along_axis(psi, last, axis=0) - np.take_along_axis(psi, first, axis=0)
+    free = full & (before >= 0) & (after < n)
+    speed = np.where(free, np.abs(rise) / np.maximum(last - first, 1), 0.0)
+    return np.where(full[1:] & full[:-1], speed[1:], 0.0)
 
 
 def _admissible(stage: np.ndarray, base: np.ndarray, cap: np.ndarray):

@@ -19,7 +19,6 @@ class Way(StrEnum):
     IMPLICIT_EULER = "implicit Euler"
     FROZEN = "Ψ of the start"
     STATIONARY = "stationary to rounding"
-    OUTRUN = "drift over more cells than substeps"
 
 
 @dataclass
@@ -41,43 +40,42 @@ class Outcome:
 
 
 def evolve(problem, mu: Density, energy: float, tau: float) -> Outcome:
-    """mu after τ, with energy ≤ the one before, in one step or in as many shorter ones as the checks ask for.
+    """mu after τ, with energy ≤ the one before, in one step or in as many shorter ones as −∂ξ carries mass
+    over cells where the drift outweighs the diffusion, and as the checks ask for.
 
-    Shares of τ are dyadic, so that their sum is exact.
+    At rest ∂ξ is 0, so that the substeps of a long step grow as it comes to rest.
     """
-    now, streak, tries = Outcome(mu, energy, done=0.0), 0, 0
-    if problem.carried(mu, tau) > TOLERANCES.line_substeps:
-        now.counted(Way.OUTRUN)
-    share = _followed(problem, mu, tau, 1.0)
+    now, share, streak, tries, still = Outcome(mu, energy, done=0.0), 1.0, 0, 0, False
     while now.done < 1.0:
-        share = min(share, 1.0 - now.done)
-        after, tries = _checked(problem, now, share * tau, share <= TOLERANCES.frozen), tries + 1
+        rest = 1.0 - now.done
+        crossed, changed = problem.crossed(now.mu, rest * tau)
+        if problem.rests and max(crossed, changed) == 0.0:
+            return _joined(now, Outcome(now.mu, now.energy).counted(Way.STATIONARY), rest)
+        cell, change = rest / max(crossed, 1.0), rest if still else rest / max(changed, 1.0)
+        share = min(share, cell if tries < TOLERANCES.line_substeps else max(cell, change))
+        orders = share <= cell, share <= change
+        after, tries = _checked(problem, now, share * tau, orders, share <= TOLERANCES.frozen), tries + 1
         if after is not None:
-            now, streak = _joined(now, after, share), streak + 1
-            if streak >= TOLERANCES.streak and now.done % (2.0 * share) == 0.0:
-                share, streak = _followed(problem, now.mu, tau, 2.0 * share), 0
+            now, streak, still = _joined(now, after, share), streak + 1, Way.STATIONARY in after.ways
+            longer = still or streak % TOLERANCES.streak == 0
+            share = max(2.0 * share if longer else share, rest / max(changed, 1.0) if problem.rests else 0.0)
             continue
-        share, streak = 0.5 * share, 0
+        share, streak = min(0.5 * share, max(change, 2.0**-10 * share)), 0
         now.counted(Way.HALVED)
-        needed = tries / max(now.done, TOLERANCES.shortest)
-        if (
-            share < TOLERANCES.shortest
-            or tries >= TOLERANCES.most_tries
-            or (tries >= TOLERANCES.foreseen_tries and needed > TOLERANCES.most_tries)
-        ):
+        if share < TOLERANCES.shortest or tries >= TOLERANCES.most_tries or _too_many(problem, now, tries):
             return now
     return now
 
 
-def _followed(problem, mu: Density, tau: float, share: float):
-    """The share of τ, or a dyadic part of it, in which a moving drift carries mass over a cell."""
-    crossed = problem.crossed(mu, share * tau)
-    return share * 2.0 ** -np.clip(np.ceil(np.log2(max(crossed, 1.0)) - 1e-9), 0.0, TOLERANCES.drift_halvings)
+def _too_many(problem, now: Outcome, tries: int):
+    """Whether what was done of τ by so many tries foretells more than are taken, where none comes to rest."""
+    needed = tries / max(now.done, TOLERANCES.shortest)
+    return not problem.rests and tries >= TOLERANCES.foreseen_tries and needed > TOLERANCES.most_tries
 
 
-def _checked(problem, now: Outcome, tau: float, frozen: bool):
+def _checked(problem, now: Outcome, tau: float, orders: tuple[bool, bool], frozen: bool):
     """An outcome that passes the checks after `tau`, or None."""
-    for second_order in (True, False):
+    for second_order in [order for order, taken in zip((True, False), orders, strict=True) if taken]:
         outcome, settled = _attempt(problem, now.mu, now.energy, tau, second_order)
         if outcome is not None:
             return outcome if second_order else outcome.counted(Way.IMPLICIT_EULER)
@@ -109,9 +107,14 @@ def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool
     value = problem.F(after)
     if value <= energy or out > 0.0:
         return Outcome(after, value, iterations, out=out), None
-    if value - energy <= problem.rounding(mu):
+    if value - energy <= problem.rounding(mu) and _stays(mu, values):
         return None, Outcome(mu, energy, iterations).counted(Way.STATIONARY)
     return None, None
+
+
+def _stays(mu: Density, values: np.ndarray):
+    """Whether a step goes so little away that what F cannot tell need not be told."""
+    return np.max(np.abs(values - mu.values)) <= TOLERANCES.stays * np.max(mu.values)
 
 
 def _through_doors(problem, mu: Density, values: np.ndarray):
@@ -163,6 +166,6 @@ def _from_the_start(problem, mu: Measure, energy, tau: float):
         value = problem.F(after)
         if value <= energy or out > 0.0:
             return Outcome(after, value, 1, out=out).counted(Way.FROZEN)
-        if value - energy <= problem.rounding(mu):
+        if value - energy <= problem.rounding(mu) and _stays(mu, values):
             return Outcome(mu, energy, 1).counted(Way.STATIONARY)
     return None

@@ -13,12 +13,12 @@ class Tolerances:
     fixed_point: float = 1e-7  # of the largest density, its last change at (ρ + ρ′)/2
     mass: float = 2e-14  # fraction of the mass that rounding may change in a step
     energy_rounding: float = 1e-14  # of F's summands: a rise of F by less is rounding
+    stays: float = 1e-6  # of the largest density: F falls by its square, which is rounding
     singular_floor: float = 1e-12  # of the mean density, added where a field is infinite in empty cells
     frozen: float = 2.0**-8  # of the step: from here Ψ may be that of the start, if two values disagree on it
-    shortest: float = 2.0**-40  # of the step: none is shorter
+    shortest: float = 2.0**-70  # of the step: none is shorter
     most_tries: int = 4000  # substeps tried for one step, of which half a minute is a few
     foreseen_tries: int = 200  # after which a step that would need more than those is given up
-    drift_halvings: int = 7  # of a step to follow a moving drift: as many substeps as a drift at rest has
     streak: int = 4  # substeps that pass before a longer one is tried
     cached_plans: int = 8  # pairs of τ and order whose sweeps are kept: wrappers take few lengths
 
@@ -30,9 +30,16 @@ class Tolerances:
     capped_settled: float = 1e-3  # of the largest density, the change by the last: far below τ's own error
     capped_share: float = 1.0  # of a cell that the slope of Ψ takes away: M, iterated, follows that far
     capped_substeps: int = 50  # on all axes together, each a sparse solve
-    carried: float = 1.0  # cells that the drift carries mass on a line: M, iterated, follows that far
+    carried: float = 0.7  # cells that −∂ξ carries mass in a substep on a line: M, iterated, follows that far
     mobility_settled: float = 1e-9  # of the largest density, its last change in the iteration of M
-    line_substeps: int = 100  # beyond, structure holds and accuracy asks for a smaller τ
+    line_substeps: int = 100  # that follow mass cell by cell; later ones follow how cells change
+    settled: float = 1e-3  # of a cell's own mass, what its equation with M(ρ′) may leave: far below τ's error
+    lost: float = 1e-12  # of a line's mass, beyond which it is not spread over basins that do not touch
+    level_rounding: float = 4e-15  # of the sizes of p and Ψ, a difference of ξ over a face that is rounding
+    upwind_iterations: int = 60  # of Newton's method, 5 to 20 being usual
+    full_touch: float = 1e-20  # of what the faces of a full cell let through: holds p on a line that is full
+    upwind_halvings: int = 12  # of its step, until the sum of the remainders falls
+    upwind_settled: float = 1e-13  # of the largest density, a remainder that is rounding
     held: float = 1e-6  # of the largest density: where less is held, drift asks for no substeps
 
     # Newton's method on lines and grids

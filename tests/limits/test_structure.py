@@ -12,7 +12,6 @@ import functionals as fn
 import jko
 from functionals.base import Functional
 from tests import problems
-from tests.first_step import first_step
 
 GRIDS = {
     1: jko.Grid.uniform(-2.0, 2.0, 24),
@@ -226,12 +225,3 @@ def test_a_cell_alone_on_a_slope_is_emptied_however_long_the_step(tau, mirrored,
     expected = np.array([8.0, 2.0, *[0.0] * 8])
     np.testing.assert_allclose(after[::-1] if mirrored else after, expected, atol=1e-6)
     assert run.energy[-1] == pytest.approx(0.76, abs=1e-9)
-
-
-def test_a_drift_that_outruns_the_substeps_is_told():
-    grid = jko.Grid.uniform(0.0, 1.0, 10)
-    F = 0.05 * fn.Power(2.0) + fn.Potential(lambda x: 6.0 * x[0])
-    mu = jko.Density.gaussian(grid, mean=0.5, std=0.2)
-    for tau, told in ((1.0, False), (10.0, True)):
-        record = first_step(jko.limits.FiniteVolume(), F, mu, tau)[2]
-        assert ("drift over more cells than substeps" in record.details) is told
