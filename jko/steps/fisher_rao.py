@@ -12,10 +12,10 @@ from functionals import Functional
 from functionals.conjugate import invert_derivative
 from jko.errors import positive_number, whole_number
 from jko.loops.anderson import Anderson
-from jko.measures import Density, Grid
+from jko.measures import Density
 from jko.records import joined
 from jko.scheme import KINDS, Problem, Scheme, State, Status, StepInfo
-from jko.steps.grid.energy import TANGENT
+from jko.steps.grid.energy import TANGENT, GridEnergy
 from jko.steps.tolerances import TOLERANCES
 
 
@@ -70,7 +70,7 @@ class FisherRao(Scheme):
 
     def prepare(self, F: Functional, mu: Density) -> Problem:
         self.check(F, mu)
-        return Problem(F, lambda F: CellProblem(F, mu.grid))
+        return Problem(F, lambda F: CellProblem(F, mu))
 
     def moved(self, problem: Problem, mu: Density, t: float, state: State):
         return problem, state
@@ -179,24 +179,17 @@ class Solved(NamedTuple):
     iterations: int
 
 
-class CellProblem:
+class CellProblem(GridEnergy):
     """F in the cells of a grid: U, V and a cap, and a moving field of what is not local; walls stay empty."""
 
-    def __init__(self, F: Functional, grid: Grid):
-        self.F, self.grid, parts = F, grid, F.parts
-        self.internal = parts.internal_energy
-        self.potential = self._inside(parts.potential_values(grid.points).reshape(grid.cells))
-        if not np.all(np.isfinite(self.potential)):
-            raise ValueError(
-                "functional: its potential is infinite or NaN in "
-                f"{int(np.sum(~np.isfinite(self.potential)))} "
-                f"cells of {grid!r}: give a potential that is finite there, or a grid that ends where it "
-                "is not"
-            )
-        self.moving = parts.interaction + parts.rest
-        self.tangents_are_bounds = all(atom.linearly_convex is True for _, atom in self.moving)
-        caps = [atom.values(grid.points).reshape(grid.cells) for atom in parts.constraints]
-        self.cap = np.minimum.reduce(caps) if caps else None
+    def __init__(self, F: Functional, mu: Density):
+        super().__init__(F, mu, least=False)
+        self.moving = self.parts.interaction + self.parts.rest
+
+    @property
+    def tangents_are_bounds(self) -> bool:
+        """Whether all that moves is declared convex."""
+        return all(atom.linearly_convex is True for _, atom in self.moving)
 
     def moving_field(self, values: np.ndarray) -> np.ndarray:
         """The first variation of interactions and the rest."""

@@ -307,7 +307,7 @@ class ScalingProblem(GridEnergy):
 
     def __init__(self, F: Functional, mu: Density, epsilon: float):
         super().__init__(F, mu)
-        self.epsilon, self.internal = epsilon, self.parts.internal_energy
+        self.epsilon = epsilon
         self.require_room(mu)
         self.room = None if mu.grid.room is None else self._room(mu)
 

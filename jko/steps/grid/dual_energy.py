@@ -47,7 +47,7 @@ class DualEnergy:
         slope = self.internal.derivative(np.array([total / minus_pressure.size]))[0]
         return varied or abs(float(slope)) or 1.0
 
-    def normalise(self, minus_pressure: np.ndarray, total: float, tolerance: float):
+    def normalise(self, minus_pressure: np.ndarray, total: float, tolerance: float = TOLERANCES.exact_mass):
         """(c, density at p = c − minus_pressure) with Σ density = total, by Newton kept inside a bracket.
 
         Of the logarithm of the sum where the law is exponential, which is then linear in c.

@@ -26,7 +26,8 @@ class GridEnergy:
     blocked = None
 
     def __init__(self, F: Functional, mu: Density, least: bool = True):
-        self.grid, self.parts = mu.grid, F.parts
+        self.F, self.grid, self.parts = F, mu.grid, F.parts
+        self.internal = self.parts.internal_energy
         self.potential = potential_inside(self.parts, self.grid, least)
         self.cap = _least_cap(self.parts.constraints, self.grid)
 
@@ -235,7 +236,6 @@ class DualProblem(GridEnergy):
     def __init__(self, F: Functional, mu: Density, obstacle, scheme: str):
         super().__init__(F, mu)
         self.blocked = blocked_cells(obstacle, self.grid)
-        self.internal = self.parts.internal_energy
         if self.internal is None:
             raise UnsupportedFunctional(
                 f"{scheme} needs an internal energy that holds the density together, got {F!r}; "

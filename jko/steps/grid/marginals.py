@@ -50,9 +50,7 @@ def keep_masses(
     phi, density = phi.copy(), density.copy()
     for part in range(1, masses.size):
         cells = parts == part
-        shift, density[cells] = energy.normalise(
-            (phi + potential)[cells], masses[part], TOLERANCES.exact_mass
-        )
+        shift, density[cells] = energy.normalise((phi + potential)[cells], masses[part])
         phi[cells] -= shift
     return phi, density
 

@@ -173,9 +173,7 @@ def corrected(problem, mu: Density, values: np.ndarray, tau: float):
         p += correction * fade
         if not _defect(energy, log, p, tau, mu.grid, potential)[1] < size:
             return values
-        return DualEnergy(problem.internal).normalise(
-            potential - p, float(mu.values.sum()), TOLERANCES.exact_mass
-        )[1]
+        return DualEnergy(problem.internal).normalise(potential - p, float(mu.values.sum()))[1]
 
 
 def _defect(energy: LogEnergy, log: np.ndarray, p: np.ndarray, tau: float, grid: Grid, potential: np.ndarray):

@@ -293,9 +293,9 @@ class LinearizedLadder:
         """ρ = U*′(p + c) of the mass of ρ_k, nothing in walls."""
         pressure, total = found.pressure.reshape(self.grid.cells), float(mu.values.sum())
         if self.inside is None:
-            return self.dual.normalise(-pressure, total, TOLERANCES.exact_mass)[1]
+            return self.dual.normalise(-pressure, total)[1]
         values = np.zeros(self.grid.cells)
-        values[self.inside] = self.dual.normalise(-pressure[self.inside], total, TOLERANCES.exact_mass)[1]
+        values[self.inside] = self.dual.normalise(-pressure[self.inside], total)[1]
         return values
 
 

@@ -14,7 +14,6 @@ class Tolerances:
     most_forcing: float = 0.1  # the same, at most: Newton's method still gains a digit an iteration
     rise: float = 2.0  # of log ρ in one iteration, at most: e² is as far as the tangent is to be trusted
     rounding: float = 1e-15  # of F's summands: a gap below it is none
-    exact_mass: float = 1e-13  # fraction of the mass to which the pressure is shifted, near rounding
     direct_work: float = 1e6  # cells times bandwidth²: below, elimination is quicker than multigrid
     diagonal_range: float = 1e12  # of ρ over the zeroth-order coefficient, up and down, to the preconditioner
     coarsest: tuple = (64, 32, 16)  # cells along the longest axis of the coarsest grid, by dimension

@@ -207,7 +207,7 @@ class PressureLadder:
             return self._lost(now.p, mu, spent)
         work = now.p - potential
         with np.errstate(all="ignore"):
-            shift, answer = self.dual.normalise(-work, total, TOLERANCES.exact_mass)
+            shift, answer = self.dual.normalise(-work, total)
             work += shift
             scale = total / found
             pushed = now.density * scale

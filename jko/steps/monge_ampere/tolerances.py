@@ -28,7 +28,6 @@ class Tolerances:
     follows: float = 16.0  # cells, over which it does
 
     # Newton's method
-    exact_mass: float = 1e-13  # fraction of the mass to which p is shifted, near rounding
     smallest: float = 1e-300  # keeps quotients of densities finite where both are 0
     least_forcing: float = 1e-3  # of a Newton equation's residual, what conjugate gradients leave at least
     most_forcing: float = 0.1  # the same, at most: Newton's method still gains a digit an iteration

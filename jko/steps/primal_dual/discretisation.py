@@ -46,7 +46,7 @@ class DynamicProblem(GridEnergy):
         mobility: Exclusion | None = None,
     ):
         super().__init__(F, mu, least=length is None and mu.grid.exits is None)
-        self.slices, self.internal, self.length = slices, self.parts.internal_energy, length
+        self.slices, self.length = slices, length
         self.mobility, self.crowding = mobility, 0.0
         if mobility is not None:
             require_below(mobility, mu)
