@@ -144,6 +144,25 @@ class GridEnergy:
             )
 
 
+def squared_jumps(field: np.ndarray, axis: int, turns: bool) -> np.ndarray:
+    """In each cell `[*cells]` the squares of the jumps of a field across its two faces along an axis, summed:
+    none through walls, the ends joined where the axis turns."""
+    jumps = np.diff(field, axis=axis)
+    jumps *= jumps
+    low, high, first, last = (
+        tuple(side if a == axis else slice(None) for a in range(field.ndim))
+        for side in (slice(None, -1), slice(1, None), slice(None, 1), slice(-1, None))
+    )
+    total = np.zeros(field.shape)
+    total[low] += jumps
+    total[high] += jumps
+    if turns:
+        seam = (field[first] - field[last]) ** 2
+        total[first] += seam
+        total[last] += seam
+    return total
+
+
 def fullest(internal) -> float:
     """The density at which an internal energy ends, U′ = ∞: the least cap of its `fn.FermiDirac`, or ∞."""
     terms = () if internal is None else internal.terms
