@@ -196,6 +196,16 @@ def lower_bound(
     return best[:2]
 
 
+def rounding(problem, start: np.ndarray, path: Path, actions: list, field: np.ndarray) -> float:
+    """What sums over cells leave of a gap."""
+    size = problem.size_in(field, path.end)
+    # where a cap alone holds nothing, all mass by a cell is the scale
+    size += max(float(np.max(a)) for a in actions) * float(start.sum()) * problem.grid.cell_volume
+    if problem.length is not None:
+        size += abs(float(field.min())) * float(path.end.sum()) * problem.grid.cell_volume
+    return TOLERANCES.rounding * (abs(path.cost) + size)
+
+
 def next_to_empty(problem, r: np.ndarray) -> np.ndarray:
     """Cells with next to no mass to speak of, or that hold alone what a crowd left behind."""
     from scipy.ndimage import uniform_filter

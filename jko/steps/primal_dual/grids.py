@@ -62,7 +62,7 @@ def _means(values: np.ndarray, halves: list):
     return np.ascontiguousarray(values)
 
 
-def prolonged(potential: list, flow: list, problem):
+def prolonged(potential, flow: list, problem):
     """A potential and flows of a coarser grid on the grid of `problem`: linear between cells and faces."""
     cells, turns = problem.shape, (*problem.grid.periodic, False, False)
     potentials = [_refined(p, cells, turns) for p in potential]
@@ -101,6 +101,26 @@ def _refined_faces(values: np.ndarray, axis: int, turns: bool):
     fine[1::2] = lines
     fine[0::2] = between
     return np.moveaxis(fine[:-1] if turns else fine, 0, axis)
+
+
+def reach_of(problem, start: np.ndarray, field: np.ndarray, tau: float) -> list:
+    """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
+    can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞ and along axes that
+    turn."""
+    push, largest = 0.0, start.max(axis=problem.axes, keepdims=True)
+    if problem.internal is not None:
+        with np.errstate(all="ignore"):
+            lowest = problem.internal.derivative(np.zeros((1, 1, problem.species)))
+        push = float((problem.internal.derivative(largest) - lowest).max())
+        push = push if math.isfinite(push) else math.inf
+    reach = []
+    for axis, (h, n) in enumerate(zip(problem.spacing, problem.grid.cells, strict=True)):
+        faces = problem.exchanges[axis]
+        held = faces.mean(start) > TOLERANCES.next_to_nothing * largest
+        slope = float(np.abs(faces.drop(field)[held]).max(initial=0.0)) / h
+        cells = (tau * slope + math.sqrt(2.0 * tau * max(push, 0.0))) / h
+        reach.append(n if faces.turns else 2 * TOLERANCES.margin + math.ceil(min(cells, n)))
+    return reach + [0] * (3 - len(reach))
 
 
 def box_of_mass(start: np.ndarray, reach: list):

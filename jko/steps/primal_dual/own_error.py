@@ -25,10 +25,11 @@ def at_the_end(problem, path, start: np.ndarray, potential: np.ndarray, actions:
     return potential + problem.speed_term(potential, actions, 0.5 * (before + path.end))
 
 
-def at_the_start(problem, values: np.ndarray) -> np.ndarray | None:
+def at_the_start(problem, start: np.ndarray) -> np.ndarray | None:
     """U′(ρ) + V + W∗ρ, of the first step's start; None where a pressure is part of the velocity's potential,
     or what mass pays in doors, or where a full cell makes U′ infinite."""
     if problem.cap is not None or problem.doors is not None:
         return None
+    values = start.reshape(problem.layout)
     slope = problem.slope(values, problem.interaction(values)).reshape(problem.shape)
     return slope if np.isfinite(slope).all() else None

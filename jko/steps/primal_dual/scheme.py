@@ -140,38 +140,36 @@ class PrimalDual(Scheme):
 
         dynamic = problem.at(t + tau)
         start = dynamic.values_of(mu)
-        outcome = DynamicSolver(dynamic, self, start, dynamic.checked(tau)).solve(state)
-        info = self._record(dynamic, mu, tau, outcome)
-        return dynamic.measure(mu, outcome.path.end), State(outcome.data), info
+        solver = DynamicSolver(dynamic, self, start, dynamic.checked(tau))
+        data = solver.solve(state)
+        return dynamic.measure(mu, solver.best.end), State(data), self._record(mu, solver, data)
 
-    def _record(self, problem, mu: Density, tau: float, outcome) -> StepInfo:
-        path, notes = outcome.path, []
-        failures = []
-        if not outcome.closed and outcome.runaway > 0.0:
+    def _record(self, mu: Density, solver, data: dict) -> StepInfo:
+        problem, path, gap, notes, failures = solver.problem, solver.best, max(solver.gap, 0.0), [], []
+        closed, runaway, overpaid = solver.closed(), solver.runaway(), solver.overpaid(data)
+        excess = problem.fullness(path.end) - 1.0
+        if not closed and runaway > 0.0:
             from jko.steps.grid import source
 
-            failures.append(source.told(outcome.runaway, self.length, tau))
-        elif not outcome.closed:
+            failures.append(source.told(runaway, self.length, solver.tau))
+        elif not closed:
             failures.append(
-                f"the gap {outcome.gap:.1e} stayed above {outcome.enough:.1e} for {outcome.iterations} "
+                f"the gap {gap:.1e} stayed above {solver.enough():.1e} for {solver.iterations} "
                 "iterations: take a larger max_iterations, a smaller tau or a larger tolerance"
             )
-        if outcome.excess > TOLERANCES.cap_excess:
-            failures.append(
-                f"the cap is exceeded by {outcome.excess:.1e} of itself: take a larger max_iterations"
-            )
-        if outcome.overpaid > 0.0:
+        if excess > TOLERANCES.cap_excess:
+            failures.append(f"the cap is exceeded by {excess:.1e} of itself: take a larger max_iterations")
+        if overpaid > 0.0:
             from jko.steps.grid.time_error import told
 
-            failures.append(told(outcome.overpaid, problem.slices))
-        if not math.isfinite(outcome.before):
+            failures.append(told(overpaid, problem.slices))
+        if not math.isfinite(solver.before):
             notes.append("the density before breaks the cap, so that F fell from ∞")
         if not problem.tangents_are_bounds:
             notes.append(TANGENT)
-        relative = outcome.gap / path.cost if path.cost > 0.0 else math.inf
-        details = {"slices": problem.slices, "overpaid": outcome.overpaid, "excess": outcome.excess}
-        start = problem.values_of(mu).reshape(problem.shape)
-        changes = (problem.totals(path.end) - problem.totals(start)) * mu.grid.cell_volume
+        relative = gap / path.cost if path.cost > 0.0 else math.inf
+        details = {"slices": problem.slices, "overpaid": overpaid, "excess": excess}
+        changes = (problem.totals(path.end) - problem.totals(solver.start)) * mu.grid.cell_volume
         change = float(np.abs(changes).max()) if problem.species > 1 else float(changes.item())
         if self.length is not None:
             details |= made_and_left([v[-1] for v in path.flows], mu.grid.cell_volume)
@@ -184,12 +182,12 @@ class PrimalDual(Scheme):
             details["out"] = float(ended.sum() + mu.values[problem.doors].sum()) * mu.grid.cell_volume
         return StepInfo(
             status=Status.of(not failures),
-            gap=outcome.gap,
-            relative_gap=0.0 if outcome.gap == 0.0 else relative,
-            iterations=outcome.iterations,
+            gap=gap,
+            relative_gap=0.0 if gap == 0.0 else relative,
+            iterations=solver.iterations,
             mass_error=abs(change),
             min_density=float(path.end.min()),
-            dissipation=outcome.before - path.value + outcome.paid,
+            dissipation=solver.before - path.value + solver.paid_in_doors(path.end.reshape(problem.layout)),
             transport_cost=path.cost,
             note="; ".join([*notes, *failures]),
             details=details,

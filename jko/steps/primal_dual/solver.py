@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from jko.loops.transport.c_transform import c_transform
 from jko.scheme import Scheme, State
 from jko.steps.grid.source import runaway
 from jko.steps.grid.time_error import lost_to_slices
@@ -19,43 +18,21 @@ from jko.steps.primal_dual.certificate import (
     mixed,
     next_to_empty,
     path_of,
+    rounding,
 )
-from jko.steps.primal_dual.grids import (
-    box_of_mass,
-    halved,
-    inside,
-    prolonged,
-    rolled,
-    seam,
-    turned,
-)
+from jko.steps.primal_dual.grids import box_of_mass, inside, reach_of
+from jko.steps.primal_dual.nested import nested_start
 from jko.steps.primal_dual.newton import DualNewton
 from jko.steps.primal_dual.own_error import at_the_end, at_the_start, turning
+from jko.steps.primal_dual.potentials import ends, first_variation, with_free_particles
 from jko.steps.primal_dual.splitting import Splitting
 from jko.steps.primal_dual.tolerances import TOLERANCES
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A step's path, its gap and whether it closed, the iterations, what the next step starts from, what the
-    inner slices cost beyond what the grid resolves (0 where that is little), and what a unit of mass gains
-    where growth has no bound (else 0), and what mass in doors pays."""
-
-    path: object
-    gap: float
-    enough: float
-    closed: bool
-    excess: float
-    iterations: int
-    data: dict
-    before: float
-    overpaid: float
-    runaway: float
-    paid: float
+from jko.steps.primal_dual.weights import balance, split, stiffness_of, units_of, weights_of
 
 
 class DynamicSolver:
-    """One step of `problem` from the values of a density."""
+    """One step of `problem` from the values of a density: the `best` path, its `gap` and whether it `closed`,
+    its `iterations`, F `before`."""
 
     def __init__(self, problem, settings: Scheme, values: np.ndarray, tau: float):
         self.problem, self.settings, self.tau = problem, settings, tau
@@ -65,30 +42,28 @@ class DynamicSolver:
         self.iterations, self.changes, self.expected, self.stayed = 0, 0, 0, 0
         self.within = math.inf  # the iterations that `tolerance` itself took
         self.turned_from: np.ndarray | None = None  # the potential of the last velocity
-        self.interacting = problem.interacts
         if problem.doors is not None:
             self.prices = problem.prices(problem.interaction(values))
         self._linearize(values)
         self.best, self.bound, self.gap, self.own = self._staying(), -math.inf, math.inf, math.inf
         self.rest = self._share_of_forces()
 
-    def solve(self, data: State) -> Outcome:
-        """The step, from the potential, flows and weights of the last one in `data`, or from nothing.
+    def solve(self, data: State) -> dict:
+        """What the next step starts from: the step is taken from the potential, flows and weights of the last
+        one in `data`, or from nothing.
 
         It is sought in a box around the mass, and bounded on the whole grid: where that bound says less than
         was asked for, in one with twice the margin.
         """
-        self.turned_from = at_the_start(self.problem, self.start.reshape(self.problem.layout))
-        if data:
-            self.turned_from = data["end"]
-        reach = self._reach()
-        boxed = not self.interacting and self.problem.length is None
+        self.turned_from = data["end"] if data else at_the_start(self.problem, self.start)
+        reach = reach_of(self.problem, self.start, self.field, self.tau)
+        boxed = not self.problem.interacts and self.problem.length is None
         while boxed and (box := box_of_mass(self.start, reach)) is not None:
             data, closed = self._in_box(data, box)
-            if self._closed() or not closed:
-                return self._outcome(data)
+            if self.closed() or not closed:
+                return data
             reach = [2 * n for n in reach]
-        return self._outcome(self._run(data))
+        return self._run(data)
 
     def _run(self, data: State | dict) -> dict:
         """Iterations from `data`, and what the next step starts from."""
@@ -97,23 +72,22 @@ class DynamicSolver:
             rest = self._at_rest(data)
             # what is just enough would be so for ever
             share = 1.0 if self.stayed > TOLERANCES.stays else TOLERANCES.rested
-            if self._closed() and self.gap <= share * self._enough():
+            if self.closed() and self.gap <= share * self.enough():
                 return rest
             self.bound, self.gap = -math.inf, math.inf
-        potential, flow = self._unpacked(data) if data else self._nested()
+        potential, flow = self._start_from(data)
         self.expected = min(int(data.get("iterations", 0)), TOLERANCES.longest_wait)
         potential = self._with_free_particles(potential, self._empty())
-        splitting = self._splitting(self.problem, self.start, self.field, self._weights(data))
+        splitting = split(self.problem, self.start, self.tau, self.field, self._weights(data))
         splitting.restart(potential, flow)
-        if self.interacting or self._first_check() <= TOLERANCES.first_check or self._runaway() > 0.0:
+        if self.problem.interacts or self._first_check() <= TOLERANCES.first_check or self.runaway() > 0.0:
             self._certify(splitting)  # else the last step's flows are far off, and dear to cut
         most = self.settings.max_iterations
         self._iterate(splitting, min(self._newton_from, most))
         if self._newton_from <= self.iterations < most:
             self._finish(splitting)
         self._iterate(splitting, most)
-        weights = [*splitting.s[:1], splitting.g, splitting.m, *splitting.s[-1:]]
-        weights = np.array(weights[: len(self._units)]) / self._units
+        weights = weights_of(splitting, len(self._units)) / self._units
         return self._packed(splitting.potential, splitting.flow, weights)
 
     def _at_rest(self, data: State | dict) -> dict:
@@ -157,7 +131,7 @@ class DynamicSolver:
             whole = np.zeros((problem.slices, *exchange.shape))
             whole[parts[f"flow{a}"]] = found[f"flow{a}"]
             found[f"flow{a}"] = whole
-        return found, inner._closed()
+        return found, inner.closed()
 
     def _packed(self, potential: np.ndarray, flow: list, weights: np.ndarray) -> dict:
         """What the next step starts from, as arrays."""
@@ -170,39 +144,15 @@ class DynamicSolver:
         }
         return data | {f"flow{a}": np.stack(slices) for a, slices in enumerate(zip(*flow, strict=True))}
 
-    def _unpacked(self, data: dict):
-        """(potential, flow) of `_packed`."""
+    def _start_from(self, data: State | dict) -> tuple:
+        """(potential, flow) of `_packed`, or of coarser grids."""
+        if not data:
+            return nested_start(self.problem, self.start, self.field, self.tau, self._units)
         exchanges, slices = range(len(self.problem.exchanges)), range(self.problem.slices)
-        flow = [[data[f"flow{a}"][k] for a in exchanges] for k in slices]
-        return list(data["potential"] - self.shift), flow
-
-    def _reach(self):
-        """Cells along each axis that mass may need beside it: how far the field pushes it in τ, how far U
-        can, as |x − y|²/2τ ≤ U′(max ρ) − U′(0), and a few. All cells where U′(0) = −∞ and along axes that
-        turn."""
-        push, largest = 0.0, self.start.max(axis=self.problem.axes, keepdims=True)
-        if self.problem.internal is not None:
-            push = float((self.problem.internal.derivative(largest) - self._lowest).max())
-            push = push if math.isfinite(push) else math.inf
-        reach = []
-        for axis, (h, n) in enumerate(zip(self.problem.spacing, self.problem.grid.cells, strict=True)):
-            faces = self.problem.exchanges[axis]
-            held = faces.mean(self.start) > TOLERANCES.next_to_nothing * largest
-            slope = float(np.abs(faces.drop(self.field)[held]).max(initial=0.0)) / h
-            cells = (self.tau * slope + math.sqrt(2.0 * self.tau * max(push, 0.0))) / h
-            reach.append(n if faces.turns else 2 * TOLERANCES.margin + math.ceil(min(cells, n)))
-        return reach + [0] * (3 - len(reach))
-
-    @functools.cached_property
-    def _lowest(self):
-        """U′(0), for each species."""
-        if self.problem.internal is None:
-            return 0.0
-        with np.errstate(all="ignore"):
-            return self.problem.internal.derivative(np.zeros((1, 1, self.problem.species)))
+        return data["potential"] - self.shift, [[data[f"flow{a}"][k] for a in exchanges] for k in slices]
 
     def _linearize(self, values: np.ndarray):
-        """F = ∫U + field ρ + constant with the interaction's tangent at `values`, whose W∗ρ is returned.
+        """F = ∫U + field ρ + constant with the interaction's tangent at `values`.
 
         The field is taken less U′ of the mean density, the `shift`, so that potentials, near field + U′,
         start near 0: in other units of length an entropy's U′ differs by a constant. Not so where there are
@@ -222,7 +172,6 @@ class DynamicSolver:
         self.field = np.ascontiguousarray(outer.reshape(problem.shape) - self.shift)
         tangent = 0.0 if pull is None else 0.5 * float(np.vdot(pull, values))
         self.constant = (float(np.vdot(self.shift, total)) - tangent) * problem.grid.cell_volume
-        return pull
 
     def _energy(self, r: np.ndarray):
         values = r.reshape(self.problem.layout)
@@ -257,39 +206,14 @@ class DynamicSolver:
         ones grow within tens of iterations, large ones hold the iterates where they start."""
         return np.clip(data.get("weights", 1.0), TOLERANCES.least_weight, 1.0) * self._units
 
-    def _splitting(self, problem, start: np.ndarray, field: np.ndarray, weights: np.ndarray | None = None):
-        flow, theta, density, *source = (self._units if weights is None else weights).tolist()
-        flows = [flow] * problem.grid.dimension + source
-        return Splitting(problem, start, self.tau, field, (flows, theta, density))
-
     def _empty(self):
         """Cells that hold next to nothing, at the start and at the end of the best path."""
         free = self.problem.most > 0.0
         return next_to_empty(self.problem, self.start) & next_to_empty(self.problem, self.best.end) & free
 
-    def _with_free_particles(self, potential: list, cells: np.ndarray):
-        """The potential, and in these cells the least |x − y|²/2τ_k + f(y) + U′(0): what a particle alone
-        would pay in the time left. A vacuum says nothing of its potential, which would wander."""
-        problem, grid, K = self.problem, self.problem.grid, self.problem.slices
-        lowest = problem.first_slope(self.best.end, self.pressure)
-        if not cells.any() or not np.isfinite(lowest).all():
-            return potential
-        paid = np.where(problem.most > 0.0, -(self.field + np.where(problem.held, lowest, 0.0)), -math.inf)
-
-        def alone(time: float):
-            moved = [c_transform(p, grid.spacing, time, periodic=grid.periodic) for p in problem.each(paid)]
-            return self._grown(problem.together(moved), time)
-
-        times = [self.tau * (K - k) / K for k in range(K)]
-        return [np.where(cells, alone(t), p) for t, p in zip(times, potential, strict=True)]
-
-    def _grown(self, potential: np.ndarray, time: float):
-        """What a particle alone pays beside its way where it may grow or die: −∂_t p + p²/2δ² = 0, while
-        finite."""
-        if self.problem.length is None:
-            return potential
-        factor = 1.0 + 0.5 * time / self.problem.length**2 * potential
-        return np.divide(potential, factor, out=potential.copy(), where=factor > 0.5)
+    def _with_free_particles(self, potential, cells: np.ndarray):
+        lowest = self.problem.first_slope(self.best.end, self.pressure)
+        return with_free_particles(self.problem, potential, self.field, lowest, self.tau, cells)
 
     @functools.cached_property
     def _newton_from(self) -> float:
@@ -308,15 +232,15 @@ class DynamicSolver:
         """
         # a path's density is right where U bends; under caps alone it is the iterate's that keeps below them
         first = self.best.densities if self.problem.cells.curved else splitting.density
-        newton = DualNewton(self.problem, self.start, self.actions, self._unit, first)
+        newton = DualNewton(self.problem, self.start, self.actions, self._stiffness, first)
         ends = ([field] * self.problem.slices for field in (self._first_variation(), 0.0 * self.field))
         newton.start_from([splitting.potential, *ends], self.field)
         for _ in range(TOLERANCES.newton_updates):
             before = self.gap
             self.iterations += newton.iterate(self.field)
             self._certify(newton)
-            settled = self.gap <= TOLERANCES.newton_beyond * self._enough() or self.gap > 0.5 * before
-            if self.iterations >= self.settings.max_iterations or (self._closed() and settled):
+            settled = self.gap <= TOLERANCES.newton_beyond * self.enough() or self.gap > 0.5 * before
+            if self.iterations >= self.settings.max_iterations or (self.closed() and settled):
                 break
         splitting.restart(newton.potential, newton.flow)
 
@@ -324,8 +248,8 @@ class DynamicSolver:
         """Iterations until the gap closes or their number is spent."""
         certified = self.iterations
         check = certified + self._first_check()
-        limit = 0 if not self.interacting and self._runaway() > 0.0 else limit
-        closed = self._closed()
+        limit = 0 if not self.problem.interacts and self.runaway() > 0.0 else limit
+        closed = self.closed()
         while self.iterations < limit and not closed:
             residuals = splitting.iterate()
             self.iterations += 1
@@ -335,7 +259,7 @@ class DynamicSolver:
                 before = self._left()
                 self._certify(splitting)
                 check = self.iterations + self._wait(self.iterations - certified, before - self._left())
-                certified, closed = self.iterations, self._closed()
+                certified, closed = self.iterations, self.closed()
 
     def _first_check(self) -> int:
         """Iterations before the first certificate."""
@@ -343,7 +267,7 @@ class DynamicSolver:
 
     def _left(self):
         """The powers of e that the gap has to fall by."""
-        return math.log(max(self.gap, np.finfo(float).tiny) / max(self._enough(), np.finfo(float).tiny))
+        return math.log(max(self.gap, np.finfo(float).tiny) / max(self.enough(), np.finfo(float).tiny))
 
     def _wait(self, iterations: int, fall: float):
         """How many iterations the gap needs if it goes on as in the last ones, within bounds."""
@@ -357,13 +281,14 @@ class DynamicSolver:
         found = admissible_path(
             self.problem, self.start, splitting.flow, splitting.potential, self.actions, self._energy
         )
-        if self.interacting:
+        if self.problem.interacts:
             found = self._mixed(found)
         if self._merit(found) < self._merit(self.best):
             self.best = found
             self.rest = min(self.rest, self._share_of_forces())
-            if self.interacting:
-                self._renew(splitting)
+            if self.problem.interacts:
+                self._linearize(found.end.reshape(self.problem.layout))
+                splitting.field = self.field
         self._bound_by(splitting.potential)
 
     def _bound_by(self, potential: list):
@@ -409,24 +334,14 @@ class DynamicSolver:
             share *= 0.5
         return found
 
-    def _renew(self, splitting):
-        """The tangent of the interaction at the best path's end takes the place of the last one."""
-        self._linearize(self.best.end.reshape(self.problem.layout))
-        splitting.field = self.field
+    def _rounding(self) -> float:
+        return rounding(self.problem, self.start, self.best, self.actions, self.field)
 
-    def _rounding(self):
-        volume = self.problem.grid.cell_volume
-        size = self.problem.size_in(self.field, self.best.end)
-        # where a cap alone holds nothing, all mass by a cell is the scale
-        size += max(float(np.max(a)) for a in self.actions) * float(self.start.sum()) * volume
-        if self.problem.length is not None:
-            size += abs(float(self.field.min())) * float(self.best.end.sum()) * volume
-        return TOLERANCES.rounding * (abs(self.best.cost) + size)
+    def closed(self) -> bool:
+        """Whether the gap is enough and the cap kept."""
+        return self.gap < math.inf and self.gap <= self.enough() and self._beyond(self.best) == 0.0
 
-    def _closed(self):
-        return self.gap < math.inf and self.gap <= self._enough() and self._beyond(self.best) == 0.0
-
-    def _enough(self):
+    def enough(self) -> float:
         """The gap to stop at: `tolerance` of W₂²/2τ, or less where τ's own error in the velocity is small,
         as long as that is near or Newton's method starts at once."""
         best, tolerance = self.best, self.settings.tolerance
@@ -448,23 +363,7 @@ class DynamicSolver:
         lost = self.before - self.best.energy - 2.0 * self.best.cost
         return TOLERANCES.of_time_error * lost if math.isfinite(lost) else math.inf
 
-    def _outcome(self, data: dict):
-        excess = self.problem.fullness(self.best.end) - 1.0
-        return Outcome(
-            self.best,
-            max(self.gap, 0.0),
-            self._enough(),
-            self._closed(),
-            excess,
-            self.iterations,
-            data,
-            self.before,
-            self._overpaid(list(data["potential"] - self.shift)),
-            self._runaway(),
-            self.paid_in_doors(self.best.end.reshape(self.problem.layout)),
-        )
-
-    def _runaway(self):
+    def runaway(self) -> float:
         """What a unit of mass gains where growth has no bound, in the tangent of an interaction; else 0."""
         problem = self.problem
         if problem.length is None:
@@ -472,123 +371,30 @@ class DynamicSolver:
         uncapped = self.field[(problem.most > 0.0) & ~np.isfinite(problem.most)]
         return runaway(uncapped, problem.internal, problem.length, self.tau)
 
-    def _overpaid(self, potential: list):
+    def _first_variation(self) -> np.ndarray:
+        """f + U′ and the pressure, at the end of the best path."""
+        return first_variation(self.problem, self.field, self.start, self.best.end) + self.pressure
+
+    def overpaid(self, data: dict) -> float:
         """By which share of the decrease the exact step may be better, 0 where that is little, or where the
         metric is not W₂."""
-        problem = self.problem
+        problem, best, bound = self.problem, self.best, self.bound - self.constant
         if not problem.standard:
             return 0.0
-        decrease = self.before - self.best.value
-        if not math.isfinite(decrease):
-            decrease = self.best.cost
-        ends, bound = self._ends(potential), self.bound - self.constant
-        return lost_to_slices(problem, self.tau, self.start, self.best.end, ends, self.field, bound, decrease)
+        potential, decrease = data["potential"] - self.shift, self.before - best.value
 
-    def _ends(self, potential: list):
-        """Candidates for (p¹ − w¹, p^K + w^K): what the first variation of F at the end says, which knows of
-        a vacuum too, and those of the iterates."""
-        problem, r = self.problem, self.best.end
+        def candidates():
+            yield potential
+            yield self._with_free_particles(potential, self._empty())
 
-        def of(p: list):
-            begin, end = (problem.speed_term(q, self.actions, self.start) for q in (p[0], p[-1]))
-            return p[0] - begin, p[-1] + end
-
-        begin, end = of(potential)
-        if problem.doors is None:
-            slope = self._first_variation()
-            yield begin, slope - problem.totals(r * (slope - end)) / problem.totals(r)
-            if problem.blocked is not None and problem.internal is None:
-                return  # right in each cell, where others may lead all ways into an obstacle
-        yield begin, end
-        yield of(self._with_free_particles(potential, self._empty()))
-
-    def _first_variation(self):
-        """f + U′ and the pressure, at the end of the best path, next to full where U′ is infinite."""
-        if self.problem.internal is None:
-            return self.field + self.pressure
-        eps = np.finfo(float).eps
-        r = np.maximum(self.best.end, self.start.max(axis=self.problem.axes, keepdims=True) * eps)
-        with np.errstate(divide="ignore"):
-            slope = self.problem.internal.derivative(r)
-        if not np.isfinite(slope).all():
-            slope = np.where(np.isfinite(slope), slope, self.problem.internal.derivative(r * (1.0 - eps)))
-        return self.field + self.pressure + slope
+        known = ends(problem, self.start, best.end, self.actions, self._first_variation(), candidates)
+        decrease = decrease if math.isfinite(decrease) else best.cost
+        return lost_to_slices(problem, self.tau, self.start, best.end, known, self.field, bound, decrease)
 
     @functools.cached_property
-    def _units(self):
-        """The units of the weights of flows, θ and densities, and of sources where there are any: how stiff
-        their cost is at the mean density."""
-        first, theta, density, source = TOLERANCES.weights
-        units = [self._unit * first, self._unit * theta, self._unit * density]
-        if self.problem.length is not None:
-            mean = float(np.vdot(self.start, self.start)) / float(self.start.sum())
-            units.append(2.0 * self.actions[-1] / mean * source)
-        return np.array(units)
+    def _units(self) -> np.ndarray:
+        return units_of(self.problem, self.start, self.actions, self._stiffness)
 
     @functools.cached_property
-    def _unit(self):
-        """The unit of the weights, an energy over a density: how much V + W∗ρ differs over the mass, or the
-        first variation from 0 where there are sources, plus the stiffness of U, or else what a move by one
-        cell costs."""
-        r, totals = self.start, self.problem.totals(self.start)
-        total, half = float(totals.sum()), 0.5 * self.problem.fullest
-        density = min(float(np.vdot(r, r)) / total, half)  # U′ and U″ of what is full are infinite
-        if self.problem.length is None:
-            change = self.field - self.problem.totals(r * self.field) / totals
-        else:
-            values = np.minimum(r, half).reshape(self.problem.layout)
-            change = self.problem.slope(values, self.problem.interaction(values)).reshape(r.shape)
-        energy = math.sqrt(float(np.vdot(r, change**2)) / total)
-        if self.problem.internal is not None:
-            alone = np.full((1, 1, self.problem.species), density)
-            energy += density * float(self.problem.internal.second_derivative(alone).max())
-        energy = energy if energy > 0.0 else max(float(np.max(action)) for action in self.actions)
-        return energy / density
-
-    def _nested(self):
-        """(potential, flow) to start from: the same step on coarser grids, which turn with the data, from the
-        coarsest."""
-        turn = seam(self.start, self.field, self.problem.grid.periodic)
-        fine = turned(self.problem, turn) if any(turn) else self.problem
-        levels = [(fine, rolled(self.start, turn), rolled(self.field, turn))]
-        while (coarse := halved(*levels[-1])) is not None:
-            levels.append(coarse)
-        guess = None
-        for problem, start, field in reversed(levels[1:]):
-            splitting = self._splitting(problem, start, field)
-            if guess is None:
-                splitting.gather()
-            else:
-                splitting.restart(*prolonged(*guess, problem))
-            self._coarse(splitting)
-            guess = splitting.potential, splitting.flow
-        if guess is None:
-            return [np.zeros(self.problem.shape) for _ in range(self.problem.slices)], self.problem.no_flows()
-        potential, flow = prolonged(*guess, fine)
-        back = tuple(-n for n in turn)
-        return [rolled(p, back) for p in potential], [[rolled(v, back) for v in slices] for slices in flow]
-
-    def _coarse(self, splitting: Splitting):
-        changes = 0
-        for iteration in range(1, TOLERANCES.coarse_iterations + 1):
-            residuals = splitting.iterate()
-            if iteration % TOLERANCES.balance == 0:
-                if iteration > TOLERANCES.patience:
-                    changes = balance(splitting, residuals, changes)
-                size = sum(float(np.vdot(r, r)) for r in splitting.density)
-                if residuals[4] + residuals[5] <= TOLERANCES.coarse_residual**2 * size:
-                    return
-
-
-def balance(splitting: Splitting, residuals: np.ndarray, changes: int):
-    """Multiply each weight by a power of (primal residual / dual residual) of its block, a ratio without
-    units.
-    """
-    power = 0.1 / (1.0 + (changes / TOLERANCES.settling) ** 2)
-    tiny = np.finfo(float).tiny
-    # by logarithms, since a dual residual of 0 would make the ratio overflow
-    logs = power * (np.log(residuals[0::2] + tiny) - np.log(residuals[1::2] + tiny))
-    most = math.log(TOLERANCES.most_change)
-    factors = np.exp(np.clip(logs, -most, most)).tolist()
-    splitting.rescale(*factors)
-    return changes + 1
+    def _stiffness(self) -> float:
+        return stiffness_of(self.problem, self.start, self.field, self.actions)
