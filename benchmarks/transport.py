@@ -46,14 +46,14 @@ def back_and_forth_cold():
         zero = np.zeros(2)
         lower = np.array(mu.grid.lower) + 0.5 * np.array(mu.grid.spacing)
         overlap = Overlap(mu.grid.spacing, mu.values / mu.mass, nu.values / nu.mass, lower, zero, 0.0)
-        affine, back_and_forth.Level.affine = (
-            back_and_forth.Level.affine,
+        affine, back_and_forth.Level._affine = (
+            back_and_forth.Level._affine,
             lambda level: np.zeros(level.mu.shape),
         )
         try:
             spent, found = seconds(lambda overlap=overlap: back_and_forth.solve(overlap))
         finally:
-            back_and_forth.Level.affine = affine
+            back_and_forth.Level._affine = affine
         error = 2.0 * found.value / exact - 1.0
         print(
             f"bumps, cold start {cells}²: {spent:.3f} s, error {error:+.1e}, gap {2 * found.gap / exact:.1e}"
