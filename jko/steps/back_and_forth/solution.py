@@ -10,6 +10,7 @@ import numpy as np
 from jko.measures import Density, Grid
 from jko.steps.back_and_forth.ascent import DualAscent
 from jko.steps.back_and_forth.tolerances import TOLERANCES
+from jko.steps.grid.energy import squared_slope
 from jko.steps.grid.levels import Region
 from jko.steps.grid.marginals import keep_masses, least_squared_distance, rescaled
 
@@ -115,17 +116,9 @@ def certify(ascent: DualAscent, phi: np.ndarray, density: np.ndarray, cell_volum
         work = np.where(pushed > 0, pressure, 0.0)
         primal = float(np.sum(ascent.energy.internal.density(pushed) - work * pushed))
         gap = (primal + ascent.energy.total_conjugate(pressure, density)) * cell_volume
-    axes = enumerate(zip(ascent.spacing, ascent.periodic, strict=True))
-    speed = sum(_centred_slope(phi, axis, h, turns) ** 2 for axis, (h, turns) in axes)
+    speed = squared_slope(phi, ascent.spacing, ascent.periodic)
     moved = ascent.tau**2 * float(np.vdot(speed, density)) * cell_volume
     mass = ascent.total * cell_volume
     cells_moved = float(np.sqrt(moved / mass)) / max(ascent.spacing)
     bias = mass * sum(h * h for h in ascent.spacing) / (8.0 * ascent.tau)
     return Certificate(gap, moved / (2.0 * ascent.tau), cells_moved, bias, pushed)
-
-
-def _centred_slope(phi: np.ndarray, axis: int, h: float, turns: bool):
-    first, last = (phi.take([end], axis) for end in ((-1, 0) if turns else (0, -1)))
-    padded = np.concatenate([first, phi, last], axis)
-    n = phi.shape[axis]
-    return (padded.take(range(2, n + 2), axis) - padded.take(range(n), axis)) / (2.0 * h)

@@ -17,7 +17,7 @@ from jko.loops.elliptic.room_flux import RoomFaces
 from jko.loops.grids.resample import interpolate
 from jko.measures import Density
 from jko.steps.grid.dual_energy import DualEnergy
-from jko.steps.grid.energy import DualProblem, energy_size, squared_jumps
+from jko.steps.grid.energy import DualProblem, energy_size
 from jko.steps.grid.levels import Levels
 from jko.steps.linearized.tolerances import TOLERANCES
 
@@ -209,7 +209,14 @@ class LinearizedNewton:
         """τ(∂φ)², the mean of both faces."""
         if isinstance(self.faces, RoomFaces):
             return 0.5 * self.scale[axis] * self.faces.squared_slope(phi, axis)
-        return 0.5 * self.scale[axis] * squared_jumps(phi, axis, axis in self.faces.around)
+        slope, square = np.diff(phi, axis=axis), np.zeros(self.shape)
+        slope *= slope
+        square[tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))] = slope
+        square[tuple(slice(1, None) if a == axis else slice(None) for a in range(3))] += slope
+        if axis in self.faces.around:
+            ends = phi.take([0], axis) - phi.take([-1], axis)
+            square[tuple([0, -1] if a == axis else slice(None) for a in range(3))] += ends**2
+        return 0.5 * self.scale[axis] * square
 
 
 class LinearizedLadder:

@@ -10,6 +10,7 @@ from jko.loops.elliptic.multigrid import Multigrid
 from jko.loops.elliptic.weighted_multigrid import WeightedMultigrid
 from jko.loops.transport.monge_ampere import LEAST, TAIL, End, transported
 from jko.steps.grid.dual_energy import DualEnergy
+from jko.steps.grid.energy import squared_slope
 from jko.steps.monge_ampere.tolerances import TOLERANCES
 
 FOLD = TAIL  # least eigenvalue of DS that counts as a map; the logarithm goes on along its tangent below
@@ -216,18 +217,6 @@ class LogEnergy:
         if self.temperature is not None:
             return self.temperature * float(np.vdot(density, np.where(density > 0.0, log, 0.0)))
         return float(self.internal.density(density).sum())
-
-
-def squared_slope(p: np.ndarray, spacing: tuple, periodic: tuple[bool, ...]):
-    """|∇p|² in the cells, by the slope across both neighbours, with mirrored walls: that of a quadratic p is
-    exact, where the mean of the squares at both faces is off by (h ∂²p/2)² along each axis."""
-    total = np.zeros(p.shape)
-    for axis, (h, turns) in enumerate(zip(spacing, periodic, strict=True)):
-        lines = np.moveaxis(p, axis, 0)
-        ends = (lines[-1:], lines[:1]) if turns else (lines[:1], lines[-1:])
-        widened = np.concatenate([ends[0], lines, ends[1]])
-        total += np.moveaxis(((widened[2:] - widened[:-2]) * (0.5 / h)) ** 2, 0, axis)
-    return total
 
 
 def transport_cost(p: np.ndarray, density: np.ndarray, tau: float, spacing: tuple, periodic: tuple) -> float:
