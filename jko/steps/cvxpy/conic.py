@@ -1,6 +1,5 @@
 """Functional -> conic form: what each functional becomes inside a convex program of one JKO step.
 
-`HANDLED` says, for every functional of the registry, how a step takes it; a test holds it to the registry.
 An internal energy with an entry in `FORMS` enters as cones; one without goes by quadratic models, renewed
 until the certificate closes.
 """
@@ -15,34 +14,6 @@ import numpy as np
 
 import functionals as fn
 from functionals import Functional
-from jko.transport import SquaredDistance
-
-HANDLED = {
-    fn.Entropy: "exponential cones",
-    fn.Power: "power cones, a quadratic for m = 2 in the Eulerian form",
-    fn.FermiDirac: "quadratic models",
-    fn.InternalEnergy: "quadratic models",
-    fn.Potential: "a linear term (Eulerian), quadratic models (Lagrangian)",
-    fn.Interaction: "a quadratic for its positive part, tangents for its negative part",
-    fn.KL: "dissolves into Entropy and Potential",
-    fn.MMD: "dissolves into Interaction and Potential",
-    fn.Reward: "dissolves into Entropy and Potential",
-    fn.TwoLayerNetwork: "refused by name: a functional of particles",
-    fn.Cap: "bounds",
-    fn.Dirichlet: "a quadratic of the last density",
-    fn.FisherInformation: "rotated second-order cones, one a face",
-    fn.GradientEnergy: "refused by name, but for the two above: known by values alone",
-    fn.LocalEnergy: "quadratic models where convex",
-    fn.PhiDivergence: "quadratic models",
-    fn.ChiSquared: "quadratic models",
-    fn.Renyi: "refused by name: a function of an integral",
-    fn.EnergyDistance: "dissolves into Interaction and Potential",
-    fn.SlicedWasserstein: "quadratic models",
-    fn.SinkhornDivergence: "quadratic models",
-    SquaredDistance: "quadratic models",
-    fn.Moment: "quadratic models",
-    fn.Barycentre: "quadratic models",
-}
 
 
 @dataclass(frozen=True)
