@@ -55,7 +55,7 @@ class CappedDiffusion(NonlinearDiffusion):
         """ρ′ from `base`, with the M of the density `carried`."""
         fields = carried, *self.diffusion(carried), psi
         sides = [self.faces.by_lines(blended, rising, *fields) for rising in (-1.0, 1.0)]
-        newton = GridNewton(self, base, carried, psi, self.column, 0.0)
+        newton = GridNewton(self, base, carried, psi, self.column)
         solved = newton.newton(weight[:, None] * np.stack(sides, axis=1), TOLERANCES.capped_iterations)
         if not (solved or newton.worst < TOLERANCES.accepted):
             raise NotSolved(f"residual {newton.worst:.1e} of the tolerance")
@@ -71,7 +71,7 @@ class GridNewton(LineNewton):
     ):
         faces = self.problem.faces
         rho, p, psi, base, side = (f[:, 0] for f in (self.rho, self.p, self.psi, self.base, self.side))
-        curvature = self.problem.curvature(rho) + self.proximal
+        curvature = self.problem.curvature(rho)
         flat, size = self._upwind(mobility, self.p + self.psi), np.abs(p) + np.abs(psi)
         with np.errstate(invalid="ignore", over="ignore"):
             right = base - rho + faces.gather(flat * faces.difference(p + psi))

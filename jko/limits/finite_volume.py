@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from functionals.base import Functional
 from jko.errors import UnsupportedFunctional, positive_number
+from jko.full import fits
 from jko.measures import Density, LineDensity, Measure
 from jko.metric import frozen_metric
 from jko.mobility import Mobility
@@ -222,7 +223,7 @@ class FiniteVolume(Scheme):
         except TooFast as reason:
             return mu, state, StepInfo(status=Status.NOT_CONVERGED, note=str(reason))
         if not info.converged:
-            return mu, state, info
+            return mu, state, _overfull(problem.at(middle), half, info)
         info = replace(
             info,
             mass_error=abs(
@@ -268,6 +269,18 @@ _OF_ONES_OWN = (
     "; a diffusion is implicit as fn.InternalEnergy(U), an energy of the gradient as fn.Dirichlet(), "
     "fn.FisherInformation() or fn.GradientEnergy(g), not in one's own energy"
 )
+
+
+def _overfull(problem, mu: Measure, info: StepInfo) -> StepInfo:
+    """The record of a step that did not end, with that for a reason if mu is more than the box holds."""
+    room = float(np.sum((problem.cap * mu.grid.cell_volume)[mu.grid.inside]))
+    if fits(room, mu):
+        return info
+    note = (
+        f"the reaction makes a mass of {mu.mass:g}, more than the {room:g} that the box holds below its cap: "
+        "end the run before, or let it grow below the cap, by reaction=F or a function that is 0 there"
+    )
+    return replace(info, note=note)
 
 
 def _unfinished(outcome, tau: float, own: bool):

@@ -11,17 +11,15 @@ TINY = 1e-300
 
 
 class LineNewton:
-    """The iterate of Newton's method: (ρ, p) on the graph p = U′(ρ) + ε(ρ − base), all lines at once."""
+    """The iterate of Newton's method: (ρ, p) on the graph p = U′(ρ), all lines at once."""
 
-    def __init__(
-        self, problem, base: np.ndarray, start: np.ndarray, psi: np.ndarray, cap: np.ndarray, proximal: float
-    ):
-        self.problem, self.base, self.psi, self.cap, self.proximal = problem, base, psi, cap, proximal
+    def __init__(self, problem, base: np.ndarray, start: np.ndarray, psi: np.ndarray, cap: np.ndarray):
+        self.problem, self.base, self.psi, self.cap = problem, base, psi, cap
         self.scale = base.mean(axis=0)
         self.empty = self.scale <= TINY
         with np.errstate(all="ignore"):
             self.p_full = np.where(np.isfinite(cap), self.slope(np.where(np.isfinite(cap), cap, 1.0)), np.inf)
-        self.p_empty = problem.p_empty - proximal * base
+        self.p_empty = np.full(base.shape, problem.p_empty)
         floor = 0.0 if np.isfinite(problem.p_empty) else TOLERANCES.newton_floor
         self.rho = np.clip(np.maximum(start, floor * self.scale), 0.0, cap)
         self.rho[:, self.empty] = 0.0
@@ -32,7 +30,7 @@ class LineNewton:
 
     def slope(self, rho: np.ndarray):
         """The p of ρ on the graph."""
-        return self.problem.slope(rho) + self.proximal * (rho - self.base)
+        return self.problem.slope(rho)
 
     def newton(self, mobility: np.ndarray, most: int, guarded: bool = False):
         """At most so many iterations; returns whether all lines reached the tolerance."""
@@ -62,7 +60,7 @@ class LineNewton:
         self, mobility: np.ndarray, step_rho: np.ndarray, step_p: np.ndarray, residual: np.ndarray
     ):
         """Newton's step for a fixed M, and each line's residual over its tolerance."""
-        curvature = self.problem.curvature(self.rho) + self.proximal
+        curvature = self.problem.curvature(self.rho)
         state = self.rho, self.p, self.psi, self.base, curvature, self.side
         direction(
             *state,
@@ -108,5 +106,5 @@ class LineNewton:
         """Σ U*(p) − base·(p + Ψ) + ½ M|Δ(p + Ψ)|² on each line, U* by Fenchel's equality on the graph."""
         excess = rho - self.base
         with np.errstate(all="ignore"):
-            value = excess * p - self.problem.energy(rho) - 0.5 * self.proximal * excess**2
+            value = excess * p - self.problem.energy(rho)
         return value.sum(axis=0) + 0.5 * self._tension(mobility, p + self.psi)

@@ -139,7 +139,7 @@ class NonlinearDiffusion:
         rounds: int = 24,
     ):
         """(ρ′ of one implicit stage, which lines it holds on with M(ρ′))."""
-        line = LineNewton(self, base, start, psi, cap, 0.0)
+        line = LineNewton(self, base, start, psi, cap)
         mobility = self.mobility(line.rho, line.p, line.psi)
         for count in range(rounds):
             before = line.rho.copy()

@@ -49,7 +49,7 @@ def evolve(problem, mu: Density, energy: float, tau: float) -> Outcome:
     while now.done < 1.0:
         rest = 1.0 - now.done
         crossed, changed = problem.crossed(now.mu, rest * tau)
-        if problem.rests and max(crossed, changed) == 0.0:
+        if problem.rests and max(crossed, changed) == 0.0 and _below(problem, now.mu.values):
             return _joined(now, Outcome(now.mu, now.energy).counted(Way.STATIONARY), rest)
         cell, change = rest / max(crossed, 1.0), rest if still else rest / max(changed, 1.0)
         share = min(share, cell if tries < TOLERANCES.line_substeps else max(cell, change))
@@ -99,7 +99,7 @@ def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool
     except NotSolved:
         return None, None
     least = values.min()
-    if not converged or not np.isfinite(least) or least < 0.0 or np.any(values > problem.cap * (1 + 1e-12)):
+    if not converged or not np.isfinite(least) or least < 0.0 or not _below(problem, values):
         return None, None
     after, out = _through_doors(problem, mu, values)
     if abs(after.mass + out - mu.mass) > TOLERANCES.mass * mu.mass:
@@ -110,6 +110,11 @@ def _attempt(problem, mu: Density, energy: float, tau: float, second_order: bool
     if value - energy <= problem.rounding(mu) and _stays(mu, values):
         return None, Outcome(mu, energy, iterations).counted(Way.STATIONARY)
     return None, None
+
+
+def _below(problem, values: np.ndarray):
+    """Whether ρ is below the cap, but for rounding."""
+    return bool(np.all(values <= problem.cap * (1.0 + 1e-12)))
 
 
 def _stays(mu: Density, values: np.ndarray):

@@ -20,7 +20,7 @@ def test_a_light_line_beside_a_heavy_one_is_solved_as_it_is_alone(m):
 
     def solved(lines):
         batch = [np.ascontiguousarray(field[:, lines]) for field in (rho, psi, cap)]
-        newton = LineNewton(solver, batch[0], batch[0] + 1e-9 * batch[0].max(axis=0), *batch[1:], 0.0)
+        newton = LineNewton(solver, batch[0], batch[0] + 1e-9 * batch[0].max(axis=0), *batch[1:])
         mobility = solver.mobility(newton.rho, newton.p, newton.psi)
         assert newton.newton(30.0 * mobility, 60)
         return newton.rho
@@ -37,7 +37,7 @@ def test_a_cell_that_lets_nothing_through_keeps_its_base(unit):
     base = np.array([0.3, 0.0, 0.5, 0.2, 0.4])[:, None] / unit
     start = np.array([0.0, 0.0, 0.0, 0.1, 0.4])[:, None] / unit
     solver = NonlinearDiffusion((unit**2 * fn.Power(2)).parts.internal_energy, np.full_like(base, np.inf))
-    line = LineNewton(solver, base, start, 0.0 * base, solver.cap, 0.0)
+    line = LineNewton(solver, base, start, 0.0 * base, solver.cap)
     line.side[:3], line.p[:3] = -1, -unit
     mobility = np.array([0.0, 0.0, 0.0, 1.0])[:, None] / unit**2
     assert line.newton(mobility, 20)

@@ -115,3 +115,15 @@ def test_growth_ends_at_the_cap_of_the_functional_that_grows(dimension, unit, en
     run = jko.flow(F + energy * fn.Potential(lambda x: x[0] / unit), half, scheme, tau=tau, n_steps=8)
     assert np.all(np.diff(run.energy) <= 0.0)
     assert max(mu.values.max() for mu in run.measures) <= cap * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("internal", [None, 0.1 * fn.Power(2)])
+def test_growth_beyond_what_a_box_holds_is_told(internal):
+    """A mass of e^{.2} in a box of 1 under a cap of 1.2."""
+    grid = jko.Grid.uniform(0.0, 1.0, 20)
+    F = fn.Cap(1.2) + (fn.Potential("quadratic") if internal is None else internal)
+    scheme = jko.limits.FiniteVolume(reaction=lambda x, rho: 1.0)
+    run = jko.flow(F, jko.Density.uniform(grid, 0.0, 1.0), scheme, tau=0.05, n_steps=10, throw=False)
+    assert run.final.mass == pytest.approx(np.exp(0.15), rel=1e-9)
+    with pytest.raises(StepFailed, match=r"makes a mass of 1.2214, more than the 1.2"):
+        jko.flow(F, run.final, scheme, tau=0.05, n_steps=1)
