@@ -3,7 +3,9 @@
 import numpy as np
 from scipy.special import wrightomega
 
-from jko.loops.elliptic.dynamic_step import _proxes, applied_to_modes, inverses_of_modes, wright
+from jko.loops.elliptic.cell_proxes import wright
+from jko.loops.elliptic.dynamic_step import _proxes
+from jko.loops.elliptic.slice_modes import applied_to_modes, inverses_of_modes
 
 
 def test_the_wright_function_from_any_guess():

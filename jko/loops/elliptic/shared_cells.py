@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from jko.loops.elliptic.dynamic_step import _SETTLED, _slope, cell_prox
+from jko.loops.elliptic.cell_proxes import _SETTLED, _slope, cell_prox
 
 
 @njit(cache=True, error_model="numpy")

@@ -12,8 +12,8 @@ import scipy.sparse as sparse
 import functionals as fn
 from functionals import Functional
 from jko.errors import UnsupportedFunctional
+from jko.loops.elliptic.cell_proxes import cell_proxes
 from jko.loops.elliptic.cut_flows import cut_flows
-from jko.loops.elliptic.dynamic_step import cell_proxes
 from jko.measures import Density, Grid
 from jko.mobility import Exclusion
 from jko.steps.grid.energy import GridEnergy, blocked_cells, energy_size, fullest, require_below

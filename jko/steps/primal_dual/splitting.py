@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import fft
 
-from jko.loops.elliptic.dynamic_step import applied_to_modes, cell_pass, inverses_of_modes
+from jko.loops.elliptic.cell_proxes import cell_pass
+from jko.loops.elliptic.slice_modes import applied_to_modes, inverses_of_modes
 from jko.loops.elliptic.stencils import put_laplacians
 
 RELAXATION = 1.8
