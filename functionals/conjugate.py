@@ -149,6 +149,12 @@ class GatheredInternal:
         """The density beyond which U is infinite, inf for none."""
         return min(atom.cap for _, atom in self.terms)
 
+    @cached_property
+    def fills(self) -> bool:
+        """Whether U′(0) = −∞, so that no minimiser leaves a vacuum."""
+        with np.errstate(all="ignore"):
+            return not np.isfinite(self.derivative(np.zeros(1))[0])
+
     def density(self, s: np.ndarray):
         """U(s)."""
         return sum(c * atom.density(s) for c, atom in self.terms)

@@ -92,7 +92,7 @@ def _candidates(F: Functional, mu: Density):
         yield Quantile(), f"a density on the line, {size} cells: Newton's method on the edges, exact and fast"
     if F.parts.internal_energy is not None and not F.parts.constraints:
         empty = int(np.sum(mu.values <= 0.0))
-        if not _fills(F.parts.internal_energy):
+        if not F.parts.internal_energy.fills:
             why = "the internal energy allows vacuum"
         elif empty:
             why = f"the density has vacuum, {empty} of {size} cells"
@@ -106,12 +106,6 @@ def _candidates(F: Functional, mu: Density):
         yield Entropic(), "the grid is periodic, and no internal energy holds cells together: scaling"
     elif mu.grid.size > TOLERANCES.few_cells:
         yield Entropic(), f"no internal energy nor cap on {size} cells, many for a convex program: scaling"
-
-
-def _fills(internal) -> bool:
-    """Whether U′(0) = −∞, so that a step leaves no vacuum."""
-    with np.errstate(all="ignore"):
-        return not np.isfinite(internal.derivative(np.zeros(1))[0])
 
 
 def _by_convex_program(F: Functional, mu: Measure, refusals):

@@ -253,8 +253,8 @@ class DualProblem(GridEnergy):
                 f"{scheme} needs an internal energy that holds the density together, got {F!r}; "
                 "take steps.PrimalDual, or move particles by descent.BackwardEuler"
             )
+        self.full_support = self.internal.fills
         with np.errstate(all="ignore"):
-            self.full_support = not np.isfinite(self.internal.derivative(np.zeros(1))[0])
             thin, dense = self.internal.second_derivative(np.array([1e-3, 1.0]) * mu.values.max())
         self.stiff = bool(thin < TOLERANCES.flat * dense)
 

@@ -91,7 +91,7 @@ def feathered(edges: np.ndarray, masses: np.ndarray, U, walls: tuple):
     before = np.append(edges[0] > walls[0], masses[:-1] == 0.0)[held]
     after = np.append(masses[1:] == 0.0, edges[-1] < walls[1])[held]
     ends = int(np.sum(before) + np.sum(after))
-    if U is None or ends == 0 or not _fills(U):
+    if U is None or ends == 0 or not U.fills:
         return edges, widths, masses
     count = max(1, min(TOLERANCES.feathers, max(TOLERANCES.most_feathers, masses.size) // ends))
     falling = TOLERANCES.feather_ratio ** -np.arange(float(count))
@@ -106,11 +106,6 @@ def feathered(edges: np.ndarray, masses: np.ndarray, U, walls: tuple):
         new_edges.append(np.append(inner, edges[i + 1]))
     counts, shares = [part.size for part in shared], np.concatenate(shared)
     return np.concatenate(new_edges), shares * np.repeat(widths, counts), shares * np.repeat(masses, counts)
-
-
-def _fills(U) -> bool:
-    with np.errstate(all="ignore"):
-        return bool(np.isneginf(U.derivative(np.zeros(1))[0]))
 
 
 def without_light(problem, share: float = LIGHT[0]):
