@@ -32,6 +32,11 @@ def is_full(parts, mu: Measure, obstacle=None) -> bool:
     return bool(((rho >= (1.0 - TOLERANCES.quotient) * cap) & (rho <= (1.0 + EXCESS) * cap)).all())
 
 
+def fits(room: float, mu: Density | LineDensity) -> bool:
+    """Whether the mass of mu is at most the `room` below a cap, but for rounding."""
+    return float(mu.mass) <= room * (1.0 + TOLERANCES.quotient)
+
+
 def at_rest(mu: Density | LineDensity) -> StepInfo:
     """The record of a step that stays."""
     return StepInfo(

@@ -10,9 +10,9 @@ import numpy as np
 
 from functionals import Functional
 from functionals.conjugate import GatheredInternal
-from functionals.tolerances import TOLERANCES as ROUNDING
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional
+from jko.full import fits
 from jko.measures import Density, Grid, LineGrid, Measure
 from jko.records import joined
 from jko.scheme import Scheme, State
@@ -57,7 +57,7 @@ class Lagrangian:
         # cells that a cap bounds are the grid's own: smoothed ones could exceed it
         self.plain = bool(caps) or (self.internal is not None and self.internal.cap < np.inf)
         room = float(np.sum(mu.grid.cell_volume)) if self.shells else self.box[1] - self.box[0]
-        if self.cap is not None and mu.mass > self.cap * room * (1.0 + ROUNDING.quotient):
+        if self.cap is not None and not fits(self.cap * room, mu):
             raise ValueError(
                 f"functional: the cap leaves room for a mass of {self.cap * room:g}, "
                 f"got {mu.mass:g}; raise the cap or widen the grid"
