@@ -60,7 +60,7 @@ class EntropicStep:
 
     def plan_cost(self, scaled: Scaled, axes: list) -> float:
         """∑π|x − y|²/2τ of a plan on the grid with these axes."""
-        return (_plan_cost_around if any(self.periodic or ()) else _plan_cost)(scaled, axes)
+        return _plan_cost(scaled, axes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,28 +183,14 @@ def _levels(step: EntropicStep):
 
 
 def _plan_cost(scaled, axes: list):
-    """∑π|x − y|²/2τ, one sum with the kernel an axis."""
-    step = scaled.step
-    heat = step.heat()
-    cost = 0.0
+    """∑π|x − y|²/2τ, by two moments with the kernel an axis, y the nearest image: along a periodic axis the
+    field goes on for half a turn."""
+    step, cost = scaled.step, 0.0
+    periodic = step.periodic or (False,) * len(axes)
     for a, axis in enumerate(axes):
-        shape = [1] * step.rho.ndim
-        shape[a] = -1
-        y = axis.reshape(shape)
-        low = y.min() - max(float(np.ptp(y)), np.sqrt(step.epsilon))
-        mean = low + np.exp(heat(scaled.g + np.log(y - low)) + scaled.f)
-        cost += float((step.rho * (y**2 - 2.0 * y * mean) + scaled.density * y**2).sum())
-    return cost / (2.0 * step.tau)
-
-
-def _plan_cost_around(scaled, axes: list):
-    """`_plan_cost` with the nearest image of y: along a periodic axis the field goes on for half a turn."""
-    step = scaled.step
-    cost = 0.0
-    for a, axis in enumerate(axes):
-        n, pad = len(axis), len(axis) // 2 if step.periodic[a] else 0
+        n, pad = len(axis), len(axis) // 2 if periodic[a] else 0
         wide = np.pad(scaled.g, [(pad, pad) if b == a else (0, 0) for b in range(len(axes))], mode="wrap")
-        flags = tuple(turns and b != a for b, turns in enumerate(step.periodic))
+        flags = tuple(turns and b != a for b, turns in enumerate(periodic))
         heat = replace(step, rho=wide, periodic=flags).heat()
         shape = [-1 if b == a else 1 for b in range(len(axes))]
         beyond = step.spacing[a] * (0.5 + np.arange(n + 2 * pad)).reshape(shape)
