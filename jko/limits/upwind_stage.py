@@ -40,20 +40,26 @@ class UpwindStage:
 
     def solve(self) -> tuple[np.ndarray, np.ndarray]:
         """(ρ′, which lines reached their tolerance)."""
-        now, solved = self._begun(), self.mass <= TOLERANCES.nothing
-        with np.errstate(over="ignore", invalid="ignore"):  # steps that the search shortens
-            for _ in range(TOLERANCES.upwind_iterations):
-                solved = solved | self._done(now)
-                if solved.all():
-                    break
-                now = self._searched(now, solved)
-        return now.rho, solved | self._done(now)
+        answer, solved = self.base.copy(), self.mass <= TOLERANCES.nothing
+        for halvings in (0, TOLERANCES.upwind_halvings):
+            now, done = self._begun(), solved.copy()
+            with np.errstate(all="ignore"):  # of steps that are too long
+                for _ in range(TOLERANCES.upwind_iterations):
+                    done = done | self._done(now)
+                    if done.all():
+                        break
+                    now = self._searched(now, done, halvings)
+            answer = np.where(done & ~solved, now.rho, answer)
+            solved = solved | done
+            if solved.all():
+                break
+        return answer, solved
 
     def _begun(self):
-        floor = TOLERANCES.newton_floor * self.mass / len(self.base)
+        floor = TOLERANCES.tail_floor * self.mass / len(self.base)
         graph = self.problem.p_empty, self.problem.curvature(np.zeros((1, 1)))
         vertical = not all(np.all(np.isfinite(at_empty)) for at_empty in graph)
-        rho = np.where(vertical & (self.base == 0.0), floor, np.minimum(self.base, self.cap))
+        rho = np.minimum(np.maximum(self.base, floor) if vertical else self.base, self.cap)
         full = rho >= self.cap * (1.0 - TOLERANCES.lost)
         rho = np.where(full, self.cap, rho)
         return self._at(rho, np.where(full, self.p_full, self._slope(rho)), full)
@@ -73,13 +79,13 @@ class UpwindStage:
         lost = np.abs(now.left.sum(axis=0))
         return np.all(np.abs(now.left) <= small + now.blur, axis=0) & (lost <= len(self.base) * small)
 
-    def _searched(self, now: Iterate, solved: np.ndarray):
+    def _searched(self, now: Iterate, solved: np.ndarray, halvings: int):
         """The next iterate; solved lines stay."""
         step_rho, step_p = np.empty_like(now.rho), np.empty_like(now.rho)
         fields = now.rho, now.p, self.psi, now.full, self.problem.curvature(now.rho), self.volumes, self.step
         direction(*fields, TOLERANCES.full_touch, now.left.copy(), step_rho, step_p)
         length, before = np.where(solved, 0.0, 1.0), np.maximum(np.abs(now.left), now.blur).sum(axis=0)
-        for _ in range(TOLERANCES.upwind_halvings):
+        for _ in range(1 + halvings):
             after = self._moved(now, length * step_rho, length * step_p)
             rises = ~(np.abs(after.left).sum(axis=0) <= before) & ~solved
             if not rises.any():
@@ -88,10 +94,12 @@ class UpwindStage:
         return after
 
     def _moved(self, now: Iterate, step_rho: np.ndarray, step_p: np.ndarray):
-        """Along the graph; a cell that would be emptied, or under a U′(0) = −∞ lose more, keeps a tenth."""
-        linear, tenth = now.rho + step_rho, 0.1 * now.rho
-        emptied = linear <= (0.0 if np.isfinite(self.problem.p_empty) else tenth)
-        rho = np.where(emptied, tenth, linear)
+        """Along the graph; a cell to be emptied keeps a tenth, under a U′(0) = −∞ at least a thousandth."""
+        linear = now.rho + step_rho
+        if np.isfinite(self.problem.p_empty):
+            rho = np.where(linear > 0.0, linear, 0.1 * now.rho)
+        else:
+            rho = np.maximum(linear, 1e-3 * now.rho)
         above = now.p + step_p
         stays = now.full & (above >= self.p_full)
         full = stays | (~now.full & (rho >= self.cap))
