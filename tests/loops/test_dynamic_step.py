@@ -54,3 +54,16 @@ def test_the_proxes_of_the_action_solve_their_cubic_in_any_unit():
         _proxes(held, closed, unit * action, (s, g, 1.8), work)
         assert np.allclose(work[4] / unit, v, rtol=1e-9, atol=1e-12 * np.abs(v0))
         assert np.allclose(work[5] / unit, t, rtol=1e-9, atol=1e-12 * (c + np.abs(t0)))
+
+
+def test_a_face_without_mass_stays_without_where_its_cubic_has_its_root_at_the_offset():
+    """t₀ = −κ/c², as every start sets it in a vacuum: rounding alone says on which side of c the root is."""
+    rng = np.random.default_rng(1)
+    n, s, g = 4000, 0.7, 30.0
+    v0, action = rng.normal(size=n) * 10.0 ** rng.uniform(-3, 3, n), 10.0 ** rng.uniform(-2, 2, n)
+    c = 2.0 * action / s
+    t0 = -(action * v0**2 / g) / c**2 * (1.0 + 1e-16 * rng.integers(-3, 4, n))
+    work, held = np.zeros((7, n)), (v0, v0, np.zeros(n), v0)
+    work[2], work[3] = v0, t0
+    _proxes(held, np.zeros(n, bool), action, (s, g, 1.8), work)
+    assert np.all(work[5] <= 1e-13 * (c - t0))

@@ -149,24 +149,19 @@ def _proxes(held, closed, action, weights, work):
     """
     s, g, _ = weights
     v0, t0, v, t, root = work[2], work[3], work[4], work[5], work[6]
-    origin, kappa, theta = v, t, held[2]  # of y² (y − y₀) = κ, until the proxes take their place
+    theta = held[2]
     a, b = 2.0 / s, 1.0 / g
     for i in range(theta.size):
-        kappa[i] = b * action[i] * v0[i] * v0[i]
-    for i in range(theta.size):
-        c = a * action[i]
-        some = kappa[i] > -t0[i] * c * c
-        origin[i] = t0[i] + c if some else c
-        root[i] = max(theta[i], t0[i]) + c if some else c
-    for i in range(theta.size):
-        c = a * action[i]
-        kappa[i] = kappa[i] if kappa[i] > -t0[i] * c * c else 0.0
+        c, kappa = a * action[i], b * action[i] * v0[i] * v0[i]
+        root[i] = max(theta[i], t0[i]) + c if kappa > -t0[i] * c * c else c
     for _ in range(100):
         unsettled = 0.0
         for i in range(theta.size):
-            y = root[i]
-            value, slope = y * y * (y - origin[i]) - kappa[i], y * (3.0 * y - 2.0 * origin[i])
-            step = value * slope / (slope * slope - value * (3.0 * y - origin[i]))
+            c, kappa = a * action[i], b * action[i] * v0[i] * v0[i]
+            some = kappa > -t0[i] * c * c  # asked once for both: rounding may answer otherwise elsewhere
+            y0, kappa, y = c + (t0[i] if some else 0.0), kappa if some else 0.0, root[i]
+            value, slope = y * y * (y - y0) - kappa, y * (3.0 * y - 2.0 * y0)
+            step = value * slope / (slope * slope - value * (3.0 * y - y0))
             y -= step
             unsettled += 1.0 if step * step > 1e-10 * y * y else 0.0  # of third order
             root[i] = y
