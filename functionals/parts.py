@@ -7,7 +7,6 @@ from functools import cached_property
 
 import numpy as np
 
-from functionals import pointwise
 from functionals.base import Functional
 from functionals.conjugate import GatheredInternal
 
@@ -60,20 +59,6 @@ class Parts:
         """V = Σ cᵢVᵢ at points `[n, d]`, in float64."""
         points = np.asarray(points, dtype=float)
         return sum((c * np.asarray(atom.values(points)) for c, atom in self.potential), np.zeros(len(points)))
-
-    def potential_gradient(self, points: np.ndarray) -> np.ndarray:
-        """∇V at points `[n, d]`, in float64."""
-        points = np.asarray(points, dtype=float)
-        terms = (c * np.asarray(pointwise.gradients(atom.V, points)) for c, atom in self.potential)
-        return sum(terms, np.zeros_like(points))
-
-    @cached_property
-    def potential_function(self):
-        """V as one jax function of a point `[d]`, or None."""
-        terms = self.potential
-        if not terms:
-            return None
-        return lambda x: sum(c * pointwise.scalar(atom.V)(x) for c, atom in terms)
 
     @cached_property
     def without_internal(self) -> Functional | None:

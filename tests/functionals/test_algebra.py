@@ -73,7 +73,6 @@ def test_parts_gather_like_terms_in_any_order():
         assert {repr(atom): c for c, atom in parts.internal} == {"Entropy()": 2.5, "Power(2)": 4.0}
         assert parts.kinds == {"entropy", "internal", "potential"}
         np.testing.assert_allclose(parts.potential_values(points), 0.5 * points[:, 0] ** 2)
-        np.testing.assert_allclose(parts.potential_gradient(points), points)
         assert [c for c, _ in parts.of_kind("entropy")] == [2.5]
 
 
@@ -91,8 +90,6 @@ def test_every_kind_has_its_part():
     assert fn.Entropy().parts.without_internal is None
     assert fn.Potential("quadratic").parts.internal_energy is None
     assert fn.Potential("quadratic").parts.temperature == 0.0
-    assert fn.Entropy().parts.potential_function is None
-    assert float(parts.potential_function(np.array([2.0]))) == pytest.approx(4.0)
 
 
 def test_a_divergence_dissolves_into_entropy_and_potential():

@@ -118,7 +118,9 @@ def test_the_wasserstein_gradient_on_particles_is_that_of_the_energy(dimension, 
 def exact_gradient(F, gaussian, x):
     """∇δF/δρ of a Gaussian at points x, written out from the parts of F."""
     rho = gaussian.log_density_function
-    total = F.parts.potential_gradient(x)
+    total = np.zeros_like(x)
+    for c, atom in F.parts.potential:
+        total = total + c * pointwise.gradients(atom.V, x)
     for c, atom in F.parts.rest + F.parts.local + F.parts.gradient:
         total = total + c * pointwise.gradients(atom.first_variation_function(gaussian), x)
     for c, atom in F.parts.internal:
