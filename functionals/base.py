@@ -19,8 +19,8 @@ class Functional:
     Two declared facts, measured by the tests:
 
     * `linearly_convex`: whether ρ ↦ F(ρ) is convex (True, False, or None where it is not known);
-    * `displacement_modulus(dimension)`: λ such that F is λ-convex along Wasserstein geodesics [McCann1997],
-      or None where it is not known or there is none.
+    * `displacement_modulus(dimension)`: λ such that F is λ-convex along Wasserstein geodesics of probability
+      measures [McCann1997], or None where it is not known or there is none.
     """
 
     kind: ClassVar[str] = "rest"

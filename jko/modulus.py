@@ -1,8 +1,9 @@
-"""The convexity λ that a potential and a kernel show on a grid, where none is declared."""
+"""λ of displacement convexity: declared at the mass that moves, or else what V and W show on a grid."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,11 +12,30 @@ from functionals import Functional, pointwise
 from jko.measures import Grid
 
 
-def observed_modulus(F: Functional, grid: Grid) -> float | None:
+def declared_modulus(F: Functional, dimension: int, mass: float) -> float | None:
+    """λ that F declares, at measures of this mass; None where a part declares none.
+
+    The force of a kernel grows with the mass, and so does what it takes off λ; a potential, internal energies
+    and caps keep theirs. What others declare is known of probability measures, and of any mass where it is 0.
+    """
+    if math.isclose(mass, 1.0, rel_tol=1e-9):
+        return F.displacement_modulus(dimension)
+    parts, moduli = F.parts, []
+    for c, atom in parts.internal + parts.potential + parts.constraint:
+        moduli.append((c, atom.displacement_modulus(dimension)))
+    for c, atom in parts.interaction:
+        moduli.append((c * mass, atom.displacement_modulus(dimension)))
+    for c, atom in parts.local + parts.gradient + parts.rest:
+        declared = atom.displacement_modulus(dimension)
+        moduli.append((c, declared if declared == 0.0 else None))
+    return None if any(m is None for _, m in moduli) else float(sum(c * m for c, m in moduli))
+
+
+def observed_modulus(F: Functional, grid: Grid, mass: float) -> float | None:
     """λ of F from second differences over the cells, declared ones as they are; None where a part has none,
     and in a room, through whose walls geodesics do not lead.
 
-    Σ c·λ(V) + Σ c·min(λ(W), 0), the least eigenvalues of the matrices of second differences of V at the
+    Σ c·λ(V) + mass·Σ c·min(λ(W), 0), the least eigenvalues of the matrices of second differences of V at the
     cells' centres, and of W at the differences of centres. Internal energies and caps count as 0 where they
     are declared displacement convex. It is what the grid sees, no proof.
     """
@@ -35,7 +55,7 @@ def observed_modulus(F: Functional, grid: Grid) -> float | None:
         declared = atom.displacement_modulus(d)
         if declared is None and atom.general:
             return None
-        total += c * (_of_kernel(atom.W, grid) if declared is None else declared)
+        total += c * mass * (_of_kernel(atom.W, grid) if declared is None else declared)
     return float(total) if np.isfinite(total) else None
 
 

@@ -19,6 +19,7 @@ from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
 from jko.full import at_rest, is_full
 from jko.measures import Density, LineDensity
+from jko.modulus import declared_modulus
 from jko.records import Records, Status, StepInfo
 
 __all__ = ["KINDS", "Problem", "Records", "Scheme", "State", "Status", "StepInfo", "Wrapper"]
@@ -170,7 +171,7 @@ class Scheme:
         around = grid is not None and grid.is_periodic and F.parts.kinds - {"entropy", "internal"}
         if around or (grid is not None and grid.is_room) or self.obstacle is not None:
             return None
-        return F.displacement_modulus(mu.dimension)
+        return declared_modulus(F, mu.dimension, float(getattr(mu, "mass", 1.0)))
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what the scheme is, and its settings beside their defaults."""

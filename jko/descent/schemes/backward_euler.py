@@ -14,6 +14,7 @@ from jko.descent.schemes.energy_descent import EnergyDescent, transport_cost
 from jko.errors import positive_number, whole_number
 from jko.loops.sums.pair_sums import precision
 from jko.measures import Measure
+from jko.modulus import declared_modulus
 from jko.scheme import Problem, State, Status, StepInfo
 
 
@@ -56,7 +57,8 @@ class BackwardEuler(EnergyDescent):
         # the residual was divided by the displacement and a floor (newton.proximal_step)
         floor = 64.0 * np.finfo(x.dtype).eps * np.sqrt(transport_cost(x, 0.0 * x, w, 0.5))
         residual = error * (np.sqrt(2.0 * tau * cost) + floor / tolerance) / tau
-        gap = gap_from_residual(float(residual), tau, problem.F.displacement_modulus(mu.dimension))
+        modulus = declared_modulus(problem.F, mu.dimension, float(mu.mass))
+        gap = gap_from_residual(float(residual), tau, modulus)
         info = StepInfo(
             status=Status.of(converged),
             gap=gap,
