@@ -38,18 +38,24 @@ class CappedDiffusion(NonlinearDiffusion):
 
     def _substep(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray, depth: int):
         try:
-            after = self._stage(rho, rho, psi, weight)
-            for _ in range(TOLERANCES.capped_rounds):
-                before, after = after, self._stage(rho, after, psi, weight)
-                if np.abs(after - before).max() <= TOLERANCES.capped_settled * after.max():
-                    break
-            return after
+            return self._settled(rho, psi, weight)
         except NotSolved:
             if depth == 0:
                 raise
         for _ in range(2):
             rho = self._substep(rho, psi, 0.5 * weight, depth - 1)
         return rho
+
+    def _settled(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray):
+        """A stage with M iterated until its change falls, and is small: M beside vacuum lets next to nothing
+        through at first, and changes grow; raises NotSolved."""
+        after, change = self._stage(rho, rho, psi, weight), 0.0
+        for _ in range(TOLERANCES.capped_rounds):
+            before, last, after = after, change, self._stage(rho, after, psi, weight)
+            change = np.abs(after - before).max()
+            if change <= min(TOLERANCES.capped_settled * after.max(), last):
+                return after
+        raise NotSolved("M does not settle at that of the answer")
 
     def _stage(self, base: np.ndarray, carried: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """ρ′ from `base`, with the M of the density `carried`."""
