@@ -166,7 +166,7 @@ class Run:
         mu, grid, space = self.initial, getattr(self.initial, "grid", None), self.space
         modulus = self.scheme.displacement_modulus(self.F, mu)
         unknown = modulus is None and grid is not None and space is not Space.NONE
-        observed = observed_modulus(self.F, grid, float(mu.mass)) if unknown else None
+        observed = observed_modulus(self.F, grid, float(mu.masses.sum())) if unknown and grid else None
         return {"displacement_modulus": modulus, "observed_modulus": observed, "space": space}
 
     def trajectory(self) -> Trajectory:

@@ -144,10 +144,10 @@ def test_the_convexity_that_a_grid_sees():
     grid = Grid.uniform((-1.0, -1.0), (1.0, 1.0), (40, 30))
     A = jnp.array([[1.0, 2.0], [2.0, 1.0]])
     saddle, pulls = fn.Potential(lambda x: 0.5 * x @ A @ x), fn.Interaction(lambda z: jnp.cos(z[0]))
-    assert observed_modulus(saddle + fn.Entropy(), grid) == pytest.approx(-1.0, abs=1e-6)
-    assert observed_modulus(2.0 * saddle + 3.0 * pulls, grid) == pytest.approx(-5.0, abs=1e-2)
-    assert observed_modulus(fn.Interaction("logarithmic", strength=-1.0), WIDE) is not None
-    assert observed_modulus(fn.Power(0.3), Grid.uniform((0.0, 0.0), (1.0, 1.0), (4, 4))) is None
+    assert observed_modulus(saddle + fn.Entropy(), grid, 1.0) == pytest.approx(-1.0, abs=1e-6)
+    assert observed_modulus(2.0 * saddle + 3.0 * pulls, grid, 1.0) == pytest.approx(-5.0, abs=1e-2)
+    assert observed_modulus(fn.Interaction("logarithmic", strength=-1.0), WIDE, 1.0) is not None
+    assert observed_modulus(fn.Power(0.3), Grid.uniform((0.0, 0.0), (1.0, 1.0), (4, 4)), 1.0) is None
 
 
 def test_round_an_obstacle_lambda_is_not_what_the_functional_declares():

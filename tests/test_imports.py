@@ -30,7 +30,7 @@ FLOORS = [
         "mobility": ["functionals", "errors"],
         "metric": ["functionals", "errors"],
     },
-    {"measures": [], "scheme": ["measures", "full"], "modulus": ["measures"], "full": ["measures"]},
+    {"measures": [], "scheme": ["measures", "full", "modulus"], "modulus": ["measures"], "full": ["measures"]},
     {
         "transport": [],
         "exact": ["transport"],
