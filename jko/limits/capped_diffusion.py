@@ -38,7 +38,7 @@ class CappedDiffusion(NonlinearDiffusion):
 
     def _substep(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray, depth: int):
         try:
-            return self._settled(rho, psi, weight)
+            return self._carried(rho, psi, weight)
         except NotSolved:
             if depth == 0:
                 raise
@@ -46,7 +46,7 @@ class CappedDiffusion(NonlinearDiffusion):
             rho = self._substep(rho, psi, 0.5 * weight, depth - 1)
         return rho
 
-    def _settled(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray):
+    def _carried(self, rho: np.ndarray, psi: np.ndarray, weight: np.ndarray):
         """A stage with M iterated until its change falls, and is small: M beside vacuum lets next to nothing
         through at first, and changes grow; raises NotSolved."""
         after, change = self._stage(rho, rho, psi, weight), 0.0

@@ -92,7 +92,7 @@ class _Stage:
         # I + δQ stays diagonally dominant, also where Ψ jumps by many θ from cell to cell.
         bounds = {
             Bound.SPACING: compact,
-            Bound.RATE: 0.4 / leaving(right, left, periodic).max(),
+            Bound.RATE: 0.4 / max(float(leaving(right, left, periodic).max()), np.finfo(float).tiny),
             Bound.LENGTH: 0.5 * length if positive else math.inf,
         }
         self.bound = min(bounds, key=bounds.__getitem__)
