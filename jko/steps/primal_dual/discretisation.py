@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -459,7 +460,7 @@ class CellEnergies:
         def excess(level: float):
             with np.errstate(over="ignore", invalid="ignore"):
                 mass = float(np.sum(self._densities(level - field, most)))
-            return min(mass / total, 1e6) - 1.0 + full
+            return math.log(min(max(mass / total, 1e-300), 1e6)) + full  # as good as linear for an entropy
 
         full = 4.0 * np.finfo(float).eps  # what rounding may leave where all cells are
         mean = total / field.size
