@@ -30,7 +30,12 @@ FLOORS = [
         "mobility": ["functionals", "errors"],
         "metric": ["functionals", "errors"],
     },
-    {"measures": [], "scheme": ["measures", "full", "modulus"], "modulus": ["measures"], "full": ["measures"]},
+    {
+        "measures": [],
+        "full": ["measures"],
+        "modulus": ["measures"],
+        "scheme": ["measures", "full", "modulus"],
+    },
     {
         "transport": [],
         "exact": ["transport"],
