@@ -109,7 +109,7 @@ class NonlinearDiffusion:
         """
         density = rho / self.volumes
         held, full = density > TOLERANCES.held * density.max(), rho >= cap * (1.0 - TOLERANCES.capped_settled)
-        floor = 0.0 if np.isfinite(self.p_empty) else TOLERANCES.newton_floor * rho.mean() + TINY
+        floor = 0.0 if np.isfinite(self.p_empty) else TOLERANCES.tail_floor * rho.mean() + TINY
         level = self.slope(np.maximum(rho, floor)) + psi
         fall, size = -np.diff(level, axis=0), np.abs(level) + 2.0 * np.abs(psi)
         fall = np.where(np.abs(fall) > TOLERANCES.level_rounding * (size[1:] + size[:-1]), fall, 0.0)
