@@ -17,14 +17,17 @@ from jko.steps.monge_ampere.newton import LogEnergy
 from jko.steps.reflection import Reflected
 
 
-def reflect_on_grid(half: tuple, problem, mu: Density, tau: float) -> Reflected:
+def reflect_on_grid(
+    half: tuple, problem, mu: Density, tau: float, pressure: np.ndarray | None = None
+) -> Reflected:
     """2T − id at x = S(y) is y + (τ/2)∇φ(y), with S = id − (τ/2)∇φ the map back from the half step: an
     implicit half, then an explicit one, and no map is inverted.
 
     φ = −δF/δρ at the half step. Positive densities are corrected to fourth order in h, pulled back with the
     determinant and scaled to the mass, whose defect is noted; where there is vacuum φ comes from the
     c-transform of the support, smoothed, and cells are laid down as rectangles. `half` is (J_{τ/2}(ρ), state,
-    record), `problem` the scheme's DualProblem.
+    record), `problem` the scheme's DualProblem, `pressure` U′ + V at the half step where a solver knows it
+    better than its density does.
     """
     taken, (half, after, info) = half, half
     if not info.converged:
@@ -33,7 +36,7 @@ def reflect_on_grid(half: tuple, problem, mu: Density, tau: float) -> Reflected:
         return none(taken, "reflections know no obstacles")
     before, middle = (problem.energy(m.values, problem.interaction(m.values)) for m in (mu, half))
     if problem.full_support:
-        half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau))
+        half = half.with_values(corrected(problem, mu, half.values, 0.5 * tau, pressure))
         values, least, lost = _pulled_back(problem, half, tau)
         if not abs(lost) <= TOLERANCES.lost:
             return none(taken, f"the pull-back misses {lost:.1e} of the mass")
@@ -68,7 +71,8 @@ def _pulled_back(problem, half: Density, tau: float):
 
     phi = -_variation(problem, half, ...)
     logarithm = np.log(np.maximum(half.values, TOLERANCES.smallest))
-    found, least = push_smooth(logarithm, phi, 0.5 * tau, half.grid.spacing, half.grid.periodic)
+    grid = half.grid
+    found, least = push_smooth(logarithm, phi, 0.5 * tau, grid.spacing, grid.periodic, _counted(logarithm))
     values = np.exp(found)
     scale = half.mass / (float(values.sum()) * half.grid.cell_volume)
     return values * scale, least, 1.0 / scale - 1.0
@@ -144,7 +148,7 @@ def smoothed(phi, passes=TOLERANCES.smoothing, periodic: tuple[bool, ...] = ()):
     return phi
 
 
-def corrected(problem, mu: Density, values: np.ndarray, tau: float):
+def corrected(problem, mu: Density, values: np.ndarray, tau: float, pressure: np.ndarray | None = None):
     """The density of J_τ(μ) after one correction of the pressure p, given one that narrow differences made.
 
     The residual U′(ρ̂) + V − p is taken with ρ̂ of fourth order in h, Newton's equation with its matrix of
@@ -158,22 +162,26 @@ def corrected(problem, mu: Density, values: np.ndarray, tau: float):
     with np.errstate(all="ignore"):
         log = np.log(mu.values)
         np.maximum(log, log.max() - TOLERANCES.deepest, out=log)
-        own = np.maximum(np.log(values), log.max() - TOLERANCES.deepest)
-        p = energy.slope(own, np.exp(own))[0] + potential
+        if pressure is None:
+            own = np.maximum(np.log(values), log.max() - TOLERANCES.deepest)
+            p = energy.slope(own, np.exp(own))[0] + potential
+        else:
+            p = pressure.copy()
         residual, size, found, diagonal, stiffness = _defect(energy, log, p, tau, mu.grid, potential)
         mobility = [tau / h**2 * g for g, h in zip(diagonal, spacing, strict=True)]
         limit = TOLERANCES.answered * float(np.broadcast_to(stiffness, found.shape).flat[found.argmax()])
         right = np.clip(residual, -limit, limit)
         correction, _ = Multigrid(found, stiffness, mobility, periodic).solve(right, TOLERANCES.reduction)
-        fade = np.clip(
-            (found - found.max() + TOLERANCES.whole_depth + TOLERANCES.fade_depth) / TOLERANCES.fade_depth,
-            0.0,
-            1.0,
-        )
-        p += correction * fade
-        if not _defect(energy, log, p, tau, mu.grid, potential)[1] < size:
-            return values
+        new = p + correction * _counted(found)
+        if _defect(energy, log, new, tau, mu.grid, potential)[1] < size:
+            p = new
         return DualEnergy(problem.internal).normalise(potential - p, float(mu.values.sum()))[1]
+
+
+def _counted(log: np.ndarray):
+    """1 where a density weighs something, falling to 0 in its far tails."""
+    above = log - log.max() + TOLERANCES.whole_depth + TOLERANCES.fade_depth
+    return np.clip(above / TOLERANCES.fade_depth, 0.0, 1.0)
 
 
 def _defect(energy: LogEnergy, log: np.ndarray, p: np.ndarray, tau: float, grid: Grid, potential: np.ndarray):

@@ -118,8 +118,9 @@ class MongeAmpere(Scheme):
         from jko.steps.grid.reflection import reflect_on_grid
 
         # J_{τ/2} of F at the middle of the step
-        half = self.sharpened().step(problem, mu, t, 0.5 * tau, state)
-        return reflect_on_grid(half, problem.at(t + 0.5 * tau).problem, mu, tau)
+        *half, found = self.sharpened().solved(problem, mu, t, 0.5 * tau, state)
+        pressure = None if found is None else found.p
+        return reflect_on_grid(tuple(half), problem.at(t + 0.5 * tau).problem, mu, tau, pressure)
 
     def _solve(self, ladder, mu: Density, tau: float, caution: tuple):
         from jko.steps.monge_ampere.ladder import settle
