@@ -75,11 +75,12 @@ class Scheme:
 
     A subclass declares the kinds of functional parts that it `takes`, the `measures` that it moves, its
     `order` in τ, whether it takes densities on `periodic` grids, in `rooms` and through `doors`, and
-    particles that are `confined` to a box, which one that says nothing does not, whether it `transports`, so
-    that a message may name it in the place of another, and which entries of its state are `renewed` by
-    `prepare` from the measure alone. One whose densities may fill a box defines `moving_step` in the place
-    of `step`, which is asked where something can move. Where steps are cheap it may define
-    `advance(problem, mu, t, tau, n, state) -> (mu′, state, Records)`, a compiled block of n steps.
+    particles that are `confined` to a box, and whether it `changes_mass`, making and losing it, which one
+    that says nothing does not, whether it `transports`, so that a message may name it in the place of
+    another, and which entries of its state are `renewed` by `prepare` from the measure alone. One whose
+    densities may fill a box defines `moving_step` in the place of `step`, which is asked where something can
+    move. Where steps are cheap it may define `advance(problem, mu, t, tau, n, state) -> (mu′, state,
+    Records)`, a compiled block of n steps.
 
     A step from t of first order and implicit takes F at t + τ, an explicit one at t, one of second order
     where its formula says [HairerLubichWanner2006].
@@ -95,6 +96,7 @@ class Scheme:
     rooms: ClassVar[bool] = False
     doors: ClassVar[bool] = False
     confined: ClassVar[bool] = False
+    changes_mass: ClassVar[bool] = False
     transports: ClassVar[bool] = True
     obstacle: Any = None
     known: ClassVar[dict[str, type[Scheme]]] = {}
@@ -134,11 +136,6 @@ class Scheme:
     def moving_step(self, problem: Problem, mu, t: float, tau: float, state: State):
         """The step of a measure that fills no box."""
         raise NotImplementedError(f"{type(self).__name__} must define step")
-
-    @property
-    def changes_mass(self) -> bool:
-        """Whether mass is made and lost: by a reaction, or in a metric whose length compares it to moving."""
-        return getattr(self, "reaction", getattr(self, "length", None)) is not None
 
     def moved(self, problem: Problem, mu, t: float, state: State) -> tuple[Problem, State]:
         """(problem, state) for going on at the time t from a measure that something else has moved, such as
@@ -284,7 +281,7 @@ class Wrapper(Scheme):
         return self.scheme.obstacle
 
     @property
-    def changes_mass(self) -> bool:
+    def changes_mass(self) -> bool:  # type: ignore[override]
         """As the scheme."""
         return self.scheme.changes_mass
 

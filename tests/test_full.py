@@ -6,6 +6,7 @@ import pytest
 
 import functionals as fn
 import jko
+from jko.descent import BirthDeath
 from jko.full import is_full
 from jko.limits import FiniteVolume
 from jko.steps import (
@@ -94,8 +95,10 @@ def test_a_wrapper_knows_the_obstacle_of_its_scheme_and_a_reaction_moves_a_full_
     assert scheme.displacement_modulus(F, mu) is None
     line = full(grid_of(1, 1.0, "box"))
     F = fn.Cap(float(line.values.max())) + fn.Potential(lambda x: 1.0 + x[0])
-    assert FiniteVolume(reaction=F).changes_mass
-    assert HellingerKantorovich(FiniteVolume()).changes_mass
+    making = (FiniteVolume(reaction=F), PrimalDual(length=1.0), Cvxpy(length=1.0), FisherRao(), BirthDeath())
+    assert all(scheme.changes_mass for scheme in (*making, HellingerKantorovich(FiniteVolume())))
+    keeping = (*UNDER_A_CAP, FisherRao(conserving=True), BirthDeath(conserving=True), SecondOrder(Quantile()))
+    assert not any(scheme.changes_mass for scheme in keeping)
     for dying in (PrimalDual(length=1.0), FiniteVolume(reaction=F)):
         assert jko.flow(F, line, dying, tau=0.1, n_steps=1).final.mass < 0.95 * line.mass
 

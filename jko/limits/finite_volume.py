@@ -116,6 +116,11 @@ class FiniteVolume(Scheme):
             object.__setattr__(self, "mobility", Mobility.of(self.mobility))
 
     @property
+    def changes_mass(self) -> bool:  # type: ignore[override]
+        """Where there is a reaction."""
+        return self.reaction is not None
+
+    @property
     def carries(self) -> bool:
         """Whether mass is carried otherwise than by ρ∇ξ."""
         return self.mobility is not None or self.metric is not None or self.cost_exponent != 2.0

@@ -64,7 +64,7 @@ class FisherRao(Scheme):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
     @property
-    def changes_mass(self) -> bool:
+    def changes_mass(self) -> bool:  # type: ignore[override]
         """Unless it is held."""
         return not self.conserving
 

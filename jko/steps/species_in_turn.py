@@ -66,7 +66,7 @@ class SpeciesInTurn(Wrapper):
         return list(self.scheme.values()) if isinstance(self.scheme, Mapping) else [self.scheme]
 
     @property
-    def changes_mass(self) -> bool:
+    def changes_mass(self) -> bool:  # type: ignore[override]
         """Whether one of the schemes does."""
         return any(scheme.changes_mass for scheme in self._schemes)
 

@@ -66,6 +66,11 @@ class BirthDeath(Scheme):
         if not isinstance(self.conserving, bool):
             raise TypeError(f"conserving: expected True or False, got {self.conserving!r}")
 
+    @property
+    def changes_mass(self) -> bool:  # type: ignore[override]
+        """Unless it is held."""
+        return not self.conserving
+
     def prepare(self, F: Functional, mu: Population) -> Problem:
         self.check(F, mu)
         flow, internal = field(outside_terms(F.parts)), F.parts.internal

@@ -79,6 +79,11 @@ class Cvxpy(Scheme):
         if not isinstance(self.solver_options, Mapping):
             raise TypeError(f"solver_options: expected a dict, got {type(self.solver_options).__name__}")
 
+    @property
+    def changes_mass(self) -> bool:  # type: ignore[override]
+        """With a length, at whose price mass is made and lost."""
+        return self.length is not None
+
     def check(self, F: Functional, mu: Density):
         super().check(F, mu)
         F = F.at(0.0)

@@ -92,6 +92,11 @@ class PrimalDual(Scheme):
         if self.mobility is not None:
             object.__setattr__(self, "mobility", exclusion(self, self.mobility))
 
+    @property
+    def changes_mass(self) -> bool:  # type: ignore[override]
+        """With a length, at whose price mass is made and lost."""
+        return self.length is not None
+
     def prepare(self, F: Functional, mu: Measure) -> Problem:
         from jko.steps.primal_dual.discretisation import DynamicProblem
         from jko.steps.primal_dual.species import SpeciesProblem
