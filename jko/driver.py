@@ -44,7 +44,8 @@ def flow(
     the same numbers to the last bit; a call with more steps goes on further, one for a different problem is
     refused. `progress` shows a bar, by default on a terminal when a run takes more than a second. A step
     that fails raises StepFailed with its record; with `throw=False` the run ends with the measure before it
-    and its record. `attributes["seconds"]` is the wall-clock time of the call.
+    and its record. `attributes["seconds"]` is the wall-clock time that the run took, up to the end of its
+    checkpoint in earlier calls and since then in this one.
 
     With `accuracy`, the largest W₂ to the gradient flow that is asked for (solver's and τ's error together),
     `tau` is the longest step and n_steps · tau the end; or `time` alone is the end. Steps are divided by
@@ -69,8 +70,8 @@ def flow(
         raise ValueError(f"accuracy: {why}")
     problem = functional, measure, tau, n_steps, store_every
     with together():
-        trajectory = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
-    trajectory.attributes["seconds"] = monotonic() - started
+        trajectory, before = _run_to(accuracy, problem, scheme, checkpoint, progress, throw, most_steps)
+    trajectory.attributes["seconds"] = before + monotonic() - started
     return trajectory
 
 
@@ -127,19 +128,20 @@ def _lengths(tau: float | None, n_steps: int | None, time: float | None, accurac
     return positive_number("time", time) / FRAMES, FRAMES
 
 
-def _run_to(accuracy, problem, scheme: Scheme, checkpoint, progress, throw: bool, most_steps) -> Trajectory:
-    """The run whose bound reaches the accuracy, or comes closest to it."""
+def _run_to(accuracy, problem, scheme: Scheme, checkpoint, progress, throw: bool, most_steps):
+    """(the run whose bound reaches the accuracy, or comes closest to it; seconds of earlier calls)."""
     functional, measure, tau, n_steps, store_every = problem
+    tries: list[Run] = []
 
     def solve(parts, trial):
         sizes = tau / parts, n_steps * parts, store_every * parts
-        run = Run(trial.prepare(functional, measure), measure, trial, *sizes)
-        return _run(run, _of_try(checkpoint, parts, trial, scheme), progress, False)
+        tries.append(Run(trial.prepare(functional, measure), measure, trial, *sizes))
+        return _run(tries[-1], _of_try(checkpoint, parts, trial, scheme), progress, False)
 
     found = reach(accuracy, solve, scheme, n_steps, most_steps)
     if throw and found.info.n_steps and not found.info.row(-1).converged:
         raise step_failed(scheme, found.info.n_steps, found.info.row(-1))
-    return found
+    return found, sum(run.seconds for run in tries)
 
 
 def _of_try(checkpoint, parts, trial, scheme: Scheme):
@@ -181,14 +183,14 @@ def _drive(run: Run, save: Callable, progress, throw: bool):
 
 def _saver(run: Run, journal):
     """A function that adds what is new to the journal, when it is time: a twentieth of the run at most."""
-    due = 0.0
+    due, began = 0.0, monotonic()
 
     def save(at_once: bool = False):
         nonlocal due
         start, at = monotonic(), run.at
         if run.saved is at or at.done == 0 or not (at_once or start >= due):
             return
-        journal.append(run.content())
+        journal.append(run.content(run.seconds + start - began))
         run.saved = at
         due = monotonic() + max(_CHECKPOINT_SECONDS, 20.0 * (monotonic() - start))
 

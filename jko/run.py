@@ -120,8 +120,8 @@ class Run:
             )
         return done, float(value), float(uncertainty), measure
 
-    def content(self) -> dict:
-        """What the journal has not seen yet."""
+    def content(self, seconds: float) -> dict:
+        """What the journal has not seen yet; `seconds` is what the run has taken up to here."""
         at, saved = self.at, self.saved
         return {
             "after": saved.done,
@@ -130,6 +130,7 @@ class Run:
             "records": dict(Records.concatenate(self.blocks[saved.blocks : at.blocks])),
             "state": dict(at.state),
             "measure": at.measure.packed(),
+            "seconds": seconds,
         }
 
     def restore(self, chunks: list[dict], path: Path | str = ""):
@@ -141,7 +142,7 @@ class Run:
             wanted = [f for step, f in frames.items() if step % self.store_every == 0 or step == self.n_steps]
             stored = [(*frame[:3], self.initial.unpacked(frame[3])) for frame in wanted]
             measure = self.initial.unpacked(last["measure"])
-            state, done = State(last["state"]), last["done"]
+            state, done, seconds = State(last["state"]), last["done"], float(last.get("seconds", 0.0))
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise unreadable(path, error) from error
         if done > self.n_steps:
@@ -150,6 +151,7 @@ class Run:
                 "ask for as many or more"
             )
         self.frames, self.blocks = stored, blocks
+        self.seconds += seconds
         if done == self.n_steps and self.frames[-1][0] != self.n_steps:
             self.frames.append(self._frame(self.n_steps, measure, state))
         self.at = self.saved = Standing(done, measure, state, len(self.frames), len(self.blocks))

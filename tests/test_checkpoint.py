@@ -552,3 +552,15 @@ def assert_same(a, b):
 def test_what_would_not_come_back_is_refused(bad):
     with pytest.raises(TypeError, match="a state"):
         packing.pack(bad)
+
+
+def test_seconds_are_those_of_all_calls(tmp_path, monkeypatch):
+    clock = iter(range(10_000))
+    monkeypatch.setattr("jko.driver.monotonic", lambda: float(next(clock)))
+    calls, path = [], tmp_path / "run"
+    for n_steps in (2, 5, 5):
+        before = next(clock)
+        calls.append((walk(path, n_steps=n_steps).attributes["seconds"], next(clock) - before))
+    (first, spent), (second, more), (third, _) = calls
+    assert 0 < first <= spent < second <= spent + more
+    assert third == pytest.approx(second, abs=5)  # what reading the file again takes, by this clock
