@@ -46,8 +46,11 @@ def sample_path(table: Table, key: str = "sample") -> Path:
     return folder / name
 
 
-def read_array(path: Path, table: Table, where: str) -> np.ndarray:
-    """Numbers from .npy, .npz (with the table's `key`), .csv or an image (in [0, 1], rows as stored)."""
+def read_array(path: Path, table: Table, where: str, dimension: int | None = None) -> np.ndarray:
+    """Numbers from .npy, .npz (with the table's `key`), .csv or an image (in [0, 1], rows as stored).
+
+    Where `dimension` is 1 a .csv of one column or one row, which stores no shape, is `[cells]`.
+    """
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _from_archive(path, table, where)
@@ -63,6 +66,7 @@ def read_array(path: Path, table: Table, where: str) -> np.ndarray:
                 array = np.lib.format.read_array(file, allow_pickle=False)
         else:
             array = read_table(path)
+            array = array.ravel() if dimension == 1 and 1 in array.shape else array
     except Exception as error:  # damaged bytes raise errors of any kind in numpy and what it uses
         table.refuse(where, f"{path.name!r} cannot be read as numbers: {shortened(error, 400)}")
     return _numeric(array, table, where)
@@ -113,7 +117,7 @@ def gridded_values(table: Table, files: Files, dimension: int) -> np.ndarray:
     """
     where = table.exactly_one(("file", "sample"))
     path = files.find(table, where) if where == "file" else sample_path(table, where)
-    values = read_array(path, table, where)
+    values = read_array(path, table, where, dimension)
     if values.ndim != dimension:
         table.refuse(where, f"expected {dimension} dimensions, the experiment's, got shape {values.shape}")
     if "crop" in table:

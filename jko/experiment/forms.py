@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jko.experiment.table import Table, prefixed
 from jko.measures import Density, Gaussian, Grid, Particles, Species
 
 
@@ -21,15 +22,29 @@ class Initial:
     note: str = ""
 
 
-def of_density(kind: str, make: Callable[[], Density], grid: Grid | None, note: str = "") -> Initial:
-    """A measure that is known by its values on the grid."""
+def blaming(table: Table, key: str, make: Callable[[], Density]) -> Callable[[], Density]:
+    """`make`, whose refusals are those of the table: of the key that they name, or else of `key`."""
+
+    def density():
+        with prefixed(table.path, table.entries, key):
+            return make()
+
+    return density
+
+
+def of_density(
+    table: Table, key: str, make: Callable[[], Density], grid: Grid | None, note: str = ""
+) -> Initial:
+    """A measure that is known by its values on the grid, which the table gives by `key`."""
+    kind = table.text("kind")
     if grid is None:
         raise ValueError(f"kind: {kind!r} needs a table [grid]")
     made: list[Density] = []
+    told = blaming(table, key, make)
 
     def density():
         if not made:
-            made.append(make())
+            made.append(told())
         return made[0]
 
     draw = drawing(lambda n, seed: density().sample(n, seed))

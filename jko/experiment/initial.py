@@ -7,7 +7,7 @@ import numpy as np
 from functionals.expression import PointExpression
 from jko.experiment import initial_data
 from jko.experiment.files import Files
-from jko.experiment.forms import Initial, drawing, of_density
+from jko.experiment.forms import Initial, blaming, drawing, of_density
 from jko.experiment.table import ExperimentError, Table, counted, prefixed, show
 from jko.experiment.terms import gaussian
 from jko.measures import Density, Gaussian, Grid, Measure, Particles, Species
@@ -63,11 +63,12 @@ def species(table: Table, grid: Grid | None, files: Files) -> Initial:
 
 def _gaussian(table: Table, grid: Grid, exact, files: Files):
     mu = gaussian(table, grid.dimension if grid else None)
-    return _from_gaussian("gaussian", mu, grid)
+    return _from_gaussian(table, "mean", mu, grid)
 
 
-def _from_gaussian(kind: str, mu: Measure, grid: Grid):
-    return Initial(kind, mu.dimension, lambda: mu.on(grid), drawing(mu.sample), mu)
+def _from_gaussian(table: Table, key: str, mu: Measure, grid: Grid):
+    density = blaming(table, key, lambda: mu.on(grid))
+    return Initial(table.text("kind"), mu.dimension, density, drawing(mu.sample), mu)
 
 
 def _mixture(table, grid: Grid, exact, files):
@@ -97,7 +98,8 @@ def _mixture(table, grid: Grid, exact, files):
             np.stack([part.mean() for part in parts])[chosen] + np.einsum("nij,nj->ni", roots[chosen], z)
         )
 
-    return Initial("mixture", dimension, lambda: Density.mixture(grid, means, stds, weights), drawing(draw))
+    density = blaming(table, "means", lambda: Density.mixture(grid, means, stds, weights))
+    return Initial("mixture", dimension, density, drawing(draw))
 
 
 def _indicator(table, grid: Grid, exact, files):
@@ -113,11 +115,12 @@ def _indicator(table, grid: Grid, exact, files):
     def draw(n, seed: int):
         return Particles(low + (high - low) * np.random.default_rng(seed).random((n, dimension)))
 
-    return Initial("indicator", dimension, lambda: Density.uniform(grid, low, high), drawing(draw))
+    density = blaming(table, "lower", lambda: Density.uniform(grid, low, high))
+    return Initial("indicator", dimension, density, drawing(draw))
 
 
 def _uniform(table: Table, grid: Grid, exact, files: Files):
-    return of_density("uniform", lambda: Density.uniform(grid), grid)
+    return of_density(table, "kind", lambda: Density.uniform(grid), grid)
 
 
 def _expression(table, grid: Grid, exact, files):
@@ -125,15 +128,15 @@ def _expression(table, grid: Grid, exact, files):
         table.refuse("kind", "'expression' needs a table [grid]")
     with prefixed(table.at("density")):
         rho = PointExpression(table.value("density"), grid.dimension)
-    return of_density("expression", lambda: Density.from_function(grid, rho), grid)
+    return of_density(table, "density", lambda: Density.from_function(grid, rho), grid)
 
 
 def _exact(table, grid: Grid, exact, files):
     if exact is None:
         table.refuse("kind", "'exact' needs a table [exact]")
     if hasattr(exact, "at"):
-        return _from_gaussian("exact", exact.at(0.0), grid)
-    return of_density("exact", lambda: exact.on(grid, 0.0), grid)
+        return _from_gaussian(table, "kind", exact.at(0.0), grid)
+    return of_density(table, "kind", lambda: exact.on(grid, 0.0), grid)
 
 
 _MAKERS = {

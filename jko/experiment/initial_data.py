@@ -34,7 +34,7 @@ def points(table, grid: Grid, exact, files):
         return Initial("points", cloud.dimension, None, draw)
     width = "Silverman's bandwidth" if bandwidth is None else f"bandwidth {bandwidth}"
     note = f"grid runs start from a Gaussian kernel density estimate of the {cloud.n} points of {path.name}"
-    estimate = of_density("points", lambda: Density.kernel_estimate(cloud, grid, bandwidth), grid)
+    estimate = of_density(table, "file", lambda: Density.kernel_estimate(cloud, grid, bandwidth), grid)
     return Initial("points", cloud.dimension, estimate.density, draw, note=f"{note} ({width})")
 
 
@@ -52,7 +52,8 @@ def image(table, grid: Grid, exact, files):
     pixels = "×".join(map(str, values.shape[::-1]))
     note = f"an image of {pixels} pixels averaged to the grid's {columns}×{rows} cells"
     return of_density(
-        "image",
+        table,
+        "file",
         lambda: Density(grid, Density.from_image(averaged, grid.lower, grid.upper).values),
         grid,
         note,
@@ -61,5 +62,5 @@ def image(table, grid: Grid, exact, files):
 
 def gridded(table, grid: Grid, exact, files):
     """The density's values in the grid's cells."""
-    values = read_array(files.find(table), table, "file")
-    return of_density("gridded", lambda: grid.density(values).normalized(), grid)
+    values = read_array(files.find(table), table, "file", 1 if grid is None else len(grid.cells))
+    return of_density(table, "file", lambda: grid.density(values).normalized(), grid)

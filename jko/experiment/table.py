@@ -119,8 +119,9 @@ class Table:
 
 
 @contextmanager
-def prefixed(path: str):
-    """Say where: a refusal from inside begins with the path, joined to the name that it begins with."""
+def prefixed(path: str, known: Iterable[str] | None = None, key: str = ""):
+    """Say where: a refusal from inside begins with the path, joined to the name that it begins with; where
+    the `known` keys of a table are given, to `key` in the place of a name that is none of them."""
     try:
         yield
     except (ExperimentError, StepFailed):
@@ -128,9 +129,11 @@ def prefixed(path: str):
     except (ValueError, TypeError, OverflowError, MemoryError) as error:
         message = " ".join(str(error).split())
         named = _NAMES_ITSELF.match(message)
-        if named:
-            path = f"{path}.{named.group(1)}" if path else named.group(1)
-            message = message[named.end() :]
+        name = named.group(1) if named else ""
+        message = message[named.end() :] if named else message
+        if known is not None and name not in known:
+            name = key
+        path = ".".join(part for part in (path, name) if part)
         raise ExperimentError(f"{path}: {message}" if path else message) from error
 
 

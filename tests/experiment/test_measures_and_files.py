@@ -149,7 +149,7 @@ def test_points(tmp_path: Path, suffix):
         (b"1,nan\n3,4\n", "initial.file: "),
         (b"1,a\n3,4\nb,c\n", "initial.file: "),
         (b"", "initial.file"),
-        (b"9,9\n8,8\n", "runs.PDE.particles: 2 of 2 lie outside the grid"),
+        (b"9,9\n8,8\n", "initial.file: 2 of 2 lie outside the grid"),
         (b"1,2,3\n1,2,3\n", "initial.kind: the measure has dimension 3, the grid 2"),
     ],
 )
@@ -189,7 +189,7 @@ def test_gridded_density(tmp_path: Path):
     rho, _, _ = both('kind = "gridded"\nfile = "d.npy"', PLANE, MANY, tmp_path)
     np.testing.assert_allclose(rho.values, values / (values.sum() / 64.0))
     np.save(tmp_path / "d.npy", values.T)
-    with pytest.raises(ExperimentError, match=r"^runs.PDE.values: expected shape \(16, 8\)"):
+    with pytest.raises(ExperimentError, match=r"^initial.file: expected shape \(16, 8\)"):
         both('kind = "gridded"\nfile = "d.npy"', PLANE, MANY, tmp_path)
 
 
@@ -197,6 +197,35 @@ def functional(tables, grid=PLANE, folder="."):
     """The functional of the given [[functional]] tables."""
     run = "[runs.PDE]\nscheme = 'FiniteVolume'\ntau = 1\nn_steps = 1\n"
     return parse(f"{grid}\n[initial]\nkind = 'uniform'\n{tables}\n{run}", folder).functional
+
+
+@pytest.mark.parametrize("turn", [np.atleast_2d, np.transpose], ids=["row", "column"])
+def test_a_table_on_the_line_is_a_column_or_a_row(tmp_path: Path, turn):
+    values = np.random.default_rng(3).random(128)
+    np.savetxt(tmp_path / "d.csv", turn(values[None]), delimiter=",")
+    rho, _, _ = both('kind = "gridded"\nfile = "d.csv"', LINE, MANY, tmp_path)
+    np.testing.assert_allclose(rho.values, values / (values.sum() * rho.grid.cell_volume))
+    V = functional('[[functional]]\nname = "potential"\nfile = "d.csv"', LINE, tmp_path)
+    np.testing.assert_allclose(V.values(rho.grid.points), values, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("start", "says"),
+    [
+        ('kind = "gridded"\nfile = "d.csv"', "initial.file: expected shape"),
+        ('kind = "expression"\ndensity = "log(x1)"', "initial.density: expected finite numbers"),
+        ('kind = "gaussian"\nmean = 99.0\nstd = 0.1', "initial.mean: the Gaussian of mean"),
+        ('kind = "points"\nfile = "d.csv"\nbandwidth = -1.0', "initial.bandwidth: expected a positive"),
+    ],
+)
+def test_a_start_that_is_refused_is_named_by_its_key(tmp_path: Path, start, says):
+    (tmp_path / "d.csv").write_text("1\n2\n3\n")
+    with pytest.raises(ExperimentError, match=f"^{says}"):
+        both(start, LINE, MANY, tmp_path)
+    text = f"{LINE}\n[species.a]\n{start}\n[[functional]]\nname = 'entropy'\nspecies = 'a'\n"
+    text += "[runs.q]\nscheme = 'SpeciesInTurn'\ntau = 1.0\nn_steps = 1\nstep.scheme = 'Quantile'\n"
+    with pytest.raises(ExperimentError, match=f"^{says.replace('initial', 'species.a')}"):
+        parse(text, tmp_path)
 
 
 def test_gridded_potential_of_an_image_like_file(tmp_path: Path):

@@ -112,7 +112,7 @@ CASES = [
     ),
     ("std = 0.5", "", "initial: expected exactly one of the keys std, covariance, got none"),
     ("mean = 1.5", "mean = [1.5, 2]", "initial.mean: expected 1 number"),
-    ("mean = 1.5", "mean = 1000", "runs.PDE: the Gaussian of mean [1000.0] has no mass on the grid"),
+    ("mean = 1.5", "mean = 1000", "initial.mean: the Gaussian of mean [1000.0] has no mass on the grid"),
     (ENTROPY, 'name = "entropi"', "functional[1].name: unknown name 'entropi'; did you mean 'entropy'?"),
     (ENTROPY, ENTROPY + "\nweight = -1", "functional[1].weight: expected a positive number, got -1"),
     (ENTROPY, ENTROPY + "\nm = 2", "functional[1].m: unknown key of 'entropy'"),
