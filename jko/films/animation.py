@@ -9,7 +9,7 @@ import numpy as np
 from jko.errors import whole_number
 from jko.films.frames import painter_for
 from jko.films.writer import film_path, write_film
-from jko.plotting.inputs import require_one_species
+from jko.plotting.inputs import require_one
 from jko.trajectory import Trajectory
 
 
@@ -25,7 +25,7 @@ def animate(
     """
     if not isinstance(trajectory, Trajectory):
         raise TypeError(f"trajectory: expected what jko.flow returns, got {type(trajectory).__name__}")
-    require_one_species(trajectory)
+    require_one(trajectory)
     path = film_path(path)
     chosen = _frame_indices(trajectory.times, whole_number("frames", frames))
     stage, paint = painter_for([trajectory.measures[i] for i in chosen])

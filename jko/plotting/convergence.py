@@ -17,8 +17,10 @@ def plot_convergence(studies, *, path: Path | None = None, ax=None):
     axes `ax` where they were given, and writes it to `path`.
     """
     studies = {"": studies} if isinstance(studies, Convergence) else studies
-    if not isinstance(studies, dict) or not all(isinstance(study, Convergence) for study in studies.values()):
-        raise TypeError(f"studies: expected a Convergence or a dict of them, got {type(studies).__name__}")
+    named = isinstance(studies, dict) and all(isinstance(study, Convergence) for study in studies.values())
+    if not named or not studies:
+        got = "an empty dict" if named else type(studies).__name__
+        raise TypeError(f"studies: expected a Convergence or a dict of them, got {got}")
     (axes,) = style.panels(ax, 1, lambda: style.new_figure(5.2, 4.0).subplots())
     first = next(iter(studies.values()))
     style.tidy(axes, first.parameter, first.measured)

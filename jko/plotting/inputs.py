@@ -14,7 +14,8 @@ def named_runs(runs) -> dict[str, Trajectory]:
     if isinstance(runs, Trajectory):
         return {runs.scheme.split("(")[0] or "run": runs}
     if not isinstance(runs, dict) or not runs:
-        raise TypeError(f"runs: expected a Trajectory or a dict of named ones, got {type(runs).__name__}")
+        got = "an empty dict" if isinstance(runs, dict) else type(runs).__name__
+        raise TypeError(f"runs: expected a Trajectory or a dict of named ones, got {got}")
     for name, run in runs.items():
         if not isinstance(run, Trajectory):
             raise TypeError(
@@ -38,8 +39,13 @@ def by_species(runs) -> dict[str, Trajectory]:
     return found
 
 
-def require_one_species(run):
-    """Refuse a run of several in a picture of one measure."""
+def require_one(run):
+    """Refuse what is not one run, and a run of several species, in a picture of one measure."""
+    if not isinstance(run, Trajectory):
+        raise TypeError(
+            f"run: expected one Trajectory, got {type(run).__name__}: plot_energy, plot_density and "
+            "plot_particles take a dict of several"
+        )
     if isinstance(run.final, Species):
         raise TypeError(
             f"run: expected one measure, got {run.final!r}: take run.of_species({run.final.names[0]!r})"

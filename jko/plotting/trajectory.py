@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jko.plotting import draw, style
-from jko.plotting.inputs import chosen_times, require_one_species, window
+from jko.plotting.inputs import chosen_times, require_one, window
 
 _CURVES = 9  # densities over one another in a picture, at most
 _MAPS = 4  # maps beside one another in a picture, at most
@@ -19,7 +19,7 @@ def plot_trajectory(run, *, path=None, shared_scale: bool = True, ax=None):
     axes for the measure (in the plane one a map), the energy and the certificate where they were given, and
     writes it to `path`.
     """
-    require_one_species(run)
+    require_one(run)
     dimension = run.measures[0].coordinates
     times = chosen_times({"run": run}, None, _MAPS) if dimension in (2, 3) else []
     maps = 1 if dimension == 1 else len(times)

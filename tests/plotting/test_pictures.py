@@ -228,6 +228,13 @@ def test_refusals(tmp_path):
     run = trajectory(measures)
     with pytest.raises(TypeError, match="runs: expected a Trajectory or a dict"):
         plotting.plot_energy([run])
+    several = (plotting.plot_energy, plotting.plot_density, plotting.plot_errors, plotting.plot_particles)
+    for plot in (*several, plotting.plot_convergence):
+        with pytest.raises(TypeError, match=r"got an empty dict$"):
+            plot({})
+    for wrong in ({"a": run}, {}, None):
+        with pytest.raises(TypeError, match=r"run: expected one Trajectory, got .*: plot_energy"):
+            plotting.plot_trajectory(wrong)
     with pytest.raises(TypeError, match=r"runs\['a'\]"):
         plotting.plot_energy({"a": 3})
     with pytest.raises(ValueError, match="one dimension"):
