@@ -35,9 +35,12 @@ class Entropic(Scheme):
     `dissipation` is what the same objective falls by from ρ_k to ρ′, F(ρ_k) − F(ρ′) − C with C the plan's
     cost less that of the best plan from ρ_k to itself, and with `debias` less (α/2)∫ρ log ρ between the
     two. Its sign is proved, ρ_k being a candidate (∞ where ρ_k exceeds a cap). De-biased, C is W₂²/2τ up to
-    O(α²), and `relative_gap` is relative to it; where it is negative, or F rose, the bias exceeds the step,
-    which is then not converged. `details`: `alpha`, and `exact_gap`, what the gap
-    of the exact step is at most.
+    O(α²); where it is negative, or F rose, the bias exceeds the step, which is then not converged.
+    `transport_cost`, to which `relative_gap` is relative, is the Sinkhorn divergence of ρ_k and ρ′ over τ,
+    C with half of what staying at ρ_k costs more than staying at ρ′: W₂²/2τ + O(α²) as well, but 0 of equal
+    densities and no less of others [FeydyEtAl2019], so that its error is small beside it in a short step
+    too. NaN where it is negative beyond rounding, as between ways round walls it may be. `details`: `alpha`,
+    and `exact_gap`, what the gap of the exact step is at most.
     In a room |x − y| is the length of the shortest way round the walls, up to 4096 cells of a line or a
     plane. Else paths are those of free space, the mass stays on the grid; on a periodic grid |x − y| is the
     distance on the torus, and √ε at most 1/16 of its length.
@@ -133,9 +136,10 @@ class Entropic(Scheme):
             f"the mass changed by {mass_error:.1e}" if mass_error > self.mass_tolerance * mu.mass else "",
             _unsettled(found),
             _risen(dissipation, found.allowed if problem.parts.interaction else 0.0, certificate.gap, slack),
-            _biased(certificate.transport, after - before, slack, self.epsilon) if self.debias else "",
+            _biased(certificate.debiased, after - before, slack, self.epsilon) if self.debias else "",
+            "" if certificate.transport >= -slack else "its Sinkhorn divergence is negative",
         ]
-        transport = certificate.transport
+        transport = certificate.transport if certificate.transport >= -slack else np.nan
         return StepInfo(
             status=Status.of(not any(failures)),
             gap=gap,
@@ -144,7 +148,7 @@ class Entropic(Scheme):
             mass_error=mass_error,
             min_density=float(values.min()),
             dissipation=dissipation,
-            transport_cost=transport,
+            transport_cost=np.maximum(transport, 0.0),
             note=joined(*notes, *failures),
             details={"alpha": alpha, "exact_gap": gap + certificate.plan_slack, "passes": found.passes},
         )
