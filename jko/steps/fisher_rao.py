@@ -89,14 +89,16 @@ class FisherRao(Scheme):
         found = self._solved(cells, mu, s)
         new = mu.with_values(found.values)
         cost = squared_distance(mu, new) / (2.0 * s)
-        enough = self.tolerance * cost + TOLERANCES.rounding * cells.size(new, found.slope)
+        enough = self.tolerance * cost + TOLERANCES.rounding * cells.size(found.values, found.field)
         closed = found.gap <= enough
         note = "" if cells.tangents_are_bounds else TANGENT
-        if not closed:
+        if not closed and cells.moving:
             note = (
                 f"the field of the interactions did not settle in {found.iterations} iterations, the gap "
                 f"stayed at {found.gap:.1e}: take a smaller tau or a larger max_iterations"
             )
+        elif not closed:
+            note = f"rounding leaves a gap of {found.gap:.1e} at tau/length² = {s:.1e}: take another tau"
         return new, StepInfo(
             status=Status.of(closed),
             gap=found.gap,
@@ -117,13 +119,12 @@ class FisherRao(Scheme):
             count += 1
             values, level = self._at_fixed_field(cells, old, field, s, mu.mass)
             image = cells.moving_field(values)
-            slope = cells.slope(old, values, image - level, s)
-            gap = _gap(old, values, slope, s) * mu.grid.cell_volume
+            gap = cells.gap(old, values, image - level, s)
             cost = 2.0 * float(np.sum((np.sqrt(values) - np.sqrt(old)) ** 2)) * mu.grid.cell_volume / s
             if not cells.moving or gap <= self.tolerance * cost:
                 break
             field = mixing(field, image)
-        return Solved(values, slope, gap, count)
+        return Solved(values, image - level, gap, count)
 
     def _at_fixed_field(self, cells: CellProblem, old: np.ndarray, field: np.ndarray, s: float, mass: float):
         """(ρ′, λ) with ξ = U′(ρ′) + V + field − λ, λ = 0 unless the mass is held."""
@@ -171,10 +172,10 @@ class FisherRao(Scheme):
 
 
 class Solved(NamedTuple):
-    """ρ′ `[*cells]`, its slope ξ there, the gap, and the iterations of the field."""
+    """ρ′ `[*cells]`, what is added to U′ + V there, the gap, and the iterations of the field."""
 
     values: np.ndarray
-    slope: np.ndarray
+    field: np.ndarray
     gap: float
     iterations: int
 
@@ -233,22 +234,22 @@ class CellProblem(GridEnergy):
 
     def _newton(self, old: np.ndarray, outer: np.ndarray, s: float):
         held = old > TOLERANCES.smallest
-        start = np.log(np.where(held, old, 1.0))
-        z, settled = start.copy(), ~held
+        start = np.where(held, old, 1.0)
+        size, z, settled = 1.0 + np.abs(np.log(start)), np.zeros(old.shape), ~held  # z = log ρ/ρ_k
         for _ in range(TOLERANCES.cell_iterations):
             with np.errstate(all="ignore"):
-                rho, ratio = np.exp(z), np.exp(0.5 * (start - z))
-                value = 2.0 / s * (1.0 - ratio) + self.internal.derivative(rho) + outer
+                rho, ratio = start * np.exp(z), np.exp(-0.5 * z)
+                value = -2.0 / s * np.expm1(-0.5 * z) + self.internal.derivative(rho) + outer
                 change = value / (ratio / s + rho * self.internal.second_derivative(rho))
             change = np.clip(
                 np.nan_to_num(change, nan=0.0), -TOLERANCES.longest_step, TOLERANCES.longest_step
             )
             z = np.where(settled, z, z - change)
-            settled = settled | (np.abs(change) <= TOLERANCES.settled * (1.0 + np.abs(z)))
+            settled = settled | (np.abs(change) <= TOLERANCES.settled * (size + np.abs(z)))
             if settled.all():
                 break
         left = ~held | ~settled
-        values = np.exp(z)
+        values = start * np.exp(z)
         if left.any():
             values[left] = self._bisected(old[left], outer[left], s)
         return values
@@ -262,10 +263,7 @@ class CellProblem(GridEnergy):
 
     def slope(self, old: np.ndarray, values: np.ndarray, field: np.ndarray, s: float) -> np.ndarray:
         """ξ = U′ + V + field and, at the cap, the pressure that holds ρ there."""
-        outer = self.potential + field
-        if self.internal is not None:
-            with np.errstate(all="ignore"):
-                outer = outer + self.internal.derivative(values)
+        outer = self.potential + field + self._marginal(values)
         if self.cap is None:
             return outer
         with np.errstate(all="ignore"):
@@ -289,10 +287,36 @@ class CellProblem(GridEnergy):
             return math.inf
         return 2.0 / s + float((self.potential + field)[self.grid.inside].min())
 
-    def size(self, mu: Density, slope: np.ndarray) -> float:
-        """∫|ξ|dρ: what rounding of the gap is relative to."""
-        held = mu.values > 0.0
-        return float(np.sum(np.abs(slope[held]) * mu.values[held])) * self.grid.cell_volume
+    def gap(self, old: np.ndarray, values: np.ndarray, field: np.ndarray, s: float) -> float:
+        """Primal less dual, of two dual values the better in each cell.
+
+        At the price ξ(ρ′) the gap is the metric's, 2(√ρ′(1 + sξ/2) − √ρ_k)²/(s(1 + sξ/2)), ∞ where
+        1 + sξ/2 ≤ 0; that loses all digits where s is so large, or ρ_k so small, that 1 + sξ/2 is rounding.
+        At the metric's own price ζ = 2(√(ρ_k/ρ′) − 1)/s it is that of U, ∫(ζ − ξ − U′(r) + U′(ρ′))dr from ρ′
+        to where that vanishes: at most ρ′|ζ − ξ| if this is below 2ρ′.
+        """
+        held = (values > 0.0) | (old > 0.0)
+        old, slope, values = old[held], self.slope(old, values, field, s)[held], values[held]
+        with np.errstate(all="ignore"):
+            factor, short = 1.0 + 0.5 * s * slope, 2.0 / s * (np.sqrt(old / values) - 1.0) - slope
+            of_metric = 2.0 / s * (np.sqrt(values) * factor - np.sqrt(old)) ** 2 / factor
+            rise = self._marginal(2.0 * values) - self._marginal(values)
+        of_energy = np.where(short <= rise, values * np.abs(short), np.inf)
+        least = np.minimum(np.where(factor > 0.0, of_metric, np.inf), of_energy)
+        return float(least.sum()) * self.grid.cell_volume
+
+    def _marginal(self, values: np.ndarray):
+        """U′, of values that may be in vacuum."""
+        if self.internal is None:
+            return np.zeros(values.shape)
+        with np.errstate(all="ignore"):
+            return self.internal.derivative(values)
+
+    def size(self, values: np.ndarray, field: np.ndarray) -> float:
+        """∫(|U′| + |V| + |field|)dρ: what rounding of ξ, the sum of these, is relative to."""
+        terms = np.abs(self._marginal(values)) + np.abs(self.potential) + np.abs(field)
+        held = values > 0.0
+        return float(np.sum(terms[held] * values[held])) * self.grid.cell_volume
 
 
 def _level_of_rest(cells: CellProblem, old: np.ndarray, field: np.ndarray) -> float:
@@ -302,22 +326,6 @@ def _level_of_rest(cells: CellProblem, old: np.ndarray, field: np.ndarray) -> fl
     if cells.internal is not None:
         outer = outer + cells.internal.derivative(old[held])
     return float(np.vdot(outer, old[held]) / old[held].sum())
-
-
-def _gap(old: np.ndarray, values: np.ndarray, slope: np.ndarray, s: float) -> float:
-    """Σ 2(√ρ′(1 + sξ/2) − √ρ_k)²/(s(1 + sξ/2)): primal less dual at the slope ξ; ∞ where 1 + sξ/2 ≤ 0.
-
-    Where mass enters next to nothing 1 + sξ/2 = √(ρ_k/ρ′) is rounding: there ρ′ times the residual's slope.
-    """
-    held = (values > 0.0) | (old > 0.0)
-    old, values, factor = old[held], values[held], 1.0 + 0.5 * s * slope[held]
-    grown = old < TOLERANCES.entered * values
-    rest = ~grown
-    if np.any(factor[rest] <= 0.0):
-        return math.inf
-    missed = np.sqrt(values[rest]) * factor[rest] - np.sqrt(old[rest])
-    entered = values[grown] * np.abs(factor[grown] - np.sqrt(old[grown] / values[grown]))
-    return 2.0 / s * float(np.sum(missed**2 / factor[rest]) + np.sum(entered))
 
 
 def squared_distance(mu: Density, nu: Density) -> float:

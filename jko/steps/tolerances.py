@@ -33,7 +33,6 @@ class Tolerances:
     level_mass: float = 1e-15  # fraction of the mass that the multiplier may miss
     level_settled: float = 1e-16  # of the multiplier, its last change
     smallest: float = 1e-290  # densities below, whose 1/ρ is no float, are bisected
-    entered: float = 1e-16  # of ρ′: a cell that held less had nothing, for the certificate
 
 
 TOLERANCES = Tolerances()

@@ -9,7 +9,7 @@ import functionals as fn
 import jko
 from jko import steps
 from jko.errors import StepFailed
-from jko.steps.fisher_rao import squared_distance
+from jko.steps.fisher_rao import CellProblem, squared_distance
 from tests import problems
 
 LOGISTIC = 0.5 * fn.Power(2.0) + fn.Potential(lambda x: -1.0 + 0.0 * x[0])
@@ -40,6 +40,49 @@ def test_an_entropy_by_the_lambert_function(theta):
     inner = np.exp(0.5 * (np.log(rho.values) + 1 + V / theta) + 1 / (theta * tau)) / (theta * tau)
     y = theta * tau * np.real(lambertw(inner))
     assert np.allclose(new, rho.values / y**2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("units", [1.0, 1e-3])
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_steps_of_any_length_converge(dimension, order, units):
+    """The shortest ones stay, to rounding, the longest are at rest, where ξ = 0: ρ = e^{−1−V}, held to a
+    mass m·e^{−V}/Σe^{−V}; of second order they may reflect about it."""
+    grid = jko.Grid.uniform((-3.0 * units,) * dimension, (3.0 * units,) * dimension, 12)
+    rho = jko.Density.gaussian(grid, (0.5 * units,) * dimension, units)
+    rho = rho.with_values(rho.values * units**dimension)
+    F = fn.Entropy() + fn.Potential("quadratic", stiffness=units**-2)
+    rest = np.exp(-1.0 - 0.5 * np.sum((grid.centers / units) ** 2, axis=-1).reshape(grid.cells))
+    for conserving in (False, True):
+        end = rest * (rho.values.sum() / rest.sum()) if conserving else rest
+        for tau in (1e-300, 1e-100, 1e-30, 1e-18):
+            short = one_step(F, rho, tau, order=order, conserving=conserving)
+            np.testing.assert_allclose(short.final.values, rho.values, rtol=3e-16)
+        for tau in (1e13, 1e20, 1e100, 1e300):
+            long = one_step(F, rho, tau, order=order, conserving=conserving)
+            if order == 1:
+                np.testing.assert_allclose(long.final.values, end, rtol=1e-11)
+            assert long.energy[1] < long.energy[0]
+            assert long.info.gap[0] <= 1e-14 * long.final.mass
+
+
+@pytest.mark.parametrize("s", [1e-6, 0.3, 1e3, 1e9])
+@pytest.mark.parametrize("internal", [fn.Entropy(), fn.Power(3.0), fn.Power(0.5)])
+def test_the_gap_is_a_bound_on_what_a_density_misses(internal, s):
+    rho, rng = problems.density(1), np.random.default_rng(0)
+    F = internal + fn.Potential("quadratic")
+    cells, field = CellProblem(F, rho), np.zeros(rho.values.shape)
+    best = one_step(F, rho, s).final
+
+    def objective(values):
+        new = rho.with_values(values)
+        return squared_distance(rho, new) / (2.0 * s) + F(new)
+
+    for size in (1e-3, 1e-2, 0.1):
+        values = best.values * np.exp(size * rng.standard_normal(best.values.shape))
+        missed = objective(values) - objective(best.values)
+        assert 0.0 < missed <= cells.gap(rho.values, values, field, s)
+    assert cells.gap(rho.values, values, field, s) < 1e3 * missed  # and not an idle one
 
 
 @pytest.mark.parametrize("units", [1.0, 1e-3])
