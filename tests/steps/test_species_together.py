@@ -176,6 +176,22 @@ def test_a_shared_cap_is_filled():
     assert np.all(np.diff(run.energy) <= 1e-12)
 
 
+@pytest.mark.parametrize("cap", [2.2 + 1e-12, 4.0])
+def test_a_shared_cap_in_a_room_is_that_of_one_density(cap):
+    """Walls hold no species, and no number of theirs enters the bound."""
+    room = Grid.uniform((0.0, 0.0), (1.0, 1.0), 8, inside=lambda x: (x[0] < 0.5) | (x[1] < 0.5))
+    held = Density.gaussian(room, (0.25, 0.3), 0.1).values > 0.0
+    down = fn.Potential(lambda x: x[0] + x[1])
+    both = fn.on("a", down) + fn.on("b", down) + fn.TotalCap(cap)
+    start = Species(a=Density(room, 1.2 * held), b=Density(room, 1.0 * held))
+    after, _, info = first_step(steps.PrimalDual(), both, start, 0.05)
+    F = fn.Cap(cap) + down
+    alone, _, other = first_step(steps.PrimalDual(), F, Density(room, 2.2 * held), 0.05)
+    off = both(after) + info.transport_cost - F(alone) - other.transport_cost
+    assert abs(off) <= max(info.gap, other.gap)
+    assert after.total_values()[np.all(room.centers > 0.5, axis=-1)].max() == 0.0
+
+
 def test_species_above_their_cap_come_below_it():
     """In one potential for both, their sum takes the step of a single density."""
     a, b = Density.gaussian(LINE, -0.8, 0.5), Density.gaussian(LINE, 0.9, 0.6)

@@ -132,21 +132,24 @@ class SharedCells:
                 found = U.least(field[at, i], most[at, i], float(totals[i]))
                 value, pressure[at, i], level[i] = value + found[0], found[1], found[2]
             return value, level, pressure.reshape(shape)
-        dual = _SharedDual(self, field, most, totals)
+        held, pressure = (most > 0.0).any(axis=1), np.zeros(field.shape)  # a wall has no pressure
+        dual = _SharedDual(self, field[held], most[held], totals)
         level = dual.highest()
-        return dual.value(level), level, dual.pressure(level).reshape(shape)
+        pressure[held] = dual.pressure(level)
+        return dual.value(level), level, pressure.reshape(shape)
 
 
 class _SharedDual:
     """λ ↦ Σ λ_i·total_i − Σ_cells min_q Σ_i U_i*(λ_i − f_i − q) + U*(q), concave, and its search.
 
     q is the pressure of all together, U′(Σ s_i) and more where there is no room, s_i what species hold at
-    λ_i − f_i − q. Another q only lowers the value, so that it is found to no more digits than pay.
+    λ_i − f_i − q, in cells where one of them may be. Another q only lowers the value, so that it is found to
+    no more digits than pay.
     """
 
     def __init__(self, cells: SharedCells, field: np.ndarray, most: np.ndarray, totals: np.ndarray):
         self.cells, self.totals, self.most = cells, totals, most
-        self.field, self.held = np.where(most > 0.0, field, np.inf), (most > 0.0).any(axis=1)
+        self.field = np.where(most > 0.0, field, np.inf)
         self.unit = float(np.ptp(field)) or 1.0
         self.own = [i for i, U in enumerate(cells.own) if U.internal is not None]
         self.bare = [i for i, U in enumerate(cells.own) if U.internal is None]
@@ -167,7 +170,7 @@ class _SharedDual:
     def value(self, level: np.ndarray) -> float:
         """The dual value at λ."""
         p, q, s, of_all = self._at(level)
-        lost = self._all_conjugate(q, of_all)[self.held].sum()
+        lost = self._all_conjugate(q, of_all).sum()
         for i in self.own:
             U = self.cells.own[i]
             held, total = self.most[:, i] > 0.0, float(self.totals[i])
