@@ -14,12 +14,14 @@ class Space(StrEnum):
 
     FLAT: a Hilbert space, in which energies and distances are exact (quantiles on the line, positions of
     particles, commuting covariances). WASSERSTEIN: W₂ and F, exact. GRID: W₂ and F up to what a grid adds to
-    gap, cost and energy. NONE: the steps are no proximal maps of W₂, or their gaps are not known.
+    gap, cost and energy. SLICES: the cost of a few inner slices in the place of W₂, whose error does not fall
+    with h. NONE: the steps are no proximal maps of W₂, or their gaps are not known.
     """
 
     FLAT = "flat"
     WASSERSTEIN = "wasserstein"
     GRID = "grid"
+    SLICES = "slices"
     NONE = ""
 
 
@@ -141,7 +143,7 @@ def bounds_of(run) -> tuple[Bound, Bound]:
         return nothing, nothing
     steps, modulus = _steps_of(run, number[-1]), _modulus_of(run)
     kind = Kind.GRID if run.space is Space.GRID else Kind.PROVEN
-    if run.displacement_modulus is None:
+    if run.displacement_modulus is None or run.space is Space.SLICES:
         kind = Kind.ESTIMATE
     contracts = run.space is Space.FLAT or run.measures[0].dimension == 1
     return (

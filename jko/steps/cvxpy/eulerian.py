@@ -54,7 +54,7 @@ class Eulerian:
         self.functional, self.faces = CellFunctional(problem), FaceMatrices.of(problem)
         self._bend = self.functional.most_concave()
         proximal = problem.standard and not mu.grid.is_periodic  # in W₂ of a box
-        self.space = Space.GRID if proximal else Space.NONE
+        self.space = Space.SLICES if proximal else Space.NONE
         self._density = float(mu.values.max())
         self.programs: dict[float, tuple] = {}  # the actions of faces and the program for them, by τ
         self._touch: np.ndarray | None = None  # where the last bound took the tangent of ∇ρ's energies

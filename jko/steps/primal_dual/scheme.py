@@ -138,7 +138,7 @@ class PrimalDual(Scheme):
     def space_of_steps(self, problem: Problem, mu: Measure):
         alone = not isinstance(mu, Species)
         standard = alone and self.length is None and self.mobility is None and not mu.grid.is_periodic
-        return Space.GRID if standard else Space.NONE
+        return Space.SLICES if standard else Space.NONE
 
     def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         from jko.steps.primal_dual.solver import DynamicSolver
