@@ -273,3 +273,16 @@ def test_a_cap_that_leaves_little_room_on_a_ring():
     new, info = one_step(F, jko.Density.uniform(grid), 0.1)
     assert info.status == "converged"
     assert new.mass == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("tau", [1e-20, 1e-18, 1e-12])
+def test_a_step_below_rounding_is_told_so_without_warnings(tau):
+    rho = jko.Density.gaussian(jko.Grid.uniform(-4.0, 4.0, 60), 1.0, 0.5)
+    F = fn.Entropy() + fn.Potential("quadratic")
+    run = jko.flow(F, rho, Entropic(), tau=tau, n_steps=1, throw=False)
+    info = run.info.row(0)
+    assert not info.converged
+    assert "take a larger tau" in info.note
+    assert "nan" not in info.note
+    assert "smaller tau" not in info.note

@@ -124,8 +124,8 @@ class Entropic(Scheme):
         gap = certificate.gap + max(found.residual, 0.0)
         notes = [
             f"interaction in {found.passes} passes" if problem.parts.interaction else "",
-            f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}; the exact step's gap is at most "
-            f"{gap + certificate.plan_slack:.1e}",
+            f"bias (α/2)Δρ {said}, α/2 = {0.5 * alpha:.2e}",
+            f"the exact step's gap is at most {gap + certificate.plan_slack:.1e}" if np.isfinite(gap) else "",
         ]
         noise = TOLERANCES.rounding * (alpha * mu.mass + abs(after))
         forces, spread = problem.forces(mu.values, field, tau), problem.range_on(mu.values, field)
@@ -135,6 +135,7 @@ class Entropic(Scheme):
             _apart(scaled, self.tolerance),
             f"the mass changed by {mass_error:.1e}" if mass_error > self.mass_tolerance * mu.mass else "",
             _unsettled(found),
+            "" if np.isfinite(gap) else f"rounding at α = {alpha:.1e} leaves it no bound: take a larger tau",
             _risen(dissipation, found.allowed if problem.parts.interaction else 0.0, certificate.gap, slack),
             _biased(certificate.debiased, after - before, slack, self.epsilon) if self.debias else "",
             "" if certificate.transport >= -slack else "its Sinkhorn divergence is negative",

@@ -30,8 +30,10 @@ class DualEnergy:
         return r, total, float(self.curvature(r).sum()) if np.isfinite(total) else np.nan
 
     def total_conjugate(self, p: np.ndarray, r: np.ndarray):
-        """Σ U*(p) over cells, r being the density at p."""
-        return float(np.sum(np.where(r > 0, p * r - self.internal.density(r), 0.0)))
+        """Σ U*(p) over cells, r being the density at p; ∞ where U(r) leaves the range of floats."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            conjugate = p * r - self.internal.density(r)
+        return float(np.sum(np.where(np.isnan(conjugate), np.inf, conjugate)[r > 0]))
 
     def curvature(self, r: np.ndarray):
         """(U*)″ = 1/U″ where the density is free, 0 where it is 0 or capped."""
