@@ -45,8 +45,9 @@ class StepInfo:
     `details` that it `made` and that `left`; min_density: least cell; dissipation: F(ρ) − F(ρ′) − W₂²(ρ,
     ρ′)/2τ, whose sign proves or refutes the decay of energy, with W₂² as the scheme knows it (steps.Entropic:
     its own cost less that of staying), ∞ where F(ρ) is; transport_cost: W₂²(ρ, ρ′)/2τ as the scheme knows it,
-    by which gap is divided and which dissipation subtracts (of several steps in one, the sum of theirs, no
-    less than that of the whole); note: a sentence for people on what happened, fallbacks taken and why;
+    by which gap is divided and which dissipation subtracts but for that of steps.Entropic (of several steps
+    in one, the sum of theirs, no less than that of the whole); note: a sentence for people on what happened,
+    fallbacks taken and why;
     details: the same for programs, numbers and names by key, which each scheme lists. What a scheme does not
     compute is NaN.
     """

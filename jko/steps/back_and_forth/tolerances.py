@@ -37,6 +37,7 @@ class Tolerances:
     helps: float = 0.97  # times the gap, at most, after a round of more pairs that is worth another
     aim: float = 0.1  # fraction of h²/8τ, the grid's own bias in the gap, below which nothing is left to gain
     enough: float = 0.5  # fraction of h²/8τ, above which other step sizes are tried
+    near: float = 1e-3  # of W₂²/2τ, above which they are on the line: it may be off by twice the root
 
     # Which density is taken
     poor: float = 2.0  # times the defect of ρ̂ = T_#ρ_k: a larger gap of ρ′ has it compared with ρ̂
