@@ -633,3 +633,20 @@ def test_a_functional_is_the_same_in_other_units(name):
     expected = answer(BASE)
     found = answer(Units(length=2.0**-20, energy=2.0**40, offset=2.0**17))
     assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", [jko.steps.PrimalDual(), jko.steps.BackAndForth()], ids=["flows", "duals"])
+def test_a_mass_in_a_far_unit_takes_the_same_step_or_is_refused(scheme):
+    """Powers of densities leave the range of floats, and a root was sought of NaN."""
+    grid = jko.Grid.uniform(-4.0, 4.0, 60)
+    plain = jko.Density.gaussian(grid, 1.0, 0.5)
+    means = []
+    for unit in (1.0, 1e-30, 1e30):
+        F = fn.Power(2.0) * (1.0 / unit) + fn.Potential("quadratic")
+        run = jko.flow(F, jko.Density(grid, unit * plain.values), scheme, tau=0.1, n_steps=1)
+        means.append(run.final.mean()[0])
+    assert means == pytest.approx([1.0 / 1.1] * 3, abs=1e-3)
+    for unit in (1e-100, 1e100):
+        with pytest.raises(ValueError, match="measure: expected a largest density between"):
+            jko.flow(fn.Entropy(), jko.Density(grid, unit * plain.values), scheme, tau=0.1, n_steps=1)

@@ -81,9 +81,10 @@ class BackAndForth(Scheme):
         whole_number("threads", self.threads)
 
     def prepare(self, F: Functional, mu: Measure) -> Problem:
-        from jko.steps.grid.energy import DualProblem
+        from jko.steps.grid.energy import DualProblem, require_scale
 
         self.check(F, mu)
+        require_scale(mu.values, single=True)
         if mu.grid.is_periodic and (mu.grid.is_room or self.obstacle is not None):
             raise ValueError(
                 f"{self.scheme_name()} takes obstacles and rooms in a box, got {mu.grid!r}: take "

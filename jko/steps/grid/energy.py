@@ -233,6 +233,16 @@ def exclusion(scheme, given: Mobility | str) -> Exclusion:
     return mobility
 
 
+def require_scale(values: np.ndarray, single: bool = False):
+    """Refuse a largest density whose powers leave the floats, or itself those of a `single` precision."""
+    most = TOLERANCES.largest_single if single else TOLERANCES.largest_density
+    if not 1.0 / most <= (largest := float(np.max(values))) <= most:
+        raise ValueError(
+            f"measure: expected a largest density between {1.0 / most:.0e} and {most:.0e}, whose powers keep "
+            f"to the range of floats, got {largest:g}: take another unit of mass or length"
+        )
+
+
 def require_below(mobility: Exclusion, mu: Density):
     """Refuse a density beyond the cap of a mobility."""
     if mu.values.max() > mobility.cap:

@@ -9,6 +9,8 @@ class Tolerances:
 
     # What a problem is refused for
     largest_potential: float = 1e100  # of |V| in a cell: its squares stay within float64
+    largest_density: float = 1e50  # 1 over it the least: fourth powers on faces stay within float64
+    largest_single: float = 1e35  # the same where a preconditioner is in single precision
     farthest: float = 1e20  # of the box's squared length above τ, of h² below it: their quotients fit float32
     cap_excess: float = 1e-6  # fraction of the cap by which a density may exceed it, as Cap itself allows
     flat: float = 0.1  # of U″ at the largest density: less at a thousandth of it, and U* is stiff

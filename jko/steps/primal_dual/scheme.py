@@ -16,7 +16,7 @@ from jko.measures import Density, Measure, Species
 from jko.mobility import Mobility
 from jko.scheme import Problem, Scheme, State, Status, StepInfo
 from jko.steps.fisher_rao import made_and_left
-from jko.steps.grid.energy import TANGENT, exclusion
+from jko.steps.grid.energy import TANGENT, exclusion, require_scale
 from jko.steps.grid.source import together
 from jko.steps.primal_dual.tolerances import TOLERANCES
 
@@ -113,7 +113,9 @@ class PrimalDual(Scheme):
 
         if not isinstance(mu, Species):
             super().check(F, mu)
+            require_scale(mu.values)
             return
+        require_scale(mu.total_values())
         require_species(F, mu.names)
         SpeciesProblem.check(F.at(0.0), mu, self.takes)
         self.check_grid(mu)
