@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import jax
@@ -13,12 +12,15 @@ from functionals.by_numpy import evaluated
 from functionals.pointwise import each_point
 from functionals.reading import as_it_reads_now
 from jko.errors import shown
+from jko.limits import growth
 from jko.limits.tolerances import TOLERANCES
 from jko.measures import Density, Grid
 
+_LEAST = float(np.log(np.finfo(float).tiny))  # log ρ at which rates of cells that die are read
+
 
 class TooFast(Exception):
-    """Growth that would take more substeps than it may."""
+    """Growth that has no bound, takes more substeps than it may, or leaves nothing."""
 
 
 class Reaction:
@@ -28,8 +30,9 @@ class Reaction:
     there undoes what η would add. Under a cap of the transport's alone cells grow beyond it, and are pushed
     on.
 
-    Runge–Kutta's method of order 4 for log ρ, so that ρ > 0 stays so and empty cells stay empty
-    [HairerNorsettWanner1993]. Raises TypeError for what is neither a functional nor a function.
+    An exponential method of order 4 for log ρ, in steps whose local error is below `growth_error` of ρ, from
+    the fastest cell's time to any that τ asks for: ρ > 0 stays so up to underflow and empty cells stay empty
+    [CoxMatthews2002]. Raises TypeError for what is neither a functional nor a function.
     """
 
     def __init__(self, source: Functional | Callable, grid: Grid, length: float):
@@ -45,14 +48,15 @@ class Reaction:
         """Whether the functional does; a function knows no time."""
         return isinstance(self.source, Functional) and self.source.depends_on_time
 
-    def rate(self, mu: Density, t: float) -> np.ndarray:
-        """g in the cells `[*cells]`."""
+    def rate(self, rho: np.ndarray, t: float) -> np.ndarray:
+        """g in the cells `[*cells]` at densities ρ `[*cells]`, NaN of a functional beyond the floats."""
         if isinstance(self.source, Functional):
-            return -np.asarray(self.source.at(t).first_variation(mu), dtype=float) / self.length**2
+            if not rho.max() < np.inf:
+                return np.full_like(rho, np.nan)
+            slope = self.source.at(t).first_variation(Density(self.grid, rho))
+            return -np.asarray(slope, dtype=float) / self.length**2
         with jax.enable_x64(True):
-            found = evaluated(
-                each_point(as_it_reads_now(self.source)), self.grid.points, mu.values.reshape(-1)
-            )
+            found = evaluated(each_point(as_it_reads_now(self.source)), self.grid.points, rho.reshape(-1))
         return np.asarray(found, dtype=float).reshape(self.grid.cells)
 
     def _cap(self, t: float):
@@ -63,30 +67,44 @@ class Reaction:
 
     def evolve(self, mu: Density, t: float, duration: float):
         """(ρ after that time with g at the time t, mass made, mass left): sums over cells and substeps."""
-        held, made, left, done = mu.values > 0.0, 0.0, 0.0, 0.0
+        if not duration > 0.0:
+            return mu, 0.0, 0.0
+        with np.errstate(all="ignore"):  # what leaves the range of floats is tried in a shorter step
+            return self._evolve(mu, t, duration)
+
+    def _evolve(self, mu: Density, t: float, duration: float):
+        held, cap, made, left = mu.values > 0.0, self._cap(t), 0.0, 0.0
+        full = bool(held.all())
+        y = np.log(mu.values) if full else np.where(held, np.log(mu.values), 0.0)
+        top = np.maximum(np.log(cap), y) if np.any(cap < np.inf) else None
+
+        def density(y: np.ndarray):
+            return np.exp(y) if full else np.where(held, np.exp(y), 0.0)
+
+        def f(y: np.ndarray):
+            rho = density(np.maximum(y if top is None else np.minimum(y, top), _LEAST))
+            rate = self.rate(rho, t)
+            return rate if full else np.where(held, rate, 0.0)
+
+        steps = growth.Steps(f, top, duration)
         for _ in range(TOLERANCES.growth_substeps):
-            if done >= duration:
-                return mu, made, left
-            first, rest = np.where(held, self.rate(mu, t), 0.0), duration - done
-            fastest = float(np.abs(first).max())
-            if (
-                not rest * fastest < TOLERANCES.growth_substeps * TOLERANCES.growth
-            ):  # NaN, or beyond the range of floats
-                break
-            parts = math.ceil(rest * fastest / TOLERANCES.growth) or 1
-            grown = mu.values * np.exp(self._change(mu, first, t, rest / parts, held))
-            after = mu.with_values(np.minimum(grown, np.maximum(self._cap(t), mu.values)))
-            change = (after.values - mu.values) * self.grid.cell_volume
+            if not steps.length(y) > np.finfo(float).eps * steps.done:  # also NaN
+                raise TooFast(
+                    f"the reaction's rate reached {steps.fastest:.3g}: its growth has no bound, "
+                    "or take a smaller tau"
+                )
+            after = steps.tried(y)
+            if after is None:
+                continue
+            y, rho = after, density(after)
+            if not rho.any():  # underflow
+                raise TooFast(f"the reaction leaves no mass within {duration:g}: take a smaller tau")
+            change = (rho - mu.values) * self.grid.cell_volume
             made, left = made + float(change[change > 0.0].sum()), left - float(change[change < 0.0].sum())
-            mu, done = after, duration if parts == 1 else done + rest / parts
+            mu = mu.with_values(rho)
+            if steps.done >= duration:
+                return mu, made, left
         raise TooFast(
-            f"the reaction's rate reached {fastest:.3g}: its growth has no bound, or take a smaller tau"
+            f"the reaction took {TOLERANCES.growth_substeps} substeps for {steps.done / duration:.2g} of its "
+            f"time, at a rate of {steps.fastest:.3g}: take a smaller tau"
         )
-
-    def _change(self, mu: Density, first: np.ndarray, t: float, s: float, held: np.ndarray):
-        def there(change: np.ndarray):
-            return np.where(held, self.rate(mu.with_values(mu.values * np.exp(change)), t), 0.0)
-
-        second = there(0.5 * s * first)
-        third = there(0.5 * s * second)
-        return s / 6.0 * (first + 2.0 * second + 2.0 * third + there(s * third))

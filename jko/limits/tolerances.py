@@ -79,8 +79,9 @@ class Tolerances:
     kept: float = 1e-3  # of a positive first-order density, what fluxes of second order leave
 
     # Reactions
-    growth: float = 0.125  # of log ρ in a substep: the classical method then errs by 1e-7 of it
-    growth_substeps: int = 10_000  # in half a step; more is a growth that no τ follows
+    growth: float = 0.125  # of log ρ, or of its rate, in the first substep; later ones follow the error
+    growth_error: float = 1e-6  # of ρ, the local error of order 3: what order 4 leaves is a tenth of it
+    growth_substeps: int = 10_000  # tried in half a step: logistic growth takes 30 to 120 to any τ
 
 
 TOLERANCES = Tolerances()

@@ -1,12 +1,15 @@
 """FiniteVolume with a reaction: a travelling wave, the split of the same flow, mass, refusals."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.integrate
 
 import functionals as fn
 import jko
 from jko import limits, steps
 from jko.errors import StepFailed
+from jko.limits.reaction import Reaction
 from tests import problems
 
 LOGISTIC = 0.5 * fn.Power(2.0) + fn.Potential(lambda x: -1.0 + 0.0 * x[0])
@@ -127,3 +130,79 @@ def test_growth_beyond_what_a_box_holds_is_told(internal):
     assert run.final.mass == pytest.approx(np.exp(0.15), rel=1e-9)
     with pytest.raises(StepFailed, match=r"makes a mass of 1.2214, more than the 1.2"):
         jko.flow(F, run.final, scheme, tau=0.05, n_steps=1)
+
+
+@pytest.mark.parametrize(("rate", "full"), [(1.0, 1.0), (1e3, 2e-4)])
+@pytest.mark.parametrize("kind", ["rate", "functional"])
+def test_logistic_growth_over_any_time(kind, rate, full):
+    """Flat ρ′ = rρ(1 − ρ/K) from K/2 is K/(1 + e^{−rt}), in one step of any length."""
+    grid = jko.Grid.uniform(0.0, 1.0, 6)
+    start = jko.Density(grid, np.full(6, 0.5 * full))
+    reaction = (lambda x, s: rate * (1.0 - s / full)) if kind == "rate" else rate * (
+        0.5 / full * fn.Power(2.0) + fn.Potential(lambda x: -1.0 + 0.0 * x[0])
+    )  # fmt: skip
+    for time in (0.1, 1.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1e4, 1e8, 1e12):
+        scheme = limits.FiniteVolume(reaction=reaction)
+        run = jko.flow(0.1 * fn.Entropy(), start, scheme, tau=time / rate, n_steps=1)
+        np.testing.assert_allclose(run.final.values, full / (1.0 + np.exp(-time)), rtol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unit", [1.0, 1e4])
+def test_cells_of_many_rates_each_follow_their_own(unit):
+    """ρ′ = g in each cell alone: rates over nine decades, algebraic decay, another power, ρ log ρ, and two
+    ends with a threshold between them, from densities over twelve decades."""
+    grid = jko.Grid.uniform((0.0, 0.0), (1.0, 1.0), (5, 8))
+    rates = 10.0 ** (-3.0 + 9.0 * grid.centers[..., 0])
+    start = np.broadcast_to(10.0 ** np.linspace(-8.0, 4.0, 8), grid.cells)
+    laws = {
+        "logistic": (lambda s: 1.0 - s, lambda a, z: a / (a + (1.0 - a) * np.exp(-z))),
+        "square": (lambda s: 1.0 - s**2, lambda a, z: a / np.sqrt(a**2 + (1.0 - a**2) * np.exp(-2.0 * z))),
+        "decay": (lambda s: -s, lambda a, z: a / (1.0 + a * z)),
+        "Gompertz": (lambda s: -jnp.log(s), lambda a, z: a ** np.exp(-z)),
+    }
+    for name, (g, exact) in laws.items():
+        reaction = Reaction(lambda x, s, g=g: 10.0 ** (-3.0 + 9.0 * x[0]) * g(s / unit) / unit, grid, 1.0)
+        for time in (1e-6, 1e-3, 1.0, 1e4, 1e12):
+            after = reaction.evolve(jko.Density(grid, start * unit), 0.0, time * unit)[0].values / unit
+            np.testing.assert_allclose(after, exact(start, rates * time), rtol=5e-6, err_msg=name)
+    threshold = Reaction(lambda x, s: (s / unit - 0.3) * (1.0 - s / unit), grid, 1.0)
+    after = threshold.evolve(jko.Density(grid, start * unit), 0.0, 50.0)[0].values / unit
+    np.testing.assert_allclose(after[start > 0.3], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(after[start < 1e-3], (start * np.exp(-15.0))[start < 1e-3], rtol=3e-3)
+
+
+@pytest.mark.slow
+def test_cells_that_know_each_other_keep_the_tolerance():
+    """g = −W∗ρ of a Gaussian kernel against scipy's integration of all cells together, at the tolerance that
+    is said, over times in which no derivative of one cell is its own."""
+    grid = jko.Grid.uniform(-2.0, 2.0, 24)
+    start = jko.Density(grid, np.exp(-(grid.axes[0] ** 2)) + 0.2)
+    G = fn.Interaction(lambda z: jnp.exp(-(z @ z))) + fn.Potential(lambda x: -1.0 + 0.2 * x[0])
+    K = np.exp(-((grid.axes[0][:, None] - grid.axes[0]) ** 2)) * grid.cell_volume
+    V = -1.0 + 0.2 * grid.axes[0]
+    for time in (0.1, 3.0, 40.0):
+        after, made, left = Reaction(G, grid, 1.0).evolve(start, 0.0, time)
+        expected = scipy.integrate.solve_ivp(
+            lambda t, y: -(K @ np.exp(y) + V),
+            (0.0, time),
+            np.log(start.values),
+            "Radau",
+            rtol=1e-10,
+            atol=1e-12,
+        )
+        np.testing.assert_allclose(np.log(after.values), expected.y[:, -1], atol=1e-5, rtol=1e-5)
+        assert after.mass == pytest.approx(start.mass + made - left, rel=1e-12)
+
+
+@pytest.mark.parametrize("time", [1e3, 1e12])
+@pytest.mark.parametrize(
+    ("rate", "words"),
+    [(1.0, "its growth has no bound"), (-1.0, "the reaction leaves no mass within"), (None, "has no bound")],
+)
+def test_reactions_without_a_later_density_say_so(rate, words, time):
+    reaction = (lambda x, s: s) if rate is None else (lambda x, s: rate)
+    with pytest.raises(StepFailed, match=words):
+        jko.flow(
+            fn.Entropy(), problems.density(1), limits.FiniteVolume(reaction=reaction), tau=2 * time, n_steps=1
+        )
