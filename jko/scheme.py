@@ -18,7 +18,7 @@ from jko import inline
 from jko.bounds import Space
 from jko.errors import UnsupportedFunctional, shown
 from jko.full import at_rest, is_full
-from jko.measures import Density, LineDensity
+from jko.measures import Density, LineDensity, Species
 from jko.modulus import declared_modulus
 from jko.records import Records, Status, StepInfo
 
@@ -188,6 +188,8 @@ class Scheme:
             if isinstance(mu, LineDensity) and Density in self.measures:
                 able = ", ".join(name for name, scheme in _transports() if LineDensity in scheme.measures)
                 remedy = f"take {able}, which move it, or mu.on(Grid.uniform(...))"
+            if isinstance(mu, Species):
+                remedy = self._in_turn()
             raise TypeError(f"{self.scheme_name()} moves {wanted}, got {type(mu).__name__}: {remedy}")
         for _, term in F.terms:
             if isinstance(term, SpeciesFunctional):
@@ -211,6 +213,13 @@ class Scheme:
             )
             raise UnsupportedFunctional(f"{self.scheme_name()} does not take {atom!r}; {remedy}")
         require_finite(F.parts.internal, getattr(mu, "values", None))
+
+    def _in_turn(self) -> str:
+        """What to do where it is given several species."""
+        if self.measures and Density not in self.measures:
+            return "species move by steps.SpeciesInTurn, descent.SpeciesEuler or descent.SpeciesBlob"
+        name = self.scheme_name()
+        return f"take steps.SpeciesInTurn({name}(...)), one after the other by {name}"
 
     def check_grid(self, mu) -> None:
         """Refuse a measure on a torus, in a room or with doors where the scheme does not declare that it
@@ -295,6 +304,11 @@ class Wrapper(Scheme):
 
     def check(self, F, mu) -> None:
         self.scheme.check(F, mu)
+
+    def require_one(self, mu) -> None:
+        """Refuse several species: what the scheme does with each is for `SpeciesInTurn` round this one."""
+        if isinstance(mu, Species):
+            raise TypeError(f"{self.scheme_name()} moves one measure, got Species: {self._in_turn()}")
 
     def prepare(self, F, mu) -> Problem:
         self.check(F, mu)

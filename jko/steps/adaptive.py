@@ -47,6 +47,7 @@ class Adaptive(Wrapper):
         whole_number("max_steps", self.max_steps)
 
     def check(self, F: Functional, mu: Measure) -> None:
+        self.require_one(mu)
         if not isinstance(mu, (Density, Gaussian)):
             raise TypeError(
                 f"steps.Adaptive moves Density or Gaussian, got {type(mu).__name__}: put it on a grid first"

@@ -97,6 +97,7 @@ class HellingerKantorovich(Wrapper):
         return replace(self.reaction, length=self.length)
 
     def check(self, F: Functional, mu: Measure) -> None:
+        self.require_one(mu)
         self.scheme.check(F, mu)
         self.reacting.check(self.reaction_functional or F, mu)
 

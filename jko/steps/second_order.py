@@ -47,6 +47,10 @@ class SecondOrder(Wrapper):
         if self.plain_steps is not None:
             whole_number("plain_steps", self.plain_steps, least=0)
 
+    def check(self, F: Functional, mu: Measure) -> None:
+        self.require_one(mu)
+        self.scheme.check(F, mu)
+
     def moving_step(self, problem: Problem, mu: Measure, t: float, tau: float, state: State):
         tau = positive_number("tau", tau)
         inner, taken = self.inner(state), state["taken"]

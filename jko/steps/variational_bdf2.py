@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from functionals import Functional
 from jko.errors import positive_number
 from jko.measures import Measure
 from jko.records import joined
@@ -45,6 +46,10 @@ class VariationalBDF2(Wrapper):
                 f"steps.SecondOrder({name}())"
             )
         require(self.scheme, "continued", "steps.VariationalBDF2")
+
+    def check(self, F: Functional, mu: Measure) -> None:
+        self.require_one(mu)
+        self.scheme.check(F, mu)
 
     def moved(self, problem, mu: Measure, t, state: State):
         problem, state = super().moved(problem, mu, t, state)

@@ -332,10 +332,21 @@ def test_what_the_schemes_do_not_move():
         jko.flow(fn.Entropy(), problems.density(1), steps.SpeciesInTurn(steps.Quantile()), tau=0.1, n_steps=1)
     with pytest.raises(TypeError, match="moves particles, got Species"):
         jko.flow(BOUND, two_gaussians(40), descent.SpeciesEuler(), tau=0.1, n_steps=1)
-    with pytest.raises(TypeError, match="moves Density or LineDensity, got Species"):
-        jko.flow(BOUND, two_gaussians(40), steps.Quantile(), tau=0.1, n_steps=1)
     clouds = Species(a=problems.particles(1), b=problems.particles(1))
     with pytest.raises(
         jko.errors.UnsupportedFunctional, match=r"particles have no density for TotalInternal"
     ):
         jko.flow(fn.TotalInternal(fn.Power(2.0)), clouds, descent.SpeciesEuler(), tau=0.1, n_steps=1)
+
+
+@pytest.mark.slow
+def test_a_scheme_of_one_measure_says_how_it_moves_species():
+    mover = steps.Linearized()
+    for scheme in (
+        steps.Quantile(), steps.FisherRao(), limits.FiniteVolume(), steps.HellingerKantorovich(mover),
+        steps.Adaptive(mover), steps.SecondOrder(mover), steps.VariationalBDF2(steps.Quantile()),
+    ):  # fmt: skip
+        remedy = rf"got Species: take steps.SpeciesInTurn\({scheme.scheme_name()}\(...\)\)"
+        with pytest.raises(TypeError, match=remedy):
+            jko.flow(BOUND, two_gaussians(40), scheme, tau=0.1, n_steps=1)
+        steps.SpeciesInTurn(scheme).prepare(BOUND, two_gaussians(40))
