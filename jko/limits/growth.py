@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,9 @@ class Steps:
 
     def __init__(self, f: Callable, top: np.ndarray | None, duration: float):
         self.f, self.top, self.duration, self.done = f, top, duration, 0.0
-        self.now = self.J = self.s = None  # f(y), its slope, the next exponential step: to be found
+        self.now: Any = None  # f(y), its slope J, the next exponential step s: to be found
+        self.J: Any = None
+        self.s: Any = None
         self.plain = True
 
     @property
