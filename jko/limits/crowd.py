@@ -47,18 +47,24 @@ class CrowdMotion:
     def evolve(self, rho, psi, tau: float, sharp):
         """ρ `[*cells]` after τ with Ψ fixed, in substeps; raises NotSolved."""
         whole, rho = self.whole, self.whole.of(rho)
-        drifts, left = whole.difference(whole.of(psi)), np.zeros(whole.size)
+        flat, left = whole.of(psi), np.zeros(whole.size)
+        drifts, self._psi = whole.difference(flat), flat
         side = (rho >= self._caps * (1.0 - TOLERANCES.crowd_rounding)).astype(np.int8)
         everywhere, margin, done = Crowd(rho, side, drifts.copy()), TOLERANCES.crowd_margin, 0.0
         near, crowd = self._narrowed(everywhere, margin)
-        for _ in range(TOLERANCES.crowd_substeps):
+        for taken in range(TOLERANCES.crowd_substeps):
             drift, weight = drifts[near.faces], tau * near.inverse_square
             # what holds mass, or is next to it, may give away a share of itself
             out = near.leaving(weight * drift)
             most = out[crowd.rho > TOLERANCES.held * crowd.rho.max()].max(initial=0.0)
-            count = substeps((1.0 - done) * most / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps)
+            needed, rest = (1.0 - done) * most / TOLERANCES.crowd_share, TOLERANCES.crowd_substeps - taken
+            # the first half of them no longer than needed; longer ones tell no place of a front in its cell
+            early = 2 * taken < TOLERANCES.crowd_substeps
+            count, placed = substeps(needed, np.inf if early else rest), sharp and (early or needed <= rest)
+            if not (early or placed) and self._rests(crowd.rho):
+                break
             part = (1.0 - done) / count
-            moved = self._substep(crowd, drift, part * weight, sharp, TOLERANCES.crowd_halvings)
+            moved = self._substep(crowd, drift, part * weight, placed, TOLERANCES.crowd_halvings)
             if moved.rho[near.rim].any():  # which might have gone further: the substep is taken anew
                 self._written(crowd, everywhere)
                 margin *= 2
@@ -73,10 +79,40 @@ class CrowdMotion:
         self._written(crowd, everywhere)
         return whole.field(rho + left)
 
+    def _rests(self, rho: np.ndarray) -> bool:
+        """Whether a p holds ρ with no flux through any face: then ρ solves a substep of any length.
+
+        p + Ψ is one number in a block of full cells, no less than Ψ in it and in cells beside that hold mass
+        and have room, no more than Ψ in any cell beside with room; Ψ falls from none that holds mass and has
+        room to another with room. Numbers are alike up to rounding.
+        """
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import connected_components
+
+        faces, psi, held = self.faces, self.psi, rho > TOLERANCES.level_rounding * rho.max()
+        full = held & (rho >= self.cap * (1.0 - TOLERANCES.crowd_rounding))
+        source, target = np.append(faces.low, faces.high), np.append(faces.high, faces.low)
+        passes = held[source] & (self.cap[target] > 0.0) & ~(full[source] & full[target])
+        blur = TOLERANCES.level_rounding * (np.abs(psi[source]) + np.abs(psi[target]))
+        if np.any(passes & ~full[source] & ~full[target] & (psi[source] - psi[target] > blur)):
+            return False
+        joined = full[faces.low] & full[faces.high]
+        ends = faces.low[joined], faces.high[joined]
+        pairs = csr_array((np.ones(ends[0].size, bool), ends), shape=(faces.size, faces.size))
+        count, block = connected_components(pairs, directed=False)
+        least, most = np.full(count, -np.inf), np.full(count, np.inf)
+        np.maximum.at(least, block[full], psi[full])
+        into, out = passes & full[target], passes & full[source]
+        np.maximum.at(least, block[target[into]], psi[source[into]])
+        np.minimum.at(most, block[source[out]], psi[target[out]])
+        both = np.isfinite(least) & np.isfinite(most)
+        least, most = least[both], most[both]
+        return bool(np.all(least - most <= TOLERANCES.level_rounding * (np.abs(least) + np.abs(most))))
+
     def _narrowed(self, everywhere: Crowd, margin: int) -> tuple[Part, Crowd]:
         """The part of the grid where the crowd is and may come to, and the crowd there."""
         self.faces = near = self.whole.near(everywhere.rho > 0.0, margin)
-        self.cap = self._caps[near.cells]
+        self.cap, self.psi = self._caps[near.cells], self._psi[near.cells]
         return near, Crowd(
             everywhere.rho[near.cells], everywhere.side[near.cells], everywhere.slope[near.faces]
         )
