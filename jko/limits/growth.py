@@ -53,8 +53,9 @@ class Steps:
             then = None
         else:
             after, then, error = exponential(self.f, y, self.now, self.J, self.next)
-        worst = float((error if self.top is None else np.where(after >= self.top, 0.0, error)).max())
-        worst /= TOLERANCES.growth_error
+        if self.top is not None:
+            error, after = np.where(after >= self.top, 0.0, error), np.minimum(after, self.top)
+        worst = float(error.max()) / TOLERANCES.growth_error
         good = worst <= 1.0 and after.max() < _MOST and (then is None or bool(np.isfinite(then).all()))
         if self.plain:
             self.plain = good
@@ -66,7 +67,7 @@ class Steps:
         rest = self.duration - self.done
         self.done = self.duration if self.next == rest else self.done + self.next
         self.now, self.J = then, None
-        return after if self.top is None else np.minimum(after, self.top)
+        return after
 
 
 def slope(f: Callable, y: np.ndarray, now: np.ndarray) -> np.ndarray:

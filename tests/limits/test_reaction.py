@@ -206,3 +206,14 @@ def test_reactions_without_a_later_density_say_so(rate, words, time):
         jko.flow(
             fn.Entropy(), problems.density(1), limits.FiniteVolume(reaction=reaction), tau=2 * time, n_steps=1
         )
+
+
+@pytest.mark.parametrize("time", [0.1, 3.0, 1e4, 1e12])
+def test_growth_ends_at_its_cap_and_death_goes_on_over_any_time(time):
+    """F = ∫Vρ under a cap c: each cell is min(c, ρ₀ e^{−Vt}) down to the least float."""
+    grid = jko.Grid.uniform(0.0, 1.0, 10)
+    x = grid.axes[0]
+    F = fn.Potential(lambda x: x[0] - 0.5) + fn.Cap(1.2)
+    after = Reaction(F, grid, 1.0).evolve(jko.Density(grid, 0.1 + 0.8 * x), 0.0, time)[0]
+    expected = np.minimum(1.2, (0.1 + 0.8 * x) * np.exp(np.minimum((0.5 - x) * time, 100.0)))
+    np.testing.assert_allclose(after.values, expected, rtol=1e-9, atol=1e-300)
