@@ -84,7 +84,9 @@ def second_moment(mu):
 @pytest.mark.parametrize(("make", "parameters"), MIXED)
 def test_interactions_and_two_energies_by_monge_ampere(make, parameters):
     settings = {"tau": 0.1, "n_steps": 1, "step": 1e-2}
-    assert worst_error(make, parameters, density(2), SHARP["MongeAmpere"], second_moment, **settings) < 1e-5
+    # the derivative by τ is a 300th of the others, and differences for it see gaps of 1e-14
+    scheme = jko.steps.MongeAmpere(tolerance=1e-16)
+    assert worst_error(make, parameters, density(2), scheme, second_moment, **settings) < 1e-5
 
 
 def solved_to_rounding(F, mu, tau):

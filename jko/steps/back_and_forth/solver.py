@@ -57,8 +57,9 @@ class DualSolver:
 
     def _precise(self, solution: DualSolution):
         """Whether W₂²/2τ has digits: on the line, where gaps hold nothing of a grid's own, others are tried
-        before one is left that lets it be off by 2√(gap/(W₂²/2τ))."""
-        return self.grid.dimension > 1 or solution.gap <= TOLERANCES.near * solution.cost
+        before one is left that lets it be off by 2√(gap/(W₂²/2τ)). On a circle a gap holds h²/8τ."""
+        own = self.grid.dimension > 1 or self.grid.is_periodic
+        return own or solution.gap <= TOLERANCES.near * solution.cost
 
     def _good(self, solution: DualSolution, share: float):
         return solution.rise <= 0.0 and solution.certificate.closes(
